@@ -1,0 +1,241 @@
+"""The declaration of a feed as a typed model: what `defs/<feed>/defs.yaml` may say, and what is wrong with it.
+
+Every mistake becomes one `AeroCastError` that names the field, the value and what is allowed.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aerocast.errors import AeroCastError
+from aerocast.units import USUAL_UNITS, dimension
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
+Kind = Literal["gru", "xgboost", "linear", "persistence", "seasonal_naive"]
+BASELINES: tuple[Kind, ...] = ("persistence", "seasonal_naive")
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown field is an error: a misspelt limit must not be a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, data: Any) -> Any:
+        unknown = sorted(set(data) - set(cls.model_fields)) if isinstance(data, dict) else []
+        if unknown:
+            raise ValueError(f"no such field: {', '.join(unknown)}; allowed here: {', '.join(cls.model_fields)}")
+        return data
+
+
+class CsvSource(Strict):
+    """A CSV file on disk, or one that ships inside an installed package (found without importing it)."""
+
+    kind: Literal["csv"] = "csv"
+    path: str = Field(description="file path; inside `package` when one is named; `$NAME` is read from the environment")
+    package: str | None = Field(default=None, description="installed Python package that ships the file")
+    station_field: str
+    time_field: str = Field(description="true UTC, ISO 8601")
+    missing: tuple[str, ...] = Field(default=("", "NA"), description="texts that mean: not measured")
+
+
+class Station(Strict):
+    """One place or instrument; `timezone` (IANA) gives the local clock that daily seasons follow."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    name: str = ""
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    timezone: str = "UTC"
+
+
+class Column(Strict):
+    """One measured column: where it comes from, its canonical unit, and what is credible in that unit."""
+
+    name: Name
+    label: Name | None = Field(default=None, description="short name in the windowed CSV; default: the name")
+    field: str = Field(description="the source's name for it")
+    source_unit: str
+    unit: str = Field(description="canonical unit, any that pint knows")
+    range: tuple[float, float] = Field(description="physical range, canonical unit")
+    max_step: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="largest credible change between neighbouring steps, canonical unit"
+    )
+    circular: bool = Field(default=False, description="an angle: 359 and 1 are neighbours")
+
+    @property
+    def short(self) -> str:
+        return self.label or self.name
+
+    @field_validator("source_unit", "unit")
+    @classmethod
+    def _known_unit(cls, value: str) -> str:
+        if dimension(value) is None:
+            raise ValueError(f"{value!r} is no unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.range[0] < self.range[1]:
+            raise ValueError(f"range {list(self.range)} must be [low, high] with low < high")
+        if dimension(self.source_unit) != dimension(self.unit):
+            raise ValueError(f"source_unit {self.source_unit!r} does not convert to unit {self.unit!r}")
+        return self
+
+
+class Vector(Strict):
+    """A speed and a direction that silver also keeps as components: `<name>_u` east, `<name>_v` north (from)."""
+
+    name: Name
+    speed: Name
+    direction: Name
+
+
+class Window(Strict):
+    """The model's input: `steps` and `columns` are the windowed CSV's (and older clients'), `look_back` the models'."""
+
+    steps: Annotated[int, Field(ge=2)] = 5
+    columns: tuple[Name, ...]
+    look_back: Annotated[int, Field(ge=2)]
+
+
+class GapPolicy(Strict):
+    """Causal: a missing value takes the last measured one for at most `max_steps`; its age is kept beside it."""
+
+    method: Literal["last"] = "last"
+    max_steps: Annotated[int, Field(ge=0)]
+
+
+class Split(Strict):
+    """Shares of time. `test` is the newest span, which judges; the rest is cut in blocks for the other uses."""
+
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
+    calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
+    block: timedelta = Field(default=timedelta(days=7), description="length of a validation or calibration block")
+
+
+class Promotion(Strict):
+    """What a candidate must reach to serve: `min_skill` over the baselines, `min_gain` over the incumbent."""
+
+    min_skill: float = 0.0
+    min_gain: float = Field(default=0.0, description="share by which the composite must fall below the incumbent's")
+    coverage: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.9, description="nominal level of the intervals")
+    coverage_tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+
+
+class Retraining(Strict):
+    """Limits of the loop: how old a champion may get, how often drift may start a training."""
+
+    max_age: timedelta = timedelta(days=30)
+    cool_down: timedelta = timedelta(hours=6)
+    daily_budget: Annotated[int, Field(ge=0)] = 2
+
+
+class Feed(Strict):
+    """One kind of data source: everything that differs between feeds, and nothing that code must know."""
+
+    name: Name
+    description: str
+    source: CsvSource
+    cadence: timedelta = Field(description="step of the regular grid, ISO 8601 (PT1H)")
+    season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")
+    start: AwareDatetime = Field(description="first instant of the first monthly partition")
+    end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
+    freshness: timedelta = Field(description="how old the newest reading may be (before `end`, if one is given)")
+    stations: Annotated[tuple[Station, ...], Field(min_length=1)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    vectors: tuple[Vector, ...] = ()
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    window: Window
+    horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    gap_policy: GapPolicy
+    split: Split = Split()
+    candidates: dict[Kind, dict[str, Any]]
+    promotion: Promotion = Promotion()
+    retraining: Retraining = Retraining()
+
+    @property
+    def step(self) -> timedelta:
+        return self.cadence
+
+    @property
+    def station_ids(self) -> tuple[str, ...]:
+        return tuple(station.id for station in self.stations)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    def clock(self, now: datetime | None = None) -> datetime:
+        """The feed's present: now, or a recorded feed's end if that is earlier."""
+        now = now or datetime.now(UTC)
+        return min(now, self.end) if self.end else now
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [column.name for column in self.columns]
+        for field, values in {
+            "columns": names,
+            "columns.label": [column.short for column in self.columns],
+            "stations": list(self.station_ids),
+            "targets": list(self.targets),
+            "horizons": list(self.horizons),
+        }.items():
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"{field}: {', '.join(twice)} named twice")
+        used = {"targets": self.targets, "window.columns": self.window.columns}
+        used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
+        for field, values in used.items():
+            for value in values:
+                if value not in names:
+                    raise ValueError(f"{field}: {value!r} is not a column; allowed: {', '.join(names)}")
+        missing = [target for target in self.targets if target not in self.window.columns]
+        if missing:
+            raise ValueError(f"window.columns: must hold every target; {', '.join(missing)} is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _spans(self) -> Self:
+        if self.cadence <= timedelta(0):
+            raise ValueError(f"cadence: {self.cadence} must be longer than nothing")
+        if timedelta(days=1) % self.cadence:
+            raise ValueError(f"cadence: {self.cadence} must divide a day, so that every day has the same grid")
+        if list(self.horizons) != sorted(self.horizons):
+            raise ValueError(f"horizons: {list(self.horizons)} must rise")
+        if self.window.look_back < max(self.window.steps, self.season):
+            raise ValueError(f"window.look_back: {self.window.look_back} must cover window.steps and season")
+        if self.end and self.end <= self.start:
+            raise ValueError(f"end: {self.end} must be later than start {self.start}")
+        absent = [kind for kind in BASELINES if kind not in self.candidates]
+        if absent:
+            raise ValueError(f"candidates: the baselines {', '.join(absent)} are missing; nothing serves unproven")
+        if self.split.test + self.split.validation + self.split.calibration > 0.7:
+            raise ValueError("split: test, validation and calibration leave less than 30 % to train on")
+        return self
+
+    @classmethod
+    def parse(cls, declaration: dict[str, Any], where: str = "feed") -> "Feed":
+        """The feed a declaration describes.
+
+        Raises:
+            AeroCastError: every mistake in it, one line each, with the field, the value and what is allowed.
+        """
+        try:
+            return cls.model_validate(declaration)
+        except ValidationError as error:
+            raise AeroCastError("\n".join([f"{where} is not valid:", *_mistakes(error)])) from None
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    lines = []
+    for mistake in error.errors():
+        field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in mistake["loc"]))
+        text = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] not in ("missing", "value_error"):
+            text = f"{mistake['input']!r} is not allowed: {text}"
+        lines.append(f"  {field + ': ' if field else ''}{text}")
+    return lines
