@@ -1,0 +1,64 @@
+"""Files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync of the folder."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aerocast.errors import AeroCastError
+
+
+def make_folder(folder: Path) -> None:
+    """The folder and its missing parents, each made durable in the one above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created, renamed or removed in the folder is on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """The bytes are on disk under `path` when this returns; the name itself only after `sync_folder`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Old or new content, never a mixture; the caller holds the folder's lock, so one temporary name is enough."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        write_file(beside, data)
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path, purpose: str) -> Iterator[None]:
+    """One writer at a time in this folder; the kernel frees the lock of a killed one. Makes the folder.
+
+    Raises:
+        AeroCastError: anything the disk refuses in the block (full, read-only, no folder), as one sentence.
+    """
+    try:
+        make_folder(folder)
+        with open(folder / ".lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise AeroCastError(f"{purpose} could not be written to {folder}: {error.strerror or error}") from error

@@ -1,0 +1,153 @@
+"""What a release says about itself: the typed contract between the champion that writes it and the server.
+
+Plain data (JSON). Unknown fields are ignored, so that an older server reads a newer release.
+The server imports this module: numpy, msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aerocast.intervals import Intervals
+from aerocast.windows import WindowSpec
+
+if TYPE_CHECKING:
+    from aerocast.feed import Feed
+
+
+class StationInfo(msgspec.Struct, frozen=True):
+    """One station of the feed when the release was made."""
+
+    id: str
+    name: str
+    timezone: str
+
+
+class ColumnInfo(msgspec.Struct, frozen=True):
+    """One column: its canonical unit and its physical range in that unit."""
+
+    name: str
+    label: str
+    unit: str
+    range: tuple[float, float]
+
+
+class FeedSnapshot(msgspec.Struct, frozen=True):
+    """The feed's declaration as far as a server needs it; it reads no other file of the feed.
+
+    `gap_steps` is how long a missing value is filled; `freshness` how old the newest reading may be (before `end`,
+    for a recorded feed).
+    """
+
+    name: str
+    description: str
+    stations: tuple[StationInfo, ...]
+    columns: tuple[ColumnInfo, ...]
+    targets: tuple[str, ...]
+    gap_steps: int
+    freshness: timedelta
+    end: datetime | None = None
+
+    @classmethod
+    def of(cls, feed: Feed) -> FeedSnapshot:
+        return cls(
+            name=feed.name,
+            description=feed.description,
+            stations=tuple(StationInfo(s.id, s.name, s.timezone) for s in feed.stations),
+            columns=tuple(ColumnInfo(c.name, c.short, c.unit, c.range) for c in feed.columns),
+            targets=feed.targets,
+            gap_steps=feed.gap_policy.max_steps,
+            freshness=feed.freshness,
+            end=feed.end,
+        )
+
+    def column(self, name: str) -> ColumnInfo | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """One ONNX file: `features` names its F inputs, by name out of `windows.feature_names`; intervals are its own."""
+
+    file: str
+    features: tuple[str, ...]
+    intervals: Intervals
+    sha256: str = ""
+
+
+class Graphs(msgspec.Struct, frozen=True):
+    """`station` answers for a known station; `sequence`, where there is one, for a bare sequence of readings."""
+
+    station: Graph
+    sequence: Graph | None = None
+
+    def all(self) -> Iterator[Graph]:
+        yield self.station
+        if self.sequence and self.sequence.file != self.station.file:
+            yield self.sequence
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """Errors on the test span, never trained on. `rmse`, `mae` in the target's unit, `mse` its square; `composite`
+    0.5 rmse + 0.3 mae + 0.2 mse on standardised errors; `skill` against the better baseline; `coverage` of the interval.
+    """
+
+    rows: int
+    rmse: float
+    mae: float
+    mse: float
+    composite: float
+    skill: float
+    coverage: float | None = None
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """`overall` pools all stations and horizons; `horizons` by steps ahead; `stations` by station, then horizon;
+    `sequence` is the same as `horizons` for the shortest sequences.
+    """
+
+    overall: Scores
+    horizons: dict[int, Scores]
+    stations: dict[str, dict[int, Scores]] = {}
+    sequence: dict[int, Scores] = {}
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """Where the release came from: enough to read back the very rows it was trained on."""
+
+    run_id: str
+    config_hash: str
+    data_version: str
+    delta_versions: dict[str, int]
+    training_start: datetime
+    training_end: datetime
+    code_version: str
+    created_at: datetime
+    reason: str
+    mlflow_run_id: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """`manifest.json`. `version` and the graphs' `sha256` are filled in by `release.write`."""
+
+    feed: FeedSnapshot
+    target: str
+    unit: str
+    kind: str
+    horizons: tuple[int, ...]
+    window: WindowSpec
+    graphs: Graphs
+    metrics: Metrics
+    lineage: Lineage
+    version: str = ""
+
+    def stamped(self, version: str, sums: Mapping[str, str]) -> Manifest:
+        """The same manifest with its version and its graphs' checksums."""
+        station = msgspec.structs.replace(self.graphs.station, sha256=sums[self.graphs.station.file])
+        sequence = self.graphs.sequence
+        if sequence:
+            sequence = msgspec.structs.replace(sequence, sha256=sums[sequence.file])
+        return msgspec.structs.replace(self, version=version, graphs=Graphs(station, sequence))

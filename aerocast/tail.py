@@ -1,0 +1,84 @@
+"""The newest rows of silver as one small file a feed: all that the server reads of the lake.
+
+`<home>/tail/<feed>.npz` holds every station's newest grid rows. Reason: a server must not load a table engine (memory),
+and its cost must not grow with history. Written by the silver asset, replaced atomically.
+The server imports this module: numpy and the standard library only.
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+from aerocast.windows import Grid
+
+Stamp = tuple[int, int, int]
+
+
+def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> Path:
+    """Write every station's newest `rows` rows (all rows without it); all grids have the same columns.
+
+    Raises:
+        AeroCastError: the columns differ, or the disk refuses; the old file is still whole then.
+    """
+    tails = [grid.tail(rows) if rows else grid for grid in grids.values()]
+    columns = tails[0].columns if tails else ()
+    for grid in tails:
+        if grid.columns != columns:
+            raise AeroCastError(f"tail of {feed}: {grid.station} has other columns than {tails[0].station}")
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        allow_pickle=False,
+        stations=np.array([grid.station for grid in tails], dtype=np.str_),
+        columns=np.array(columns, dtype=np.str_),
+        ends=np.cumsum([len(grid.time) for grid in tails], dtype=np.int64),
+        time=np.concatenate([grid.time for grid in tails] or [[]]).astype("datetime64[s]"),
+        values=np.concatenate([grid.values for grid in tails] or [np.empty((0, 0))]).astype(np.float32),
+        age=np.concatenate([grid.age for grid in tails] or [np.empty((0, 0))]).astype(np.float32),
+    )
+    path = place(home, feed)
+    with durable.locked(path.parent, f"tail of {feed}"):
+        durable.replace_file(path, buffer.getvalue())
+    return path
+
+
+def read(home: Path, feed: str) -> dict[str, Grid]:
+    """The newest grid of each station, by station id. Raises AeroCastError for a missing or damaged file."""
+    path = place(home, feed)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            table = {name: arrays[name] for name in ("stations", "columns", "ends", "time", "values", "age")}
+    except FileNotFoundError:
+        raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise AeroCastError(f"the tail {path} is damaged: {error}") from error
+    columns = tuple(str(name) for name in table["columns"])
+    shape = (len(table["time"]), len(columns))
+    ends = [0, *table["ends"].tolist()]
+    if table["values"].shape != shape or table["age"].shape != shape or ends[-1] != shape[0]:
+        raise AeroCastError(f"the tail {path} is damaged: its arrays do not fit together")
+    grids = {}
+    for index, station in enumerate(str(name) for name in table["stations"]):
+        rows = slice(ends[index], ends[index + 1])
+        grids[station] = Grid(station, table["time"][rows], columns, table["values"][rows], table["age"][rows])
+    return grids
+
+
+def stamp(home: Path, feed: str) -> Stamp | None:
+    """What changes whenever the file is replaced; None while there is none. One stat, nothing is opened."""
+    try:
+        found = os.stat(place(home, feed))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def place(home: Path, feed: str) -> Path:
+    return Path(home) / "tail" / f"{feed}.npz"
