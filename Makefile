@@ -1,0 +1,66 @@
+# Two commands: `make run` does the main job on real data, `make test` runs the tests. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# PyTorch's CPU wheels, for a machine that should not get the CUDA build:
+#   make run TORCH_INDEX="--extra-index-url https://download.pytorch.org/whl/cpu --retries 0"
+TORCH_INDEX ?=
+HOST ?= 127.0.0.1
+PORT ?= 8000
+UI_PORT ?= 3000
+FEED ?= noaa
+
+export AEROCAST_HOME ?= $(CURDIR)/.aerocast
+export DAGSTER_HOME ?= $(CURDIR)
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test up sql bench lint lock clean setup
+.DEFAULT_GOAL := run
+
+# Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
+STAMP := $(VENV)/.installed
+setup: $(STAMP)
+$(STAMP): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) (about a minute, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
+	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup
+	@$(BIN)/python -m aerocast_assets run --feed $(FEED)
+
+test: setup
+	@$(BIN)/python -m pytest
+
+up: setup
+	@$(BIN)/python -m aerocast_assets up --host $(HOST) --port $(PORT) --ui-port $(UI_PORT)
+
+sql: setup
+	@$(BIN)/python -m aerocast_assets sql
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/dg check yaml
+
+# Everything but torch, which a lock written on one machine would tie to that machine's build.
+lock:
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(BIN)/pip-compile --quiet --extra serve --extra platform --extra dev --unsafe-package torch --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
+	  -o requirements.lock pyproject.toml
+
+clean:
+	@rm -rf $(AEROCAST_HOME) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -1,0 +1,31 @@
+"""What a result depends on, as one hash: declaration, code and input versions, in canonical JSON."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).parent
+
+
+def config_hash(**parts: Any) -> str:
+    """SHA-256 (64 hex digits) of the parts as canonical JSON: same hash, same result.
+
+    Raises:
+        TypeError: a part is not plain JSON data (then its text would not be canonical).
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_version(*modules: str) -> str:
+    """Twelve hex digits of the sources of these modules of `aerocast` (`"silver"`, `"forecasters/gru"`).
+
+    An edit there makes everything they compute stale without anyone remembering to raise a number.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update((_PACKAGE / f"{module}.py").read_bytes())
+    return digest.hexdigest()[:12]

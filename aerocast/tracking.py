@@ -1,0 +1,115 @@
+"""MLflow (SQLite below the home): every training's parameters, curves and metrics, and the registry with its alias.
+
+The lake and the releases are what the platform runs on; MLflow is where people compare. Nothing is read back from
+here to decide, so a lost MLflow database loses history and nothing else.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+ALIAS = "champion"
+# What a logged graph needs to run; given explicitly because inferring it costs seconds a model.
+REQUIREMENTS = ("onnxruntime",)
+BATCH = 1000  # most metrics that MLflow takes in one call
+
+
+@dataclass
+class Training:
+    """One training as MLflow keeps it: filled while it runs, logged at its end."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def model_name(feed: str, target: str) -> str:
+    """The registered model of a feed's target."""
+    return f"{feed}.{target}"
+
+
+class Tracker:
+    """MLflow under `<home>/mlflow.db` and `<home>/mlflow/`; imported and opened at first use."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.uri = f"sqlite:///{home}/mlflow.db"
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        import mlflow
+
+        # mlflow.onnx.log_model knows no client, only the process's tracking URI.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(self.uri)
+        return mlflow.MlflowClient(self.uri)
+
+    def experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self.client.create_experiment(name, artifact_location=str(self.home / "mlflow")))
+
+    @contextmanager
+    def run(self, feed: str, target: str, name: str) -> Iterator[str]:
+        """An MLflow run's id; the run ends as FAILED if the body raises, so that no run looks alive for ever."""
+        experiment = self.experiment(feed)
+        run_id = str(self.client.create_run(experiment, run_name=name, tags={"target": target}).info.run_id)
+        try:
+            yield run_id
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def log(self, run_id: str, training: Training, graph: bytes) -> str:
+        """Logs the training and its ONNX graph; returns the model's URI (`models:/...`)."""
+        import mlflow
+        import mlflow.onnx
+        import onnx
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(name, value, 0, step) for step, values in training.curves for name, value in values.items()]
+        metrics += [Metric(name, value, 0, 0) for name, value in training.metrics.items()]
+        for first in range(0, len(metrics), BATCH):
+            self.client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+        self.client.log_batch(
+            run_id,
+            params=[Param(name, str(value)) for name, value in training.parameters.items()],
+            tags=[RunTag(name, value) for name, value in training.tags.items()],
+        )
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.onnx.log_model(
+                onnx.load_model_from_string(graph), name="model", pip_requirements=list(REQUIREMENTS)
+            )
+        return str(logged.model_uri)
+
+    def register(self, name: str, run_id: str, model_uri: str, tags: Mapping[str, str]) -> str:
+        """The version of the registered model that holds this training's graph (registered once, then found)."""
+        known = self._versions(name, run_id)
+        if known:
+            version = str(known[0])
+        else:
+            version = str(self.client.create_model_version(name, source=model_uri, run_id=run_id).version)
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, version, key, value)
+        return version
+
+    def champion(self, name: str, version: str) -> None:
+        """Moves the alias."""
+        self.client.set_registered_model_alias(name, ALIAS, version)
+
+    def _versions(self, name: str, run_id: str) -> Sequence[str]:
+        if not self.client.search_registered_models(filter_string=f"name='{name}'"):
+            self.client.create_registered_model(name)
+        return [v.version for v in self.client.search_model_versions(f"name='{name}' and run_id='{run_id}'")]

@@ -1,0 +1,44 @@
+"""How assets show what they made: row counts, a preview, a picture."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PREVIEW = 5
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table; floats with four significant digits."""
+    if not rows:
+        return "(none)"
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    lines += [f"| {' | '.join(_cell(row.get(name)) for name in names)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def preview(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(markdown(rows))
+
+
+def png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def picture(image: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """The picture inside the metadata itself, so that the UI shows it wherever its files are."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(image).decode()})")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

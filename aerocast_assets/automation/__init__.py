@@ -1,0 +1,1 @@
+"""When things run. Conditions that assets carry are in `aerocast_assets.keys`; sensors and schedules live here."""

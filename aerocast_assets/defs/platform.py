@@ -1,0 +1,24 @@
+"""What all feeds share: resources, the executor, the run log that people read, and the automation sensor."""
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from aerocast_assets.progress import progress_logger
+from aerocast_assets.resources import Platform
+
+
+@dg.definitions
+def platform() -> dg.Definitions:
+    return dg.Definitions(
+        resources={"platform": Platform(), "duckdb": DuckDBResource(database=":memory:")},
+        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        sensors=[
+            dg.AutomationConditionSensorDefinition(
+                "forward_flow",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                minimum_interval_seconds=30,
+            )
+        ],
+    )
