@@ -1,0 +1,293 @@
+"""The only door to stored tables: Delta tables under `<home>/lake/<feed>/<layer>`, read by DuckDB.
+
+A reader sees a table as one commit left it, whole; a writer that dies leaves nothing of a half-written commit.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from aerocast.errors import AeroCastError
+
+Rows = pa.Table | duckdb.DuckDBPyRelation
+Result = TypeVar("Result")
+
+PARTITION = "month"
+DELIVERY = "delivery"
+
+_ATTEMPTS = 200
+_BATCH = 65_536
+_DISK_FAULTS = {  # the system's error numbers, as the store spells them
+    "os error 28": "the disk is full",
+    "os error 122": "the disk quota is used up",
+    "os error 27": "the file would exceed the largest size allowed",
+    "os error 30": "the place is read-only",
+    "os error 13": "there is no permission to write there",
+    "os error 20": "a part of the path is a file, not a folder",
+    "os error 2)": "the place does not exist and cannot be made",
+}
+
+
+class Lake:
+    """The tables of one home. Names are `<feed>/<layer>`, such as `noaa/raw`; every method opens the newest version.
+
+    Raises, from every method:
+        AeroCastError: the disk is full or read-only, the home cannot be used, a table's log is damaged.
+    """
+
+    def __init__(self, home: str | Path) -> None:
+        if "://" in str(home):
+            self.root = f"{str(home).rstrip('/')}/lake"
+            return
+        self.root = str(Path(home).absolute() / "lake")
+        odd = sorted(set(self.root) & set("[]%"))
+        if odd:
+            raise AeroCastError(f"home {str(home)!r}: tables cannot be kept under a path that holds {' '.join(odd)}")
+
+    def uri(self, name: str) -> str:
+        """Where the table `name` lies."""
+        return f"{self.root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        return self._open(name) is not None
+
+    def version(self, name: str) -> int | None:
+        """The newest version, or None without a table."""
+        table = self._open(name)
+        return None if table is None else table.version()
+
+    def months(self, name: str) -> list[str]:
+        """The `YYYY-MM` partitions that hold rows, oldest first."""
+        return sorted(self.rows(name))
+
+    def rows(self, name: str) -> dict[str, int]:
+        """Rows of each month, from the table's log alone. Shape: month -> rows."""
+        table = self._open(name)
+        if table is None:
+            return {}
+        counts: dict[str, int] = {}
+        for action in pa.table(table.get_add_actions(flatten=True)).to_pylist():
+            month = action[f"partition.{PARTITION}"]
+            counts[month] = counts.get(month, 0) + action["num_records"]
+        return {month: rows for month, rows in counts.items() if rows}
+
+    def chunks(self, name: str, months: Sequence[str], limit: int = 4_000_000) -> list[list[str]]:
+        """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole)."""
+        rows = self.rows(name)
+        pieces: list[list[str]] = []
+        held = limit + 1
+        for month in sorted(months):
+            if held + rows.get(month, 0) > limit:
+                pieces.append([])
+                held = 0
+            pieces[-1].append(month)
+            held += rows.get(month, 0)
+        return pieces
+
+    def files(self, name: str, months: Sequence[str] | None = None) -> list[str]:
+        """The Parquet files of the newest version, of all months or of these, as DuckDB's `read_parquet` takes them.
+
+        The partition column is in the path only: read with `hive_partitioning=true, hive_types_autocast=false`.
+        """
+        table = self._open(name)
+        return [] if table is None else self._files(table, months)
+
+    def relation(
+        self, con: duckdb.DuckDBPyConnection, name: str, months: Sequence[str] | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """The rows of one version, of all months or of these, read when asked for; sets `con` to UTC.
+
+        Columns come in the table's order and types even if a month's files are older than a column.
+
+        Raises:
+            AeroCastError: there is no such table.
+        """
+        con.execute("SET TimeZone = 'UTC'")
+        table = self._open(name)
+        if table is None:
+            raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
+        empty = con.from_arrow(pa.schema(table.schema().to_arrow()).empty_table())
+        files = ", ".join(literal(file) for file in self._files(table, months))
+        if not files:
+            return empty
+        options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
+        stored = f"SELECT * FROM read_parquet([{files}], {options})"
+        return empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {stored}")
+
+    def append(self, name: str, rows: pa.Table, segment: str, slot: str | None = None) -> bool:
+        """Adds a delivered segment exactly once, with `delivery` (int64): the number of the commit that brought it.
+
+        Without a slot a segment is taken once and for ever. With one (a place that holds one content at a time, such
+        as a month of a file) it is taken unless the slot holds it already: what comes back after a change counts.
+
+        Returns:
+            False if the segment was there already, and nothing was written.
+        """
+
+        def attempt() -> bool:
+            table = self._open(name)
+            turn = 1
+            if table is not None:
+                held = table.transaction_version(f"{slot}@{segment}" if slot else segment)
+                turn = ((table.transaction_version(slot) or 0) if slot else 0) + 1
+                if held is not None and (slot is None or held == turn - 1):
+                    return False
+            marks = [Transaction(slot, turn), Transaction(f"{slot}@{segment}", turn)] if slot else []
+            number = 0 if table is None else table.version() + 1
+            stamp = pa.array([number], pa.int64()).take(pa.array([0] * len(rows), pa.int64()))
+            data = rows.append_column(DELIVERY, stamp)
+            self._write(table, name, data, "append", marks or [Transaction(segment, turn)])
+            return True
+
+        return self._guarded(name, attempt)
+
+    def replace(self, name: str, rows: Rows, months: Sequence[str]) -> int:
+        """Puts `rows` in the place of all rows of these months, in one commit. Returns the new version.
+
+        Raises:
+            ValueError: a row belongs to none of `months`.
+        """
+        if not months:
+            raise ValueError(f"table {name}: no month to replace")
+        predicate = f"{PARTITION} IN ({', '.join(literal(month) for month in sorted(set(months)))})"
+        try:
+            return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", [], predicate))
+        except _Misplaced as error:
+            raise ValueError(f"table {name}: a row belongs to none of the months {', '.join(months)}") from error
+
+    def overwrite(self, name: str, rows: Rows) -> int:
+        """Puts `rows`, and their columns, in the place of the whole table, in one commit. Returns the new version."""
+        return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", []))
+
+    def _open(self, name: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri(name))
+        except TableNotFoundError as error:
+            if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in _coded(fault):
+                return None
+            raise self._failure(name, "read", error) from None
+        except (DeltaError, OSError) as error:
+            raise self._failure(name, "read", error) from None
+
+    def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
+        if months is not None and not months:
+            return []
+        uris = table.file_uris(None if months is None else [(PARTITION, "in", list(months))])
+        if "://" in self.root:
+            return sorted(uris)
+        # Delta answers in percent-encoding, and DuckDB reads these two as wildcards.
+        return sorted(unquote(uri).replace("*", "[*]").replace("?", "[?]") for uri in uris)
+
+    def _write(
+        self,
+        table: DeltaTable | None,
+        name: str,
+        rows: Rows,
+        mode: Literal["append", "overwrite"],
+        marks: list[Transaction],
+        predicate: str | None = None,
+    ) -> int:
+        """One commit on exactly this version of the table; CommitFailedError if another writer was faster."""
+        data = rows if isinstance(rows, pa.Table) else rows.to_arrow_reader(_BATCH)
+        options: dict[str, Any] = {"predicate": predicate} if predicate else {}
+        write_deltalake(
+            table if table is not None else self.uri(name),
+            data,
+            mode=mode,
+            partition_by=[PARTITION] if PARTITION in data.schema.names else None,
+            schema_mode="overwrite" if mode == "overwrite" and not predicate else "merge",
+            # Never rebased by the library: what was decided on one version is decided again on the next.
+            commit_properties=CommitProperties(app_transactions=marks, max_commit_retries=0),
+            **options,
+        )
+        return 0 if table is None else table.version()
+
+    def _guarded(self, name: str, attempt: Callable[[], Result]) -> Result:
+        """Tries until no other writer commits in between; every other failure becomes a sentence."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Overtaken),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.01, max=0.5),
+        )
+
+        def once() -> Result:
+            try:
+                return attempt()
+            except (CommitFailedError, DeltaError, OSError, duckdb.Error, pa.ArrowException) as error:
+                fault = str(error)
+                if "failed validation check" in fault:
+                    raise _Misplaced from error
+                if _is_overtaken(error):
+                    raise _Overtaken from error
+                raise self._failure(name, "written", error) from error
+
+        try:
+            return retrying(once)
+        except RetryError:
+            raise AeroCastError(f"table {name} is written by others without a pause: try again later") from None
+
+    def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
+        text = _coded(str(error))
+        why = next((why for fault, why in _DISK_FAULTS.items() if fault in text), None)
+        return AeroCastError(f"table {name} in {self.root} could not be {done}: {why or text.splitlines()[0]}")
+
+
+def month_of(time: datetime) -> str:
+    """The partition of an instant, `YYYY-MM` in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m}"
+
+
+def month_span(month: str) -> tuple[datetime, datetime]:
+    """The first instant of a month and of the next, in UTC."""
+    start = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC)
+    return start, (start + timedelta(days=32)).replace(day=1)
+
+
+def months_around(months: Sequence[str], before: timedelta, after: timedelta) -> list[str]:
+    """These months and every other that lies within `before` their start or `after` their end, oldest first."""
+    around = set(months)
+    for month in months:
+        start, end = month_span(month)
+        day, last = start - before, end + after - timedelta(microseconds=1)
+        while day < last:
+            around.add(month_of(day))
+            day += timedelta(days=27)
+        around.add(month_of(last))
+    return sorted(around)
+
+
+class _Overtaken(Exception):
+    """Another writer committed first; nothing was written."""
+
+
+class _Misplaced(Exception):
+    """A row lies outside the partitions that it was to replace."""
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | float) -> str:
+    """A text or number as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def _coded(fault: str) -> str:
+    """The text with the system's error number in one form: some carry `code: 28`, some `os error 28`."""
+    return re.sub(r"code: (\d+),", r"(os error \1)", fault)
+
+
+def _is_overtaken(error: Exception) -> bool:
+    lost = isinstance(error, CommitFailedError) or "already exists" in str(error)
+    return lost and "os error" not in _coded(str(error))

@@ -1,0 +1,80 @@
+"""What every source hands over: deliveries, one month each, in raw's schema, as text and untouched."""
+
+import hashlib
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+
+# Raw's own columns; a source's field of such a name is stored with an underscore behind it.
+BEFORE = ("station", "time", "time_text", "source", "segment")
+AFTER = ("line", "month", "delivery")
+
+
+class Delivery(NamedTuple):
+    """A month of readings as delivered. `slot` holds one content at a time: a changed file replaces, not adds."""
+
+    month: str
+    segment: str
+    slot: str
+    table: pa.Table
+
+
+def raw_names(feed: Feed) -> dict[str, str]:
+    """Column of raw for each source field that the feed declares, in the declaration's order.
+
+    Raises:
+        AeroCastError: two fields differ only in case, which no SQL engine tells apart.
+    """
+    names: dict[str, str] = {}
+    for column in feed.columns:
+        taken = column.field.casefold() in (*BEFORE, *AFTER)
+        names[column.field] = f"{column.field}_" if taken else column.field
+    folded = [name.casefold() for name in names.values()]
+    for field, name in names.items():
+        if folded.count(name.casefold()) > 1:
+            raise AeroCastError(f"feed {feed.name}: columns.field {field!r} is like another one but for case")
+    return names
+
+
+def raw_schema(feed: Feed) -> pa.Schema:
+    """Raw without `delivery`, which the lake adds: the order of the commits. `line` is the row's place in its segment.
+
+    A row's order among all that was ever delivered is (`delivery`, `line`).
+    """
+    text = [(name, pa.string()) for name in raw_names(feed).values()]
+    return pa.schema(
+        [
+            ("station", pa.string()),
+            ("time", pa.timestamp("us", "UTC")),
+            ("time_text", pa.string()),
+            ("source", pa.string()),
+            ("segment", pa.string()),
+            *text,
+            ("line", pa.int64()),
+            ("month", pa.string()),
+        ]
+    )
+
+
+def segment_of(table: pa.Table) -> str:
+    """SHA-256 of the texts in a table's string columns, the same however Arrow has chunked them."""
+    total = hashlib.sha256()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        lengths, texts = hashlib.sha256(), hashlib.sha256()
+        for chunk in column.chunks:
+            whole = chunk.cast(pa.large_string())
+            lengths.update(pc.binary_length(whole).cast(pa.int64()).to_numpy().tobytes())
+            texts.update(_texts(whole))
+        total.update(name.encode() + lengths.digest() + texts.digest())
+    return total.hexdigest()
+
+
+def _texts(array: pa.LargeStringArray) -> memoryview:
+    """The bytes of all texts of an array, one after the other."""
+    _, offsets, data = array.buffers()
+    ends = memoryview(offsets).cast("q")[array.offset : array.offset + len(array) + 1]
+    return memoryview(data or b"")[ends[0] : ends[-1]] if len(array) else memoryview(b"")
