@@ -1,4 +1,4 @@
-"""Files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync of the folder."""
+"""Files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync again."""
 
 import fcntl
 import os

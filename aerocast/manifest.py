@@ -92,7 +92,7 @@ class Graphs(msgspec.Struct, frozen=True):
 
 class Scores(msgspec.Struct, frozen=True):
     """Errors on the test span, never trained on. `rmse`, `mae` in the target's unit, `mse` its square; `composite`
-    0.5 rmse + 0.3 mae + 0.2 mse on standardised errors; `skill` against the better baseline; `coverage` of the interval.
+    0.5 rmse + 0.3 mae + 0.2 mse on standardised errors; `skill` against the better baseline; `coverage` of intervals.
     """
 
     rows: int

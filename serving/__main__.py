@@ -1,0 +1,103 @@
+"""`python -m serving [--host 127.0.0.1] [--port 8000] [--poll-seconds 1]`: serve until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from aerocast.errors import AeroCastError
+from serving.app import create_app
+from serving.config import ServerSettings
+
+GRACE_SECONDS = 5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0 after a graceful stop, 1 with one sentence on stderr when it cannot serve."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # uvicorn repeats the signal that stopped it: then, too, this ends it in peace
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        settings = _settings()
+        options = _options(settings, arguments)
+        home = _home(settings.home)
+        listener = _listen(options.host, options.port)
+    except AeroCastError as error:
+        print(f"serving: {error}", file=sys.stderr)
+        return 1
+    host, port = listener.getsockname()[:2]
+    logging.info(
+        "AeroCast serves %s on http://%s:%d (API at /schema)", home, f"[{host}]" if ":" in host else host, port
+    )
+    config = uvicorn.Config(
+        create_app(home, options.poll_seconds),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _settings() -> ServerSettings:
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "AEROCAST_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise AeroCastError(f"{name}={first['input']!r} is not allowed: {first['msg']}") from None
+
+
+def _options(settings: ServerSettings, arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m serving", description="Serve the newest releases over HTTP.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--poll-seconds", type=float, default=settings.poll_seconds, help="how often to look for news")
+    options = parser.parse_args(arguments)
+    if options.poll_seconds <= 0:
+        parser.error("--poll-seconds must be more than 0")
+    return options
+
+
+def _home(home: Path) -> Path:
+    """The absolute home. Raises AeroCastError unless it is a folder that can be read and written."""
+    home = home.absolute()
+    if not home.is_dir():
+        state = "is no folder" if home.exists() else "does not exist"
+        raise AeroCastError(f"AEROCAST_HOME {home} {state}; make it, or run the pipeline first")
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        raise AeroCastError(f"AEROCAST_HOME {home} cannot be read and written by this user")
+    return home
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; uvicorn would answer a taken port with a log of its own."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AeroCastError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""From a request to a grid row to forecast from, and what is wrong with its inputs.
+
+The rules of bronze and silver hold here too: a value outside its column's physical range is set aside and counts as
+missing, and a missing value takes the last one for at most the feed's gap policy. So a sequence is read as the same
+readings would be if they had come through the feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aerocast.manifest import FeedSnapshot
+from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
+from serving.problems import problem
+from serving.schemas import Reason
+from serving.store import Served, Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A grid, the row to forecast from, why it is not as good as it could be, and what else to say."""
+
+    grid: Grid
+    origin: int
+    reasons: list[Reason]
+    notes: list[str]
+
+
+def of_station(served: Served, tail: Tail | None, station: str) -> Input:
+    """The newest row of the station that may be forecast from.
+
+    Raises a problem: 422 for a station that the feed has not, 503 for one without readings.
+    """
+    grid = tail.grids.get(station) if tail else None
+    known = [info.id for info in served.feed.stations]
+    if station not in known and grid is None:
+        allowed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+        raise problem(
+            "unknown-station",
+            f"Feed {served.feed.name} has no station {station[:80]!r}; it has {allowed}.",
+            field="station",
+            value=station,
+            rule=f"one of {allowed}",
+        )
+    origins = valid_origins(served.manifest.window, grid) if grid else np.empty(0, dtype=np.int64)
+    if grid is None or tail is None or not len(origins):
+        raise problem(
+            "no-readings",
+            f"Station {station} has no recent readings of {served.manifest.target} to forecast from.",
+            status=503,
+            field="station",
+            value=station,
+            rule="a station with recent readings",
+        )
+    origin = int(origins[-1])
+    reasons = _gaps(served.manifest.window, grid, origin)
+    newest = tail.feed_newest
+    if newest is not None and grid.time[origin] < newest:
+        behind = (newest - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s")
+        detail = f"the forecast starts {behind} steps before the feed's newest reading ({newest}Z)"
+        reasons.append(Reason("stale_station", detail, age=int(behind)))
+    return Input(grid, origin, reasons, [])
+
+
+def of_sequence(served: Served, rows: Sequence[Sequence[float]], time: np.datetime64 | None) -> Input:
+    """The grid of a sequence: what is older is missing. Raises a 422 problem for a wrong shape or nothing to go by."""
+    spec = served.manifest.window
+    _check_shape(spec, rows)
+    with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
+        grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time)
+    grid, reasons = _set_aside(served.feed, spec, grid, len(rows))
+    origin = spec.look_back - 1
+    target = grid.values[:, grid.columns.index(spec.target)]
+    if np.isnan(target[origin - spec.steps + 1 :]).any():
+        low, high = _range(served.feed, spec.target)
+        raise problem(
+            "invalid-field",
+            f"sequence: too much of {spec.target} lies outside {low:g} .. {high:g}; nothing is left to forecast from.",
+            field="sequence",
+            value=rows[-1],
+            rule=f"{spec.target} within {low:g} .. {high:g} {served.manifest.unit}",
+        )
+    notes = []
+    if len(rows) < spec.look_back:
+        missing = spec.look_back - len(rows)
+        detail = f"{len(rows)} of {spec.look_back} steps were sent; the {missing} older ones count as missing"
+        reasons.append(Reason("short_sequence", detail, age=missing))
+        notes.append(detail)
+    if time is None:
+        notes.append("no time was sent: hour and season are unknown to the model, and the forecasts carry no time")
+    return Input(grid, origin, reasons, notes)
+
+
+def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:
+    if not spec.steps <= len(rows) <= spec.look_back:
+        rule = f"{spec.steps} to {spec.look_back} steps, oldest first"
+        raise problem(
+            "invalid-field", f"sequence: {len(rows)} steps; give {rule}.", field="sequence", value=len(rows), rule=rule
+        )
+    for index, row in enumerate(rows):
+        if len(row) != len(spec.columns):
+            rule = f"[{', '.join(spec.columns)}]"
+            raise problem(
+                "invalid-field",
+                f"sequence[{index}] has {len(row)} numbers; each step is {rule}.",
+                field=f"sequence[{index}]",
+                value=row,
+                rule=rule,
+            )
+
+
+def _range(feed: FeedSnapshot, name: str) -> tuple[float, float]:
+    column = feed.column(name)
+    return column.range if column else (-np.inf, np.inf)
+
+
+def _set_aside(feed: FeedSnapshot, spec: WindowSpec, grid: Grid, sent: int) -> tuple[Grid, list[Reason]]:
+    """The grid with impossible values missing or filled, as bronze and silver would have them."""
+    bounds = np.array([_range(feed, name) for name in grid.columns], dtype=np.float32)
+    bad = (grid.values < bounds[:, 0]) | (grid.values > bounds[:, 1])
+    if not bad.any():
+        return grid, []
+    first = spec.look_back - sent
+    reasons = []
+    for row, column in np.argwhere(bad):
+        name, value = grid.columns[column], float(grid.values[row, column])
+        low, high = bounds[column].tolist()
+        field = f"sequence[{row - first}][{column}]"
+        detail = f"{field}: {name} {value:g} is outside {low:g} .. {high:g}; it was set aside and counts as missing"
+        reasons.append(Reason("out_of_range", detail, column=name, age=spec.look_back - 1 - int(row)))
+    values, age = grid.values.copy(), grid.age.copy()
+    values[bad], age[bad] = np.nan, np.nan
+    for row, column in np.argwhere(bad):  # oldest first, so that a filled value carries on
+        older = age[row - 1, column] + 1 if row else np.nan
+        if older <= feed.gap_steps:
+            values[row, column], age[row, column] = values[row - 1, column], older
+    return Grid(grid.station, grid.time, grid.columns, values, age), reasons
+
+
+def _gaps(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:
+    """Window columns that were not measured at the origin."""
+    reasons = []
+    for name in spec.columns:
+        age = float(grid.age[origin, grid.columns.index(name)]) if name in grid.columns else np.nan
+        if np.isnan(age):
+            reasons.append(Reason("missing", f"{name} is missing at the origin and for too long before it", name))
+        elif age > 0:
+            detail = f"{name} was measured {age:.0f} steps before the origin; that value is carried forward"
+            reasons.append(Reason("gap_filled", detail, name, int(age)))
+    return reasons

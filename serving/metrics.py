@@ -1,0 +1,106 @@
+"""Prometheus metrics under the names that dashboards know. What the store knows is read from it at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from serving.store import Store
+
+MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
+LABELS = ["feed", "target"]
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Metrics:
+    """One registry an application, so that two in one process do not mix."""
+
+    def __init__(self, store: Store) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        self.predictions = Counter("predictions", "Forecasts answered.", ["model_type"], registry=self.registry)
+        self.latency = Histogram(
+            "aerocast_predict_latency_ms",
+            "Milliseconds from the whole request to the answer.",
+            buckets=MILLISECONDS,
+            registry=self.registry,
+        )
+        self.problems = Counter("aerocast_problems", "Requests refused.", ["status"], registry=self.registry)
+        self.registry.register(_StoreCollector(store))
+        ProcessCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """The scrape, Prometheus text format 0.0.4."""
+        return generate_latest(self.registry)
+
+
+class _StoreCollector(Collector):
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._releases()
+        yield from self._failures()
+        yield from self._loop()
+        polled = self._store.last_poll or EPOCH
+        yield GaugeMetricFamily("aerocast_last_poll_ts", "Unix time of the last look-up.", value=polled.timestamp())
+
+    def _releases(self) -> Iterable[Metric]:
+        rmse = GaugeMetricFamily("aerocast_last_rmse", "Test RMSE of the serving release.", labels=LABELS)
+        each = GaugeMetricFamily(
+            "aerocast_release_rmse", "The same by horizon (steps ahead).", labels=[*LABELS, "horizon"]
+        )
+        info = GaugeMetricFamily(
+            "aerocast_release_info",
+            "1 for the serving release.",
+            labels=[*LABELS, "version", "model_type", "config_hash"],
+        )
+        since = GaugeMetricFamily("aerocast_release_loaded_ts", "Unix time it began to serve here.", labels=LABELS)
+        for served in self._store.serving():
+            manifest = served.manifest
+            key = [manifest.feed.name, manifest.target]
+            rmse.add_metric(key, manifest.metrics.overall.rmse)
+            for horizon, scores in manifest.metrics.horizons.items():
+                each.add_metric([*key, str(horizon)], scores.rmse)
+            info.add_metric([*key, manifest.version, manifest.kind, manifest.lineage.config_hash], 1)
+            since.add_metric(key, served.since.timestamp())
+        return [rmse, each, info, since]
+
+    def _failures(self) -> Iterable[Metric]:
+        failures = CounterMetricFamily(
+            "aerocast_release_load_failures", "Releases that did not load; the old one served on.", labels=LABELS
+        )
+        failing = GaugeMetricFamily("aerocast_release_failing", "1 while the newest does not load.", labels=LABELS)
+        for key, slot in self._store.releases.items():
+            failures.add_metric(list(key), slot.failures)
+            failing.add_metric(list(key), slot.error is not None)
+        tails = CounterMetricFamily("aerocast_tail_load_failures", "Tails that did not load.", labels=["feed"])
+        newest = GaugeMetricFamily("aerocast_newest_reading_ts", "Unix time of the newest reading.", labels=["feed"])
+        for feed, slot_of_tail in self._store.tails.items():
+            tails.add_metric([feed], slot_of_tail.failures)
+            reading = slot_of_tail.served.feed_newest if slot_of_tail.served else None
+            if reading is not None:
+                newest.add_metric([feed], float(reading.astype("int64")))
+        return [failures, failing, tails, newest]
+
+    def _loop(self) -> Iterable[Metric]:
+        """Drift stays 0 until something measures it; a retrain is every release after the first."""
+        flag = GaugeMetricFamily("aerocast_drift_flag", "1 while drift is diagnosed.", labels=LABELS)
+        count = GaugeMetricFamily("aerocast_drift_count", "Edges from cool to hot.", labels=LABELS)
+        retrains = CounterMetricFamily("aerocast_retrain", "Releases after the first.", labels=LABELS)
+        last = GaugeMetricFamily("aerocast_last_retrain_ts", "Unix time of the newest release.", labels=LABELS)
+        for served in self._store.serving():
+            key = [served.feed.name, served.manifest.target]
+            flag.add_metric(key, 0)
+            count.add_metric(key, 0)
+            retrains.add_metric(key, served.releases - 1)
+            last.add_metric(key, served.newest_release.timestamp())
+        return [flag, count, retrains, last]

@@ -1,0 +1,86 @@
+"""The OpenAPI document, and a page that shows and tries it with nothing from the internet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from litestar import Request
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+
+DESCRIPTION = """Forecasts of measured time series by the newest release of each feed and target.
+
+Every answer says which release gave it, what that was trained on, and whether its inputs were degraded. Errors are
+`application/problem+json` (RFC 9457) and name the field, the value and the rule."""
+
+_STEP = Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.NUMBER), description="One number a window column.")
+_REQUEST = Schema(
+    type=OpenAPIType.OBJECT,
+    title="PredictRequest",
+    description="Exactly one of `station` and `sequence`. Unknown fields are refused.",
+    additional_properties=False,
+    properties={
+        "station": Schema(
+            type=OpenAPIType.STRING, description="A station of the feed: forecast from its newest readings."
+        ),
+        "sequence": Schema(
+            type=OpenAPIType.ARRAY,
+            items=_STEP,
+            description="`window.steps` to `window.look_back` steps (see /feeds), oldest first, at the feed's cadence.",
+        ),
+        "time": Schema(
+            type=OpenAPIType.STRING,
+            format=OpenAPIFormat.DATE_TIME,
+            description="Time of a sequence's newest step, ISO 8601 with offset.",
+        ),
+        "feed": Schema(type=OpenAPIType.STRING, description="Needed only where several feeds are served."),
+        "target": Schema(type=OpenAPIType.STRING, description="Default: the feed's first served target."),
+    },
+    one_of=[Schema(required=["station"]), Schema(required=["sequence"])],
+)
+_EXAMPLES = {
+    "station": Example(summary="A station's newest readings", value={"station": "JFK"}),
+    "sequence": Example(
+        summary="Five steps of temperature, wind and pressure",
+        value={
+            "sequence": [
+                [40.1, 9.2, 1016.0],
+                [39.9, 9.2, 1016.2],
+                [39.0, 8.1, 1016.5],
+                [39.0, 8.1, 1016.9],
+                [37.9, 6.9, 1017.2],
+            ],
+            "time": "2013-12-30T23:00:00Z",
+        },
+    ),
+}
+
+
+@dataclass
+class PredictOperation(Operation):
+    """The body of /predict is decoded by ourselves, for better errors; so it is described by ourselves."""
+
+    def __post_init__(self) -> None:
+        media = OpenAPIMediaType(schema=_REQUEST, examples=dict(_EXAMPLES))
+        self.request_body = RequestBody(content={"application/json": media}, required=True)
+
+
+class PageRenderPlugin(OpenAPIRenderPlugin):
+    """One self-contained page: it reads the document and lets one try each endpoint."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        page = resources.files("serving").joinpath("page.html").read_text()
+        return page.replace("{{document}}", self.get_openapi_json_route(request)).encode()
+
+
+def config(version: str) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="AeroCast",
+        version=version,
+        description=DESCRIPTION,
+        use_handler_docstrings=True,
+        render_plugins=[PageRenderPlugin(path="/"), JsonRenderPlugin(), YamlRenderPlugin()],
+    )

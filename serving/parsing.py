@@ -1,0 +1,112 @@
+"""From the bytes of a request to a checked `PredictRequest`: what is wrong is said with field, value and rule."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from serving.problems import problem
+from serving.schemas import PredictRequest
+
+_DECODER = msgspec.json.Decoder(PredictRequest)
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_NO_JSON = re.compile(rb"-?\b(?:NaN|Infinity|nan|inf)\b")
+FIELDS = ", ".join(PredictRequest.__struct_fields__)
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def check_content_type(header: str | None) -> None:
+    """JSON, or nothing said. Raises a 415 problem."""
+    kind = (header or "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise problem(
+            "unsupported-media-type",
+            f"The body must be application/json, not {kind}.",
+            status=415,
+            field="Content-Type",
+            value=header,
+            rule="application/json",
+        )
+
+
+def parse(body: bytes) -> PredictRequest:
+    """The request, with exactly one of station and sequence. Raises a problem: 400 for no JSON, 422 for a broken rule."""
+    try:
+        request = _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(body, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(body, str(error)) from None
+    if (request.station is None) == (request.sequence is None):
+        both = request.station is not None
+        raise problem(
+            "station-or-sequence",
+            f"Give exactly one of station and sequence, not {'both' if both else 'none'}.",
+            field="station" if both else "station, sequence",
+            value=request.station,
+            rule="exactly one of station and sequence",
+        )
+    if request.time is not None:
+        _check_time(request, request.time)
+    return request
+
+
+def _check_time(request: PredictRequest, time: datetime) -> None:
+    rule = f"a time between {EARLIEST.year} and {LATEST.year}, only with a sequence"
+    if request.sequence is None:
+        detail = "A station's time is that of its newest reading; time goes with a sequence only."
+    elif not EARLIEST <= time < LATEST:
+        detail = f"time must lie between the years {EARLIEST.year} and {LATEST.year}."
+    else:
+        return
+    raise problem("invalid-field", detail, field="time", value=time.isoformat(), rule=rule)
+
+
+def _malformed(body: bytes, text: str) -> Exception:
+    found = _NO_JSON.search(body)
+    if found:
+        return problem(
+            "malformed-json",
+            "NaN and Infinity are no JSON; send finite numbers, and fewer steps where the older ones are missing.",
+            status=400,
+            field=f"body, byte {found.start()}",
+            value=found.group().decode(),
+            rule="every number must be finite",
+        )
+    shown = body[:60].decode(errors="replace")
+    return problem(
+        "malformed-json", f"The body is no JSON: {text}.", status=400, field="body", value=shown, rule="JSON"
+    )
+
+
+def _invalid(body: bytes, text: str) -> Exception:
+    """msgspec says `Expected float, got null - at $.sequence[0][1]`: find the field, and the value that it had."""
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        rule = f"one of {FIELDS}"
+        return problem(
+            "unknown-field",
+            f"There is no field {unknown.group(1)}; allowed: {FIELDS}.",
+            field=unknown.group(1),
+            value=_value(body, unknown.group(1)),
+            rule=rule,
+        )
+    path = _PATH.search(text)
+    field = path.group(1) if path else "body"
+    rule = _PATH.sub("", text).replace("`", "").replace(" | null", "")
+    return problem("invalid-field", f"{field}: {rule}.", field=field, value=_value(body, field), rule=rule)
+
+
+def _value(body: bytes, path: str) -> Any:
+    """The value at a path such as `sequence[0][1]`; UNSET where it cannot be told."""
+    try:
+        value: Any = msgspec.json.decode(body)
+        for part in re.findall(r"\w+", path if path != "body" else ""):
+            value = value[int(part) if part.isdigit() else part]
+    except (msgspec.DecodeError, RecursionError, LookupError, TypeError, ValueError):
+        return msgspec.UNSET
+    return value

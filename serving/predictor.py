@@ -1,0 +1,120 @@
+"""One forecast from one release: inputs, graph, intervals, answer. Runs in the event loop; nothing here waits."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import msgspec
+import numpy as np
+
+from aerocast.windows import features
+from serving import inputs
+from serving.graph import GraphRunner
+from serving.inputs import Input
+from serving.problems import problem
+from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Reason
+from serving.store import Served, Store, Tail
+
+
+def predict(store: Store, request: PredictRequest) -> tuple[Served, Prediction]:
+    """The answer and the release that gave it. Raises a problem (4xx, 503) that names what is wrong."""
+    served = choose(store, request.feed, request.target)
+    now = datetime.now(UTC)
+    if request.sequence is not None:
+        time = None if request.time is None else np.datetime64(int(request.time.timestamp()), "s")
+        given = inputs.of_sequence(served, request.sequence, time)
+        answer = _answer(served, served.sequence or served.station, given, None)
+    else:
+        assert request.station is not None  # parse() lets exactly one through
+        tail = store.tail(served.feed.name)
+        answer = _with_freshness(served, tail, _of_station(served, tail, request.station), now)
+    return served, msgspec.structs.replace(answer, id=str(uuid.uuid4()), issued_at=now)
+
+
+def choose(store: Store, feed: str | None, target: str | None) -> Served:
+    """The release that answers for (feed, target); by default the only feed and its first served target."""
+    index = store.index
+    if not index:
+        raise problem("no-release", "No release is served yet; see /health.", status=503)
+    if feed is None:
+        if len(index) > 1:
+            raise _unknown("feed", None, index, "Several feeds are served; name one of")
+        feed = next(iter(index))
+    targets = index.get(feed)
+    if targets is None:
+        raise _unknown("feed", feed, index, f"No feed {feed[:80]!r} is served; there are")
+    if target is None:
+        target = next(iter(targets))
+    served = targets.get(target)
+    if served is None:
+        raise _unknown("target", target, targets, f"No target {target[:80]!r} of {feed} is served; there are")
+    return served
+
+
+def _unknown(field: str, value: str | None, allowed: Iterable[str], sentence: str) -> Exception:
+    first = list(islice(allowed, 21))
+    names = ", ".join(first[:20]) + (", ..." if len(first) > 20 else "")
+    slug = f"unknown-{field}" if value is not None else f"{field}-needed"
+    return problem(slug, f"{sentence} {names}.", field=field, value=value, rule=f"one of {names}")
+
+
+def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
+    """The same release on the same readings gives the same answer, so it is computed once."""
+    known = served.answers.get(station)
+    if known and known[0] is tail:
+        return known[1]
+    answer = _answer(served, served.station, inputs.of_station(served, tail, station), station)
+    if tail:
+        served.answers[station] = (tail, answer)
+    return answer
+
+
+def _answer(served: Served, runner: GraphRunner, given: Input, station: str | None) -> Prediction:
+    manifest = served.manifest
+    rows = features(manifest.window, given.grid, np.array([given.origin]))
+    levels = runner.levels(rows)
+    if not np.isfinite(levels).all():
+        raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
+    lower, upper = runner.intervals.bounds(levels)
+    moment = given.grid.time[given.origin]
+    origin = None if np.isnat(moment) else datetime.fromtimestamp(int(moment.astype(np.int64)), UTC)
+    step = timedelta(seconds=manifest.window.cadence)
+    forecasts = [
+        Forecast(horizon, None if origin is None else origin + horizon * step, *(round(float(x), 4) for x in numbers))
+        for horizon, *numbers in zip(manifest.horizons, levels[0], lower[0], upper[0], strict=True)
+    ]
+    lineage = manifest.lineage
+    return Prediction(
+        id="",
+        feed=served.feed.name,
+        target=manifest.target,
+        unit=manifest.unit,
+        station=station,
+        issued_at=served.since,
+        origin=origin,
+        level=runner.intervals.level,
+        model=ModelInfo(
+            manifest.kind, manifest.version, lineage.config_hash, lineage.data_version, lineage.training_end
+        ),
+        degraded=bool(given.reasons),
+        reasons=given.reasons,
+        notes=given.notes,
+        forecasts=forecasts,
+    )
+
+
+def _with_freshness(served: Served, tail: Tail | None, answer: Prediction, now: datetime) -> Prediction:
+    """Whether the whole feed has gone quiet depends on the moment of asking."""
+    newest = tail.feed_newest if tail else None
+    if newest is None:
+        return answer
+    clock = min(now, served.feed.end) if served.feed.end else now
+    late = clock - datetime.fromtimestamp(int(newest.astype(np.int64)), UTC)
+    if late <= served.feed.freshness:
+        return answer
+    detail = f"the feed's newest reading is {late} old; it should be at most {served.feed.freshness}"
+    reasons = [*answer.reasons, Reason("stale_feed", detail)]
+    return msgspec.structs.replace(answer, degraded=True, reasons=reasons)

@@ -1,0 +1,90 @@
+"""Errors as RFC 9457 problem details: every 4xx names the field, the value and the rule that it broke."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.plugins.problem_details import ProblemDetailsConfig, ProblemDetailsException, ProblemDetailsPlugin
+from msgspec import UNSET
+from prometheus_client import Counter
+
+log = logging.getLogger("aerocast.serving")
+
+LONGEST_VALUE = 80
+
+
+def problem(
+    slug: str,
+    detail: str,
+    *,
+    status: int = 422,
+    field: str | None = None,
+    value: object = UNSET,
+    rule: str | None = None,
+) -> ProblemDetailsException:
+    """The exception to raise. `slug` is stable, for programs; `detail` is a sentence, for people."""
+    extra: dict[str, Any] = {}
+    if field is not None:
+        extra = {"field": field, "rule": rule or detail} | ({} if value is UNSET else {"value": shown(value)})
+    return ProblemDetailsException(
+        detail=detail,
+        status_code=status,
+        title=slug.replace("-", " ").capitalize(),
+        type_=f"urn:aerocast:problem:{slug}",
+        extra=extra,
+    )
+
+
+def shown(value: object) -> object:
+    """The value as it was sent; a long one is cut to text, for an answer must not carry a megabyte back."""
+    if value is None or isinstance(value, bool | int | float):
+        return value if len(repr(value)) <= LONGEST_VALUE else repr(value)[:LONGEST_VALUE] + "..."
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
+
+
+def _from_http(error: HTTPException) -> ProblemDetailsException:
+    """Litestar's own errors (404, 405, 413, query parameters) in the same form."""
+    phrase = HTTPStatus(error.status_code).phrase
+    extra: dict[str, Any] = {}
+    first = error.extra[0] if isinstance(error.extra, list) and error.extra else None
+    if isinstance(first, dict) and "key" in first:
+        extra = {"field": str(first["key"]), "rule": str(first.get("message", error.detail))}
+    return ProblemDetailsException(
+        detail=error.detail,
+        status_code=error.status_code,
+        title=phrase,
+        type_=f"urn:aerocast:problem:{phrase.lower().replace(' ', '-')}",
+        headers=error.headers,
+        extra=extra,
+    )
+
+
+def _from_bug(error: Exception) -> ProblemDetailsException:
+    """A fault of ours: its traceback goes to the log, not to the client."""
+    log.error("a request failed", exc_info=error)
+    return problem("internal-error", "The server failed on this request; its log says why.", status=500)
+
+
+def plugin(counter: Counter) -> ProblemDetailsPlugin:
+    """Litestar's plugin with our forms; `counter` (label: status) counts every problem answered."""
+
+    def respond(request: Request[Any, Any, Any], error: ProblemDetailsException) -> Response[Any]:
+        counter.labels(error.status_code).inc()
+        return error.to_response(request)
+
+    def of(convert: Callable[[Any], ProblemDetailsException]) -> Callable[[Any], ProblemDetailsException]:
+        def counted(error: Exception) -> ProblemDetailsException:
+            found = convert(error)
+            counter.labels(found.status_code).inc()
+            return found
+
+        return counted
+
+    known = {HTTPException: of(_from_http), Exception: of(_from_bug)}
+    return ProblemDetailsPlugin(ProblemDetailsConfig(respond, exception_to_problem_detail_map=known))

@@ -1,0 +1,184 @@
+"""What goes over the wire: requests and answers as msgspec structs; their descriptions become the OpenAPI document."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from aerocast.manifest import Lineage, Metrics
+
+Nullable = datetime | None
+
+
+class PredictRequest(Struct, forbid_unknown_fields=True):
+    """Exactly one of `station` and `sequence`."""
+
+    station: Annotated[str, Meta(description="A station of the feed: forecast from its newest readings.")] | None = None
+    sequence: (
+        Annotated[
+            list[list[float]],
+            Meta(description="Steps at the feed's cadence, oldest first, each one number a window column."),
+        ]
+        | None
+    ) = None
+    time: Annotated[datetime, Meta(tz=True, description="Time of the newest step, ISO 8601 with offset.")] | None = None
+    feed: Annotated[str, Meta(description="Needed only where several feeds are served.")] | None = None
+    target: Annotated[str, Meta(description="Default: the feed's first served target.")] | None = None
+
+
+class Forecast(Struct, frozen=True):
+    """One horizon: the level and the interval that holds the outcome with the nominal probability `level`."""
+
+    horizon: Annotated[int, Meta(description="Steps of the feed's cadence ahead of the origin.", examples=[6])]
+    time: Annotated[Nullable, Meta(description="Target time, UTC; null for a sequence without a time.")]
+    value: Annotated[float, Meta(description="Forecast in `unit`.", examples=[41.3])]
+    lower: Annotated[float, Meta(description="Lower bound in `unit`.", examples=[36.1])]
+    upper: Annotated[float, Meta(description="Upper bound in `unit`.", examples=[46.2])]
+
+
+class ModelInfo(Struct, frozen=True):
+    """Which release answered, and what it was made from."""
+
+    kind: Annotated[str, Meta(examples=["gru"])]
+    version: Annotated[str, Meta(examples=["0003-9f2c01aa"])]
+    config_hash: str
+    data_version: str
+    training_end: Annotated[datetime, Meta(description="End of the span that the model was trained on.")]
+
+
+class Reason(Struct, frozen=True):
+    """One reason why the inputs were degraded.
+
+    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_sequence` or `out_of_range`; `age` in steps.
+    """
+
+    code: Annotated[str, Meta(examples=["gap_filled"])]
+    detail: Annotated[str, Meta(examples=["pressure was measured 3 steps ago; the value is carried forward"])]
+    column: str | None = None
+    age: int | None = None
+
+
+class Prediction(Struct, frozen=True):
+    """A forecast of one target at every horizon, with all that is needed to judge it later."""
+
+    id: Annotated[str, Meta(description="Unique; names this answer when its outcome is known.")]
+    feed: str
+    target: str
+    unit: str
+    station: str | None
+    issued_at: Annotated[datetime, Meta(description="When the server answered, UTC.")]
+    origin: Annotated[Nullable, Meta(description="Time of the newest step used, UTC; null if the request gave none.")]
+    level: Annotated[float, Meta(description="Nominal level of the intervals.", examples=[0.9])]
+    model: ModelInfo
+    degraded: Annotated[bool, Meta(description="The inputs were not all measured and fresh; `reasons` says why.")]
+    reasons: list[Reason]
+    notes: Annotated[list[str], Meta(description="What else was done with the request.")]
+    forecasts: list[Forecast]
+
+
+class ReleaseHealth(Struct, frozen=True):
+    """State of one (feed, target). A version with an error: the old release serves on, its successor did not load."""
+
+    feed: str
+    target: str
+    status: Annotated[str, Meta(description="`ok`, `degraded` or `no release`")]
+    version: str | None
+    kind: str | None
+    serving_since: datetime | None
+    promoted_at: datetime | None
+    newest_reading: datetime | None
+    load_failures: int
+    errors: Annotated[list[str], Meta(description="The last error of the release and of the tail, while it lasts.")]
+
+
+class Health(Struct, frozen=True):
+    """`ok`, `degraded` (it answers, but something is wrong), `starting` or `no release` (503)."""
+
+    status: str
+    started_at: datetime
+    last_poll: datetime | None
+    poll_seconds: float
+    errors: list[str]
+    releases: list[ReleaseHealth]
+
+
+class ColumnView(Struct, frozen=True):
+    """A measured column, its canonical unit and physical range."""
+
+    name: str
+    label: str
+    unit: str
+    range: tuple[float, float]
+
+
+class StationView(Struct, frozen=True):
+    """A station and the time of its newest reading (null: none is known)."""
+
+    id: str
+    name: str
+    timezone: str
+    newest_reading: datetime | None
+
+
+class WindowView(Struct, frozen=True):
+    """A sequence has `steps` .. `look_back` rows, each the numbers of `columns` in their order."""
+
+    columns: tuple[str, ...]
+    steps: int
+    look_back: int
+    cadence_seconds: int
+
+
+class TargetView(Struct, frozen=True):
+    """What is forecast, and how far ahead in steps."""
+
+    name: str
+    unit: str
+    horizons: tuple[int, ...]
+    version: str
+
+
+class FeedView(Struct, frozen=True):
+    """All that a client needs to know of a feed before it asks for a forecast."""
+
+    name: str
+    description: str
+    stations: list[StationView]
+    columns: list[ColumnView]
+    window: WindowView
+    targets: list[TargetView]
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details. `field`, `value` and `rule` say which input broke which rule."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    value: str | float | bool | None = None
+    rule: str | None = None
+
+
+class ReleaseView(Struct, frozen=True):
+    """One release; `error` instead of facts where its manifest cannot be read."""
+
+    version: str
+    serving: bool
+    error: str | None = None
+    kind: str | None = None
+    unit: str | None = None
+    horizons: tuple[int, ...] = ()
+    metrics: Metrics | None = None
+    lineage: Lineage | None = None
+
+
+class TargetModels(Struct, frozen=True):
+    """A (feed, target) with its releases, newest first; `total` counts those beyond the limit too."""
+
+    feed: str
+    target: str
+    serving: str | None
+    total: int
+    releases: list[ReleaseView]

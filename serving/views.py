@@ -1,0 +1,111 @@
+"""What the server tells about itself: the store as answers of /health, /feeds and /models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from aerocast import release
+from aerocast.manifest import Manifest
+from serving.problems import problem
+from serving.schemas import (
+    ColumnView,
+    FeedView,
+    Health,
+    ReleaseHealth,
+    ReleaseView,
+    StationView,
+    TargetModels,
+    TargetView,
+    WindowView,
+)
+from serving.store import Key, Served, Slot, Store, Tail
+
+STUCK_POLLS = 10
+
+
+def health(store: Store, poll_seconds: float) -> Health:
+    """`ok` only while every release and tail is the newest there is, and the look-up itself is alive."""
+    errors = [store.error] if store.error else []
+    late = store.last_poll and datetime.now(UTC) - store.last_poll
+    if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
+        errors.append(f"nothing was looked up for {late.total_seconds():.0f} s")
+    releases = [_release(key, slot, store) for key, slot in sorted(store.releases.items(), key=lambda item: item[0])]
+    if not store.index:
+        status = "no release" if store.last_poll or errors else "starting"
+    else:
+        status = "degraded" if errors or any(one.status != "ok" for one in releases) else "ok"
+    return Health(status, store.started_at, store.last_poll, poll_seconds, errors, releases)
+
+
+def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
+    served, tail = slot.served, store.tails.get(key[0])
+    errors = [error for error in (slot.error, tail.error if tail else None) if error]
+    newest = tail.served.feed_newest if tail and tail.served else None
+    return ReleaseHealth(
+        feed=key[0],
+        target=key[1],
+        status="no release" if served is None else "degraded" if errors else "ok",
+        version=served.manifest.version if served else None,
+        kind=served.manifest.kind if served else None,
+        serving_since=served.since if served else None,
+        promoted_at=served.promoted_at if served else None,
+        newest_reading=_moment(newest),
+        load_failures=slot.failures,
+        errors=errors,
+    )
+
+
+def feeds(store: Store) -> list[FeedView]:
+    return [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
+
+
+def _feed(served: list[Served], tail: Tail | None) -> FeedView:
+    newest = max(served, key=lambda one: one.manifest.lineage.created_at)
+    feed, window = newest.feed, newest.manifest.window
+    readings = tail.newest if tail else {}
+    return FeedView(
+        name=feed.name,
+        description=feed.description,
+        stations=[StationView(s.id, s.name, s.timezone, _moment(readings.get(s.id))) for s in feed.stations],
+        columns=[ColumnView(c.name, c.label, c.unit, c.range) for c in feed.columns],
+        window=WindowView(window.columns, window.steps, window.look_back, window.cadence),
+        targets=[
+            TargetView(one.manifest.target, one.manifest.unit, one.manifest.horizons, one.manifest.version)
+            for one in served
+        ],
+    )
+
+
+def models(store: Store, feed: str | None, target: str | None, limit: int) -> list[TargetModels]:
+    """Current and past releases, newest first, of what was asked for. Reads the disk; 404 for nothing of the kind."""
+    keys = [key for key in sorted(store.releases) if feed in (None, key[0]) and target in (None, key[1])]
+    if not keys and (feed or target):
+        field = "feed" if feed else "target"
+        raise problem(
+            "unknown-release",
+            f"Nothing is released for {feed or '*'}/{target or '*'}.",
+            status=404,
+            field=field,
+            value=feed or target,
+            rule="a feed and target of /health",
+        )
+    found = []
+    for key in keys:
+        slot, entries = store.releases[key], release.history(store.home, *key, limit=limit)
+        current = slot.served.manifest.version if slot.served else None
+        past = [ReleaseView(e.version, e.version == current, e.error, *_facts(e.manifest)) for e in entries]
+        found.append(TargetModels(*key, current, len(release.versions(store.home, *key)), past))
+    return found
+
+
+def _facts(manifest: Manifest | None) -> tuple[Any, ...]:
+    if manifest is None:
+        return ()
+    return manifest.kind, manifest.unit, manifest.horizons, manifest.metrics, manifest.lineage
+
+
+def _moment(time: np.datetime64 | None) -> datetime | None:
+    return None if time is None else datetime.fromtimestamp(int(time.astype(np.int64)), UTC)
