@@ -4,7 +4,7 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -150,8 +150,22 @@ class Lake:
 
         return self._guarded(name, attempt)
 
-    def replace(self, name: str, rows: Rows, months: Sequence[str]) -> int:
+    def tables(self) -> list[str]:
+        """The names of all tables, sorted."""
+        if "://" in self.root:
+            raise AeroCastError(f"{self.root}: tables of an object store are not listed yet")
+        return sorted(str(log.parent.relative_to(self.root)) for log in Path(self.root).glob("**/_delta_log"))
+
+    def holds(self, name: str, month: str, config_hash: str) -> bool:
+        """Whether the month's rows were put there with this hash (see `replace`)."""
+        table = self._open(name)
+        return table is not None and table.transaction_version(_hash_mark(month)) == _hash_number(config_hash)
+
+    def replace(self, name: str, rows: Rows, months: Sequence[str], hashes: Mapping[str, str] | None = None) -> int:
         """Puts `rows` in the place of all rows of these months, in one commit. Returns the new version.
+
+        `hashes` (month -> config_hash) says what each month was computed from; it is committed with the rows, so
+        that `holds` is never right about rows that are not there.
 
         Raises:
             ValueError: a row belongs to none of `months`.
@@ -159,8 +173,9 @@ class Lake:
         if not months:
             raise ValueError(f"table {name}: no month to replace")
         predicate = f"{PARTITION} IN ({', '.join(literal(month) for month in sorted(set(months)))})"
+        marks = [Transaction(_hash_mark(month), _hash_number(text)) for month, text in (hashes or {}).items()]
         try:
-            return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", [], predicate))
+            return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", marks, predicate))
         except _Misplaced as error:
             raise ValueError(f"table {name}: a row belongs to none of the months {', '.join(months)}") from error
 
@@ -263,6 +278,15 @@ def months_around(months: Sequence[str], before: timedelta, after: timedelta) ->
             day += timedelta(days=27)
         around.add(month_of(last))
     return sorted(around)
+
+
+def _hash_mark(month: str) -> str:
+    return f"config/{month}"
+
+
+def _hash_number(config_hash: str) -> int:
+    """A hash as the positive 63-bit number that an application transaction can carry."""
+    return int(config_hash[:15], 16)
 
 
 class _Overtaken(Exception):

@@ -10,7 +10,10 @@ import dagster as dg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from aerocast.lake import Lake
+
 PREVIEW = 5
+WIDTH = 16
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -25,6 +28,18 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def preview(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(markdown(rows))
+
+
+def sample(lake: "Lake", name: str) -> dg.MarkdownMetadataValue:
+    """The newest rows of a table."""
+    import duckdb
+
+    months = lake.months(name)
+    if not months:
+        return dg.MetadataValue.md("(no rows)")
+    with duckdb.connect() as con:
+        rows = lake.relation(con, name, months[-1:]).order("time DESC, station").limit(PREVIEW)
+        return preview([dict(zip(rows.columns[:WIDTH], row, strict=False)) for row in rows.fetchall()])
 
 
 def png(figure: "Figure") -> bytes:

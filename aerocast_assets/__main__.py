@@ -1,0 +1,71 @@
+"""`python -m aerocast_assets run|up|sql`: what the Makefile's targets call."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from aerocast.errors import AeroCastError
+from aerocast.settings import Settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0, or 1 after one sentence about what is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        home = _home()
+        if options.command == "run":
+            from aerocast_assets.cli.run import run
+
+            return run(options.feed, home, force=options.force)
+        if options.command == "up":
+            from aerocast_assets.cli.up import up
+
+            return up(options.host, options.port, options.ui_port)
+        from aerocast_assets.cli.sql import shell
+
+        return shell(home)
+    except AeroCastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m aerocast_assets", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="materialise a feed's whole graph and ask the server for a forecast")
+    run.add_argument("--feed", default="noaa")
+    run.add_argument("--force", action="store_true", help="recompute what has not changed, too")
+    up = commands.add_parser("up", help="Dagster's UI and daemon, and the server, until Ctrl-C")
+    up.add_argument("--host", default="127.0.0.1")
+    up.add_argument("--port", type=int, default=8000)
+    up.add_argument("--ui-port", type=int, default=3000)
+    commands.add_parser("sql", help="DuckDB with a view of every table")
+    return parser
+
+
+def _home() -> Path:
+    """The home, made and known to be writable; Dagster's instance is told where it is.
+
+    Raises:
+        AeroCastError: it cannot be made or written.
+    """
+    home = Settings().home.resolve()
+    probe = home / ".writable"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"aerocast")
+        probe.unlink()
+    except OSError as error:
+        raise AeroCastError(f"AEROCAST_HOME: {home} cannot be written: {error.strerror or error}") from error
+    os.environ["AEROCAST_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
+    return home
+
+
+if __name__ == "__main__":
+    sys.exit(main())

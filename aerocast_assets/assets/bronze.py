@@ -1,0 +1,76 @@
+"""bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from aerocast.feed import Feed
+from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.describe import preview, sample
+from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
+from aerocast_assets.resources import Platform, Refresh
+
+CODE = ("quality", "units")
+EXAMPLES = 20
+SHOWN = ("station", "time", "rule", "reason")
+
+
+def bronze(feed: Feed) -> dg.AssetsDefinition:
+    """`<feed>/bronze`; `<feed>/quarantine` is written beside it, in the same step."""
+    declaration = feed.model_dump(mode="json", include={"source", "columns", "stations", "cadence", "start", "end"})
+
+    @dg.asset(
+        key=key(feed, "bronze"),
+        deps=[dg.AssetDep(key(feed, "raw"), partition_mapping=with_neighbours())],
+        partitions_def=months(feed),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=feed.name,
+        kinds={"deltalake", "duckdb"},
+        code_version=code_version(*CODE),
+        description="One row per station and time, canonical units. What fails a rule is in quarantine with its reason.",
+        automation_condition=FORWARD,
+    )
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
+    ) -> dg.MaterializeResult:
+        from aerocast.lake import Lake
+        from aerocast.quality import clean, months_read
+
+        lake, partitions = Lake(platform.root), sorted(context.partition_keys)
+        raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
+        with duckdb.get_connection() as con:
+            commits = deliveries(con, lake, raw)
+            parts = {"feed": declaration, "code": code_version(*CODE), "salt": platform.hash_salt}
+            hashes = {
+                month: config_hash(**parts, raw=[commits.get(near, []) for near in months_read(feed, [month])])
+                for month in partitions
+            }
+            stale = out_of_date(lake, good, hashes, force=config.force)
+            for piece in lake.chunks(raw, stale):
+                cleaned = clean(con, feed, lake.relation(con, raw, months_read(feed, piece)), piece, datetime.now(UTC))
+                # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
+                lake.replace(bad, cleaned.quarantine, piece)
+                lake.replace(good, cleaned.bronze, piece, {month: hashes[month] for month in piece})
+            rejected = lake.relation(con, bad, partitions)
+            reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())
+            examples = rejected.select("station, time, rule, reason").order("time").limit(EXAMPLES).fetchall()
+        rows, quarantined = lake.rows(good), lake.rows(bad)
+        for month in partitions:
+            context.add_asset_metadata({"dagster/row_count": rows.get(month, 0)}, partition_key=month)
+        context.log.info(computed(stale, partitions))
+        return dg.MaterializeResult(
+            metadata={
+                "months_computed": len(stale),
+                "rows": sum(rows.get(month, 0) for month in partitions),
+                "quarantined": sum(quarantined.get(month, 0) for month in partitions),
+                "quarantined_by_rule": reasons,
+                "quarantine": preview([dict(zip(SHOWN, row, strict=True)) for row in examples]),
+                "delta_version": lake.version(good),
+                "preview": sample(lake, good),
+            },
+            data_version=dg.DataVersion(config_hash(months=hashes)),
+        )
+
+    return asset

@@ -1,0 +1,121 @@
+"""Checks of the tables: nothing lost, every expectation, newest reading fresh. Blocking ones stop the run."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from aerocast.expectations import Verdict, rules
+from aerocast.feed import Feed
+from aerocast_assets.assets.describe import preview
+from aerocast_assets.keys import key, table
+from aerocast_assets.resources import Platform
+
+
+def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
+    """The feed's checks on raw, bronze and silver."""
+    return [_nothing_lost(feed), _expectations(feed), _freshness(feed)]
+
+
+def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, "bronze"),
+        name="nothing_lost",
+        blocking=True,
+        description="Readings in raw = bronze + quarantine + duplicates, counted from the three tables.",
+    )
+    def check(platform: Platform, duckdb: DuckDBResource) -> dg.AssetCheckResult:
+        from aerocast.lake import Lake
+        from aerocast.quality import audit
+
+        lake = Lake(platform.root)
+        with duckdb.get_connection() as con:
+            tables = (lake.relation(con, table(feed, layer)) for layer in ("raw", "bronze", "quarantine"))
+            counted = audit(con, feed, *tables)
+        return dg.AssetCheckResult(
+            passed=counted.balanced,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={
+                "rows_in": counted.rows_in,
+                "bronze": counted.bronze,
+                "quarantine": counted.quarantine,
+                "duplicates": counted.duplicates,
+            },
+        )
+
+    return check
+
+
+def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
+    bronze = key(feed, "bronze")
+    suite = rules(feed)
+
+    @dg.multi_asset_check(
+        name=f"{feed.name}_expectations",
+        specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
+    )
+    def check(platform: Platform, duckdb: DuckDBResource) -> Iterator[dg.AssetCheckResult]:
+        from aerocast.expectations import validate
+        from aerocast.lake import Lake
+
+        with duckdb.get_connection() as con:
+            frame = Lake(platform.root).relation(con, table(feed, "bronze")).to_arrow_table().to_pandas()
+        for verdict in validate(feed, frame):
+            yield _result(bronze, verdict)
+
+    return check
+
+
+def _result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
+    blocking = verdict.rule.blocking
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        asset_key=asset,
+        check_name=verdict.rule.name,
+        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "expectation": verdict.rule.type,
+            "arguments": dg.MetadataValue.json(verdict.rule.arguments),
+            "rows": verdict.rows,
+            "unexpected": verdict.unexpected,
+            "observed": verdict.observed,
+            "examples": preview(verdict.examples),
+        },
+    )
+
+
+def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, "silver"),
+        name="fresh",
+        description=f"Each station's newest reading is at most {feed.freshness} old (by its own time, not the run's).",
+    )
+    def check(platform: Platform, duckdb: DuckDBResource) -> dg.AssetCheckResult:
+        from aerocast.lake import Lake
+
+        with duckdb.get_connection() as con:
+            newest = dict(
+                Lake(platform.root)
+                .relation(con, table(feed, "bronze"))
+                .aggregate("station, max(time)", "station")
+                .fetchall()
+            )
+        clock = feed.clock(datetime.now(UTC))
+        ages = {station: clock - newest[station] if station in newest else None for station in feed.station_ids}
+        late = [station for station, age in ages.items() if age is None or age > feed.freshness]
+        return dg.AssetCheckResult(
+            passed=not late,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "late": ", ".join(late),
+                "stations": preview(
+                    [
+                        {"station": station, "newest": str(newest.get(station)), "age": str(age)}
+                        for station, age in ages.items()
+                    ]
+                ),
+            },
+        )
+
+    return check

@@ -1,0 +1,39 @@
+"""A feed's whole asset graph: every layer's assets, their checks, and the job that runs them all."""
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.assets.bronze import bronze
+from aerocast_assets.assets.candidates import candidate
+from aerocast_assets.assets.champion import champion
+from aerocast_assets.assets.forecasts import forecasts
+from aerocast_assets.assets.raw import raw, source
+from aerocast_assets.assets.silver import silver
+from aerocast_assets.assets.windows import windows
+from aerocast_assets.checks.quality import quality_checks
+from aerocast_assets.checks.skill import skill_checks
+
+
+def job_name(feed: Feed) -> str:
+    """The job over the feed's whole graph."""
+    return f"{feed.name}_refresh"
+
+
+def feed_definitions(feed: Feed) -> dg.Definitions:
+    """Definitions of one feed; nothing in them is shared with another feed."""
+    layers = [raw(feed), bronze(feed), silver(feed), windows(feed)]
+    models = [candidate(feed, target, kind) for target in feed.targets for kind in feed.candidates]
+    served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
+    checks = [*quality_checks(feed), *(check for target in feed.targets for check in skill_checks(feed, target))]
+    everything = [asset.key for asset in (*layers, *models, *served)]
+    return dg.Definitions(
+        assets=[source(feed), *layers, *models, *served],
+        asset_checks=checks,
+        jobs=[
+            dg.define_asset_job(
+                job_name(feed),
+                selection=dg.AssetSelection.assets(*everything),
+                description=f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped.",
+            )
+        ],
+    )

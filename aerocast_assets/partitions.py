@@ -1,0 +1,39 @@
+"""Which months a step must compute, and which months of the layer above a month is a function of."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from aerocast.lake import Lake
+
+
+def with_neighbours(before: int = 1, after: int = 1) -> dg.TimeWindowPartitionMapping:
+    """A month depends on its neighbours too: a step rule looks both ways, a gap is filled from before."""
+    return dg.TimeWindowPartitionMapping(start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True)
+
+
+def out_of_date(lake: "Lake", name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:
+    """The months whose stored rows were not computed from exactly this, oldest first."""
+    return [month for month in sorted(hashes) if force or not lake.holds(name, month, hashes[month])]
+
+
+def deliveries(con: "DuckDBPyConnection", lake: "Lake", raw: str) -> dict[str, list[str]]:
+    """Segments of each month of raw in the order they were delivered: what a month of bronze is a function of."""
+    if not lake.exists(raw):
+        return {}
+    rows = lake.relation(con, raw).aggregate("month, segment, min(delivery) AS delivery", "month, segment")
+    found: dict[str, list[str]] = {}
+    for month, segment, _ in rows.order("month, delivery, segment").fetchall():
+        found.setdefault(month, []).append(segment)
+    return found
+
+
+def computed(stale: Sequence[str], partitions: Sequence[str]) -> str:
+    """What people read: how much of a step's work there was."""
+    if not stale:
+        return f"unchanged: all {len(partitions)} months are up to date"
+    return f"computed {len(stale)} of {len(partitions)} months, {len(partitions) - len(stale)} unchanged"
