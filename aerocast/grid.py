@@ -1,0 +1,100 @@
+"""The types at the border from silver to a model: a station's regular grid, and what defines a window on it.
+
+The server imports this module: numpy, msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from aerocast.feed import Feed
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """One station's regular series, newest last; nothing is skipped, a missing step is NaN.
+
+    Shapes: `time` (T,) datetime64[s] in UTC, NaT where unknown; `values` (T, C) float32 in canonical units, filled
+    by the causal gap policy; `age` (T, C) float32: steps since the value was measured, NaN for none.
+    """
+
+    station: str
+    time: Times
+    columns: tuple[str, ...]
+    values: Floats
+    age: Floats
+
+    def tail(self, rows: int) -> Grid:
+        """The newest `rows` rows."""
+        return Grid(self.station, self.time[-rows:], self.columns, self.values[-rows:], self.age[-rows:])
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a station stands: its local clock and, if known, its sun (degrees)."""
+
+    id: str
+    timezone: str
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class WindowSpec(msgspec.Struct, frozen=True):
+    """What defines a feature row. Plain data: it is stored in a release and read back by the server.
+
+    `columns` are the windowed CSV's and the sequence requests' (with `labels` as short names); `covariates` are the
+    grid's other columns; `cadence` is in seconds, every other length in steps.
+    """
+
+    target: str
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    covariates: tuple[str, ...]
+    steps: int
+    look_back: int
+    season: int
+    cadence: int
+    horizons: tuple[int, ...]
+    places: tuple[Place, ...]
+
+    @classmethod
+    def of(cls, feed: Feed, target: str) -> WindowSpec:
+        """The window of one target of a feed; an angle is left out, for its vector's components say the same."""
+        components = [f"{vector.name}_{axis}" for vector in feed.vectors for axis in "uv"]
+        plain = [column.name for column in feed.columns if not column.circular]
+        return cls(
+            target=target,
+            columns=feed.window.columns,
+            labels=tuple(feed.column(name).short for name in feed.window.columns),
+            covariates=tuple(name for name in [*components, *plain] if name not in feed.window.columns),
+            steps=feed.window.steps,
+            look_back=feed.window.look_back,
+            season=feed.season,
+            cadence=int(feed.cadence.total_seconds()),
+            horizons=feed.horizons,
+            places=tuple(
+                Place(station.id, station.timezone, station.latitude, station.longitude) for station in feed.stations
+            ),
+        )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.columns + self.covariates
+
+    def place(self, station: str) -> Place:
+        """The station's place; a sequence of an unnamed station gets the feed's centre and its first clock."""
+        for place in self.places:
+            if place.id == station:
+                return place
+        known = [(p.latitude, p.longitude) for p in self.places if p.latitude is not None and p.longitude is not None]
+        centre = np.mean(known, axis=0).tolist() if known else (None, None)
+        return Place("", self.places[0].timezone, *centre)
