@@ -161,6 +161,14 @@ class Lake:
         table = self._open(name)
         return table is not None and table.transaction_version(_hash_mark(month)) == _hash_number(config_hash)
 
+    def marks(self, name: str, months: Sequence[str]) -> dict[str, str]:
+        """What each of these months was computed from, as text that changes when its `config_hash` does."""
+        table = self._open(name)
+        if table is None:
+            return {}
+        found = {month: table.transaction_version(_hash_mark(month)) for month in months}
+        return {month: f"{number:x}" for month, number in found.items() if number is not None}
+
     def replace(self, name: str, rows: Rows, months: Sequence[str], hashes: Mapping[str, str] | None = None) -> int:
         """Puts `rows` in the place of all rows of these months, in one commit. Returns the new version.
 

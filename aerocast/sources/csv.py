@@ -121,17 +121,20 @@ def _last_byte(path: Path) -> bytes:
 def _batches(path: Path, label: str, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The declared fields as text, block by block, columns in the order of `fields`."""
     try:
-        with pa.input_stream(path, compression="detect") as stream, pc_csv.open_csv(
-            stream,
-            pc_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            pc_csv.ParseOptions(newlines_in_values=True),
-            pc_csv.ConvertOptions(
-                column_types=dict.fromkeys(fields, pa.string()),
-                include_columns=list(dict.fromkeys(fields)),
-                null_values=[],
-                strings_can_be_null=False,
-            ),
-        ) as reader:
+        with (
+            pa.input_stream(path, compression="detect") as stream,
+            pc_csv.open_csv(
+                stream,
+                pc_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+                pc_csv.ParseOptions(newlines_in_values=True),
+                pc_csv.ConvertOptions(
+                    column_types=dict.fromkeys(fields, pa.string()),
+                    include_columns=list(dict.fromkeys(fields)),
+                    null_values=[],
+                    strings_can_be_null=False,
+                ),
+            ) as reader,
+        ):
             yield from reader
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise AeroCastError(f"source {label} is damaged or cut off: {_first_line(error)}") from error

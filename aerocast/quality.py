@@ -1,0 +1,322 @@
+"""Raw -> bronze and quarantine: one row per (station, time), typed, in canonical units; what fails is kept apart.
+
+Duplicates go first (the last delivery wins), then every survivor is judged. Rules, in this order, the first that fails
+is the row's: `unparseable`, `unknown_station`, `future`, `early`, `range`, `step`. A missing value is no fault.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import duckdb
+
+from aerocast.feed import Column, Feed
+from aerocast.lake import literal, month_span, months_around, quoted
+from aerocast.sources.base import raw_names
+from aerocast.units import conversion
+
+RULES = ("unparseable", "unknown_station", "future", "early", "range", "step")
+
+# How many readings, and how many steps of the cadence, the step rule looks back and ahead.
+REACH = 3
+_SHOWN = 60
+
+
+class Cleaned(NamedTuple):
+    """Bronze and quarantine of the asked months, valid until the connection cleans again; `rules` counts by rule."""
+
+    bronze: duckdb.DuckDBPyRelation
+    quarantine: duckdb.DuckDBPyRelation
+    counts: dict[str, int]
+    rules: dict[str, int]
+
+
+class Audit(NamedTuple):
+    """The books of some months: what came in, and where it went. Duplicates are counted from raw alone."""
+
+    rows_in: int
+    bronze: int
+    quarantine: int
+    duplicates: int
+
+    @property
+    def balanced(self) -> bool:
+        return self.rows_in == self.bronze + self.quarantine + self.duplicates
+
+
+def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
+    """The months of raw that bronze of these months is made of: the step rule looks over a month's borders."""
+    return months_around(months, REACH * feed.cadence, REACH * feed.cadence)
+
+
+def clean(
+    con: duckdb.DuckDBPyConnection, feed: Feed, raw: duckdb.DuckDBPyRelation, months: Sequence[str], now: datetime
+) -> Cleaned:
+    """Judges raw's rows of `months`; the result does not depend on how months are grouped or rows ordered.
+
+    `raw` is a relation of `con` that holds at least `months_read(feed, months)`; `now` bounds the rule `future`.
+    Bronze: `station`, `time`, a float64 per column in its canonical unit (null = missing), `segment`, `month`.
+    Quarantine: raw's columns, `rule` and `reason`.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    raw.create_view("quality_raw", replace=True)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_judged(feed, months, now)}")
+    rows_in = _count(con, f"SELECT count(*) FROM quality_rows WHERE {_within(months)}")
+    _drop_duplicates(con, feed)
+    _judge_steps(con, feed)
+    columns = ", ".join(quoted(column.name) for column in feed.columns)
+    bronze = con.sql(
+        f"SELECT station, make_timestamptz(epoch_us(time)) AS time, {columns}, segment, month"
+        f" FROM quality_rows WHERE rule IS NULL AND {_within(months)}"
+    )
+    quarantine = con.sql(
+        f"SELECT r.*, q.rule, {_reason(feed, now)} AS reason FROM quality_raw r"
+        " JOIN quality_rows q ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment"
+        " LEFT JOIN quality_steps s ON s.delivery = q.delivery AND s.line = q.line AND s.segment = q.segment"
+        f" WHERE q.rule IS NOT NULL AND {_within(months, 'q.month')} AND {_within(months, 'r.month')}"
+        " ORDER BY r.month, r.station, r.time, r.delivery, r.line"
+    )
+    judged = dict(
+        con.sql(f"SELECT coalesce(rule, ''), count(*) FROM quality_rows WHERE {_within(months)} GROUP BY 1").fetchall()
+    )
+    rules = {rule: judged[rule] for rule in RULES if rule in judged}
+    counts = {"rows_in": rows_in, "bronze": judged.get("", 0), "quarantine": sum(rules.values())}
+    return Cleaned(bronze, quarantine, counts | {"duplicates": rows_in - sum(judged.values())}, rules)
+
+
+def audit(
+    con: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    raw: duckdb.DuckDBPyRelation,
+    bronze: duckdb.DuckDBPyRelation,
+    quarantine: duckdb.DuckDBPyRelation,
+) -> Audit:
+    """Counts the rows of three relations over the same months; duplicates are found in raw, not inferred."""
+    texts = ", ".join(quoted(name) for name in raw_names(feed).values())
+    raw.create_view("audit_raw", replace=True)
+    rows_in = _count(con, "SELECT count(*) FROM audit_raw")
+    timed = "SELECT DISTINCT month, station, time FROM audit_raw WHERE time IS NOT NULL"
+    untimed = f"SELECT DISTINCT month, station, time_text, {texts} FROM audit_raw WHERE time IS NULL"
+    distinct = _count(con, f"SELECT (SELECT count(*) FROM ({timed})) + (SELECT count(*) FROM ({untimed}))")
+    kept = [relation.aggregate("count(*)").fetchall()[0][0] for relation in (bronze, quarantine)]
+    return Audit(rows_in, kept[0], kept[1], rows_in - distinct)
+
+
+def _judged(feed: Feed, months: Sequence[str], now: datetime) -> str:
+    """A select of typed rows with the first rule that fails of those that need no other row."""
+    wanted = sorted(set(months))
+    spans = [(start - REACH * feed.cadence, end + REACH * feed.cadence) for start, end in map(month_span, wanted)]
+    near = " OR ".join(
+        f"(r.time >= {_time(start)}::TIMESTAMPTZ AND r.time < {_time(end)}::TIMESTAMPTZ)"
+        for start, end in _merged(spans)
+    )
+    borders = ", ".join(
+        f"({literal(month)}, {', '.join(_time(t) for t in month_span(month))})" for month in months_read(feed, wanted)
+    )
+    values = ", ".join(f"{_value(feed, column)} AS {quoted(column.name)}" for column in feed.columns)
+    names = [quoted(column.name) for column in feed.columns]
+    nonsense = " OR ".join(["time IS NULL", *(f"NOT isfinite({name})" for name in names)])
+    outside = " OR ".join(
+        f"{name} < {column.range[0]!r} OR {name} > {column.range[1]!r}"
+        for name, column in zip(names, feed.columns, strict=True)
+    )
+    stations = ", ".join(map(literal, feed.station_ids))
+    return f"""
+        SELECT * EXCLUDE (low, high), CASE
+            WHEN {nonsense} THEN 'unparseable'
+            WHEN station IS NULL OR station NOT IN ({stations}) THEN 'unknown_station'
+            WHEN time > {_time(_latest(feed, now))} OR time >= high THEN 'future'
+            WHEN time < {_time(feed.start)} OR time < low THEN 'early'
+            WHEN {outside} THEN 'range' END AS rule
+        FROM (
+            SELECT r.month, r.station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line, r.segment,
+                {values}, b.low, b.high
+            FROM quality_raw r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month
+            WHERE {_within(wanted, "r.month")} OR {near})"""
+
+
+def _value(feed: Feed, column: Column) -> str:
+    """A text in canonical unit: null if missing, NaN (judged `unparseable`) if it is no number."""
+    text = f"r.{quoted(raw_names(feed)[column.field])}"
+    factor, offset = conversion(column.source_unit, column.unit)
+    number = f"coalesce(TRY_CAST({text} AS DOUBLE), 'nan'::DOUBLE)"
+    number += f" * {factor!r}" if factor != 1 else ""
+    number += f" + {offset!r}" if offset else ""
+    missing = ", ".join(map(literal, feed.source.missing))
+    absent = f"{text} IS NULL" + (f" OR {text} IN ({missing})" if missing else "")
+    return f"CASE WHEN {absent} THEN NULL ELSE {number} END"
+
+
+def _drop_duplicates(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Keeps the last delivered row of each (station, time); rows without a time are equal only if every text is."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE quality_twice AS SELECT month, station, time FROM quality_rows"
+        " GROUP BY ALL HAVING count(*) > 1"
+    )
+    if not _count(con, "SELECT count(*) FROM quality_twice"):
+        return
+    texts = ", ".join(f"r.{quoted(name)}" for name in ["time_text", *raw_names(feed).values()])
+    newest = "ORDER BY q.delivery DESC, q.line DESC, q.segment DESC"
+    same = "q.month IS NOT DISTINCT FROM t.month AND q.station IS NOT DISTINCT FROM t.station"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE quality_losers AS
+        SELECT delivery, line, segment FROM quality_rows q JOIN quality_twice t ON {same} AND q.time = t.time
+        QUALIFY row_number() OVER (PARTITION BY q.month, q.station, q.time {newest}) > 1
+        UNION ALL
+        SELECT q.delivery, q.line, q.segment FROM quality_rows q JOIN quality_raw r
+            ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment AND r.month = q.month
+        WHERE q.time IS NULL
+        QUALIFY row_number() OVER (PARTITION BY q.month, q.station, {texts} {newest}) > 1""")
+    con.execute(
+        "DELETE FROM quality_rows q USING quality_losers l"
+        " WHERE q.delivery = l.delivery AND q.line = l.line AND q.segment = l.segment"
+    )
+
+
+def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Marks readings that jump up and back: away from a reading before and from one after, and few near it agree.
+
+    A front moves once and does not come back, so it passes, and so does a whole span on a new level. Runs of up to
+    REACH bad readings are found; a good reading between two bad ones has more friends around it than they have.
+    """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_steps AS {_steps(feed)}")
+    con.execute(
+        "UPDATE quality_rows q SET rule = 'step' FROM quality_steps s"
+        " WHERE q.delivery = s.delivery AND q.line = s.line AND q.segment = s.segment"
+    )
+
+
+def _steps(feed: Feed) -> str:
+    """A select of the rows that fail the step rule: which column, and what stood before and after it."""
+    columns = [(i, column) for i, column in enumerate(feed.columns) if column.max_step is not None]
+    if not columns:
+        return "SELECT delivery, line, segment, '' AS name, 0.0 AS before, 0.0 AS after FROM quality_rows LIMIT 0"
+    reach = f"INTERVAL {int(REACH * feed.cadence.total_seconds() * 1e6)} MICROSECOND"
+    sides = []
+    for k in range(1, REACH + 1):
+        for i, column in columns:
+            value = quoted(column.name)
+            sides.append(
+                f"CASE WHEN time - lag(time, {k}) OVER w <= {reach} THEN lag({value}, {k}) OVER w END AS b{k}_{i}"
+            )
+            sides.append(
+                f"CASE WHEN lead(time, {k}) OVER w - time <= {reach} THEN lead({value}, {k}) OVER w END AS a{k}_{i}"
+            )
+    values = ", ".join(f"{quoted(column.name)} AS v_{i}" for i, column in columns)
+    first = " ".join(f"WHEN {_jumps(column, i)} THEN {i}" for i, column in columns)
+    picked = [
+        " ".join(f"WHEN {i} THEN {text}" for i, text in side)
+        for side in (
+            [(i, literal(column.name)) for i, column in columns],
+            [(i, f"coalesce({_side('b', i)})") for i, _ in columns],
+            [(i, f"coalesce({_side('a', i)})") for i, _ in columns],
+        )
+    ]
+    return f"""
+        SELECT delivery, line, segment, CASE which {picked[0]} END AS name,
+            CASE which {picked[1]} END AS before, CASE which {picked[2]} END AS after
+        FROM (SELECT *, CASE {first} END AS which FROM (
+            SELECT delivery, line, segment, {values}, {", ".join(sides)} FROM quality_rows
+            WHERE rule IS NULL WINDOW w AS (PARTITION BY station ORDER BY time)))
+        WHERE which IS NOT NULL"""
+
+
+def _side(letter: str, i: int) -> str:
+    return ", ".join(f"{letter}{k}_{i}" for k in range(1, REACH + 1))
+
+
+def _jumps(column: Column, i: int) -> str:
+    """The step rule on one column, whose neighbours are `b1_i ..` before and `a1_i ..` after."""
+    before, after, step, value = _side("b", i), _side("a", i), repr(column.max_step), f"v_{i}"
+    around = [*before.split(", "), *after.split(", ")]
+    if column.circular:
+        factor, _ = conversion("degree", column.unit)
+        turn = 360 * factor
+        far = {n: f"abs(({value} - {n} + {1.5 * turn!r}) % {turn!r} - {0.5 * turn!r}) > {step}" for n in around}
+        jumped = " AND ".join(f"({' OR '.join(far[n] for n in side.split(', '))})" for side in (before, after))
+    else:
+        far = {n: f"abs({value} - {n}) > {step}" for n in around}
+        up = " AND ".join(f"{value} > least({side}) + {step}" for side in (before, after))
+        down = " AND ".join(f"{value} < greatest({side}) - {step}" for side in (before, after))
+        jumped = f"({up} OR {down})"
+    votes = " + ".join(f"coalesce(CASE WHEN {far[n]} THEN 1 ELSE -1 END * ({n} IS NOT NULL)::INT, 0)" for n in around)
+    return f"{jumped} AND {votes} > 0"
+
+
+def _reason(feed: Feed, now: datetime) -> str:
+    """A sentence that names the field, the value and the rule, for a row `r` of raw judged as `q`, with step `s`."""
+    time, station = feed.source.time_field, feed.source.station_field
+    cases = {
+        "q.rule = 'unparseable' AND q.time IS NULL": _sentence(
+            f'{time} "{{}}" is not a time in ISO 8601 (rule unparseable)', f"left(r.time_text, {_SHOWN})"
+        ),
+        "q.rule = 'unknown_station'": _sentence(
+            f'{station} "{{}}" is none of the {len(feed.stations)} declared stations (rule unknown_station)',
+            f"left(coalesce(r.station, ''), {_SHOWN})",
+        ),
+        "q.rule = 'future'": _sentence(
+            f'{time} "{{}}" is later than {_latest(feed, now):%Y-%m-%dT%H:%MZ}, or than the month {{}}, with'
+            " which it came (rule future)",
+            "r.time_text, r.month",
+        ),
+        "q.rule = 'early'": _sentence(
+            f'{time} "{{}}" is before {feed.start:%Y-%m-%dT%H:%MZ} or before the month {{}}, with which it came'
+            " (rule early)",
+            "r.time_text, r.month",
+        ),
+    }
+    for column in feed.columns:
+        cases |= _column_reasons(feed, column)
+    return f"CASE {' '.join(f'WHEN {case} THEN {sentence}' for case, sentence in cases.items())} END"
+
+
+def _column_reasons(feed: Feed, column: Column) -> dict[str, str]:
+    value, text = f"q.{quoted(column.name)}", f"r.{quoted(raw_names(feed)[column.field])}"
+    called = column.name if column.name == column.field else f"{column.name} ({column.field})"
+    low, high = column.range
+    return {
+        f"q.rule = 'unparseable' AND NOT isfinite({value})": _sentence(
+            f'{called} "{{}}" is not a number (rule unparseable)', f"left({text}, {_SHOWN})"
+        ),
+        f"q.rule = 'range' AND ({value} < {low!r} OR {value} > {high!r})": _sentence(
+            f"{called} is {{:g}} {column.unit}, outside {low:g} to {high:g} {column.unit} (rule range)", value
+        ),
+        f"q.rule = 'step' AND s.name = {literal(column.name)}": _sentence(
+            f"{called} is {{:g}} {column.unit}, a jump and back by more than {column.max_step or 0:g} {column.unit}:"
+            f" {{:g}} before and {{:g}} after (rule step)",
+            f"{value}, s.before, s.after",
+        ),
+    }
+
+
+def _sentence(template: str, values: str) -> str:
+    return f"format({literal(template)}, {values})"
+
+
+def _latest(feed: Feed, now: datetime) -> datetime:
+    """The newest credible time: one step after the feed's clock."""
+    return feed.clock(now) + feed.cadence
+
+
+def _within(months: Sequence[str], column: str = "month") -> str:
+    return f"{column} IN ({', '.join(map(literal, months))})" if months else "false"
+
+
+def _merged(spans: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Ascending spans with those that touch or overlap joined."""
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _time(time: datetime) -> str:
+    """An instant as an SQL literal."""
+    return f"TIMESTAMP '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.sql(query).fetchall()[0][0])
