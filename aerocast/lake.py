@@ -80,6 +80,16 @@ class Lake:
             counts[month] = counts.get(month, 0) + action["num_records"]
         return {month: rows for month, rows in counts.items() if rows}
 
+    def span(self, name: str) -> tuple[datetime, datetime] | None:
+        """The oldest and the newest `time` in the table, to the millisecond, from its log alone; None without rows."""
+        table = self._open(name)
+        if table is None:
+            return None
+        actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        oldest = [action["min.time"] for action in actions if action.get("min.time") is not None]
+        newest = [action["max.time"] for action in actions if action.get("max.time") is not None]
+        return (min(oldest), max(newest)) if oldest else None
+
     def chunks(self, name: str, months: Sequence[str], limit: int = 4_000_000) -> list[list[str]]:
         """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole)."""
         rows = self.rows(name)

@@ -1,0 +1,201 @@
+"""Bronze -> silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
+
+A step is the tumbling window [label, label + cadence). Every step from the feed's first to its newest reading is there
+for every station, so a dead station shows as nulls. A fill uses what was measured at or before its step, never later.
+
+Vectors are components of the flow, as in meteorology: `u` > 0 blows to the east, `v` > 0 to the north; a direction is
+where it comes from, clockwise from north: u = -speed sin(direction), v = -speed cos(direction). A calm is (0, 0).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+import numpy as np
+
+from aerocast.feed import Column, Feed
+from aerocast.lake import literal, month_span, months_around, quoted
+from aerocast.units import conversion
+from aerocast.windows import Grid
+
+Span = tuple[datetime, datetime]
+
+_AGE_LIMIT = 32_767  # ages are int16
+
+
+def names(feed: Feed) -> tuple[str, ...]:
+    """Silver's series in order: the feed's columns, then the components of its vectors."""
+    components = [f"{vector.name}_{axis}" for vector in feed.vectors for axis in "uv"]
+    return (*(column.name for column in feed.columns), *components)
+
+
+def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
+    """The months of bronze that silver of these months is made of: a fill reaches back over a month's border."""
+    return months_around(months, _max_steps(feed) * feed.cadence, timedelta(0))
+
+
+def build(
+    con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation, months: Sequence[str], span: Span
+) -> duckdb.DuckDBPyRelation:
+    """Silver of `months`: `station`, `time` (label), per series `c` (filled), `c_age`, `c_mean` .. `c_count`, `month`.
+
+    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `span` are the first and the
+    newest reading of the whole feed (`Lake.span`). `c_age` counts steps since the value was measured: 0 for measured,
+    null for none within the gap policy. `c_std` is the sample's, null for one reading; `c_min` and `c_max` of an
+    angle are those of the plain numbers. The relation is read when asked for.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    bronze.create_view("silver_bronze", replace=True)
+    step = _microseconds(feed.cadence)
+    runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in _pieces(feed, months, span))
+    if not runs:
+        runs = "(NULL, 0, 0)"
+    stations = ", ".join(f"({literal(station)})" for station in feed.station_ids)
+    series = names(feed)
+    filled = ", ".join(
+        f"last_value({quoted(f'{name}_mean')} IGNORE NULLS) OVER w AS {quoted(f'{name}_last')},"
+        f" step - last_value(CASE WHEN {quoted(f'{name}_mean')} IS NOT NULL THEN step END IGNORE NULLS) OVER w"
+        f" AS {quoted(f'{name}_since')}"
+        for name in series
+    )
+    chosen = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
+    return con.sql(f"""
+        WITH pieces(month, low, high) AS (VALUES {runs}),
+        steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
+        grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station), steps),
+        measured AS ({_measured(feed)}),
+        filled AS (
+            SELECT *, {filled} FROM grid LEFT JOIN measured USING (station, step)
+            WINDOW w AS (PARTITION BY station ORDER BY step))
+        SELECT station, make_timestamptz(step * {step}) AS time, {chosen}, month
+        FROM filled WHERE month IS NOT NULL""")
+
+
+def grids(
+    con: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    silver: duckdb.DuckDBPyRelation,
+    stations: Sequence[str] | None = None,
+    last: int | None = None,
+) -> dict[str, Grid]:
+    """The grid of each station (of all, or of these), whole or its newest `last` steps; a missing step is NaN.
+
+    All grids end at the newest step in `silver`, so that stations stand side by side. Empty without rows.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    silver.create_view("silver_rows", replace=True)
+    newest = con.sql("SELECT max(epoch_us(time)) FROM silver_rows").fetchall()[0][0]
+    if newest is None:
+        return {}
+    step, chosen = _microseconds(feed.cadence), list(stations or feed.station_ids)
+    since = f" AND time > make_timestamptz({newest - last * step})" if last is not None else ""
+    series = names(feed)
+    columns = ", ".join(f"CAST({quoted(n)} AS FLOAT), CAST({quoted(f'{n}_age')} AS FLOAT)" for n in series)
+    rows = con.sql(
+        f"SELECT station, epoch_us(time) // {step} AS step, {columns} FROM silver_rows"
+        f" WHERE station IN ({', '.join(map(literal, chosen))}){since} ORDER BY station, time"
+    ).to_arrow_table()
+    if not len(rows):
+        return {}
+    steps = rows["step"].to_numpy()
+    first, length = int(steps.min()), newest // step - int(steps.min()) + 1
+    time = ((first + np.arange(length)) * (step // 1_000_000)).astype("datetime64[s]")
+    table = np.full((length, len(series) * 2), np.nan, np.float32)
+    found = rows["station"].to_numpy(zero_copy_only=False)
+    numbers = np.column_stack([column.to_numpy(zero_copy_only=False) for column in rows.columns[2:]])
+    result = {}
+    for station in chosen:
+        own = found == station
+        placed = table.copy()
+        placed[steps[own] - first] = numbers[own]
+        result[station] = Grid(station, time, series, placed[:, ::2].copy(), placed[:, 1::2].copy())
+    return result
+
+
+def _measured(feed: Feed) -> str:
+    """A select of one row per (station, step) that has a reading: mean, std, min, max, count of every series."""
+    step = _microseconds(feed.cadence)
+    vectors = "".join(
+        f", {expression} AS {quoted(f'{vector.name}_{axis}')}"
+        for vector in feed.vectors
+        for axis, expression in _components(feed, vector.speed, vector.direction).items()
+    )
+    circular = {column.name: column for column in feed.columns if column.circular}
+    spreads = ", ".join(_spread(name, circular.get(name)) for name in names(feed))
+    return f"""
+        SELECT station, CAST(floor(epoch_us(time) / {step}) AS BIGINT) AS step, {spreads}
+        FROM (SELECT *{vectors} FROM silver_bronze)
+        WHERE epoch_us(time) >= (SELECT min(low) FROM pieces) * {step}
+            AND epoch_us(time) < (SELECT max(high) FROM pieces) * {step}
+        GROUP BY ALL"""
+
+
+def _components(feed: Feed, speed: str, direction: str) -> dict[str, str]:
+    """A reading's vector; a calm has no direction and needs none."""
+    factor, _ = conversion(feed.column(direction).unit, "radian")
+    s, angle = quoted(speed), f"{quoted(direction)} * {factor!r}"
+    return {
+        axis: f"CASE WHEN {s} = 0 THEN 0.0 ELSE -{s} * {function}({angle}) END"
+        for axis, function in {"u": "sin", "v": "cos"}.items()
+    }
+
+
+def _spread(name: str, circular: Column | None) -> str:
+    """The five figures of a series. The mean of angles that cancel out is null: they have none."""
+    c, mean, std = quoted(name), f"avg({quoted(name)})", f"stddev_samp({quoted(name)})"
+    if circular:
+        radian, _ = conversion(circular.unit, "radian")
+        turn = 2 * np.pi / radian
+        x, y = f"avg(cos({c} * {radian!r}))", f"avg(sin({c} * {radian!r}))"
+        length = f"sqrt({x} * {x} + {y} * {y})"
+        around = f"(atan2({y}, {x}) / {radian!r} + {float(turn)!r}) % {float(turn)!r}"
+        mean = f"CASE WHEN min({c}) = max({c}) THEN min({c}) WHEN {length} > 1e-9 THEN {around} END"
+        std = f"CASE WHEN count({c}) > 1 AND {length} > 1e-9 THEN sqrt(greatest(0, -2 * ln({length}))) / {radian!r} END"
+    figures = {"mean": mean, "std": std, "min": f"min({c})", "max": f"max({c})", "count": f"count({c})"}
+    return ", ".join(f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items())
+
+
+def _outputs(name: str, max_steps: int) -> str:
+    """The series' columns as they are stored."""
+    since = quoted(f"{name}_since")
+    known = f"CASE WHEN {since} <= {max_steps} THEN"
+    spread = [f"{quoted(f'{name}_{label}')}" for label in ("mean", "std", "min", "max")]
+    count = quoted(f"{name}_count")
+    return ", ".join(
+        [
+            f"{known} {quoted(f'{name}_last')} END AS {quoted(name)}",
+            f"CAST({known} {since} END AS SMALLINT) AS {quoted(f'{name}_age')}",
+            *spread,
+            f"CAST(coalesce({count}, 0) AS INTEGER) AS {count}",
+        ]
+    )
+
+
+def _pieces(feed: Feed, months: Sequence[str], span: Span) -> list[tuple[str | None, int, int]]:
+    """Runs of steps to lay out, [low, high): each month's own, and before a run of months the steps a fill needs."""
+    first, newest = _step(feed, span[0]), _step(feed, span[1])
+    pieces: list[tuple[str | None, int, int]] = []
+    end = first
+    for month in sorted(set(months)):
+        start, stop = (_step(feed, instant) for instant in month_span(month))
+        low, high = max(start, first), min(stop, newest + 1)
+        if low >= high:
+            continue
+        if (reach := max(low - _max_steps(feed), end)) < low:
+            pieces.append((None, reach, low))
+        pieces.append((month, low, high))
+        end = high
+    return pieces
+
+
+def _step(feed: Feed, time: datetime) -> int:
+    """The number of the step that holds an instant, counted from 1970."""
+    return round(time.timestamp() * 1e6) // _microseconds(feed.cadence)
+
+
+def _max_steps(feed: Feed) -> int:
+    return min(feed.gap_policy.max_steps, _AGE_LIMIT)
+
+
+def _microseconds(cadence: timedelta) -> int:
+    return cadence // timedelta(microseconds=1)
