@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import duckdb
@@ -18,7 +18,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from aerocast.errors import AeroCastError
 
-Rows = pa.Table | duckdb.DuckDBPyRelation
+Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 Result = TypeVar("Result")
 
 PARTITION = "month"
@@ -131,7 +131,8 @@ class Lake:
             return empty
         options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
         stored = f"SELECT * FROM read_parquet([{files}], {options})"
-        return empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {stored}")
+        rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {stored}")
+        return empty if rows is None else rows
 
     def append(self, name: str, rows: pa.Table, segment: str, slot: str | None = None) -> bool:
         """Adds a delivered segment exactly once, with `delivery` (int64): the number of the commit that brought it.

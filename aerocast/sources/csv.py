@@ -154,12 +154,12 @@ def _load(
     time = f"TRY_CAST(CASE WHEN regexp_matches(t, {literal(_ISO)}) THEN replace(t, ',', '.') END AS TIMESTAMPTZ)"
     before, position = first, 0
     for batch in batches:
-        texts = con.from_arrow(pa.table({"t": batch.column(feed.source.time_field)}))
-        placed = texts.query(
-            "texts",
+        con.register("texts", pa.table({"t": batch.column(feed.source.time_field)}))
+        placed = con.sql(
             f"SELECT time, CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month"
-            f" FROM (SELECT {time} AS time FROM texts)",
+            f" FROM (SELECT {time} AS time FROM texts)"
         ).to_arrow_table()
+        con.unregister("texts")
         month = pc.fill_null_forward(pa.chunked_array([[before], *placed["month"].chunks], pa.string()))[1:]
         before = month[-1].as_py() if len(month) else before
         rows = pa.table(batch.columns, names=[f"f{i}" for i in range(batch.num_columns)])
