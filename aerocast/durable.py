@@ -1,5 +1,6 @@
 """Files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync again."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from None
     sync_folder(folder.parent)
 
 

@@ -88,6 +88,8 @@ def _home(home: Path) -> Path:
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket; uvicorn would answer a taken port with a log of its own."""
     try:
+        if not 0 <= port <= 65535:  # the resolver would take the rest of a division
+            raise OverflowError("a port is 0 to 65535")
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,7 +16,6 @@ from serving.controllers import feeds, health, metrics, models, predict
 from serving.metrics import Metrics
 from serving.store import Store
 
-MAX_BODY = 256 * 1024
 FIRST_LOOK_SECONDS = 1.0
 
 
@@ -30,7 +29,7 @@ def create_app(home: Path, poll_seconds: float = 1.0) -> Litestar:
         openapi_config=openapi.config(_version()),
         lifespan=[_watching(store, poll_seconds)],
         state=State({"store": store, "metrics": found, "poll_seconds": poll_seconds}),
-        request_max_body_size=MAX_BODY,
+        request_max_body_size=problems.MAX_BODY,
         logging_config=None,
     )
 

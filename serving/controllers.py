@@ -70,4 +70,4 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
 @get("/metrics", tags=["state"], summary="Prometheus metrics", media_type=MediaType.TEXT)
 async def metrics(state: State) -> Response[bytes]:
     """Prometheus text format."""
-    return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")

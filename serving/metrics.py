@@ -22,6 +22,7 @@ class Metrics:
 
     def __init__(self, store: Store) -> None:
         disable_created_metrics()
+        self.store = store
         self.registry = CollectorRegistry()
         self.predictions = Counter("predictions", "Forecasts answered.", ["model_type"], registry=self.registry)
         self.latency = Histogram(
@@ -36,6 +37,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """The scrape, Prometheus text format 0.0.4."""
+        for served in self.store.serving():
+            self.predictions.labels(served.manifest.kind)  # a kind that serves shows its 0
         return generate_latest(self.registry)
 
 

@@ -34,7 +34,7 @@ def check_content_type(header: str | None) -> None:
 
 
 def parse(body: bytes) -> PredictRequest:
-    """The request, with exactly one of station and sequence. Raises a problem: 400 for no JSON, 422 for a broken rule."""
+    """The request, with exactly one of station and sequence. Problems: 400 for no JSON, 422 for a broken rule."""
     try:
         request = _DECODER.decode(body)
     except msgspec.ValidationError as error:

@@ -16,6 +16,12 @@ from prometheus_client import Counter
 log = logging.getLogger("aerocast.serving")
 
 LONGEST_VALUE = 80
+MAX_BODY = 256 * 1024
+_SENTENCES = {
+    404: "There is nothing at this path; /schema lists what there is.",
+    405: "This path does not know this method; the Allow header names those it knows.",
+    413: f"The body is larger than {MAX_BODY} bytes.",
+}
 
 
 def problem(
@@ -54,9 +60,11 @@ def _from_http(error: HTTPException) -> ProblemDetailsException:
     extra: dict[str, Any] = {}
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else None
     if isinstance(first, dict) and "key" in first:
-        extra = {"field": str(first["key"]), "rule": str(first.get("message", error.detail))}
+        extra = {"field": str(first["key"]), "rule": str(first.get("message", error.detail)).replace("`", "")}
+    elif error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        extra = {"field": "body", "rule": f"at most {MAX_BODY} bytes"}
     return ProblemDetailsException(
-        detail=error.detail,
+        detail=_SENTENCES.get(error.status_code, error.detail),
         status_code=error.status_code,
         title=phrase,
         type_=f"urn:aerocast:problem:{phrase.lower().replace(' ', '-')}",

@@ -1,0 +1,38 @@
+"""Servers over real HTTP: one that many tests share, and a factory for tests that change what is served."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serving.making import Server, publish, write_tail
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves release 1 of noaa/temperature, which says persistence + 1 x horizon; nobody changes it."""
+    home = tmp_path_factory.mktemp("home")
+    publish(home, 1, bias=1.0)
+    write_tail(home)
+    with Server(home) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def http(shared_server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=shared_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, httpx.Client]]]:
+    """`serve()` starts a server on `tmp_path`, whatever lies there."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> tuple[Server, httpx.Client]:
+            server = stack.enter_context(Server(tmp_path, arguments or ("--poll-seconds", "0.05")))
+            return server, stack.enter_context(httpx.Client(base_url=server.url))
+
+        yield start

@@ -1,0 +1,104 @@
+"""The process: what it imports, how it starts, stops, and says that it cannot."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.making import Server, publish, write_tail
+
+HEAVY = ("torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost")
+HEAVY += ("matplotlib", "scipy", "sklearn", "onnx", "pint", "aerocast_assets")
+
+PROBE = """
+import sys
+from pathlib import Path
+from litestar.testing import TestClient
+import serving.__main__
+from serving.app import create_app
+with TestClient(create_app(Path(sys.argv[1]))) as http:
+    assert http.post("/predict", json={"station": "JFK"}).status_code == 200
+    for path in ("/health", "/feeds", "/models", "/metrics", "/schema", "/schema/openapi.json"):
+        assert http.get(path).status_code == 200
+print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def run(*arguments: str, code: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "serving", "--port", "0"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, **options)
+
+
+def test_what_the_server_loads_stays_light(tmp_path: Path) -> None:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    done = run(str(tmp_path), code=PROBE)
+    assert done.returncode == 0, done.stderr
+    assert set(HEAVY) & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_peace(tmp_path: Path, number: int, serve: Callable[..., tuple[Server, Any]]) -> None:
+    server, _ = serve()
+    server.process.send_signal(number)
+    assert server.process.wait(10) == 0
+    assert "Traceback" not in "".join(server.log)
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("serving: ")
+    return line
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--port", str(port), env={**os.environ, "AEROCAST_HOME": str(tmp_path)})
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in refused(done)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--host", "no.such.host.invalid"), ("--port", "70000"), ("--port", "-1"), ("--host", "203.0.113.1")],
+)
+def test_an_address_that_cannot_be_bound_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert "cannot listen on" in refused(run(*arguments, env={**os.environ, "AEROCAST_HOME": str(tmp_path)}))
+
+
+def test_a_missing_home_is_one_sentence(tmp_path: Path) -> None:
+    done = run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "none")})
+    assert "does not exist" in refused(done)
+
+
+def test_a_home_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    assert "is no folder" in refused(run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")}))
+
+
+def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
+    """Root may write everywhere, so the process becomes nobody; after its imports, which nobody may not read."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    code = "import os, sys, serving.__main__ as server\nos.geteuid() or os.setuid(65534)\nsys.exit(server.main(['--port', '0']))"
+    done = run(code=code, env={**os.environ, "AEROCAST_HOME": str(home)})
+    assert "cannot be read and written" in refused(done)
+
+
+def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
+    environment = {**os.environ, "AEROCAST_HOME": str(tmp_path), "AEROCAST_POLL_SECONDS": "often"}
+    assert "AEROCAST_POLL_SECONDS='often' is not allowed" in refused(run(env=environment))
+
+
+def test_it_binds_to_loopback_by_default(shared_server: Server) -> None:
+    assert shared_server.url.startswith("http://127.0.0.1:")
