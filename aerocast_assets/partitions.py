@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def with_neighbours(before: int = 1, after: int = 1) -> dg.TimeWindowPartitionMapping:
     """A month depends on its neighbours too: a step rule looks both ways, a gap is filled from before."""
-    return dg.TimeWindowPartitionMapping(start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True)
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True
+    )
 
 
 def out_of_date(lake: "Lake", name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:

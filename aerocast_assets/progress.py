@@ -11,13 +11,15 @@ class _Lines(logging.Handler):
     """Prints messages of assets as they come, and each step's end with its seconds."""
 
     def __init__(self) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self._started: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
         event, step = meta.get("dagster_event"), meta.get("step_key") or ""
         if event is None:
+            if record.levelno < logging.INFO:
+                return
             self._print(f"    {meta.get('orig_message', record.getMessage())}")
         elif event.event_type_value == "STEP_START":
             self._started[step] = time.monotonic()
@@ -34,6 +36,6 @@ class _Lines(logging.Handler):
 @dg.logger
 def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
     """The `progress` logger: chosen by a run's config, `loggers: {progress: {}}`."""
-    logger = logging.Logger("aerocast.progress")
+    logger = logging.Logger("aerocast.progress", logging.DEBUG)
     logger.addHandler(_Lines())
     return logger

@@ -29,7 +29,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
         code_version=code_version(*CODE),
-        description="One row per station and time, canonical units. What fails a rule is in quarantine with its reason.",
+        description="One row per station and time, canonical units. What fails a rule is quarantined with its reason.",
         automation_condition=FORWARD,
     )
     def asset(

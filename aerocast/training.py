@@ -1,0 +1,140 @@
+"""The training table: feature rows with their outcomes, month by month, and the windowed CSV for people."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
+
+from aerocast.errors import AeroCastError
+from aerocast.forecasters.base import Rows
+from aerocast.lake import PARTITION, months_around
+from aerocast.windows import (
+    Floats,
+    Grid,
+    Times,
+    WindowSpec,
+    feature_names,
+    features,
+    targets,
+    valid_origins,
+    windowed_csv_columns,
+    windowed_rows,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The training table in memory, in time order: `station` and `time` are (n,), `rows` the features and outcomes."""
+
+    station: NDArray[np.str_]
+    time: Times
+    rows: Rows
+    names: tuple[str, ...]
+
+    def take(self, keep: NDArray[np.bool_]) -> "Samples":
+        """The samples of a mask (n,)."""
+        return Samples(self.station[keep], self.time[keep], self.rows.take(keep), self.names)
+
+
+def months_read(spec: WindowSpec, months: Iterable[str]) -> list[str]:
+    """The months of silver that windows of these months are made of: look-back before, the longest horizon after."""
+    step = timedelta(seconds=spec.cadence)
+    return months_around(list(months), (spec.look_back - 1) * step, spec.horizons[-1] * step)
+
+
+def outcome(spec: WindowSpec, horizon: int) -> str:
+    """Column of the measured target at origin + horizon."""
+    return f"y_{spec.target}_{horizon}"
+
+
+def table(spec: WindowSpec, grids: Mapping[str, Grid], months: Iterable[str]) -> pa.Table:
+    """Rows whose origin lies in `months`: station, time, every feature, the outcomes, month.
+
+    `grids` must hold at least `months_read`'s rows, or windows at a border would miss what is there.
+    """
+    wanted = np.array(sorted(months), dtype="datetime64[M]")
+    pieces = [_piece(spec, grid, grids, wanted) for grid in grids.values()]
+    return pa.concat_tables(pieces).sort_by([("time", "ascending"), ("station", "ascending")])
+
+
+def _piece(spec: WindowSpec, grid: Grid, grids: Mapping[str, Grid], months: NDArray[np.datetime64]) -> pa.Table:
+    origins = valid_origins(spec, grid)
+    origins = origins[np.isin(grid.time[origins].astype("datetime64[M]"), months)]
+    time = grid.time[origins]
+    others = [other for other in grids.values() if other.station != grid.station]
+    x, y = features(spec, grid, origins, others), targets(spec, grid, origins)
+    named = dict(zip(feature_names(spec), np.ascontiguousarray(x.T), strict=True))
+    named |= {outcome(spec, horizon): np.ascontiguousarray(y[:, i]) for i, horizon in enumerate(spec.horizons)}
+    columns = {name: pa.array(values, pa.float32(), from_pandas=True) for name, values in named.items()}
+    month = np.datetime_as_string(time.astype("datetime64[M]"))
+    return pa.table(
+        {
+            "station": pa.array([grid.station] * len(time), pa.string()),
+            "time": pa.array(time.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
+            **columns,
+            PARTITION: pa.array(month.tolist(), pa.string()),
+        }
+    )
+
+
+def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
+    """The training table read back, in time order.
+
+    Raises:
+        AeroCastError: it holds no rows, or not the features that the spec names.
+    """
+    names = feature_names(spec)
+    missing = sorted(set(names) - set(relation.columns))
+    if missing:
+        raise AeroCastError(f"windows: {missing[0]} and {len(missing) - 1} more features are missing; rebuild them")
+    stored = relation.order("time, station").to_arrow_table()
+    if not len(stored):
+        raise AeroCastError(f"windows: no row has a whole window of {spec.target}; is there enough silver?")
+    return Samples(
+        station=np.array(stored["station"].to_pylist(), dtype=np.str_),
+        time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
+        rows=Rows(_matrix(stored, names), _matrix(stored, [outcome(spec, horizon) for horizon in spec.horizons])),
+        names=tuple(names),
+    )
+
+
+def _matrix(stored: pa.Table, names: list[str]) -> Floats:
+    matrix = np.empty((len(stored), len(names)), dtype=np.float32)
+    for index, name in enumerate(names):
+        matrix[:, index] = stored[name].to_numpy(zero_copy_only=False)
+    return matrix
+
+
+def write_csv(path: Path, spec: WindowSpec, grids: Iterable[Grid]) -> int:
+    """Writes the windowed CSV (old or new content, never half) and returns its rows.
+
+    Raises:
+        AeroCastError: the disk refuses.
+    """
+    header = windowed_csv_columns(spec)
+    schema = pa.schema([(name, pa.float32()) for name in header])
+    beside, rows = path.with_name(f".{path.name}.new"), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as stream:
+            with pa_csv.CSVWriter(stream, schema, write_options=pa_csv.WriteOptions(quoting_header="none")) as writer:
+                for grid in grids:
+                    _, values = windowed_rows(spec, grid)
+                    writer.write_table(pa.table(list(np.ascontiguousarray(values.T)), schema=schema))
+                    rows += len(values)
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise AeroCastError(f"{path} could not be written: {error.strerror or error}") from error
+    return rows

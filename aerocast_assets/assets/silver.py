@@ -1,0 +1,75 @@
+"""silver: every station's readings on the feed's regular grid, with the age of each filled value."""
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from aerocast.feed import Feed
+from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.describe import sample
+from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.partitions import computed, out_of_date, with_neighbours
+from aerocast_assets.resources import Platform, Refresh
+
+CODE = ("silver",)
+
+
+def silver(feed: Feed) -> dg.AssetsDefinition:
+    """`<feed>/silver`; its newest rows are also published as the tail that the server reads."""
+    fields = {"columns", "vectors", "stations", "cadence", "gap_policy"}
+    declaration = feed.model_dump(mode="json", include=fields)
+
+    @dg.asset(
+        key=key(feed, "silver"),
+        deps=[dg.AssetDep(key(feed, "bronze"), partition_mapping=with_neighbours(after=0))],
+        partitions_def=months(feed),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=feed.name,
+        kinds={"deltalake", "duckdb"},
+        code_version=code_version(*CODE),
+        description=f"Regular grid ({feed.cadence}), mean, std, min, max, count; gaps filled causally, with ages.",
+        automation_condition=FORWARD,
+    )
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
+    ) -> dg.MaterializeResult:
+        from aerocast import silver as layer
+        from aerocast import tail
+        from aerocast.lake import Lake, month_span
+
+        lake, partitions = Lake(platform.root), sorted(context.partition_keys)
+        source, name = table(feed, "bronze"), table(feed, "silver")
+        span = lake.span(source)
+        if span is None:
+            raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
+        around = {month: layer.months_read(feed, [month]) for month in partitions}
+        marks = lake.marks(source, sorted({near for months in around.values() for near in months}))
+        parts = {"feed": declaration, "code": code_version(*CODE)}
+        hashes = {}
+        for month in partitions:
+            first, end = month_span(month)
+            edges = [str(max(first, span[0])), str(min(end, span[1]))]
+            hashes[month] = config_hash(**parts, span=edges, bronze=[marks.get(near, "") for near in around[month]])
+        stale = out_of_date(lake, name, hashes, force=config.force)
+        with duckdb.get_connection() as con:
+            for piece in lake.chunks(source, stale):
+                rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
+                lake.replace(name, rows, piece, {month: hashes[month] for month in piece})
+            if stale or tail.stamp(platform.root, feed.name) is None:
+                newest = lake.relation(con, name, lake.months(name)[-2:])
+                tail.write(platform.root, feed.name, layer.grids(con, feed, newest, last=feed.window.look_back))
+        counts = lake.rows(name)
+        for month in partitions:
+            context.add_asset_metadata({"dagster/row_count": counts.get(month, 0)}, partition_key=month)
+        context.log.info(computed(stale, partitions))
+        return dg.MaterializeResult(
+            metadata={
+                "months_computed": len(stale),
+                "rows": sum(counts.get(month, 0) for month in partitions),
+                "newest": str(span[1]),
+                "delta_version": lake.version(name),
+                "preview": sample(lake, name),
+            },
+            data_version=dg.DataVersion(config_hash(months=hashes)),
+        )
+
+    return asset

@@ -1,0 +1,92 @@
+"""windows: what models are trained on, as a table for us and as the windowed CSV for people."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import msgspec
+from dagster_duckdb import DuckDBResource
+
+from aerocast.feed import Feed
+from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.describe import sample
+from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.partitions import computed, out_of_date, with_neighbours
+from aerocast_assets.resources import Platform, Refresh
+
+CODE = ("grid", "features", "windows", "daylight", "training")
+
+
+def csv_path(root: Path, feed: Feed, target: str) -> Path:
+    """Where people find the windowed CSV of a target."""
+    return root / "exports" / feed.name / target / "windows.csv"
+
+
+def windows(feed: Feed) -> dg.AssetsDefinition:
+    """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
+
+    @dg.asset(
+        key=key(feed, "windows"),
+        deps=[dg.AssetDep(key(feed, "silver"), partition_mapping=with_neighbours())],
+        partitions_def=months(feed),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=feed.name,
+        kinds={"deltalake", "csv"},
+        code_version=code_version(*CODE),
+        description="Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin.",
+        automation_condition=FORWARD,
+    )
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
+    ) -> dg.MaterializeResult:
+        partitions = sorted(context.partition_keys)
+        metadata: dict[str, Any] = {}
+        versions = {}
+        for target in feed.targets:
+            with duckdb.get_connection() as con:
+                stale, hashes, found = _build(con, feed, target, partitions, platform, force=config.force)
+            metadata |= {name if len(feed.targets) == 1 else f"{target}_{name}": value for name, value in found.items()}
+            versions[target] = hashes
+            context.log.info(f"{target}: {computed(stale, partitions)}")
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(config_hash(targets=versions)))
+
+    return asset
+
+
+def _build(
+    con: Any, feed: Feed, target: str, partitions: list[str], platform: Platform, *, force: bool
+) -> tuple[list[str], dict[str, str], dict[str, Any]]:
+    """Months computed, every month's hash, and what to show."""
+    from aerocast import training
+    from aerocast.lake import Lake
+    from aerocast.silver import grids
+    from aerocast.windows import WindowSpec
+
+    lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
+    silver, name = table(feed, "silver"), table(feed, target, "windows")
+    parts = {"spec": msgspec.to_builtins(spec), "code": code_version(*CODE)}
+    around = {month: training.months_read(spec, [month]) for month in partitions}
+    marks = lake.marks(silver, sorted({near for months in around.values() for near in months}))
+    hashes = {
+        month: config_hash(**parts, silver=[marks.get(near, "") for near in around[month]]) for month in partitions
+    }
+    stale = out_of_date(lake, name, hashes, force=force)
+    for piece in lake.chunks(silver, stale):
+        series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
+        lake.replace(name, training.table(spec, series, piece), piece, {month: hashes[month] for month in piece})
+    path = csv_path(platform.root, feed, target)
+    if stale or not path.exists():
+        training.write_csv(path, spec, grids(con, feed, lake.relation(con, silver)).values())
+    rows = lake.rows(name)
+    return (
+        stale,
+        hashes,
+        {
+            "months_computed": len(stale),
+            "rows": sum(rows.get(month, 0) for month in partitions),
+            "features": len(training.feature_names(spec)),
+            "csv": dg.MetadataValue.path(path),
+            "delta_version": lake.version(name),
+            "preview": sample(lake, name),
+        },
+    )
