@@ -19,6 +19,7 @@ from aerocast.errors import AeroCastError
 from aerocast.windows import Grid
 
 Stamp = tuple[int, int, int]
+_NO_TIME = np.empty(0, dtype="datetime64[s]")
 
 
 def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> Path:
@@ -32,6 +33,7 @@ def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = N
     for grid in tails:
         if grid.columns != columns:
             raise AeroCastError(f"tail of {feed}: {grid.station} has other columns than {tails[0].station}")
+    nothing = np.empty((0, len(columns)), dtype=np.float32)
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -39,9 +41,9 @@ def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = N
         stations=np.array([grid.station for grid in tails], dtype=np.str_),
         columns=np.array(columns, dtype=np.str_),
         ends=np.cumsum([len(grid.time) for grid in tails], dtype=np.int64),
-        time=np.concatenate([grid.time for grid in tails] or [[]]).astype("datetime64[s]"),
-        values=np.concatenate([grid.values for grid in tails] or [np.empty((0, 0))]).astype(np.float32),
-        age=np.concatenate([grid.age for grid in tails] or [np.empty((0, 0))]).astype(np.float32),
+        time=np.concatenate([_NO_TIME, *(grid.time for grid in tails)]).astype("datetime64[s]"),
+        values=np.concatenate([nothing, *(grid.values for grid in tails)]),
+        age=np.concatenate([nothing, *(grid.age for grid in tails)]),
     )
     path = place(home, feed)
     with durable.locked(path.parent, f"tail of {feed}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import metadata
@@ -17,6 +18,7 @@ from serving.metrics import Metrics
 from serving.store import Store
 
 FIRST_LOOK_SECONDS = 1.0
+log = logging.getLogger("aerocast.serving")
 
 
 def create_app(home: Path, poll_seconds: float = 1.0) -> Litestar:
@@ -39,15 +41,21 @@ def _watching(store: Store, seconds: float) -> Callable[[Litestar], AbstractAsyn
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
         task = asyncio.create_task(_watch(store, seconds, first))
+        task.add_done_callback(_report)
         # With many feeds the rest is loaded while /health already answers.
         with suppress(TimeoutError):
             await asyncio.wait_for(first.wait(), FIRST_LOOK_SECONDS)
         yield
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
     return lifespan
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A look-up that ended by a fault of ours; /health sees that nothing is looked up any more."""
+    if not task.cancelled() and task.exception():
+        log.critical("the look-up of releases has stopped", exc_info=task.exception())
 
 
 async def _watch(store: Store, seconds: float, first: asyncio.Event) -> None:

@@ -17,7 +17,10 @@ from aerocast.windows import Floats, feature_names
 
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.
-ORT_ERRORS = tuple(kind for kind in vars(ort_state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    kind for kind in vars(ort_state).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
+RUN_ERRORS: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError)
 
 
 def _options() -> ort.SessionOptions:
@@ -60,7 +63,7 @@ class GraphRunner:
             batch = np.full((rows, len(graph.features)), value, dtype=np.float32)
             try:
                 shape = np.shape(self.session.run([OUTPUT], {INPUT: batch})[0])
-            except (*ORT_ERRORS, ValueError) as error:
+            except RUN_ERRORS as error:
                 raise AeroCastError(f"{graph.file} does not run: {str(error).splitlines()[0]}") from error
             if shape != (rows, horizons):
                 raise AeroCastError(f"{graph.file} answers {shape} for {rows} rows and {horizons} horizons")

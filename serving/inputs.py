@@ -21,10 +21,11 @@ from serving.store import Served, Tail
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A grid, the row to forecast from, why it is not as good as it could be, and what else to say."""
+    """A grid, the row to forecast from, the feed's other stations, why it is degraded, and what else to say."""
 
     grid: Grid
     origin: int
+    others: Sequence[Grid]
     reasons: list[Reason]
     notes: list[str]
 
@@ -62,7 +63,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
         behind = (newest - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s")
         detail = f"the forecast starts {behind} steps before the feed's newest reading ({newest}Z)"
         reasons.append(Reason("stale_station", detail, age=int(behind)))
-    return Input(grid, origin, reasons, [])
+    return Input(grid, origin, list(tail.grids.values()), reasons, [])
 
 
 def of_sequence(served: Served, rows: Sequence[Sequence[float]], time: np.datetime64 | None) -> Input:
@@ -91,7 +92,7 @@ def of_sequence(served: Served, rows: Sequence[Sequence[float]], time: np.dateti
         notes.append(detail)
     if time is None:
         notes.append("no time was sent: hour and season are unknown to the model, and the forecasts carry no time")
-    return Input(grid, origin, reasons, notes)
+    return Input(grid, origin, (), reasons, notes)
 
 
 def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:

@@ -21,7 +21,7 @@ class Metrics:
     """One registry an application, so that two in one process do not mix."""
 
     def __init__(self, store: Store) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no hints
         self.store = store
         self.registry = CollectorRegistry()
         self.predictions = Counter("predictions", "Forecasts answered.", ["model_type"], registry=self.registry)

@@ -74,7 +74,7 @@ def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
 
 def _answer(served: Served, runner: GraphRunner, given: Input, station: str | None) -> Prediction:
     manifest = served.manifest
-    rows = features(manifest.window, given.grid, np.array([given.origin]))
+    rows = features(manifest.window, given.grid, np.array([given.origin]), given.others)
     levels = runner.levels(rows)
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
