@@ -1,0 +1,93 @@
+"""What `candidates.<kind>` of a declaration may say, one small model a kind; light, for the declaration imports it."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aerocast.errors import AeroCastError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Params(BaseModel):
+    """Common to all kinds: where randomness starts. Unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class BaselineParams(Params):
+    """A baseline has nothing to set."""
+
+
+class LinearParams(Params):
+    """Ridge: the penalties to try; validation rows choose one for each horizon."""
+
+    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (30.0, 300.0, 3000.0, 10000.0, 30000.0)
+
+
+class XgboostParams(Params):
+    """Boosted trees, one model a horizon; `rounds` is the most that early stopping may use.
+
+    From `calm_from` steps ahead on the trees are shallow (`calm_depth`), for there the data hold few independent cases.
+    """
+
+    rounds: Count = 600
+    patience: Count = 40
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    depth: Count = 6
+    calm_depth: Count = 3
+    calm_from: Count = 12
+    rows: Annotated[float, Field(gt=0, le=1)] = 0.7
+    columns: Annotated[float, Field(gt=0, le=1)] = 0.3
+    leaf: Positive = 20.0
+    threads: Count = 1
+
+
+class GruParams(Params):
+    """A recurrent net over the newest steps; `members` nets of different seeds are averaged inside one graph."""
+
+    hidden: Count = 48
+    head: Count = 64
+    members: Count = 3
+    epochs: Count = 14
+    patience: Count = 5
+    rate: Positive = 2e-3
+    decay: Annotated[float, Field(ge=0)] = 0.05
+    dropout: Share = 0.15
+    batch: Annotated[int, Field(ge=2)] = 256
+    threads: Count = 1
+
+
+PARAMS: dict[str, type[Params]] = {
+    "gru": GruParams,
+    "xgboost": XgboostParams,
+    "linear": LinearParams,
+    "persistence": BaselineParams,
+    "seasonal_naive": BaselineParams,
+}
+
+
+def parse(kind: str, raw: dict[str, Any]) -> Params:
+    """The parameters of a kind.
+
+    Raises:
+        AeroCastError: an unknown kind, or every mistake in `raw` with its field and what is allowed.
+    """
+    model = PARAMS.get(kind)
+    if model is None:
+        raise AeroCastError(f"candidates.{kind}: no such kind; allowed: {', '.join(PARAMS)}")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise AeroCastError("; ".join(_mistake(kind, model, mistake) for mistake in error.errors())) from None
+
+
+def _mistake(kind: str, model: type[Params], mistake: Any) -> str:
+    field = ".".join(["candidates", kind, *(str(part) for part in mistake["loc"])])
+    if mistake["type"] == "extra_forbidden":
+        return f"{field}: no such parameter; allowed: {', '.join(model.model_fields)}"
+    return f"{field}: {mistake['input']!r} is not allowed: {mistake['msg']}"
