@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,16 +152,24 @@ def versions(home: Path, feed: str, target: str) -> list[str]:
 def discover(home: Path) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 
-    Cheap enough for a poll: one listing a feed and one stat a target, no file is opened.
+    Cheap enough for a poll: one listing a feed and one stat a target, no file is opened. A feed that cannot be read
+    does not hide the others. Raises OSError when there is a `releases` folder that cannot be listed.
     """
     root = Path(home) / "releases"
-    for feed in _listing(root):
-        for target in _listing(root / feed):
-            try:
-                found = os.stat(root / feed / target / POINTER)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            yield feed, target, (found.st_ino, found.st_mtime_ns, found.st_size)
+    for feed in _listing(root) if root.exists() else ():
+        for target, stamp in _pointers(root / feed):
+            yield feed, target, stamp
+
+
+def _pointers(place: Path) -> list[tuple[str, Stamp]]:
+    """The targets of one feed that have a pointer, as far as they can be read."""
+    found = []
+    with suppress(OSError):
+        for target in _listing(place):
+            with suppress(OSError):
+                status = os.stat(place / target / POINTER)
+                found.append((target, (status.st_ino, status.st_mtime_ns, status.st_size)))
+    return found
 
 
 def folder(home: Path, feed: str, target: str) -> Path:
@@ -172,10 +181,7 @@ def folder(home: Path, feed: str, target: str) -> Path:
 
 
 def _listing(path: Path) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(path) if _NAME.match(name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return sorted(name for name in os.listdir(path) if _NAME.match(name))
 
 
 def _versions(place: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +16,6 @@ from serving.schemas import PredictRequest
 _DECODER = msgspec.json.Decoder(PredictRequest)
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_NO_JSON = re.compile(rb"-?\b(?:NaN|Infinity|nan|inf)\b")
 FIELDS = ", ".join(PredictRequest.__struct_fields__)
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -67,20 +68,32 @@ def _check_time(request: PredictRequest, time: datetime) -> None:
 
 
 def _malformed(body: bytes, text: str) -> Exception:
-    found = _NO_JSON.search(body)
-    if found:
-        return problem(
-            "malformed-json",
-            "NaN and Infinity are no JSON; send finite numbers, and fewer steps where the older ones are missing.",
-            status=400,
-            field=f"body, byte {found.start()}",
-            value=found.group().decode(),
-            rule="every number must be finite",
-        )
+    field = _not_finite(body)
+    if field:
+        rule = "every number must be finite; JSON knows no NaN and no Infinity"
+        detail = f"{field}: {rule}. Send fewer steps where the older ones are missing."
+        return problem("malformed-json", detail, status=400, field=field, rule=rule)
     shown = body[:60].decode(errors="replace")
     return problem(
         "malformed-json", f"The body is no JSON: {text}.", status=400, field="body", value=shown, rule="JSON"
     )
+
+
+def _not_finite(body: bytes) -> str | None:
+    """Where a document that is JSON but for NaN and Infinity (many writers let them through) has the first of them."""
+    try:
+        pending: list[tuple[str, Any]] = [("", json.loads(body))]
+    except (ValueError, RecursionError):
+        return None
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return path or "body"
+        if isinstance(value, list):
+            pending += [(f"{path}[{index}]", one) for index, one in reversed(list(enumerate(value)))]
+        elif isinstance(value, dict):
+            pending += [(f"{path}.{name}" if path else name, one) for name, one in reversed(value.items())]
+    return None
 
 
 def _invalid(body: bytes, text: str) -> Exception:

@@ -30,9 +30,9 @@ CASES = {
     "not UTF-8": (b'{"station": "\xff\xfe"}', 400, "malformed-json", "body"),
     "lone surrogate": (b'{"station": "\\ud800"}', 400, "malformed-json", "body"),
     "two documents": (b'{"station": "JFK"} {}', 400, "malformed-json", "body"),
-    "NaN": (sequence(1, 0, "NaN"), 400, "malformed-json", "body, byte"),
-    "Infinity": (sequence(1, 0, "Infinity"), 400, "malformed-json", "body, byte"),
-    "-Infinity": (sequence(1, 0, "-Infinity"), 400, "malformed-json", "body, byte"),
+    "NaN": (sequence(1, 0, "NaN"), 400, "malformed-json", "sequence[1][0]"),
+    "Infinity": (sequence(1, 0, "Infinity"), 400, "malformed-json", "sequence[1][0]"),
+    "-Infinity": (sequence(1, 0, "-Infinity"), 400, "malformed-json", "sequence[1][0]"),
     "too large a number": (sequence(2, 1, "1e999"), 422, "invalid-field", "sequence[2][1]"),
     "null in a sequence": (sequence(2, 2, "null"), 422, "invalid-field", "sequence[2][2]"),
     "text in a sequence": (sequence(4, 0, '"warm"'), 422, "invalid-field", "sequence[4][0]"),
@@ -90,7 +90,7 @@ def test_bad_requests_are_told_field_value_and_rule(http: httpx.Client, case: st
     content, status, slug, field = CASES[case]
     answer = http.post("/predict", content=content, headers={"content-type": "application/json"})
     problem = check(answer, status, slug)
-    assert problem["field"].startswith(field) if field == "body, byte" else problem["field"] == field
+    assert problem["field"] == field
     assert problem["rule"]
 
 
