@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -26,6 +26,7 @@ DELIVERY = "delivery"
 
 _ATTEMPTS = 200
 _BATCH = 65_536
+_ROW_GROUP = 122_880  # DuckDB's own, which it reads in parallel; the writer holds one in memory
 _DISK_FAULTS = {  # the system's error numbers, as the store spells them
     "os error 28": "the disk is full",
     "os error 122": "the disk quota is used up",
@@ -90,7 +91,7 @@ class Lake:
         newest = [action["max.time"] for action in actions if action.get("max.time") is not None]
         return (min(oldest), max(newest)) if oldest else None
 
-    def chunks(self, name: str, months: Sequence[str], limit: int = 4_000_000) -> list[list[str]]:
+    def chunks(self, name: str, months: Sequence[str], limit: int = 500_000) -> list[list[str]]:
         """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole)."""
         rows = self.rows(name)
         pieces: list[list[str]] = []
@@ -241,6 +242,7 @@ class Lake:
             schema_mode="overwrite" if mode == "overwrite" and not predicate else "merge",
             # Never rebased by the library: what was decided on one version is decided again on the next.
             commit_properties=CommitProperties(app_transactions=marks, max_commit_retries=0),
+            writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP),
             **options,
         )
         return 0 if table is None else table.version()

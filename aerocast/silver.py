@@ -52,23 +52,26 @@ def build(
         runs = "(NULL, 0, 0)"
     stations = ", ".join(f"({literal(station)})" for station in feed.station_ids)
     series = names(feed)
+    means = [quoted(f"{name}_mean") for name in series]
     filled = ", ".join(
-        f"last_value({quoted(f'{name}_mean')} IGNORE NULLS) OVER w AS {quoted(f'{name}_last')},"
-        f" step - last_value(CASE WHEN {quoted(f'{name}_mean')} IS NOT NULL THEN step END IGNORE NULLS) OVER w"
+        f"last_value({mean} IGNORE NULLS) OVER w AS {quoted(f'{name}_last')},"
+        f" step - last_value(CASE WHEN {mean} IS NOT NULL THEN step END IGNORE NULLS) OVER w"
         f" AS {quoted(f'{name}_since')}"
-        for name in series
+        for name, mean in zip(series, means, strict=True)
     )
     chosen = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
+    # The window sorts what it is given, so it gets the means alone and the other figures join afterwards.
     return con.sql(f"""
         WITH pieces(month, low, high) AS (VALUES {runs}),
         steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
         grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station), steps),
-        measured AS ({_measured(feed)}),
+        measured AS MATERIALIZED ({_measured(feed)}),
         filled AS (
-            SELECT *, {filled} FROM grid LEFT JOIN measured USING (station, step)
+            SELECT station, step, month, {filled}
+            FROM grid LEFT JOIN (SELECT station, step, {", ".join(means)} FROM measured) USING (station, step)
             WINDOW w AS (PARTITION BY station ORDER BY step))
         SELECT station, make_timestamptz(step * {step}) AS time, {chosen}, month
-        FROM filled WHERE month IS NOT NULL""")
+        FROM (SELECT * FROM filled WHERE month IS NOT NULL) LEFT JOIN measured USING (station, step)""")
 
 
 def grids(
@@ -123,7 +126,7 @@ def _measured(feed: Feed) -> str:
     circular = {column.name: column for column in feed.columns if column.circular}
     spreads = ", ".join(_spread(name, circular.get(name)) for name in names(feed))
     return f"""
-        SELECT station, CAST(floor(epoch_us(time) / {step}) AS BIGINT) AS step, {spreads}
+        SELECT station, epoch_us(time) // {step} AS step, {spreads}
         FROM (SELECT *{vectors} FROM silver_bronze)
         WHERE epoch_us(time) >= (SELECT min(low) FROM pieces) * {step}
             AND epoch_us(time) < (SELECT max(high) FROM pieces) * {step}
