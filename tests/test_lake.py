@@ -1,0 +1,346 @@
+"""The lake: exactly-once appends, atomic months, and one sentence for everything a disk can do."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from aerocast.errors import AeroCastError
+from aerocast.lake import Lake, month_of, month_span, months_around
+
+RAW, BRONZE = "feed/raw", "feed/bronze"
+
+
+def rows(month: str, mark: str, count: int = 3) -> pa.Table:
+    start = month_span(month)[0]
+    times = [start + timedelta(hours=i) for i in range(count)]
+    return pa.table(
+        {
+            "station": ["A"] * count,
+            "time": pa.array(times, pa.timestamp("us", "UTC")),
+            "mark": pa.array([mark] * count, pa.string()),
+            "month": pa.array([month] * count, pa.string()),
+        }
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "home")
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def marks(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> Counter[tuple[str, str]]:
+    return Counter(lake.relation(con, name).select("month, mark").fetchall())
+
+
+def test_a_segment_is_taken_once(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    assert lake.version(RAW) is None
+    assert not lake.exists(RAW)
+    assert lake.append(RAW, rows("2013-01", "a"), "a")
+    assert not lake.append(RAW, rows("2013-01", "a"), "a")
+    assert lake.append(RAW, rows("2013-02", "b"), "b")
+    assert marks(con, lake, RAW) == {("2013-01", "a"): 3, ("2013-02", "b"): 3}
+    assert lake.months(RAW) == ["2013-01", "2013-02"]
+    assert lake.version(RAW) == 1
+
+
+def test_delivery_is_the_order_of_the_commits(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    for segment in "cab":
+        lake.append(RAW, rows("2013-01", segment), segment)
+    found = lake.relation(con, RAW).select("delivery, mark").distinct().order("delivery").fetchall()
+    assert [mark for _, mark in found] == ["c", "a", "b"]
+
+
+def test_what_comes_back_to_a_slot_counts_again(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    """A file is repaired, broken and repaired: the third delivery must win over the second."""
+    taken = [lake.append(RAW, rows("2013-01", mark), mark, slot="file 2013-01") for mark in ("a", "a", "b", "a", "a")]
+    assert taken == [True, False, True, True, False]
+    newest = lake.relation(con, RAW).order("delivery DESC").limit(1).select("mark").fetchall()
+    assert newest == [("a",)]
+    assert lake.append(RAW, rows("2013-02", "a"), "a", slot="file 2013-02"), "another slot, another segment"
+
+
+def test_replace_is_one_commit_over_several_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    months = ["2013-01", "2013-02", "2013-03"]
+    lake.replace(BRONZE, pa.concat_tables([rows(month, "old") for month in months]), months)
+    version = lake.replace(BRONZE, pa.concat_tables([rows("2013-01", "new"), rows("2013-02", "new", 1)]), months[:2])
+    assert version == lake.version(BRONZE) == 1
+    assert marks(con, lake, BRONZE) == {("2013-01", "new"): 3, ("2013-02", "new"): 1, ("2013-03", "old"): 3}
+
+
+def test_a_month_may_become_empty(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
+    lake.replace(BRONZE, rows("2013-01", "none", 0), ["2013-01"])
+    assert lake.relation(con, BRONZE).fetchall() == []
+    assert lake.relation(con, BRONZE).columns == ["station", "time", "mark", "month"]
+    assert lake.months(BRONZE) == []
+
+
+def test_a_first_write_may_be_empty(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    lake.replace("feed/quarantine", rows("2013-01", "none", 0), ["2013-01"])
+    assert lake.relation(con, "feed/quarantine").fetchall() == []
+    assert lake.span("feed/quarantine") is None
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_replace_refuses_rows_of_other_months(lake: Lake, exists: bool) -> None:
+    if exists:
+        lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
+    with pytest.raises(ValueError, match="none of the months 2013-01"):
+        lake.replace(BRONZE, rows("2013-02", "new"), ["2013-01"])
+    assert lake.rows(BRONZE) == ({"2013-01": 3} if exists else {})
+
+
+def test_replace_streams_a_relation(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    start = "TIMESTAMPTZ '2013-01-01 00:00:00+00' + to_seconds(range)"
+    many = con.sql(f"SELECT 'A' AS station, {start} AS time, 'x' AS mark, '2013-01' AS month FROM range(300000)")
+    lake.replace(BRONZE, many, ["2013-01"])
+    assert lake.rows(BRONZE) == {"2013-01": 300_000}
+    assert len(lake.files(BRONZE, ["2013-01"])) == 1
+
+
+def test_a_new_column_is_null_in_older_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
+    lake.replace(BRONZE, rows("2013-02", "new").append_column("wind", pa.array([1.5] * 3)), ["2013-02"])
+    for months in (["2013-01"], ["2013-01", "2013-02"], None):
+        relation = lake.relation(con, BRONZE, months)
+        assert relation.columns == ["station", "time", "mark", "month", "wind"]
+        winds = relation.filter("month = '2013-01'").select("wind").distinct().fetchall()
+        assert winds == [(None,)]
+
+
+def test_overwrite_replaces_rows_and_columns(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    lake.overwrite("feed/forecasts", pa.table({"a": [1, 2]}))
+    lake.overwrite("feed/forecasts", pa.table({"b": ["x"]}))
+    relation = lake.relation(con, "feed/forecasts")
+    assert (relation.columns, relation.fetchall()) == (["b"], [("x",)])
+
+
+def test_months_are_read_alone(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    months = [f"2013-{i:02d}" for i in range(1, 13)]
+    lake.replace(BRONZE, pa.concat_tables([rows(month, month) for month in months]), months)
+    files = lake.files(BRONZE, ["2013-05"])
+    assert len(files) == 1
+    assert "month=2013-05" in files[0]
+    options = "hive_partitioning = true, hive_types_autocast = false"
+    assert con.sql(f"SELECT DISTINCT month, mark FROM read_parquet({files}, {options})").fetchall() == [
+        ("2013-05", "2013-05")
+    ]
+    assert lake.files(BRONZE, []) == []
+    assert len(lake.files(BRONZE)) == 12
+
+
+def test_span_and_chunks_come_from_the_log(lake: Lake) -> None:
+    for month, count in {"2013-01": 10, "2013-02": 10, "2013-03": 30, "2013-04": 5}.items():
+        lake.append(RAW, rows(month, month, count), month)
+    assert lake.span(RAW) == (datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 4, 1, 4, tzinfo=UTC))
+    months = ["2013-04", "2013-03", "2013-02", "2013-01", "2013-05"]
+    assert lake.chunks(RAW, months, 25) == [["2013-01", "2013-02"], ["2013-03"], ["2013-04", "2013-05"]]
+    assert lake.chunks(RAW, []) == []
+
+
+def test_a_relation_is_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    """What was opened before a commit still reads what it saw."""
+    lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
+    before = lake.relation(con, BRONZE)
+    lake.replace(BRONZE, rows("2013-01", "new"), ["2013-01"])
+    assert {mark for (mark,) in before.select("mark").fetchall()} == {"old"}
+
+
+def test_times_are_utc_whatever_the_session(lake: Lake) -> None:
+    lake.append(RAW, rows("2013-07", "a", 1), "a")
+    with duckdb.connect() as elsewhere:
+        elsewhere.execute("SET TimeZone = 'America/New_York'")
+        found = lake.relation(elsewhere, RAW).select("CAST(time AS VARCHAR)").fetchall()
+    assert found == [("2013-07-01 00:00:00+00",)]
+
+
+@pytest.mark.parametrize("name", ["a b", "star*", "what?", "üñí", "a'b", "h#h"])
+def test_homes_with_odd_names(tmp_path: Path, con: duckdb.DuckDBPyConnection, name: str) -> None:
+    lake = Lake(tmp_path / name)
+    lake.append(RAW, rows("2013-01", "a"), "a")
+    assert len(lake.relation(con, RAW).fetchall()) == 3
+
+
+def test_a_home_that_delta_cannot_address_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AeroCastError, match=r"cannot be kept under a path that holds \[ \]"):
+        Lake(tmp_path / "[x]")
+
+
+def test_months() -> None:
+    assert month_of(datetime(2013, 1, 1, 3, tzinfo=UTC)) == "2013-01"
+    assert month_of(datetime.fromisoformat("2013-01-01T00:30+01:00")) == "2012-12"
+    assert month_span("2012-12") == (datetime(2012, 12, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
+    hour = timedelta(hours=1)
+    assert months_around(["2013-01"], hour, hour) == ["2012-12", "2013-01", "2013-02"]
+    assert months_around(["2013-01"], hour, timedelta(0)) == ["2012-12", "2013-01"]
+    assert months_around(["2013-03"], timedelta(days=40), timedelta(0)) == ["2013-01", "2013-02", "2013-03"]
+    assert months_around(["2013-03"], timedelta(0), timedelta(0)) == ["2013-03"]
+
+
+# Many writers, with real processes ------------------------------------------------------------------------------------
+
+
+def write_all(home: str, segments: list[str], taken: "multiprocessing.Queue[str]") -> None:
+    lake = Lake(home)
+    for segment in segments:
+        if lake.append(RAW, rows("2013-01", segment), segment):
+            taken.put(segment)
+
+
+def test_of_writers_with_the_same_segments_one_wins_each(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """Four processes create the table and deliver the same eight segments at once, and two of their own each."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["aerocast.lake"])
+    taken = context.Queue()
+    shared = [f"shared{i}" for i in range(8)]
+    processes = [
+        context.Process(target=write_all, args=(str(tmp_path), [*shared, f"own{k}a", f"own{k}b"], taken))
+        for k in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    expected = {*shared, *(f"own{k}{letter}" for k in range(4) for letter in "ab")}
+    assert Counter(taken.get(timeout=5) for _ in expected) == dict.fromkeys(expected, 1)
+    assert taken.empty()
+    lake = Lake(tmp_path)
+    assert marks(con, lake, RAW) == {("2013-01", segment): 3 for segment in expected}
+    per_delivery = lake.relation(con, RAW).aggregate("delivery, count(DISTINCT mark) AS n", "delivery").fetchall()
+    assert len(per_delivery) == len(expected)
+    assert {n for _, n in per_delivery} == {1}, "no two segments share a place in the order"
+
+
+# What a disk can do ---------------------------------------------------------------------------------------------------
+
+
+def sentence(error: BaseException) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+def test_an_unknown_table_is_named(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(AeroCastError, match="table feed/raw does not exist yet"):
+        lake.relation(con, RAW)
+    assert (lake.files(RAW), lake.months(RAW), lake.span(RAW)) == ([], [], None)
+
+
+@pytest.mark.parametrize("beneath", ["", "x/y"])
+def test_a_home_below_a_file(tmp_path: Path, beneath: str) -> None:
+    (tmp_path / "file").write_text("I am no folder")
+    lake = Lake(tmp_path / "file" / beneath)
+    with pytest.raises(AeroCastError, match="a part of the path is a file") as caught:
+        lake.append(RAW, rows("2013-01", "a"), "a")
+    sentence(caught.value)
+
+
+def test_a_home_that_cannot_be_made() -> None:
+    with pytest.raises(AeroCastError, match=r"could not be written: .*(cannot be made|permission|read-only)") as caught:
+        Lake("/proc/aerocast").append(RAW, rows("2013-01", "a"), "a")
+    sentence(caught.value)
+
+
+def test_a_damaged_log_is_named(lake: Lake) -> None:
+    lake.append(RAW, rows("2013-01", "a"), "a")
+    log = Path(lake.uri(RAW)) / "_delta_log" / "00000000000000000000.json"
+    log.write_bytes(b"\x00\x01 no json")
+    with pytest.raises(AeroCastError, match=r"table feed/raw in .* could not be read: ") as caught:
+        lake.version(RAW)
+    sentence(caught.value)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    place = tmp_path / "tiny"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
+    if not Path("/bin/mount").exists() or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here (needs root and CAP_SYS_ADMIN)")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def noise(count: int) -> pa.Table:
+    return rows("2013-01", "x", count).set_column(2, "mark", pa.array([os.urandom(16).hex() for _ in range(count)]))
+
+
+def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPyConnection) -> None:
+    lake = Lake(tiny)
+    assert lake.append(RAW, rows("2013-01", "a"), "a")
+    for write in (
+        lambda: lake.append(RAW, noise(100_000), "big"),
+        lambda: lake.replace(RAW, noise(100_000), ["2013-01"]),
+    ):
+        with pytest.raises(AeroCastError, match="could not be written: the disk is full") as caught:
+            write()
+        sentence(caught.value)
+        assert lake.rows(RAW) == {"2013-01": 3}
+    assert lake.append(RAW, rows("2013-01", "b"), "b"), "with room again, work goes on"
+    assert not lake.append(RAW, rows("2013-01", "a"), "a")
+
+
+def test_a_disk_too_full_for_the_commit_itself(tiny: Path) -> None:
+    """No room for even the log: still one sentence, and no endless retry."""
+    lake = Lake(tiny)
+    assert lake.append(RAW, rows("2013-01", "a"), "a")
+    try:
+        with (tiny / "filler").open("wb") as filler:
+            while True:
+                filler.write(b"x" * 512)
+                filler.flush()
+    except OSError:
+        pass
+    with pytest.raises(AeroCastError, match="could not be written: the disk is full"):
+        lake.append(RAW, rows("2013-01", "b"), "b")
+    (tiny / "filler").unlink()
+    assert lake.append(RAW, rows("2013-01", "b"), "b")
+    assert lake.rows(RAW) == {"2013-01": 6}
+
+
+def test_a_read_only_disk(tiny: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny)], check=True)
+    with pytest.raises(AeroCastError, match="could not be written: the place is read-only"):
+        Lake(tiny).append(RAW, rows("2013-01", "a"), "a")
+
+
+def limited(home: str) -> None:
+    """In a process of its own: no file may grow beyond 200 kB, which fails a write as a quota would."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    lake = Lake(home)
+    lake.append(RAW, rows("2013-01", "a"), "a")
+    try:
+        lake.append(RAW, noise(100_000), "big")
+    except AeroCastError as error:
+        sys.exit(0 if "the file would exceed the largest size allowed" in sentence(error) else 3)
+    sys.exit(4)
+
+
+def test_a_file_size_limit(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=limited, args=(str(tmp_path),))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert Lake(tmp_path).rows(RAW) == {"2013-01": 3}
