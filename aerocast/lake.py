@@ -4,6 +4,7 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 """
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ DELIVERY = "delivery"
 
 _ATTEMPTS = 200
 _BATCH = 65_536
+_LEAST_FREE = 4 << 20
 _ROW_GROUP = 122_880  # DuckDB's own, which it reads in parallel; the writer holds one in memory
 _DISK_FAULTS = {  # the system's error numbers, as the store spells them
     "os error 28": "the disk is full",
@@ -216,7 +218,8 @@ class Lake:
     def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
         if months is not None and not months:
             return []
-        uris = table.file_uris(None if months is None else [(PARTITION, "in", list(months))])
+        chosen = None if months is None else [(PARTITION, "in", list(months))]
+        uris = table.file_uris(file_pruning_predicate=chosen)
         if "://" in self.root:
             return sorted(uris)
         # Delta answers in percent-encoding, and DuckDB reads these two as wildcards.
@@ -232,6 +235,7 @@ class Lake:
         predicate: str | None = None,
     ) -> int:
         """One commit on exactly this version of the table; CommitFailedError if another writer was faster."""
+        self._check_room(name)
         data = rows if isinstance(rows, pa.Table) else rows.to_arrow_reader(_BATCH)
         options: dict[str, Any] = {"predicate": predicate} if predicate else {}
         write_deltalake(
@@ -246,6 +250,17 @@ class Lake:
             **options,
         )
         return 0 if table is None else table.version()
+
+    def _check_room(self, name: str) -> None:
+        """Refuses to begin on a full disk: the writer would say so too, but beside a page of its own."""
+        if "://" in self.root:
+            return
+        place = Path(self.root)
+        while not place.exists():
+            place = place.parent
+        disk = shutil.disk_usage(place)
+        if disk.total and disk.free < _LEAST_FREE:  # a place such as /proc has no size at all
+            raise AeroCastError(f"table {name} in {self.root} could not be written: the disk is full")
 
     def _guarded(self, name: str, attempt: Callable[[], Result]) -> Result:
         """Tries until no other writer commits in between; every other failure becomes a sentence."""
@@ -329,8 +344,8 @@ def literal(value: str | float) -> str:
 
 
 def _coded(fault: str) -> str:
-    """The text with the system's error number in one form: some carry `code: 28`, some `os error 28`."""
-    return re.sub(r"code: (\d+),", r"(os error \1)", fault)
+    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`."""
+    return re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
 
 
 def _is_overtaken(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """The lake: exactly-once appends, atomic months, and one sentence for everything a disk can do."""
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -15,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast import lake as lake_module
 from aerocast.errors import AeroCastError
 from aerocast.lake import Lake, month_of, month_span, months_around
 
@@ -271,10 +273,10 @@ def test_a_damaged_log_is_named(lake: Lake) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
+    """A file system of 8 MB."""
     place = tmp_path / "tiny"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
     if not Path("/bin/mount").exists() or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("a small file system cannot be mounted here (needs root and CAP_SYS_ADMIN)")
     yield place
@@ -289,8 +291,8 @@ def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPy
     lake = Lake(tiny)
     assert lake.append(RAW, rows("2013-01", "a"), "a")
     for write in (
-        lambda: lake.append(RAW, noise(100_000), "big"),
-        lambda: lake.replace(RAW, noise(100_000), ["2013-01"]),
+        lambda: lake.append(RAW, noise(500_000), "big"),
+        lambda: lake.replace(RAW, noise(500_000), ["2013-01"]),
     ):
         with pytest.raises(AeroCastError, match="could not be written: the disk is full") as caught:
             write()
@@ -300,19 +302,18 @@ def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPy
     assert not lake.append(RAW, rows("2013-01", "a"), "a")
 
 
-def test_a_disk_too_full_for_the_commit_itself(tiny: Path) -> None:
-    """No room for even the log: still one sentence, and no endless retry."""
+@pytest.mark.parametrize("least_free", [lake_module._LEAST_FREE, 0])
+def test_a_disk_without_room(tiny: Path, monkeypatch: pytest.MonkeyPatch, least_free: int) -> None:
+    """Seen before a write begins; and if not seen, then by the commit, which is not tried for ever."""
+    monkeypatch.setattr(lake_module, "_LEAST_FREE", least_free)
     lake = Lake(tiny)
     assert lake.append(RAW, rows("2013-01", "a"), "a")
-    try:
-        with (tiny / "filler").open("wb") as filler:
-            while True:
-                filler.write(b"x" * 512)
-                filler.flush()
-    except OSError:
-        pass
-    with pytest.raises(AeroCastError, match="could not be written: the disk is full"):
+    with contextlib.suppress(OSError), (tiny / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+    with pytest.raises(AeroCastError, match="could not be written: the disk is full") as caught:
         lake.append(RAW, rows("2013-01", "b"), "b")
+    sentence(caught.value)
     (tiny / "filler").unlink()
     assert lake.append(RAW, rows("2013-01", "b"), "b")
     assert lake.rows(RAW) == {"2013-01": 6}
