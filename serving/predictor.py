@@ -78,7 +78,7 @@ def _answer(served: Served, runner: GraphRunner, given: Input, station: str | No
     levels = runner.levels(rows)
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
-    lower, upper = runner.intervals.bounds(levels)
+    lower, upper = runner.bounds(levels, rows)
     moment = given.grid.time[given.origin]
     origin = None if np.isnat(moment) else datetime.fromtimestamp(int(moment.astype(np.int64)), UTC)
     step = timedelta(seconds=manifest.window.cadence)

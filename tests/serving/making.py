@@ -66,8 +66,10 @@ def graph(bias: float = 0.0, features: int | None = None, horizons: tuple[int, .
     return bytes(model.SerializeToString())
 
 
-def intervals() -> Intervals:
-    return Intervals(level=0.9, half=(HALF,) * len(HORIZONS))
+def intervals(target: str = "temperature") -> Intervals:
+    """As wide as HALF wherever recent variability has no say (one driver, exponents 0)."""
+    count = len(HORIZONS)
+    return Intervals(0.9, HORIZONS, (HALF,) * count, (f"{target}_std24",), (0.0,), (1.0,), ((0.0,),) * count, 100)
 
 
 def manifest(number: int = 1, feed: str = "noaa", target: str = "temperature", **changes: Any) -> Manifest:
@@ -91,7 +93,7 @@ def manifest(number: int = 1, feed: str = "noaa", target: str = "temperature", *
         "kind": "linear",
         "horizons": HORIZONS,
         "window": window,
-        "graphs": Graphs(Graph("model.onnx", tuple(feature_names(window)), intervals())),
+        "graphs": Graphs(Graph("model.onnx", tuple(feature_names(window)), intervals(target))),
         "metrics": Metrics(overall=scores, horizons=dict.fromkeys(HORIZONS, scores)),
         "lineage": Lineage(
             run_id=f"run-{number}",

@@ -90,8 +90,12 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
     home.mkdir(mode=0o555)
     for folder in (tmp_path, *list(tmp_path.parents)[:2]):
         folder.chmod(0o755)
-    code = "import os, sys, serving.__main__ as server\nos.geteuid() or os.setuid(65534)\nsys.exit(server.main(['--port', '0']))"
-    done = run(code=code, env={**os.environ, "AEROCAST_HOME": str(home)})
+    code = [
+        "import os, sys, serving.__main__ as server",
+        "os.geteuid() or os.setuid(65534)",
+        "sys.exit(server.main([]))",
+    ]
+    done = run(code="; ".join(code), env={**os.environ, "AEROCAST_HOME": str(home)})
     assert "cannot be read and written" in refused(done)
 
 
