@@ -38,7 +38,8 @@ def targets(spec: WindowSpec, grid: Grid, origins: Ints) -> Floats:
     column = grid.columns.index(spec.target)
     pad = np.full(spec.horizons[-1], np.nan, dtype=np.float32)
     measured = np.where(grid.age[:, column] == 0, grid.values[:, column], np.float32(np.nan))
-    return np.concatenate([measured, pad])[np.asarray(origins)[:, None] + np.array(spec.horizons)]
+    outcomes: Floats = np.concatenate([measured, pad])[np.asarray(origins)[:, None] + np.array(spec.horizons)]
+    return outcomes
 
 
 def valid_origins(spec: WindowSpec, grid: Grid) -> Ints:

@@ -96,4 +96,5 @@ def fit(kind: str, training: Training, params: Mapping[str, Any] | None = None, 
 def rmse(predicted: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:
     """(H,) root mean squared errors over the rows where `actual` is known."""
     errors = np.asarray(predicted, dtype=np.float64) - actual
-    return np.sqrt(np.nanmean(errors**2, axis=0))
+    roots: NDArray[np.float64] = np.sqrt(np.nanmean(errors**2, axis=0))
+    return roots

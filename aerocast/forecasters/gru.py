@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aerocast.features import near_lags
-from aerocast.forecasters.base import Floats, Log, Rows, Training
+from aerocast.forecasters.base import Log, Rows, Training
 from aerocast.forecasters.linear import CLIP, Design
 from aerocast.forecasters.params import GruParams
+from aerocast.grid import Floats
 
 if TYPE_CHECKING:
     import onnx
@@ -54,22 +56,21 @@ class Net(nn.Module):
 
     sequence: Tensor
 
-    def __init__(self, sequence: Tensor, width: int, horizons: int, params: GruParams) -> None:
+    def __init__(self, sequence: Tensor, width: int, horizons: int, params: GruParams, dropout: float) -> None:
         super().__init__()
         self.register_buffer("sequence", sequence)  # (steps, inputs) columns of the features, oldest first
         self.gru = nn.GRU(sequence.shape[1], params.hidden, batch_first=True)
         self.straight = nn.Linear(width, horizons)
         self.head = nn.Sequential(
-            nn.Dropout(params.dropout),
+            nn.Dropout(dropout),
             nn.Linear(params.hidden + width, params.head),
             nn.SiLU(),
-            nn.Dropout(2 * params.dropout),
+            nn.Dropout(2 * dropout),
             nn.Linear(params.head, horizons),
         )
         # It starts as persistence: every change is nought.
-        for layer in (self.straight, self.head[-1]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*self.straight.parameters(), *self.head[-1].parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor) -> Tensor:
         steps, inputs = self.sequence.shape
@@ -94,8 +95,8 @@ class Ensemble(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         z = self.scaled(features)
-        change = sum(net(z) * mask for net, mask in zip(self.nets, self.masks, strict=True))
-        return features[:, self.last : self.last + 1] + change * self.unit
+        change = torch.stack([net(z) for net in self.nets]) * self.masks[:, None]
+        return features[:, self.last : self.last + 1] + change.sum(dim=0) * self.unit
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class _Batches:
     def loss(self, net: nn.Module, rows: Tensor | slice) -> Tensor:
         """(H,) mean squared scaled errors of known outcomes."""
         error = (net(self.z[rows]) - self.wanted[rows]) ** 2 * self.known[rows]
-        return error.sum(dim=0) / self.known[rows].sum(dim=0).clamp(min=1)
+        mean: Tensor = error.sum(dim=0) / self.known[rows].sum(dim=0).clamp(min=1)
+        return mean
 
 
 def fit(training: Training, params: GruParams, log: Log) -> Gru:
@@ -166,49 +168,71 @@ def _fit(training: Training, params: GruParams, log: Log, device: torch.device) 
     unit = torch.from_numpy(np.nanstd(training.change(training.train), axis=0).clip(1e-6))
     held = _Batches.of(training, training.validation, scaled, unit, device)
     rows = _Batches.of(training, training.train, scaled, unit, device)
-    best = _search(training, params, rows, held, unit, log)
+    groups = _groups(training, params)
+    best = [_search(training, params, group, rows, held, unit, log) for group in groups]
     rows = _Batches.of(training, training.both(), scaled, unit, device)
     nets, masks = [], []
     for member in range(params.members):
-        for epoch, net in _train(training, params, rows, params.seed + 1 + member, max(best)):
-            if epoch in best:
-                nets.append(net.cpu())
-                masks.append([float(epoch == at) for at in best])
+        for group, epochs in zip(groups, best, strict=True):
+            for epoch, net in _train(training, params, group, rows, params.seed + 1 + member, max(epochs.values())):
+                if epoch in epochs.values():
+                    nets.append(net.cpu())
+                    masks.append([float(epochs.get(at) == epoch) for at in range(len(unit))])
         log(params.epochs + member, {"members_trained": float(member + 1)})
     model = Ensemble(scaled.cpu(), nets, torch.tensor(masks), unit, training.last).eval()
     return Gru(model, len(training.names))
 
 
-def _search(training: Training, params: GruParams, rows: _Batches, held: _Batches, unit: Tensor, log: Log) -> list[int]:
-    """Each horizon's best epoch on validation rows."""
-    losses: list[np.ndarray[Any, Any]] = []
-    for epoch, net in _train(training, params, rows, params.seed, params.epochs):
+@dataclass(frozen=True)
+class _Group:
+    """Horizons that share nets, by index, and those nets' dropout: a day ahead needs more of it than an hour ahead."""
+
+    at: tuple[int, ...]
+    dropout: float
+
+
+def _groups(training: Training, params: GruParams) -> list[_Group]:
+    horizons = training.spec.horizons
+    near = tuple(at for at, horizon in enumerate(horizons) if horizon < params.calm_from)
+    far = tuple(at for at in range(len(horizons)) if at not in near)
+    groups = [_Group(near, params.dropout), _Group(far, params.calm_dropout)]
+    return [group for group in groups if group.at]
+
+
+def _search(
+    training: Training, params: GruParams, group: _Group, rows: _Batches, held: _Batches, unit: Tensor, log: Log
+) -> dict[int, int]:
+    """Best epoch on validation rows of each of the group's horizons, by index."""
+    losses: list[NDArray[Any]] = []
+    best: dict[int, int] = {}
+    for epoch, net in _train(training, params, group, rows, params.seed, params.epochs):
         with torch.inference_mode():
             losses.append((held.loss(net, slice(None)).sqrt().cpu() * unit).numpy())
-        log(
-            epoch, {f"validation_rmse_{h}": float(at) for h, at in zip(training.spec.horizons, losses[-1], strict=True)}
-        )
-        if epoch - int(np.argmin(losses, axis=0).max()) >= params.patience:
+        log(epoch, {f"validation_rmse_{training.spec.horizons[at]}": float(losses[-1][at]) for at in group.at})
+        best = {at: int(np.argmin(np.array(losses)[:, at])) for at in group.at}
+        if epoch - max(best.values()) >= params.patience:
             break
-    return [int(at) for at in np.argmin(losses, axis=0)]
+    return best
 
 
-def _train(training: Training, params: GruParams, rows: _Batches, seed: int, epochs: int) -> Any:
+def _train(
+    training: Training, params: GruParams, group: _Group, rows: _Batches, seed: int, epochs: int
+) -> Iterator[tuple[int, Net]]:
     """Yields (epoch, averaged net in eval mode) after each epoch; the same seed gives the same nets."""
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    net = Net(_sequence(training), rows.z.shape[1], rows.wanted.shape[1], params).to(rows.z.device)
+    net = Net(_sequence(training), rows.z.shape[1], rows.wanted.shape[1], params, group.dropout).to(rows.z.device)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=params.rate, weight_decay=params.decay)
     step = 0
     for epoch in range(epochs + 1):
         net.train()
-        for batch in torch.randperm(len(rows.z), generator=order).split(params.batch):
+        for batch in torch.split(torch.randperm(len(rows.z), generator=order), params.batch):
             step += 1
-            for group in optimiser.param_groups:
-                group["lr"] = params.rate * min(1.0, step / 100)
+            for settings in optimiser.param_groups:
+                settings["lr"] = params.rate * min(1.0, step / 100)
             optimiser.zero_grad()
-            rows.loss(net, batch.to(rows.z.device)).mean().backward()
+            torch.autograd.backward(rows.loss(net, batch.to(rows.z.device)).mean())
             nn.utils.clip_grad_norm_(net.parameters(), CLIP_NORM)
             optimiser.step()
             decay = min(AVERAGE, 1 - 1 / (step + 1))

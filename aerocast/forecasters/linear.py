@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.forecasters.base import Floats, Log, Rows, Training, rmse
+from aerocast.forecasters.base import Log, Rows, Training, rmse
 from aerocast.forecasters.params import LinearParams
+from aerocast.grid import Floats
 
 if TYPE_CHECKING:
     import onnx
 
     from aerocast.forecasters.graph import Graph
 
+MARGIN = 0.01  # share by which the many weights of the crossed form must win to be believed
 CLIP = 6.0  # standard deviations: a feature far outside what was seen must not be extrapolated
 
 
@@ -63,8 +65,8 @@ class Design:
     def to_graph(self, graph: Graph) -> str:
         z = graph.op("Sub", "features", graph.constant(self.mean))
         z = graph.op("Div", z, graph.constant(self.scale))
-        z = graph.op("Clip", z, graph.constant(np.float32(-CLIP)), graph.constant(np.float32(CLIP)))
-        z = graph.op("Where", graph.op("IsNaN", z), graph.constant(np.float32(0)), z)
+        z = graph.op("Clip", z, graph.constant(-CLIP), graph.constant(CLIP))
+        z = graph.op("Where", graph.op("IsNaN", z), graph.constant(0.0), z)
         flags = graph.op("Cast", graph.op("IsNaN", graph.columns("features", self.flags)), to=1)
         crossed = graph.columns(z, self.crossed)
         products = [graph.op("Mul", crossed, graph.columns(z, [column])) for column in self.by]
@@ -137,13 +139,19 @@ def choose(training: Training, params: LinearParams, log: Log) -> tuple[Design, 
         losses.append(rmse(held @ weights + np.array([normal.bias for normal in normals]), held_wanted))
         metrics = {f"validation_rmse_{h}": loss for h, loss in zip(training.spec.horizons, losses[-1], strict=True)}
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
-    best = [tried[int(at)] for at in np.argmin(losses, axis=0)]
+    best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
     return design, (best, _solve(training, design, training.train, best))
 
 
 def refit(training: Training, design: Design, chosen: list[tuple[float, int]]) -> Linear:
     """The chosen forms and penalties, fitted on train and validation rows."""
     return _solve(training, design, training.both(), chosen)
+
+
+def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
+    """The best try, but the plain form unless the crossed one is better by MARGIN."""
+    handicap = np.where(np.array(columns) == min(columns), 1.0, 1 + MARGIN)
+    return int(np.argmin(losses * handicap))
 
 
 def _solve(training: Training, design: Design, rows: Rows, chosen: list[tuple[float, int]]) -> Linear:

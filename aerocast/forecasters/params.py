@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aerocast.errors import AeroCastError
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -37,8 +36,8 @@ class XgboostParams(Params):
 
     rounds: Count = 600
     patience: Count = 40
-    rate: Annotated[float, Field(gt=0, le=1)] = 0.05
-    depth: Count = 6
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.06
+    depth: Count = 5
     calm_depth: Count = 3
     calm_from: Count = 12
     rows: Annotated[float, Field(gt=0, le=1)] = 0.7
@@ -48,7 +47,10 @@ class XgboostParams(Params):
 
 
 class GruParams(Params):
-    """A recurrent net over the newest steps; `members` nets of different seeds are averaged inside one graph."""
+    """A recurrent net over the newest steps; `members` nets of different seeds are averaged inside one graph.
+
+    The head's second dropout is twice `dropout`; horizons from `calm_from` on come from nets with `calm_dropout`.
+    """
 
     hidden: Count = 48
     head: Count = 64
@@ -57,7 +59,9 @@ class GruParams(Params):
     patience: Count = 5
     rate: Positive = 2e-3
     decay: Annotated[float, Field(ge=0)] = 0.05
-    dropout: Share = 0.15
+    dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
+    calm_dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.35
+    calm_from: Count = 12
     batch: Annotated[int, Field(ge=2)] = 256
     threads: Count = 1
 

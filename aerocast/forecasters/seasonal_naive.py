@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aerocast.forecasters.base import Floats, Log, Training
+from aerocast.forecasters.base import Log, Training
 from aerocast.forecasters.params import Params
+from aerocast.grid import Floats
 
 if TYPE_CHECKING:
     import onnx

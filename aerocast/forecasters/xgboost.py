@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aerocast.forecasters import linear
-from aerocast.forecasters.base import Floats, Log, Rows, Training, rmse
+from aerocast.forecasters.base import Log, Rows, Training, rmse
 from aerocast.forecasters.params import LinearParams, XgboostParams
+from aerocast.grid import Floats
 
 if TYPE_CHECKING:
     import onnx
@@ -107,7 +107,8 @@ def blend(first: Floats, second: Floats, wanted: Floats) -> Floats:
     weight = np.nansum(apart * short, axis=0) / np.maximum(
         np.sum(np.where(np.isnan(wanted), 0, apart) ** 2, axis=0), 1e-9
     )
-    return np.clip(weight, 0, 1).astype(np.float32)
+    share: Floats = np.clip(weight, 0, 1).astype(np.float32)
+    return share
 
 
 def _columns(names: Sequence[str], calm: bool) -> tuple[int, ...]:

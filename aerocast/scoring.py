@@ -1,0 +1,139 @@
+"""Who is better, by how much: every model on identical rows, in target units and against both baselines.
+
+`composite` is 0.5 RMSE + 0.3 MAE + 0.2 MSE of standardised errors. The unit of an error is persistence's RMSE at that
+horizon on the same rows, so a horizon, an hour or a day ahead, weighs as much as any other, and no model sets the unit.
+Skill is 1 - RMSE(model) / RMSE(better baseline), each horizon against its own better one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aerocast.errors import AeroCastError
+from aerocast.grid import Floats
+
+ALL = "all"
+PERSISTENCE, SEASONAL_NAIVE = "persistence", "seasonal_naive"
+
+
+class Score(msgspec.Struct, frozen=True):
+    """One model's errors for a station (or `all`) and a horizon (0: the mean over horizons), in target units.
+
+    `skill` is against the better baseline, `skill_persistence` against persistence alone; `n` counts scored rows.
+    """
+
+    model: str
+    station: str
+    horizon: int
+    n: int
+    rmse: float
+    mae: float
+    mse: float
+    composite: float
+    skill: float
+    skill_persistence: float
+
+
+def score(
+    forecasts: Mapping[str, Floats],
+    actual: Floats,
+    stations: NDArray[np.str_],
+    horizons: Sequence[int],
+) -> list[Score]:
+    """Scores of every model, for each station and all, for each horizon and their mean.
+
+    Shapes: each forecast and `actual` (n, H) levels in target units, `actual` NaN where unknown; `stations` (n,).
+    A row counts at a horizon only if every model has a forecast for it. Both baselines must be among the models.
+
+    Raises:
+        AeroCastError: a baseline is missing, shapes differ, or a horizon has no row to score.
+    """
+    absent = [name for name in (PERSISTENCE, SEASONAL_NAIVE) if name not in forecasts]
+    if absent:
+        raise AeroCastError(f"scoring: {' and '.join(absent)} must be scored beside every model")
+    odd = [name for name, predicted in forecasts.items() if predicted.shape != actual.shape]
+    if odd:
+        raise AeroCastError(f"scoring: {', '.join(odd)} must forecast the same {actual.shape} rows and horizons")
+    errors = {name: np.asarray(predicted, dtype=np.float64) - actual for name, predicted in forecasts.items()}
+    known = np.logical_and.reduce([np.isfinite(error) for error in errors.values()])
+    if not known.any(axis=0).all():
+        raise AeroCastError("scoring: a horizon has no row with an outcome and a forecast of every model")
+    # One unit for all stations, so that a station's composite compares with the whole's.
+    unit = _rms(errors[PERSISTENCE], known)
+    groups = [(ALL, np.ones(len(actual), dtype=bool)), *((name, stations == name) for name in sorted(set(stations)))]
+    return [
+        each
+        for station, rows in groups
+        if known[rows].any(axis=0).all()
+        for each in _group(station, {name: error[rows] for name, error in errors.items()}, known[rows], unit, horizons)
+    ]
+
+
+def _group(
+    station: str,
+    errors: Mapping[str, NDArray[Any]],
+    known: NDArray[np.bool_],
+    unit: NDArray[Any],
+    horizons: Sequence[int],
+) -> list[Score]:
+    persistence = _rms(errors[PERSISTENCE], known)
+    better = np.minimum(persistence, _rms(errors[SEASONAL_NAIVE], known))
+    scores = []
+    for name, error in errors.items():
+        rmse, mae = _rms(error, known), np.mean(np.abs(error), axis=0, where=known)
+        standard = 0.5 * rmse / unit + 0.3 * mae / unit + 0.2 * (rmse / unit) ** 2
+        table = [rmse, mae, rmse**2, standard, _skill(rmse, better), _skill(rmse, persistence)]
+        counts = known.sum(axis=0)
+        for at, horizon in enumerate(horizons):
+            scores.append(Score(name, station, horizon, int(counts[at]), *(float(column[at]) for column in table)))
+        scores.append(Score(name, station, 0, int(counts.sum()), *(float(column.mean()) for column in table)))
+    return scores
+
+
+def _rms(error: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+    """(H,) root mean squares of what is known; never quite nought, for it divides."""
+    mean: NDArray[Any] = np.mean(error**2, axis=0, where=known)
+    roots: NDArray[Any] = np.maximum(np.sqrt(mean), 1e-9)
+    return roots
+
+
+def _skill(rmse: NDArray[Any], reference: NDArray[Any]) -> NDArray[Any]:
+    skill: NDArray[Any] = 1 - rmse / reference
+    return skill
+
+
+def overall(scores: Sequence[Score], model: str, station: str = ALL) -> Score:
+    """A model's score over all horizons."""
+    for each in scores:
+        if (each.model, each.station, each.horizon) == (model, station, 0):
+            return each
+    raise AeroCastError(f"scoring: no score of {model!r} for station {station!r}")
+
+
+def forecast(graph: bytes, x: Floats, names: Sequence[str], wanted: Sequence[str] | None = None) -> Floats:
+    """Levels (n, H) of an ONNX graph over feature rows `x` (n, F) called `names`.
+
+    `wanted` are the names that the graph was built on (an incumbent may know fewer); by default all, in order.
+
+    Raises:
+        AeroCastError: the graph wants a feature that the rows do not have.
+    """
+    import onnxruntime
+
+    if wanted is not None and list(wanted) != list(names):
+        place = {name: index for index, name in enumerate(names)}
+        absent = [name for name in wanted if name not in place]
+        if absent:
+            raise AeroCastError(f"scoring: the graph wants features that the rows do not have: {', '.join(absent[:5])}")
+        x = x[:, [place[name] for name in wanted]]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    parts = [session.run(None, {"features": x[at : at + 4096]})[0] for at in range(0, len(x), 4096)]
+    levels: Floats = np.concatenate(parts)
+    return levels
