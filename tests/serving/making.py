@@ -29,8 +29,11 @@ from aerocast.manifest import (
 )
 from aerocast.windows import Grid, Place, WindowSpec, feature_names
 
-COLUMNS = (("temperature", "temp", "degF", (-40.0, 125.0)), ("windspeed", "wind", "mph", (0.0, 150.0)))
-COLUMNS += (("pressure", "pressure", "hPa", (870.0, 1085.0)),)
+COLUMNS = (
+    ("temperature", "temp", "degF", (-40.0, 125.0)),
+    ("windspeed", "wind", "mph", (0.0, 150.0)),
+    ("pressure", "pressure", "hPa", (870.0, 1085.0)),
+)
 NAMES = tuple(column[0] for column in COLUMNS)
 STATIONS = ("JFK", "LGA", "EWR")
 HORIZONS = (1, 6, 24)

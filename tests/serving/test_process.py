@@ -13,8 +13,8 @@ import pytest
 
 from tests.serving.making import Server, publish, write_tail
 
-HEAVY = ("torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost")
-HEAVY += ("matplotlib", "scipy", "sklearn", "onnx", "pint", "aerocast_assets")
+HEAVY = """torch mlflow pandas great_expectations duckdb deltalake pyarrow dagster xgboost matplotlib scipy sklearn onnx
+    pint aerocast_assets""".split()
 
 PROBE = """
 import sys
