@@ -13,8 +13,23 @@ import pytest
 
 from tests.serving.making import Server, publish, write_tail
 
-HEAVY = """torch mlflow pandas great_expectations duckdb deltalake pyarrow dagster xgboost matplotlib scipy sklearn onnx
-    pint aerocast_assets""".split()
+HEAVY = [
+    "torch",
+    "mlflow",
+    "pandas",
+    "great_expectations",
+    "duckdb",
+    "deltalake",
+    "pyarrow",
+    "dagster",
+    "xgboost",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "onnx",
+    "pint",
+    "aerocast_assets",
+]
 
 PROBE = """
 import sys
