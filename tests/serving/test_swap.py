@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from aerocast import release, tail
-from tests.serving.making import damage, graph, grid, manifest, point, publish, write_tail
+from aerocast.intervals import Intervals
+from aerocast.manifest import Graph, Graphs
+from tests.serving.making import HORIZONS, damage, graph, grid, manifest, point, publish, write_tail
 
 Start = Callable[..., tuple[Any, httpx.Client]]
 JFK = {"station": "JFK"}
@@ -95,8 +98,6 @@ def test_a_bad_release_leaves_the_old_one_serving(tmp_path: Path, serve: Start, 
     data = {"features": graph(features=3), "horizons": graph(horizons=(1, 2)), "no graph": b"no graph"}
     made = manifest(2)
     if fault == "unknown features":
-        import msgspec
-
         station = msgspec.structs.replace(made.graphs.station, features=("moon",))
         made = msgspec.structs.replace(made, graphs=msgspec.structs.replace(made.graphs, station=station))
     second = release.write(tmp_path, made, {"model.onnx": data.get(fault, graph(bias=5.0))})
@@ -213,14 +214,10 @@ def test_several_feeds_and_targets(tmp_path: Path, serve: Start) -> None:
 
 
 def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
-    import msgspec
-
-    from aerocast.manifest import Graph, Graphs
-    from tests.serving.making import intervals
-
     made = manifest(1)
     names = made.graphs.station.features
-    both = Graphs(made.graphs.station, Graph("sequence.onnx", names[:5], intervals()))
+    plain = Intervals(0.8, HORIZONS, (1.0, 2.0, 3.0), (), (), (), ((), (), ()), 100)
+    both = Graphs(made.graphs.station, Graph("sequence.onnx", names[:5], plain))
     files = {"model.onnx": graph(bias=1.0), "sequence.onnx": graph(bias=10.0, features=5)}
     version = release.write(tmp_path, msgspec.structs.replace(made, graphs=both), files)
     release.promote(tmp_path, "noaa", "temperature", version)
@@ -228,12 +225,11 @@ def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
     _, http = serve()
     assert http.post("/predict", json=JFK).json()["forecasts"][0]["value"] == 52.75
     answer = http.post("/predict", json={"sequence": [[40.0, 9.0, 1015.0]] * 5}).json()
-    assert answer["forecasts"][0]["value"] == 50.0
+    assert answer["level"] == 0.8
+    assert [(one["lower"], one["upper"]) for one in answer["forecasts"]] == [(49, 51), (98, 102), (277, 283)]
 
 
 def test_a_quiet_feed_degrades_its_answers(tmp_path: Path, serve: Start) -> None:
-    import msgspec
-
     feed = msgspec.structs.replace(manifest().feed, end=None)
     version = release.write(tmp_path, msgspec.structs.replace(manifest(), feed=feed), {"model.onnx": graph()})
     release.promote(tmp_path, "noaa", "temperature", version)
