@@ -53,7 +53,7 @@ def _far_lags(spec: WindowSpec) -> list[int]:
     return sorted(lag for lag in lags if NEAR <= lag < spec.look_back)
 
 
-def _lag_names(spec: WindowSpec) -> list[str]:
+def lag_names(spec: WindowSpec) -> list[str]:
     near = [f"{column}_lag{lag}" for column in spec.inputs for lag in near_lags(spec)]
     return near + [f"{column}_lag{lag}" for column in spec.columns for lag in _far_lags(spec)]
 
@@ -72,7 +72,7 @@ def _change_lags(spec: WindowSpec) -> list[int]:
     return [lag for lag in CHANGES if lag < spec.look_back]
 
 
-def _change_names(spec: WindowSpec) -> list[str]:
+def change_names(spec: WindowSpec) -> list[str]:
     return [f"{column}_change{lag}" for column in spec.inputs for lag in _change_lags(spec)]
 
 
@@ -132,7 +132,7 @@ def _mean(table: NDArray[Any]) -> NDArray[Any]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _clock_names(spec: WindowSpec) -> list[str]:
+def clock_names(spec: WindowSpec) -> list[str]:
     return [f"hour_{wave}_{step}" for step in (0, *spec.horizons) for wave in ("sin", "cos")]
 
 
@@ -143,7 +143,7 @@ def _clock(rows: _Rows) -> NDArray[Any]:
     return np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(times), -1)
 
 
-def _sun_names(spec: WindowSpec) -> list[str]:
+def sun_names(spec: WindowSpec) -> list[str]:
     return [f"sun_{step}" for step in (0, *spec.horizons)] + [f"sunshine_{step}" for step in spec.horizons] + ["season"]
 
 
@@ -154,7 +154,7 @@ def _sun(rows: _Rows) -> NDArray[Any]:
     """
     times, place = _ahead(rows), rows.place
     if place.latitude is None or place.longitude is None:
-        return np.full((len(times), len(_sun_names(rows.spec))), np.nan)
+        return np.full((len(times), len(sun_names(rows.spec))), np.nan)
     hourly = np.arange(rows.spec.horizons[-1] + 1) * np.timedelta64(rows.spec.cadence, "s")
     path, declination = sun_height(rows.time[:, None] + hourly, place.latitude, place.longitude)
     energy = np.cumsum(np.maximum(path, 0), axis=1)
@@ -174,14 +174,14 @@ def _station(rows: _Rows) -> NDArray[Any]:
 
 
 _BLOCKS: tuple[Block, ...] = (
-    (_lag_names, _lags),
+    (lag_names, _lags),
     (_age_names, lambda rows: rows.age),
-    (_change_names, _changes),
+    (change_names, _changes),
     (_mean_names, _means),
     (_range_names, _ranges),
     (_near_names, _near),
-    (_clock_names, _clock),
-    (_sun_names, _sun),
+    (clock_names, _clock),
+    (sun_names, _sun),
     (_station_names, _station),
 )
 
@@ -232,10 +232,3 @@ def _ahead(rows: _Rows) -> Times:
     """(n, 1 + H): times of the origin and of each target."""
     steps = np.array([0, *rows.spec.horizons]) * np.timedelta64(rows.spec.cadence, "s")
     return rows.time[:, None] + steps
-
-
-def sequence_names(spec: WindowSpec) -> list[str]:
-    """The features that a sequence request can fill: those of `columns`, the clock and the sun."""
-    own = set(feature_names(msgspec.structs.replace(spec, covariates=(), places=())))
-    away = set(_near_names(spec)) | set(_age_names(spec))
-    return [name for name in feature_names(spec) if name in own - away]

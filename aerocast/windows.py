@@ -12,8 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aerocast.errors import AeroCastError
-from aerocast.features import feature_names, features, sequence_names
+from aerocast.features import feature_names, features
 from aerocast.grid import Floats, Grid, Ints, Place, Times, WindowSpec
+from aerocast.sequences import sequence_names
 
 __all__ = [
     "Floats",
