@@ -8,7 +8,7 @@ import string
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,9 @@ texts = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6),
 )
 times = st.one_of(
-    st.datetimes(datetime(2012, 11, 1), datetime(2013, 8, 1)).map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ")),
+    st.integers(0, 270 * 24).map(
+        lambda hour: f"{datetime(2012, 11, 1, tzinfo=UTC) + timedelta(hours=hour):%Y-%m-%dT%H:%M:%SZ}"
+    ),
     texts,
 )
 lines = st.lists(st.tuples(texts, times, texts, texts), max_size=12)
