@@ -144,7 +144,7 @@ def _train(
     if "held" in extra:
         x, y = extra.pop("held")
         extra["evals"] = [(xgboost.DMatrix(x, label=y), "validation")]
-    return xgboost.train(settings, matrix, rounds, verbose_eval=False, **extra)
+    return xgboost.train(settings, matrix, num_boost_round=rounds, verbose_eval=False, **extra)
 
 
 def _grow(training: Training, params: XgboostParams, at: int, log: Log) -> Trees:
