@@ -6,10 +6,12 @@ Every mistake becomes one `AeroCastError` that names the field, the value and wh
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aerocast.errors import AeroCastError
+from aerocast.forecasters import params
 from aerocast.units import USUAL_UNITS, dimension
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
@@ -50,6 +52,15 @@ class Station(Strict):
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no IANA time zone, such as Europe/London") from error
+        return value
 
 
 class Column(Strict):
@@ -213,6 +224,11 @@ class Feed(Strict):
         absent = [kind for kind in BASELINES if kind not in self.candidates]
         if absent:
             raise ValueError(f"candidates: the baselines {', '.join(absent)} are missing; nothing serves unproven")
+        for kind, values in self.candidates.items():
+            try:
+                params.parse(kind, values)
+            except AeroCastError as error:
+                raise ValueError(str(error)) from None
         if self.split.test + self.split.validation + self.split.calibration > 0.7:
             raise ValueError("split: test, validation and calibration leave less than 30 % to train on")
         return self

@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 
 PARTITION = "month"
 DELIVERY = "delivery"
+WHOLE = "whole"
 
 _ATTEMPTS = 200
 _BATCH = 65_536
@@ -164,6 +165,12 @@ class Lake:
 
         return self._guarded(name, attempt)
 
+    def took(self, name: str, segment: str, slot: str) -> bool:
+        """Whether the slot holds this segment now (see `append`)."""
+        table = self._open(name)
+        held = None if table is None else table.transaction_version(f"{slot}@{segment}")
+        return table is not None and held is not None and held == table.transaction_version(slot)
+
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""
         if "://" in self.root:
@@ -201,9 +208,13 @@ class Lake:
         except _Misplaced as error:
             raise ValueError(f"table {name}: a row belongs to none of the months {', '.join(months)}") from error
 
-    def overwrite(self, name: str, rows: Rows) -> int:
-        """Puts `rows`, and their columns, in the place of the whole table, in one commit. Returns the new version."""
-        return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", []))
+    def overwrite(self, name: str, rows: Rows, config_hash: str | None = None) -> int:
+        """Puts `rows`, and their columns, in the place of the whole table, in one commit. Returns the new version.
+
+        `holds(name, WHOLE, config_hash)` then says what it was computed from.
+        """
+        marks = [Transaction(_hash_mark(WHOLE), _hash_number(config_hash))] if config_hash else []
+        return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", marks))
 
     def _open(self, name: str) -> DeltaTable | None:
         try:

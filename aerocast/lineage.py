@@ -4,7 +4,10 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _PACKAGE = Path(__file__).parent
 
@@ -17,6 +20,14 @@ def config_hash(**parts: Any) -> str:
     """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(*arrays: "NDArray[Any]") -> str:
+    """SHA-256 of the arrays' bytes, for a `config_hash` over numbers that are too many for JSON."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(array.tobytes())
+    return whole.hexdigest()
 
 
 @cache

@@ -6,6 +6,7 @@ here to decide, so a lost MLflow database loses history and nothing else.
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,8 +80,11 @@ class Tracker:
         import onnx
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(name, value, 0, step) for step, values in training.curves for name, value in values.items()]
-        metrics += [Metric(name, value, 0, 0) for name, value in training.metrics.items()]
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for step, values in training.curves for name, value in values.items()]
+        # The result stands behind its curve: MLflow shows a metric's newest step.
+        end = 1 + max((step for step, _ in training.curves), default=-1)
+        metrics += [Metric(name, value, now, end) for name, value in training.metrics.items()]
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[first : first + BATCH])
         self.client.log_batch(

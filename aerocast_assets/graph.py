@@ -12,11 +12,17 @@ from aerocast_assets.assets.silver import silver
 from aerocast_assets.assets.windows import windows
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.skill import skill_checks
+from aerocast_assets.keys import key
 
 
 def job_name(feed: Feed) -> str:
     """The job over the feed's whole graph."""
     return f"{feed.name}_refresh"
+
+
+def observe_job_name(feed: Feed) -> str:
+    """The job that asks the feed's source whether it has changed."""
+    return f"{feed.name}_observe"
 
 
 def feed_definitions(feed: Feed) -> dg.Definitions:
@@ -34,6 +40,11 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
                 job_name(feed),
                 selection=dg.AssetSelection.assets(*everything),
                 description=f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped.",
-            )
+            ),
+            dg.define_asset_job(
+                observe_job_name(feed),
+                selection=dg.AssetSelection.assets(key(feed, "source")),
+                description=f"Whether the source of {feed.name} has changed.",
+            ),
         ],
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,15 +116,17 @@ class Gru:
 
         # The exporter specialises a batch of 1, so the example has 2 rows.
         example = torch.zeros(2, self.features)
-        program = torch.onnx.export(
-            self.model,
-            (example,),
-            dynamo=True,
-            input_names=["features"],
-            output_names=["forecast"],
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter warns of its own internals, nothing that a reader can act on
+            program = torch.onnx.export(
+                self.model,
+                (example,),
+                dynamo=True,
+                input_names=["features"],
+                output_names=["forecast"],
+                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                verbose=False,
+            )
         assert program is not None
         file = io.BytesIO()
         onnx.save(program.model_proto, file)

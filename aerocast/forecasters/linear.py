@@ -82,8 +82,13 @@ class Linear:
     kind: str = "linear"
 
     def predict(self, x: Floats) -> Floats:
-        levels: Floats = x[:, [self.last]] + (self.design.matrix(x) @ self.weights + self.bias)
+        levels: Floats = x[:, [self.last]] + self.change(x)
         return levels
+
+    def change(self, x: Floats) -> Floats:
+        """(n, H) change from the last value."""
+        change: Floats = self.design.matrix(x) @ self.weights + self.bias
+        return change
 
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.forecasters.graph import Graph
@@ -121,12 +126,11 @@ class _Normal:
 
 def fit(training: Training, params: LinearParams, log: Log) -> Linear:
     """Choose form and penalty a horizon on validation rows, then fit on train and validation rows."""
-    design, (chosen, _) = choose(training, params, log)
-    return refit(training, design, chosen)
+    return choose(training, params, log).refit(training)
 
 
-def choose(training: Training, params: LinearParams, log: Log) -> tuple[Design, tuple[list[tuple[float, int]], Linear]]:
-    """The design, each horizon's (penalty, columns), and the model with them on train rows alone."""
+def choose(training: Training, params: LinearParams, log: Log) -> Choice:
+    """Tries every penalty on both forms."""
     design = Design.of(training.names, training.train.x)
     matrix, held = design.matrix(training.train.x), design.matrix(training.validation.x)
     wanted, held_wanted = training.change(training.train), training.change(training.validation)
@@ -140,10 +144,40 @@ def choose(training: Training, params: LinearParams, log: Log) -> tuple[Design, 
         metrics = {f"validation_rmse_{h}": loss for h, loss in zip(training.spec.horizons, losses[-1], strict=True)}
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
     best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
-    return design, (best, _solve(training, design, training.train, best))
+    return Choice(tuple(best), _solve(training, design, training.train, best))
 
 
-def refit(training: Training, design: Design, chosen: list[tuple[float, int]]) -> Linear:
+@dataclass(frozen=True)
+class Choice:
+    """What validation rows chose: each horizon's (penalty, columns of the design), and the model of train rows alone."""
+
+    settings: tuple[tuple[float, int], ...]
+    model: Linear
+
+    def refit(self, training: Training) -> Linear:
+        """The chosen model, fitted on train and validation rows."""
+        return _solve(training, self.model.design, training.both(), self.settings)
+
+
+def choose(training: Training, params: LinearParams, log: Log) -> Choice:
+    """Tries every penalty on both forms."""
+    design = Design.of(training.names, training.train.x)
+    matrix, held = design.matrix(training.train.x), design.matrix(training.validation.x)
+    wanted, held_wanted = training.change(training.train), training.change(training.validation)
+    normals = [_Normal.of(matrix, wanted[:, at]) for at in range(wanted.shape[1])]
+    forms = sorted({design.plain, matrix.shape[1]})
+    tried = [(penalty, columns) for columns in forms for penalty in params.penalties]
+    losses = []
+    for step, (penalty, columns) in enumerate(tried):
+        weights = np.stack([normal.solve(penalty, columns, matrix.shape[1]) for normal in normals], axis=1)
+        losses.append(rmse(held @ weights + np.array([normal.bias for normal in normals]), held_wanted))
+        metrics = {f"validation_rmse_{h}": loss for h, loss in zip(training.spec.horizons, losses[-1], strict=True)}
+        log(step, {"penalty": penalty, "columns": float(columns), **metrics})
+    best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
+    return Choice(tuple(best), _solve(training, design, training.train, best))
+
+
+def refit(training: Training, design: Design, chosen: Sequence[tuple[float, int]]) -> Linear:
     """The chosen forms and penalties, fitted on train and validation rows."""
     return _solve(training, design, training.both(), chosen)
 
@@ -154,7 +188,7 @@ def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
     return int(np.argmin(losses * handicap))
 
 
-def _solve(training: Training, design: Design, rows: Rows, chosen: list[tuple[float, int]]) -> Linear:
+def _solve(training: Training, design: Design, rows: Rows, chosen: Sequence[tuple[float, int]]) -> Linear:
     matrix, change = design.matrix(rows.x), training.change(rows)
     normals = [_Normal.of(matrix, change[:, at]) for at in range(change.shape[1])]
     pairs = zip(normals, chosen, strict=True)

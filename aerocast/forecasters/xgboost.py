@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aerocast.forecasters import linear
-from aerocast.forecasters.base import Log, Rows, Training, rmse
+from aerocast.forecasters.base import Log, Rows, Training, rmse, silent
 from aerocast.forecasters.params import LinearParams, XgboostParams
 from aerocast.grid import Floats
 
@@ -61,9 +61,9 @@ class Xgboost:
     kind: str = "xgboost"
 
     def predict(self, x: Floats) -> Floats:
-        last = x[:, [self.partner.last]]
         grown = np.stack([trees.predict(x) for trees in self.trees], axis=1)
-        levels: Floats = last + self.weights * grown + (1 - self.weights) * (self.partner.predict(x) - last)
+        change = self.weights * grown + (1 - self.weights) * self.partner.change(x)
+        levels: Floats = x[:, [self.partner.last]] + change
         return levels
 
     def to_onnx(self) -> onnx.ModelProto:
@@ -81,33 +81,28 @@ class Xgboost:
 
 def fit(training: Training, params: XgboostParams, log: Log) -> Xgboost:
     """Early-stop each horizon on validation rows, weigh trees against ridge there, then fit both on all rows."""
-    first = [_grow(training, params, at, log) for at in range(len(training.spec.horizons))]
-    design, (chosen, straight) = linear.choose(training, LinearParams(), lambda _step, _metrics: None)
-    held = training.validation.x
-    grown = np.stack([trees.predict(held) for trees in first], axis=1)
-    weights = blend(grown, straight.predict(held) - held[:, [training.last]], training.change(training.validation))
-    rows = training.both()
-    final = []
+    horizons = training.spec.horizons
+    first = [_grow(training, params, at, log) for at in range(len(horizons))]
+    ridge = linear.choose(training, LinearParams(), silent)
+    held, wanted = training.validation.x, training.change(training.validation)
+    grown, straight = np.stack([trees.predict(held) for trees in first], axis=1), ridge.model.change(held)
+    weights = blend(grown, straight, wanted)
+    loss = rmse(weights * grown + (1 - weights) * straight, wanted)
+    log(params.rounds, {f"blend_rmse_{horizon}": float(loss[at]) for at, horizon in enumerate(horizons)})
+    log(params.rounds, {f"trees_share_{horizon}": float(weights[at]) for at, horizon in enumerate(horizons)})
+    rows, final = training.both(), []
     for at, trees in enumerate(first):
         rounds = max(1, round(GROWN * trees.booster.num_boosted_rounds()))
         booster = _train(_settings(training, params, at), rows, trees.columns, training.change(rows)[:, at], rounds)
         final.append(Trees(booster, trees.columns))
-    loss = rmse(
-        weights * grown + (1 - weights) * (straight.predict(held) - held[:, [training.last]]),
-        training.change(training.validation),
-    )
-    log(params.rounds, {f"blend_rmse_{h}": loss[at] for at, h in enumerate(training.spec.horizons)})
-    log(params.rounds, {f"trees_share_{h}": float(weights[at]) for at, h in enumerate(training.spec.horizons)})
-    return Xgboost(tuple(final), linear.refit(training, design, chosen), weights)
+    return Xgboost(tuple(final), ridge.refit(training), weights)
 
 
 def blend(first: Floats, second: Floats, wanted: Floats) -> Floats:
     """(H,) least-squares weight of `first` against `second`, within 0 .. 1."""
     apart, short = first - second, wanted - second
-    weight = np.nansum(apart * short, axis=0) / np.maximum(
-        np.sum(np.where(np.isnan(wanted), 0, apart) ** 2, axis=0), 1e-9
-    )
-    share: Floats = np.clip(weight, 0, 1).astype(np.float32)
+    power = np.sum(np.where(np.isnan(wanted), 0, apart) ** 2, axis=0)
+    share: Floats = np.clip(np.nansum(apart * short, axis=0) / np.maximum(power, 1e-9), 0, 1).astype(np.float32)
     return share
 
 

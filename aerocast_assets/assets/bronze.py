@@ -7,7 +7,7 @@ from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import preview, sample
+from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.keys import FORWARD, key, months, table
 from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
@@ -62,6 +62,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         context.log.info(computed(stale, partitions))
         return dg.MaterializeResult(
             metadata={
+                **status(stale),
                 "months_computed": len(stale),
                 "rows": sum(rows.get(month, 0) for month in partitions),
                 "quarantined": sum(quarantined.get(month, 0) for month in partitions),

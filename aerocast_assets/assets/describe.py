@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     from aerocast.lake import Lake
 
 PREVIEW = 5
+STATUS, UNCHANGED, COMPUTED = "status", "unchanged", "computed"
 WIDTH = 16
+
+
+def status(work: object) -> dict[str, str]:
+    """Whether a step had anything to do: people and `make run` read it on each materialisation."""
+    return {STATUS: COMPUTED if work else UNCHANGED}
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -51,6 +58,11 @@ def png(figure: "Figure") -> bytes:
 def picture(image: bytes, title: str) -> dg.MarkdownMetadataValue:
     """The picture inside the metadata itself, so that the UI shows it wherever its files are."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(image).decode()})")
+
+
+def utc(time: Any) -> datetime:
+    """A numpy instant (UTC) as a datetime that knows it."""
+    return datetime.fromtimestamp(int(time.astype("datetime64[s]").astype(int)), UTC)
 
 
 def _cell(value: Any) -> str:

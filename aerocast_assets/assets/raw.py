@@ -4,7 +4,7 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import sample
+from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.keys import FORWARD, HOURLY, key, months, table
 from aerocast_assets.resources import Platform
 
@@ -55,6 +55,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         context.log.info(f"{rows} readings in {len(segments)} segments, {appended} segments new ({new} readings)")
         return dg.MaterializeResult(
             metadata={
+                **status(appended),
                 "rows": rows,
                 "rows_new": new,
                 "segments": len(segments),

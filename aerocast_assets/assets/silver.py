@@ -5,7 +5,7 @@ from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import sample
+from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.keys import FORWARD, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
@@ -63,6 +63,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         context.log.info(computed(stale, partitions))
         return dg.MaterializeResult(
             metadata={
+                **status(stale),
                 "months_computed": len(stale),
                 "rows": sum(counts.get(month, 0) for month in partitions),
                 "newest": str(span[1]),

@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import sample
+from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.keys import FORWARD, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
@@ -48,7 +48,10 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
             metadata |= {name if len(feed.targets) == 1 else f"{target}_{name}": value for name, value in found.items()}
             versions[target] = hashes
             context.log.info(f"{target}: {computed(stale, partitions)}")
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(config_hash(targets=versions)))
+        work = sum(metadata[name] for name in metadata if name.endswith("months_computed"))
+        return dg.MaterializeResult(
+            metadata=status(work) | metadata, data_version=dg.DataVersion(config_hash(targets=versions))
+        )
 
     return asset
 

@@ -10,8 +10,8 @@ from aerocast_assets.cli import summary
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.definitions import defs as load_definitions
 from aerocast_assets.feeds import find_feed
-from aerocast_assets.graph import job_name
-from aerocast_assets.keys import key, months
+from aerocast_assets.graph import job_name, observe_job_name
+from aerocast_assets.keys import months
 
 # Says which process runs a run, so that the next `make run` can tell a killed one from a living one.
 PROCESS_TAG = "aerocast/process"
@@ -56,8 +56,8 @@ def recover(instance: dg.DagsterInstance) -> None:
 
 def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> None:
     """Asks the source whether it changed, so that the UI shows what became stale by it."""
-    source = definitions.resolve_assets_def(key(feed, "source"))
-    dg.observe([source], instance=instance)
+    job = definitions.resolve_job_def(observe_job_name(feed))
+    job.execute_in_process(instance=instance, run_config={"loggers": {"progress": {}}}, tags={PROCESS_TAG: _process()})
 
 
 def refresh(

@@ -1,0 +1,143 @@
+"""candidates: one freshly trained model of each kind, the baselines among them, each an asset of its own."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import msgspec
+from dagster_duckdb import DuckDBResource
+
+from aerocast.feed import Feed, Kind
+from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.describe import picture, png, status, utc
+from aerocast_assets.keys import ONCE, key, table
+from aerocast_assets.resources import Platform, Refresh
+
+if TYPE_CHECKING:
+    from aerocast.candidates import Candidate
+
+
+SHARED = (
+    *("splits", "training", "trainer", "intervals", "scoring", "grid", "features", "windows"),
+    *(f"forecasters/{module}" for module in ("base", "graph", "linear", "params")),
+)
+
+
+def code(kind: str) -> str:
+    """Version of what trains, exports and calibrates this kind."""
+    return code_version(*SHARED, f"forecasters/{kind}")
+
+
+def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
+    """`<feed>/<target>/<kind>`: trained once per config hash; MLflow keeps its parameters, curves and graph."""
+
+    @dg.asset(
+        key=key(feed, target, kind),
+        deps=[key(feed, "windows")],
+        group_name=feed.name,
+        kinds={"onnx", "mlflow"},
+        code_version=code(kind),
+        description=f"{kind} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations.",
+        automation_condition=ONCE,
+    )
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
+    ) -> dg.MaterializeResult:
+        from aerocast import candidates, plots
+        from aerocast.lake import Lake
+        from aerocast.windows import WindowSpec
+
+        lake, name = Lake(platform.root), table(feed, target, "windows")
+        data_version = config_hash(windows=lake.marks(name, lake.months(name)))
+        version = config_hash(
+            kind=kind,
+            params=feed.candidates[kind],
+            spec=msgspec.to_builtins(WindowSpec.of(feed, target)),
+            split=feed.split.model_dump(mode="json"),
+            coverage=feed.promotion.coverage,
+            data=data_version,
+            code=code(kind),
+            salt=platform.hash_salt,
+        )
+        found = candidates.read(platform.root, feed.name, target, kind)
+        metadata: dict[str, Any] = status(None)
+        if found and found.config_hash == version and not config.force:
+            context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
+        else:
+            layers = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
+            versions = layers | {"windows": lake.version(name) or 0}
+            with duckdb.get_connection() as con:
+                relation = lake.relation(con, name)
+                found, curves = _train(
+                    context, platform, feed, target, kind, (version, data_version), versions, relation
+                )
+            candidates.write(platform.root, found)
+            metadata = status(found)
+            context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
+            if curves:
+                metadata["curves"] = picture(png(plots.curves(curves, f"{kind}: validation")), "curves")
+        return dg.MaterializeResult(metadata=_metadata(found) | metadata, data_version=dg.DataVersion(version))
+
+    return asset
+
+
+def _train(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    feed: Feed,
+    target: str,
+    kind: Kind,
+    hashes: tuple[str, str],
+    versions: dict[str, int],
+    relation: Any,
+) -> tuple["Candidate", list[tuple[int, dict[str, float]]]]:
+    """Trains inside an MLflow run, and says at each epoch what it sees; the candidate and its curves."""
+    from aerocast import trainer
+    from aerocast.candidates import Candidate
+    from aerocast.tracking import Tracker, Training
+
+    tracker, record = Tracker(platform.root), Training(parameters=dict(feed.candidates[kind]))
+
+    def log(step: int, metrics: Mapping[str, float]) -> None:
+        record.curves.append((step, dict(metrics)))
+        context.log.info(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+    with tracker.run(feed.name, target, f"{target} {kind}") as run_id:
+        trained = trainer.train(feed, target, kind, relation, log)
+        record.metrics = trained.validation
+        record.tags = {"config_hash": hashes[0], "dagster_run_id": context.run_id, "kind": kind, "target": target}
+        model_uri = tracker.log(run_id, record, trained.graph)
+    made = Candidate(
+        feed=feed.name,
+        target=target,
+        kind=kind,
+        config_hash=hashes[0],
+        data_version=hashes[1],
+        delta_versions=versions,
+        code_version=code(kind),
+        graph=trained.graph,
+        features=trained.features,
+        intervals=trained.intervals,
+        start=utc(trained.start),
+        end=utc(trained.end),
+        rows=trained.rows,
+        seconds=trained.seconds,
+        validation=trained.validation,
+        mlflow_run_id=run_id,
+        model_uri=model_uri,
+    )
+    return made, record.curves
+
+
+def _metadata(found: "Candidate") -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "trained_from": str(found.start),
+        "trained_to": str(found.end),
+        "seconds": round(found.seconds, 2),
+        **found.validation,
+        "config_hash": found.config_hash,
+        "graph_bytes": len(found.graph),
+        "mlflow_run_id": found.mlflow_run_id,
+        "mlflow_model": found.model_uri,
+    }

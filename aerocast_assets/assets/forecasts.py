@@ -1,0 +1,75 @@
+"""forecasts: the champion's newest forecast for each station and horizon, as a table and a picture."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.describe import picture, png, preview, status
+from aerocast_assets.keys import FORWARD, key, table
+from aerocast_assets.resources import Platform, Refresh
+
+CODE = ("issue", "intervals", "features", "grid", "plots")
+
+
+def picture_path(root: Path, feed: Feed, target: str) -> Path:
+    """Where the newest forecast's picture lies."""
+    return root / "reports" / feed.name / target / "forecast.png"
+
+
+def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
+    """`<feed>/<target>/forecasts`."""
+
+    @dg.asset(
+        key=key(feed, target, "forecasts"),
+        deps=[key(feed, target, "champion"), key(feed, "silver")],
+        group_name=feed.name,
+        kinds={"deltalake"},
+        code_version=code_version(*CODE),
+        description=f"Newest forecast of {target} for each station and horizon, with its interval.",
+        automation_condition=FORWARD,
+    )
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult:
+        from aerocast import durable, issue, lineage, plots, release, tail
+        from aerocast.lake import WHOLE, Lake
+
+        root = platform.root
+        pointer = release.current(root, feed.name, target)
+        if pointer is None:
+            raise dg.Failure(
+                f"no champion serves {feed.name}/{target} yet: none beat the baselines", allow_retries=False
+            )
+        serving, grids = release.load(root, feed.name, target, pointer.version), tail.read(root, feed.name)
+        version = config_hash(
+            release=serving.version,
+            code=code_version(*CODE),
+            tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
+        )
+        lake, name, path = Lake(root), table(feed, target, "forecasts"), picture_path(root, feed, target)
+        fresh = config.force or not (lake.holds(name, WHOLE, version) and path.exists())
+        issued = issue.newest(serving, grids)
+        rows = issued.rows(datetime.now(UTC))
+        if fresh:
+            with durable.locked(path.parent, "the forecast's picture"):
+                durable.replace_file(path, png(plots.forecast(issued, feed.column(target).unit)))
+            lake.overwrite(name, rows, version)
+        silent = [station for station in feed.station_ids if station not in issued.stations]
+        if silent:
+            context.log.warning(f"no forecast for {', '.join(silent)}: too few readings in the newest window")
+        context.log.info(f"{len(rows)} forecasts by {serving.manifest.kind} {serving.version}")
+        return dg.MaterializeResult(
+            metadata={
+                **status(fresh),
+                "forecast": picture(path.read_bytes(), "forecast"),
+                "table": preview([{**row, "time": str(row["time"])} for row in rows.to_pylist()]),
+                "release": serving.version,
+                "stations_without": ", ".join(silent),
+                "picture": dg.MetadataValue.path(path),
+                "dagster/row_count": len(rows),
+            },
+            data_version=dg.DataVersion(version),
+        )
+
+    return asset

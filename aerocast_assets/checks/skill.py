@@ -1,0 +1,66 @@
+"""Checks of the models: skill above zero, intervals that cover what they say, training rows enough to mean anything."""
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.assets.describe import preview
+from aerocast_assets.keys import key
+from aerocast_assets.resources import Platform
+
+
+def skill_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+    """Checks on the champion of one target, over what its release says of the test rows."""
+    return [_skill(feed, target), _coverage(feed, target)]
+
+
+def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, target, "champion"),
+        name="skill_above_zero",
+        blocking=True,
+        description="On the test rows the champion beats the better of persistence and seasonal naive at each horizon.",
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast import release
+
+        pointer = release.current(platform.root, feed.name, target)
+        if pointer is None:
+            return dg.AssetCheckResult(passed=False, description="No candidate beat both baselines, so nothing serves.")
+        metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
+        skills = {horizon: scores.skill for horizon, scores in metrics.horizons.items()}
+        return dg.AssetCheckResult(
+            passed=min(skills.values()) > feed.promotion.min_skill,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={f"skill_{horizon}": skill for horizon, skill in skills.items()} | {"release": pointer.version},
+        )
+
+    return check
+
+
+def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    nominal, tolerance = feed.promotion.coverage, feed.promotion.coverage_tolerance
+
+    @dg.asset_check(
+        asset=key(feed, target, "champion"),
+        name="interval_coverage",
+        description=f"Intervals cover {nominal:.0%} of the test rows, give or take {tolerance:.0%}, at each horizon.",
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast import release
+
+        pointer = release.current(platform.root, feed.name, target)
+        if pointer is None:
+            return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="Nothing serves.")
+        metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
+        shares = {horizon: scores.coverage or 0.0 for horizon, scores in metrics.horizons.items()}
+        off = {horizon: share for horizon, share in shares.items() if abs(share - nominal) > tolerance}
+        return dg.AssetCheckResult(
+            passed=not off,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "outside": ", ".join(f"{share:.1%} at {horizon}" for horizon, share in off.items()),
+                "coverage": preview([{"horizon": horizon, "coverage": share} for horizon, share in shares.items()]),
+            },
+        )
+
+    return check

@@ -1,0 +1,157 @@
+"""What `make run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from aerocast import release
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.release import Release
+from aerocast_assets.assets.describe import STATUS
+from aerocast_assets.assets.forecasts import picture_path
+from aerocast_assets.assets.windows import csv_path
+from aerocast_assets.keys import table
+
+Step = tuple[str, float, str]
+
+
+def steps(result: dg.ExecuteInProcessResult) -> list[Step]:
+    """Each step's name, seconds, and whether it found its work done already."""
+    said: dict[str | None, str] = {}
+    for event in result.get_asset_materialization_events():
+        status = event.materialization.metadata.get(STATUS)
+        said[event.step_key] = str(status.value) if status else ""
+    done = [event for event in result.all_events if event.event_type_value == "STEP_SUCCESS" and event.step_key]
+    return [
+        (
+            str(event.step_key).replace("__", "/"),
+            event.step_success_data.duration_ms / 1000,
+            said.get(event.step_key, ""),
+        )
+        for event in done
+    ]
+
+
+def print_failure(result: dg.ExecuteInProcessResult) -> None:
+    """One paragraph a failure: the step and the innermost reason, without a traceback."""
+    print("\nFAILED", flush=True)
+    for event in result.all_events:
+        if event.event_type_value == "STEP_FAILURE" and event.step_failure_data.error:
+            error = event.step_failure_data.error
+            while error.cause:
+                error = error.cause
+            reason = event.step_failure_data.user_failure_data
+            text = reason.description if reason and reason.description else error.message.strip()
+            print(f"  {str(event.step_key).replace('__', '/')}: {text}")
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            print(
+                f"  check {check.asset_key.to_user_string()} {check.check_name} failed: {dict(_plain(check.metadata))}"
+            )
+    print("What was finished is kept: `make run` goes on from there.", flush=True)
+
+
+def print_summary(home: Path, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:
+    """The readable result of the main job."""
+    with duckdb.connect() as con:
+        _rows(con, Lake(home), feed)
+        for target in feed.targets:
+            _candidates(con, Lake(home), feed, target)
+            _champion(con, Lake(home), home, feed, target)
+    _answer(answer)
+    _times(done, seconds)
+    for target in feed.targets:
+        print(f"\nPlot          {picture_path(home, feed, target)}\nWindowed CSV  {csv_path(home, feed, target)}")
+    print("\nNext: `make up` starts the Dagster UI and the server, `make sql` opens the tables, `make test` the tests.")
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _rows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
+    _heading("Rows")
+    for layer in ("raw", "bronze", "quarantine", "silver"):
+        print(f"  {layer:<12}{sum(lake.rows(table(feed, layer)).values()):>10,}")
+    for target in feed.targets:
+        print(f"  {'windows':<12}{sum(lake.rows(table(feed, target, 'windows')).values()):>10,}  ({target})")
+    for station, time, reason in (
+        lake.relation(con, table(feed, "quarantine")).limit(5).select("station, time, reason").fetchall()
+    ):
+        print(f"  quarantined: {station} {time:%Y-%m-%d %H:%M} {reason}")
+
+
+def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:
+    scores = lake.relation(con, table(feed, target, "scores"))
+    newest = scores.aggregate("max(delivery)").fetchall()[0][0]
+    rows = (
+        scores.filter(f"delivery = {newest} AND station = 'all'")
+        .select("model, horizon, composite, skill, mae, coverage")
+        .order("model, horizon")
+        .fetchall()
+    )
+    models: dict[str, dict[int, tuple[Any, ...]]] = {}
+    for model, horizon, *numbers in rows:
+        models.setdefault(model, {})[horizon] = tuple(numbers)
+    unit = feed.column(target).unit
+    _heading(f"Candidates for {target}, newest {feed.split.test:.0%} of time, all stations")
+    print("  skill over the better of persistence and seasonal naive | MAE | share of outcomes inside the interval")
+    print(f"  {'':<15}{'composite':>9}" + "".join(f"{f'{h} steps':>28}" for h in feed.horizons))
+    for model, found in sorted(models.items(), key=lambda item: item[1][0][0]):
+        cells = []
+        for horizon in feed.horizons:
+            _, skill, mae, share = found[horizon]
+            cells.append(f"{skill:+.3f} | {mae:.2f} {unit} | {'' if share is None else f'{share:.1%}':>5}")
+        beaten = "" if min(found[h][1] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
+        print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
+
+
+def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, target: str) -> None:
+    _heading(f"Champion of {target}")
+    decisions = lake.relation(con, table(feed, target, "promotions")).order("delivery DESC").limit(1)
+    reason, rows, start, end = decisions.select("reason, test_rows, test_start, test_end").fetchall()[0]
+    print(f"  {reason}")
+    print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
+    pointer = release.current(home, feed.name, target)
+    if pointer:
+        _release(release.load(home, feed.name, target, pointer.version), feed)
+
+
+def _release(serving: Release, feed: Feed) -> None:
+    manifest = serving.manifest
+    low, high = (feed.promotion.coverage + sign * feed.promotion.coverage_tolerance for sign in (-1, 1))
+    print(
+        f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
+    )
+    for horizon, scores in manifest.metrics.horizons.items():
+        share = scores.coverage or 0.0
+        if not low <= share <= high:
+            side = "more" if share > high else "less"
+            said = f"the {feed.promotion.coverage:.0%} interval at {horizon} steps covers {share:.1%} of the test rows"
+            print(f"  {said}: their season is {side} predictable than the weeks that calibrated it")
+
+
+def _answer(answer: Mapping[str, Any]) -> None:
+    _heading(f"The server's forecast for {answer['station']}, from {answer['origin']}")
+    for forecast in answer["forecasts"]:
+        low, high = forecast["lower"], forecast["upper"]
+        interval = f"{answer['level']:.0%} interval {low:.1f} to {high:.1f}"
+        print(f"  {forecast['time']}  {forecast['value']:6.1f} {answer['unit']}   {interval}")
+    print(f"  by {answer['model']['kind']} {answer['model']['version']}, degraded: {answer['degraded']}")
+
+
+def _times(done: Sequence[Step], seconds: float) -> None:
+    _heading("Seconds")
+    for name, took, note in done:
+        print(f"  {name:<36}{took:>7.1f}  {note}")
+    unchanged = sum(note == "unchanged" for _, _, note in done)
+    computed = sum(note == "computed" for _, _, note in done)
+    print(f"  {'in all':<36}{seconds:>7.1f}  {computed} computed, {unchanged} unchanged")
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.value for name, value in metadata.items() if name != "examples"}

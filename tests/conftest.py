@@ -1,0 +1,48 @@
+"""Fixtures that several parts share: the real feed, a small made one, homes and Dagster instances of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aerocast.feed import Feed
+from aerocast_assets.feeds import find_feed
+from tests.making import small_feed, write_readings
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def noaa() -> Feed:
+    """The declared feed of real readings."""
+    return find_feed("noaa")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty AEROCAST_HOME."""
+    place = tmp_path / "home"
+    place.mkdir()
+    monkeypatch.setenv("AEROCAST_HOME", str(place))
+    return place
+
+
+@pytest.fixture
+def instance(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """A real instance: the project's dagster.yaml, stored under the home."""
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    with dg.DagsterInstance.get() as made:
+        yield made
+
+
+@pytest.fixture
+def readings(tmp_path: Path) -> Path:
+    """A CSV of made readings: two stations, hourly, four months, with faults."""
+    return write_readings(tmp_path / "readings.csv")
+
+
+@pytest.fixture
+def feed(readings: Path) -> Feed:
+    """A small feed that reads `readings`."""
+    return small_feed(readings)
