@@ -129,27 +129,9 @@ def fit(training: Training, params: LinearParams, log: Log) -> Linear:
     return choose(training, params, log).refit(training)
 
 
-def choose(training: Training, params: LinearParams, log: Log) -> Choice:
-    """Tries every penalty on both forms."""
-    design = Design.of(training.names, training.train.x)
-    matrix, held = design.matrix(training.train.x), design.matrix(training.validation.x)
-    wanted, held_wanted = training.change(training.train), training.change(training.validation)
-    normals = [_Normal.of(matrix, wanted[:, at]) for at in range(wanted.shape[1])]
-    forms = sorted({design.plain, matrix.shape[1]})
-    tried = [(penalty, columns) for columns in forms for penalty in params.penalties]
-    losses = []
-    for step, (penalty, columns) in enumerate(tried):
-        weights = np.stack([normal.solve(penalty, columns, matrix.shape[1]) for normal in normals], axis=1)
-        losses.append(rmse(held @ weights + np.array([normal.bias for normal in normals]), held_wanted))
-        metrics = {f"validation_rmse_{h}": loss for h, loss in zip(training.spec.horizons, losses[-1], strict=True)}
-        log(step, {"penalty": penalty, "columns": float(columns), **metrics})
-    best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
-    return Choice(tuple(best), _solve(training, design, training.train, best))
-
-
 @dataclass(frozen=True)
 class Choice:
-    """What validation rows chose: each horizon's (penalty, columns of the design), and the model of train rows alone."""
+    """What validation rows chose: each horizon's (penalty, columns of the design), and the model of train rows."""
 
     settings: tuple[tuple[float, int], ...]
     model: Linear
@@ -175,11 +157,6 @@ def choose(training: Training, params: LinearParams, log: Log) -> Choice:
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
     best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
     return Choice(tuple(best), _solve(training, design, training.train, best))
-
-
-def refit(training: Training, design: Design, chosen: Sequence[tuple[float, int]]) -> Linear:
-    """The chosen forms and penalties, fitted on train and validation rows."""
-    return _solve(training, design, training.both(), chosen)
 
 
 def _simplest(losses: NDArray[Any], columns: list[int]) -> int:

@@ -52,17 +52,17 @@ class GruParams(Params):
     The head's second dropout is twice `dropout`; horizons from `calm_from` on come from nets with `calm_dropout`.
     """
 
-    hidden: Count = 48
+    hidden: Count = 32
     head: Count = 64
-    members: Count = 3
+    members: Count = 2
     epochs: Count = 14
-    patience: Count = 5
-    rate: Positive = 2e-3
+    patience: Count = 3
+    rate: Positive = 3e-3
     decay: Annotated[float, Field(ge=0)] = 0.05
     dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
     calm_dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.35
     calm_from: Count = 12
-    batch: Annotated[int, Field(ge=2)] = 256
+    batch: Annotated[int, Field(ge=2)] = 512
     threads: Count = 1
 
 

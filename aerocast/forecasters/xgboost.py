@@ -164,6 +164,6 @@ def _grow(training: Training, params: XgboostParams, at: int, log: Log) -> Trees
         training.change(training.train)[:, at],
         params.rounds,
         held=(training.validation.x[known][:, list(columns)], held[known]),
-        callbacks=[Report(), xgboost.callback.EarlyStopping(params.patience, save_best=True)],
+        callbacks=[Report(), xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)],
     )
     return Trees(booster, columns)
