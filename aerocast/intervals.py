@@ -2,7 +2,8 @@
 
 The score is |error| / spread, where spread follows how much the target varied in the last day or two: an error of the
 same size means less in unsettled weather (locally weighted conformal: Lei et al. 2018). Neighbouring hours and stations
-err together, so the quantile's level is raised until each block of calibration time, left out, is covered as stated.
+err together, so the quantile's level is raised until blocks of calibration time, left out in turn, are covered as
+stated. What scattered blocks cannot show, that the future is harder than a week in between, comes as a factor.
 The server imports this module: numpy and msgspec only.
 """
 
@@ -59,8 +60,11 @@ def calibrate(
     actual: Floats,
     blocks: NDArray[Any],
     level: float,
+    widen: Sequence[float] | None = None,
 ) -> Intervals:
     """Intervals from calibration rows: features (n, F), forecasts and outcomes (n, H); `blocks` (n,) labels of time.
+
+    `widen` (H,) are factors for what these rows cannot show, as `forward.forward_factors` finds them.
 
     Raises:
         AeroCastError: a horizon has fewer rows than the level needs.
@@ -79,7 +83,8 @@ def calibrate(
         if known.sum() < np.ceil(1 / (1 - level)):
             raise AeroCastError(f"intervals: {int(known.sum())} calibration rows at horizon {horizon} are too few")
         exponent = _exponents(table[known], error[known])
-        half.append(_half(error[known] / np.exp(table[known] @ exponent), blocks[known], level))
+        factor = 1.0 if widen is None else widen[at]
+        half.append(factor * _half(error[known] / np.exp(table[known] @ exponent), blocks[known], level))
         exponents.append(tuple(float(value) for value in exponent))
     return Intervals(
         level,
