@@ -395,12 +395,11 @@ def test_conversion(con: duckdb.DuckDBPyConnection, source: str, unit: str, valu
 
 @settings(max_examples=30, deadline=None)
 @given(values=st.lists(st.floats(-400, 400), min_size=1, max_size=20))
-def test_there_and_back_again(values: list[float]) -> None:
+def test_there_and_back_again(con: duckdb.DuckDBPyConnection, values: list[float]) -> None:
     there, back = feed([column("x", -1e9, 1e9, "degC", "degF")]), feed([column("x", -1e9, 1e9, "degF", "degC")])
-    with duckdb.connect() as con:
-        rows = [{"time": START + i * HOUR, "x": repr(value)} for i, value in enumerate(values)]
-        celsius = sorted(clean(con, rows, there).bronze, key=lambda row: row["time"])
-        again = clean(con, [row | {"x": repr(row["x"])} for row in celsius], back).bronze
+    rows = [{"time": START + i * HOUR, "x": repr(value)} for i, value in enumerate(values)]
+    celsius = sorted(clean(con, rows, there).bronze, key=lambda row: row["time"])
+    again = clean(con, [row | {"x": repr(row["x"])} for row in celsius], back).bronze
     assert [row["x"] for row in sorted(again, key=lambda row: row["time"])] == pytest.approx(values, abs=1e-9)
 
 
