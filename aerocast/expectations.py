@@ -88,11 +88,12 @@ def rules(feed: Feed) -> list[Rule]:
 def validate(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
     """Every rule's verdict over the frame (bronze's columns; float columns in canonical units)."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.registry import get_expectation_impl
 
     wanted = rules(feed)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("lake").add_dataframe_asset("bronze")
     batch = source.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": bronze})
     suite = gx.ExpectationSuite(
@@ -100,7 +101,7 @@ def validate(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
         expectations=[get_expectation_impl(rule.type)(**rule.arguments, meta={"name": rule.name}) for rule in wanted],
     )
     outcome = batch.validate(suite, result_format={"result_format": "COMPLETE"})
-    by_name = {result.expectation_config.meta["name"]: result for result in outcome.results}
+    by_name = {r.expectation_config.meta["name"]: r for r in outcome.results if r.expectation_config is not None}
     return [_verdict(rule, by_name[rule.name], bronze) for rule in wanted]
 
 

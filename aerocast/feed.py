@@ -188,20 +188,21 @@ class Feed(Strict):
     @model_validator(mode="after")
     def _names(self) -> Self:
         names = [column.name for column in self.columns]
-        for field, values in {
+        named: dict[str, list[Any]] = {
             "columns": names,
             "columns.label": [column.short for column in self.columns],
             "stations": list(self.station_ids),
             "targets": list(self.targets),
             "horizons": list(self.horizons),
-        }.items():
+        }
+        for field, values in named.items():
             twice = sorted({str(value) for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"{field}: {', '.join(twice)} named twice")
         used = {"targets": self.targets, "window.columns": self.window.columns}
         used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
-        for field, values in used.items():
-            for value in values:
+        for field, wanted in used.items():
+            for value in wanted:
                 if value not in names:
                     raise ValueError(f"{field}: {value!r} is not a column; allowed: {', '.join(names)}")
         missing = [target for target in self.targets if target not in self.window.columns]

@@ -43,7 +43,7 @@ def decide(candidates: Mapping[str, Score], incumbent: Score | None, promotion: 
     failures = _failures(best, incumbent, gain, promotion)
     facts = f"{kind} has composite {best.composite:.4f} and skill {best.skill:.4f} over the better baseline"
     if incumbent is not None:
-        facts += f"; the incumbent {incumbent.model} has {incumbent.composite:.4f} on the same {best.n} rows"
+        facts += f"; the incumbent has {incumbent.composite:.4f} on the same {best.n} rows"
     verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain)}."
     before = None if incumbent is None else incumbent.composite
     return Decision(not failures, kind, verdict, best.composite, best.skill, before, gain)

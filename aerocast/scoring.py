@@ -65,7 +65,8 @@ def score(
         raise AeroCastError("scoring: a horizon has no row with an outcome and a forecast of every model")
     # One unit for all stations, so that a station's composite compares with the whole's.
     unit = _rms(errors[PERSISTENCE], known)
-    groups = [(ALL, np.ones(len(actual), dtype=bool)), *((name, stations == name) for name in sorted(set(stations)))]
+    places = sorted({str(name) for name in stations})
+    groups = [(ALL, np.ones(len(actual), dtype=bool)), *((name, stations == name) for name in places)]
     return [
         each
         for station, rows in groups

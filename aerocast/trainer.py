@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.feed import Feed
+from aerocast.feed import Feed, Kind
 from aerocast.forecasters.base import Log, Training, fit, rmse
 from aerocast.intervals import Intervals, calibrate
 from aerocast.scoring import forecast
@@ -42,7 +42,7 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples) -> NDArray[np.str_]:
     return cut(feed.split, spec, samples.time.min(), samples.time.max()).of(samples.time)
 
 
-def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log) -> Trained:
+def train(feed: Feed, target: str, kind: Kind, table: "duckdb.DuckDBPyRelation", log: Log) -> Trained:
     """Fits `kind` on train rows, stopped by validation rows, and calibrates its exported graph on calibration rows.
 
     Raises:

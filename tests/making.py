@@ -37,7 +37,10 @@ def declaration(path: Path, **changes: Any) -> dict[str, Any]:
                 "name": "temperature", "label": "temp", "field": "t", "source_unit": "degC", "unit": "degF",
                 "range": [-60, 130], "max_step": 25,
             },
-            {"name": "windspeed", "label": "wind", "field": "w", "source_unit": "m/s", "unit": "mph", "range": [0, 150]},
+            {
+                "name": "windspeed", "label": "wind", "field": "w", "source_unit": "m/s", "unit": "mph",
+                "range": [0, 150],
+            },
             {"name": "pressure", "field": "p", "source_unit": "hPa", "unit": "hPa", "range": [870, 1085]},
         ],
         "targets": ["temperature"],

@@ -74,7 +74,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_an_unknown_feed_lists_those_there_are() -> None:
-    with pytest.raises(AeroCastError, match="no feed 'nooa'; declared: .*noaa"):
+    with pytest.raises(AeroCastError, match=r"no feed 'nooa'; declared: .*noaa"):
         find_feed("nooa")
 
 

@@ -34,7 +34,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         from aerocast.lake import Lake
         from aerocast.quality import clean, months_read
 

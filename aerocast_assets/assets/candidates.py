@@ -42,7 +42,7 @@ def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
     )
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots
         from aerocast.lake import Lake
         from aerocast.windows import WindowSpec
@@ -60,7 +60,7 @@ def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
             salt=platform.hash_salt,
         )
         found = candidates.read(platform.root, feed.name, target, kind)
-        metadata: dict[str, Any] = status(None)
+        metadata: dict[str, Any] = dict(status(None))
         if found and found.config_hash == version and not config.force:
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
@@ -72,7 +72,7 @@ def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
                     context, platform, feed, target, kind, (version, data_version), versions, relation
                 )
             candidates.write(platform.root, found)
-            metadata = status(found)
+            metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
                 metadata["curves"] = picture(png(plots.curves(curves, f"{kind}: validation")), "curves")

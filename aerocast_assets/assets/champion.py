@@ -45,7 +45,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
     )
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         from aerocast import candidates, judging, release, training
         from aerocast.lake import Lake
         from aerocast.windows import WindowSpec
@@ -199,7 +199,7 @@ def table_of_scores(
     return rows
 
 
-def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult:
+def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:
     metadata = dict(shown)
     if serves:
         lineage = serves.lineage

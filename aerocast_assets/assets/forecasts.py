@@ -31,7 +31,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         description=f"Newest forecast of {target} for each station and horizon, with its interval.",
         automation_condition=FORWARD,
     )
-    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import durable, issue, lineage, plots, release, tail
         from aerocast.lake import WHOLE, Lake
 

@@ -40,7 +40,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
         automation_condition=FORWARD,
     )
-    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.lake import Lake
         from aerocast.sources import read
 

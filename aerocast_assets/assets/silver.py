@@ -31,7 +31,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         from aerocast import silver as layer
         from aerocast import tail
         from aerocast.lake import Lake, month_span

@@ -38,7 +38,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         partitions = sorted(context.partition_keys)
         metadata: dict[str, Any] = {}
         versions = {}
@@ -63,7 +63,7 @@ def _build(
     from aerocast import training
     from aerocast.lake import Lake
     from aerocast.silver import grids
-    from aerocast.windows import WindowSpec
+    from aerocast.windows import WindowSpec, feature_names
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
     silver, name = table(feed, "silver"), table(feed, target, "windows")
@@ -87,7 +87,7 @@ def _build(
         {
             "months_computed": len(stale),
             "rows": sum(rows.get(month, 0) for month in partitions),
-            "features": len(training.feature_names(spec)),
+            "features": len(feature_names(spec)),
             "csv": dg.MetadataValue.path(path),
             "delta_version": lake.version(name),
             "preview": sample(lake, name),
