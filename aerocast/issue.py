@@ -73,5 +73,6 @@ def newest(release: Release, grids: Mapping[str, Grid]) -> Issued:
     x = np.concatenate(rows)
     values = forecast(release.files[graph.file], x, names, graph.features)
     lower, upper = graph.intervals.apply(values, x, names)
-    times: Times = np.array([grid.time[-1] for grid in ready], dtype="datetime64[s]")[:, None] + horizons
+    origins: Times = np.array([grid.time[-1] for grid in ready], dtype="datetime64[s]")
+    times: Times = np.add(origins[:, None], horizons)
     return Issued(release, tuple(ready), times, values, lower, upper)

@@ -130,13 +130,17 @@ class Lake:
         if table is None:
             raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
         empty = con.from_arrow(pa.schema(table.schema().to_arrow()).empty_table())
-        files = ", ".join(literal(file) for file in self._files(table, months))
+        files = self._files(table, months)
         if not files:
             return empty
-        options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
-        stored = f"SELECT * FROM read_parquet([{files}], {options})"
+        stored = _scan(files)
         rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {stored}")
         return empty if rows is None else rows
+
+    def select(self, name: str) -> str:
+        """The newest version's rows as a SELECT that any DuckDB can run; none of a table without rows."""
+        files = self.files(name)
+        return _scan(files) if files else "SELECT 1 AS no_rows WHERE false"
 
     def append(self, name: str, rows: pa.Table, segment: str, slot: str | None = None) -> bool:
         """Adds a delivered segment exactly once, with `delivery` (int64): the number of the commit that brought it.
@@ -329,6 +333,12 @@ def months_around(months: Sequence[str], before: timedelta, after: timedelta) ->
             day += timedelta(days=27)
         around.add(month_of(last))
     return sorted(around)
+
+
+def _scan(files: Sequence[str]) -> str:
+    """A SELECT over Parquet files whose partition column is in their path."""
+    options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
+    return f"SELECT * FROM read_parquet([{', '.join(literal(file) for file in files)}], {options})"
 
 
 def _hash_mark(month: str) -> str:
