@@ -1,12 +1,18 @@
 """Conformal intervals cover as stated, widen with recent variability, and survive JSON."""
 
+from datetime import timedelta
+
 import msgspec
 import numpy as np
 import pytest
 
 from aerocast.errors import AeroCastError
+from aerocast.feed import Split
+from aerocast.forecasters.base import Rows, Training
+from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate, coverage
-from tests.forecasters.series import SPEC
+from aerocast.windows import feature_names, features, targets
+from tests.forecasters.series import HOUR, SPEC, START, grid
 
 NAMES = ("temperature_std24", "temperature_std48", "other")
 
@@ -76,3 +82,26 @@ def test_missing_outcomes_do_not_count_and_too_few_are_refused() -> None:
 def test_intervals_survive_json() -> None:
     intervals = calibrate(SPEC, *rearranged(made(500, 0)), np.zeros(500), 0.9)
     assert msgspec.json.decode(msgspec.json.encode(intervals), type=Intervals) == intervals
+
+
+def test_the_future_widens_an_interval_only_as_far_as_the_past_shows() -> None:
+    data = both_stations()
+    times = np.tile(START + np.arange(len(data.x) // 2) * HOUR, 2)
+    training = Training(SPEC, tuple(feature_names(SPEC)), data, data)
+    split = Split(block=timedelta(days=3))
+    factors = forward_factors(training, times, split, 0.9)
+    assert factors == forward_factors(training, times, split, 0.9)
+    assert all(1 <= factor <= 1.5 for factor in factors)
+    assert forward_factors(training, times, Split(block=timedelta(days=30)), 0.9) == (1.0, 1.0, 1.0)
+    x, forecast, actual = made(500, 0)
+    plain = calibrate(SPEC, x, NAMES, forecast, actual, np.zeros(500), 0.9)
+    wide = calibrate(SPEC, x, NAMES, forecast, actual, np.zeros(500), 0.9, widen=(1, 1.1, 1.2))
+    assert np.array(wide.half) / np.array(plain.half) == pytest.approx([1, 1.1, 1.2])
+
+
+def both_stations() -> Rows:
+    """Whole series, so that each station has every hour."""
+    grids = [grid("AAA", 1400, 0, gaps=0), grid("BBB", 1400, 1, gaps=0)]
+    origins = np.arange(4, 1400)
+    x = [features(SPEC, each, origins, grids) for each in grids]
+    return Rows(np.concatenate(x), np.concatenate([targets(SPEC, each, origins) for each in grids]))
