@@ -65,8 +65,9 @@ def test_blocks_that_err_together_widen_the_interval() -> None:
     x[:] = 1
     blocks = np.arange(600) // 100
     error = np.random.default_rng(0).normal(size=(600, 3)) * (1 + blocks[:, None])
-    apart = calibrate(SPEC, x, NAMES, forecast, forecast + error, blocks, 0.9)
-    together = calibrate(SPEC, x, NAMES, forecast, forecast + error, np.zeros(600), 0.9)
+    actual = (forecast + error).astype(np.float32)
+    apart = calibrate(SPEC, x, NAMES, forecast, actual, blocks, 0.9)
+    together = calibrate(SPEC, x, NAMES, forecast, actual, np.zeros(600), 0.9)
     assert (np.array(apart.half) >= np.array(together.half)).all()
 
 
