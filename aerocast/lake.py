@@ -6,7 +6,7 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -256,7 +256,8 @@ class Lake:
         write_deltalake(
             table if table is not None else self.uri(name),
             data,
-            mode=mode,
+            # Where there is no table yet the library would append to one that appears meanwhile: "error" refuses it.
+            mode="error" if table is None and mode == "append" else mode,
             partition_by=[PARTITION] if PARTITION in data.schema.names else None,
             schema_mode="overwrite" if mode == "overwrite" and not predicate else "merge",
             # Never rebased by the library: what was decided on one version is decided again on the next.
@@ -309,30 +310,6 @@ class Lake:
         text = _coded(str(error))
         why = next((why for fault, why in _DISK_FAULTS.items() if fault in text), None)
         return AeroCastError(f"table {name} in {self.root} could not be {done}: {why or text.splitlines()[0]}")
-
-
-def month_of(time: datetime) -> str:
-    """The partition of an instant, `YYYY-MM` in UTC."""
-    return f"{time.astimezone(UTC):%Y-%m}"
-
-
-def month_span(month: str) -> tuple[datetime, datetime]:
-    """The first instant of a month and of the next, in UTC."""
-    start = datetime(int(month[:4]), int(month[5:]), 1, tzinfo=UTC)
-    return start, (start + timedelta(days=32)).replace(day=1)
-
-
-def months_around(months: Sequence[str], before: timedelta, after: timedelta) -> list[str]:
-    """These months and every other that lies within `before` their start or `after` their end, oldest first."""
-    around = set(months)
-    for month in months:
-        start, end = month_span(month)
-        day, last = start - before, end + after - timedelta(microseconds=1)
-        while day < last:
-            around.add(month_of(day))
-            day += timedelta(days=27)
-        around.add(month_of(last))
-    return sorted(around)
 
 
 def _scan(files: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import duckdb
 
 from aerocast.feed import Column, Feed
-from aerocast.lake import literal, month_span, months_around, quoted
+from aerocast.lake import literal, quoted
+from aerocast.months import month_span, months_around
 from aerocast.sources.base import raw_names
 from aerocast.units import conversion
 

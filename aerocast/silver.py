@@ -14,7 +14,8 @@ import duckdb
 import numpy as np
 
 from aerocast.feed import Column, Feed
-from aerocast.lake import literal, month_span, months_around, quoted
+from aerocast.lake import literal, quoted
+from aerocast.months import month_span, months_around
 from aerocast.units import conversion
 from aerocast.windows import Grid
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from aerocast.errors import AeroCastError
 from aerocast.forecasters.base import Rows
-from aerocast.lake import PARTITION, months_around
+from aerocast.lake import PARTITION
+from aerocast.months import months_around
 from aerocast.windows import (
     Floats,
     Grid,

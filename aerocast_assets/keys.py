@@ -1,11 +1,12 @@
 """Names that assets, checks and automation share: keys, partitions, groups and conditions."""
 
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.months import month_of, month_span
 
 # The pinned version's beta parameters are used knowingly; one line each a feed would bury what people should read.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -13,15 +14,25 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 FORMAT = "%Y-%m"
 
-# Newer data flows forward by itself, but never past a blocking check that failed (which eager() alone ignores),
-# and into every month, not only the newest.
-FORWARD = (
-    dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
-    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+# What is missing when a condition is first seen counts too, so that an empty home fills by itself; a failed attempt is
+# not repeated until something above it changes.
+_Condition = dg.AutomationCondition
+_MISSING = _Condition.newly_missing().since(_Condition.newly_requested() | _Condition.newly_updated())
+# Never beside a run of the layer above, and never past a blocking check that failed (which eager() alone ignores).
+_READY = (
+    ~_Condition.any_deps_missing()
+    & ~_Condition.any_deps_in_progress()
+    & ~_Condition.in_progress()
+    & _Condition.all_deps_blocking_checks_passed()
 )
+# Newer data flows forward by itself into every month (eager() knows only the newest).
+FORWARD = (_MISSING | _Condition.any_deps_updated().since_last_handled()) & _READY
 # Models are made once by themselves; after that a retrain is a decision (sensor, schedule or person).
-ONCE = dg.AutomationCondition.on_missing() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-HOURLY = dg.AutomationCondition.on_cron("5 * * * *")
+ONCE = _MISSING & _READY
+# A source is looked at when it never was, and then each hour.
+HOURLY = _MISSING | _Condition.on_cron("5 * * * *")
+# Raw follows its source one look later: a look that is only under way says nothing yet.
+FOLLOW = FORWARD & ~_Condition.any_deps_match(_Condition.missing())
 
 
 def key(feed: Feed, *parts: str) -> dg.AssetKey:
@@ -31,7 +42,7 @@ def key(feed: Feed, *parts: str) -> dg.AssetKey:
 
 def months(feed: Feed) -> dg.MonthlyPartitionsDefinition:
     """The feed's months, `2013-01` and on; an open feed includes the month that is still running."""
-    end = datetime(feed.end.year + feed.end.month // 12, feed.end.month % 12 + 1, 1, tzinfo=UTC) if feed.end else None
+    end = month_span(month_of(feed.end - timedelta(microseconds=1)))[1] if feed.end else None
     start = datetime(feed.start.year, feed.start.month, 1, tzinfo=UTC)
     return dg.MonthlyPartitionsDefinition(start_date=start, end_date=end, fmt=FORMAT, end_offset=0 if end else 1)
 

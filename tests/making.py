@@ -86,11 +86,11 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> Path:
     return path
 
 
-def definitions(feed: Feed, home: Path) -> dg.Definitions:
-    """A feed's definitions with resources of one home."""
+def definitions(home: Path, *feeds: Feed) -> dg.Definitions:
+    """Feeds' definitions with resources of one home."""
     platform = {"platform": Platform(home=str(home)), "duckdb": DuckDBResource(database=":memory:")}
     shared = dg.Definitions(resources=platform, executor=dg.in_process_executor)
-    return dg.Definitions.merge(feed_definitions(feed), shared)
+    return dg.Definitions.merge(*map(feed_definitions, feeds), shared)
 
 
 def refresh(
@@ -103,7 +103,7 @@ def refresh(
 ) -> dg.ExecuteInProcessResult:
     """One run of the feed's job over `partitions` (first and last count; default all), as `make run` does it."""
     span = list(partitions) or months(feed).get_partition_keys()
-    job = definitions(feed, home).resolve_job_def(job_name(feed))
+    job = definitions(home, feed).resolve_job_def(job_name(feed))
     return job.execute_in_process(
         instance=instance,
         asset_selection=list(selection) if selection else None,

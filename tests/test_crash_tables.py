@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from aerocast.lake import Lake, month_span
+from aerocast.lake import Lake
+from aerocast.months import month_span
 
 RAW, BRONZE = "feed/raw", "feed/bronze"
 MONTHS = ["2013-01", "2013-02", "2013-03"]

@@ -18,7 +18,8 @@ import pytest
 
 from aerocast import lake as lake_module
 from aerocast.errors import AeroCastError
-from aerocast.lake import Lake, month_of, month_span, months_around
+from aerocast.lake import Lake
+from aerocast.months import month_of, month_span, months_around
 
 RAW, BRONZE = "feed/raw", "feed/bronze"
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aerocast import quality, sources
 from aerocast.feed import Feed
-from aerocast.lake import month_span
+from aerocast.months import month_span
 from aerocast.sources import raw_names, raw_schema
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -34,7 +34,8 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         from aerocast import silver as layer
         from aerocast import tail
-        from aerocast.lake import Lake, month_span
+        from aerocast.lake import Lake
+        from aerocast.months import month_span
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
