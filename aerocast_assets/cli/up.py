@@ -6,68 +6,101 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from aerocast.errors import AeroCastError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-GRACE = 15.0
+GRACE = 15.0  # seconds for an ordered end: the server answers what it has begun, a run notes that it was stopped
+FORCED = 5.0  # seconds between asking a whole group to end and killing it
+STOPPED_BY_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def up(host: str, port: int, ui_port: int) -> int:
-    """Runs both until one ends or Ctrl-C; the exit status is that of the one that ended first.
+    """Runs both until Ctrl-C or SIGTERM, which is exit status 0.
 
     Raises:
-        AeroCastError: a port is taken.
+        AeroCastError: a port cannot be used, or one of the two ended by itself (then the other is stopped).
     """
-    for name, number in (("--port", port), ("--ui-port", ui_port)):
-        _free(host, number, name)
-    commands = {
-        "dagster": [
-            sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(ui_port),
-        ],
-        "server": [sys.executable, "-m", "serving", "--host", host, "--port", str(port)],
-    }  # fmt: skip
-    print(f"Dagster UI  http://{host}:{ui_port}\nServer      http://{host}:{port}  (Ctrl-C stops both)", flush=True)
-    children = {name: _start(command) for name, command in commands.items()}
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
+    _check(host, port, ui_port)
+    stop = threading.Event()
+    # Before the children exist: a signal that was ignored when we started would be ignored by them, too.
+    for number in STOPPED_BY_PERSON:
+        signal.signal(number, lambda *_: stop.set())
+    print("Starting, Ctrl-C stops both ...", flush=True)
+    children = {
+        "dagster": _start("dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(ui_port)),
+        "the server": _start("serving", "--host", host, "--port", str(port)),
+    }
     try:
-        while True:
+        while not stop.wait(0.3):
+            _announce(addresses)
             for name, child in children.items():
                 if child.poll() is not None:
-                    print(f"{name} ended with status {child.returncode}; stopping the rest", flush=True)
-                    return child.returncode or 1
-            time.sleep(0.3)
-    except KeyboardInterrupt:
-        print("\nstopping ...", flush=True)
-        return 0
+                    raise AeroCastError(f"{name} ended by itself with status {child.returncode}; stopped the rest")
     finally:
+        print("\nstopping ...", flush=True)
         _stop(list(children.values()))
+    return 0
 
 
-def _free(host: str, port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _check(host: str, port: int, ui_port: int) -> None:
+    """Raises AeroCastError unless both ports can be bound now."""
+    if port == ui_port:
+        raise AeroCastError(f"--port and --ui-port: both are {port}; they must differ")
+    for option, number in (("--port", port), ("--ui-port", ui_port)):
+        if not 1 <= number <= 65535:
+            raise AeroCastError(f"{option}: {number} is no port; allowed: 1 to 65535")
         try:
-            probe.bind((host, port))
+            family, kind, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
         except OSError as error:
-            raise AeroCastError(f"{option}: {host}:{port} cannot be used: {error.strerror}") from error
+            raise AeroCastError(f"{option}: {host}:{number} cannot be used: {error.strerror}; choose another") from error
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches only us, so that we end the children in order.
-    return subprocess.Popen(command, cwd=PROJECT, env=os.environ, start_new_session=True)
+def _announce(addresses: dict[str, tuple[str, int]]) -> None:
+    """Says once of each address that it answers; what was said is taken out."""
+    for name, (host, port) in list(addresses.items()):
+        # A wildcard address is bound, but nobody's to connect to.
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        with contextlib.suppress(OSError), socket.create_connection((reachable, port), timeout=0.3):
+            print(f"{name:<12}http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+            del addresses[name]
+
+
+def _start(*command: str) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C reaches only us, so that we end the children in order, each with all it started.
+    return subprocess.Popen([sys.executable, "-m", *command], cwd=PROJECT, start_new_session=True)
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    """Asks each child to end, then whatever is left of its process group, and kills what does not."""
     for child in children:
         with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGINT if "dagster" in child.args else signal.SIGTERM)
+            child.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + GRACE
     for child in children:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + FORCED
+        for child in children:
+            _signal_group(child.pid, number)
+        while any(_signal_group(child.pid, 0) for child in children) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            for child in children:
+                child.poll()  # a dead child counts as alive until it is asked for its status
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Whether the process group still has a member; each gets the signal."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -16,7 +16,7 @@ def platform() -> dg.Definitions:
         sensors=[
             dg.AutomationConditionSensorDefinition(
                 "forward_flow",
-                target=dg.AssetSelection.all(),
+                target=dg.AssetSelection.all(include_sources=True),
                 default_status=dg.DefaultSensorStatus.RUNNING,
                 minimum_interval_seconds=30,
             )
