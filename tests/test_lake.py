@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import duckdb
@@ -230,6 +231,30 @@ def test_of_writers_with_the_same_segments_one_wins_each(tmp_path: Path, con: du
     per_delivery = lake.relation(con, RAW).aggregate("delivery, count(DISTINCT mark) AS n", "delivery").fetchall()
     assert len(per_delivery) == len(expected)
     assert {n for _, n in per_delivery} == {1}, "no two segments share a place in the order"
+
+
+def create_all(home: str, names: list[str], together: Barrier, taken: "multiprocessing.Queue[bool]") -> None:
+    lake = Lake(home)
+    lake.append("feed/warm", rows("2013-01", "x"), str(os.getpid()))
+    for name in names:
+        together.wait(60)
+        taken.put(lake.append(name, rows("2013-01", "a"), "a"))
+
+
+def test_of_writers_that_create_a_table_at_the_same_moment_one_wins(tmp_path: Path) -> None:
+    """A table that appears between the look and the write must not be appended to unseen."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["aerocast.lake"])
+    names, together, taken = [f"feed/table{i}" for i in range(20)], context.Barrier(3), context.Queue()
+    arguments = (str(tmp_path), names, together, taken)
+    processes = [context.Process(target=create_all, args=arguments) for _ in range(3)]
+    for process in processes:
+        process.start()
+    wins = sum(taken.get(timeout=60) for _ in names for _ in processes)
+    for process in processes:
+        process.join(60)
+    assert wins == len(names)
+    assert all(Lake(tmp_path).rows(name) == {"2013-01": 3} for name in names)
 
 
 # What a disk can do ---------------------------------------------------------------------------------------------------
