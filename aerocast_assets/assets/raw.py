@@ -5,7 +5,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
-from aerocast_assets.keys import FORWARD, HOURLY, key, months, table
+from aerocast_assets.keys import FOLLOW, HOURLY, key, months, table
 from aerocast_assets.resources import Platform
 
 
@@ -38,7 +38,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         kinds={"deltalake"},
         code_version=code_version("sources/csv", "sources/base"),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
-        automation_condition=FORWARD,
+        automation_condition=FOLLOW,
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.lake import Lake
