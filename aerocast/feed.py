@@ -98,7 +98,7 @@ class Column(Strict):
 
 
 class Vector(Strict):
-    """A speed and a direction that silver also keeps as components: `<name>_u` east, `<name>_v` north (from)."""
+    """A speed and a direction that silver also keeps as components: `<name>_u` to the east, `<name>_v` to the north."""
 
     name: Name
     speed: Name

@@ -1,6 +1,6 @@
 """The trial of all candidates and the incumbent on the same newest rows, and the manifest of what comes out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,20 +8,21 @@ import numpy as np
 
 from aerocast.candidates import Candidate
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed import BASELINES, Feed
 from aerocast.grid import Floats
 from aerocast.intervals import coverage
 from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.promotion import Decision, decide
 from aerocast.release import Release
 from aerocast.scoring import ALL, Score, forecast, overall, score
+from aerocast.sequences import shortest_rows
 from aerocast.splits import Role
 from aerocast.trainer import roles
 from aerocast.training import Samples
 from aerocast.windows import WindowSpec
 
 INCUMBENT = "incumbent"
-STATION_GRAPH = "model.onnx"
+STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,22 @@ def hold(
     return Trial(test, forecasts, scores, covered, decision, note)
 
 
-def manifest(feed: Feed, spec: WindowSpec, winner: Candidate, trial: Trial, run_id: str, reason: str) -> Manifest:
-    """The winner's release, as `release.write` takes it."""
+def files(winner: Candidate, sequence: Candidate | None) -> dict[str, bytes]:
+    """A release's graphs by file name."""
+    return {STATION_GRAPH: winner.graph} | ({SEQUENCE_GRAPH: sequence.graph} if sequence else {})
+
+
+def manifest(
+    feed: Feed,
+    spec: WindowSpec,
+    graphs: tuple[Candidate, Candidate | None],
+    trial: Trial,
+    run_id: str,
+    reason: str,
+) -> Manifest:
+    """The release of a winner and the graph for sequences beside it, as `release.write` takes it."""
+    winner, short = graphs
+    sequence = Graph(SEQUENCE_GRAPH, short.features, short.intervals) if short else None
     return Manifest(
         feed=FeedSnapshot.of(feed),
         target=spec.target,
@@ -82,8 +97,8 @@ def manifest(feed: Feed, spec: WindowSpec, winner: Candidate, trial: Trial, run_
         kind=winner.kind,
         horizons=spec.horizons,
         window=spec,
-        graphs=Graphs(Graph(STATION_GRAPH, winner.features, winner.intervals)),
-        metrics=_metrics(trial.scores, winner.kind, trial.coverage),
+        graphs=Graphs(Graph(STATION_GRAPH, winner.features, winner.intervals), sequence),
+        metrics=_metrics(trial, winner.kind, _short_scores(spec, short, trial) if short else {}),
         lineage=Lineage(
             run_id=run_id,
             config_hash=winner.config_hash,
@@ -99,19 +114,35 @@ def manifest(feed: Feed, spec: WindowSpec, winner: Candidate, trial: Trial, run_
     )
 
 
-def _metrics(scores: Sequence[Score], kind: str, covered: Mapping[str, list[float]]) -> Metrics:
-    own = [each for each in scores if each.model == kind]
+def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
+    own = [each for each in trial.scores if each.model == kind]
     horizons = [each for each in own if each.station == ALL and each.horizon]
-    shares = dict(zip((each.horizon for each in horizons), covered[kind], strict=True))
+    shares = dict(zip((each.horizon for each in horizons), trial.coverage[kind], strict=True))
     stations = sorted({each.station for each in own} - {ALL})
     return Metrics(
-        overall=_scores(overall(scores, kind), None),
+        overall=_scores(overall(trial.scores, kind), None),
         horizons={each.horizon: _scores(each, shares[each.horizon]) for each in horizons},
         stations={
             station: {each.horizon: _scores(each, None) for each in own if each.station == station and each.horizon}
             for station in stations
         },
+        sequence=sequence,
     )
+
+
+def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int, Scores]:
+    """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows."""
+    test = trial.samples
+    kept, x = shortest_rows(spec, test.names, test.rows.x)
+    levels, actual = forecast(short.graph, x, short.features), test.rows.y[kept]
+    models = {kind: trial.forecasts[kind][kept] for kind in BASELINES} | {short.kind: levels}
+    shares = coverage(short.intervals, x, short.features, levels, actual)
+    scores = [
+        each
+        for each in score(models, actual, test.station[kept], spec.horizons)
+        if each.model == short.kind and each.station == ALL and each.horizon
+    ]
+    return {each.horizon: _scores(each, share) for each, share in zip(scores, shares, strict=True)}
 
 
 def _scores(found: Score, share: float | None) -> Scores:

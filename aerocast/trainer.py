@@ -1,16 +1,20 @@
 """One training, from the stored table to a candidate: the split, the fit, the export, the interval calibration."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.feed import Feed, Kind
-from aerocast.forecasters.base import Log, Training, fit, rmse
+from aerocast.feed import BASELINES, Feed
+from aerocast.forecasters.base import Forecaster, Log, Rows, Training, fit, rmse
+from aerocast.forecasters.sequence import fit_sequence
+from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate
 from aerocast.scoring import forecast
+from aerocast.sequences import sequence_names, shortest_rows
 from aerocast.splits import Role, cut
 from aerocast.training import Samples, load
 from aerocast.windows import WindowSpec
@@ -18,10 +22,15 @@ from aerocast.windows import WindowSpec
 if TYPE_CHECKING:
     import duckdb
 
+# The graph for short sequences is trained beside the candidates and serves with whichever of them wins.
+SEQUENCE = "sequence"
+
 
 @dataclass(frozen=True)
 class Trained:
-    """`graph` is serialised ONNX; `start` and `end` bound the origins (UTC) of the `rows` that it was fitted on."""
+    """`graph` is serialised ONNX over `features`; `start` and `end` bound the origins (UTC) of its `rows`;
+    `validation` holds the best errors on rows that the fit had not seen then.
+    """
 
     graph: bytes
     features: tuple[str, ...]
@@ -42,8 +51,8 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples) -> NDArray[np.str_]:
     return cut(feed.split, spec, samples.time.min(), samples.time.max()).of(samples.time)
 
 
-def train(feed: Feed, target: str, kind: Kind, table: "duckdb.DuckDBPyRelation", log: Log) -> Trained:
-    """Fits `kind` on train rows, stopped by validation rows, and calibrates its exported graph on calibration rows.
+def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log) -> Trained:
+    """Fits `kind` (or SEQUENCE) on train rows, chosen by validation rows; calibrates its graph on calibration rows.
 
     Raises:
         AeroCastError: too little data, or a wrong parameter.
@@ -53,24 +62,59 @@ def train(feed: Feed, target: str, kind: Kind, table: "duckdb.DuckDBPyRelation",
     samples = load(spec, table)
     role = roles(feed, spec, samples)
     learned, held = (samples.take(role == each) for each in (Role.TRAIN, Role.VALIDATION))
-    model = fit(kind, Training(spec, samples.names, learned.rows, held.rows), feed.candidates[kind], log)
-    errors = rmse(model.predict(held.rows.x), held.rows.y)
+    training = Training(spec, samples.names, learned.rows, held.rows)
+    best: dict[str, float] = {}
+
+    def watch(step: int, metrics: Mapping[str, float]) -> None:
+        best.update(
+            {name: float(min(value, best.get(name, value))) for name, value in metrics.items() if "rmse" in name}
+        )
+        log(step, metrics)
+
+    model = _fit(feed, kind, training, watch)
     graph = model.to_onnx().SerializeToString()
     return Trained(
         graph=graph,
-        features=samples.names,
-        intervals=calibrated(feed, spec, samples.take(role == Role.CALIBRATION), graph),
+        features=tuple(sequence_names(spec)) if kind == SEQUENCE else samples.names,
+        intervals=_calibrated(feed, kind, training, samples, role, graph),
         start=min(learned.time.min(), held.time.min()),
         end=max(learned.time.max(), held.time.max()),
         rows=len(learned.time) + len(held.time),
         seconds=time.monotonic() - started,
-        validation={f"validation_rmse_{h}": float(error) for h, error in zip(spec.horizons, errors, strict=True)},
+        validation=best or _unseen(model, training),
     )
 
 
-def calibrated(feed: Feed, spec: WindowSpec, samples: Samples, graph: bytes) -> Intervals:
+def _fit(feed: Feed, kind: str, training: Training, log: Log) -> Forecaster:
+    if kind == SEQUENCE:
+        return fit_sequence(training, log=log)
+    params = {str(name): values for name, values in feed.candidates.items()}
+    return fit(kind, training, params[kind], log)
+
+
+def _unseen(baseline: Forecaster, training: Training) -> dict[str, float]:
+    """Errors of a model that learns nothing, and so has seen no validation row."""
+    errors = rmse(baseline.predict(training.validation.x), training.validation.y)
+    return {f"validation_rmse_{h}": float(error) for h, error in zip(training.spec.horizons, errors, strict=True)}
+
+
+def _calibrated(
+    feed: Feed, kind: str, training: Training, samples: Samples, role: NDArray[np.str_], graph: bytes
+) -> Intervals:
     """Intervals of the graph that will serve, from rows that neither fitted nor chose it."""
-    blocks = samples.time.astype("datetime64[s]").astype(np.int64) // int(feed.split.block.total_seconds())
-    x, y = samples.rows.x, samples.rows.y
-    levels = forecast(graph, x, samples.names)
-    return calibrate(spec, x, samples.names, levels, y, blocks, feed.promotion.coverage)
+    spec, level = training.spec, feed.promotion.coverage
+    own = samples.take(role == Role.CALIBRATION)
+    x, y, names = own.rows.x, own.rows.y, own.names
+    block = own.time.astype("datetime64[s]").astype(np.int64) // int(feed.split.block.total_seconds())
+    if kind == SEQUENCE:
+        kept, x = shortest_rows(spec, names, x)
+        y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
+    widen = None if kind in BASELINES else _forward(feed, training, samples, role)
+    return calibrate(spec, x, names, forecast(graph, x, names), y, block, level, widen)
+
+
+def _forward(feed: Feed, training: Training, samples: Samples, role: NDArray[np.str_]) -> tuple[float, ...]:
+    """How much wider intervals must be for weeks that lie after all that was learned."""
+    before = samples.take(np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.CALIBRATION]))
+    known = Training(training.spec, training.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
+    return forward_factors(known, before.time, feed.split, feed.promotion.coverage)

@@ -4,7 +4,7 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast_assets.assets.bronze import bronze
-from aerocast_assets.assets.candidates import candidate
+from aerocast_assets.assets.candidates import SEQUENCE, candidate
 from aerocast_assets.assets.champion import champion
 from aerocast_assets.assets.forecasts import forecasts
 from aerocast_assets.assets.raw import raw, source
@@ -28,7 +28,7 @@ def observe_job_name(feed: Feed) -> str:
 def feed_definitions(feed: Feed) -> dg.Definitions:
     """Definitions of one feed; nothing in them is shared with another feed."""
     layers = [raw(feed), bronze(feed), silver(feed), windows(feed)]
-    models = [candidate(feed, target, kind) for target in feed.targets for kind in feed.candidates]
+    models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
     checks = [*quality_checks(feed), *(check for target in feed.targets for check in skill_checks(feed, target))]
     everything = [asset.key for asset in (*layers, *models, *served)]

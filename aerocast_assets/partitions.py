@@ -27,7 +27,7 @@ def deliveries(con: "DuckDBPyConnection", lake: "Lake", raw: str) -> dict[str, l
     """Segments of each month of raw in the order they were delivered: what a month of bronze is a function of."""
     if not lake.exists(raw):
         return {}
-    rows = lake.relation(con, raw).aggregate("month, segment, min(delivery) AS delivery", "month, segment")
+    rows = lake.relation(con, raw).aggregate("month, segment, max(delivery) AS delivery", "month, segment")
     found: dict[str, list[str]] = {}
     for month, segment, _ in rows.order("month, delivery, segment").fetchall():
         found.setdefault(month, []).append(segment)

@@ -7,7 +7,7 @@ import dagster as dg
 import msgspec
 from dagster_duckdb import DuckDBResource
 
-from aerocast.feed import Feed, Kind
+from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import picture, png, status, utc
 from aerocast_assets.keys import ONCE, key, table
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from aerocast.candidates import Candidate
 
 
+# As in aerocast.trainer, which is too heavy to import when the code location loads.
+SEQUENCE = "sequence"
 SHARED = (
-    *("splits", "training", "trainer", "intervals", "scoring", "grid", "features", "windows"),
-    *(f"forecasters/{module}" for module in ("base", "graph", "linear", "params")),
+    *("splits", "training", "trainer", "intervals", "forward", "scoring", "grid", "features", "windows", "sequences"),
+    *(f"forecasters/{module}" for module in ("base", "graph", "linear", "params", "sequence", "xgboost")),
 )
 
 
@@ -28,8 +30,16 @@ def code(kind: str) -> str:
     return code_version(*SHARED, f"forecasters/{kind}")
 
 
-def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
-    """`<feed>/<target>/<kind>`: trained once per config hash; MLflow keeps its parameters, curves and graph."""
+def parameters(feed: Feed, kind: str) -> dict[str, Any]:
+    """What the declaration says of this kind."""
+    return {str(name): values for name, values in feed.candidates.items()}.get(kind, {})
+
+
+def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
+    """`<feed>/<target>/<kind>`: trained once per config hash; MLflow keeps its parameters, curves and graph.
+
+    `sequence` is made like a candidate but does not compete: its graph answers short sequences beside the champion.
+    """
 
     @dg.asset(
         key=key(feed, target, kind),
@@ -51,7 +61,7 @@ def candidate(feed: Feed, target: str, kind: Kind) -> dg.AssetsDefinition:
         data_version = config_hash(windows=lake.marks(name, lake.months(name)))
         version = config_hash(
             kind=kind,
-            params=feed.candidates[kind],
+            params=parameters(feed, kind),
             spec=msgspec.to_builtins(WindowSpec.of(feed, target)),
             split=feed.split.model_dump(mode="json"),
             coverage=feed.promotion.coverage,
@@ -86,7 +96,7 @@ def _train(
     platform: Platform,
     feed: Feed,
     target: str,
-    kind: Kind,
+    kind: str,
     hashes: tuple[str, str],
     versions: dict[str, int],
     relation: Any,
@@ -96,7 +106,7 @@ def _train(
     from aerocast.candidates import Candidate
     from aerocast.tracking import Tracker, Training
 
-    tracker, record = Tracker(platform.root), Training(parameters=dict(feed.candidates[kind]))
+    tracker, record = Tracker(platform.root), Training(parameters=parameters(feed, kind))
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
         record.curves.append((step, dict(metrics)))

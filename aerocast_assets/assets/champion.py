@@ -11,6 +11,7 @@ from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import picture, png, preview, status, utc
 from aerocast_assets.keys import ONCE, key, table
 from aerocast_assets.resources import Platform, Refresh
@@ -36,7 +37,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, target, "champion"),
-        deps=[key(feed, target, kind) for kind in feed.candidates] + [key(feed, "windows")],
+        deps=[key(feed, target, kind) for kind in (*feed.candidates, SEQUENCE)] + [key(feed, "windows")],
         group_name=feed.name,
         kinds={"onnx", "mlflow"},
         code_version=code_version(*CODE),
@@ -52,8 +53,10 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
 
         root, spec, lake = platform.root, WindowSpec.of(feed, target), Lake(platform.root)
         found = [each for kind in feed.candidates if (each := candidates.read(root, feed.name, target, kind))]
+        sequence = candidates.read(root, feed.name, target, SEQUENCE)
         version = config_hash(
             candidates={each.kind: each.config_hash for each in found},
+            sequence=sequence.config_hash if sequence else None,
             promotion=feed.promotion.model_dump(mode="json"),
             code=code_version(*CODE),
         )
@@ -67,7 +70,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             samples = training.load(spec, lake.relation(con, table(feed, target, "windows")))
         trial = judging.hold(feed, spec, samples, found, incumbent)
         winner = next((each for each in found if each.kind == trial.decision.winner), None)
-        serves, outcome = _release(context, root, feed, trial, winner, incumbent)
+        serves, outcome = _release(context, root, feed, trial, winner, sequence, incumbent)
         _register(platform, feed, target, winner, outcome, promoted=outcome.promoted)
         _record(lake, feed, target, trial, outcome, serves.version if serves else None, verdict, context.run_id)
         context.log.info(outcome.reason)
@@ -83,6 +86,7 @@ def _release(
     feed: Feed,
     trial: "Trial",
     winner: "Candidate | None",
+    sequence: "Candidate | None",
     incumbent: "Release | None",
 ) -> tuple["Manifest | None", "Decision"]:
     """What serves from now on, and the decision as it is recorded."""
@@ -97,8 +101,8 @@ def _release(
     if not decision.promoted or winner is None:
         return now, decision
     reason = context.run.tags.get(RETRAIN_TAG) or ("first champion" if incumbent is None else "refresh")
-    made = judging.manifest(feed, WindowSpec.of(feed, winner.target), winner, trial, context.run_id, reason)
-    version = release.write(root, made, {judging.STATION_GRAPH: winner.graph})
+    made = judging.manifest(feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run_id, reason)
+    version = release.write(root, made, judging.files(winner, sequence))
     release.promote(root, feed.name, winner.target, version)
     return release.load(root, feed.name, winner.target, version).manifest, decision
 

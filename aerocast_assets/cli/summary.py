@@ -127,6 +127,9 @@ def _release(serving: Release, feed: Feed) -> None:
     print(
         f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
     )
+    short = ", ".join(f"{scores.skill:+.3f} at {horizon}" for horizon, scores in manifest.metrics.sequence.items())
+    if short:
+        print(f"  sequences of {manifest.window.steps} steps without a time: skill {short}")
     for horizon, scores in manifest.metrics.horizons.items():
         share = scores.coverage or 0.0
         if not low <= share <= high:
