@@ -9,6 +9,7 @@ from aerocast.issue import Issued
 from aerocast.scoring import ALL, Score
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAST = 72
@@ -39,11 +40,11 @@ def forecast(issued: Issued, unit: str) -> "Figure":
             axis.plot(time[filled], values[filled], "o", color="tab:red", ms=3, label="filled")
         covered = f"{manifest.graphs.station.intervals.level:.0%} interval"
         axis.fill_between(path, lower, upper, color="tab:blue", alpha=0.18, label=covered)
-        axis.plot(path, level, "o-", color="tab:blue", ms=4, lw=1, label="forecast")
+        axis.plot(path, level, "o-", color="tab:blue", ms=4, lw=1, markevery=slice(1, None), label="forecast")
         axis.set_ylabel(f"{grid.station} [{unit}]")
         axis.grid(alpha=0.3)
     if issued.grids:
-        axes[0].legend(loc="upper left", ncols=4, fontsize=8)
+        _legend(figure, axes[0])
     figure.suptitle(f"{manifest.feed.name}: {manifest.target}, forecast by {manifest.kind} {issued.release.version}")
     return figure
 
@@ -75,8 +76,15 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
         # A baseline may be worse than the better one by far; the axis is for those that compete.
         axis.bar(places, [max(-0.2, found[model, horizon]) for horizon in horizons], width, label=model)
     axis.axhline(0, color="0.3", lw=0.8)
-    axis.set_xticks(range(len(horizons)), [f"{horizon} steps" for horizon in horizons])
-    axis.set(title=title, ylabel="skill over the better baseline")
+    axis.set_xticks(range(len(horizons)), [f"{horizon} step{'s' * (horizon > 1)}" for horizon in horizons])
+    axis.set_ylabel("skill over the better baseline")
     axis.grid(alpha=0.3, axis="y")
-    axis.legend(fontsize=8, ncols=len(models))
+    figure.suptitle(title)
+    _legend(figure, axis)
     return figure
+
+
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    """Below the panels, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)

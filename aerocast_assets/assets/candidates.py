@@ -9,7 +9,7 @@ from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import picture, png, status, utc
+from aerocast_assets.assets.describe import drawing, report, status, utc
 from aerocast_assets.keys import ONCE, key, table
 from aerocast_assets.resources import Platform, Refresh
 
@@ -71,6 +71,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         )
         found = candidates.read(platform.root, feed.name, target, kind)
         metadata: dict[str, Any] = dict(status(None))
+        figure = None
         if found and found.config_hash == version and not config.force:
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
@@ -85,7 +86,8 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
-                metadata["curves"] = picture(png(plots.curves(curves, f"{kind}: validation")), "curves")
+                figure = plots.curves(curves, f"{kind}: validation")
+        metadata |= drawing(report(platform.root, feed.name, target, kind), "curves", figure)
         return dg.MaterializeResult(metadata=_metadata(found) | metadata, data_version=dg.DataVersion(version))
 
     return asset
@@ -145,7 +147,7 @@ def _metadata(found: "Candidate") -> dict[str, Any]:
         "trained_from": str(found.start),
         "trained_to": str(found.end),
         "seconds": round(found.seconds, 2),
-        **found.validation,
+        **{name: round(value, 4) for name, value in found.validation.items()},
         "config_hash": found.config_hash,
         "graph_bytes": len(found.graph),
         "mlflow_run_id": found.mlflow_run_id,

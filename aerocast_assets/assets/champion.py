@@ -12,7 +12,7 @@ from dagster_duckdb import DuckDBResource
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.candidates import SEQUENCE
-from aerocast_assets.assets.describe import picture, png, preview, status, utc
+from aerocast_assets.assets.describe import drawing, preview, report, status, utc
 from aerocast_assets.keys import ONCE, key, table
 from aerocast_assets.resources import Platform, Refresh
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from aerocast.manifest import Manifest
     from aerocast.promotion import Decision
     from aerocast.release import Release
-    from aerocast.scoring import Score
 
 CODE = ("judging", "scoring", "promotion", "manifest", "release")
 RETRAIN_TAG = "retrain_reason"
@@ -65,7 +64,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         verdict = version if not config.force else f"{version}@{context.run_id}"
         if incumbent and lake.took(table(feed, target, "promotions"), verdict, SLOT):
             context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} was proven on these rows")
-            return _result(incumbent.manifest, status(None), version)
+            return _result(incumbent.manifest, status(None) | _shown(lake, feed, target, root), version)
         with duckdb.get_connection() as con:
             samples = training.load(spec, lake.relation(con, table(feed, target, "windows")))
         trial = judging.hold(feed, spec, samples, found, incumbent)
@@ -74,8 +73,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         _register(platform, feed, target, winner, outcome, promoted=outcome.promoted)
         _record(lake, feed, target, trial, outcome, serves.version if serves else None, verdict, context.run_id)
         context.log.info(outcome.reason)
-        shown = status(trial) | _shown(feed, trial) | {"decision": outcome.reason, "promoted": outcome.promoted}
-        return _result(serves, shown, version)
+        return _result(serves, status(trial) | _shown(lake, feed, target, root, draw=True), version)
 
     return asset
 
@@ -174,33 +172,50 @@ def _decisions() -> "pa.Schema":
     )
 
 
-def _shown(feed: Feed, trial: "Trial") -> dict[str, Any]:
-    from aerocast import plots
+def _shown(lake: "Lake", feed: Feed, target: str, root: Path, *, draw: bool = False) -> dict[str, Any]:
+    """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided."""
+    import duckdb
 
-    title = f"skill on {len(trial.samples.time)} rows, {trial.start} to {trial.end}"
+    from aerocast import plots
+    from aerocast.scoring import Score
+
+    with duckdb.connect() as con:
+        newest = {
+            name: rows.filter(f"delivery = {rows.max('delivery').fetchall()[0][0]}").to_arrow_table().to_pylist()
+            for name in ("scores", "promotions")
+            for rows in [lake.relation(con, table(feed, target, name))]
+        }
+    (decision,), rows = newest["promotions"], newest["scores"]
+    span = f"{decision['test_start']:%Y-%m-%d} to {decision['test_end']:%Y-%m-%d}"
+    title = f"{target}: skill on {decision['test_rows']:,} test rows, {span}"
+    figure = plots.skills([msgspec.convert(row, Score) for row in rows], feed.horizons, title) if draw else None
+    tables = tables_of_scores(rows, feed.horizons)
     return {
-        "scores": preview(table_of_scores(trial.scores, trial.coverage, feed.horizons)),
-        "skill": picture(png(plots.skills(trial.scores, feed.horizons, title)), "skill"),
-        "test_rows": len(trial.samples.time),
-        "test_start": str(trial.start),
-        "test_end": str(trial.end),
+        "decision": decision["reason"],
+        "promoted": decision["promoted"],
+        "scores": preview(tables["skill"]),
+        f"mae_{feed.column(target).unit}": preview(tables["mae"]),
+        "interval_coverage": preview(tables["coverage"]),
+        **drawing(report(root, feed.name, target, "skill"), "skill", figure),
+        "test_rows": decision["test_rows"],
+        "test_start": str(decision["test_start"]),
+        "test_end": str(decision["test_end"]),
     }
 
 
-def table_of_scores(
-    scores: Sequence["Score"], coverage: Mapping[str, Sequence[float]], horizons: Sequence[int]
-) -> list[dict[str, Any]]:
-    """One row a model, best first: composite, then skill, MAE and coverage at each horizon, all stations pooled."""
-    pooled = {(score.model, score.horizon): score for score in scores if score.station == "all"}
-    models = sorted({model for model, _ in pooled}, key=lambda model: pooled[model, 0].composite)
-    rows = []
-    for model in models:
-        row: dict[str, Any] = {"model": model, "composite": pooled[model, 0].composite}
-        for at, horizon in enumerate(horizons):
-            row |= {f"skill {horizon}": pooled[model, horizon].skill, f"MAE {horizon}": pooled[model, horizon].mae}
-            row[f"cover {horizon}"] = coverage[model][at] if model in coverage else None
-        rows.append(row)
-    return rows
+def tables_of_scores(scores: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+    """A table each of `skill` (with the composite), `mae` and `coverage`: one row a model, best first, all stations."""
+    pooled = {(row["model"], row["horizon"]): row for row in scores if row["station"] == "all"}
+    models = sorted({model for model, _ in pooled}, key=lambda model: float(pooled[model, 0]["composite"]))
+
+    def rows(number: str, digits: str) -> list[dict[str, Any]]:
+        cells = {model: [pooled[model, horizon][number] for horizon in horizons] for model in models}
+        heads = [f"{number} at {horizon}" for horizon in horizons]
+        shown = {model: ["" if cell is None else format(cell, digits) for cell in cells[model]] for model in models}
+        return [{"model": model, **dict(zip(heads, shown[model], strict=True))} for model in models]
+
+    skill = [{**row, "composite": format(pooled[row["model"], 0]["composite"], ".4f")} for row in rows("skill", "+.3f")]
+    return {"skill": skill, "mae": rows("mae", ".3f"), "coverage": rows("coverage", ".1%")}
 
 
 def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:
@@ -213,6 +228,6 @@ def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> d
             "config_hash": lineage.config_hash,
             "trained_to": str(lineage.training_end),
             "delta_versions": dg.MetadataValue.json(lineage.delta_versions),
-            "skill_overall": serves.metrics.overall.skill,
+            "skill_overall": round(serves.metrics.overall.skill, 4),
         }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -60,6 +61,27 @@ def picture(image: bytes, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(image).decode()})")
 
 
+def drawing(path: Path, title: str, figure: "Figure | None" = None) -> dict[str, dg.MarkdownMetadataValue]:
+    """The picture kept at `path`, drawn anew if there is a figure: a step with nothing to do shows what it showed last.
+
+    Empty if none was ever drawn.
+
+    Raises:
+        AeroCastError: the disk refuses it.
+    """
+    from aerocast import durable
+
+    if figure is not None:
+        with durable.locked(path.parent, f"the picture {path.name}"):
+            durable.replace_file(path, png(figure))
+    return {title: picture(path.read_bytes(), title)} if path.exists() else {}
+
+
+def report(root: Path, feed: str, target: str, name: str) -> Path:
+    """Where a picture of a target's models lies."""
+    return root / "reports" / feed / target / f"{name}.png"
+
+
 def utc(time: Any) -> datetime:
     """A numpy instant (UTC) as a datetime that knows it."""
     return datetime.fromtimestamp(int(time.astype("datetime64[s]").astype(int)), UTC)
@@ -68,4 +90,6 @@ def utc(time: Any) -> datetime:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}" if value.second == value.microsecond == 0 else f"{value:%Y-%m-%d %H:%M:%S}"
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

@@ -7,16 +7,17 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import picture, png, preview, status
+from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import FORWARD, key, table
 from aerocast_assets.resources import Platform, Refresh
 
 CODE = ("issue", "intervals", "features", "grid", "plots")
+SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 
 
 def picture_path(root: Path, feed: Feed, target: str) -> Path:
     """Where the newest forecast's picture lies."""
-    return root / "reports" / feed.name / target / "forecast.png"
+    return report(root, feed.name, target, "forecast")
 
 
 def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
@@ -32,7 +33,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=FORWARD,
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import durable, issue, lineage, plots, release, tail
+        from aerocast import issue, lineage, plots, release, tail
         from aerocast.lake import WHOLE, Lake
 
         root = platform.root
@@ -51,9 +52,8 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         fresh = config.force or not (lake.holds(name, WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
+        shown = drawing(path, "forecast", plots.forecast(issued, feed.column(target).unit) if fresh else None)
         if fresh:
-            with durable.locked(path.parent, "the forecast's picture"):
-                durable.replace_file(path, png(plots.forecast(issued, feed.column(target).unit)))
             lake.overwrite(name, rows, version)
         silent = [station for station in feed.station_ids if station not in issued.stations]
         if silent:
@@ -62,8 +62,8 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 **status(fresh),
-                "forecast": picture(path.read_bytes(), "forecast"),
-                "table": preview([{**row, "time": str(row["time"])} for row in rows.to_pylist()]),
+                **shown,
+                "table": preview(rows.select(SHOWN).to_pylist()),
                 "release": serving.version,
                 "stations_without": ", ".join(silent),
                 "picture": dg.MetadataValue.path(path),

@@ -60,7 +60,9 @@ def _check(host: str, port: int, ui_port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
         except OSError as error:
-            raise AeroCastError(f"{option}: {host}:{number} cannot be used: {error.strerror}; choose another") from error
+            raise AeroCastError(
+                f"{option}: {host}:{number} cannot be used: {error.strerror}; choose another"
+            ) from error
 
 
 def _announce(addresses: dict[str, tuple[str, int]]) -> None:
