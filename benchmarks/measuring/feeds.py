@@ -1,0 +1,50 @@
+"""A declared feed from its source to training rows, in memory, by the platform's own domain functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+
+from aerocast import quality, silver, sources, training
+from aerocast.feed import Feed
+from aerocast.grid import Grid, WindowSpec
+from aerocast.training import Samples
+from aerocast_assets.feeds import find_feed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Each station's grid, and the training rows, as a table `windows` of `con` and in arrays."""
+
+    feed: Feed
+    spec: WindowSpec
+    grids: Mapping[str, Grid]
+    con: duckdb.DuckDBPyConnection
+    samples: Samples
+
+    @property
+    def windows(self) -> duckdb.DuckDBPyRelation:
+        return self.con.table("windows")
+
+
+def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
+    """Raw, bronze, silver and windows of a feed's first target (or of this one), without lake or Dagster."""
+    feed = find_feed(name)
+    spec, con = WindowSpec.of(feed, target or feed.targets[0]), duckdb.connect()
+    deliveries = list(sources.read(feed.source, feed))
+    months = [delivery.month for delivery in deliveries]
+    numbered = [
+        delivery.table.append_column("delivery", pa.array([number] * len(delivery.table), pa.int64()))
+        for number, delivery in enumerate(deliveries)
+    ]
+    con.register("raw", pa.concat_tables(numbered))
+    con.register(
+        "bronze", quality.clean(con, feed, con.table("raw"), months, datetime.now(UTC)).bronze.to_arrow_table()
+    )
+    span = con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0]
+    con.register("silver", silver.build(con, feed, con.table("bronze"), months, (span[0], span[1])).to_arrow_table())
+    grids = silver.grids(con, feed, con.table("silver"))
+    con.register("windows", training.table(spec, grids, months))
+    return Prepared(feed, spec, grids, con, training.load(spec, con.table("windows")))

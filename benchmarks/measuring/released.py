@@ -1,0 +1,48 @@
+"""A home with a release and a tail, made by the domain functions alone: all that a server needs."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aerocast import judging, release, tail
+from aerocast.candidates import Candidate
+from aerocast.feed import BASELINES
+from aerocast.forecasters.base import silent
+from aerocast.trainer import SEQUENCE, train
+from measuring.feeds import Prepared, prepare
+
+
+def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
+    """Trains `kind`, the baselines and the graph for sequences on the feed's readings and releases it; the release's version."""
+    prepared = prepare(name)
+    found = [_candidate(prepared, each) for each in (*BASELINES, kind)]
+    winner, short = found[-1], _candidate(prepared, SEQUENCE)
+    trial = judging.hold(prepared.feed, prepared.spec, prepared.samples, found, None)
+    made = judging.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
+    tail.write(home, name, prepared.grids, prepared.spec.look_back)
+    version = release.write(home, made, judging.files(winner, short))
+    release.promote(home, name, prepared.spec.target, version)
+    return version
+
+
+def _candidate(prepared: Prepared, kind: str) -> Candidate:
+    target = prepared.spec.target
+    trained = train(prepared.feed, target, kind, prepared.windows, silent)
+    return Candidate(
+        feed=prepared.feed.name,
+        target=target,
+        kind=kind,
+        config_hash="0" * 64,
+        data_version="0" * 64,
+        delta_versions={},
+        code_version="benchmark",
+        graph=trained.graph,
+        features=trained.features,
+        intervals=trained.intervals,
+        start=trained.start.astype("datetime64[us]").item().replace(tzinfo=UTC),
+        end=trained.end.astype("datetime64[us]").item().replace(tzinfo=UTC),
+        rows=trained.rows,
+        seconds=trained.seconds,
+        validation=trained.validation,
+        mlflow_run_id="",
+        model_uri=f"benchmark:{datetime.now(UTC):%Y-%m-%d}",
+    )
