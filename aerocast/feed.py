@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from aerocast.errors import AeroCastError
 from aerocast.forecasters import params
+from aerocast.schema import Duration, Unit, closed, kinds
 from aerocast.units import USUAL_UNITS, dimension
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
@@ -22,7 +23,7 @@ BASELINES: tuple[Kind, ...] = ("persistence", "seasonal_naive")
 class Strict(BaseModel):
     """Frozen, and an unknown field is an error: a misspelt limit must not be a silent default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=closed)
 
     @model_validator(mode="before")
     @classmethod
@@ -69,8 +70,8 @@ class Column(Strict):
     name: Name
     label: Name | None = Field(default=None, description="short name in the windowed CSV; default: the name")
     field: str = Field(description="the source's name for it")
-    source_unit: str
-    unit: str = Field(description="canonical unit, any that pint knows")
+    source_unit: Unit
+    unit: Unit = Field(description="canonical unit, any that pint knows")
     range: tuple[float, float] = Field(description="physical range, canonical unit")
     max_step: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="largest credible change between neighbouring steps, canonical unit"
@@ -126,7 +127,7 @@ class Split(Strict):
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
     calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
-    block: timedelta = Field(default=timedelta(days=7), description="length of a validation or calibration block")
+    block: Duration = Field(default=timedelta(days=7), description="length of a validation or calibration block")
 
 
 class Promotion(Strict):
@@ -141,8 +142,8 @@ class Promotion(Strict):
 class Retraining(Strict):
     """Limits of the loop: how old a champion may get, how often drift may start a training."""
 
-    max_age: timedelta = timedelta(days=30)
-    cool_down: timedelta = timedelta(hours=6)
+    max_age: Duration = timedelta(days=30)
+    cool_down: Duration = timedelta(hours=6)
     daily_budget: Annotated[int, Field(ge=0)] = 2
 
 
@@ -152,11 +153,11 @@ class Feed(Strict):
     name: Name
     description: str
     source: CsvSource
-    cadence: timedelta = Field(description="step of the regular grid, ISO 8601 (PT1H)")
+    cadence: Duration = Field(description="step of the regular grid, ISO 8601 (PT1H)")
     season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")
     start: AwareDatetime = Field(description="first instant of the first monthly partition")
     end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
-    freshness: timedelta = Field(description="how old the newest reading may be (before `end`, if one is given)")
+    freshness: Duration = Field(description="how old the newest reading may be (before `end`, if one is given)")
     stations: Annotated[tuple[Station, ...], Field(min_length=1)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     vectors: tuple[Vector, ...] = ()
@@ -165,7 +166,7 @@ class Feed(Strict):
     horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
     gap_policy: GapPolicy
     split: Split = Split()
-    candidates: dict[Kind, dict[str, Any]]
+    candidates: dict[Kind, dict[str, Any]] = Field(json_schema_extra=kinds)
     promotion: Promotion = Promotion()
     retraining: Retraining = Retraining()
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from functools import cache
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,9 +37,25 @@ def dimension(unit: str) -> str | None:
 
     try:
         powers = registry().Unit(unit).dimensionality
-    except (pint.errors.PintError, ValueError, TypeError, AttributeError):
+    except (pint.errors.PintError, TokenError, ValueError, TypeError, AttributeError, AssertionError):
         return None
     return " ".join(f"{name}^{power:g}" for name, power in sorted(powers.items()))
+
+
+_PREFIXES = "kilo|mega|giga|tera|milli|micro|nano|pico|centi|deci|deca|hecto|[kMGTmunpcdhµμ]"
+
+
+def pattern() -> str:
+    """A regular expression of pint's units, prefixed or not, alone or multiplied, divided and raised to powers.
+
+    It is for a JSON schema, which cannot ask pint; `dimension` has the last word.
+    """
+    import re
+
+    own = dir(type(registry()))
+    names = "|".join(re.escape(name) for name in dir(registry()) if name.isidentifier() and name not in own)
+    unit = f"(({_PREFIXES})?({names})s?)"
+    return rf"^\s*(1|{unit})(\s*(\*\*|[ */^])\s*({unit}|-?\d+))*\s*$"
 
 
 @cache
