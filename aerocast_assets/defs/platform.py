@@ -1,15 +1,16 @@
-"""What all feeds share: resources, the executor, the run log that people read, and the automation sensor."""
+"""What all feeds share: resources, the executor, the run log that people read, automation and housekeeping."""
 
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from aerocast_assets.automation.retention import retention
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
 
 
 @dg.definitions
 def platform() -> dg.Definitions:
-    return dg.Definitions(
+    shared = dg.Definitions(
         resources={"platform": Platform(), "duckdb": DuckDBResource(database=":memory:")},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
@@ -22,3 +23,4 @@ def platform() -> dg.Definitions:
             )
         ],
     )
+    return dg.Definitions.merge(shared, retention())
