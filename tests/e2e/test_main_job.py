@@ -1,0 +1,189 @@
+"""`make run` on the real readings: killed in every step, watched by a reader, finished, repeated, and judged.
+
+One home goes through all of it, in order; the tests below look at what was seen.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from aerocast import release
+from aerocast.errors import AeroCastError
+from aerocast.lake import Lake
+from tests.conftest import PROJECT
+
+STEPS = ("raw", "bronze", "silver", "windows", "temperature/gru", "temperature/champion", "temperature/forecasts")
+TABLES = ("noaa/raw", "noaa/bronze", "noaa/quarantine", "noaa/silver", "noaa/temperature/windows")
+LIMIT = 240.0
+
+
+@dataclass
+class Reader:
+    """Reads every table and release over and over, as somebody else would, and keeps what it saw."""
+
+    home: Path
+    rows: dict[str, set[tuple[tuple[str, int], ...]]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    def look(self) -> None:
+        lake = Lake(self.home)
+        for name in TABLES:
+            with duckdb.connect() as con:
+                try:
+                    found = lake.relation(con, name).aggregate("month, count(*)", "month").fetchall()
+                except AeroCastError as error:
+                    if "does not exist" not in str(error):
+                        self.broken.append(str(error))
+                    continue
+            self.rows.setdefault(name, set()).update((tuple(row),) for row in found)
+        entries = release.history(self.home, "noaa", "temperature")
+        self.broken += [entry.error for entry in entries if entry.error]
+        current = release.current(self.home, "noaa", "temperature")
+        if current is not None:
+            release.load(self.home, "noaa", "temperature", current.version)
+        self.looks += 1
+
+
+@dataclass(frozen=True)
+class Finished:
+    home: Path
+    killed: list[str]
+    reader: Reader
+    first: subprocess.CompletedProcess[str]
+    second: subprocess.CompletedProcess[str]
+
+
+def start(home: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "aerocast_assets", "run"],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill_in(step: str, home: Path) -> bool:
+    """SIGKILLs a run, with all its children, a moment after `step` began; False if it was over before."""
+    process = start(home)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == f"noaa/{step} ...":
+            time.sleep(random.Random(step).uniform(0.0, 0.4))
+            break
+    alive = process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+    return alive
+
+
+def finish(home: Path) -> subprocess.CompletedProcess[str]:
+    process = start(home)
+    out, _ = process.communicate(timeout=LIMIT)
+    return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    home = tmp_path_factory.mktemp("main") / "home"
+    reader, stop = Reader(home), threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            reader.look()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        killed = [step for step in STEPS if kill_in(step, home)]
+        first = finish(home)
+        second = finish(home)
+    finally:
+        stop.set()
+        watcher.join()
+    return Finished(home, killed, reader, first, second)
+
+
+def test_it_was_killed_in_every_step(finished: Finished) -> None:
+    assert finished.killed == list(STEPS)
+
+
+def test_after_all_that_it_completes(finished: Finished) -> None:
+    assert finished.first.returncode == 0, finished.first.stdout[-3000:]
+    assert "was killed; going on from what it finished" in finished.first.stdout
+
+
+def test_no_half_written_table_or_release_was_ever_visible(finished: Finished) -> None:
+    assert finished.reader.looks > 20
+    assert finished.reader.broken == []
+    whole = {name: {(item,) for item in Lake(finished.home).rows(name).items()} for name in TABLES}
+    for name in TABLES:
+        assert finished.reader.rows[name] <= whole[name], f"{name}: a month was seen with other rows than at the end"
+
+
+def test_every_reading_is_accounted_for_in_spite_of_the_kills(finished: Finished) -> None:
+    rows = {name: sum(Lake(finished.home).rows(name).values()) for name in TABLES}
+    assert rows["noaa/raw"] == 26_115
+    assert rows["noaa/bronze"] == 26_113
+    assert rows["noaa/quarantine"] == 2
+    with duckdb.connect() as con:
+        faults = Lake(finished.home).relation(con, "noaa/quarantine").order("time").select("rule, reason").fetchall()
+    assert [rule for rule, _ in faults] == ["range", "step"]
+    assert "1048.36 mph" in faults[0][1]
+    assert "13.1 degF" in faults[1][1]
+
+
+def test_the_summary_is_readable(finished: Finished) -> None:
+    said = finished.first.stdout
+    for text in ("26,115", "xgboost", "persistence", "seasonal_naive", "Promoted", "serving 0001-", "forecast for JFK"):
+        assert text in said
+    assert "90% interval" in said
+    assert "Next: `make up`" in said
+    assert "Traceback" not in said
+
+
+def test_a_second_run_says_that_nothing_had_to_be_done(finished: Finished) -> None:
+    assert finished.second.returncode == 0
+    assert "0 computed, 12 unchanged" in finished.second.stdout
+
+
+def test_the_champion_is_better_than_the_floors(finished: Finished) -> None:
+    """Ridge on the last 24 hours of JFK reaches 1.038, 3.339 and 5.903 degF on the same span."""
+    current = release.current(finished.home, "noaa", "temperature")
+    assert current is not None
+    metrics = release.load(finished.home, "noaa", "temperature", current.version).manifest.metrics
+    jfk = metrics.stations["JFK"]
+    assert jfk[1].mae < 1.038
+    assert jfk[6].mae < 3.339
+    assert jfk[24].mae < 5.903
+    # Persistence is the better baseline at each horizon here, so skill is skill against persistence.
+    for horizon, least in {1: 0.18, 6: 0.35, 24: 0.17}.items():
+        assert metrics.horizons[horizon].skill > least
+    assert metrics.sequence[1].skill >= 0.08
+
+
+def test_the_manifest_can_be_read_by_anybody(finished: Finished) -> None:
+    current = release.current(finished.home, "noaa", "temperature")
+    assert current is not None
+    path = release.folder(finished.home, "noaa", "temperature") / current.version / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["lineage"]["delta_versions"].keys() == {"raw", "bronze", "silver", "windows"}
+    assert {manifest["graphs"]["station"]["file"], manifest["graphs"]["sequence"]["file"]} == {
+        "model.onnx",
+        "sequence.onnx",
+    }
