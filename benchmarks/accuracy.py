@@ -1,10 +1,10 @@
 """Accuracy on the newest fifth of real readings, which nothing was fitted, stopped or calibrated on, beside peers.
 
 Every candidate and both baselines are trained from source to graph by the platform's own functions, seeded kinds with
-several seeds (`--rounds`); beside them, fitted in the same run and scored on the same rows, a closed-form ridge by the
-reference's protocol and a plain XGBoost on 24 lags, of the target and of every column (measuring/peers.py). Figures: MAE at JFK beside the ridge floors of
-the reference; RMSE skill over three stations against persistence and against the better baseline; how many outcomes
-the 90 % intervals hold; and skill of sequences of the fewest steps, without a time.
+several seeds (`--rounds`). Beside them, fitted in the same run and scored on the same rows: a closed-form ridge by the
+reference's protocol, and a plain XGBoost on 24 lags, of the target and of every column (measuring/peers.py). Figures:
+MAE at JFK beside the ridge floors of the reference; RMSE skill over three stations against persistence and against the
+better baseline; how many outcomes the 90 % intervals hold; and skill of sequences of the fewest steps, without a time.
 
 Spread: (least..greatest) over seeds; [90 % interval] by block bootstrap over weeks, for seed 0. The champion is what
 promotion picks among the candidates of seed 0.

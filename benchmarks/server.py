@@ -1,11 +1,12 @@
 """How fast the server starts and answers, and what it holds in memory, beside its almost empty endpoint `/health`.
 
 Each round starts a fresh `python -m serving` on one home and measures: process start to the first 200 of /health, RSS
-then, RSS after 1000 predictions of all sorts, and for 1 and for 16 concurrent clients latency and requests a second of /health
-(the peer: all that HTTP, framework and client cost), /predict for a station, and /predict for a sequence of the fewest
-and of the most steps. A station's answer is computed once for each new reading and release, and is kept; a sequence's is
-computed each time. The client runs on the same cores and so takes its share. Targets: start under 2 s, RSS under
-150 MB. The home is $AEROCAST_HOME if it has a release of the feed, else a temporary one with a `linear` model.
+then, RSS after 1000 predictions of all sorts, and for 1 and for 16 concurrent clients latency and requests a second of
+/health (the peer: all that HTTP, framework and client cost), /predict for a station, and /predict for a sequence of
+the fewest and of the most steps. A station's answer is computed once for each new reading and release, and is kept; a
+sequence's is computed each time. The client runs on the same cores and so takes its share. Targets: start under 2 s,
+RSS under 150 MB. The home is $AEROCAST_HOME if it has a release of the feed, else a temporary one with a `linear`
+model and the graph for sequences.
 """
 
 import os

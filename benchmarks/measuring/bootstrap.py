@@ -14,7 +14,8 @@ Numbers = NDArray[np.float64]
 
 def weeks(time: Times) -> NDArray[np.int64]:
     """The week (n,) of each row, counted from the first."""
-    return ((time - time.min()) // WEEK).astype(np.int64)
+    index: NDArray[np.int64] = ((time - time.min()) // WEEK).astype(np.int64)
+    return index
 
 
 def interval(
@@ -33,7 +34,7 @@ def interval(
 
 
 def mae_difference(model: Numbers, peer: Numbers, week: NDArray[np.int64]) -> tuple[float, float, float]:
-    """MAE of errors (n,) of a model less that of a peer, with its 90 % interval; rows unknown to either do not count."""
+    """MAE of errors (n,) of a model less a peer's, with its 90 % interval; rows unknown to either do not count."""
     known = np.isfinite(model) & np.isfinite(peer)
     parts = np.column_stack([np.abs(model[known]) - np.abs(peer[known]), np.ones(known.sum())])
     return interval(parts, week[known], lambda sums: sums[..., 0] / sums[..., 1])

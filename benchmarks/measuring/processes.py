@@ -1,5 +1,6 @@
 """Fresh processes: what they print, how long they take, and how much memory they ever held."""
 
+import contextlib
 import json
 import os
 import resource
@@ -38,8 +39,14 @@ def answer(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: 
     return json.loads(run(arguments, env, cwd).strip().splitlines()[-1])
 
 
+def reset_peak() -> None:
+    """Begins `peak_mib` anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_mib() -> float:
-    """The most memory that this process ever held (RSS), in MiB."""
+    """The most memory that this process held (RSS) since it began, or since `reset_peak`, in MiB."""
     try:
         # Linux's rusage would count the parent's memory before exec too; this figure does not.
         status = Path("/proc/self/status").read_text()

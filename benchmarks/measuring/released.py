@@ -12,7 +12,7 @@ from measuring.feeds import Prepared, prepare
 
 
 def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
-    """Trains `kind`, the baselines and the graph for sequences on the feed's readings and releases it; the release's version."""
+    """Trains `kind`, the baselines and the graph for sequences, and releases it; the release's version."""
     prepared = prepare(name)
     found = [_candidate(prepared, each) for each in (*BASELINES, kind)]
     winner, short = found[-1], _candidate(prepared, SEQUENCE)

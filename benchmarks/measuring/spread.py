@@ -51,7 +51,9 @@ def seconds(action: Callable[[], object]) -> float:
 def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     """A script's command line: `--rounds`, at least 1."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--rounds", type=_positive, default=rounds, help="how often each is measured (default: %(default)s)")
+    made.add_argument(
+        "--rounds", type=_positive, default=rounds, help="how often each is measured (default: %(default)s)"
+    )
     return made
 
 

@@ -1,0 +1,140 @@
+"""The benchmarks' helpers: figures, tables and the data they are made of. What they measure is not tested here."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aerocast.feed import Feed
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SUMMARY = """
+Seconds
+-------
+  noaa/raw                                0.7  computed
+  server: start, forecast, stop           0.9  first answer after 0.4 s
+  in all                                  8.5  1 computed, 0 unchanged
+
+Plot          somewhere.png
+"""
+
+
+@pytest.fixture(autouse=True)
+def _scripts_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script finds its helpers beside it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_every_benchmark_says_what_it_measures() -> None:
+    scripts = sorted(BENCHMARKS.glob("*.py"))
+    assert {script.stem for script in scripts} >= {"main_job", "code_location", "server", "accuracy", "scaling"}
+    for script in scripts:
+        assert script.read_text().startswith('"""')
+
+
+def test_rounds_are_interleaved_and_ratios_are_of_one_round() -> None:
+    from measuring.spread import Spread, interleave, ratio
+
+    order: list[str] = []
+    figures = interleave(3, {name: lambda name=name: order.append(name) or float(len(order)) for name in "AB"})  # type: ignore[misc]
+    assert "".join(order) == "ABABAB"
+    assert figures == {"A": [1, 3, 5], "B": [2, 4, 6]}
+    assert ratio(figures["B"], figures["A"]) == Spread(4 / 3, 6 / 5, 2.0, 3)
+    assert Spread.of([3, 1, 2]).text(1, " s") == "2.0 s (1.0..3.0)"
+    assert Spread.of([3]).text(1, " s") == "3.0 s"
+
+
+def test_tables_are_aligned() -> None:
+    from measuring.table import lines
+
+    assert lines(["", "s"], [["a", "1.0"], ["long", "22.0"]]) == [
+        "         s",
+        "----------",
+        "a      1.0",
+        "long  22.0",
+    ]
+
+
+def test_steps_are_read_from_the_jobs_summary() -> None:
+    from main_job import steps
+
+    assert steps(SUMMARY) == {"noaa/raw": 0.7, "server: start, forecast, stop": 0.9, "in all": 8.5}
+
+
+def test_a_child_says_json_and_a_failure_ends_the_benchmark() -> None:
+    from measuring.processes import answer, peak_mib
+
+    assert answer(["-c", "print('noise'); print('[1, 2]')"]) == [1, 2]
+    assert peak_mib() > 10
+    with pytest.raises(SystemExit, match="status 3"):
+        answer(["-c", "raise SystemExit(3)"])
+
+
+def test_the_bootstrap_is_exact_in_the_middle_and_wider_for_fewer_weeks() -> None:
+    from measuring.bootstrap import mae_difference, skill
+
+    random = np.random.default_rng(0)
+    model, peer = random.normal(0, 1, 2000), random.normal(0, 2, 2000)
+    peer[0] = np.nan
+    week = np.arange(2000) // 40
+    gap, low, high = mae_difference(model, peer, week)
+    assert gap == pytest.approx(np.mean(np.abs(model[1:]) - np.abs(peer[1:])))
+    assert low < gap < high < 0
+    value, low, high = skill(model, peer, week)
+    assert value == pytest.approx(1 - np.sqrt(np.mean(model[1:] ** 2) / np.mean(peer[1:] ** 2)))
+    _, least, most = skill(model, peer, week // 5)
+    assert low < value < high
+    assert least < value < most
+
+
+def test_a_ridge_that_sees_the_answer_finds_it() -> None:
+    from measuring.peers import ridge
+
+    x = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    y = (x @ np.array([[1.0], [2.0], [0.0]]) + 5).astype(np.float32)
+    station = np.repeat(["A", "B"], 200)
+    learned = np.arange(400) % 2 == 0
+    assert np.abs(ridge(x, y, station, learned) - y).max() < 0.2
+
+
+def test_the_scripts_grid_is_the_platforms(noaa: Feed) -> None:
+    from measuring.feeds import prepare
+    from measuring.plain import cleaned, regular
+
+    ours, plain = prepare("noaa"), regular(noaa, cleaned(noaa))
+    assert plain.keys() == ours.grids.keys()
+    for station, grid in ours.grids.items():
+        assert plain[station].columns == grid.columns
+        np.testing.assert_array_equal(plain[station].time, grid.time)
+        np.testing.assert_allclose(plain[station].values, grid.values, rtol=1e-5, atol=1e-4)
+        np.testing.assert_array_equal(plain[station].age, grid.age)
+
+
+def test_readings_are_repeated_in_years_and_stations(tmp_path: Path) -> None:
+    from measuring.scaled import WAYS, newest, scaled_feed, write
+
+    path = tmp_path / "readings.csv"
+    assert write(2, 2, path) == 4 * 26115
+    feed = scaled_feed(2, 2, path)
+    assert feed.station_ids == ("JFK", "LGA", "EWR", "JFK-1", "LGA-1", "EWR-1")
+    assert feed.start.year == 2012
+    rows = {way: WAYS[way](feed, tmp_path, 0)[-1].rows for way in ("duckdb", "pandas")}
+    assert rows["duckdb"] == rows["pandas"] > 4 * 26115
+    assert newest({"2013-01": 5, "2013-02": 5, "2013-03": 7}, 12) == ["2013-02", "2013-03"]
+
+
+def test_a_project_without_components_loads(tmp_path: Path) -> None:
+    from code_location import LOAD, empty_project, timed
+
+    assert timed(LOAD.format(package="hollow"), empty_project(tmp_path))() > 0
+
+
+@pytest.fixture(autouse=True)
+def _forget_scripts() -> object:
+    """Modules of the scripts' folder are not left behind for other tests."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in {"measuring", *(script.stem for script in BENCHMARKS.glob("*.py"))}:
+            del sys.modules[name]
