@@ -1,5 +1,7 @@
 """Fixtures that several parts share: the real feed, a small made one, homes and Dagster instances of their own."""
 
+import atexit
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import pytest
 from aerocast.feed import Feed
 from aerocast_assets.feeds import find_feed
 from tests.making import small_feed, write_readings
+
+# At the very end DuckDB's bindings list objects that other modules still hold; that would bury pytest's last line.
+atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -1,0 +1,52 @@
+"""The suite that Great Expectations runs on bronze: generated from the declaration, failing with examples."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aerocast.expectations import Verdict, rules, validate
+from aerocast.feed import Feed
+
+
+@pytest.fixture
+def bronze(feed: Feed) -> pd.DataFrame:
+    """A hundred rows that are as they should be."""
+    time = pd.date_range("2024-01-01", periods=100, freq="h", tz="UTC")
+    values = {column.name: np.full(100, np.mean(column.range)) for column in feed.columns}
+    return pd.DataFrame({"station": "AAA", "time": time, **values, "segment": "s", "month": "2024-01"})
+
+
+def failed(feed: Feed, frame: pd.DataFrame) -> dict[str, Verdict]:
+    return {verdict.rule.name: verdict for verdict in validate(feed, frame) if not verdict.passed}
+
+
+def test_the_suite_follows_the_declaration(feed: Feed) -> None:
+    found = {rule.name: rule for rule in rules(feed)}
+    assert found["temperature_in_range"].arguments == {"column": "temperature", "min_value": -60.0, "max_value": 130.0}
+    assert found["station_declared"].arguments["value_set"] == ["AAA", "BBB"]
+    assert not found["temperature_measured"].blocking
+    assert found["key_unique"].blocking
+
+
+def test_good_rows_pass_even_where_a_column_is_missing_throughout(feed: Feed, bronze: pd.DataFrame) -> None:
+    bronze["pressure"] = np.nan
+    assert failed(feed, bronze) == {}
+
+
+def test_each_fault_fails_its_rule_with_the_rows(feed: Feed, bronze: pd.DataFrame) -> None:
+    bronze.loc[3, "windspeed"] = 1048.0
+    bronze.loc[5, "time"] = bronze.loc[4, "time"]
+    bronze.loc[7, "station"] = "ZZZ"
+    bronze.loc[:20, "temperature"] = np.nan
+    found = failed(feed, bronze)
+    assert found.keys() == {"windspeed_in_range", "key_unique", "station_declared", "temperature_measured"}
+    assert found["windspeed_in_range"].examples[0]["windspeed"] == 1048.0
+    assert found["windspeed_in_range"].unexpected == 1
+    assert found["station_declared"].examples[0]["station"] == "ZZZ"
+    assert found["temperature_measured"].unexpected == 21
+
+
+def test_a_missing_column_fails_and_says_so(feed: Feed, bronze: pd.DataFrame) -> None:
+    found = failed(feed, bronze.drop(columns="pressure"))
+    assert found.keys() == {"columns", "pressure_in_range"}
+    assert "pressure" in found["pressure_in_range"].observed

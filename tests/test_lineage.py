@@ -1,0 +1,44 @@
+"""Hashes: the same content in any order is the same, anything else is not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerocast.lineage import code_version, config_hash, digest
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=4))
+def test_the_order_of_fields_does_not_matter(parts: dict[str, object]) -> None:
+    backwards = dict(reversed(list(parts.items())))
+    assert config_hash(part=parts) == config_hash(part=backwards)
+
+
+@given(JSON, JSON)
+def test_different_content_has_another_hash(one: object, other: object) -> None:
+    if repr(one) != repr(other):
+        assert (config_hash(part=one) == config_hash(part=other)) == (one == other and type(one) is type(other))
+
+
+def test_what_has_no_canonical_text_is_refused() -> None:
+    with pytest.raises(TypeError):
+        config_hash(part=object())
+    with pytest.raises(ValueError, match="Out of range float"):
+        config_hash(part=float("nan"))
+
+
+def test_code_counts() -> None:
+    assert code_version("silver") != code_version("quality")
+    assert code_version("silver", "quality") != code_version("quality", "silver", "lake")
+    assert len(code_version("forecasters/gru")) == 12
+
+
+def test_arrays_are_told_apart() -> None:
+    assert digest(np.zeros(3)) == digest(np.zeros(3))
+    assert digest(np.zeros(3)) != digest(np.array([0.0, 0.0, 1e-9]))
