@@ -2,13 +2,17 @@
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
 
 from aerocast.errors import AeroCastError
 from aerocast.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
+ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         return shell(home)
     except AeroCastError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OperationalError as error:
+        # Dagster's and MLflow's SQLite files; their tables and rows say nothing to people.
+        print(f"error: a database under {Settings().home.resolve()} cannot be used: {error.orig}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -62,6 +70,9 @@ def _home() -> Path:
         probe.unlink()
     except OSError as error:
         raise AeroCastError(f"AEROCAST_HOME: {home} cannot be written: {error.strerror or error}") from error
+    free = shutil.disk_usage(home).free // 2**20
+    if free < ROOM:
+        raise AeroCastError(f"AEROCAST_HOME: the disk of {home} is full: {free} MB are free, {ROOM} MB are needed")
     os.environ["AEROCAST_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
     return home

@@ -18,9 +18,10 @@ class _Lines(logging.Handler):
         meta = getattr(record, "dagster_meta", {})
         event, step = meta.get("dagster_event"), meta.get("step_key") or ""
         if event is None:
-            if record.levelno < logging.INFO:
-                return
-            self._print(f"    {meta.get('orig_message', record.getMessage())}")
+            text = str(meta.get("orig_message", record.getMessage()))
+            # One failure says enough; that all steps below it do not run is no news.
+            if record.levelno >= logging.INFO and not text.startswith("Dependencies for step"):
+                self._print(f"    {text}")
         elif event.event_type_value == "STEP_START":
             self._started[step] = time.monotonic()
             self._print(f"  {step.replace('__', '/')} ...")

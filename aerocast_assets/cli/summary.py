@@ -8,6 +8,7 @@ import dagster as dg
 import duckdb
 
 from aerocast import release
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.release import Release
@@ -41,18 +42,24 @@ def print_failure(result: dg.ExecuteInProcessResult) -> None:
     print("\nFAILED", flush=True)
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE" and event.step_failure_data.error:
-            error = event.step_failure_data.error
-            while error.cause:
-                error = error.cause
-            reason = event.step_failure_data.user_failure_data
-            text = reason.description if reason and reason.description else error.message.strip()
-            print(f"  {str(event.step_key).replace('__', '/')}: {text}")
+            print(f"  {str(event.step_key).replace('__', '/')}: {_why(event.step_failure_data)}")
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             print(
                 f"  check {check.asset_key.to_user_string()} {check.check_name} failed: {dict(_plain(check.metadata))}"
             )
     print("What was finished is kept: `make run` goes on from there.", flush=True)
+
+
+def _why(failure: Any) -> str:
+    """Our own sentence where there is one, or else what was raised first of all."""
+    told = failure.user_failure_data
+    if told and told.description:
+        return str(told.description)
+    error = failure.error
+    while error.cause and error.cls_name != AeroCastError.__name__:
+        error = error.cause
+    return str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ")
 
 
 def print_summary(home: Path, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:

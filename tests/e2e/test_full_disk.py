@@ -1,0 +1,78 @@
+"""A disk that is full, or becomes full in the middle: one clear sentence, a non-zero exit, and nothing lost."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from aerocast.lake import Lake
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 140 MB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=140m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def start(home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "aerocast_assets", "run"],
+        cwd=PROJECT,
+        env={**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def fill(disk: Path) -> None:
+    """Takes the last byte of the disk."""
+    with (disk / "filler").open("ab", buffering=0) as stream:
+        for size in (2**20, 4096, 1):
+            try:
+                while True:
+                    stream.write(b"0" * size)
+            except OSError:
+                continue
+
+
+def test_a_full_disk_is_told_before_anything_begins(disk: Path) -> None:
+    fill(disk)
+    process = start(disk / "home")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: AEROCAST_HOME" in said
+    assert "full" in said or "No space left" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_disk_that_fills_up_in_the_middle_loses_nothing(disk: Path) -> None:
+    process = start(disk / "home")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "noaa/silver ...":
+            break
+    fill(disk)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in out + said
+    assert any(
+        text in out + said for text in ("the disk is full", "cannot be used: ", "No space left", "disk I/O error")
+    )
+    (disk / "filler").unlink()
+    time.sleep(0.1)
+    with duckdb.connect() as con:
+        for name, rows in {"noaa/raw": 26_115, "noaa/bronze": 26_113}.items():
+            assert Lake(disk / "home").relation(con, name).count("*").fetchall()[0][0] == rows
