@@ -39,6 +39,7 @@ COVERAGE = (0.88, 0.92)
 SEEDED = ("gru", "xgboost")
 RIDGE = "peer: ridge, 24 lags"
 TREES = {"peer: xgboost, 24 lags": 1, "peer: xgboost, 24 lags of all": None}  # of how many columns
+BEST_PEER = "peer: xgboost, 24 lags of all"
 PERSISTENCE, SEASONAL = "persistence", "seasonal_naive"
 
 Errors = dict[str, list[NDArray[np.float64]]]
@@ -132,11 +133,10 @@ def _rms(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     return roots
 
 
-def references(tested: Tested, *, better: bool) -> list[NDArray[np.float64]]:
-    """Persistence's errors at each horizon, or those of the better of both baselines."""
-    both = [tested.errors[PERSISTENCE][0], tested.errors[SEASONAL][0]]
-    worse = _rms(both[1]) < _rms(both[0]) if better else np.zeros(len(tested.horizons), bool)
-    return [both[int(worse[at])][:, at] for at in range(len(tested.horizons))]
+def better_baseline(tested: Tested) -> NDArray[np.float64]:
+    """Errors (n, H) of the better of persistence and seasonal naive at each horizon."""
+    both = tested.errors[PERSISTENCE][0], tested.errors[SEASONAL][0]
+    return np.where(_rms(both[1]) < _rms(both[0]), both[1], both[0])
 
 
 def show_mae(tested: Tested) -> None:
@@ -152,46 +152,58 @@ def show_mae(tested: Tested) -> None:
             for at in range(maes.shape[1])
         ]
         differences.append([_named(tested, name), *(_bounds(*gap) for gap in gaps)])
-    header = ["", *(f"{h} steps" for h in tested.horizons)]
+    header = _header(tested.horizons)
     counts = np.isfinite(tested.errors[RIDGE][0][rows]).sum(axis=0)
     show(f"MAE at {STATION}, degF, on {'/'.join(map(str, counts))} rows (least..greatest seed)", header, table)
     show(f"MAE at {STATION} less the ridge peer's [90 %, weeks]: below 0 is better", header, differences)
-    champion = tested.errors[tested.champion][0] if tested.champion else np.full((1, 1), np.nan)
-    for at, horizon in enumerate(tested.horizons):
-        if horizon in FLOORS:
-            mae = float(np.nanmean(np.abs(champion[rows, at])))
-            print(f"  champion below {FLOORS[horizon]} at {horizon}: {verdict(mae < FLOORS[horizon])} ({mae:.3f})")
 
 
-def show_skill(tested: Tested, *, better: bool) -> None:
-    """RMSE skill over all stations, against persistence or the better baseline."""
-    reference = references(tested, better=better)
-    rows = []
-    for name, found in tested.errors.items():
-        cells = []
-        for at, base in enumerate(reference):
-            skills = [1 - float(_rms(error)[at]) / float(np.sqrt(np.nanmean(base**2))) for error in found]
-            _, low, high = bootstrap.skill(found[0][:, at], base, tested.week)
-            cells.append(f"{Spread.of(skills).text(3)} [{low:.3f}..{high:.3f}]")
-            if not better and name == tested.champion and tested.horizons[at] in SKILLS:
-                target = SKILLS[tested.horizons[at]]
-                cells[-1] += f" {verdict(skills[0] >= target)} {target}"
-        rows.append([_named(tested, name), *cells])
-    whom = "the better baseline" if better else "persistence"
+def show_skill(tested: Tested, whom: str, reference: NDArray[np.float64]) -> None:
+    """RMSE skill over all stations against errors (n, H): by how much RMSE is below theirs."""
+    rows = [
+        [_named(tested, name), *skill_cells(found, reference, tested.week)]
+        for name, found in tested.errors.items()
+        if name != SEASONAL
+    ]
     title = f"RMSE skill against {whom}, {len(np.unique(tested.station))} stations (seeds) [90 %, weeks]"
-    show(title, ["", *(f"{h} steps" for h in tested.horizons)], rows)
+    show(title, _header(tested.horizons), rows)
+
+
+def skill_cells(found: Sequence[NDArray[np.float64]], base: NDArray[np.float64], week: NDArray[np.int64]) -> list[str]:
+    """A cell a horizon: skill over the seeds, and the bootstrap's interval for the first."""
+    skills = np.array([1 - _rms(error) / _rms(base) for error in found])
+    bounds = [bootstrap.skill(found[0][:, at], base[:, at], week)[1:] for at in range(base.shape[1])]
+    return [f"{Spread.of(skills[:, at]).text(3)} [{low:.3f}..{high:.3f}]" for at, (low, high) in enumerate(bounds)]
+
+
+def show_targets(tested: Tested) -> None:
+    """The champion, as released from seed 0, beside what it must reach."""
+    if tested.champion is None:
+        raise SystemExit("promotion found no winner among the candidates")
+    own, rows = tested.errors[tested.champion][0], tested.at(STATION)
+    maes = np.nanmean(np.abs(own[rows]), axis=0)
+    skills = 1 - _rms(own) / _rms(tested.errors[PERSISTENCE][0])
+    shares = tested.coverage[tested.champion][0]
+    table = []
+    for at, horizon in enumerate(tested.horizons):
+        floor, least, (low, high) = FLOORS[horizon], SKILLS[horizon], COVERAGE
+        mae, skill, share = float(maes[at]), float(skills[at]), shares[at]
+        table += [
+            [f"MAE at {STATION}, {horizon} h", f"{mae:.3f}", f"< {floor}", verdict(mae < floor)],
+            [f"skill against persistence, {horizon} h", f"{skill:.3f}", f">= {least}", verdict(skill >= least)],
+            [f"coverage, {horizon} h", f"{share:.1%}", f"{low:.0%} to {high:.0%}", verdict(low <= share <= high)],
+        ]
+    show(f"The champion, {tested.champion}, seed 0", ["", "", "target", ""], table)
 
 
 def show_coverage(tested: Tested) -> None:
-    rows = []
-    for name, found in tested.coverage.items():
-        shares = 100 * np.array(found)
-        low, high = (100 * bound for bound in COVERAGE)
-        inside = [low <= share <= high for share in shares[0]]
-        note = "" if name != tested.champion else f"{verdict(all(inside))} {low:.0f}..{high:.0f}"
-        cells = [Spread.of(shares[:, at]).text(1, " %") for at in range(shares.shape[1])]
-        rows.append([_named(tested, name), *cells, note])
-    show("Outcomes inside the 90 % interval", ["", *(f"{h} steps" for h in tested.horizons), ""], rows)
+    """Shares of outcomes inside each model's own interval."""
+    shares = {name: 100 * np.array(found) for name, found in tested.coverage.items()}
+    rows = [
+        [_named(tested, name), *(Spread.of(found[:, at]).text(1, " %") for at in range(found.shape[1]))]
+        for name, found in shares.items()
+    ]
+    show("Outcomes inside the 90 % interval (seeds)", _header(tested.horizons), rows)
 
 
 def show_sequences(prepared: Prepared, seeds: int) -> None:
@@ -211,19 +223,11 @@ def show_sequences(prepared: Prepared, seeds: int) -> None:
     forecasts["peer: ridge on its numbers"] = [peers.ridge(numbers, y, same, _learned(prepared)[kept])[own]]
     errors = _errors(forecasts, y[own])
     week, base = bootstrap.weeks(samples.time[kept][own]), errors[PERSISTENCE][0]
-    rows = []
-    for name, found in errors.items():
-        cells = []
-        for at in range(len(spec.horizons)):
-            skills = [1 - float(_rms(error)[at] / _rms(base)[at]) for error in found]
-            _, low, high = bootstrap.skill(found[0][:, at], base[:, at], week)
-            cells.append(f"{Spread.of(skills).text(3)} [{low:.3f}..{high:.3f}]")
-        rows.append([name, *cells])
+    rows = [[name, *skill_cells(found, base, week)] for name, found in errors.items()]
     reached = 1 - float(_rms(errors["sequence graph"][0])[0] / _rms(base)[0])
-    header = ["", *(f"{h} steps" for h in spec.horizons)]
-    show(f"Sequences of {spec.steps} steps without a time: RMSE skill against persistence (seeds) [90 %, weeks]",
-         header, rows)  # fmt: skip
-    print(f"  target at {spec.horizons[0]}: {SEQUENCE_SKILL}: {verdict(reached >= SEQUENCE_SKILL)} ({reached:.3f})")
+    title = f"Sequences of {spec.steps} steps without a time: RMSE skill against persistence (seeds) [90 %, weeks]"
+    show(title, _header(spec.horizons), rows)
+    print(f"  at {spec.horizons[0]} h {reached:.3f}, target {SEQUENCE_SKILL}: {verdict(reached >= SEQUENCE_SKILL)}")
     shares = coverage(made.intervals, x[own], made.features, levels, y[own])
     print(f"  inside its 90 % interval: {', '.join(f'{share:.1%}' for share in shares)}")
 
@@ -233,6 +237,10 @@ def _sequences(prepared: Prepared, x: Floats, seed: int) -> Floats:
     print(f"  training {SEQUENCE}, seed {seed} ...", flush=True)
     learned, held = (samples.take(role == each).rows for each in (Role.TRAIN, Role.VALIDATION))
     return fit_sequence(Training(prepared.spec, samples.names, learned, held), seed).predict(x)
+
+
+def _header(horizons: Sequence[int]) -> list[str]:
+    return ["", *(f"{horizon} h" for horizon in horizons)]
 
 
 def _named(tested: Tested, name: str) -> str:
@@ -249,9 +257,11 @@ def main() -> None:
     print(f"{prepared.feed.description}\n{len(prepared.samples.time):,} origins, {options.rounds} seeds")
     tested = test(prepared, options.rounds)
     show_mae(tested)
-    for better in (False, True):
-        show_skill(tested, better=better)
+    show_skill(tested, "persistence", tested.errors[PERSISTENCE][0])
+    show_skill(tested, "the better baseline", better_baseline(tested))
+    show_skill(tested, BEST_PEER, tested.errors[BEST_PEER][0])
     show_coverage(tested)
+    show_targets(tested)
     show_sequences(prepared, options.rounds)
 
 
