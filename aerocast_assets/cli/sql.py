@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +19,7 @@ def views(home: Path) -> list[str]:
 
 
 def shell(home: Path) -> int:
-    """Becomes DuckDB's command line; reads statements from standard input if that is no terminal.
+    """DuckDB's command line, in the tables' time zone; with statements on standard input only their results are said.
 
     Raises:
         AeroCastError: no table exists yet, or DuckDB's command line is not installed.
@@ -28,6 +30,14 @@ def shell(home: Path) -> int:
         raise AeroCastError(f"no tables under {home} yet; `make run` makes them")
     if program is None:
         raise AeroCastError("the `duckdb` program is not installed; `make setup` installs it")
-    with tempfile.NamedTemporaryFile("w", suffix=".sql", prefix="aerocast-", delete=False) as init:
-        init.write("\n".join(statements) + "\n.print Views of this snapshot:\nSHOW TABLES;\n")
-    os.execv(program, [program, "-init", init.name])
+    person = sys.stdin.isatty()
+    greeting = ".print One view a table, each on its newest version; .exit leaves.\nSHOW TABLES;\n" if person else ""
+    with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
+        init = Path(folder) / "views.sql"
+        init.write_text("\n".join(["SET TimeZone = 'UTC';", *statements, greeting]), encoding="utf-8")
+        # Ctrl-C is the shell's: it ends a query, not us.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        # Of statements from a pipe the first that fails is the last.
+        return subprocess.run(
+            [program, *([] if person else ["-bail"]), "-cmd", f".read {init}"], check=False
+        ).returncode

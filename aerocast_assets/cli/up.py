@@ -15,6 +15,11 @@ from aerocast.errors import AeroCastError
 PROJECT = Path(__file__).resolve().parent.parent.parent
 GRACE = 15.0  # seconds for an ordered end: the server answers what it has begun, a run notes that it was stopped
 FORCED = 5.0  # seconds between asking a whole group to end and killing it
+# What Dagster says about its own code at each start; a warning of ours would drown in it.
+KNOWN_NOISE = (
+    "ignore:Function `dev_command` is superseded",
+    "ignore:Parameter `execution_type` of function `AssetsDefinition.__init__` is currently in beta",
+)
 STOPPED_BY_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -30,9 +35,12 @@ def up(host: str, port: int, ui_port: int) -> int:
     # Before the children exist: a signal that was ignored when we started would be ignored by them, too.
     for number in STOPPED_BY_PERSON:
         signal.signal(number, lambda *_: stop.set())
+    _recover()
     print("Starting, Ctrl-C stops both ...", flush=True)
     children = {
-        "dagster": _start("dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(ui_port)),
+        "dagster": _start(
+            *("dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(ui_port), "--log-level", "warning")
+        ),
         "the server": _start("serving", "--host", host, "--port", str(port)),
     }
     try:
@@ -65,6 +73,16 @@ def _check(host: str, port: int, ui_port: int) -> None:
             ) from error
 
 
+def _recover() -> None:
+    import dagster as dg
+
+    from aerocast_assets.cli.recovery import recover_launched
+
+    with dg.DagsterInstance.get() as instance:
+        for run_id in recover_launched(instance):
+            print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
+
+
 def _announce(addresses: dict[str, tuple[str, int]]) -> None:
     """Says once of each address that it answers; what was said is taken out."""
     for name, (host, port) in list(addresses.items()):
@@ -77,7 +95,12 @@ def _announce(addresses: dict[str, tuple[str, int]]) -> None:
 
 def _start(*command: str) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches only us, so that we end the children in order, each with all it started.
-    return subprocess.Popen([sys.executable, "-m", *command], cwd=PROJECT, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), *KNOWN_NOISE]))},
+        start_new_session=True,
+    )
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:
