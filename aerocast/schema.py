@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def closed(schema: Json) -> None:
-    """A misspelt field is answered twice: `additionalProperties` points at its line, `propertyNames` lists the fields."""
+    """`additionalProperties` points at the line of a misspelt field, `propertyNames` lists what may stand there."""
     schema["additionalProperties"] = False
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 

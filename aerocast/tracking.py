@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aerocast import durable
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -52,8 +54,23 @@ class Tracker:
 
         # mlflow.onnx.log_model knows no client, only the process's tracking URI.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self._create()
         mlflow.set_tracking_uri(self.uri)
         return mlflow.MlflowClient(self.uri)
+
+    def _create(self) -> None:
+        """Makes the database beside its place: MLflow cannot open one whose making was cut short."""
+        import mlflow
+
+        database, beside = self.home / "mlflow.db", self.home / "mlflow-new.db"
+        with durable.locked(self.home, "MLflow's database"):
+            if database.exists():
+                return
+            for left in self.home.glob(f"{beside.name}*"):
+                left.unlink()
+            mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
+            os.replace(beside, database)
+            durable.sync_folder(self.home)
 
     def experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
