@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast_assets.graph import feed_definitions, job_name
@@ -88,8 +87,7 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> Path:
 
 def definitions(home: Path, *feeds: Feed) -> dg.Definitions:
     """Feeds' definitions with resources of one home."""
-    platform = {"platform": Platform(home=str(home)), "duckdb": DuckDBResource(database=":memory:")}
-    shared = dg.Definitions(resources=platform, executor=dg.in_process_executor)
+    shared = dg.Definitions(resources={"platform": Platform(home=str(home))}, executor=dg.in_process_executor)
     return dg.Definitions.merge(*map(feed_definitions, feeds), shared)
 
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
@@ -32,15 +31,13 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         description="One row per station and time, canonical units. What fails a rule is quarantined with its reason.",
         automation_condition=FORWARD,
     )
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.lake import Lake
         from aerocast.quality import clean, months_read
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             commits = deliveries(con, lake, raw)
             parts = {"feed": declaration, "code": code_version(*CODE), "salt": platform.hash_salt}
             hashes = {

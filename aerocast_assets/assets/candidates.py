@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import msgspec
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
@@ -50,9 +49,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         description=f"{kind} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations.",
         automation_condition=ONCE,
     )
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots
         from aerocast.lake import Lake
         from aerocast.windows import WindowSpec
@@ -77,7 +74,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         else:
             layers = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
             versions = layers | {"windows": lake.version(name) or 0}
-            with duckdb.get_connection() as con:
+            with platform.sql() as con:
                 relation = lake.relation(con, name)
                 found, curves = _train(
                     context, platform, feed, target, kind, (version, data_version), versions, relation

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import msgspec
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
@@ -43,9 +42,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         description="Replaced only by a candidate that beats both baselines and, on the same rows, the incumbent.",
         automation_condition=ONCE,
     )
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates, judging, release, training
         from aerocast.lake import Lake
         from aerocast.windows import WindowSpec
@@ -65,7 +62,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         if incumbent and lake.took(table(feed, target, "promotions"), verdict, SLOT):
             context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} was proven on these rows")
             return _result(incumbent.manifest, status(None) | _shown(lake, feed, target, root), version)
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             samples = training.load(spec, lake.relation(con, table(feed, target, "windows")))
         trial = judging.hold(feed, spec, samples, found, incumbent)
         winner = next((each for each in found if each.kind == trial.decision.winner), None)

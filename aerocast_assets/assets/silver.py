@@ -1,7 +1,6 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
@@ -29,9 +28,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         description=f"Regular grid ({feed.cadence}), mean, std, min, max, count; gaps filled causally, with ages.",
         automation_condition=FORWARD,
     )
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import silver as layer
         from aerocast import tail
         from aerocast.lake import Lake
@@ -51,7 +48,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
             edges = [str(max(first, span[0])), str(min(end, span[1]))]
             hashes[month] = config_hash(**parts, span=edges, bronze=[marks.get(near, "") for near in around[month]])
         stale = out_of_date(lake, name, hashes, force=config.force)
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             for piece in lake.chunks(source, stale):
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
                 lake.replace(name, rows, piece, {month: hashes[month] for month in piece})

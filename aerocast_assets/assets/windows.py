@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 import msgspec
-from dagster_duckdb import DuckDBResource
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
@@ -36,14 +35,12 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         description="Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin.",
         automation_condition=FORWARD,
     )
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform, duckdb: DuckDBResource
-    ) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         partitions = sorted(context.partition_keys)
         metadata: dict[str, Any] = {}
         versions = {}
         for target in feed.targets:
-            with duckdb.get_connection() as con:
+            with platform.sql() as con:
                 stale, hashes, found = _build(con, feed, target, partitions, platform, force=config.force)
             metadata |= {name if len(feed.targets) == 1 else f"{target}_{name}": value for name, value in found.items()}
             versions[target] = hashes

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 KEPT = timedelta(days=30)
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -49,6 +48,9 @@ def purge_old(instance: dg.DagsterInstance, before: datetime, checks: Iterable[d
     A run that holds the newest state of an asset, a partition or a check stays, however old: without it the asset would
     count as missing, and automation would make it again.
     """
+    # Imported here: it brings SQLAlchemy and Alembic, half of what loading the code location may cost.
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=FINISHED, updated_before=before))
     old = {record.dagster_run.run_id for record in records}
     gone = old - _needed(instance, checks) if old else old

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from aerocast.expectations import Verdict, rules
 from aerocast.feed import Feed
@@ -25,12 +24,12 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         blocking=True,
         description="Readings in raw = bronze + quarantine + duplicates, counted from the three tables.",
     )
-    def check(platform: Platform, duckdb: DuckDBResource) -> dg.AssetCheckResult:
+    def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
         from aerocast.quality import audit
 
         lake = Lake(platform.root)
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             tables = (lake.relation(con, table(feed, layer)) for layer in ("raw", "bronze", "quarantine"))
             counted = audit(con, feed, *tables)
         return dg.AssetCheckResult(
@@ -55,11 +54,11 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         name=f"{feed.name}_expectations",
         specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
     )
-    def check(platform: Platform, duckdb: DuckDBResource) -> Iterator[dg.AssetCheckResult]:
+    def check(platform: Platform) -> Iterator[dg.AssetCheckResult]:
         from aerocast.expectations import validate
         from aerocast.lake import Lake
 
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             frame = Lake(platform.root).relation(con, table(feed, "bronze")).to_arrow_table().to_pandas()
         for verdict in validate(feed, frame):
             yield _result(bronze, verdict)
@@ -91,10 +90,10 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         name="fresh",
         description=f"Each station's newest reading is at most {feed.freshness} old (by its own time, not the run's).",
     )
-    def check(platform: Platform, duckdb: DuckDBResource) -> dg.AssetCheckResult:
+    def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
 
-        with duckdb.get_connection() as con:
+        with platform.sql() as con:
             newest = dict(
                 Lake(platform.root)
                 .relation(con, table(feed, "bronze"))

@@ -1,7 +1,6 @@
 """What all feeds share: resources, the executor, the run log that people read, automation and housekeeping."""
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from aerocast_assets.automation.retention import retention
 from aerocast_assets.progress import progress_logger
@@ -11,7 +10,7 @@ from aerocast_assets.resources import Platform
 @dg.definitions
 def platform() -> dg.Definitions:
     shared = dg.Definitions(
-        resources={"platform": Platform(), "duckdb": DuckDBResource(database=":memory:")},
+        resources={"platform": Platform()},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         sensors=[
