@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PREVIEW = 5
 STATUS, UNCHANGED, COMPUTED = "status", "unchanged", "computed"
 WIDTH = 16
+LONG = 24
 
 
 def status(work: object) -> dict[str, str]:
@@ -47,7 +48,7 @@ def sample(lake: "Lake", name: str) -> dg.MarkdownMetadataValue:
         return dg.MetadataValue.md("(no rows)")
     with duckdb.connect() as con:
         rows = lake.relation(con, name, months[-1:]).order("time DESC, station").limit(PREVIEW)
-        return preview([dict(zip(rows.columns[:WIDTH], row, strict=False)) for row in rows.fetchall()])
+        return preview([dict(zip(rows.columns[:WIDTH], map(_short, row), strict=False)) for row in rows.fetchall()])
 
 
 def png(figure: "Figure") -> bytes:
@@ -87,9 +88,15 @@ def utc(time: Any) -> datetime:
     return datetime.fromtimestamp(int(time.astype("datetime64[s]").astype(int)), UTC)
 
 
+def _short(value: Any) -> Any:
+    """A hash or a path would push what people look for off the page."""
+    return f"{value[: LONG - 1]}…" if isinstance(value, str) and len(value) > LONG else value
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}" if value.second == value.microsecond == 0 else f"{value:%Y-%m-%d %H:%M:%S}"
+        # A space that does not break: a time is one line of its cell.
+        return f"{value:%Y-%m-%d\u00a0%H:%M}{f':{value:%S}' if value.second else ''}"
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
