@@ -36,7 +36,7 @@ class _Rows:
     time: Times  # (n,) of the origins
     window: Floats  # (n, C, look_back) of the spec's inputs, index = steps before the origin
     age: Floats  # (n, C) at the origin
-    near: Floats  # (n, C, look_back) mean of the other stations
+    near: Floats  # (n, C, len(OTHERS)) mean of the other stations
 
 
 Block = tuple[Callable[[WindowSpec], list[str]], Callable[[_Rows], NDArray[Any]]]
@@ -111,13 +111,16 @@ def _ranges(rows: _Rows) -> NDArray[Any]:
 
 
 def _near_names(spec: WindowSpec) -> list[str]:
-    return [f"near_{column}_lag{lag}" for column in spec.inputs for lag in OTHERS if lag < spec.look_back]
+    return [f"near_{column}_lag{lag}" for column in spec.inputs for lag in _others_lags(spec)]
 
 
 def _near(rows: _Rows) -> NDArray[Any]:
     """The other stations' mean less this station's value."""
-    lags = [lag for lag in OTHERS if lag < rows.spec.look_back]
-    return _flat(rows.near[:, :, lags] - rows.window[:, :, lags])
+    return _flat(rows.near - rows.window[:, :, _others_lags(rows.spec)])
+
+
+def _others_lags(spec: WindowSpec) -> list[int]:
+    return [lag for lag in OTHERS if lag < spec.look_back]
 
 
 def _flat(table: NDArray[Any]) -> NDArray[Any]:
@@ -206,14 +209,26 @@ def features(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid]
 def _block(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid]) -> Floats:
     time = grid.time[origins]
     window = _window(spec, grid.columns, grid.values, origins)
-    near = np.full((1, *window.shape), np.nan, dtype=np.float32)
+    near = _others(spec, time, others, window.shape[1])
+    age = _window(msgspec.structs.replace(spec, look_back=1), grid.columns, grid.age, origins)[:, :, 0]
+    rows = _Rows(spec, spec.place(grid.station), time, window, age, near)
+    return np.hstack([np.asarray(block(rows), dtype=np.float32) for _, block in _BLOCKS])
+
+
+def _others(spec: WindowSpec, time: Times, others: Sequence[Grid], columns: int) -> Floats:
+    """(n, C, len(lags)): mean over the other stations at the same times, of what is not missing there."""
+    lags = _others_lags(spec)
+    total = np.zeros((len(time), columns, len(lags)), dtype=np.float32)
+    count = np.zeros(total.shape, dtype=np.int32)
     for other in others:
         step = (time - other.time[0]) // np.timedelta64(spec.cadence, "s")
         same = np.where(np.isnat(time), -1, step.astype(np.int64))
-        near = np.concatenate([near, _window(spec, other.columns, other.values, same)[None]])
-    age = _window(msgspec.structs.replace(spec, look_back=1), grid.columns, grid.age, origins)[:, :, 0]
-    rows = _Rows(spec, spec.place(grid.station), time, window, age, _mean(np.moveaxis(near, 0, -1)))
-    return np.hstack([np.asarray(block(rows), dtype=np.float32) for _, block in _BLOCKS])
+        window = _window(spec, other.columns, other.values, same)[:, :, lags]
+        known = ~np.isnan(window)
+        total += np.where(known, window, 0)
+        count += known
+    mean: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    return mean
 
 
 def _window(spec: WindowSpec, columns: tuple[str, ...], table: Floats, origins: Ints) -> Floats:

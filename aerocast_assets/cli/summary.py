@@ -137,12 +137,15 @@ def _release(serving: Release, feed: Feed) -> None:
     short = ", ".join(f"{scores.skill:+.3f} at {horizon}" for horizon, scores in manifest.metrics.sequence.items())
     if short:
         print(f"  sequences of {manifest.window.steps} steps without a time: skill {short}")
-    for horizon, scores in manifest.metrics.horizons.items():
-        share = scores.coverage or 0.0
-        if not low <= share <= high:
-            side = "more" if share > high else "less"
-            said = f"the {feed.promotion.coverage:.0%} interval at {horizon} steps covers {share:.1%} of the test rows"
-            print(f"  {said}: their season is {side} predictable than the weeks that calibrated it")
+    for what, scored in (("", manifest.metrics.horizons), ("of such sequences ", manifest.metrics.sequence)):
+        for horizon, scores in scored.items():
+            share = scores.coverage or 0.0
+            if not low <= share <= high:
+                side = "more" if share > high else "less"
+                said = f"the {feed.promotion.coverage:.0%} interval {what}at {horizon} steps covers {share:.1%}"
+                print(
+                    f"  {said} of the test rows: their season is {side} predictable than the weeks that calibrated it"
+                )
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
