@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -31,10 +30,10 @@ def up(host: str, port: int, ui_port: int) -> int:
     """
     addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
     _check(host, port, ui_port)
-    stop = threading.Event()
+    stop: list[int] = []  # not an Event: its lock is not for signal handlers
     # Before the children exist: a signal that was ignored when we started would be ignored by them, too.
     for number in STOPPED_BY_PERSON:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda received, _: stop.append(received))
     _recover()
     print("Starting, Ctrl-C stops both ...", flush=True)
     children = {
@@ -44,7 +43,8 @@ def up(host: str, port: int, ui_port: int) -> int:
         "the server": _start("serving", "--host", host, "--port", str(port)),
     }
     try:
-        while not stop.wait(0.3):
+        while not stop:
+            time.sleep(0.3)
             _announce(addresses)
             for name, child in children.items():
                 if child.poll() is not None:
