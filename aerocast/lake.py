@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from aerocast.errors import AeroCastError
+from aerocast.sql import literal, scan
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 Result = TypeVar("Result")
@@ -133,14 +134,14 @@ class Lake:
         files = self._files(table, months)
         if not files:
             return empty
-        stored = _scan(files)
+        stored = scan(files)
         rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {stored}")
         return empty if rows is None else rows
 
     def select(self, name: str) -> str:
         """The newest version's rows as a SELECT that any DuckDB can run; none of a table without rows."""
         files = self.files(name)
-        return _scan(files) if files else "SELECT 1 AS no_rows WHERE false"
+        return scan(files) if files else "SELECT 1 AS no_rows WHERE false"
 
     def append(self, name: str, rows: pa.Table, segment: str, slot: str | None = None) -> bool:
         """Adds a delivered segment exactly once, with `delivery` (int64): the number of the commit that brought it.
@@ -312,12 +313,6 @@ class Lake:
         return AeroCastError(f"table {name} in {self.root} could not be {done}: {why or text.splitlines()[0]}")
 
 
-def _scan(files: Sequence[str]) -> str:
-    """A SELECT over Parquet files whose partition column is in their path."""
-    options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
-    return f"SELECT * FROM read_parquet([{', '.join(literal(file) for file in files)}], {options})"
-
-
 def _hash_mark(month: str) -> str:
     return f"config/{month}"
 
@@ -333,16 +328,6 @@ class _Overtaken(Exception):
 
 class _Misplaced(Exception):
     """A row lies outside the partitions that it was to replace."""
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str | float) -> str:
-    """A text or number as an SQL literal."""
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def _coded(fault: str) -> str:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import duckdb
 
 from aerocast.feed import Column, Feed
-from aerocast.lake import literal, quoted
 from aerocast.months import month_span, months_around
 from aerocast.sources.base import raw_names
+from aerocast.sql import literal, quoted
 from aerocast.units import conversion
 
 RULES = ("unparseable", "unknown_station", "future", "early", "range", "step")

@@ -14,8 +14,8 @@ import duckdb
 import numpy as np
 
 from aerocast.feed import Column, Feed
-from aerocast.lake import literal, quoted
 from aerocast.months import month_span, months_around
+from aerocast.sql import literal, quoted
 from aerocast.units import conversion
 from aerocast.windows import Grid
 

@@ -21,9 +21,9 @@ import pyarrow.csv as pc_csv
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import CsvSource, Feed
-from aerocast.lake import literal, quoted
 from aerocast.months import month_of, month_span
 from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
+from aerocast.sql import literal, quoted
 
 _BLOCK = 4 << 20
 _MEMORY = "1GB"

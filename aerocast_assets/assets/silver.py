@@ -1,21 +1,42 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast.months import month_span
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.keys import FORWARD, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+    from aerocast.silver import Span
+
 CODE = ("silver",)
+
+
+def _hashes(feed: Feed, lake: "Lake", bronze: str, partitions: list[str], span: "Span") -> dict[str, str]:
+    """What each month is computed from: declaration, code, the months of bronze around it, and the grid's own ends."""
+    from aerocast.silver import months_read
+
+    fields = {"columns", "vectors", "stations", "cadence", "gap_policy"}
+    parts = {"feed": feed.model_dump(mode="json", include=fields), "code": code_version(*CODE)}
+    around = {month: months_read(feed, [month]) for month in partitions}
+    marks = lake.marks(bronze, sorted({near for months in around.values() for near in months}))
+    hashes = {}
+    for month in partitions:
+        first, end = month_span(month)
+        edges = [str(max(first, span[0])), str(min(end, span[1]))]
+        hashes[month] = config_hash(**parts, span=edges, bronze=[marks.get(near, "") for near in around[month]])
+    return hashes
 
 
 def silver(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/silver`; its newest rows are also published as the tail that the server reads."""
-    fields = {"columns", "vectors", "stations", "cadence", "gap_policy"}
-    declaration = feed.model_dump(mode="json", include=fields)
 
     @dg.asset(
         key=key(feed, "silver"),
@@ -32,21 +53,13 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         from aerocast import silver as layer
         from aerocast import tail
         from aerocast.lake import Lake
-        from aerocast.months import month_span
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
         span = lake.span(source)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
-        around = {month: layer.months_read(feed, [month]) for month in partitions}
-        marks = lake.marks(source, sorted({near for months in around.values() for near in months}))
-        parts = {"feed": declaration, "code": code_version(*CODE)}
-        hashes = {}
-        for month in partitions:
-            first, end = month_span(month)
-            edges = [str(max(first, span[0])), str(min(end, span[1]))]
-            hashes[month] = config_hash(**parts, span=edges, bronze=[marks.get(near, "") for near in around[month]])
+        hashes = _hashes(feed, lake, source, partitions, span)
         stale = out_of_date(lake, name, hashes, force=config.force)
         with platform.sql() as con:
             for piece in lake.chunks(source, stale):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from aerocast.feed import Column, Feed
-from aerocast.lake import literal, quoted
 from aerocast.sources.csv import locate
+from aerocast.sql import literal, quoted
 from aerocast.units import conversion
 from aerocast_assets.feeds import find_feed
 from measuring.processes import peak_mib, reset_peak
