@@ -29,7 +29,7 @@ SEQUENCE = "sequence"
 @dataclass(frozen=True)
 class Trained:
     """`graph` is serialised ONNX over `features`; `start` and `end` bound the origins (UTC) of its `rows`;
-    `validation` holds the best errors on rows that the fit had not seen then.
+    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows.
     """
 
     graph: bytes
@@ -73,15 +73,16 @@ def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", 
 
     model = _fit(feed, kind, training, watch)
     graph = model.to_onnx().SerializeToString()
+    intervals, calm = _calibrated(feed, kind, training, samples, role, graph)
     return Trained(
         graph=graph,
         features=tuple(sequence_names(spec)) if kind == SEQUENCE else samples.names,
-        intervals=_calibrated(feed, kind, training, samples, role, graph),
+        intervals=intervals,
         start=min(learned.time.min(), held.time.min()),
         end=max(learned.time.max(), held.time.max()),
         rows=len(learned.time) + len(held.time),
         seconds=time.monotonic() - started,
-        validation=best or _unseen(model, training),
+        validation=(best or _unseen(model, training)) | calm,
     )
 
 
@@ -100,8 +101,8 @@ def _unseen(baseline: Forecaster, training: Training) -> dict[str, float]:
 
 def _calibrated(
     feed: Feed, kind: str, training: Training, samples: Samples, role: NDArray[np.str_], graph: bytes
-) -> Intervals:
-    """Intervals of the graph that will serve, from rows that neither fitted nor chose it."""
+) -> tuple[Intervals, dict[str, float]]:
+    """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
     spec, level = training.spec, feed.promotion.coverage
     own = samples.take(role == Role.CALIBRATION)
     x, y, names = own.rows.x, own.rows.y, own.names
@@ -110,7 +111,9 @@ def _calibrated(
         kept, x = shortest_rows(spec, names, x)
         y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
     widen = None if kind in BASELINES else _forward(feed, training, samples, role)
-    return calibrate(spec, x, names, forecast(graph, x, names), y, block, level, widen)
+    levels = forecast(graph, x, names)
+    errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
+    return calibrate(spec, x, names, levels, y, block, level, widen), errors
 
 
 def _forward(feed: Feed, training: Training, samples: Samples, role: NDArray[np.str_]) -> tuple[float, ...]:

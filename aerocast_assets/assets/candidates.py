@@ -30,8 +30,11 @@ def code(kind: str) -> str:
 
 
 def parameters(feed: Feed, kind: str) -> dict[str, Any]:
-    """What the declaration says of this kind."""
-    return {str(name): values for name, values in feed.candidates.items()}.get(kind, {})
+    """What trains this kind: what the declaration says, and the defaults for what it leaves open."""
+    from aerocast.forecasters.params import PARAMS, parse
+
+    declared = {str(name): values for name, values in feed.candidates.items()}.get(kind, {})
+    return parse(kind, declared).model_dump(mode="json") if kind in PARAMS else {}
 
 
 def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:

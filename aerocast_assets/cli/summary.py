@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from aerocast import release
+from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
+from aerocast.manifest import Manifest, Scores
 from aerocast.release import Release
+from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.assets.windows import csv_path
@@ -125,27 +127,31 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
     print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
     pointer = release.current(home, feed.name, target)
     if pointer:
-        _release(release.load(home, feed.name, target, pointer.version), feed)
+        _release(home, release.load(home, feed.name, target, pointer.version), feed)
 
 
-def _release(serving: Release, feed: Feed) -> None:
+def _release(home: Path, serving: Release, feed: Feed) -> None:
     manifest = serving.manifest
-    low, high = (feed.promotion.coverage + sign * feed.promotion.coverage_tolerance for sign in (-1, 1))
     print(
         f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
     )
     short = ", ".join(f"{scores.skill:+.3f} at {horizon}" for horizon, scores in manifest.metrics.sequence.items())
     if short:
         print(f"  sequences of {manifest.window.steps} steps without a time: skill {short}")
-    for what, scored in (("", manifest.metrics.horizons), ("of such sequences ", manifest.metrics.sequence)):
-        for horizon, scores in scored.items():
-            share = scores.coverage or 0.0
-            if not low <= share <= high:
-                side = "more" if share > high else "less"
-                said = f"the {feed.promotion.coverage:.0%} interval {what}at {horizon} steps covers {share:.1%}"
-                print(
-                    f"  {said} of the test rows: their season is {side} predictable than the weeks that calibrated it"
-                )
+    _cover(home, feed, manifest, manifest.kind, manifest.metrics.horizons)
+    _cover(home, feed, manifest, SEQUENCE, manifest.metrics.sequence)
+
+
+def _cover(home: Path, feed: Feed, manifest: Manifest, kind: str, scored: Mapping[int, Scores]) -> None:
+    """Why an interval covers more or less than it says: how errors compare with those that calibrated it."""
+    found = candidates.read(home, feed.name, manifest.target, kind)
+    for horizon, scores in scored.items():
+        if abs((scores.coverage or 0.0) - feed.promotion.coverage) <= feed.promotion.coverage_tolerance:
+            continue
+        said = f"the {feed.promotion.coverage:.0%} interval of {kind} at {horizon} steps covers {scores.coverage:.1%}"
+        before = found.validation.get(f"calibration_rmse_{horizon}") if found else None
+        why = f": RMSE {scores.rmse:.2f} {manifest.unit} there, {before:.2f} in the calibration weeks" if before else ""
+        print(f"  {said} of the test rows{why}")
 
 
 def _answer(answer: Mapping[str, Any]) -> None:
