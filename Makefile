@@ -10,6 +10,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 UI_PORT ?= 3000
 FEED ?= noaa
+JOBS ?= 2
 
 export AEROCAST_HOME ?= $(CURDIR)/.aerocast
 export DAGSTER_HOME ?= $(CURDIR)
@@ -37,7 +38,7 @@ run: setup
 	@$(BIN)/python -m aerocast_assets run --feed $(FEED)
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS)
 
 up: setup
 	@$(BIN)/python -m aerocast_assets up --host $(HOST) --port $(PORT) --ui-port $(UI_PORT)

@@ -77,9 +77,12 @@ def _options(settings: ServerSettings, arguments: list[str] | None) -> argparse.
 def _home(home: Path) -> Path:
     """The absolute home. Raises AeroCastError unless it is a folder that can be read and written."""
     home = home.absolute()
-    if not home.is_dir():
-        state = "is no folder" if home.exists() else "does not exist"
-        raise AeroCastError(f"AEROCAST_HOME {home} {state}; make it, or run the pipeline first")
+    try:
+        if not home.is_dir():
+            state = "is no folder" if home.exists() else "does not exist"
+            raise AeroCastError(f"AEROCAST_HOME {home} {state}; make it, or run the pipeline first")
+    except PermissionError as error:  # a folder above it is closed to this user
+        raise AeroCastError(f"AEROCAST_HOME {home} cannot be read and written by this user") from error
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         raise AeroCastError(f"AEROCAST_HOME {home} cannot be read and written by this user")
     return home

@@ -88,7 +88,7 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
     """Root may write everywhere, so the process becomes nobody; after its imports, which nobody may not read."""
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+    for folder in (tmp_path, *(each for each in tmp_path.parents if "pytest" in each.name or "popen" in each.name)):
         folder.chmod(0o755)
     code = [
         "import os, sys, serving.__main__ as server",
@@ -96,6 +96,21 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
         "sys.exit(server.main([]))",
     ]
     done = run(code="; ".join(code), env={**os.environ, "AEROCAST_HOME": str(home)})
+    assert "cannot be read and written" in refused(done)
+
+
+def test_a_home_below_a_closed_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    tmp_path.chmod(0o700)
+    code = [
+        "import os, sys, serving.__main__ as server",
+        "os.geteuid() or os.setuid(65534)",
+        "sys.exit(server.main([]))",
+    ]
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o000)
+    done = run(code="; ".join(code), env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")})
+    tmp_path.chmod(0o700)
     assert "cannot be read and written" in refused(done)
 
 
