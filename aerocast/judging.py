@@ -57,12 +57,11 @@ def hold(
     Raises:
         AeroCastError: no test rows, or a baseline is missing.
     """
-    test = samples.take(roles(feed, spec, samples) == Role.TEST)
+    test, note = _judges(samples.take(roles(feed, spec, samples) == Role.TEST), spec, incumbent)
     x, names = test.rows.x, test.names
     forecasts = {each.kind: forecast(each.graph, x, names, each.features) for each in found}
     covered = {each.kind: coverage(each.intervals, x, names, forecasts[each.kind], test.rows.y) for each in found}
-    note = ""
-    if incumbent is not None:
+    if incumbent is not None and not note:
         graph = incumbent.manifest.graphs.station
         try:
             forecasts[INCUMBENT] = forecast(incumbent.files[graph.file], x, names, graph.features)
@@ -72,6 +71,22 @@ def hold(
     rival = overall(scores, INCUMBENT) if INCUMBENT in forecasts else None
     decision = decide({each.kind: overall(scores, each.kind) for each in found}, rival, feed.promotion)
     return Trial(test, forecasts, scores, covered, decision, note)
+
+
+def _judges(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple[Samples, str]:
+    """The test rows that the incumbent has not learned from either; all of them, with a note, if there are none.
+
+    Time usually sees to that: the newest share of a longer history begins later. A smaller share, or a source that was
+    cut, does not.
+    """
+    if incumbent is None:
+        return test, ""
+    known = incumbent.manifest.lineage.training_end.replace(tzinfo=None)
+    reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
+    unseen = test.time > np.datetime64(known, "s") + reach
+    if unseen.any():
+        return test.take(unseen), ""
+    return test, f" The incumbent {incumbent.version} learned from all these rows, so it could not be scored."
 
 
 def files(winner: Candidate, sequence: Candidate | None) -> dict[str, bytes]:

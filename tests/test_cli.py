@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from aerocast.feed import Feed
-from aerocast_assets.cli.recovery import recover_launched
+from aerocast_assets.cli.recovery import recover
 from aerocast_assets.keys import months
 from tests.conftest import PROJECT
 from tests.making import refresh
@@ -235,7 +235,7 @@ def test_runs_of_a_dead_code_server_are_failed_and_others_left_alone(
             for name in ("living", "dead")
         }
         ids["by hand"] = instance.create_run_for_job(idle, status=dg.DagsterRunStatus.STARTED).run_id
-        assert recover_launched(instance) == [ids["dead"]]
+        assert recover(instance) == [ids["dead"]]
     statuses = {name: instance.get_run_by_id(run_id) for name, run_id in ids.items()}
     assert {name: run.status.value for name, run in statuses.items() if run} == {
         "living": "STARTED",

@@ -2,19 +2,35 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from aerocast.expectations import Verdict, rules
 from aerocast.feed import Feed
 from aerocast_assets.assets.describe import preview
-from aerocast_assets.keys import key, table
+from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+
+NEWEST = 2  # months in which a station's newest reading is looked for
 
 
 def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     """The feed's checks on raw, bronze and silver."""
     return [_nothing_lost(feed), _expectations(feed), _freshness(feed)]
+
+
+def _months(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) -> list[str]:
+    """The months of this run, so that a check's cost does not grow with history; run alone, all there are."""
+    tags = context.run.tags
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    first, last = first or tags.get("dagster/partition"), last or tags.get("dagster/partition")
+    if first and last:
+        return [month for month in months(feed).get_partition_keys() if first <= month <= last]
+    return sorted({month for layer in ("raw", "bronze") for month in lake.months(table(feed, layer))})
 
 
 def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
@@ -24,13 +40,14 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         blocking=True,
         description="Readings in raw = bronze + quarantine + duplicates, counted from the three tables.",
     )
-    def check(platform: Platform) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
         from aerocast.quality import audit
 
         lake = Lake(platform.root)
+        span = _months(context, lake, feed)
         with platform.sql() as con:
-            tables = (lake.relation(con, table(feed, layer)) for layer in ("raw", "bronze", "quarantine"))
+            tables = (lake.relation(con, table(feed, layer), span) for layer in ("raw", "bronze", "quarantine"))
             counted = audit(con, feed, *tables)
         return dg.AssetCheckResult(
             passed=counted.balanced,
@@ -40,6 +57,7 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
                 "bronze": counted.bronze,
                 "quarantine": counted.quarantine,
                 "duplicates": counted.duplicates,
+                "months": f"{span[0]} to {span[-1]}" if span else "none",
             },
         )
 
@@ -54,12 +72,14 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         name=f"{feed.name}_expectations",
         specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
     )
-    def check(platform: Platform) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
         from aerocast.expectations import validate
         from aerocast.lake import Lake
 
+        lake = Lake(platform.root)
         with platform.sql() as con:
-            frame = Lake(platform.root).relation(con, table(feed, "bronze")).to_arrow_table().to_pandas()
+            rows = lake.relation(con, table(feed, "bronze"), _months(context, lake, feed))
+            frame = rows.to_arrow_table().to_pandas()
         for verdict in validate(feed, frame):
             yield _result(bronze, verdict)
 
@@ -93,13 +113,10 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
 
+        lake, name = Lake(platform.root), table(feed, "bronze")
         with platform.sql() as con:
-            newest = dict(
-                Lake(platform.root)
-                .relation(con, table(feed, "bronze"))
-                .aggregate("station, max(time)", "station")
-                .fetchall()
-            )
+            rows = lake.relation(con, name, lake.months(name)[-NEWEST:])
+            newest = dict(rows.aggregate("station, max(time)", "station").fetchall())
         clock = feed.clock(datetime.now(UTC))
         ages = {station: clock - newest[station] if station in newest else None for station in feed.station_ids}
         late = [station for station, age in ages.items() if age is None or age > feed.freshness]

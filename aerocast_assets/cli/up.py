@@ -76,10 +76,10 @@ def _check(host: str, port: int, ui_port: int) -> None:
 def _recover() -> None:
     import dagster as dg
 
-    from aerocast_assets.cli.recovery import recover_launched
+    from aerocast_assets.cli.recovery import recover
 
     with dg.DagsterInstance.get() as instance:
-        for run_id in recover_launched(instance):
+        for run_id in recover(instance):
             print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
 
 

@@ -39,7 +39,7 @@ def test_every_reading_is_in_bronze_quarantine_or_a_duplicate(
     first: dg.ExecuteInProcessResult, feed: Feed, home: Path
 ) -> None:
     assert first.success
-    counted = {name: value.value for name, value in check(first, "nothing_lost").metadata.items()}
+    counted = {name: value.value for name, value in check(first, "nothing_lost").metadata.items() if name != "months"}
     assert counted == {
         "rows_in": HOURS * len(STATIONS) + 1,
         "bronze": HOURS * len(STATIONS) - 2,
