@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+# Rows of silver at a time: each becomes hundreds of float32 columns.
+PIECE = 60_000
+
+
 @dataclass(frozen=True)
 class Samples:
     """The training table in memory, in time order: `station` and `time` are (n,), `rows` the features and outcomes."""

@@ -16,10 +16,6 @@ from aerocast_assets.resources import Platform, Refresh
 CODE = ("grid", "features", "windows", "daylight", "training")
 
 
-# Rows of silver at a time: each becomes hundreds of float32 columns.
-PIECE = 60_000
-
-
 def csv_path(root: Path, feed: Feed, target: str) -> Path:
     """Where people find the windowed CSV of a target."""
     return root / "exports" / feed.name / target / "windows.csv"
@@ -75,7 +71,7 @@ def _build(
         month: config_hash(**parts, silver=[marks.get(near, "") for near in around[month]]) for month in partitions
     }
     stale = out_of_date(lake, name, hashes, force=force)
-    for piece in lake.chunks(silver, stale, PIECE):
+    for piece in lake.chunks(silver, stale, training.PIECE):
         series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
         lake.replace(name, training.table(spec, series, piece), piece, {month: hashes[month] for month in piece})
     path = csv_path(platform.root, feed, target)

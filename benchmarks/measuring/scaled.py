@@ -131,7 +131,7 @@ def _windows(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed, most: int
     from aerocast.windows import WindowSpec
 
     spec, held = WindowSpec.of(feed, feed.targets[0]), lake.rows("noaa/silver")
-    for piece in lake.chunks("noaa/silver", newest(held, most)):
+    for piece in lake.chunks("noaa/silver", newest(held, most), training.PIECE):
         series = grids(con, feed, lake.relation(con, "noaa/silver", months_read(spec, piece)))
         lake.replace("noaa/windows", table(spec, series, piece), piece)
     return sum(lake.rows("noaa/windows").values())
