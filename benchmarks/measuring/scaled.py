@@ -127,11 +127,11 @@ def _silver(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> int:
 
 def _windows(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed, most: int) -> int:
     from aerocast.silver import grids
-    from aerocast.training import months_read, table
+    from aerocast.training import PIECE, months_read, table
     from aerocast.windows import WindowSpec
 
     spec, held = WindowSpec.of(feed, feed.targets[0]), lake.rows("noaa/silver")
-    for piece in lake.chunks("noaa/silver", newest(held, most), training.PIECE):
+    for piece in lake.chunks("noaa/silver", newest(held, most), PIECE):
         series = grids(con, feed, lake.relation(con, "noaa/silver", months_read(spec, piece)))
         lake.replace("noaa/windows", table(spec, series, piece), piece)
     return sum(lake.rows("noaa/windows").values())
