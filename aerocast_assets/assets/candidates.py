@@ -117,7 +117,7 @@ def _train(
     with tracker.run(feed.name, target, f"{target} {kind}") as run_id:
         trained = trainer.train(feed, target, kind, relation, log)
         record.metrics = trained.validation
-        record.tags = {"config_hash": hashes[0], "dagster_run_id": context.run_id, "kind": kind, "target": target}
+        record.tags = {"config_hash": hashes[0], "dagster_run_id": context.run.run_id, "kind": kind, "target": target}
         model_uri = tracker.log(run_id, record, trained.graph)
     made = Candidate(
         feed=feed.name,

@@ -58,7 +58,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         )
         pointer = release.current(root, feed.name, target)
         incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None
-        verdict = version if not config.force else f"{version}@{context.run_id}"
+        verdict = version if not config.force else f"{version}@{context.run.run_id}"
         if incumbent and lake.took(table(feed, target, "promotions"), verdict, SLOT):
             context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} was proven on these rows")
             return _result(incumbent.manifest, status(None) | _shown(lake, feed, target, root), version)
@@ -68,7 +68,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         winner = next((each for each in found if each.kind == trial.decision.winner), None)
         serves, outcome = _release(context, root, feed, trial, winner, sequence, incumbent)
         _register(platform, feed, target, winner, outcome, promoted=outcome.promoted)
-        _record(lake, feed, target, trial, outcome, serves.version if serves else None, verdict, context.run_id)
+        _record(lake, feed, target, trial, outcome, serves.version if serves else None, verdict, context.run.run_id)
         context.log.info(outcome.reason)
         return _result(serves, status(trial) | _shown(lake, feed, target, root, draw=True), version)
 
@@ -96,7 +96,7 @@ def _release(
     if not decision.promoted or winner is None:
         return now, decision
     reason = context.run.tags.get(RETRAIN_TAG) or ("first champion" if incumbent is None else "refresh")
-    made = judging.manifest(feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run_id, reason)
+    made = judging.manifest(feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run.run_id, reason)
     version = release.write(root, made, judging.files(winner, sequence))
     release.promote(root, feed.name, winner.target, version)
     return release.load(root, feed.name, winner.target, version).manifest, decision
