@@ -96,7 +96,9 @@ def _release(
     if not decision.promoted or winner is None:
         return now, decision
     reason = context.run.tags.get(RETRAIN_TAG) or ("first champion" if incumbent is None else "refresh")
-    made = judging.manifest(feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run.run_id, reason)
+    made = judging.manifest(
+        feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run.run_id, reason
+    )
     version = release.write(root, made, judging.files(winner, sequence))
     release.promote(root, feed.name, winner.target, version)
     return release.load(root, feed.name, winner.target, version).manifest, decision
