@@ -52,6 +52,23 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def made_from(path: Path) -> str | None:
+    """What `note_origin` said of this file; None if nothing, or if the file is gone."""
+    try:
+        return _origin(path).read_text(encoding="utf-8") if path.exists() else None
+    except FileNotFoundError:
+        return None
+
+
+def note_origin(path: Path, config_hash: str) -> None:
+    """Says what a derived file was made from, after it was made: a kill in between leaves it to be made again."""
+    replace_file(_origin(path), config_hash.encode())
+
+
+def _origin(path: Path) -> Path:
+    return path.with_name(f".{path.name}.from")
+
+
 @contextmanager
 def locked(folder: Path, purpose: str) -> Iterator[None]:
     """One writer at a time in this folder; the kernel frees the lock of a killed one. Makes the folder.

@@ -68,8 +68,7 @@ def hold(
         except AeroCastError as error:
             note = f" The incumbent {incumbent.version} could not be scored: {error}"
     scores = score(forecasts, test.rows.y, test.station, spec.horizons)
-    rival = overall(scores, INCUMBENT) if INCUMBENT in forecasts else None
-    decision = decide({each.kind: overall(scores, each.kind) for each in found}, rival, feed.promotion)
+    decision = decide(scores, feed.promotion, INCUMBENT if INCUMBENT in forecasts else None)
     return Trial(test, forecasts, scores, covered, decision, note)
 
 

@@ -25,7 +25,7 @@ from aerocast.forecasters.sequence import fit_sequence
 from aerocast.grid import Floats
 from aerocast.intervals import coverage
 from aerocast.promotion import decide
-from aerocast.scoring import forecast, overall, score
+from aerocast.scoring import forecast, score
 from aerocast.sequences import shortest_rows
 from aerocast.splits import Role, cut
 from aerocast.trainer import SEQUENCE, Trained, roles, train
@@ -65,7 +65,7 @@ def trained(prepared: Prepared, kind: str, seed: int) -> Trained:
     """One training with this seed, as the platform does it."""
     feed, params = prepared.feed, dict(prepared.feed.candidates)
     if kind in SEEDED:
-        params |= {kind: {**params[kind], "seed": seed}}  # type: ignore[index, dict-item]  # a declared kind, as text
+        params = {name: {**values, "seed": seed} if name == kind else values for name, values in params.items()}
     feed = feed.model_copy(update={"candidates": params})
     print(f"  training {kind}{f', seed {seed}' if kind in SEEDED else ''} ...", flush=True)
     return train(feed, prepared.spec.target, kind, prepared.windows, silent)
@@ -109,8 +109,7 @@ def _champion(
     prepared: Prepared, forecasts: Mapping[str, Floats], actual: Floats, station: NDArray[np.str_]
 ) -> str | None:
     scores = score(forecasts, actual, station, prepared.spec.horizons)
-    pooled = {kind: overall(scores, kind) for kind in forecasts}
-    return decide(pooled, None, prepared.feed.promotion).winner
+    return decide(scores, prepared.feed.promotion).winner
 
 
 def _learned(prepared: Prepared) -> NDArray[np.bool_]:

@@ -50,8 +50,8 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=FORWARD,
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import durable, tail
         from aerocast import silver as layer
-        from aerocast import tail
         from aerocast.lake import Lake
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
@@ -65,9 +65,12 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
             for piece in lake.chunks(source, stale):
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
                 lake.replace(name, rows, piece, {month: hashes[month] for month in piece})
-            if stale or tail.stamp(platform.root, feed.name) is None:
-                newest = lake.relation(con, name, lake.months(name)[-2:])
-                tail.write(platform.root, feed.name, layer.grids(con, feed, newest, last=feed.window.look_back))
+            newest = lake.months(name)[-2:]
+            origin = config_hash(**lake.marks(name, newest), rows=feed.window.look_back)
+            # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old tail.
+            if durable.made_from(tail.place(platform.root, feed.name)) != origin:
+                grids = layer.grids(con, feed, lake.relation(con, name, newest), last=feed.window.look_back)
+                durable.note_origin(tail.write(platform.root, feed.name, grids), origin)
         counts = lake.rows(name)
         for month in partitions:
             context.add_asset_metadata({"dagster/row_count": counts.get(month, 0)}, partition_key=month)

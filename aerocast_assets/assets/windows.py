@@ -57,7 +57,7 @@ def _build(
     con: Any, feed: Feed, target: str, partitions: list[str], platform: Platform, *, force: bool
 ) -> tuple[list[str], dict[str, str], dict[str, Any]]:
     """Months computed, every month's hash, and what to show."""
-    from aerocast import training
+    from aerocast import durable, training
     from aerocast.lake import Lake
     from aerocast.silver import grids
     from aerocast.windows import WindowSpec, feature_names
@@ -75,8 +75,11 @@ def _build(
         series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
         lake.replace(name, training.table(spec, series, piece), piece, {month: hashes[month] for month in piece})
     path = csv_path(platform.root, feed, target)
-    if stale or not path.exists():
+    origin = config_hash(**parts, **lake.marks(name, lake.months(name)))
+    # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old file.
+    if durable.made_from(path) != origin:
         training.write_csv(path, spec, grids(con, feed, lake.relation(con, silver)).values())
+        durable.note_origin(path, origin)
     rows = lake.rows(name)
     return (
         stale,

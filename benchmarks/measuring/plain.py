@@ -45,7 +45,7 @@ def job(name: str) -> dict[str, float]:
     with duckdb.connect() as con:
         con.register("windows", table)
         for kind in (*feed.candidates, SEQUENCE):
-            trained = lap(kind, lambda: train(feed, target, kind, con.table("windows"), _silent))  # noqa: B023
+            trained = lap(kind, lambda kind=kind: train(feed, target, kind, con.table("windows"), _silent))
             graphs[kind] = trained.graph
         samples = training.load(spec, con.table("windows"))
     lap("scores", lambda: _scores(feed, spec, samples, graphs))

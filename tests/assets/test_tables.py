@@ -7,6 +7,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from aerocast import tail, training
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast_assets.keys import key
@@ -133,6 +134,43 @@ def test_a_corrected_month_touches_its_neighbourhood_only(
     assert [done[layer]["months_computed"] for layer in ("bronze", "silver", "windows")] == [2, 3, 4]
     counted = check(again, "nothing_lost").metadata
     assert counted["duplicates"].value == 31 * 24 * len(STATIONS) + 1
+
+
+@pytest.mark.parametrize("derived", ["tail", "csv"])
+def test_a_derived_file_follows_although_the_run_died_after_the_rows_were_committed(
+    derived: str,
+    first: dg.ExecuteInProcessResult,
+    feed: Feed,
+    home: Path,
+    instance: dg.DagsterInstance,
+    readings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert first.success
+    with readings.open(newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    newest = max(at for at, row in enumerate(rows) if row[0] == "AAA")
+    rows[newest][2] = f"{float(rows[newest][2]) + 0.5:.2f}"
+    write_rows(readings, rows)
+    module, name = (tail, "write") if derived == "tail" else (training, "write_csv")
+
+    def die(*_: object, **__: object) -> None:
+        raise RuntimeError("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, die)
+        assert not refresh(feed, home, instance, selection=tables(feed)).success
+    again = refresh(feed, home, instance, selection=tables(feed))
+    assert again.success
+    layer = "silver" if derived == "tail" else "windows"
+    assert metadata(again, key(feed, layer))["months_computed"] == 0, "the rows were there already"
+    fahrenheit = float(rows[newest][2]) * 1.8 + 32
+    if derived == "tail":
+        grid = tail.read(home, "small")["AAA"]
+        assert grid.values[-1, grid.columns.index("temperature")] == pytest.approx(fahrenheit, abs=1e-3)
+    else:
+        lines = Path(metadata(again, key(feed, "windows"))["csv"]).read_text().splitlines()[1:]
+        assert any(float(line.split(",")[-1]) == pytest.approx(fahrenheit, abs=1e-3) for line in lines)
 
 
 def test_a_single_month_can_be_backfilled(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:

@@ -176,7 +176,7 @@ def test_the_champion_is_better_than_the_floors(finished: Finished) -> None:
     assert jfk[6].mae < 3.339
     assert jfk[24].mae < 5.903
     # Persistence is the better baseline at each horizon here, so skill is skill against persistence.
-    for horizon, least in {1: 0.18, 6: 0.35, 24: 0.17}.items():
+    for horizon, least in {1: 0.18, 6: 0.35, 24: 0.18}.items():
         assert metrics.horizons[horizon].skill > least
     assert metrics.sequence[1].skill >= 0.08
 

@@ -210,4 +210,6 @@ class Server:
     def memory(self) -> float:
         """Resident megabytes (Linux)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]  # always there
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found is not None, "every process has a resident size"
+        return int(found.group(1)) / 1024
