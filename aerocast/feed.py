@@ -8,7 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from aerocast.errors import AeroCastError
 from aerocast.forecasters import params
@@ -43,6 +53,49 @@ class CsvSource(Strict):
     station_field: str
     time_field: str = Field(description="true UTC, ISO 8601")
     missing: tuple[str, ...] = Field(default=("", "NA"), description="texts that mean: not measured")
+
+    @property
+    def label(self) -> str:
+        """The name that raw keeps: as declared, the same on every machine."""
+        return f"{self.package}/{self.path}" if self.package else self.path
+
+
+class SimulatedSource(Strict):
+    """A made station with one column: a daily cycle around a calm level, then a heatwave. Seeded.
+
+    Every reading is a function of the seed and its instant alone, so any span can be asked for again. `CALM_ONLY=1` in
+    the environment keeps it calm for ever. Quantities are in the column's source unit.
+    """
+
+    kind: Literal["simulated"]
+    seed: int = 7
+    level: float = Field(default=25.0, description="mean of the calm")
+    swing: Annotated[float, Field(ge=0)] = Field(default=4.0, description="amplitude of the calm's daily cycle")
+    noise: Annotated[float, Field(ge=0)] = Field(default=0.25, description="standard deviation of a single reading")
+    onset: AwareDatetime = Field(description="when the heatwave begins")
+    ramp: Duration = Field(default=timedelta(days=2), description="how long it takes to reach its height")
+    rise: float = Field(default=14.0, description="how far the heatwave lifts the level")
+    hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
+    station_field: str = "station"
+    time_field: str = "time"
+    missing: tuple[str, ...] = ("",)
+
+    @property
+    def label(self) -> str:
+        """The name that raw keeps."""
+        return f"simulated (seed {self.seed})"
+
+
+def _kind(source: Any) -> str:
+    kind = source.get("kind", "csv") if isinstance(source, dict) else getattr(source, "kind", None)
+    return kind if kind in SOURCES else "csv"  # an unknown kind is refused there, with what is allowed
+
+
+SOURCES = ("csv", "simulated")
+Source = Annotated[
+    Annotated[CsvSource, Tag("csv")] | Annotated[SimulatedSource, Tag("simulated")],
+    Discriminator(_kind),
+]
 
 
 class Station(Strict):
@@ -135,16 +188,32 @@ class Promotion(Strict):
 
     min_skill: float = 0.0
     min_gain: float = Field(default=0.0, description="share by which the composite must fall below the incumbent's")
+    max_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="largest p-value of the Diebold-Mariano test against the incumbent"
+    )
+    shadow: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="share of live requests that a refused challenger answers too, logged and never sent"
+    )
     coverage: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.9, description="nominal level of the intervals")
     coverage_tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
 
 
 class Retraining(Strict):
-    """Limits of the loop: how old a champion may get, how often drift may start a training."""
+    """Limits of the loop, in the feed's own time: how old a champion may get, how often drift may start a training."""
 
     max_age: Duration = timedelta(days=30)
     cool_down: Duration = timedelta(hours=6)
     daily_budget: Annotated[int, Field(ge=0)] = 2
+    min_span: Duration = Field(default=timedelta(days=10), description="least of a new regime to learn and judge from")
+    settle: Duration = Field(default=timedelta(days=2), description="how long a retrain may take to show in the errors")
+
+
+class Drift(Strict):
+    """When evidence becomes heat: `hot_after` and `cool_after` count examinations in a row (hysteresis)."""
+
+    recent: Annotated[int, Field(ge=12)] = Field(default=72, description="newest steps of a station that are examined")
+    hot_after: Annotated[int, Field(ge=1)] = 2
+    cool_after: Annotated[int, Field(ge=1)] = 2
 
 
 class Feed(Strict):
@@ -152,11 +221,12 @@ class Feed(Strict):
 
     name: Name
     description: str
-    source: CsvSource
+    source: Source
     cadence: Duration = Field(description="step of the regular grid, ISO 8601 (PT1H)")
     season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")
     start: AwareDatetime = Field(description="first instant of the first monthly partition")
     end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
+    poll: Duration | None = Field(default=None, description="how often a live source is looked at; default: each hour")
     freshness: Duration = Field(description="how old the newest reading may be (before `end`, if one is given)")
     stations: Annotated[tuple[Station, ...], Field(min_length=1)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
@@ -169,6 +239,7 @@ class Feed(Strict):
     candidates: dict[Kind, dict[str, Any]] = Field(json_schema_extra=kinds)
     promotion: Promotion = Promotion()
     retraining: Retraining = Retraining()
+    drift: Drift = Drift()
 
     @property
     def step(self) -> timedelta:
@@ -248,10 +319,15 @@ class Feed(Strict):
             raise AeroCastError("\n".join([f"{where} is not valid:", *_mistakes(error)])) from None
 
 
+def _path(loc: tuple[int | str, ...]) -> list[str]:
+    """Where a mistake is, as the declaration spells it: the tag of the source's kind is not a field."""
+    return [str(part) for at, part in enumerate(loc) if not (at == 1 and loc[0] == "source" and part in SOURCES)]
+
+
 def _mistakes(error: ValidationError) -> list[str]:
     lines = []
     for mistake in error.errors():
-        field = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in mistake["loc"]))
+        field = re.sub(r"\.(\d+)", r"[\1]", ".".join(_path(mistake["loc"])))
         text = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] not in ("missing", "value_error"):
             text = f"{mistake['input']!r} is not allowed: {text}"

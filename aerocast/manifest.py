@@ -40,7 +40,8 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
     """The feed's declaration as far as a server needs it; it reads no other file of the feed.
 
     `gap_steps` is how long a missing value is filled; `freshness` how old the newest reading may be (before `end`,
-    for a recorded feed).
+    for a recorded feed); `max_age` how old a champion may get; `shadow` the share of requests that a challenger
+    answers, too.
     """
 
     name: str
@@ -51,6 +52,8 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
     gap_steps: int
     freshness: timedelta
     end: datetime | None = None
+    max_age: timedelta | None = None
+    shadow: float = 0.0
 
     @classmethod
     def of(cls, feed: Feed) -> FeedSnapshot:
@@ -63,6 +66,8 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
             gap_steps=feed.gap_policy.max_steps,
             freshness=feed.freshness,
             end=feed.end,
+            max_age=feed.retraining.max_age,
+            shadow=feed.promotion.shadow,
         )
 
     def column(self, name: str) -> ColumnInfo | None:
@@ -116,7 +121,11 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """Where the release came from: enough to read back the very rows it was trained on."""
+    """Where the release came from: enough to read back the very rows it was trained on.
+
+    `feed_time` is the feed's own present when it was made (see `aerocast.clock`); `since` the start of the regime it
+    was trained for, where drift asked for it.
+    """
 
     run_id: str
     config_hash: str
@@ -128,6 +137,8 @@ class Lineage(msgspec.Struct, frozen=True):
     created_at: datetime
     reason: str
     mlflow_run_id: str | None = None
+    feed_time: datetime | None = None
+    since: datetime | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

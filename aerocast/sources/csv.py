@@ -35,7 +35,7 @@ def read(
     source: CsvSource, feed: Feed, months: Sequence[str] | None = None, now: datetime | None = None
 ) -> Iterator[Delivery]:
     """See `aerocast.sources.read`."""
-    path, label = locate(source), _label(source)
+    path, label = locate(source), source.label
     fields = [source.station_field, source.time_field, *raw_names(feed)]
     _check(path, label, fields)
     try:
@@ -55,7 +55,7 @@ def fingerprint(source: CsvSource) -> str:
         with locate(source).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise AeroCastError(f"source {_label(source)} cannot be read: {error.strerror}") from error
+        raise AeroCastError(f"source {source.label} cannot be read: {error.strerror}") from error
 
 
 def locate(source: CsvSource) -> Path:
@@ -81,11 +81,6 @@ def locate(source: CsvSource) -> Path:
         what = "is not a file" if path.exists() else "does not exist"
         raise AeroCastError(f"source.path {source.path!r}: {path} {what}")
     return path
-
-
-def _label(source: CsvSource) -> str:
-    """The name that raw keeps: as declared, the same on every machine."""
-    return f"{source.package}/{source.path}" if source.package else source.path
 
 
 def _check(path: Path, label: str, fields: Sequence[str]) -> None:

@@ -1,0 +1,68 @@
+"""A feed's present. Usually the wall clock's; a simulated or replayed feed has a clock of its own, at any speed.
+
+`<home>/clock/<feed>.json` says which instant of the feed belongs to which real one, and how fast it goes. Without the
+file the feed lives now (a recorded one: at its end). Whoever asks what time it is for a feed asks here: sources, the
+future rule, freshness, the loop's limits, and the server.
+The server imports this module: msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """The feed was at `instant` when it really was `started`, and since then passes `speed` seconds a second.
+
+    It stops at `until`, if that is given.
+    """
+
+    instant: datetime
+    started: datetime
+    speed: float = 1.0
+    until: datetime | None = None
+
+    def at(self, real: datetime) -> datetime:
+        """The feed's instant at a real one."""
+        shown = self.instant + timedelta(seconds=max(0.0, (real - self.started).total_seconds()) * self.speed)
+        return min(shown, self.until) if self.until else shown
+
+
+def now(home: Path, feed: str, end: datetime | None = None, real: datetime | None = None) -> datetime:
+    """The feed's present, never later than `end`, the end of a recorded feed.
+
+    Raises:
+        AeroCastError: its clock cannot be read.
+    """
+    real = real or datetime.now(UTC)
+    clock = read(home, feed)
+    shown = clock.at(real) if clock else real
+    return min(shown, end) if end else shown
+
+
+def read(home: Path, feed: str) -> Clock | None:
+    """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
+    path = place(home, feed)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Clock)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise AeroCastError(f"the clock {path} cannot be read: {error}") from error
+
+
+def write(home: Path, feed: str, clock: Clock) -> None:
+    """Sets the feed's clock, atomically. Raises AeroCastError when the disk refuses."""
+    path = place(home, feed)
+    with durable.locked(path.parent, f"clock of {feed}"):
+        durable.replace_file(path, msgspec.json.encode(clock))
+
+
+def place(home: Path, feed: str) -> Path:
+    return Path(home) / "clock" / f"{feed}.json"

@@ -1,0 +1,142 @@
+"""What the platform believes of a feed now: diagnoses, open sensor faults, and how hot each target runs.
+
+`<home>/drift/<feed>.json` is a copy for those that must be fast or light (the server, sensors), replaced atomically by
+the evaluation asset; the history is the table `<feed>/drift`.
+The server imports this module: msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+
+Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
+Stamp = tuple[int, int, int]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """One test: its statistic beside its threshold; `fired` if it speaks for a change. `detail` is a sentence."""
+
+    test: str
+    subject: str
+    value: float | None
+    threshold: float | None
+    fired: bool
+    detail: str
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A sensor that cannot be believed: readings of `column` from `start` up to, not including, `end` (None: still)."""
+
+    station: str
+    column: str
+    kind: str
+    start: datetime
+    end: datetime | None
+    detail: str
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """One (target, station) at `judged_at`, in the feed's time. `onset` is where the change seems to have begun.
+
+    `rmse` is that of the newest outcomes at the first horizon, in the target's unit; `expected_rmse` what the same
+    season and weather allow; both None without outcomes.
+    """
+
+    target: str
+    station: str
+    verdict: Verdict
+    judged_at: datetime
+    onset: datetime | None
+    rmse: float | None
+    expected_rmse: float | None
+    coverage: float | None
+    outcomes: int
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Heat(msgspec.Struct, frozen=True):
+    """One target's loop: hot while concept drift lasts. `edges` counts cool -> hot, ever.
+
+    `warm` and `calm` count examinations in a row that spoke for and against; `since` is when it last changed sides,
+    `onset` where the drift that made it hot began (kept while cool again: the start of the present regime).
+    """
+
+    target: str
+    hot: bool = False
+    edges: int = 0
+    warm: int = 0
+    calm: int = 0
+    since: datetime | None = None
+    onset: datetime | None = None
+    rmse: float | None = None
+    version: str | None = None
+
+
+class Shadow(msgspec.Struct, frozen=True):
+    """Live evidence on a challenger beside the champion: the same requests, both judged by their outcomes."""
+
+    target: str
+    challenger: str
+    champion: str
+    pairs: int
+    gain: float
+    p_value: float | None
+
+
+class DriftState(msgspec.Struct, frozen=True):
+    """Everything at `judged_at` (the feed's time); `written_at` is real time."""
+
+    feed: str
+    judged_at: datetime
+    written_at: datetime
+    diagnoses: tuple[Diagnosis, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    heat: tuple[Heat, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
+
+    def of(self, target: str) -> Heat:
+        """The target's heat; a cool one if nothing is known."""
+        return next((heat for heat in self.heat if heat.target == target), Heat(target))
+
+    def open_faults(self, station: str) -> list[Fault]:
+        """Sensors of a station that cannot be believed now."""
+        return [fault for fault in self.faults if fault.station == station and fault.end is None]
+
+
+def read(home: Path, feed: str) -> DriftState | None:
+    """The newest state; None if nothing was ever examined. Raises AeroCastError when it cannot be read."""
+    path = place(home, feed)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DriftState)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise AeroCastError(f"the drift state {path} cannot be read: {error}") from error
+
+
+def write(home: Path, state: DriftState) -> None:
+    """Old or new state, never a mixture. Raises AeroCastError when the disk refuses."""
+    path = place(home, state.feed)
+    with durable.locked(path.parent, f"drift state of {state.feed}"):
+        durable.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+
+def stamp(home: Path, feed: str) -> Stamp | None:
+    """What changes whenever the file is replaced; None while there is none."""
+    try:
+        found = os.stat(place(home, feed))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def place(home: Path, feed: str) -> Path:
+    return Path(home) / "drift" / f"{feed}.json"
