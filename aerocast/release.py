@@ -2,6 +2,7 @@
 
     <home>/releases/<feed>/<target>/
         current.json                      {"version", "promoted_at", "previous"}; replaced atomically
+        challenger.json                   the same of a release that answers in the shadow; only while there is one
         <NNNN>-<config_hash[:8]>/         written beside its place, synced, renamed in; never changed afterwards
             model.onnx [sequence.onnx] manifest.json SHA256SUMS
 
@@ -30,6 +31,7 @@ from aerocast.manifest import Manifest
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 POINTER = "current.json"
+CHALLENGER = "challenger.json"
 _VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
@@ -38,7 +40,7 @@ Stamp = tuple[int, int, int]
 
 
 class Current(msgspec.Struct, frozen=True):
-    """The pointer: which version serves since when, and which one served before it."""
+    """The pointer: which version serves (or challenges) since when, and which one did before it."""
 
     version: str
     promoted_at: datetime
@@ -95,7 +97,7 @@ def write(home: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
 
 
 def promote(home: Path, feed: str, target: str, version: str) -> Current:
-    """Let `version` serve from now on. A second call with the same version changes nothing.
+    """Let `version` serve from now on; no release challenges it then. A second call changes nothing.
 
     Raises:
         AeroCastError: there is no such release, it is damaged, or the disk refuses; the old one serves on then.
@@ -106,14 +108,54 @@ def promote(home: Path, feed: str, target: str, version: str) -> Current:
         now = _pointer(place)
         if now and now.version == version:
             return now
+        # First, so that a release never challenges itself, not even after a kill in between.
+        _drop_challenger(place)
         pointer = Current(version, datetime.now(UTC), now.version if now else None)
         durable.replace_file(place / POINTER, msgspec.json.encode(pointer))
+    return pointer
+
+
+def challenge(home: Path, feed: str, target: str, version: str | None) -> Current | None:
+    """Let `version` answer in the shadow of the one that serves, until a promotion; None: nothing does any more.
+
+    A second call with the same version changes nothing.
+
+    Raises:
+        AeroCastError: no such release, a damaged one, the one that serves itself, or the disk refuses.
+    """
+    place = folder(home, feed, target)
+    if version is None:
+        with durable.locked(place, f"{CHALLENGER} of {feed}/{target}"):
+            _drop_challenger(place)
+        return None
+    load(home, feed, target, version)
+    with durable.locked(place, f"{CHALLENGER} of {feed}/{target}"):
+        now, serves = _pointer(place, CHALLENGER), _pointer(place)
+        if serves is None or serves.version == version:
+            raise AeroCastError(f"release {version} of {feed}/{target} cannot challenge: no other one serves")
+        if now and now.version == version:
+            return now
+        pointer = Current(version, datetime.now(UTC), now.version if now else None)
+        durable.replace_file(place / CHALLENGER, msgspec.json.encode(pointer))
     return pointer
 
 
 def current(home: Path, feed: str, target: str) -> Current | None:
     """The pointer, or None where nothing was promoted yet. Raises AeroCastError when it cannot be read."""
     return _pointer(folder(home, feed, target))
+
+
+def challenger(home: Path, feed: str, target: str) -> Current | None:
+    """The release that answers in the shadow, or None. Raises AeroCastError when its pointer cannot be read."""
+    return _pointer(folder(home, feed, target), CHALLENGER)
+
+
+def challenger_stamp(home: Path, feed: str, target: str) -> Stamp | None:
+    """Changes whenever the challenger does; None without one. One stat. Raises OSError for an unreadable folder."""
+    try:
+        return _stamp(folder(home, feed, target) / CHALLENGER)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def load(home: Path, feed: str, target: str, version: str) -> Release:
@@ -167,9 +209,19 @@ def _pointers(place: Path) -> list[tuple[str, Stamp]]:
     with suppress(OSError):
         for target in _listing(place):
             with suppress(OSError):
-                status = os.stat(place / target / POINTER)
-                found.append((target, (status.st_ino, status.st_mtime_ns, status.st_size)))
+                found.append((target, _stamp(place / target / POINTER)))
     return found
+
+
+def _stamp(path: Path) -> Stamp:
+    status = os.stat(path)
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _drop_challenger(place: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(place / CHALLENGER)
+        durable.sync_folder(place)
 
 
 def folder(home: Path, feed: str, target: str) -> Path:
@@ -286,12 +338,12 @@ def _read(place: Path, name: str) -> bytes:
         raise AeroCastError(f"release {place} is damaged: {name} cannot be read: {error.strerror}") from error
 
 
-def _pointer(place: Path) -> Current | None:
+def _pointer(place: Path, name: str = POINTER) -> Current | None:
     try:
-        return msgspec.json.decode((place / POINTER).read_bytes(), type=Current)
+        return msgspec.json.decode((place / name).read_bytes(), type=Current)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise AeroCastError(f"{place / POINTER} cannot be read: {error.strerror}") from error
+        raise AeroCastError(f"{place / name} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise AeroCastError(f"{place / POINTER} is damaged: {error}") from error
+        raise AeroCastError(f"{place / name} is damaged: {error}") from error

@@ -41,3 +41,15 @@ class Refresh(dg.Config):
     """Run config of every computing asset."""
 
     force: bool = False
+
+
+class Training(Refresh):
+    """Run config of what trains: `since` (ISO 8601, UTC if it names no zone) is where a new regime begins."""
+
+    since: str = ""
+
+
+class Choice(Training):
+    """Run config of a champion: `release` names an old version that shall serve again."""
+
+    release: str = ""

@@ -82,6 +82,48 @@ def test_promotion_moves_the_pointer_once(tmp_path: Path) -> None:
     assert release.promote(tmp_path, *KEY, second) == moved == release.current(tmp_path, *KEY)
 
 
+def test_a_challenger_is_named_until_a_promotion(tmp_path: Path) -> None:
+    first, second, third = (write(tmp_path, number) for number in (1, 2, 3))
+    with pytest.raises(AeroCastError, match="no other one serves"):
+        release.challenge(tmp_path, *KEY, second)
+    release.promote(tmp_path, *KEY, first)
+    assert release.challenger(tmp_path, *KEY) is None
+    assert release.challenger_stamp(tmp_path, *KEY) is None
+    named = release.challenge(tmp_path, *KEY, second)
+    stamp = release.challenger_stamp(tmp_path, *KEY)
+    assert named is not None
+    assert release.challenge(tmp_path, *KEY, second) == named == release.challenger(tmp_path, *KEY)
+    assert release.challenger_stamp(tmp_path, *KEY) == stamp, "the same again changes nothing"
+    release.challenge(tmp_path, *KEY, third)
+    assert release.challenger_stamp(tmp_path, *KEY) not in (stamp, None)
+    release.promote(tmp_path, *KEY, third)
+    assert release.challenger(tmp_path, *KEY) is None
+    release.challenge(tmp_path, *KEY, second)
+    for _ in range(2):
+        assert release.challenge(tmp_path, *KEY, None) is None
+        assert release.challenger_stamp(tmp_path, *KEY) is None
+
+
+def test_what_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
+    first, second = write(tmp_path, 1), write(tmp_path, 2)
+    release.promote(tmp_path, *KEY, first)
+    with pytest.raises(AeroCastError, match="no other one serves"):
+        release.challenge(tmp_path, *KEY, first)
+    with pytest.raises(AeroCastError, match="there is no release '0009-0000000a'"):
+        release.challenge(tmp_path, *KEY, "0009-0000000a")
+    damage(release.folder(tmp_path, *KEY) / second / "model.onnx")
+    with pytest.raises(AeroCastError, match="is damaged"):
+        release.challenge(tmp_path, *KEY, second)
+    assert release.challenger(tmp_path, *KEY) is None
+
+
+def test_a_pointer_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    release.promote(tmp_path, *KEY, write(tmp_path))
+    (release.folder(tmp_path, *KEY) / "challenger.json").write_text("{")
+    with pytest.raises(AeroCastError, match=r"challenger\.json is damaged"):
+        release.challenger(tmp_path, *KEY)
+
+
 def test_what_was_promoted_is_discovered(tmp_path: Path) -> None:
     assert list(release.discover(tmp_path)) == []
     publish(tmp_path, 1)
