@@ -1,0 +1,260 @@
+"""The policy of the loop: when drift retrains, when it waits, and that it never does too much of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aerocast.drift.state import Heat
+from aerocast.feed import Retraining
+from aerocast.retraining import Action, LastRun, Memory, decide, helped, note, routine, span
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+T0 = datetime(2024, 3, 1, tzinfo=UTC)
+LIMITS = Retraining(
+    max_age=30 * DAY, cool_down=6 * HOUR, daily_budget=2, min_span=3 * DAY, settle=2 * DAY
+)  # fmt: skip
+
+
+def hot(edge: int = 1, since: datetime = T0, onset: datetime | None = T0 - DAY) -> Heat:
+    return Heat("temperature", hot=True, edges=edge, warm=2, since=since, onset=onset)
+
+
+def cool(edge: int = 0, since: datetime | None = None) -> Heat:
+    return Heat("temperature", hot=False, edges=edge, since=since)
+
+
+def ran(action: Action, outcome: Any, ended: datetime) -> LastRun:
+    """The run that an action started, as the instance tells of it."""
+    assert action.memory.newest is not None
+    return LastRun(outcome, action.memory.newest.at, ended if outcome != "running" else None, action.key)
+
+
+def first(at: datetime = T0 + 3 * DAY, limits: Retraining = LIMITS) -> Action:
+    action = decide(limits, hot(), Memory(), at)
+    assert action.act
+    return action
+
+
+def test_cool_does_nothing_and_says_so() -> None:
+    action = decide(LIMITS, cool(), Memory(), T0)
+    assert not action.act
+    assert "cool" in action.reason
+    assert action.memory == Memory()
+
+
+def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
+    early = decide(LIMITS, hot(), Memory(), T0 + DAY)
+    assert not early.act
+    assert "waiting until 2024-03-03 00:00: 3 days of the new regime" in early.reason
+    late = decide(LIMITS, hot(), early.memory, T0 + 2 * DAY)
+    assert late.act
+    assert late.since == T0 - DAY, "candidates learn from where the regime began"
+
+
+def test_it_acts_on_the_edge_and_not_on_heat() -> None:
+    action = first()
+    now = T0 + 3 * DAY + HOUR
+    under_way = decide(LIMITS, hot(), action.memory, now, last=ran(action, "running", now))
+    assert not under_way.act
+    assert "under way" in under_way.reason
+    settling = decide(LIMITS, hot(), under_way.memory, now + HOUR, last=ran(action, "promoted", now))
+    assert not settling.act
+    assert "has until" in settling.reason
+
+
+def test_a_promotion_that_cools_is_a_help_and_the_next_edge_waits_only_for_the_cool_down() -> None:
+    action = first()
+    done = ran(action, "promoted", T0 + 3 * DAY + HOUR)
+    calm = decide(LIMITS, cool(1, T0 + 4 * DAY), action.memory, T0 + 4 * DAY, last=done)
+    assert not calm.act
+    assert calm.memory.without_help == 0
+    at = T0 + 3 * DAY + 5 * HOUR
+    again = decide(LIMITS, hot(2, at, T0), calm.memory, at, last=done)
+    assert not again.act
+    assert "cool-down of 6 hours" in again.reason
+    assert decide(LIMITS, hot(2, at, T0), again.memory, done.ended + 6 * HOUR, last=done).act  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("outcome", "word"), [("promoted", "did not help"), ("refused", "was refused")])
+def test_a_retrain_without_help_backs_off_twice_as_long_each_time(outcome: str, word: str) -> None:
+    limits = LIMITS.model_copy(update={"settle": HOUR, "daily_budget": 99})
+    action, now = first(limits=limits), T0 + 3 * DAY
+    for tries in (1, 2, 3):
+        ended = now + HOUR
+        last, wait = ran(action, outcome, ended), limits.cool_down * 2**tries
+        before = decide(limits, hot(), action.memory, ended + wait - timedelta(seconds=1), last=last)
+        assert not before.act
+        assert word in before.reason
+        assert f"{tries} in a row" in before.reason
+        now = ended + wait
+        action = decide(limits, hot(), before.memory, now, last=last)
+        assert action.act
+        assert f"try {tries + 1}" in action.reason
+
+
+def test_a_failed_training_is_tried_again_sooner_but_ever_later_and_is_no_help() -> None:
+    limits = LIMITS.model_copy(update={"daily_budget": 99})
+    action, now = first(limits=limits), T0 + 3 * DAY
+    for wait in (1.5 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR):
+        last = ran(action, "failed", now)
+        before = decide(limits, hot(), action.memory, now + wait - timedelta(seconds=1), last=last)
+        assert not before.act
+        assert "failed" in before.reason
+        assert before.memory.without_help == 0
+        now += wait
+        action = decide(limits, hot(), before.memory, now, last=last)
+        assert action.act
+
+
+def test_a_run_that_dagster_itself_tried_again_with_success_is_no_failure() -> None:
+    action, now = first(), T0 + 3 * DAY
+    failed = decide(LIMITS, hot(), action.memory, now + HOUR, last=ran(action, "failed", now + HOUR))
+    assert failed.memory.failed == 1
+    saved = decide(LIMITS, hot(), failed.memory, now + 2 * HOUR, last=ran(action, "promoted", now + 2 * HOUR))
+    assert saved.memory.failed == 0
+    assert not saved.act
+    assert "has until" in saved.reason
+
+
+def test_a_run_that_vanished_counts_as_failed() -> None:
+    action, now = first(), T0 + 3 * DAY
+    lost = decide(LIMITS, hot(), action.memory, now + HOUR)
+    assert not lost.act
+    assert "failed" in lost.reason
+    assert decide(LIMITS, hot(), lost.memory, now + 3 * HOUR).act
+
+
+def test_the_budget_is_of_the_feeds_day() -> None:
+    limits = LIMITS.model_copy(update={"daily_budget": 1})
+    action, now = first(limits=limits), T0 + 3 * DAY
+    last = ran(action, "failed", now)
+    spent = decide(limits, hot(), action.memory, now + 23 * HOUR, last=last)
+    assert not spent.act
+    assert "daily budget of 1 is spent (1 on 2024-03-04)" in spent.reason
+    assert decide(limits, hot(), spent.memory, now + DAY, last=last).act
+
+
+def test_a_retrain_that_somebody_else_started_is_waited_for_and_cools_down_too() -> None:
+    other = LastRun("running", T0 + 3 * DAY)
+    assert not decide(LIMITS, hot(), Memory(), T0 + 3 * DAY, last=other).act
+    done = LastRun("refused", T0 + 3 * DAY, T0 + 3 * DAY + HOUR)
+    waits = decide(LIMITS, hot(), Memory(), T0 + 3 * DAY + 6 * HOUR, last=done)
+    assert not waits.act
+    assert "cool-down" in waits.reason
+    assert decide(LIMITS, hot(), Memory(), T0 + 3 * DAY + 7 * HOUR, last=done).act
+
+
+def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
+    action, now = first(), T0 + 3 * DAY
+    done = ran(action, "promoted", now)
+    later = now + 10 * DAY
+    assert decide(LIMITS, hot(1, later - HOUR), action.memory, later, last=done).act
+
+
+def test_note_takes_only_its_own_run() -> None:
+    action = first()
+    assert note(action.memory, None) == action.memory
+    assert note(action.memory, LastRun("failed", T0, T0, "another")) == action.memory
+    assert note(action.memory, LastRun("failed", T0, T0)) == action.memory
+
+
+Step = tuple[int, str, str]
+STEPS = st.lists(
+    st.tuples(
+        st.integers(1, 40 * 60),  # minutes that pass
+        st.sampled_from(["stay", "stay", "flip"]),
+        st.sampled_from(["running", "promoted", "refused", "failed", "lost"]),
+    ),
+    max_size=120,
+)
+ANY_LIMITS = st.builds(
+    Retraining,
+    cool_down=st.timedeltas(timedelta(0), 2 * DAY),
+    daily_budget=st.integers(0, 4),
+    min_span=st.timedeltas(timedelta(0), 3 * DAY),
+    settle=st.timedeltas(timedelta(0), 2 * DAY),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANY_LIMITS, STEPS)
+def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step]) -> None:
+    heat, memory, now = cool(), Memory(), T0
+    last: LastRun | None = None
+    acts: list[tuple[datetime, int]] = []
+    finished: list[datetime] = []
+    on_edge: list[str] = []  # outcomes of the attempts on the present edge
+    for minutes, flip, outcome in steps:
+        now += timedelta(minutes=minutes)
+        if flip == "flip" and heat.hot:
+            heat = cool(heat.edges, now)
+        elif flip == "flip":
+            heat, on_edge = hot(heat.edges + 1, now, now - HOUR), []
+        if last and last.outcome == "running" and outcome != "running":
+            last = None if outcome == "lost" else LastRun(outcome, last.started, now, last.key)  # type: ignore[arg-type]
+            on_edge = [*on_edge[:-1], outcome]
+            if outcome in ("promoted", "refused"):
+                finished.append(now)
+        busy = last is not None and last.outcome == "running"
+        action = decide(limits, heat, memory, now, last=last)
+        assert action.reason
+        assert msgspec.json.decode(msgspec.json.encode(action), type=Action) == action
+        memory = action.memory
+        if not action.act:
+            assert not action.key
+            continue
+        assert heat.hot
+        assert not busy, "never two at once"
+        assert heat.onset is not None
+        assert now >= heat.onset + limits.min_span
+        if finished:
+            assert now >= finished[-1] + limits.cool_down
+        if on_edge and on_edge[-1] in ("promoted", "refused"):
+            assert now >= finished[-1] + 2 * limits.cool_down, "a second act on an edge needs its back-off"
+        acts.append((now, heat.edges))
+        on_edge.append("running")
+        last = LastRun("running", now, None, action.key)
+    for at, _ in acts:
+        assert sum(other.date() == at.date() for other, _ in acts) <= limits.daily_budget
+    assert len(memory.attempts) <= len(acts)
+
+
+def test_a_champion_is_renewed_when_it_is_old_and_never_every_hour() -> None:
+    now = T0 + 40 * DAY
+    assert routine(LIMITS, T0 + 20 * DAY, now) == (False, "the champion is 20 days old, limit 30 days")
+    assert routine(LIMITS, T0, now) == (True, "the champion is 40 days old, limit 30 days")
+    assert not routine(LIMITS, T0, now, last=LastRun("running", now))[0]
+    refused = LastRun("refused", now, now + HOUR)
+    due, why = routine(LIMITS, T0, now + 29 * DAY, last=refused)
+    assert not due
+    assert "nothing better was found at 2024-04-10 01:00" in why
+    assert routine(LIMITS, T0, now + 31 * DAY, last=refused)[0]
+    failed = LastRun("failed", now, now + HOUR)
+    assert not routine(LIMITS, T0, now + 6 * HOUR, last=failed)[0]
+    assert routine(LIMITS, T0, now + 7 * HOUR, last=failed)[0]
+    assert not routine(LIMITS, now + DAY, now)[0], "a clock that was set back makes nothing old"
+
+
+def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:
+    assert helped(LIMITS, cool(1, T0), T0, T0 + 9 * DAY)[0]
+    assert helped(LIMITS, hot(), None, T0 + 9 * DAY)[0]
+    assert helped(LIMITS, hot(), T0 - DAY, T0 + 9 * DAY)[0], "it was before the edge"
+    good, why = helped(LIMITS, hot(), T0 + DAY, T0 + 2 * DAY)
+    assert good
+    assert "until 2024-03-04 00:00" in why
+    good, why = helped(LIMITS, hot(), T0 + DAY, T0 + 4 * DAY)
+    assert not good
+    assert "has not helped in 3 days" in why
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(DAY, "1 day"), (1.5 * HOUR, "1.5 hours"), (timedelta(minutes=3), "3 minutes"), (timedelta(0), "0 seconds")],
+)
+def test_lengths_are_told_in_the_unit_that_says_most(length: timedelta, text: str) -> None:
+    assert span(length) == text
