@@ -1,22 +1,24 @@
 """Raw -> bronze and quarantine: one row per (station, time), typed, in canonical units; what fails is kept apart.
 
 Duplicates go first (the last delivery wins), then every survivor is judged. Rules, in this order, the first that fails
-is the row's: `unparseable`, `unknown_station`, `future`, `early`, `range`, `step`. A missing value is no fault.
+is the row's: `unparseable`, `unknown_station`, `future`, `early`, `range`, `sensor_fault`, `step`. A missing value is
+no fault. A reading of a sensor that is known to be at fault is no neighbour either when steps are judged.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import duckdb
 
+from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
 from aerocast.months import month_span, months_around
 from aerocast.sources.base import raw_names
 from aerocast.sql import literal, quoted
 from aerocast.units import conversion
 
-RULES = ("unparseable", "unknown_station", "future", "early", "range", "step")
+RULES = ("unparseable", "unknown_station", "future", "early", "range", "sensor_fault", "step")
 
 # How many readings, and how many steps of the cadence, the step rule looks back and ahead.
 REACH = 3
@@ -47,21 +49,32 @@ class Audit(NamedTuple):
 
 def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
     """The months of raw that bronze of these months is made of: the step rule looks over a month's borders."""
-    return months_around(months, REACH * feed.cadence, REACH * feed.cadence)
+    return months_around(months, reach(feed), reach(feed))
+
+
+def reach(feed: Feed) -> timedelta:
+    """How far over a month's borders its result depends on readings, and on faults."""
+    return REACH * feed.cadence
 
 
 def clean(
-    con: duckdb.DuckDBPyConnection, feed: Feed, raw: duckdb.DuckDBPyRelation, months: Sequence[str], now: datetime
+    con: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    raw: duckdb.DuckDBPyRelation,
+    months: Sequence[str],
+    now: datetime,
+    faults: Sequence[Fault] = (),
 ) -> Cleaned:
     """Judges raw's rows of `months`; the result does not depend on how months are grouped or rows ordered.
 
-    `raw` is a relation of `con` that holds at least `months_read(feed, months)`; `now` bounds the rule `future`.
+    `raw` is a relation of `con` that holds at least `months_read(feed, months)`; `now` bounds the rule `future`;
+    `faults` are all that touch these months or their `reach`.
     Bronze: `station`, `time`, a float64 per column in its canonical unit (null = missing), `segment`, `month`.
     Quarantine: raw's columns, `rule` and `reason`.
     """
     con.execute("SET TimeZone = 'UTC'")
     raw.create_view("quality_raw", replace=True)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_judged(feed, months, now)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_judged(feed, months, now, faults)}")
     rows_in = _count(con, f"SELECT count(*) FROM quality_rows WHERE {_within(months)}")
     _drop_duplicates(con, feed)
     _judge_steps(con, feed)
@@ -71,7 +84,7 @@ def clean(
         f" FROM quality_rows WHERE rule IS NULL AND {_within(months)}"
     )
     quarantine = con.sql(
-        f"SELECT r.*, q.rule, {_reason(feed, now)} AS reason FROM quality_raw r"
+        f"SELECT r.*, q.rule, {_reason(feed, now, faults)} AS reason FROM quality_raw r"
         " JOIN quality_rows q ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment"
         " LEFT JOIN quality_steps s ON s.delivery = q.delivery AND s.line = q.line AND s.segment = q.segment"
         f" WHERE q.rule IS NOT NULL AND {_within(months, 'q.month')} AND {_within(months, 'r.month')}"
@@ -103,10 +116,10 @@ def audit(
     return Audit(rows_in, kept[0], kept[1], rows_in - distinct)
 
 
-def _judged(feed: Feed, months: Sequence[str], now: datetime) -> str:
+def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[Fault]) -> str:
     """A select of typed rows with the first rule that fails of those that need no other row."""
     wanted = sorted(set(months))
-    spans = [(start - REACH * feed.cadence, end + REACH * feed.cadence) for start, end in map(month_span, wanted)]
+    spans = [(start - reach(feed), end + reach(feed)) for start, end in map(month_span, wanted)]
     near = " OR ".join(
         f"(r.time >= {_time(start)}::TIMESTAMPTZ AND r.time < {_time(end)}::TIMESTAMPTZ)"
         for start, end in _merged(spans)
@@ -122,18 +135,28 @@ def _judged(feed: Feed, months: Sequence[str], now: datetime) -> str:
         for name, column in zip(names, feed.columns, strict=True)
     )
     stations = ", ".join(map(literal, feed.station_ids))
+    broken = " OR ".join(_broken(feed, fault) for fault in faults) or "false"
     return f"""
         SELECT * EXCLUDE (low, high), CASE
             WHEN {nonsense} THEN 'unparseable'
             WHEN station IS NULL OR station NOT IN ({stations}) THEN 'unknown_station'
             WHEN time > {_time(_latest(feed, now))} OR time >= high THEN 'future'
             WHEN time < {_time(feed.start)} OR time < low THEN 'early'
-            WHEN {outside} THEN 'range' END AS rule
+            WHEN {outside} THEN 'range'
+            WHEN {broken} THEN 'sensor_fault' END AS rule
         FROM (
             SELECT r.month, r.station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line, r.segment,
                 {values}, b.low, b.high
             FROM quality_raw r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month
             WHERE {_within(wanted, "r.month")} OR {near})"""
+
+
+def _broken(feed: Feed, fault: Fault, row: str = "") -> str:
+    """Whether a typed row is one that the fault spoils: without a value in its column there is nothing to doubt."""
+    until = f" AND {row}time < {_time(fault.end)}" if fault.end else ""
+    known = fault.column in {column.name for column in feed.columns}
+    measured = f" AND {row}{quoted(fault.column)} IS NOT NULL" if known else ""
+    return f"({row}station = {literal(fault.station)} AND {row}time >= {_time(fault.start)}{until}{measured})"
 
 
 def _value(feed: Feed, column: Column) -> str:
@@ -192,16 +215,16 @@ def _steps(feed: Feed) -> str:
     columns = [(i, column) for i, column in enumerate(feed.columns) if column.max_step is not None]
     if not columns:
         return "SELECT delivery, line, segment, '' AS name, 0.0 AS before, 0.0 AS after FROM quality_rows LIMIT 0"
-    reach = f"INTERVAL {int(REACH * feed.cadence.total_seconds() * 1e6)} MICROSECOND"
+    near = f"INTERVAL {int(reach(feed).total_seconds() * 1e6)} MICROSECOND"
     sides = []
     for k in range(1, REACH + 1):
         for i, column in columns:
             value = quoted(column.name)
             sides.append(
-                f"CASE WHEN time - lag(time, {k}) OVER w <= {reach} THEN lag({value}, {k}) OVER w END AS b{k}_{i}"
+                f"CASE WHEN time - lag(time, {k}) OVER w <= {near} THEN lag({value}, {k}) OVER w END AS b{k}_{i}"
             )
             sides.append(
-                f"CASE WHEN lead(time, {k}) OVER w - time <= {reach} THEN lead({value}, {k}) OVER w END AS a{k}_{i}"
+                f"CASE WHEN lead(time, {k}) OVER w - time <= {near} THEN lead({value}, {k}) OVER w END AS a{k}_{i}"
             )
     values = ", ".join(f"{quoted(column.name)} AS v_{i}" for i, column in columns)
     first = " ".join(f"WHEN {_jumps(column, i)} THEN {i}" for i, column in columns)
@@ -244,7 +267,7 @@ def _jumps(column: Column, i: int) -> str:
     return f"{jumped} AND {votes} > 0"
 
 
-def _reason(feed: Feed, now: datetime) -> str:
+def _reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
     """A sentence that names the field, the value and the rule, for a row `r` of raw judged as `q`, with step `s`."""
     time, station = feed.source.time_field, feed.source.station_field
     cases = {
@@ -266,6 +289,10 @@ def _reason(feed: Feed, now: datetime) -> str:
             "r.time_text, r.month",
         ),
     }
+    for fault in faults:
+        span = f"from {fault.start:%Y-%m-%dT%H:%MZ} " + (f"to {fault.end:%Y-%m-%dT%H:%MZ}" if fault.end else "on")
+        told = f"{fault.column} of {fault.station} is not to be believed {span}: {fault.kind} (rule sensor_fault)"
+        cases[f"q.rule = 'sensor_fault' AND {_broken(feed, fault, 'q.')}"] = literal(told)
     for column in feed.columns:
         cases |= _column_reasons(feed, column)
     return f"CASE {' '.join(f'WHEN {case} THEN {sentence}' for case, sentence in cases.items())} END"

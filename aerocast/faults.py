@@ -1,0 +1,101 @@
+"""Sensor faults as the tables see them: which readings they touch, and which months were cleaned with which faults.
+
+`<feed>/faults` holds every fault that is believed, open or over; evaluation replaces it whole. A fault that is gone
+from it was withdrawn, and its readings come back. `<home>/drift/<feed>.applied.json` says what bronze was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aerocast import durable
+from aerocast.drift.state import Fault
+from aerocast.errors import AeroCastError
+from aerocast.lineage import config_hash
+from aerocast.months import month_of, month_span, months_around
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from aerocast.lake import Lake
+
+
+def read(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> tuple[Fault, ...]:
+    """The faults in table `name`, oldest first; none without a table."""
+    if not lake.exists(name):
+        return ()
+    rows = lake.relation(con, name).order('station, start, "column", kind').to_arrow_table().to_pylist()
+    return tuple(msgspec.convert(row, Fault) for row in rows)
+
+
+def rows(faults: Iterable[Fault]) -> pa.Table:
+    """The table as it is stored."""
+    import pyarrow as pa
+
+    time, text = pa.timestamp("us", "UTC"), pa.string()
+    names = {"station": text, "column": text, "kind": text, "start": time, "end": time, "detail": text}
+    return pa.Table.from_pylist([msgspec.structs.asdict(fault) for fault in faults], pa.schema(list(names.items())))
+
+
+def touching(faults: Iterable[Fault], month: str, reach: timedelta = timedelta(0)) -> list[list[str | None]]:
+    """What of the faults a month's readings, and those within `reach` of it, are a function of; in a fixed order."""
+    first, end = month_span(month)
+    found = [
+        [fault.station, fault.column, fault.kind, fault.start.isoformat(), fault.end.isoformat() if fault.end else None]
+        for fault in faults
+        if fault.start < end + reach and (fault.end is None or fault.end > first - reach)
+    ]
+    return sorted(found, key=str)
+
+
+def digests(faults: Sequence[Fault], upto: datetime, reach: timedelta = timedelta(0)) -> dict[str, str]:
+    """Every month up to `upto` that a fault touches, with a hash of what touches it."""
+    found: dict[str, str] = {}
+    for fault in faults:
+        last = max(fault.start, min(fault.end or upto, upto))
+        day, months = fault.start, {month_of(last)}
+        while day < last:
+            months.add(month_of(day))
+            day += timedelta(days=27)
+        for month in months_around(sorted(months), reach, reach):
+            if parts := touching(faults, month, reach):
+                found[month] = config_hash(faults=parts)
+    return found
+
+
+def applied(home: Path, feed: str) -> dict[str, str]:
+    """The months that bronze was made with faults in, with the hash of those. Raises AeroCastError if unreadable."""
+    path = _place(home, feed)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise AeroCastError(f"{path} cannot be read: {error}") from error
+
+
+def note_applied(home: Path, feed: str, months: Sequence[str], faults: Mapping[str, str]) -> None:
+    """Says that these months of bronze are made with these faults (`digests`) now, after they were."""
+    path = _place(home, feed)
+    before = applied(home, feed)
+    kept = {month: digest for month, digest in before.items() if month not in months}
+    now = kept | {month: digest for month, digest in faults.items() if month in months}
+    if now != before:
+        with durable.locked(path.parent, f"faults applied to {feed}"):
+            durable.replace_file(path, msgspec.json.encode(now))
+
+
+def outdated(home: Path, feed: str, faults: Sequence[Fault], upto: datetime, reach: timedelta) -> list[str]:
+    """The months of bronze that were made with other faults than these, oldest first."""
+    wanted, made = digests(faults, upto, reach), applied(home, feed)
+    return sorted(month for month in wanted.keys() | made.keys() if wanted.get(month) != made.get(month))
+
+
+def _place(home: Path, feed: str) -> Path:
+    return Path(home) / "drift" / f"{feed}.applied.json"
