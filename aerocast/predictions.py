@@ -8,9 +8,24 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+
+SYNC_SECONDS = 0.5
+MOST_ROWS = 20_000
+OPEN, CLOSED = ".open", ".jsonl"
 
 
 class LoggedForecast(msgspec.Struct, frozen=True):
@@ -55,3 +70,218 @@ class Posted(msgspec.Struct, frozen=True, tag_field="record", tag="outcome"):
     id: str | None = None
     horizon: int | None = None
     station: str | None = None
+
+
+Record = Logged | Posted
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a closed segment holds, in the order of writing; `damaged` counts lines that cannot be read."""
+
+    predictions: tuple[Logged, ...]
+    outcomes: tuple[Posted, ...]
+    damaged: int
+
+
+def segments(home: Path, feed: str) -> list[Path]:
+    """The closed segments of a feed, oldest first; those that dead writers left open are closed first.
+
+    Raises:
+        AeroCastError: the folder cannot be read, or a dead writer's segment cannot be closed.
+    """
+    folder = place(home, feed)
+    try:
+        for path in folder.glob(f"*{OPEN}"):
+            _close_if_dead(path)
+        return sorted(folder.glob(f"*{CLOSED}"))
+    except OSError as error:
+        raise AeroCastError(f"the prediction log {folder} cannot be read: {error.strerror or error}") from error
+
+
+def read(segment: Path) -> Records:
+    """Every record of a closed segment. Raises AeroCastError when the file cannot be read."""
+    try:
+        lines = segment.read_bytes().splitlines()
+    except OSError as error:
+        raise AeroCastError(f"the log segment {segment} cannot be read: {error.strerror or error}") from error
+    found = [record for record in map(_decoded, lines) if record is not None]
+    return Records(
+        tuple(record for record in found if isinstance(record, Logged)),
+        tuple(record for record in found if isinstance(record, Posted)),
+        len(lines) - len(found),
+    )
+
+
+def discard(segment: Path) -> None:
+    """Removes a segment that was taken up; one that is gone already is fine. Raises AeroCastError if it stays."""
+    try:
+        segment.unlink(missing_ok=True)
+        durable.sync_folder(segment.parent)
+    except FileNotFoundError:  # the folder went with it
+        return
+    except OSError as error:
+        raise AeroCastError(f"the log segment {segment} cannot be removed: {error.strerror or error}") from error
+
+
+def place(home: Path, feed: str) -> Path:
+    return Path(home) / "log" / feed
+
+
+@dataclass(slots=True)
+class _Segment:
+    """One `.open` file; its lock lives as long as the descriptor."""
+
+    path: Path
+    descriptor: int
+    opened: float = field(default_factory=time.monotonic)
+    size: int = 0
+    rows: int = 0
+    dirty: bool = True
+
+
+class Log:
+    """The writer of one process: for each feed one open segment, at most `seconds` old and about `rows` long.
+
+    `append` writes the line at once, so that it outlives the process; a thread flushes it to the disk within
+    SYNC_SECONDS and closes segments. A disk that refuses raises nothing: `failures` counts the records that were
+    lost, and `error` says why until a write succeeds again.
+    """
+
+    def __init__(self, home: Path, seconds: float = 10.0, rows: int = MOST_ROWS) -> None:
+        self.failures = 0
+        self.error: str | None = None
+        self._home, self._seconds, self._rows = Path(home), seconds, rows
+        self._open: dict[str, _Segment] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Record) -> bool:
+        """Writes one record, from any thread, in microseconds. False if the disk refused it."""
+        line = _ENCODER.encode(record) + b"\n"
+        with self._lock:
+            try:
+                _write(self._open.get(record.feed) or self._begin(record.feed), line)
+            except OSError as error:
+                self._failed(1, error)
+                return False
+            self.error = None
+        return True
+
+    def close(self) -> None:
+        """Closes every segment, synced. The log takes nothing more after it."""
+        self._stopped.set()
+        self._thread.join()
+        self._tend(lambda segment: True)
+
+    def _begin(self, feed: str) -> _Segment:
+        folder = place(self._home, feed)
+        durable.make_folder(folder)
+        segment = self._open[feed] = _create(folder)
+        return segment
+
+    def _keep(self) -> None:
+        while not self._stopped.wait(min(SYNC_SECONDS, self._seconds)):
+            self._tend(self._over)
+
+    def _over(self, segment: _Segment) -> bool:
+        return segment.rows >= self._rows or time.monotonic() - segment.opened >= self._seconds
+
+    def _tend(self, over: Callable[[_Segment], bool]) -> None:
+        """Syncs what was written and closes what is over; the disk is waited for without the lock."""
+        with self._lock:
+            finished = [self._open.pop(feed) for feed, segment in list(self._open.items()) if over(segment)]
+            written = [segment for segment in self._open.values() if segment.dirty]
+            for segment in written:
+                segment.dirty = False
+        for segment in written:
+            try:
+                os.fsync(segment.descriptor)
+            except OSError as error:
+                with self._lock:
+                    self._failed(0, error)
+        for segment in finished:
+            try:
+                _close(segment)
+            except OSError as error:
+                with self._lock:
+                    self._failed(0 if segment.path.exists() else segment.rows, error)
+
+    def _failed(self, records: int, error: OSError) -> None:
+        """`records` are lost; called with the lock held."""
+        self.failures += records
+        self.error = f"the prediction log of {self._home} could not be written: {error.strerror or error}"
+
+
+def _create(folder: Path) -> _Segment:
+    """A new segment under its own lock; its name sorts by time and is unique."""
+    while True:
+        path = folder / f"{time.time_ns():019d}-{os.urandom(4).hex()}{OPEN}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        if _lock(descriptor, path):
+            return _Segment(path, descriptor)
+        os.close(descriptor)  # a reader took it for a dead one's before it was locked
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Whether the file is now ours, and still the one under its name."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _write(segment: _Segment, line: bytes) -> None:
+    written = os.write(segment.descriptor, line)
+    if written < len(line):
+        os.ftruncate(segment.descriptor, segment.size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    segment.size += written
+    segment.rows += 1
+    segment.dirty = True
+
+
+def _close(segment: _Segment) -> None:
+    """From `.open` to `.jsonl`; the lock is held until the name has changed."""
+    try:
+        os.fsync(segment.descriptor)
+        if segment.rows:
+            segment.path.rename(segment.path.with_suffix(CLOSED))
+        else:
+            segment.path.unlink()
+        durable.sync_folder(segment.path.parent)
+    finally:
+        os.close(segment.descriptor)
+
+
+def _close_if_dead(path: Path) -> None:
+    """Closes the segment of a writer that is no more, without the line that it died in."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        if not _lock(descriptor, path):
+            return
+        whole = path.read_bytes().rfind(b"\n") + 1
+        if whole:
+            os.ftruncate(descriptor, whole)
+            os.fsync(descriptor)
+            path.rename(path.with_suffix(CLOSED))
+        else:
+            path.unlink()
+        durable.sync_folder(path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _decoded(line: bytes) -> Record | None:
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,81 @@
+"""Durable requests for a retrain: asked for by whoever may not start one, taken up by the retrain sensor.
+
+`<home>/requests/<feed>/<target>.json` is the one open request of a target; without the file nobody has asked.
+The server imports this module: msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Who asked, why, and when (real time, UTC)."""
+
+    id: str
+    feed: str
+    target: str
+    asked_at: datetime
+    reason: str
+
+
+def ask(home: Path, feed: str, target: str, reason: str) -> Request:
+    """The target's open request: the one that is there already, or a new one, on disk when this returns.
+
+    Raises:
+        AeroCastError: the disk refuses, or a name is none.
+    """
+    path = place(home, feed, target)
+    with durable.locked(path.parent, f"request of {feed}/{target}"):
+        try:
+            open_one = _read(path)
+        except AeroCastError:  # written over: a damaged request can be taken up by nobody
+            open_one = None
+        if open_one:
+            return open_one
+        request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason)
+        durable.replace_file(path, msgspec.json.encode(request))
+    return request
+
+
+def pending(home: Path, feed: str) -> list[Request]:
+    """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
+    found = [_read(path) for path in (Path(home) / "requests" / feed).glob("[a-z]*.json")]
+    return sorted((request for request in found if request), key=lambda request: request.asked_at)
+
+
+def done(home: Path, request: Request) -> None:
+    """Closes a request that was taken up; a newer one of the same target stays. Raises AeroCastError if it cannot."""
+    path = place(home, request.feed, request.target)
+    with durable.locked(path.parent, f"request of {request.feed}/{request.target}"):
+        open_one = _read(path)
+        if open_one and open_one.id == request.id:
+            path.unlink()
+            durable.sync_folder(path.parent)
+
+
+def place(home: Path, feed: str, target: str) -> Path:
+    """Where the request of a target lies. Raises AeroCastError for a name that is none."""
+    for name in (feed, target):
+        if not _NAME.match(name):
+            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
+    return Path(home) / "requests" / feed / f"{target}.json"
+
+
+def _read(path: Path) -> Request | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Request)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise AeroCastError(f"the request {path} cannot be read: {error}") from error

@@ -1,0 +1,66 @@
+"""Requests for a retrain: durable, one open a target, closed by whoever took it up."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from aerocast import requests
+from aerocast.errors import AeroCastError
+from aerocast.requests import Request
+
+
+def test_asking_again_returns_the_open_one(tmp_path: Path) -> None:
+    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    assert requests.ask(tmp_path, "noaa", "temperature", "another reason") == first
+    other = requests.ask(tmp_path, "noaa", "pressure", "too old")
+    assert requests.pending(tmp_path, "noaa") == [first, other]
+    assert requests.pending(tmp_path, "midwest") == []
+
+
+def test_a_request_that_is_done_makes_room(tmp_path: Path) -> None:
+    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    requests.done(tmp_path, first)
+    requests.done(tmp_path, first)
+    assert requests.pending(tmp_path, "noaa") == []
+    second = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    assert second.id != first.id
+    requests.done(tmp_path, first)
+    assert requests.pending(tmp_path, "noaa") == [second], "an old one's end does not close the new one"
+
+
+def test_those_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
+    found: list[Request] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(requests.ask(tmp_path, "noaa", "temperature", "now")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({request.id for request in found}) == 1
+
+
+def test_a_damaged_request_is_said_and_written_over(tmp_path: Path) -> None:
+    path = requests.place(tmp_path, "noaa", "temperature")
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(AeroCastError, match="cannot be read"):
+        requests.pending(tmp_path, "noaa")
+    made = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    assert requests.pending(tmp_path, "noaa") == [made]
+
+
+@pytest.mark.parametrize("name", ["../noaa", "", "NOAA", "a/b"])
+def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AeroCastError, match="no name of a feed"):
+        requests.ask(tmp_path, name, "temperature", "too old")
+    with pytest.raises(AeroCastError, match="no name of a feed"):
+        requests.ask(tmp_path, "noaa", name, "too old")
+
+
+def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "requests").write_text("")
+    with pytest.raises(AeroCastError, match="could not be written"):
+        requests.ask(tmp_path, "noaa", "temperature", "too old")
