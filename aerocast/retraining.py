@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from aerocast.drift.state import Heat
+from aerocast.drift.state import Heat, Shadow
 
 if TYPE_CHECKING:
-    from aerocast.feed import Retraining
+    from aerocast.feed import Promotion, Retraining
 
 Outcome = Literal["running", "promoted", "refused", "failed", "helped"]
 FINISHED: tuple[Outcome, ...] = ("promoted", "refused")
 
 FAILURE_SHARE = 4  # a failed run trained nothing: its first retry comes after this part of a cool-down
 DOUBLINGS = 6  # a back-off grows no further, so that an old failure does not silence the loop for ever
+PAIRS = 50  # fewer live requests that both answered say nothing about a challenger
 KEPT = 8  # attempts kept beyond those of the day, for whoever reads the memory
 
 
@@ -34,11 +35,11 @@ class LastRun(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One retrain that this policy started; `helped` once the target cooled after its promotion."""
+    """The `number`th retrain on one edge; its outcome is `helped` once the target cooled after its promotion."""
 
     key: str
     at: datetime
-    edge: int
+    number: int = 1
     outcome: Outcome = "running"
     ended: datetime | None = None
 
@@ -134,6 +135,12 @@ def routine(limits: Retraining, made: datetime, now: datetime, *, last: LastRun 
     return True, state
 
 
+def promising(limits: Promotion, shadow: Shadow) -> bool:
+    """Whether live requests alone prove that the challenger is better than the champion."""
+    proven = shadow.p_value is not None and shadow.p_value <= limits.max_p
+    return proven and shadow.gain > 0 and shadow.pairs >= PAIRS
+
+
 def helped(limits: Retraining, heat: Heat, retrained: datetime | None, now: datetime) -> tuple[bool, str]:
     """Whether the newest retrain, finished then, has to be called useless now: (it has not, a sentence)."""
     if not heat.hot:
@@ -162,18 +169,19 @@ def span(length: timedelta) -> str:
 
 
 def _act(heat: Heat, memory: Memory, now: datetime) -> Action:
-    attempt = 1 + (sum(each.edge == heat.edges for each in memory.attempts) if memory.acted_on(heat) else 0)
-    key = f"{heat.target}/{heat.edges}@{heat.since.isoformat() if heat.since else ''}#{now.isoformat()}"
+    number = 1 + memory.newest.number if memory.newest and memory.acted_on(heat) else 1
+    # Nothing of the present in it: a look that is repeated after a crash asks for the same run, not for a second one.
+    key = f"{heat.target}/{heat.edges}@{heat.since.isoformat() if heat.since else ''}#{number}"
     held = [each for each in memory.attempts[:-KEPT] if each.at.date() == now.date()]
     started = Memory(
         edge=heat.edges,
         since=heat.since,
         tries=memory.without_help,
         failures=memory.failed,
-        attempts=(*held, *memory.attempts[-KEPT:], Attempt(key, now, heat.edges)),
+        attempts=(*held, *memory.attempts[-KEPT:], Attempt(key, now, number)),
         challenger=memory.challenger,
     )
-    again = f", try {attempt} on this edge" if attempt > 1 else ""
+    again = f", try {number} on this edge" if number > 1 else ""
     begun = f"; the new regime began {show(heat.onset)}" if heat.onset else ""
     return Action(True, f"{_hot(heat)}{begun}: retraining{again}", started, key, heat.onset or heat.since)
 

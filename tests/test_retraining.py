@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast.drift.state import Heat
-from aerocast.feed import Retraining
-from aerocast.retraining import Action, LastRun, Memory, decide, helped, note, routine, span
+from aerocast.drift.state import Heat, Shadow
+from aerocast.feed import Promotion, Retraining
+from aerocast.retraining import KEPT, PAIRS, Action, LastRun, Memory, decide, helped, note, promising, routine, span
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -154,6 +154,33 @@ def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
     done = ran(action, "promoted", now)
     later = now + 10 * DAY
     assert decide(LIMITS, hot(1, later - HOUR), action.memory, later, last=done).act
+
+
+def test_the_same_look_asks_for_the_same_run_and_another_try_for_another() -> None:
+    limits = LIMITS.model_copy(update={"daily_budget": 99})
+    now, keys = T0 + 3 * DAY, []
+    action = first(limits=limits)
+    assert decide(limits, hot(), Memory(), now + HOUR).key == action.key, "a crash before the cursor was kept"
+    for _ in range(3 * KEPT):
+        keys.append(action.key)
+        now += 200 * DAY
+        action = decide(limits, hot(), action.memory, now, last=ran(action, "failed", now - 199 * DAY))
+    assert len(set(keys)) == 3 * KEPT
+    assert len(action.memory.attempts) == KEPT + 1, "what is remembered does not grow for ever"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "gain", "p", "good"),
+    [
+        (PAIRS, 0.1, 0.05, True),
+        (PAIRS - 1, 0.1, 0.01, False),
+        (PAIRS, 0.0, 0.01, False),
+        (PAIRS, 0.1, 0.06, False),
+        (PAIRS, 0.1, None, False),
+    ],
+)
+def test_live_evidence_must_be_decisive(pairs: int, gain: float, p: float | None, good: bool) -> None:
+    assert promising(Promotion(max_p=0.05), Shadow("temperature", "b", "a", pairs, gain, p)) is good
 
 
 def test_note_takes_only_its_own_run() -> None:
