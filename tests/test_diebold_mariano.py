@@ -1,0 +1,138 @@
+"""The Diebold-Mariano test: known answers, symmetry, how often it errs under the null, and what it finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import signal, stats
+
+from aerocast.diebold_mariano import Comparison, diebold_mariano
+from aerocast.errors import AeroCastError
+
+Series = NDArray[np.float64]
+ROUNDS = 600
+
+
+def autocorrelated(made: np.random.Generator, n: int, share: float) -> Series:
+    """AR(1) of variance 1."""
+    drawn = signal.lfilter([1], [1, -share], made.normal(size=n + 300))[300:]
+    scaled: Series = drawn * np.sqrt(1 - share**2)
+    return scaled
+
+
+def two_losses(made: np.random.Generator, n: int, lag: int, worse: float = 1.0) -> tuple[Series, Series]:
+    """Squared errors of two equal forecasts `lag` + 1 steps ahead (moving averages), the first one's times `worse`."""
+    first, second = (np.convolve(made.normal(size=n + lag), np.ones(lag + 1) / np.sqrt(lag + 1), "valid") for _ in "ab")
+    return worse * first**2, second**2
+
+
+def test_one_step_ahead_it_is_students_t_test() -> None:
+    made = np.random.default_rng(0)
+    champion, challenger = made.normal(1.2, 1, 40), made.normal(1, 1, 40)
+    found = diebold_mariano(champion, challenger, 0)
+    wanted = stats.ttest_1samp(champion - challenger, 0, alternative="greater")
+    assert found.statistic == pytest.approx(wanted.statistic)
+    assert found.p_value == pytest.approx(wanted.pvalue)
+    assert (found.n, found.lag) == (40, 0)
+    assert found.mean_gain == pytest.approx((champion - challenger).mean())
+
+
+def test_by_hand_two_steps_ahead() -> None:
+    """d = 0, 2, 0, 2, ... of 12 with lag 1: 2 lags; autocovariances 1, -11/12, 10/12, weights 2/3 and 1/3."""
+    found = diebold_mariano(np.tile([0.0, 2.0], 6), np.zeros(12), 1)
+    variance = 1 + 2 * (2 / 3 * -11 / 12 + 1 / 3 * 10 / 12)
+    assert found.lag == 2
+    assert found.statistic == pytest.approx(np.sqrt(10 * 9 / 144) * 1 / np.sqrt(variance / 12))
+    assert found.p_value == pytest.approx(stats.t.sf(found.statistic, 6))
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(0, 200),
+    lag=st.integers(0, 30),
+    missing=st.floats(0, 0.6),
+)
+@settings(max_examples=150, deadline=None)
+def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, missing: float) -> None:
+    made = np.random.default_rng(seed)
+    first, second = made.normal(size=n) ** 2, made.normal(size=n) ** 2
+    first[made.random(n) < missing] = np.nan
+    one, other = diebold_mariano(first, second, lag), diebold_mariano(second, first, lag)
+    assert one.n == other.n == int(np.isfinite(first).sum())
+    assert one.mean_gain == pytest.approx(-other.mean_gain)
+    assert 0 <= one.p_value <= 1
+    if one.statistic is None or other.statistic is None:
+        assert (one.p_value, other.p_value) == (1.0, 1.0)
+        assert "too few" in one.reason
+    else:
+        assert one.statistic == pytest.approx(-other.statistic)
+        assert one.p_value + other.p_value == pytest.approx(1)
+        scaled = diebold_mariano(7 * first, 7 * second, lag)
+        assert scaled.p_value == pytest.approx(one.p_value), "the unit of a loss does not matter"
+
+
+@pytest.mark.parametrize(("n", "lag"), [(29, 5), (72, 23), (150, 23), (500, 23), (200, 0)])
+@pytest.mark.parametrize("errors", ["squared", "autocorrelated", "daily"])
+def test_luck_passes_about_as_often_as_the_level_says(n: int, lag: int, errors: str) -> None:
+    made = np.random.default_rng(n + lag)
+    rejected = 0
+    for _ in range(ROUNDS):
+        if errors == "squared":
+            champion, challenger = two_losses(made, n, lag)
+        elif lag == 0:
+            champion, challenger = made.normal(size=n), made.normal(size=n)
+        else:
+            champion, challenger = autocorrelated(made, n, 0.8), np.zeros(n)
+            if errors == "daily":
+                champion *= 1 + np.sin(2 * np.pi * (np.arange(n) + made.integers(24)) / 24)
+        rejected += diebold_mariano(champion, challenger, lag).p_value <= 0.05
+    assert rejected / ROUNDS <= 0.09
+
+
+@pytest.mark.parametrize(("n", "lag", "least"), [(29, 5, 0.65), (72, 23, 0.6), (300, 23, 0.95)])
+def test_errors_that_doubled_are_found(n: int, lag: int, least: float) -> None:
+    made = np.random.default_rng(1)
+    found = 0
+    for _ in range(200):
+        champion = 3 + 1.5 * autocorrelated(made, n, 0.8)
+        challenger = 1 + autocorrelated(made, n, 0.8)
+        found += diebold_mariano(champion, challenger, lag).p_value <= 0.05
+    assert found / 200 >= least
+
+
+def test_a_gap_is_neither_closed_nor_evidence() -> None:
+    made = np.random.default_rng(2)
+    champion, challenger = autocorrelated(made, 400, 0.9) + 0.3, np.zeros(400)
+    whole = diebold_mariano(champion, challenger, 5)
+    champion[150:250] = np.nan
+    holed = diebold_mariano(champion, challenger, 5)
+    assert holed.n == 300
+    assert holed.statistic is not None
+    assert whole.statistic is not None
+    assert holed.statistic < whole.statistic * 1.2
+
+
+@pytest.mark.parametrize(("n", "lag"), [(0, 0), (1, 0), (7, 0), (47, 23)])
+def test_too_few_prove_nothing(n: int, lag: int) -> None:
+    found = diebold_mariano(np.ones(n) * 9, np.random.default_rng(0).random(n), lag)
+    assert (found.p_value, found.statistic, found.n) == (1.0, None, n)
+    assert f"{n} instants are too few" in found.reason
+
+
+def test_unknown_throughout_proves_nothing() -> None:
+    assert diebold_mariano(np.full(50, np.nan), np.ones(50), 2).p_value == 1.0
+
+
+def test_the_same_losses_are_no_gain_and_a_constant_one_is() -> None:
+    loss = np.random.default_rng(0).random(50)
+    same = diebold_mariano(loss, loss, 5)
+    assert same == Comparison(1.0, None, 50, 0.0, 10, "both have the same losses")
+    assert diebold_mariano(loss + 0.5, loss, 5).p_value == 0.0
+    assert diebold_mariano(loss - 0.5, loss, 5).p_value == 1.0
+
+
+@pytest.mark.parametrize(("first", "second", "lag"), [((3,), (4,), 1), ((3, 2), (3, 2), 1), ((9,), (9,), -1)])
+def test_what_cannot_be_compared_is_refused(first: tuple[int, ...], second: tuple[int, ...], lag: int) -> None:
+    with pytest.raises(AeroCastError, match="two series of one length"):
+        diebold_mariano(np.ones(first), np.ones(second), lag)
