@@ -1,6 +1,7 @@
 """A feed's whole asset graph: every layer's assets, their checks, and the job that runs them all."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from aerocast.feed import Feed
 from aerocast_assets.assets.bronze import bronze
@@ -10,9 +11,11 @@ from aerocast_assets.assets.forecasts import forecasts
 from aerocast_assets.assets.raw import raw, source
 from aerocast_assets.assets.silver import silver
 from aerocast_assets.assets.windows import windows
+from aerocast_assets.automation.retraining import retrain_sensor
+from aerocast_assets.automation.routine import routine_schedule
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import key
+from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
 
 
 def job_name(feed: Feed) -> str:
@@ -32,6 +35,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
     checks = [*quality_checks(feed), *(check for target in feed.targets for check in skill_checks(feed, target))]
     everything = [asset.key for asset in (*layers, *models, *served)]
+    retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(
         assets=[source(feed), *layers, *models, *served],
         asset_checks=checks,
@@ -46,5 +50,18 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
                 selection=dg.AssetSelection.assets(key(feed, "source")),
                 description=f"Whether the source of {feed.name} has changed.",
             ),
+            *retrains.values(),
         ],
+        sensors=[retrain_sensor(feed, list(retrains.values()))],
+        schedules=[routine_schedule(feed, target, job) for target, job in retrains.items()],
+    )
+
+
+def _retrain_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
+    names = (*feed.candidates, SEQUENCE, "champion", "forecasts")
+    return dg.define_asset_job(
+        retrain_job_name(feed, target),
+        selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),
+        tags={RETRAIN_OF: f"{feed.name}/{target}"},
+        description=f"Trains candidates for {target} anew, promotes the best if it is proven better, and forecasts.",
     )

@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 FORMAT = "%Y-%m"
+RETRAIN_OF = "aerocast/retrain"  # tag of every run of a retrain job: `<feed>/<target>`
 
 # What is missing when a condition is first seen counts too, so that an empty home fills by itself; a failed attempt is
 # not repeated until something above it changes.
@@ -38,6 +39,11 @@ FOLLOW = FORWARD & ~_Condition.any_deps_match(_Condition.missing())
 def key(feed: Feed, *parts: str) -> dg.AssetKey:
     """`noaa/raw`, `noaa/temperature/gru`."""
     return dg.AssetKey([feed.name, *parts])
+
+
+def retrain_job_name(feed: Feed, target: str) -> str:
+    """The job that trains a target's candidates anew, chooses the better and forecasts with it."""
+    return f"{feed.name}_{target}_retrain"
 
 
 def months(feed: Feed) -> dg.MonthlyPartitionsDefinition:

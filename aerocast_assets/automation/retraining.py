@@ -1,0 +1,212 @@
+"""The sensor that closes the loop: drift, live evidence for a challenger and requests become retrain runs.
+
+What to do is decided by `aerocast.retraining`; here the state is read, runs are asked for, and each tick says why.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import dagster as dg
+import msgspec
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast_assets.automation import runs
+from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.drift.state import DriftState, Heat
+    from aerocast.requests import Request
+    from aerocast.retraining import Memory
+
+POLL = timedelta(seconds=30)
+
+
+class Look(NamedTuple):
+    """What a tick found for one target: a sentence, always, and the run to ask for, if any."""
+
+    said: str
+    memory: "Memory"
+    run: dg.RunRequest | None = None
+
+
+def retrain_sensor(feed: Feed, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """`<feed>_retrain`, over the retrain jobs of all its targets."""
+
+    @dg.sensor(
+        name=f"{feed.name}_retrain",
+        jobs=jobs,
+        minimum_interval_seconds=max(1, round((feed.poll or POLL).total_seconds())),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Retrains when drift has made a target hot, within cool-down and budget, and when someone asks.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+        from aerocast import clock
+        from aerocast.drift import state
+
+        root = platform.root
+        now, seen = clock.now(root, feed.name, feed.end), state.read(root, feed.name)
+        memories = _remembered(context)
+        asked = _asked(context, root, feed)
+        looks = {
+            target: _look(context.instance, root, feed, target, seen, now, memories.get(target), asked.get(target))
+            for target in feed.targets
+        }
+        for target, look in looks.items():
+            context.log.info(f"{target}: {look.said}")
+        wanted = [look.run for look in looks.values() if look.run]
+        said = "; ".join(f"{target}: {look.said}" for target, look in looks.items())
+        return dg.SensorResult(
+            run_requests=wanted,
+            skip_reason=None if wanted else f"at {now:%Y-%m-%d %H:%M}: {said}",
+            cursor=msgspec.json.encode({target: look.memory for target, look in looks.items()}).decode(),
+        )
+
+    return sensor
+
+
+def _remembered(context: dg.SensorEvaluationContext) -> "dict[str, Memory]":
+    """What the cursor holds. Keys of runs hold no state of it, so that starting afresh repeats nothing."""
+    from aerocast.retraining import Memory
+
+    if not context.cursor:
+        return {}
+    try:
+        return msgspec.json.decode(context.cursor, type=dict[str, Memory])
+    except msgspec.DecodeError as error:
+        context.log.warning(f"the cursor cannot be read ({error}): starting afresh, from what runs and drift say")
+        return {}
+
+
+def _asked(context: dg.SensorEvaluationContext, root: Path, feed: Feed) -> "dict[str, Request]":
+    """Open requests by target. One whose run exists is closed only now: what dies in between asks for the same run."""
+    from aerocast import requests
+
+    waiting: dict[str, Request] = {}
+    try:
+        pending = requests.pending(root, feed.name)
+    except AeroCastError as error:
+        context.log.warning(str(error))  # a damaged request must not stop what drift asks for
+        return waiting
+    for request in pending:
+        if runs.launched(context.instance, request.id):
+            requests.done(root, request)
+            context.log.info(f"{request.target}: request {request.id} was taken up")
+        elif request.target not in feed.targets:
+            requests.done(root, request)
+            context.log.warning(f"request {request.id}: {feed.name} has no target {request.target!r}")
+        else:
+            waiting[request.target] = request
+    return waiting
+
+
+def _look(
+    instance: dg.DagsterInstance,
+    root: Path,
+    feed: Feed,
+    target: str,
+    seen: "DriftState | None",
+    now: datetime,
+    memory: "Memory | None",
+    request: "Request | None",
+) -> Look:
+    """Drift first, then live evidence, then what was asked for; one run of a target at a time."""
+    from aerocast import retraining
+    from aerocast.drift.state import Heat
+
+    memory = memory or retraining.Memory()
+    unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
+    known = list(runs.retrains(instance, root, feed, target, unknown))
+    for run in known:
+        memory = retraining.note(memory, run)
+    last = known[0] if known else None
+    heat = seen.of(target) if seen else Heat(target)
+    action = retraining.decide(feed.retraining, heat, memory, now, last=last)
+    said = action.reason if seen else f"{action.reason} (nothing was examined yet)"
+    if action.act:
+        reason = f"drift {target}: {evidence(seen, target)}"
+        tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
+        return Look(
+            said, action.memory, runs.ask(feed, target, reason, run_key=action.key, since=action.since, tags=tags)
+        )
+    if last and last.outcome == "running":
+        return Look(said + (f"; request {request.id} waits for it" if request else ""), action.memory)
+    return (
+        _shadow(root, feed, target, seen, said, action.memory)
+        or _request(root, feed, target, heat, now, said, action.memory, request)
+        or Look(said, action.memory)
+    )
+
+
+def evidence(seen: "DriftState | None", target: str) -> str:
+    """One short sentence: the station whose errors grew most, and the test that says it most clearly."""
+    found = [d for d in (seen.diagnoses if seen else ()) if d.target == target and d.verdict == "concept_drift"]
+    if not found:
+        return "errors have grown beyond what the season allows"
+    worst = max(found, key=lambda d: (d.rmse or 0.0) / (d.expected_rmse or d.rmse or 1.0))
+    grown = f"RMSE {worst.rmse:.3g}, {worst.expected_rmse:.3g} expected" if worst.rmse and worst.expected_rmse else ""
+    fired = next((each.detail for each in worst.evidence if each.fired), "")
+    return f"{worst.station}: " + ("; ".join(filter(None, (grown, fired))) or "its errors have grown")
+
+
+def _shadow(root: Path, feed: Feed, target: str, seen: "DriftState | None", said: str, memory: "Memory") -> Look | None:
+    """A challenger that live requests have proven better is chosen, once."""
+    from aerocast import release
+    from aerocast.retraining import promising
+
+    for shadow in seen.shadows if seen else ():
+        if shadow.target != target or shadow.challenger == memory.challenger or not promising(feed.promotion, shadow):
+            continue
+        serves, rival = release.current(root, feed.name, target), release.challenger(root, feed.name, target)
+        if not serves or not rival or (serves.version, rival.version) != (shadow.champion, shadow.challenger):
+            continue
+        proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
+        reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
+        return Look(
+            f"{said}; {reason}",
+            msgspec.structs.replace(memory, challenger=shadow.challenger),
+            runs.ask(
+                feed,
+                target,
+                reason,
+                run_key=f"{target}/shadow/{shadow.challenger}",
+                release=shadow.challenger,
+            ),
+        )
+    return None
+
+
+def _request(
+    root: Path,
+    feed: Feed,
+    target: str,
+    heat: "Heat",
+    now: datetime,
+    said: str,
+    memory: "Memory",
+    request: "Request | None",
+) -> Look | None:
+    """What the server was asked for, as it was asked, with no limit but one run at a time."""
+    if request is None:
+        return None
+    hot = heat.onset if heat.hot and heat.onset and now >= heat.onset + feed.retraining.min_span else None
+    run = runs.ask(
+        feed,
+        target,
+        f"request {request.id} {request.reason}".strip(),
+        run_key=request.id,
+        since=hot or regime(root, feed, target),
+        tags={runs.REQUEST_TAG: request.id},
+    )
+    return Look(f"{said}; request {request.id} is taken up", memory, run)
+
+
+def regime(root: Path, feed: Feed, target: str) -> datetime | None:
+    """Where the regime began that the champion was trained for; None if drift never asked for one."""
+    from aerocast import release
+
+    pointer = release.current(root, feed.name, target)
+    return release.load(root, feed.name, target, pointer.version).manifest.lineage.since if pointer else None

@@ -1,0 +1,104 @@
+"""Retrain runs: how one is asked for, and the only place that reads from the instance what became of it."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+
+from aerocast.feed import Feed
+from aerocast_assets.assets.candidates import SEQUENCE
+from aerocast_assets.assets.champion import RETRAIN_TAG
+from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
+
+if TYPE_CHECKING:
+    from aerocast.retraining import LastRun, Outcome
+
+KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
+REQUEST_TAG = "aerocast/request"
+LOOKED_AT = 20  # newest runs of a target that are looked through
+LONGEST = 240  # characters of a reason: a tag, not a report
+ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+def ask(
+    feed: Feed,
+    target: str,
+    reason: str,
+    *,
+    run_key: str | None = None,
+    since: datetime | None = None,
+    release: str = "",
+    tags: dict[str, str] | None = None,
+) -> dg.RunRequest:
+    """A retrain of the target for the regime that began `since`; with `release` only that version is chosen."""
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=retrain_job_name(feed, target),
+        run_config=_config(feed, target, since, release),
+        tags={RETRAIN_TAG: shortened(reason), **(tags or {})},
+        asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")] if release else None,
+    )
+
+
+def own_retries() -> dict[str, str]:
+    """Tags of an attempt that the policy itself tries again: Dagster's own retry would come beside it."""
+    return {MAX_RETRIES_TAG: "0"}
+
+
+def shortened(reason: str) -> str:
+    return reason if len(reason) <= LONGEST else reason[: LONGEST - 1] + "…"
+
+
+def _config(feed: Feed, target: str, since: datetime | None, release: str) -> dict[str, Any]:
+    champion: dict[str, str] = {"release": release} if release else {}
+    ops: dict[str, dict[str, str]] = {"champion": champion}
+    if since:
+        champion["since"] = since.isoformat()
+        ops |= {name: {"since": since.isoformat()} for name in (*feed.candidates, SEQUENCE)}
+    return {"ops": {f"{feed.name}__{target}__{name}": {"config": values} for name, values in ops.items() if values}}
+
+
+def retrains(
+    instance: dg.DagsterInstance, root: Path, feed: Feed, target: str, wanted: Collection[str] = ()
+) -> "Iterator[LastRun]":
+    """The newest retrain run of the target, whoever asked for it, then those whose key is wanted; in the feed's time.
+
+    A run that waits in the queue is under way. Whether a finished one promoted is what its champion says.
+    """
+    from aerocast import clock
+    from aerocast.retraining import LastRun
+
+    def shown(instant: float) -> datetime:
+        return clock.now(root, feed.name, feed.end, real=datetime.fromtimestamp(instant, UTC))
+
+    found = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
+    for number, record in enumerate(instance.get_run_records(found, limit=LOOKED_AT)):
+        run, own = record.dagster_run, record.dagster_run.tags.get(KEY_TAG, "")
+        if number and own not in wanted:
+            continue
+        over = run.status in ENDED
+        ended = record.end_time or record.update_timestamp.timestamp() if over else None
+        yield LastRun(
+            _outcome(instance, feed, target, run) if over else "running",
+            shown(record.start_time or record.create_timestamp.timestamp()),
+            shown(ended) if ended else None,
+            own,
+        )
+
+
+def _outcome(instance: dg.DagsterInstance, feed: Feed, target: str, run: dg.DagsterRun) -> "Outcome":
+    if run.status is not dg.DagsterRunStatus.SUCCESS:
+        return "failed"
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    made = [record.asset_materialization for record in records]
+    champions = [each for each in made if each and each.asset_key == key(feed, target, "champion")]
+    promoted = champions[-1].metadata.get("promoted") if champions else None
+    return "promoted" if promoted is not None and promoted.value is True else "refused"
+
+
+def launched(instance: dg.DagsterInstance, request: str) -> bool:
+    """Whether there is a run that took up this request."""
+    return bool(instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: request}), limit=1))
