@@ -14,6 +14,7 @@ from aerocast_assets.assets.windows import windows
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
 from aerocast_assets.checks.quality import quality_checks
+from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
 from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
 
@@ -33,7 +34,11 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     layers = [raw(feed), bronze(feed), silver(feed), windows(feed)]
     models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
-    checks = [*quality_checks(feed), *(check for target in feed.targets for check in skill_checks(feed, target))]
+    checks = [
+        *quality_checks(feed),
+        *(check for target in feed.targets for check in skill_checks(feed, target)),
+        *(check for target in feed.targets for check in retraining_checks(feed, target)),
+    ]
     everything = [asset.key for asset in (*layers, *models, *served)]
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(

@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 POLL = timedelta(seconds=30)
 
 
+class Tick(NamedTuple):
+    """What one tick sees: the instance, the newest examination, and the feed's present."""
+
+    instance: dg.DagsterInstance
+    root: Path
+    feed: Feed
+    seen: "DriftState | None"
+    now: datetime
+
+    def heat(self, target: str) -> "Heat":
+        from aerocast.drift.state import Heat
+
+        return self.seen.of(target) if self.seen else Heat(target)
+
+
 class Look(NamedTuple):
     """What a tick found for one target: a sentence, always, and the run to ask for, if any."""
 
@@ -46,15 +61,13 @@ def retrain_sensor(feed: Feed, jobs: Sequence[UnresolvedAssetJobDefinition]) -> 
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast import clock
         from aerocast.drift import state
+        from aerocast.retraining import Memory
 
         root = platform.root
-        now, seen = clock.now(root, feed.name, feed.end), state.read(root, feed.name)
-        memories = _remembered(context)
-        asked = _asked(context, root, feed)
-        looks = {
-            target: _look(context.instance, root, feed, target, seen, now, memories.get(target), asked.get(target))
-            for target in feed.targets
-        }
+        now = clock.now(root, feed.name, feed.end)
+        tick = Tick(context.instance, root, feed, state.read(root, feed.name), now)
+        held, asked = _remembered(context), _asked(context, root, feed)
+        looks = {target: _look(tick, target, held.get(target, Memory()), asked.get(target)) for target in feed.targets}
         for target, look in looks.items():
             context.log.info(f"{target}: {look.said}")
         wanted = [look.run for look in looks.values() if look.run]
@@ -103,42 +116,24 @@ def _asked(context: dg.SensorEvaluationContext, root: Path, feed: Feed) -> "dict
     return waiting
 
 
-def _look(
-    instance: dg.DagsterInstance,
-    root: Path,
-    feed: Feed,
-    target: str,
-    seen: "DriftState | None",
-    now: datetime,
-    memory: "Memory | None",
-    request: "Request | None",
-) -> Look:
+def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") -> Look:
     """Drift first, then live evidence, then what was asked for; one run of a target at a time."""
     from aerocast import retraining
-    from aerocast.drift.state import Heat
 
-    memory = memory or retraining.Memory()
     unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
-    known = list(runs.retrains(instance, root, feed, target, unknown))
+    known = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
     for run in known:
         memory = retraining.note(memory, run)
     last = known[0] if known else None
-    heat = seen.of(target) if seen else Heat(target)
-    action = retraining.decide(feed.retraining, heat, memory, now, last=last)
-    said = action.reason if seen else f"{action.reason} (nothing was examined yet)"
+    action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last)
+    look = Look(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
     if action.act:
-        reason = f"drift {target}: {evidence(seen, target)}"
+        reason = f"drift {target}: {evidence(tick.seen, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
-        return Look(
-            said, action.memory, runs.ask(feed, target, reason, run_key=action.key, since=action.since, tags=tags)
-        )
+        return look._replace(run=runs.ask(tick.feed, target, reason, run_key=action.key, since=action.since, tags=tags))
     if last and last.outcome == "running":
-        return Look(said + (f"; request {request.id} waits for it" if request else ""), action.memory)
-    return (
-        _shadow(root, feed, target, seen, said, action.memory)
-        or _request(root, feed, target, heat, now, said, action.memory, request)
-        or Look(said, action.memory)
-    )
+        return look._replace(said=f"{look.said}; request {request.id} waits for it") if request else look
+    return _shadow(tick, target, look) or (_request(tick, target, look, request) if request else look)
 
 
 def evidence(seen: "DriftState | None", target: str) -> str:
@@ -152,56 +147,42 @@ def evidence(seen: "DriftState | None", target: str) -> str:
     return f"{worst.station}: " + ("; ".join(filter(None, (grown, fired))) or "its errors have grown")
 
 
-def _shadow(root: Path, feed: Feed, target: str, seen: "DriftState | None", said: str, memory: "Memory") -> Look | None:
-    """A challenger that live requests have proven better is chosen, once."""
+def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
+    """A challenger that live requests have proven better than what serves is chosen, once."""
     from aerocast import release
     from aerocast.retraining import promising
 
-    for shadow in seen.shadows if seen else ():
-        if shadow.target != target or shadow.challenger == memory.challenger or not promising(feed.promotion, shadow):
+    for shadow in tick.seen.shadows if tick.seen else ():
+        known = shadow.target != target or shadow.challenger == look.memory.challenger
+        if known or not promising(tick.feed.promotion, shadow):
             continue
-        serves, rival = release.current(root, feed.name, target), release.challenger(root, feed.name, target)
+        serves, rival = (read(tick.root, tick.feed.name, target) for read in (release.current, release.challenger))
         if not serves or not rival or (serves.version, rival.version) != (shadow.champion, shadow.challenger):
             continue
         proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
+        run_key = f"{target}/shadow/{shadow.challenger}"
         return Look(
-            f"{said}; {reason}",
-            msgspec.structs.replace(memory, challenger=shadow.challenger),
-            runs.ask(
-                feed,
-                target,
-                reason,
-                run_key=f"{target}/shadow/{shadow.challenger}",
-                release=shadow.challenger,
-            ),
+            f"{look.said}; {reason}",
+            msgspec.structs.replace(look.memory, challenger=shadow.challenger),
+            runs.ask(tick.feed, target, reason, run_key=run_key, release=shadow.challenger),
         )
     return None
 
 
-def _request(
-    root: Path,
-    feed: Feed,
-    target: str,
-    heat: "Heat",
-    now: datetime,
-    said: str,
-    memory: "Memory",
-    request: "Request | None",
-) -> Look | None:
-    """What the server was asked for, as it was asked, with no limit but one run at a time."""
-    if request is None:
-        return None
-    hot = heat.onset if heat.hot and heat.onset and now >= heat.onset + feed.retraining.min_span else None
+def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
+    """What somebody asked for is done as it was asked: a cool-down or a budget binds the loop, not people."""
+    heat, limits = tick.heat(target), tick.feed.retraining
+    hot = heat.onset if heat.hot and heat.onset and tick.now >= heat.onset + limits.min_span else None
     run = runs.ask(
-        feed,
+        tick.feed,
         target,
         f"request {request.id} {request.reason}".strip(),
         run_key=request.id,
-        since=hot or regime(root, feed, target),
+        since=hot or regime(tick.root, tick.feed, target),
         tags={runs.REQUEST_TAG: request.id},
     )
-    return Look(f"{said}; request {request.id} is taken up", memory, run)
+    return look._replace(said=f"{look.said}; request {request.id} is taken up", run=run)
 
 
 def regime(root: Path, feed: Feed, target: str) -> datetime | None:

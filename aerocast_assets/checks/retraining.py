@@ -1,0 +1,64 @@
+"""Whether retraining helps: a target that is still hot after its newest retrain had time to show needs a person."""
+
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.keys import key, table
+from aerocast_assets.resources import Platform
+
+
+def retraining_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+    """The check on one target, from what is durable: the drift state and the table of promotions."""
+    return [_helped(feed, target)]
+
+
+def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, "evaluation"),
+        name=f"{target}_retraining_helped",
+        description=f"{target} cools within {feed.retraining.settle} of its newest retrain, or was not hot at all.",
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast import clock, retraining
+        from aerocast.drift import state
+        from aerocast.drift.state import Heat
+
+        root = platform.root
+        seen = state.read(root, feed.name)
+        heat = seen.of(target) if seen else Heat(target)
+        # As old as what was examined, not as the look at it: a check that is run again says the same.
+        now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
+        decided, promoted = _newest(platform, root, feed, target)
+        at = clock.now(root, feed.name, feed.end, real=decided) if decided else None
+        passed, why = retraining.helped(feed.retraining, heat, at, now)
+        return dg.AssetCheckResult(
+            passed=passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=why,
+            metadata={
+                "hot": heat.hot,
+                "edges": heat.edges,
+                "hot_since": str(heat.since) if heat.hot else "",
+                "newest_retrain": str(at or ""),
+                "promoted": promoted,
+                "rmse": dg.MetadataValue.float(heat.rmse) if heat.rmse is not None else "",
+                "release": heat.version or "",
+            },
+        )
+
+    return check
+
+
+def _newest(platform: Platform, root: Path, feed: Feed, target: str) -> tuple[datetime | None, bool]:
+    """When the newest candidates were judged (real time), and whether one was promoted."""
+    from aerocast.lake import Lake
+
+    lake, name = Lake(root), table(feed, target, "promotions")
+    if not lake.exists(name):
+        return None, False
+    with platform.sql() as con:
+        rows = lake.relation(con, name).order("decided_at DESC").limit(1).select("decided_at, promoted").fetchall()
+    return rows[0] if rows else (None, False)
