@@ -221,6 +221,15 @@ class Lake:
         marks = [Transaction(_hash_mark(WHOLE), _hash_number(config_hash))] if config_hash else []
         return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", marks))
 
+    def compact(self, name: str, month: str) -> None:
+        """Joins the month's small files; its rows stay as they are."""
+
+        def attempt() -> None:
+            if table := self._open(name):
+                table.optimize.compact(partition_filters=[(PARTITION, "=", month)])
+
+        self._guarded(name, attempt)
+
     def _open(self, name: str) -> DeltaTable | None:
         try:
             return DeltaTable(self.uri(name))

@@ -1,0 +1,130 @@
+"""Intake: each closed segment of the prediction log goes into the lake exactly once, and is deleted after that.
+
+A prediction lies in the month of its target time (of its issue, where it has none); a posted outcome in the month of
+the prediction that it is about, so that a month of outcomes is a function of one month of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from aerocast import predictions
+from aerocast.lake import PARTITION, Lake
+from aerocast.months import month_of
+from aerocast.predictions import Logged, Posted
+
+if TYPE_CHECKING:
+    import duckdb
+
+NEWEST = 3  # months of predictions in which a posted outcome's forecast is looked for first
+FILES = 64  # small files of a month before they are joined
+
+_TIME, _TEXT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
+PREDICTIONS = pa.schema(
+    [
+        *(("id", _TEXT), ("target", _TEXT), ("station", _TEXT), ("issued_at", _TIME), ("origin", _TIME)),
+        *(("horizon", pa.int32()), ("time", _TIME), ("value", _NUMBER), ("lower", _NUMBER), ("upper", _NUMBER)),
+        *(("level", _NUMBER), ("version", _TEXT), ("kind", _TEXT), ("graph", _TEXT), ("shadow", pa.bool_())),
+        *(("degraded", pa.bool_()), ("reasons", _TEXT), (PARTITION, _TEXT)),
+    ]
+)
+POSTED = pa.schema(
+    [
+        *(("posted_at", _TIME), ("target", _TEXT), ("station", _TEXT), ("id", _TEXT), ("horizon", pa.int32())),
+        *(("predicted", _NUMBER), ("actual", _NUMBER), ("line", pa.int64()), (PARTITION, _TEXT)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one intake brought: segments, rows of each table, lines that could not be read, ids that nobody issued."""
+
+    segments: int = 0
+    predictions: int = 0
+    posted: int = 0
+    damaged: int = 0
+    unknown: int = 0
+
+
+def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: str) -> Taken:
+    """Appends every closed segment to `<feed>/predictions` and `<feed>/posted`, then deletes it.
+
+    A segment counts by its name: a kill at any point repeats nothing and loses nothing.
+
+    Raises:
+        AeroCastError: the log cannot be read, the lake not written.
+    """
+    names, waiting = (f"{feed}/predictions", f"{feed}/posted"), predictions.segments(home, feed)
+    issued = damaged = brought = unknown = 0
+    outcomes: list[tuple[Path, tuple[Posted, ...]]] = []
+    for path in waiting:
+        found = predictions.read(path)
+        rows = _predictions(found.predictions)
+        if len(rows) and lake.append(names[0], rows, path.stem):
+            issued += len(rows)
+        damaged += found.damaged
+        outcomes.append((path, found.outcomes))
+    # All predictions first: an outcome may lie in an older segment of another server than what it is about.
+    known = _months(con, lake, names[0], {each.id for _, posted in outcomes for each in posted if each.id})
+    for path, posted in outcomes:
+        unknown += sum(each.id is not None and each.id not in known for each in posted)
+        if posted and lake.append(names[1], _posted(posted, known), path.stem):
+            brought += len(posted)
+        predictions.discard(path)
+    for name in names:
+        _tidy(lake, name)
+    return Taken(len(waiting), issued, brought, damaged, unknown)
+
+
+def _predictions(logged: Iterable[Logged]) -> pa.Table:
+    """One row a horizon."""
+    same = ("id", "target", "station", "issued_at", "origin", "level", "version", "kind", "graph", "shadow", "degraded")
+    rows = []
+    for each in logged:
+        common = {name: getattr(each, name) for name in same} | {"reasons": "; ".join(each.reasons)}
+        for part in each.forecasts:
+            own = {name: getattr(part, name) for name in ("horizon", "time", "value", "lower", "upper")}
+            rows.append(common | own | {PARTITION: month_of(part.time or each.issued_at)})
+    return pa.Table.from_pylist(rows, PREDICTIONS)
+
+
+def _posted(posted: Sequence[Posted], known: Mapping[str, Mapping[int, str]]) -> pa.Table:
+    """One row an outcome; without a horizon it is about the answer's first one."""
+    same = ("posted_at", "target", "station", "id", "predicted", "actual")
+    rows = []
+    for line, each in enumerate(posted):
+        months = known.get(each.id or "", {})
+        horizon = each.horizon if each.horizon is not None else min(months, default=None)
+        month = months.get(-1 if horizon is None else horizon) or month_of(each.posted_at)
+        own = {"horizon": horizon, "line": line, PARTITION: month}
+        rows.append({name: getattr(each, name) for name in same} | own)
+    return pa.Table.from_pylist(rows, POSTED)
+
+
+def _months(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, ids: set[str]) -> dict[str, dict[int, str]]:
+    """Answer -> horizon -> month of its prediction: looked for in the newest months, then in all the others."""
+    months, found = lake.months(name), dict[str, dict[int, str]]()
+    for part in (months[-NEWEST:], months[:-NEWEST]):
+        missing = ids - found.keys()
+        if not part or not missing:
+            continue
+        lake.relation(con, name, part).create_view("intake_issued", replace=True)
+        con.register("intake_wanted", pa.table({"id": pa.array(sorted(missing), _TEXT)}))
+        rows = con.sql(f"SELECT DISTINCT id, horizon, {PARTITION} FROM intake_issued JOIN intake_wanted USING (id)")
+        for id, horizon, month in rows.fetchall():
+            found.setdefault(id, {})[horizon] = month
+        con.unregister("intake_wanted")
+    return found
+
+
+def _tidy(lake: Lake, name: str) -> None:
+    """One file a segment would make reading dear: the newest months' small files are joined now and then."""
+    for month in lake.months(name)[-NEWEST:]:
+        if len(lake.files(name, [month])) > FILES:
+            lake.compact(name, month)

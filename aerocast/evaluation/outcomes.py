@@ -1,0 +1,138 @@
+"""Outcomes: every logged forecast beside what was really measured, and what the baselines would have said.
+
+`<feed>/outcomes` holds a row a forecast of `<feed>/predictions`, in the month of its target time, with: `actual` (null
+while unknown) and `actual_from`, `error` = actual - forecast, `inside` its interval, `persistence` (the last value at
+the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing), and
+`repeated`: the same forecast was asked for again later, so it counts once. A pair of numbers that was posted without a
+forecast is a row of its own (`graph` is `pair`). All in the target's unit.
+
+A measured value counts before a posted one, and a posted one not at all where the reading itself is in quarantine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aerocast.feed import Feed
+from aerocast.lake import PARTITION, Lake
+from aerocast.lineage import code_version, config_hash
+from aerocast.months import months_around
+from aerocast.sql import literal, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+CODE = ("evaluation/outcomes", "evaluation/intake")
+PAIR = "pair"
+
+
+def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
+    """Recomputes the months whose predictions, postings or readings have changed; which ones, oldest first."""
+    name = f"{feed.name}/outcomes"
+    wanted = hashes(lake, feed)
+    stale = [month for month, text in sorted(wanted.items()) if force or not lake.holds(name, month, text)]
+    for month in stale:
+        lake.replace(name, join(con, lake, feed, month), [month], {month: wanted[month]})
+    return stale
+
+
+def hashes(lake: Lake, feed: Feed) -> dict[str, str]:
+    """Each month's config hash. Both logs only grow, so their number of rows says which state a month is in."""
+    issued, posted = (lake.rows(f"{feed.name}/{log}") for log in ("predictions", "posted"))
+    months = sorted(issued.keys() | posted.keys())
+    around = {month: _silver_months(feed, month) for month in months}
+    marks = lake.marks(f"{feed.name}/silver", sorted({near for found in around.values() for near in found}))
+    parts = {"code": code_version(*CODE), "feed": feed.model_dump(mode="json", include={"cadence", "season"})}
+    return {
+        month: config_hash(
+            **parts,
+            issued=issued.get(month, 0),
+            posted=[posted.get(near, 0) for near in _posted_months(month)],
+            silver=[marks.get(near, "") for near in around[month]],
+        )
+        for month in months
+    }
+
+
+def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> duckdb.DuckDBPyRelation:
+    """The month's outcomes, valid until the connection joins again."""
+    views: Mapping[str, tuple[str, Sequence[str]]] = {
+        "join_issued": ("predictions", [month]),
+        "join_posted": ("posted", _posted_months(month)),
+        "join_silver": ("silver", _silver_months(feed, month)),
+        "join_quarantine": ("quarantine", [month]),
+    }
+    for view, (layer, months) in views.items():
+        if lake.exists(f"{feed.name}/{layer}"):
+            lake.relation(con, f"{feed.name}/{layer}", months).create_view(view, replace=True)
+        else:
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {_nothing(view)}")
+    step = feed.cadence // timedelta(microseconds=1)
+    season = feed.season * step
+    levels = " UNION ALL ".join(
+        f"SELECT {literal(target)} AS target, station, time, {quoted(target)} AS level,"
+        f" CASE WHEN {quoted(f'{target}_age')} = 0 THEN {quoted(target)} END AS measured FROM join_silver"
+        for target in feed.targets
+    )
+    return con.sql(f"""
+        WITH levels AS MATERIALIZED ({levels}),
+        spoilt AS (SELECT DISTINCT station, epoch_us(time) // {step} AS step FROM join_quarantine),
+        posted AS (
+            SELECT id, horizon, actual FROM join_posted WHERE id IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY id, horizon ORDER BY posted_at DESC, delivery DESC, line DESC) = 1),
+        known AS (
+            SELECT i.* EXCLUDE ({PARTITION}, delivery),
+                coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
+                CASE WHEN now.measured IS NOT NULL THEN 'measured'
+                    WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
+                last.level AS persistence, coalesce(before.level, last.level) AS seasonal_naive
+            FROM join_issued i
+            LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
+            LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
+            LEFT JOIN levels before ON before.target = i.target AND before.station = i.station
+                AND epoch_us(before.time) = epoch_us(i.time)
+                    - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
+            LEFT JOIN spoilt q ON q.station = i.station AND q.step = epoch_us(i.time) // {step}
+            LEFT JOIN posted p ON p.id = i.id AND p.horizon = i.horizon),
+        pairs AS (
+            SELECT target, station, posted_at AS issued_at, posted_at AS time, predicted AS value,
+                '' AS version, {literal(PAIR)} AS kind, {literal(PAIR)} AS graph, false AS shadow, false AS degraded,
+                '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon
+            FROM join_posted WHERE id IS NULL AND predicted IS NOT NULL AND {PARTITION} = {literal(month)})
+        SELECT *, actual - value AS error, actual BETWEEN lower AND upper AS inside,
+            origin IS NOT NULL AND station IS NOT NULL AND row_number() OVER (
+                PARTITION BY target, station, version, shadow, graph, origin, horizon ORDER BY issued_at DESC, id) > 1
+                AS repeated,
+            {literal(month)} AS {PARTITION}
+        FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs)""")
+
+
+def reach(feed: Feed) -> timedelta:
+    """How far before a target time its row looks: to the origin, and to the season before that was known there."""
+    longest = feed.horizons[-1]
+    return max(longest, -(-longest // feed.season) * feed.season) * feed.cadence
+
+
+def _silver_months(feed: Feed, month: str) -> list[str]:
+    return months_around([month], reach(feed), timedelta(0))
+
+
+def _posted_months(month: str) -> list[str]:
+    """Its own, and the next: an outcome that was taken up before what it is about lies in the month of its posting."""
+    return months_around([month], timedelta(0), timedelta(days=1))
+
+
+def _nothing(view: str) -> str:
+    """The empty view in place of a table that is not there yet."""
+    from aerocast.evaluation.intake import POSTED, PREDICTIONS
+
+    schema = {"join_issued": PREDICTIONS, "join_posted": POSTED}.get(view)
+    types = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "int64": "BIGINT", "bool": "BOOLEAN"}
+    columns = (
+        {field.name: types.get(str(field.type), "TIMESTAMPTZ") for field in schema} | {"delivery": "BIGINT"}
+        if schema
+        else {"station": "VARCHAR", "time": "TIMESTAMPTZ"}
+    )
+    return "SELECT " + ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in columns.items()) + " WHERE false"

@@ -1,0 +1,70 @@
+"""Hand-made logs and readings for the tests of evaluation: every number is set here, so that a hand can check it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from aerocast import predictions
+from aerocast.lake import Lake
+from aerocast.months import month_of
+from aerocast.predictions import Logged, LoggedForecast, Posted
+
+T0 = datetime(2024, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+VERSION = "0001-aaaaaaaa"
+
+
+def answer(
+    id: str, origin: datetime | None, values: Mapping[int, float], station: str | None = "AAA", half: float = 2.0,
+    **changes: Any,
+) -> Logged:  # fmt: skip
+    """An answer whose interval is `half` wide on either side; `values` by horizon."""
+    forecasts = tuple(
+        LoggedForecast(horizon, origin + horizon * HOUR if origin else None, value, value - half, value + half)
+        for horizon, value in values.items()
+    )
+    base = Logged(
+        id=id, feed="small", target="temperature", station=station, issued_at=(origin or T0) + HOUR / 2, origin=origin,
+        version=VERSION, kind="linear", graph="station", shadow=False, degraded=False, reasons=(), level=0.9,
+        forecasts=forecasts,
+    )  # fmt: skip
+    return msgspec.structs.replace(base, **changes)
+
+
+def posted(actual: float, id: str | None = None, horizon: int | None = None, at: datetime = T0, **more: Any) -> Posted:
+    return Posted(posted_at=at, feed="small", target="temperature", actual=actual, id=id, horizon=horizon, **more)
+
+
+def segment(home: Path, name: str, records: Sequence[Logged | Posted], feed: str = "small", torn: bytes = b"") -> Path:
+    """A closed segment of the prediction log."""
+    path = predictions.place(home, feed) / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records) + torn)
+    return path
+
+
+def silver(
+    lake: Lake,
+    values: Mapping[datetime, float | None],
+    station: str = "AAA",
+    filled: Sequence[datetime] = (),
+    mark: str = "1",
+) -> None:
+    """Puts one station's temperatures in the place of silver's months; `filled` ones were not measured."""
+    times = sorted(values)
+    months = [month_of(time) for time in times]
+    rows = pa.table(
+        {
+            "station": [station] * len(times),
+            "time": pa.array(times, pa.timestamp("us", "UTC")),
+            "temperature": pa.array([values[time] for time in times], pa.float64()),
+            "temperature_age": pa.array([int(time in filled) for time in times], pa.int16()),
+            "month": months,
+        }
+    )
+    hashes = dict.fromkeys(sorted(set(months)), (mark * 64)[:64])
+    lake.replace("small/silver", rows, sorted(hashes), hashes)
