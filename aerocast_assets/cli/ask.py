@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast_assets.cli.processes import free_port
 
 PATIENCE = 30.0
 
@@ -23,7 +23,7 @@ def ask_server(home: Path, feed: Feed) -> tuple[dict[str, Any], float]:
     Raises:
         AeroCastError: the server ended, or did not answer within half a minute.
     """
-    port = _free_port()
+    port = free_port()
     started = time.monotonic()
     command = [sys.executable, "-m", "serving", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env={**os.environ, "AEROCAST_HOME": str(home)}, stderr=subprocess.PIPE)
@@ -47,9 +47,3 @@ def ask_server(home: Path, feed: Feed) -> tuple[dict[str, Any], float]:
     finally:
         server.terminate()
         server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,25 +1,11 @@
 """Dagster's UI with its daemon, and the server, as children of one process that ends them together."""
 
 import contextlib
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from aerocast.errors import AeroCastError
-
-PROJECT = Path(__file__).resolve().parent.parent.parent
-GRACE = 15.0  # seconds for an ordered end: the server answers what it has begun, a run notes that it was stopped
-FORCED = 5.0  # seconds between asking a whole group to end and killing it
-# What Dagster says about its own code at each start; a warning of ours would drown in it.
-KNOWN_NOISE = (
-    "ignore:Function `dev_command` is superseded",
-    "ignore:Parameter `execution_type` of function `AssetsDefinition.__init__` is currently in beta",
-)
-STOPPED_BY_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from aerocast_assets.cli import processes
 
 
 def up(host: str, port: int, ui_port: int) -> int:
@@ -30,28 +16,24 @@ def up(host: str, port: int, ui_port: int) -> int:
     """
     addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
     _check(host, port, ui_port)
-    stop: list[int] = []  # not an Event: its lock is not for signal handlers
-    # Before the children exist: a signal that was ignored when we started would be ignored by them, too.
-    for number in STOPPED_BY_PERSON:
-        signal.signal(number, lambda received, _: stop.append(received))
-    _recover()
-    print("Starting, Ctrl-C stops both ...", flush=True)
-    children = {
-        "dagster": _start(
-            *("dagster", "dev", "-w", "workspace.yaml", "-h", host, "-p", str(ui_port), "--log-level", "warning")
-        ),
-        "the server": _start("serving", "--host", host, "--port", str(port)),
-    }
-    try:
-        while not stop:
-            time.sleep(0.3)
-            _announce(addresses)
-            for name, child in children.items():
-                if child.poll() is not None:
-                    raise AeroCastError(f"{name} ended by itself with status {child.returncode}; stopped the rest")
-    finally:
-        print("\nstopping ...", flush=True)
-        _stop(list(children.values()))
+    with processes.stoppable() as stopped:
+        _recover()
+        print("Starting, Ctrl-C stops both ...", flush=True)
+        ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
+        children = {
+            "dagster": processes.start("dagster", "dev", "-w", "workspace.yaml", *ui),
+            "the server": processes.start("serving", "--host", host, "--port", str(port)),
+        }
+        try:
+            while not stopped:
+                time.sleep(0.3)
+                _announce(addresses)
+                for name, child in children.items():
+                    if child.poll() is not None:
+                        raise AeroCastError(f"{name} ended by itself with status {child.returncode}; stopped the rest")
+        finally:
+            print("\nstopping ...", flush=True)
+            processes.stop(list(children.values()))
     return 0
 
 
@@ -91,41 +73,3 @@ def _announce(addresses: dict[str, tuple[str, int]]) -> None:
         with contextlib.suppress(OSError), socket.create_connection((reachable, port), timeout=0.3):
             print(f"{name:<12}http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
             del addresses[name]
-
-
-def _start(*command: str) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches only us, so that we end the children in order, each with all it started.
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=PROJECT,
-        env={**os.environ, "PYTHONWARNINGS": ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), *KNOWN_NOISE]))},
-        start_new_session=True,
-    )
-
-
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
-    """Asks each child to end, then whatever is left of its process group, and kills what does not."""
-    for child in children:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    for child in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(max(0.1, deadline - time.monotonic()))
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + FORCED
-        for child in children:
-            _signal_group(child.pid, number)
-        while any(_signal_group(child.pid, 0) for child in children) and time.monotonic() < deadline:
-            time.sleep(0.05)
-            for child in children:
-                child.poll()  # a dead child counts as alive until it is asked for its status
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """Whether the process group still has a member; each gets the signal."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
