@@ -1,7 +1,5 @@
 """bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from aerocast.feed import Feed
@@ -11,7 +9,7 @@ from aerocast_assets.keys import FORWARD, key, months, table
 from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
-CODE = ("quality", "units")
+CODE = ("quality", "units", "faults")
 EXAMPLES = 20
 SHOWN = ("station", "time", "rule", "reason")
 
@@ -32,24 +30,32 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=FORWARD,
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import clock, faults
         from aerocast.lake import Lake
-        from aerocast.quality import clean, months_read
+        from aerocast.quality import clean, months_read, reach
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
+        now = clock.now(platform.root, feed.name, feed.end)
         raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
         with platform.sql() as con:
-            commits = deliveries(con, lake, raw)
+            commits, broken = deliveries(con, lake, raw), faults.read(con, lake, table(feed, "faults"))
             parts = {"feed": declaration, "code": code_version(*CODE), "salt": platform.hash_salt}
             hashes = {
-                month: config_hash(**parts, raw=[commits.get(near, []) for near in months_read(feed, [month])])
+                month: config_hash(
+                    **parts,
+                    raw=[commits.get(near, []) for near in months_read(feed, [month])],
+                    faults=faults.touching(broken, month, reach(feed)),
+                )
                 for month in partitions
             }
             stale = out_of_date(lake, good, hashes, force=config.force)
             for piece in lake.chunks(raw, stale):
-                cleaned = clean(con, feed, lake.relation(con, raw, months_read(feed, piece)), piece, datetime.now(UTC))
+                read = lake.relation(con, raw, months_read(feed, piece))
+                cleaned = clean(con, feed, read, piece, now, broken)
                 # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
                 lake.replace(bad, cleaned.quarantine, piece)
                 lake.replace(good, cleaned.bronze, piece, {month: hashes[month] for month in piece})
+            faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             rejected = lake.relation(con, bad, partitions)
             reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())
             examples = rejected.select("station, time, rule, reason").order("time").limit(EXAMPLES).fetchall()
