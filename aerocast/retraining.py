@@ -109,7 +109,9 @@ def note(memory: Memory, run: LastRun | None) -> Memory:
     def told(attempt: Attempt) -> Attempt:
         if attempt.key != run.key or attempt.outcome == "helped":
             return attempt
-        return msgspec.structs.replace(attempt, outcome=run.outcome, ended=run.ended)
+        # The first look knows best when it ended: a clock may be set anew afterwards.
+        ended = attempt.ended if attempt.ended and attempt.outcome == run.outcome else run.ended
+        return msgspec.structs.replace(attempt, outcome=run.outcome, ended=ended)
 
     return msgspec.structs.replace(memory, attempts=tuple(map(told, memory.attempts)))
 

@@ -130,7 +130,9 @@ def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") 
     if action.act:
         reason = f"drift {target}: {evidence(tick.seen, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
-        return look._replace(run=runs.ask(tick.feed, target, reason, run_key=action.key, since=action.since, tags=tags))
+        return look._replace(
+            run=runs.ask(tick.feed, target, reason, tick.now, run_key=action.key, since=action.since, tags=tags)
+        )
     if last and last.outcome == "running":
         return look._replace(said=f"{look.said}; request {request.id} waits for it") if request else look
     return _shadow(tick, target, look) or (_request(tick, target, look, request) if request else look)
@@ -165,7 +167,7 @@ def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
         return Look(
             f"{look.said}; {reason}",
             msgspec.structs.replace(look.memory, challenger=shadow.challenger),
-            runs.ask(tick.feed, target, reason, run_key=run_key, release=shadow.challenger),
+            runs.ask(tick.feed, target, reason, tick.now, run_key=run_key, release=shadow.challenger),
         )
     return None
 
@@ -178,6 +180,7 @@ def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
         tick.feed,
         target,
         f"request {request.id} {request.reason}".strip(),
+        tick.now,
         run_key=request.id,
         since=hot or regime(tick.root, tick.feed, target),
         tags={runs.REQUEST_TAG: request.id},

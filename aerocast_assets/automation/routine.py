@@ -32,7 +32,7 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
         last = next(runs.retrains(context.instance, root, feed, target), None)
         due, why = retraining.routine(feed.retraining, lineage.feed_time or lineage.created_at, now, last=last)
         if due:
-            return runs.ask(feed, target, f"schedule: {why}", since=lineage.since)
+            return runs.ask(feed, target, f"schedule: {why}", now, since=lineage.since)
         over = feed.end is not None and now >= feed.end
         return dg.SkipReason(
             f"{target}: {why}" + (f"; the feed's clock stands at its end, {feed.end:%Y-%m-%d}" if over else "")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aerocast.retraining import LastRun, Outcome
 
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
+ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
 REQUEST_TAG = "aerocast/request"
 LOOKED_AT = 20  # newest runs of a target that are looked through
 LONGEST = 240  # characters of a reason: a tag, not a report
@@ -27,6 +28,7 @@ def ask(
     feed: Feed,
     target: str,
     reason: str,
+    now: datetime,
     *,
     run_key: str | None = None,
     since: datetime | None = None,
@@ -38,7 +40,7 @@ def ask(
         run_key=run_key,
         job_name=retrain_job_name(feed, target),
         run_config=_config(feed, target, since, release),
-        tags={RETRAIN_TAG: shortened(reason), **(tags or {})},
+        tags={RETRAIN_TAG: shortened(reason), ASKED_TAG: now.isoformat(), **(tags or {})},
         asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")] if release else None,
     )
 
@@ -68,11 +70,7 @@ def retrains(
 
     A run that waits in the queue is under way. Whether a finished one promoted is what its champion says.
     """
-    from aerocast import clock
     from aerocast.retraining import LastRun
-
-    def shown(instant: float) -> datetime:
-        return clock.now(root, feed.name, feed.end, real=datetime.fromtimestamp(instant, UTC))
 
     found = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
     for number, record in enumerate(instance.get_run_records(found, limit=LOOKED_AT)):
@@ -83,10 +81,20 @@ def retrains(
         ended = record.end_time or record.update_timestamp.timestamp() if over else None
         yield LastRun(
             _outcome(instance, feed, target, run) if over else "running",
-            shown(record.start_time or record.create_timestamp.timestamp()),
-            shown(ended) if ended else None,
+            _shown(root, feed, run, record.start_time or record.create_timestamp.timestamp()),
+            _shown(root, feed, run, ended) if ended else None,
             own,
         )
+
+
+def _shown(root: Path, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
+    """The feed's time at a real instant of a run; if the clock was set anew since, that when it was asked for."""
+    from aerocast import clock
+
+    own, real, asked = clock.read(root, feed.name), datetime.fromtimestamp(instant, UTC), run.tags.get(ASKED_TAG)
+    if own and own.started > real and asked:
+        return datetime.fromisoformat(asked)
+    return clock.now(root, feed.name, feed.end, real=real)
 
 
 def _outcome(instance: dg.DagsterInstance, feed: Feed, target: str, run: dg.DagsterRun) -> "Outcome":

@@ -1,0 +1,121 @@
+"""The loop without a daemon: drift states written by hand, ticks on a real instance, their runs executed here."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
+
+from aerocast import clock
+from aerocast.drift import state
+from aerocast.drift.state import Diagnosis, DriftState, Evidence, Heat, Shadow
+from aerocast.feed import Feed
+from aerocast_assets.resources import Platform
+from tests.making import definitions
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def set_clock(home: Path, feed: Feed, now: datetime) -> None:
+    """The feed's time stands still at `now`."""
+    clock.write(home, feed.name, clock.Clock(now, datetime.now(UTC), speed=0.0))
+
+
+def write_heat(home: Path, feed: Feed, *heats: Heat, shadows: tuple[Shadow, ...] = ()) -> None:
+    """A drift state as an examination at the feed's present would write it."""
+    now = clock.now(home, feed.name, feed.end)
+    proof = Evidence("page_hinkley", "residuals", 61.2, 50.0, True, "standardised errors have left their mean")
+    found = tuple(
+        Diagnosis(heat.target, feed.station_ids[0], "concept_drift", now, heat.onset, 5.2, 2.1, 0.4, 72, (proof,))
+        for heat in heats
+        if heat.hot
+    )
+    state.write(home, DriftState(feed.name, now, datetime.now(UTC), found, (), heats, shadows))
+
+
+def hot(since: datetime, edge: int = 1, target: str = "temperature", onset: datetime | None = None) -> Heat:
+    return Heat(target, hot=True, edges=edge, warm=2, since=since, onset=onset or since - DAY, rmse=5.2)
+
+
+def cool(since: datetime | None = None, edge: int = 0, target: str = "temperature", **changes: Any) -> Heat:
+    return Heat(target, hot=False, edges=edge, since=since, **changes)
+
+
+@dataclass
+class Loop:
+    """One feed's retrain sensor with its cursor between ticks; `runs` are those that ticks asked for, executed."""
+
+    feed: Feed
+    home: Path
+    instance: dg.DagsterInstance
+    cursor: str | None = None
+    runs: list[dg.ExecuteInProcessResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.defs = definitions(self.home, self.feed)
+        self.repository = self.defs.get_repository_def()
+        self.platform = {"platform": Platform(home=str(self.home))}
+
+    def at(self, now: datetime) -> "Loop":
+        set_clock(self.home, self.feed, now)
+        return self
+
+    def heat(self, *heats: Heat, shadows: tuple[Shadow, ...] = ()) -> "Loop":
+        write_heat(self.home, self.feed, *heats, shadows=shadows)
+        return self
+
+    def look(self) -> Any:
+        """One evaluation of the sensor, its cursor kept, nothing started."""
+        name = f"{self.feed.name}_retrain"
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=self.repository,
+            sensor_name=name,
+            resources=self.platform,
+        ) as context:
+            data = self.defs.resolve_sensor_def(name).evaluate_tick(context)
+        self.cursor = data.cursor
+        assert data.run_requests or data.skip_message, "every tick says something"
+        return data
+
+    def tick(self) -> list[dg.ExecuteInProcessResult]:
+        """One evaluation, and what it asks for executed at once, as the daemon does: a known run key starts nothing."""
+        made = [self.execute(request) for request in self.look().run_requests]
+        started = [each for each in made if each]
+        self.runs += started
+        return started
+
+    def said(self) -> str:
+        """What a tick that asks for nothing says."""
+        data = self.look()
+        assert not data.run_requests, data.run_requests
+        return str(data.skip_message)
+
+    def due(self, target: str = "temperature") -> Any:
+        """What the routine schedule of the target says now."""
+        with dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=datetime.now(UTC),
+            repository_def=self.repository,
+            resources=self.platform,
+        ) as context:
+            return self.defs.resolve_schedule_def(f"{self.feed.name}_{target}_routine").evaluate_tick(context)
+
+    def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult | None:
+        tags = {**request.tags, SENSOR_NAME_TAG: f"{self.feed.name}_retrain"}
+        if request.run_key:
+            tags[RUN_KEY_TAG] = request.run_key
+            known = {name: tags[name] for name in (SENSOR_NAME_TAG, RUN_KEY_TAG)}
+            if self.instance.get_run_records(dg.RunsFilter(tags=known)):
+                return None
+        assert request.job_name
+        return self.defs.resolve_job_def(request.job_name).execute_in_process(
+            instance=self.instance,
+            run_config=request.run_config,
+            tags=tags,
+            asset_selection=list(request.asset_selection) if request.asset_selection else None,
+            raise_on_error=False,
+        )
