@@ -158,7 +158,6 @@ class Log:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="prediction-log", daemon=True)
-        self._thread.start()
 
     def append(self, record: Record) -> bool:
         """Writes one record, from any thread, in microseconds. False if the disk refused it."""
@@ -175,13 +174,16 @@ class Log:
     def close(self) -> None:
         """Closes every segment, synced. The log takes nothing more after it."""
         self._stopped.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._tend(lambda segment: True)
 
     def _begin(self, feed: str) -> _Segment:
         folder = place(self._home, feed)
         durable.make_folder(folder)
         segment = self._open[feed] = _create(folder)
+        if self._thread.ident is None:
+            self._thread.start()
         return segment
 
     def _keep(self) -> None:

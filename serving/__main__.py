@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from aerocast.errors import AeroCastError
+from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings
 
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "AeroCast serves %s on http://%s:%d (API at /schema)", home, f"[{host}]" if ":" in host else host, port
     )
     config = uvicorn.Config(
-        create_app(home, options.poll_seconds),
+        create_app(home, options.poll_seconds, settings.log_seconds, Access(settings.token, _is_loopback(host))),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -48,6 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,18 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from serving import openapi, problems
-from serving.controllers import feeds, health, metrics, models, predict
+from serving.access import Access
+from serving.controllers import (
+    ask_for_retrain,
+    evaluate,
+    feeds,
+    health,
+    metrics,
+    models,
+    predict,
+    retrain_check,
+)
+from serving.loop import Loop
 from serving.metrics import Metrics
 from serving.store import Store
 
@@ -21,22 +32,33 @@ FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")
 
 
-def create_app(home: Path, poll_seconds: float = 1.0) -> Litestar:
-    """The server on one home. Nothing is read before it starts."""
+def create_app(
+    home: Path, poll_seconds: float = 1.0, log_seconds: float = 10.0, access: Access | None = None
+) -> Litestar:
+    """The server on one home. Nothing is read or written before it starts."""
     store = Store(home)
-    found = Metrics(store)
+    loop = Loop(home, store, log_seconds)
+    found = Metrics(store, loop)
     return Litestar(
-        route_handlers=[health, feeds, models, predict, metrics],
+        route_handlers=[health, feeds, models, predict, evaluate, retrain_check, ask_for_retrain, metrics],
         plugins=[problems.plugin(found.problems)],
         openapi_config=openapi.config(_version()),
-        lifespan=[_watching(store, poll_seconds)],
-        state=State({"store": store, "metrics": found, "poll_seconds": poll_seconds}),
+        lifespan=[_watching(store, loop, poll_seconds)],
+        state=State(
+            {
+                "store": store,
+                "loop": loop,
+                "metrics": found,
+                "poll_seconds": poll_seconds,
+                "access": access or Access(),
+            }
+        ),
         request_max_body_size=problems.MAX_BODY,
         logging_config=None,
     )
 
 
-def _watching(store: Store, seconds: float) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _watching(store: Store, loop: Loop, seconds: float) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
@@ -48,6 +70,7 @@ def _watching(store: Store, seconds: float) -> Callable[[Litestar], AbstractAsyn
         yield
         task.cancel()
         await asyncio.wait([task])
+        await asyncio.to_thread(loop.close)
 
     return lifespan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -10,10 +11,21 @@ from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from serving import predictor, views
-from serving.openapi import PredictOperation
-from serving.parsing import check_content_type, parse
-from serving.schemas import FeedView, Health, Prediction, Problem, TargetModels
+from serving import predictor, routine, views
+from serving.access import may_write
+from serving.openapi import EvalOperation, PredictOperation, RetrainOperation
+from serving.parsing import check_content_type, decode, parse
+from serving.schemas import (
+    EvalRequest,
+    Evaluation,
+    FeedView,
+    Health,
+    Prediction,
+    Problem,
+    RetrainCheck,
+    RetrainRequest,
+    TargetModels,
+)
 
 HttpRequest = Request[Any, Any, State]
 REFUSED = {
@@ -23,12 +35,17 @@ REFUSED = {
     422: ResponseSpec(Problem, description="A field breaks a rule; the problem names field, value and rule."),
     503: ResponseSpec(Problem, description="No release, or no readings to forecast from."),
 }
+DENIED = {
+    401: ResponseSpec(Problem, description="The token is wrong."),
+    403: ResponseSpec(Problem, description="The server listens beyond loopback and has no token set."),
+}
+UNKNOWN = {404: ResponseSpec(Problem, description="No answer of that id is remembered.")}
 
 
 @get("/health", tags=["state"], summary="Is it well, and which release serves", responses={503: ResponseSpec(Health)})
 async def health(state: State) -> Response[Health]:
     """200 while the server can answer, 503 while there is no release at all."""
-    report = views.health(state.store, state.poll_seconds)
+    report = views.health(state.store, state.loop.log, state.poll_seconds)
     return Response(report, status_code=200 if state.store.index else 503)
 
 
@@ -55,16 +72,56 @@ def models(
 async def predict(request: HttpRequest, state: State) -> Prediction:
     """From a station's newest readings, or from a sequence of steps that the request brings along.
 
-    Impossible values in a sequence (outside the column's physical range) are set aside as they would be in the feed:
-    they count as missing, the answer is marked degraded and names them.
+    With both the sequence is what that station measured: its place and local clock count. Impossible values in a
+    sequence (outside the column's physical range) are set aside as they would be in the feed: they count as missing,
+    the answer is marked degraded and names them.
     """
-    check_content_type(request.headers.get("content-type"))
-    body = await request.body()
+    body = await _body(request)
     began = time.perf_counter()
-    served, prediction = predictor.predict(state.store, parse(body))
+    answered = predictor.predict(state.store, parse(body))
+    state.loop.answered(answered)
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
-    state.metrics.predictions.labels(served.manifest.kind).inc()
+    state.metrics.predictions.labels(answered.served.manifest.kind).inc()
+    prediction: Prediction = answered.prediction
     return prediction
+
+
+@post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write],
+      operation_class=EvalOperation, responses=REFUSED | DENIED | UNKNOWN)  # fmt: skip
+async def evaluate(request: HttpRequest, state: State) -> Evaluation:
+    """What really came: by the id and horizon of a forecast, or as a pair of numbers. The answer says how good the
+    newest forecasts were, and whether drift is diagnosed.
+
+    An outcome is on disk before the answer. One that was posted by id before is not counted twice. Ids are remembered
+    by the process that gave them, the newest 50,000 or so: for an older one post the pair.
+    """
+    evaluation: Evaluation = state.loop.outcome(decode(await _body(request), EvalRequest))
+    return evaluation
+
+
+@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", sync_to_thread=True,
+     responses={503: REFUSED[503]})  # fmt: skip
+def retrain_check(state: State, feed: str | None = None, target: str | None = None) -> RetrainCheck:
+    """Its age in the feed's own time, the declared limit, and whether a retrain is due or asked for."""
+    return routine.check(state.store, feed, target)
+
+
+@post("/routine-retrain-check", tags=["loop"], summary="Ask for a retrain if one is due", status_code=200,
+      guards=[may_write], operation_class=RetrainOperation, responses=REFUSED | DENIED)  # fmt: skip
+async def ask_for_retrain(
+    request: HttpRequest, state: State, feed: str | None = None, target: str | None = None
+) -> RetrainCheck:
+    """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
+    platform's sensor. The server itself starts nothing; asking again returns the open request.
+    """
+    body = await _body(request)
+    force = decode(body, RetrainRequest).force if body else False
+    return await asyncio.to_thread(routine.ask, state.store, feed, target, force)
+
+
+async def _body(request: HttpRequest) -> bytes:
+    check_content_type(request.headers.get("content-type"))
+    return await request.body()
 
 
 @get("/metrics", tags=["state"], summary="Prometheus metrics", media_type=MediaType.TEXT)

@@ -8,15 +8,15 @@ readings would be if they had come through the feed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aerocast.manifest import FeedSnapshot
 from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
+from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import Reason
-from serving.store import Served, Tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,8 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     Raises a problem: 422 for a station that the feed has not, 503 for one without readings.
     """
     grid = tail.grids.get(station) if tail else None
-    known = [info.id for info in served.feed.stations]
-    if station not in known and grid is None:
-        allowed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-        raise problem(
-            "unknown-station",
-            f"Feed {served.feed.name} has no station {station[:80]!r}; it has {allowed}.",
-            field="station",
-            value=station,
-            rule=f"one of {allowed}",
-        )
+    if grid is None:
+        _check_station(served.feed, station)
     origins = valid_origins(served.manifest.window, grid) if grid else np.empty(0, dtype=np.int64)
     if grid is None or tail is None or not len(origins):
         raise problem(
@@ -66,13 +58,20 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     return Input(grid, origin, list(tail.grids.values()), reasons, [])
 
 
-def of_sequence(served: Served, rows: Sequence[Sequence[float]], time: np.datetime64 | None) -> Input:
-    """The grid of a sequence: what is older is missing. Raises a 422 problem for a wrong shape or nothing to go by."""
+def of_sequence(
+    served: Served, rows: Sequence[Sequence[float]], time: np.datetime64 | None, station: str | None = None
+) -> Input:
+    """The grid of a sequence, measured at `station` if that is known: its place and clock count then.
+
+    What is older is missing. Raises a 422 problem for an unknown station, a wrong shape or nothing to go by.
+    """
     spec = served.manifest.window
+    if station is not None:
+        _check_station(served.feed, station)
     _check_shape(spec, rows)
     with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
         grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time)
-    grid, reasons = _set_aside(served.feed, spec, grid, len(rows))
+    grid, reasons = _set_aside(served.feed, spec, replace(grid, station=station or ""), len(rows))
     origin = spec.look_back - 1
     target = grid.values[:, grid.columns.index(spec.target)]
     if np.isnan(target[origin - spec.steps + 1 :]).any():
@@ -93,6 +92,19 @@ def of_sequence(served: Served, rows: Sequence[Sequence[float]], time: np.dateti
     if time is None:
         notes.append("no time was sent: hour and season are unknown to the model, and the forecasts carry no time")
     return Input(grid, origin, (), reasons, notes)
+
+
+def _check_station(feed: FeedSnapshot, station: str) -> None:
+    known = [info.id for info in feed.stations]
+    if station not in known:
+        allowed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+        raise problem(
+            "unknown-station",
+            f"Feed {feed.name} has no station {station[:80]!r}; it has {allowed}.",
+            field="station",
+            value=station,
+            rule=f"one of {allowed}",
+        )
 
 
 def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:

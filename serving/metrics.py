@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from serving.loop import Loop
 from serving.store import Store
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
@@ -20,7 +21,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 class Metrics:
     """One registry an application, so that two in one process do not mix."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, loop: Loop) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no hints
         self.store = store
         self.registry = CollectorRegistry()
@@ -32,7 +33,7 @@ class Metrics:
             registry=self.registry,
         )
         self.problems = Counter("aerocast_problems", "Requests refused.", ["status"], registry=self.registry)
-        self.registry.register(_StoreCollector(store))
+        self.registry.register(_Collector(store, loop))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
@@ -42,9 +43,9 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _StoreCollector(Collector):
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class _Collector(Collector):
+    def __init__(self, store: Store, loop: Loop) -> None:
+        self._store, self._loop = store, loop
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -52,14 +53,21 @@ class _StoreCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._releases()
         yield from self._failures()
-        yield from self._loop()
+        yield from self._drift()
+        yield from self._records()
         polled = self._store.last_poll or EPOCH
         yield GaugeMetricFamily("aerocast_last_poll_ts", "Unix time of the last look-up.", value=polled.timestamp())
 
     def _releases(self) -> Iterable[Metric]:
-        rmse = GaugeMetricFamily("aerocast_last_rmse", "Test RMSE of the serving release.", labels=LABELS)
+        rmse = GaugeMetricFamily(
+            "aerocast_last_rmse",
+            "RMSE of the newest outcomes posted here; before the first, the serving release's on its test span.",
+            labels=LABELS,
+        )
         each = GaugeMetricFamily(
-            "aerocast_release_rmse", "The same by horizon (steps ahead).", labels=[*LABELS, "horizon"]
+            "aerocast_release_rmse",
+            "Test RMSE of the serving release by horizon (steps ahead).",
+            labels=[*LABELS, "horizon"],
         )
         info = GaugeMetricFamily(
             "aerocast_release_info",
@@ -70,7 +78,8 @@ class _StoreCollector(Collector):
         for served in self._store.serving():
             manifest = served.manifest
             key = [manifest.feed.name, manifest.target]
-            rmse.add_metric(key, manifest.metrics.overall.rmse)
+            live, _ = self._loop.errors.rmse(served.key)
+            rmse.add_metric(key, manifest.metrics.overall.rmse if live is None else live)
             for horizon, scores in manifest.metrics.horizons.items():
                 each.add_metric([*key, str(horizon)], scores.rmse)
             info.add_metric([*key, manifest.version, manifest.kind, manifest.lineage.config_hash], 1)
@@ -94,16 +103,28 @@ class _StoreCollector(Collector):
                 newest.add_metric([feed], float(reading.astype("int64")))
         return [failures, failing, tails, newest]
 
-    def _loop(self) -> Iterable[Metric]:
-        """Drift stays 0 until something measures it; a retrain is every release after the first."""
-        flag = GaugeMetricFamily("aerocast_drift_flag", "1 while drift is diagnosed.", labels=LABELS)
+    def _drift(self) -> Iterable[Metric]:
+        """Drift stays 0 until something examines it; a retrain is every release after the first."""
+        flag = GaugeMetricFamily("aerocast_drift_flag", "1 while concept drift is diagnosed.", labels=LABELS)
         count = GaugeMetricFamily("aerocast_drift_count", "Edges from cool to hot.", labels=LABELS)
         retrains = CounterMetricFamily("aerocast_retrain", "Releases after the first.", labels=LABELS)
         last = GaugeMetricFamily("aerocast_last_retrain_ts", "Unix time of the newest release.", labels=LABELS)
         for served in self._store.serving():
-            key = [served.feed.name, served.manifest.target]
-            flag.add_metric(key, 0)
-            count.add_metric(key, 0)
+            key, state = list(served.key), self._store.drift(served.feed.name)
+            heat = state.of(served.manifest.target) if state else None
+            flag.add_metric(key, heat is not None and heat.hot)
+            count.add_metric(key, heat.edges if heat else 0)
             retrains.add_metric(key, served.releases - 1)
             last.add_metric(key, served.newest_release.timestamp())
         return [flag, count, retrains, last]
+
+    def _records(self) -> Iterable[Metric]:
+        lost = CounterMetricFamily(
+            "aerocast_log_failures", "Records that the disk refused.", value=self._loop.log.failures
+        )
+        shadows = CounterMetricFamily(
+            "aerocast_shadow", "Requests for a challenger, and what came of them.", labels=[*LABELS, "result"]
+        )
+        for (key, result), value in sorted(self._loop.shadows.counts.copy().items()):
+            shadows.add_metric([*key, result], value)
+        return [lost, shadows]

@@ -20,7 +20,7 @@ _STEP = Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.NUMBER), de
 _REQUEST = Schema(
     type=OpenAPIType.OBJECT,
     title="PredictRequest",
-    description="Exactly one of `station` and `sequence`. Unknown fields are refused.",
+    description="A `station`, a `sequence`, or both: what that station measured. Unknown fields are refused.",
     additional_properties=False,
     properties={
         "station": Schema(
@@ -39,7 +39,7 @@ _REQUEST = Schema(
         "feed": Schema(type=OpenAPIType.STRING, description="Needed only where several feeds are served."),
         "target": Schema(type=OpenAPIType.STRING, description="Default: the feed's first served target."),
     },
-    one_of=[Schema(required=["station"]), Schema(required=["sequence"])],
+    any_of=[Schema(required=["station"]), Schema(required=["sequence"])],
 )
 _EXAMPLES = {
     "station": Example(summary="A station's newest readings", value={"station": "JFK"}),
@@ -59,13 +59,60 @@ _EXAMPLES = {
 }
 
 
+_OUTCOME = Schema(
+    type=OpenAPIType.OBJECT,
+    title="EvalRequest",
+    description="`actual` with the `id` and `horizon` of a forecast, or with `predicted`. Unknown fields are refused.",
+    additional_properties=False,
+    required=["actual"],
+    properties={
+        "actual": Schema(type=OpenAPIType.NUMBER, description="What was measured, in the target's unit."),
+        "id": Schema(type=OpenAPIType.STRING, description="The id of an answer of /predict."),
+        "horizon": Schema(type=OpenAPIType.INTEGER, description="Which of its horizons, in steps."),
+        "predicted": Schema(type=OpenAPIType.NUMBER, description="What was forecast, without an id."),
+        "feed": Schema(type=OpenAPIType.STRING, description="Of a pair, needed only where several feeds are served."),
+        "target": Schema(type=OpenAPIType.STRING, description="Of a pair; default: the feed's first served target."),
+        "station": Schema(type=OpenAPIType.STRING, description="Of a pair: where it was measured."),
+    },
+    any_of=[Schema(required=["id", "horizon"]), Schema(required=["predicted"])],
+)
+_RETRAIN = Schema(
+    type=OpenAPIType.OBJECT,
+    title="RetrainRequest",
+    additional_properties=False,
+    properties={"force": Schema(type=OpenAPIType.BOOLEAN, description="Ask even if none is due.")},
+)
+
+
+def _json(schema: Schema, examples: dict[str, Example], required: bool = True) -> RequestBody:
+    """Bodies are decoded by ourselves, for better errors; so they are described by ourselves."""
+    media = OpenAPIMediaType(schema=schema, examples=dict(examples))
+    return RequestBody(content={"application/json": media}, required=required)
+
+
 @dataclass
 class PredictOperation(Operation):
-    """The body of /predict is decoded by ourselves, for better errors; so it is described by ourselves."""
+    """The body of /predict."""
 
     def __post_init__(self) -> None:
-        media = OpenAPIMediaType(schema=_REQUEST, examples=dict(_EXAMPLES))
-        self.request_body = RequestBody(content={"application/json": media}, required=True)
+        self.request_body = _json(_REQUEST, _EXAMPLES)
+
+
+@dataclass
+class EvalOperation(Operation):
+    """The body of /eval."""
+
+    def __post_init__(self) -> None:
+        pair = Example(summary="A pair of numbers", value={"predicted": 41.3, "actual": 40.1})
+        self.request_body = _json(_OUTCOME, {"pair": pair})
+
+
+@dataclass
+class RetrainOperation(Operation):
+    """The body of POST /routine-retrain-check, which may be left out."""
+
+    def __post_init__(self) -> None:
+        self.request_body = _json(_RETRAIN, {"check": Example(summary="Only if due", value={})}, required=False)
 
 
 class PageRenderPlugin(OpenAPIRenderPlugin):

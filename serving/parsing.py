@@ -1,4 +1,4 @@
-"""From the bytes of a request to a checked `PredictRequest`: what is wrong is said with field, value and rule."""
+"""From the bytes of a request to a checked struct: what is wrong is said with field, value and rule."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from serving.problems import problem
 from serving.schemas import PredictRequest
 
-_DECODER = msgspec.json.Decoder(PredictRequest)
+T = TypeVar("T", bound=msgspec.Struct)
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
-FIELDS = ", ".join(PredictRequest.__struct_fields__)
+_MISSING = re.compile(r"missing required field `(.*?)`")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -34,22 +34,26 @@ def check_content_type(header: str | None) -> None:
         )
 
 
-def parse(body: bytes) -> PredictRequest:
-    """The request, with exactly one of station and sequence. Problems: 400 for no JSON, 422 for a broken rule."""
+def decode(body: bytes, kind: type[T]) -> T:
+    """The struct that the body holds. Problems: 400 for no JSON, 422 for a field that breaks a rule."""
     try:
-        request = _DECODER.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(body, str(error)) from None
+        raise _invalid(body, str(error), ", ".join(kind.__struct_fields__)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, str(error)) from None
-    if (request.station is None) == (request.sequence is None):
-        both = request.station is not None
+
+
+def parse(body: bytes) -> PredictRequest:
+    """The request, with a station or a sequence. Problems as of `decode`."""
+    request = decode(body, PredictRequest)
+    if request.station is None and request.sequence is None:
         raise problem(
             "station-or-sequence",
-            f"Give exactly one of station and sequence, not {'both' if both else 'none'}.",
-            field="station" if both else "station, sequence",
-            value=request.station,
-            rule="exactly one of station and sequence",
+            "Give a station, a sequence, or both.",
+            field="station, sequence",
+            value=None,
+            rule="at least one of station and sequence",
         )
     if request.time is not None:
         _check_time(request, request.time)
@@ -96,18 +100,15 @@ def _not_finite(body: bytes) -> str | None:
     return None
 
 
-def _invalid(body: bytes, text: str) -> Exception:
+def _invalid(body: bytes, text: str, fields: str) -> Exception:
     """msgspec says `Expected float, got null - at $.sequence[0][1]`: find the field, and the value that it had."""
-    unknown = _UNKNOWN.search(text)
-    if unknown:
-        rule = f"one of {FIELDS}"
-        return problem(
-            "unknown-field",
-            f"There is no field {unknown.group(1)}; allowed: {FIELDS}.",
-            field=unknown.group(1),
-            value=_value(body, unknown.group(1)),
-            rule=rule,
-        )
+    if unknown := _UNKNOWN.search(text):
+        name = unknown.group(1)
+        detail = f"There is no field {name}; allowed: {fields}."
+        return problem("unknown-field", detail, field=name, value=_value(body, name), rule=f"one of {fields}")
+    if missing := _MISSING.search(text):
+        name = missing.group(1)
+        return problem("missing-field", f"{name} is missing.", field=name, rule=f"{name} must be given")
     path = _PATH.search(text)
     field = path.group(1) if path else "body"
     rule = _PATH.sub("", text).replace("`", "").replace(" | null", "")

@@ -3,35 +3,79 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Literal
 
 import msgspec
 import numpy as np
 
+from aerocast.drift.state import Fault
 from aerocast.windows import features
 from serving import inputs
 from serving.graph import GraphRunner
 from serving.inputs import Input
+from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Reason
-from serving.store import Served, Store, Tail
+from serving.store import Store
 
 
-def predict(store: Store, request: PredictRequest) -> tuple[Served, Prediction]:
-    """The answer and the release that gave it. Raises a problem (4xx, 503) that names what is wrong."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that an answer depends on beside the release, so that a second release can answer the very same.
+
+    `now` is the feed's present; `faults` are those of the station that are open.
+    """
+
+    request: PredictRequest
+    tail: Tail | None
+    faults: Sequence[Fault]
+    now: datetime
+
+    @property
+    def graph(self) -> Literal["station", "sequence"]:
+        return "station" if self.request.sequence is None else "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, the release that gave it, and what was asked."""
+
+    served: Served
+    question: Question
+    prediction: Prediction
+
+
+def predict(store: Store, request: PredictRequest) -> Answered:
+    """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong."""
     served = choose(store, request.feed, request.target)
-    now = datetime.now(UTC)
+    feed, station = served.feed, request.station
+    state = store.drift(feed.name)
+    faults = state.open_faults(station) if state and station is not None else ()
+    question = Question(request, store.tail(feed.name), faults, store.now(feed))
+    return Answered(served, question, answer(served, question, str(uuid.uuid4()), datetime.now(UTC)))
+
+
+def answer(served: Served, question: Question, name: str, issued_at: datetime) -> Prediction:
+    """What `served` says to a question, under the id `name`. Raises a problem that names what is wrong."""
+    request, tail = question.request, question.tail
     if request.sequence is not None:
         time = None if request.time is None else np.datetime64(int(request.time.timestamp()), "s")
-        given = inputs.of_sequence(served, request.sequence, time)
-        answer = _answer(served, served.sequence or served.station, given, None)
+        given = inputs.of_sequence(served, request.sequence, time, request.station)
+        found, reasons = _answer(served, served.sequence or served.station, given, request.station), []
     else:
-        assert request.station is not None  # parse() lets exactly one through
-        tail = store.tail(served.feed.name)
-        answer = _with_freshness(served, tail, _of_station(served, tail, request.station), now)
-    return served, msgspec.structs.replace(answer, id=str(uuid.uuid4()), issued_at=now)
+        assert request.station is not None  # parse() lets none through without both
+        found = _of_station(served, tail, request.station)
+        reasons = _staleness(served, tail, question.now)
+    reasons += [_fault(fault) for fault in question.faults]
+    if reasons:
+        return msgspec.structs.replace(
+            found, id=name, issued_at=issued_at, degraded=True, reasons=[*found.reasons, *reasons]
+        )
+    return msgspec.structs.replace(found, id=name, issued_at=issued_at)
 
 
 def choose(store: Store, feed: str | None, target: str | None) -> Served:
@@ -106,15 +150,18 @@ def _answer(served: Served, runner: GraphRunner, given: Input, station: str | No
     )
 
 
-def _with_freshness(served: Served, tail: Tail | None, answer: Prediction, now: datetime) -> Prediction:
+def _staleness(served: Served, tail: Tail | None, now: datetime) -> list[Reason]:
     """Whether the whole feed has gone quiet depends on the moment of asking."""
     newest = tail.feed_newest if tail else None
     if newest is None:
-        return answer
-    clock = min(now, served.feed.end) if served.feed.end else now
-    late = clock - datetime.fromtimestamp(int(newest.astype(np.int64)), UTC)
+        return []
+    late = now - datetime.fromtimestamp(int(newest.astype(np.int64)), UTC)
     if late <= served.feed.freshness:
-        return answer
+        return []
     detail = f"the feed's newest reading is {late} old; it should be at most {served.feed.freshness}"
-    reasons = [*answer.reasons, Reason("stale_feed", detail)]
-    return msgspec.structs.replace(answer, degraded=True, reasons=reasons)
+    return [Reason("stale_feed", detail)]
+
+
+def _fault(fault: Fault) -> Reason:
+    since = f"{fault.start:%Y-%m-%d %H:%M} UTC"
+    return Reason("sensor_fault", f"{fault.column} cannot be believed since {since}: {fault.detail}", fault.column)

@@ -11,7 +11,7 @@ Nullable = datetime | None
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """Exactly one of `station` and `sequence`."""
+    """A `station`, a `sequence`, or both: then the sequence is what that station measured."""
 
     station: Annotated[str, Meta(description="A station of the feed: forecast from its newest readings.")] | None = None
     sequence: (
@@ -49,7 +49,8 @@ class ModelInfo(Struct, frozen=True):
 class Reason(Struct, frozen=True):
     """One reason why the inputs were degraded.
 
-    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_sequence` or `out_of_range`; `age` in steps.
+    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_sequence`, `out_of_range` or `sensor_fault`;
+    `age` in steps.
     """
 
     code: Annotated[str, Meta(examples=["gap_filled"])]
@@ -76,6 +77,48 @@ class Prediction(Struct, frozen=True):
     forecasts: list[Forecast]
 
 
+class EvalRequest(Struct, forbid_unknown_fields=True):
+    """An outcome: by the `id` and `horizon` of a forecast, or as a pair `predicted` and `actual`."""
+
+    actual: Annotated[float, Meta(description="What was measured, in the target's unit.")]
+    predicted: Annotated[float, Meta(description="What was forecast, in the target's unit.")] | None = None
+    id: Annotated[str, Meta(description="The id of an answer of /predict.")] | None = None
+    horizon: Annotated[int, Meta(description="Which of its horizons, in steps.")] | None = None
+    feed: Annotated[str, Meta(description="Of a pair, needed only where several feeds are served.")] | None = None
+    target: Annotated[str, Meta(description="Of a pair; default: the feed's first served target.")] | None = None
+    station: Annotated[str, Meta(description="Of a pair: where it was measured.")] | None = None
+
+
+class Evaluation(Struct, frozen=True):
+    """How good the forecasts of a target were lately."""
+
+    feed: str
+    target: str
+    rmse: Annotated[float | None, Meta(description="Of the newest `n` outcomes posted to this process, all horizons.")]
+    n: Annotated[int, Meta(description="How many outcomes that are; at most 200.")]
+    drift_flagged: Annotated[bool, Meta(description="Whether concept drift is diagnosed for the target now.")]
+
+
+class RetrainRequest(Struct, forbid_unknown_fields=True):
+    """`force` asks for a retrain of a champion that is not too old yet."""
+
+    force: bool = False
+
+
+class RetrainCheck(Struct, frozen=True):
+    """How old the champion is, in the feed's own time, and how old it may get. Seconds."""
+
+    feed: str
+    target: str
+    version: str
+    trained_at: Annotated[datetime, Meta(description="The feed's time when the champion was made.")]
+    now: Annotated[datetime, Meta(description="The feed's time now.")]
+    age_seconds: float
+    limit_seconds: Annotated[float | None, Meta(description="null: the release knows no limit.")]
+    due: bool
+    request: Annotated[str | None, Meta(description="The id of the open request for a retrain, if there is one.")]
+
+
 class ReleaseHealth(Struct, frozen=True):
     """State of one (feed, target). A version with an error: the old release serves on, its successor did not load."""
 
@@ -88,7 +131,10 @@ class ReleaseHealth(Struct, frozen=True):
     promoted_at: datetime | None
     newest_reading: datetime | None
     load_failures: int
-    errors: Annotated[list[str], Meta(description="The last error of the release and of the tail, while it lasts.")]
+    drift: Annotated[str | None, Meta(description="`hot` while concept drift is diagnosed, `cool`; null: unexamined")]
+    faults: Annotated[list[str], Meta(description="Sensors that cannot be believed now, as `station.column: kind`.")]
+    challenger: Annotated[str | None, Meta(description="The release that answers in the shadow.")]
+    errors: Annotated[list[str], Meta(description="What does not load: release, tail, clock, drift, challenger.")]
 
 
 class Health(Struct, frozen=True):
@@ -98,6 +144,7 @@ class Health(Struct, frozen=True):
     started_at: datetime
     last_poll: datetime | None
     poll_seconds: float
+    log_failures: Annotated[int, Meta(description="Records that the disk refused; answers are given all the same.")]
     errors: list[str]
     releases: list[ReleaseHealth]
 

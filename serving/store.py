@@ -1,109 +1,45 @@
-"""What the server serves: every feed's release and tail in memory, looked up on disk by a poll and swapped whole.
+"""What the server serves: releases, tails and the state of the loop in memory, looked up on disk by a poll.
 
-`poll` runs in a thread of its own; requests read the references it swaps and never wait for it. A release or tail that
-does not load leaves the old one serving; the error stays visible until a good one is loaded.
+`poll` runs in a thread of its own; requests read the references it swaps and never wait for it. What does not load
+leaves the old one serving; the error stays visible until a good one is loaded.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
 
-import numpy as np
-
-from aerocast import release, tail
-from aerocast.errors import AeroCastError
-from aerocast.manifest import FeedSnapshot, Manifest
-from aerocast.windows import Grid
-from serving.graph import GraphRunner
-from serving.schemas import Prediction
+from aerocast import clock, release, tail
+from aerocast.clock import Clock
+from aerocast.drift import state
+from aerocast.drift.state import DriftState
+from aerocast.manifest import FeedSnapshot
+from serving.loading import Key, Served, Tail, open_challenger, open_current, open_previous, open_tail
+from serving.slots import NEVER, Slot, stamp_of
 
 log = logging.getLogger("aerocast.serving")
 
-T = TypeVar("T")
-Key = tuple[str, str]
-RETRY_SECONDS = 2.0, 60.0
-# A release is input: whatever its content breaks in here must not stop the server that serves the old one.
-BAD_INPUT = (AeroCastError, OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, MemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor)."""
-
-    manifest: Manifest
-    station: GraphRunner
-    sequence: GraphRunner | None
-    since: datetime
-    promoted_at: datetime
-    releases: int
-    newest_release: datetime
-    answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
-
-    @property
-    def feed(self) -> FeedSnapshot:
-        return self.manifest.feed
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tail:
-    """The newest rows of every station of a feed; `newest` is the feed's newest measured step."""
-
-    grids: Mapping[str, Grid]
-    newest: Mapping[str, np.datetime64]
-    loaded_at: datetime
-
-    @property
-    def feed_newest(self) -> np.datetime64 | None:
-        return max(self.newest.values(), default=None)
-
-
-@dataclass(slots=True)
-class Slot(Generic[T]):
-    """One thing that is looked up on disk: what serves of it, and what went wrong with its successor."""
-
-    served: T | None = None
-    seen: release.Stamp | None = None
-    error: str | None = None
-    failed_at: datetime | None = None
-    failures: int = 0
-    streak: int = 0
-    retry_at: float = 0.0
-
-    def due(self, stamp: release.Stamp | None) -> bool:
-        """Something new is there, or it is time to try once more what failed."""
-        return stamp != self.seen or (self.error is not None and time.monotonic() >= self.retry_at)
-
-    def good(self, served: T) -> None:
-        self.served, self.error, self.failed_at, self.streak = served, None, None, 0
-
-    def bad(self, error: str) -> None:
-        first, most = RETRY_SECONDS
-        self.error, self.failed_at = error, datetime.now(UTC)
-        self.failures += 1
-        self.retry_at = time.monotonic() + min(most, first * 2**self.streak)
-        self.streak = min(self.streak + 1, 16)
-
 
 class Store:
-    """Slots by (feed, target), tails by feed. The dictionaries are replaced, never changed: readers may iterate."""
+    """Slots by (feed, target) or by feed. The dictionaries are replaced, never changed: readers may iterate."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.releases: Mapping[Key, Slot[Served]] = {}
+        self.challengers: Mapping[Key, Slot[Served]] = {}
         self.tails: Mapping[str, Slot[Tail]] = {}
+        self.drifts: Mapping[str, Slot[DriftState]] = {}
+        self.clocks: Mapping[str, Slot[Clock]] = {}
         self.index: Mapping[str, Mapping[str, Served]] = {}
         self.started_at = datetime.now(UTC)
         self.last_poll: datetime | None = None
         self.error: str | None = None
 
     def poll(self) -> None:
-        """Look up every pointer and tail, load what is new; never raises for what lies on disk."""
+        """Look up everything, load what is new; never raises for what lies on disk."""
         try:
             found = {(feed, target): stamp for feed, target, stamp in release.discover(self.home)}
             self.error = None
@@ -111,13 +47,14 @@ class Store:
             self.error = f"releases under {self.home} cannot be listed: {error.strerror or error}"
             return
         for key in found.keys() - self.releases.keys():
-            self.releases = {**self.releases, key: Slot()}
+            self._add(key)
         for key, slot in self.releases.items():
-            if slot.due(found.get(key)):
-                slot.seen = found.get(key)
-                self._load_release(key, slot)
-        for feed in sorted({feed for feed, _ in self.releases}):
-            self._look_at_tail(feed)
+            if slot.look("/".join(key), partial(found.get, key), partial(open_current, self.home, key)):
+                self._loaded(key, slot)
+        for feed in self.tails:
+            self._look_at_feed(feed)
+        for key, slot in self.challengers.items():
+            self._look_at_challenger(key, slot)
         self.last_poll = datetime.now(UTC)
 
     def serving(self) -> list[Served]:
@@ -128,16 +65,60 @@ class Store:
         slot = self.tails.get(feed)
         return slot.served if slot else None
 
-    def _load_release(self, key: Key, slot: Slot[Served]) -> None:
-        try:
-            slot.good(_open_current(self.home, key))
-            log.info("%s/%s is served by release %s", *key, slot.served.manifest.version if slot.served else "")
-        except BAD_INPUT as error:
-            slot.bad(_sentence(error))
-            log.error("%s/%s: %s", *key, slot.error)
-            if slot.served is None:
-                slot.served = _open_previous(self.home, key)
+    def drift(self, feed: str) -> DriftState | None:
+        """What the platform believes of the feed; None if it was never examined."""
+        slot = self.drifts.get(feed)
+        return slot.served if slot else None
+
+    def hot(self, key: Key) -> bool:
+        """Whether concept drift is diagnosed for this target."""
+        found = self.drift(key[0])
+        return found is not None and found.of(key[1]).hot
+
+    def challenger(self, key: Key) -> Served | None:
+        """The release that answers beside the one that serves."""
+        slot = self.challengers.get(key)
+        return slot.served if slot else None
+
+    def now(self, feed: FeedSnapshot) -> datetime:
+        """The feed's present, as `aerocast.clock.now` has it, without a look at the disk."""
+        real = datetime.now(UTC)
+        slot = self.clocks.get(feed.name)
+        shown = slot.served.at(real) if slot and slot.served else real
+        return min(shown, feed.end) if feed.end else shown
+
+    def _add(self, key: Key) -> None:
+        """A place for everything about a (feed, target) that was not there before."""
+        self.releases = {**self.releases, key: Slot()}
+        self.challengers = {**self.challengers, key: Slot()}
+        if key[0] not in self.tails:
+            self.clocks = {**self.clocks, key[0]: Slot()}
+            self.drifts = {**self.drifts, key[0]: Slot()}
+            self.tails = {**self.tails, key[0]: Slot(seen=NEVER)}
+
+    def _loaded(self, key: Key, slot: Slot[Served]) -> None:
+        if slot.error is None and slot.served:
+            log.info("%s/%s is served by release %s", *key, slot.served.manifest.version)
+        elif slot.served is None:
+            slot.served = open_previous(self.home, key)
         self.index = self._indexed()
+
+    def _look_at_feed(self, feed: str) -> None:
+        home = self.home
+        self.clocks[feed].look(
+            f"clock of {feed}", partial(stamp_of, clock.place(home, feed)), partial(clock.read, home, feed)
+        )
+        self.tails[feed].look(f"tail of {feed}", partial(tail.stamp, home, feed), partial(open_tail, home, feed))
+        self.drifts[feed].look(f"drift of {feed}", partial(state.stamp, home, feed), partial(state.read, home, feed))
+
+    def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:
+        """Loaded only where the feed gives it a share of the requests: it takes as much memory as what serves."""
+        served = self.releases[key].served
+        if served and served.feed.shadow > 0:
+            stamp = partial(release.challenger_stamp, self.home, *key)
+            slot.look(f"challenger of {'/'.join(key)}", stamp, partial(open_challenger, self.home, key))
+        elif slot.seen:
+            slot.seen = slot.served = slot.error = None
 
     def _indexed(self) -> Mapping[str, Mapping[str, Served]]:
         """feed -> target -> what serves it; targets in the order of the feed's declaration."""
@@ -150,70 +131,3 @@ class Store:
             rank = {name: place for place, name in enumerate(order)}
             index[feed] = dict(sorted(targets.items(), key=lambda item: rank.get(item[0], len(order))))
         return index
-
-    def _look_at_tail(self, feed: str) -> None:
-        slot: Slot[Tail] = self.tails.get(feed) or Slot()
-        if feed not in self.tails:
-            self.tails = {**self.tails, feed: slot}
-            slot.seen = (0, 0, 0)  # no file has this stamp, so the first look always loads
-        try:
-            stamp = tail.stamp(self.home, feed)
-            if slot.due(stamp):
-                slot.seen = stamp
-                slot.good(_open_tail(self.home, feed))
-        except BAD_INPUT as error:
-            slot.bad(_sentence(error))
-            log.error("tail of %s: %s", feed, slot.error)
-
-
-def _open_current(home: Path, key: Key) -> Served:
-    pointer = release.current(home, *key)
-    if pointer is None:
-        raise AeroCastError(f"{release.POINTER} of {'/'.join(key)} is gone")
-    return _open(home, key, pointer.version, pointer.promoted_at)
-
-
-def _open_previous(home: Path, key: Key) -> Served | None:
-    """A server that starts onto a bad release takes the one that served before, as a running one would have kept it."""
-    try:
-        pointer = release.current(home, *key)
-        if pointer and pointer.previous:
-            return _open(home, key, pointer.previous, pointer.promoted_at)
-    except BAD_INPUT as error:
-        log.error("%s/%s: the release before it does not load either: %s", *key, _sentence(error))
-    return None
-
-
-def _open(home: Path, key: Key, version: str, promoted_at: datetime) -> Served:
-    """Verify, build and warm up. Raises one of BAD_INPUT."""
-    loaded = release.load(home, *key, version)
-    manifest = loaded.manifest
-    graphs = manifest.graphs
-    newest = release.history(home, *key, limit=1)[0]
-    return Served(
-        manifest=manifest,
-        station=GraphRunner.build(manifest, graphs.station, loaded.files[graphs.station.file]),
-        sequence=(
-            GraphRunner.build(manifest, graphs.sequence, loaded.files[graphs.sequence.file])
-            if graphs.sequence
-            else None
-        ),
-        since=datetime.now(UTC),
-        promoted_at=promoted_at,
-        releases=len(release.versions(home, *key)),
-        newest_release=(newest.manifest or manifest).lineage.created_at,
-    )
-
-
-def _open_tail(home: Path, feed: str) -> Tail:
-    grids = tail.read(home, feed)
-    newest = {}
-    for station, grid in grids.items():
-        measured = np.flatnonzero((grid.age == 0).any(axis=1))
-        if len(measured):
-            newest[station] = grid.time[measured[-1]]
-    return Tail(grids, newest, datetime.now(UTC))
-
-
-def _sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, AeroCastError) else f"{type(error).__name__}: {error}"

@@ -9,6 +9,8 @@ import numpy as np
 
 from aerocast import release
 from aerocast.manifest import Manifest
+from aerocast.predictions import Log
+from serving.loading import Key, Served, Tail
 from serving.problems import problem
 from serving.schemas import (
     ColumnView,
@@ -21,14 +23,15 @@ from serving.schemas import (
     TargetView,
     WindowView,
 )
-from serving.store import Key, Served, Slot, Store, Tail
+from serving.slots import Slot
+from serving.store import Store
 
 STUCK_POLLS = 10
 
 
-def health(store: Store, poll_seconds: float) -> Health:
-    """`ok` only while every release and tail is the newest there is, and the look-up itself is alive."""
-    errors = [store.error] if store.error else []
+def health(store: Store, log: Log, poll_seconds: float) -> Health:
+    """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
+    errors = [error for error in (store.error, log.error) if error]
     late = store.last_poll and datetime.now(UTC) - store.last_poll
     if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
         errors.append(f"nothing was looked up for {late.total_seconds():.0f} s")
@@ -37,13 +40,15 @@ def health(store: Store, poll_seconds: float) -> Health:
         status = "no release" if store.last_poll or errors else "starting"
     else:
         status = "degraded" if errors or any(one.status != "ok" for one in releases) else "ok"
-    return Health(status, store.started_at, store.last_poll, poll_seconds, errors, releases)
+    return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, releases)
 
 
 def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
-    served, tail = slot.served, store.tails.get(key[0])
-    errors = [error for error in (slot.error, tail.error if tail else None) if error]
-    newest = tail.served.feed_newest if tail and tail.served else None
+    served, tail, state = slot.served, store.tails[key[0]], store.drift(key[0])
+    looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.challengers[key])
+    errors = [one.error for one in looked_at if one.error]
+    challenger = store.challenger(key)
+    newest = tail.served.feed_newest if tail.served else None
     return ReleaseHealth(
         feed=key[0],
         target=key[1],
@@ -54,6 +59,9 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
         promoted_at=served.promoted_at if served else None,
         newest_reading=_moment(newest),
         load_failures=slot.failures,
+        drift=None if state is None else "hot" if state.of(key[1]).hot else "cool",
+        faults=[f"{one.station}.{one.column}: {one.kind}" for one in state.faults if one.end is None] if state else [],
+        challenger=challenger.manifest.version if challenger else None,
         errors=errors,
     )
 

@@ -57,7 +57,7 @@ CASES = {
     "unknown feed": (body(station="JFK", feed="mars"), 422, "unknown-feed", "feed"),
     "unknown target": (body(station="JFK", target="pressure"), 422, "unknown-target", "target"),
     "unknown field": (body(statoin="JFK"), 422, "unknown-field", "statoin"),
-    "both": (body(station="JFK", sequence=GOOD), 422, "station-or-sequence", "station"),
+    "an unknown station's sequence": (body(station="LAX", sequence=GOOD), 422, "unknown-station", "station"),
     "none": (b"{}", 422, "station-or-sequence", "station, sequence"),
     "both null": (body(station=None, sequence=None), 422, "station-or-sequence", "station, sequence"),
     "a list": (b"[]", 422, "invalid-field", "body"),

@@ -1,0 +1,34 @@
+"""Who may write: anybody on loopback, and with `AEROCAST_TOKEN` only who sends it; elsewhere never without a token."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from serving.problems import problem
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`token` is what writers must send, if there is one; `local`: bound to loopback."""
+
+    token: str = ""
+    local: bool = True
+
+
+def may_write(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """A guard of writing endpoints. Raises a problem: 401 for a wrong token, 403 where one is needed and none set."""
+    access: Access = connection.app.state.access
+    if not access.token:
+        if access.local:
+            return
+        detail = "This server listens beyond loopback and has no token: set AEROCAST_TOKEN to open what writes."
+        raise problem("no-token-set", detail, status=403, field="Authorization", rule="a server with AEROCAST_TOKEN")
+    sent = connection.headers.get("authorization", "")
+    if not hmac.compare_digest(sent.encode(), f"Bearer {access.token}".encode()):
+        detail = "This endpoint writes: send the header Authorization: Bearer <AEROCAST_TOKEN>."
+        raise problem("unauthorized", detail, status=401, field="Authorization", rule="Bearer <AEROCAST_TOKEN>")

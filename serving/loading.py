@@ -1,0 +1,113 @@
+"""From disk into memory: a release that is verified, built and warmed up, and a feed's tail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from aerocast import release, tail
+from aerocast.errors import AeroCastError
+from aerocast.manifest import FeedSnapshot, Manifest
+from aerocast.windows import Grid
+from serving.graph import GraphRunner
+from serving.schemas import Prediction
+from serving.slots import BAD_INPUT, sentence
+
+log = logging.getLogger("aerocast.serving")
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor)."""
+
+    manifest: Manifest
+    station: GraphRunner
+    sequence: GraphRunner | None
+    since: datetime
+    promoted_at: datetime
+    releases: int
+    newest_release: datetime
+    answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
+
+    @property
+    def feed(self) -> FeedSnapshot:
+        return self.manifest.feed
+
+    @property
+    def key(self) -> Key:
+        return self.manifest.feed.name, self.manifest.target
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tail:
+    """The newest rows of every station of a feed; `newest` is the feed's newest measured step."""
+
+    grids: Mapping[str, Grid]
+    newest: Mapping[str, np.datetime64]
+    loaded_at: datetime
+
+    @property
+    def feed_newest(self) -> np.datetime64 | None:
+        return max(self.newest.values(), default=None)
+
+
+def open_current(home: Path, key: Key) -> Served:
+    """The release that serves. Raises one of BAD_INPUT, as all of these do."""
+    pointer = release.current(home, *key)
+    if pointer is None:
+        raise AeroCastError(f"{release.POINTER} of {'/'.join(key)} is gone")
+    return _open(home, key, pointer.version, pointer.promoted_at)
+
+
+def open_previous(home: Path, key: Key) -> Served | None:
+    """A server that starts onto a bad release takes the one that served before, as a running one would have kept it."""
+    try:
+        pointer = release.current(home, *key)
+        if pointer and pointer.previous:
+            return _open(home, key, pointer.previous, pointer.promoted_at)
+    except BAD_INPUT as error:
+        log.error("%s/%s: the release before it does not load either: %s", *key, sentence(error))
+    return None
+
+
+def open_challenger(home: Path, key: Key) -> Served | None:
+    """The release that answers in the shadow of the one that serves, if there is one."""
+    pointer = release.challenger(home, *key)
+    return _open(home, key, pointer.version, pointer.promoted_at) if pointer else None
+
+
+def open_tail(home: Path, feed: str) -> Tail:
+    grids = tail.read(home, feed)
+    newest = {}
+    for station, grid in grids.items():
+        measured = np.flatnonzero((grid.age == 0).any(axis=1))
+        if len(measured):
+            newest[station] = grid.time[measured[-1]]
+    return Tail(grids, newest, datetime.now(UTC))
+
+
+def _open(home: Path, key: Key, version: str, promoted_at: datetime) -> Served:
+    loaded = release.load(home, *key, version)
+    manifest = loaded.manifest
+    graphs = manifest.graphs
+    newest = release.history(home, *key, limit=1)[0]
+    return Served(
+        manifest=manifest,
+        station=GraphRunner.build(manifest, graphs.station, loaded.files[graphs.station.file]),
+        sequence=(
+            GraphRunner.build(manifest, graphs.sequence, loaded.files[graphs.sequence.file])
+            if graphs.sequence
+            else None
+        ),
+        since=datetime.now(UTC),
+        promoted_at=promoted_at,
+        releases=len(release.versions(home, *key)),
+        newest_release=(newest.manifest or manifest).lineage.created_at,
+    )

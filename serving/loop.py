@@ -1,0 +1,127 @@
+"""The server's part in the loop: it logs what it answers and what came true, and starts nothing itself."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import UNSET
+
+from aerocast.manifest import FeedSnapshot
+from aerocast.predictions import Log, Posted
+from serving import predictor
+from serving.loading import Key
+from serving.outcomes import LiveErrors, Recent
+from serving.predictor import Answered
+from serving.problems import problem
+from serving.records import logged
+from serving.schemas import EvalRequest, Evaluation
+from serving.shadow import Shadows
+from serving.store import Store
+
+
+class Loop:
+    """The log, the memory of recent answers, the live errors and the shadows of one server."""
+
+    def __init__(self, home: Path, store: Store, log_seconds: float) -> None:
+        self.log = Log(home, log_seconds)
+        self.shadows = Shadows(self.log.append)
+        self.errors = LiveErrors()
+        self._store = store
+        self._recent = Recent()
+
+    def answered(self, answered: Answered) -> None:
+        """Keeps an answer before it is sent; a disk that refuses does not hold it up."""
+        self.log.append(logged(answered.prediction, answered.question.graph, shadow=False))
+        self._recent.remember(answered.prediction)
+        if challenger := self._store.challenger(answered.served.key):
+            self.shadows.offer(challenger, answered)
+
+    def outcome(self, request: EvalRequest) -> Evaluation:
+        """Takes an outcome. Raises a problem: 404 for an id that is not remembered, 422, 503 if it cannot be kept."""
+        key = self._by_id(request, request.id) if request.id is not None else self._pair(request)
+        rmse, count = self.errors.rmse(key)
+        return Evaluation(*key, rmse, count, self._store.hot(key))
+
+    def close(self) -> None:
+        """Everything that was answered is on disk in closed segments when this returns."""
+        self.shadows.close()
+        self.log.close()
+
+    def _pair(self, request: EvalRequest) -> Key:
+        if request.predicted is None:
+            raise problem(
+                "id-or-predicted",
+                "Give the id and horizon of a forecast, or what was predicted.",
+                field="id, predicted",
+                value=None,
+                rule="one of id and predicted",
+            )
+        _only(request, "a pair of predicted and actual", ("horizon",))
+        served = predictor.choose(self._store, request.feed, request.target)
+        if request.station is not None and request.station not in [info.id for info in served.feed.stations]:
+            names = ", ".join(info.id for info in served.feed.stations[:20])
+            raise _refused("station", request.station, f"one of {names}")
+        if abs(request.predicted) > 1e30:
+            raise _refused("predicted", request.predicted, "a number below 1e30")
+        _check_actual(served.feed, served.manifest.target, request.actual)
+        self._keep(served.key, request, request.predicted, request.station)
+        return served.key
+
+    def _by_id(self, request: EvalRequest, name: str) -> Key:
+        """An outcome that was posted before is not counted again: a client may repeat what it is not sure of."""
+        _only(request, "an id", ("predicted", "feed", "target", "station"))
+        answer = self._recent.find(name)
+        if answer is None:
+            raise problem(
+                "unknown-forecast",
+                "No answer of this id is remembered; post predicted and actual instead.",
+                status=404,
+                field="id",
+                value=name,
+                rule="the id of an answer that this process gave lately",
+            )
+        if request.horizon not in answer.horizons:
+            raise _refused("horizon", request.horizon, f"one of {', '.join(map(str, answer.horizons))}")
+        (feed, target), place = answer.key, answer.horizons.index(request.horizon)
+        served = self._store.index.get(feed, {}).get(target)
+        if served:
+            _check_actual(served.feed, target, request.actual)
+        if not math.isnan(answer.values[place]):
+            self._keep(answer.key, request, answer.values[place], answer.station)
+            answer.values[place] = math.nan
+        return answer.key
+
+    def _keep(self, key: Key, request: EvalRequest, predicted: float, station: str | None) -> None:
+        posted = Posted(
+            posted_at=datetime.now(UTC),
+            feed=key[0],
+            target=key[1],
+            actual=request.actual,
+            predicted=request.predicted,
+            id=request.id,
+            horizon=request.horizon,
+            station=station,
+        )
+        if not self.log.append(posted):
+            raise problem("not-kept", "The outcome could not be written to disk; post it again later.", status=503)
+        self.errors.add(key, request.actual - predicted)
+
+
+def _only(request: EvalRequest, form: str, others: tuple[str, ...]) -> None:
+    for name in others:
+        if (value := getattr(request, name)) is not None:
+            raise _refused(name, value, f"not together with {form}")
+
+
+def _check_actual(feed: FeedSnapshot, target: str, actual: float) -> None:
+    column = feed.column(target)
+    if column and not column.range[0] <= actual <= column.range[1]:
+        low, high = column.range
+        raise _refused("actual", actual, f"{target} within {low:g} .. {high:g} {column.unit}")
+
+
+def _refused(field: str, value: object, rule: str) -> Exception:
+    shown = UNSET if value is None else value
+    return problem("invalid-field", f"{field}: {rule}.", field=field, value=shown, rule=rule)

@@ -1,0 +1,67 @@
+"""What was answered lately, and how it turned out: in memory only, bounded, for /eval and the live error."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from array import array
+from collections import deque
+from typing import NamedTuple
+
+from serving.loading import Key
+from serving.schemas import Prediction
+
+MOST_VALUES = 150_000  # 50,000 answers of three horizons
+WINDOW = 200
+
+
+class Answer(NamedTuple):
+    """One answer as it is remembered; a value becomes NaN once its outcome was posted."""
+
+    key: Key
+    station: str | None
+    horizons: tuple[int, ...]
+    values: array[float]
+
+
+class Recent:
+    """The newest answers by id. Ids are kept as 16 bytes, values as plain doubles: about 250 bytes an answer."""
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._most, self._held = most, 0
+        self._answers: dict[bytes, Answer] = {}
+        self._shared: dict[tuple[Key, tuple[int, ...]], tuple[Key, tuple[int, ...]]] = {}
+
+    def remember(self, prediction: Prediction) -> None:
+        values = array("d", [forecast.value for forecast in prediction.forecasts])
+        named = (prediction.feed, prediction.target), tuple(forecast.horizon for forecast in prediction.forecasts)
+        key, horizons = self._shared.setdefault(named, named)
+        self._answers[uuid.UUID(prediction.id).bytes] = Answer(key, prediction.station, horizons, values)
+        self._held += len(values)
+        while self._held > self._most:
+            oldest = next(iter(self._answers))
+            self._held -= len(self._answers.pop(oldest).values)
+
+    def find(self, name: str) -> Answer | None:
+        """The answer of that id; None if it is none, or older than what is remembered."""
+        try:
+            return self._answers.get(uuid.UUID(name).bytes)
+        except ValueError:
+            return None
+
+
+class LiveErrors:
+    """Squared errors of the newest WINDOW outcomes of each target, whatever their horizon."""
+
+    def __init__(self) -> None:
+        self._squares: dict[Key, deque[float]] = {}
+
+    def add(self, key: Key, error: float) -> None:
+        self._squares.setdefault(key, deque(maxlen=WINDOW)).append(error * error)
+
+    def rmse(self, key: Key) -> tuple[float | None, int]:
+        """The root mean square in the target's unit, and of how many outcomes; (None, 0) before the first."""
+        squares = self._squares.get(key)
+        if not squares:
+            return None, 0
+        return math.sqrt(math.fsum(squares) / len(squares)), len(squares)

@@ -1,0 +1,56 @@
+"""Is a champion too old: the age in the feed's own time, its limit, and the request for a retrain that follows."""
+
+from __future__ import annotations
+
+from aerocast import requests
+from aerocast.errors import AeroCastError
+from serving import predictor
+from serving.loading import Served
+from serving.problems import problem
+from serving.schemas import RetrainCheck
+from serving.store import Store
+
+
+def check(store: Store, feed: str | None, target: str | None) -> RetrainCheck:
+    """What is due for (feed, target), by default the only feed and its first target. Reads the disk."""
+    served = predictor.choose(store, feed, target)
+    try:
+        pending = requests.pending(store.home, served.feed.name)
+    except AeroCastError as error:
+        raise _unavailable(error) from None
+    name = next((request.id for request in pending if request.target == served.manifest.target), None)
+    return _report(store, served, name)
+
+
+def ask(store: Store, feed: str | None, target: str | None, force: bool) -> RetrainCheck:
+    """As `check`, and asks for a retrain if one is due or `force`d. The sensor takes it up; nothing starts here."""
+    found = check(store, feed, target)
+    if found.request is not None or not (found.due or force):
+        return found
+    served = predictor.choose(store, found.feed, found.target)
+    try:
+        request = requests.ask(store.home, found.feed, found.target, _reason(found))
+    except AeroCastError as error:
+        raise _unavailable(error) from None
+    return _report(store, served, request.id)
+
+
+def _report(store: Store, served: Served, request: str | None) -> RetrainCheck:
+    lineage, limit = served.manifest.lineage, served.feed.max_age
+    trained_at, now = lineage.feed_time or lineage.created_at, store.now(served.feed)
+    age = max(0.0, (now - trained_at).total_seconds())
+    most = None if limit is None else limit.total_seconds()
+    return RetrainCheck(
+        *served.key, served.manifest.version, trained_at, now, age, most, most is not None and age > most, request
+    )
+
+
+def _reason(found: RetrainCheck) -> str:
+    age = f"{found.version} is {found.age_seconds / 86400:.1f} days old"
+    if found.due and found.limit_seconds is not None:
+        return f"{age}, its limit is {found.limit_seconds / 86400:g}"
+    return f"forced; {age}"
+
+
+def _unavailable(error: AeroCastError) -> Exception:
+    return problem("requests-unavailable", str(error), status=503)

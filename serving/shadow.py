@@ -1,0 +1,68 @@
+"""A challenger beside the champion: it answers a share of the live requests, into the log and never to a client.
+
+It works in a thread of its own, after the champion's answer is made: a slow one is skipped, a broken one is counted,
+and neither is felt by who asked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
+
+from aerocast.predictions import Logged
+from serving import predictor
+from serving.loading import Key, Served
+from serving.predictor import Answered
+from serving.records import logged
+
+MOST_WAITING = 64
+Result = Literal["answered", "failed", "skipped"]
+
+
+class Shadows:
+    """`counts` are by feed, target and what came of it."""
+
+    def __init__(self, append: Callable[[Logged], object]) -> None:
+        self.counts: Counter[tuple[Key, Result]] = Counter()
+        self._append = append
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
+
+    def offer(self, challenger: Served, answered: Answered) -> None:
+        """Lets the challenger answer, too, if this request belongs to the feed's share."""
+        if not chosen(answered.prediction.id, answered.served.feed.shadow):
+            return
+        key = answered.served.key
+        if self._waiting >= MOST_WAITING:
+            self._count(key, "skipped")
+            return
+        with self._lock:
+            self._waiting += 1
+        self._pool.submit(self._answer, challenger, answered).add_done_callback(lambda done: self._done(key, done))
+
+    def close(self) -> None:
+        """Waits for the one that runs; those that wait are dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _answer(self, challenger: Served, answered: Answered) -> None:
+        sent = answered.prediction
+        own = predictor.answer(challenger, answered.question, sent.id, sent.issued_at)
+        self._append(logged(own, answered.question.graph, shadow=True))
+
+    def _done(self, key: Key, done: Future[None]) -> None:
+        with self._lock:
+            self._waiting -= 1
+        self._count(key, "skipped" if done.cancelled() else "failed" if done.exception() else "answered")
+
+    def _count(self, key: Key, result: Result) -> None:
+        with self._lock:
+            self.counts[key, result] += 1
+
+
+def chosen(name: str, share: float) -> bool:
+    """Whether the answer of this id (a random UUID) is among the share, 0 .. 1: always the same for the same id."""
+    return int(name[:8], 16) < share * 2**32
