@@ -1,0 +1,134 @@
+"""Champions in memory: trained, judged and promoted by the platform itself, without lake, Dagster or server."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from aerocast import judging, training
+from aerocast.candidates import Candidate
+from aerocast.errors import AeroCastError
+from aerocast.features import feature_names
+from aerocast.feed import BASELINES, Feed, Split
+from aerocast.forecasters.base import silent
+from aerocast.grid import Floats, Grid, WindowSpec
+from aerocast.promotion import Decision
+from aerocast.release import Release
+from aerocast.trainer import train
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A release that answers; `session` is kept open, for a loop asks it a hundred times."""
+
+    release: Release
+    spec: WindowSpec
+
+    @cached_property
+    def session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        graph = self.release.files[self.release.manifest.graphs.station.file]
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    @cached_property
+    def names(self) -> list[str]:
+        return feature_names(self.spec)
+
+    def answer(self, x: Floats) -> tuple[Floats, Floats]:
+        """Levels and half widths of their intervals, both (n, H), for feature rows (n, F)."""
+        graph = self.release.manifest.graphs.station
+        place = {name: index for index, name in enumerate(self.names)}
+        own = np.ascontiguousarray(x[:, [place[name] for name in graph.features]])
+        levels: Floats = self.session.run(None, {"features": own})[0]
+        return levels, graph.intervals.widths(x, self.names)
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What came of a retrain: a new champion, or why not."""
+
+    champion: Champion | None
+    decision: Decision | None
+    reason: str
+
+
+def utc(moment: np.datetime64) -> datetime:
+    return moment.astype("datetime64[us]").item().replace(tzinfo=UTC)
+
+
+def learn(
+    feed: Feed, grid: Grid, incumbent: Champion | None, since: datetime | None = None, number: int = 1
+) -> Retrained:
+    """Trains every kind on the grid, judges them beside the incumbent, promotes or refuses: as the platform does."""
+    spec = WindowSpec.of(feed, feed.targets[0])
+    months = sorted({str(month) for month in np.unique(grid.time.astype("datetime64[M]"))})
+    kinds = [*BASELINES, *(kind for kind in feed.candidates if kind not in BASELINES)]
+    try:
+        with duckdb.connect() as con:
+            con.register("windows", training.table(spec, {grid.station: grid}, months))
+            samples = training.load(spec, con.table("windows"))
+            found = [_candidate(feed, spec, kind, con, since) for kind in kinds]
+        trial = judging.hold(
+            feed, spec, samples, found, incumbent.release if incumbent else None, *([since] if since else [])
+        )
+    except AeroCastError as error:
+        return Retrained(None, None, str(error))
+    if not trial.decision.promoted:
+        return Retrained(None, trial.decision, trial.decision.reason)
+    winner = next(each for each in found if each.kind == trial.decision.winner)
+    made = judging.manifest(feed, spec, (winner, None), trial, "benchmark", "benchmark")
+    files = judging.files(winner, None)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    release = Release(made.stamped(f"{number:04d}-benchmark", sums), files)
+    return Retrained(Champion(release, spec), trial.decision, trial.decision.reason)
+
+
+def _candidate(
+    feed: Feed, spec: WindowSpec, kind: str, con: duckdb.DuckDBPyConnection, since: datetime | None
+) -> Candidate:
+    trained = train(feed, spec.target, kind, con.table("windows"), silent, *([since] if since else []))
+    return Candidate(
+        feed=feed.name,
+        target=spec.target,
+        kind=kind,
+        config_hash="0" * 64,
+        data_version="0" * 64,
+        delta_versions={},
+        code_version="benchmark",
+        graph=trained.graph,
+        features=trained.features,
+        intervals=trained.intervals,
+        start=utc(trained.start),
+        end=utc(trained.end),
+        rows=trained.rows,
+        seconds=trained.seconds,
+        validation=trained.validation,
+        mlflow_run_id="",
+        model_uri="",
+    )
+
+
+def alone(feed: Feed, grid: Grid) -> Champion | None:
+    """The oracle: the feed's kind trained on this grid alone (the new regime), judged by nobody; None if too short."""
+    reach, length = feed.horizons[-1] * feed.cadence, len(grid.time) * feed.cadence
+    block = min(feed.split.block, max(length / 14, 1.5 * reach))
+    # Nobody asks what it scores on a test span, but a candidate has one: as short as holds an outcome.
+    split = Split(test=min(0.3, 1.5 * reach / length), validation=0.15, calibration=0.15, block=block)
+    own = feed.model_copy(update={"split": split, "promotion": feed.promotion.model_copy(update={"min_skill": -9.0})})
+    return learn(own, grid, None).champion
+
+
+def rmse(error: NDArray[np.float64]) -> float:
+    """Mean over the horizons of the root mean squared errors (n, H); NaN where nothing is known."""
+    known = ~np.isnan(error)
+    if not known.any(axis=0).all():
+        return float("nan")
+    return float(np.mean(np.sqrt(np.nanmean(error**2, axis=0))))
