@@ -16,7 +16,8 @@ from aerocast.intervals import Intervals
 
 class Candidate(msgspec.Struct, frozen=True):
     """`graph` is ONNX over the window's `features`, by name; `start` and `end` bound the origins (UTC) that it learned
-    from; `data_version` names the rows of the training table, `delta_versions` the tables they came from.
+    from; `data_version` names the rows of the training table, `delta_versions` the tables they came from; `since` is
+    where the regime began that it was chosen and calibrated for, if one did.
     """
 
     feed: str
@@ -36,6 +37,7 @@ class Candidate(msgspec.Struct, frozen=True):
     validation: dict[str, float]
     mlflow_run_id: str
     model_uri: str
+    since: datetime | None = None
 
 
 def place(home: Path, feed: str, target: str, kind: str) -> Path:

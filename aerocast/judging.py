@@ -1,20 +1,22 @@
 """The trial of all candidates and the incumbent on the same newest rows, and the manifest of what comes out of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aerocast.candidates import Candidate
+from aerocast.diebold_mariano import Comparison, diebold_mariano
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
-from aerocast.grid import Floats
+from aerocast.grid import Floats, Times
 from aerocast.intervals import coverage
 from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.promotion import Decision, decide
 from aerocast.release import Release
-from aerocast.scoring import ALL, Score, forecast, overall, score
+from aerocast.scoring import ALL, Score, forecast, losses, overall, score
 from aerocast.sequences import shortest_rows
 from aerocast.splits import Role
 from aerocast.trainer import roles
@@ -28,7 +30,8 @@ STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
 @dataclass(frozen=True)
 class Trial:
     """`scores` of every model on `rows` test rows between `start` and `end` (origins, UTC); `coverage` (kind -> H) of
-    each one's own intervals; `forecasts` (kind -> (n, H)) beside the outcomes in `samples`.
+    each one's own intervals; `forecasts` (kind -> (n, H)) beside the outcomes in `samples`; `duel` is the best
+    candidate's with the incumbent, if that could be scored.
     """
 
     samples: Samples
@@ -37,6 +40,7 @@ class Trial:
     coverage: dict[str, list[float]]
     decision: Decision
     note: str
+    duel: "Duel | None" = None
 
     @property
     def start(self) -> np.datetime64:
@@ -47,17 +51,36 @@ class Trial:
         return np.datetime64(self.samples.time.max())
 
 
+@dataclass(frozen=True)
+class Duel:
+    """Incumbent and challenger at each instant (n,) of the cadence, stations and horizons averaged; NaN is unknown.
+
+    Losses are shares of the composite: the mean of `incumbent` less `challenger` is by how much the composite falls.
+    """
+
+    time: Times
+    incumbent: NDArray[np.float64]
+    challenger: NDArray[np.float64]
+    comparison: Comparison
+
+
 def hold(
-    feed: Feed, spec: WindowSpec, samples: Samples, found: Sequence[Candidate], incumbent: Release | None
+    feed: Feed,
+    spec: WindowSpec,
+    samples: Samples,
+    found: Sequence[Candidate],
+    incumbent: Release | None,
+    since: datetime | None = None,
 ) -> Trial:
     """Scores everyone on the newest share of time, which no candidate saw and the incumbent is older than; decides.
 
+    Where a regime began (`since`, or as the candidates were trained), it is the newest share of that regime.
     An incumbent that wants features which no longer exist cannot be scored: the note says so, and it does not count.
 
     Raises:
         AeroCastError: no test rows, or a baseline is missing.
     """
-    test, note = _judges(samples.take(roles(feed, spec, samples) == Role.TEST), spec, incumbent)
+    test, note = _judges(samples.take(_unseen(feed, spec, samples, found, since)), spec, incumbent)
     x, names = test.rows.x, test.names
     forecasts = {each.kind: forecast(each.graph, x, names, each.features) for each in found}
     covered = {each.kind: coverage(each.intervals, x, names, forecasts[each.kind], test.rows.y) for each in found}
@@ -68,8 +91,61 @@ def hold(
         except AeroCastError as error:
             note = f" The incumbent {incumbent.version} could not be scored: {error}"
     scores = score(forecasts, test.rows.y, test.station, spec.horizons)
-    decision = decide(scores, feed.promotion, INCUMBENT if INCUMBENT in forecasts else None)
-    return Trial(test, forecasts, scores, covered, decision, note)
+    if INCUMBENT not in forecasts:
+        return Trial(test, forecasts, scores, covered, decide(scores, feed.promotion), note)
+    duels = _duels(spec, test, forecasts)
+    proof = {kind: duel.comparison for kind, duel in duels.items()}
+    decision = decide(scores, feed.promotion, INCUMBENT, proof)
+    return Trial(test, forecasts, scores, covered, decision, note, duels.get(decision.winner or ""))
+
+
+def _unseen(
+    feed: Feed, spec: WindowSpec, samples: Samples, found: Sequence[Candidate], since: datetime | None
+) -> NDArray[np.bool_]:
+    """Rows (n,) that are `test` by the split of every candidate, and later than all that each of them learned.
+
+    Usually all were trained by one split; where one was trained for a new regime and another was not, both hold.
+
+    Raises:
+        AeroCastError: no row is left.
+    """
+    splits = {each.since for each in found} or {None}
+    unseen = np.ones(len(samples.time), dtype=bool)
+    for began in splits | {since} if since else splits:
+        unseen &= roles(feed, spec, samples, began) == Role.TEST
+    for each in found:
+        unseen &= samples.time > _after(each.end, spec)
+    if not unseen.any():
+        raise AeroCastError("judging: no rows are left that every candidate has not seen; train them all again")
+    return unseen
+
+
+def _after(end: datetime, spec: WindowSpec) -> np.datetime64:
+    """The newest instant that a model knows whose newest origin was `end`: its outcomes reach further."""
+    reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
+    return np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "s") + reach
+
+
+def _duels(spec: WindowSpec, test: Samples, forecasts: Mapping[str, Floats]) -> dict[str, Duel]:
+    """Each candidate against the incumbent, instant by instant, on the rows that the scores count."""
+    step = np.timedelta64(spec.cadence, "s")
+    time = np.arange(test.time.min(), test.time.max() + step, step)
+    place = ((test.time - time[0]) // step).astype(np.int64)
+    found = {}
+    for kind in forecasts.keys() - {INCUMBENT, *BASELINES}:
+        both = losses(forecasts, test.rows.y, (INCUMBENT, kind))
+        champion, challenger = (_averaged(loss, place, len(time)) for loss in both)
+        found[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, spec.horizons[-1] - 1))
+    return found
+
+
+def _averaged(loss: NDArray[np.float64], place: NDArray[np.int64], instants: int) -> NDArray[np.float64]:
+    """(instants,) sums of (n, H) losses, scaled so that their mean is the mean over horizons of the mean over rows."""
+    known = np.isfinite(loss)
+    share = np.where(known, loss, 0) / known.sum(axis=0)
+    sums = np.bincount(place, share.mean(axis=1), minlength=instants)
+    seen = np.bincount(place, known.any(axis=1), minlength=instants) > 0
+    return np.where(seen, sums * seen.sum(), np.nan)
 
 
 def _judges(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple[Samples, str]:
@@ -80,9 +156,7 @@ def _judges(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple
     """
     if incumbent is None:
         return test, ""
-    known = incumbent.manifest.lineage.training_end.replace(tzinfo=None)
-    reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
-    unseen = test.time > np.datetime64(known, "s") + reach
+    unseen = test.time > _after(incumbent.manifest.lineage.training_end, spec)
     if unseen.any():
         return test.take(unseen), ""
     return test, f" The incumbent {incumbent.version} learned from all these rows, so it could not be scored."
@@ -100,8 +174,12 @@ def manifest(
     trial: Trial,
     run_id: str,
     reason: str,
+    feed_time: datetime | None = None,
 ) -> Manifest:
-    """The release of a winner and the graph for sequences beside it, as `release.write` takes it."""
+    """The release of a winner and the graph for sequences beside it, as `release.write` takes it.
+
+    `feed_time` is the feed's own present (see `aerocast.clock`).
+    """
     winner, short = graphs
     sequence = Graph(SEQUENCE_GRAPH, short.features, short.intervals) if short else None
     return Manifest(
@@ -124,6 +202,8 @@ def manifest(
             created_at=datetime.now(UTC),
             reason=reason,
             mlflow_run_id=winner.mlflow_run_id,
+            feed_time=feed_time,
+            since=winner.since,
         ),
     )
 
@@ -145,11 +225,17 @@ def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
 
 
 def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int, Scores]:
-    """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows."""
-    test = trial.samples
+    """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows.
+
+    Empty if it learned from all of them, as one may that was trained by another split than the winner.
+    """
+    unseen = trial.samples.time > _after(short.end, spec)
+    if not unseen.any():
+        return {}
+    test = trial.samples.take(unseen)
     kept, x = shortest_rows(spec, test.names, test.rows.x)
     levels, actual = forecast(short.graph, x, short.features), test.rows.y[kept]
-    models = {kind: trial.forecasts[kind][kept] for kind in BASELINES} | {short.kind: levels}
+    models = {kind: trial.forecasts[kind][unseen][kept] for kind in BASELINES} | {short.kind: levels}
     shares = coverage(short.intervals, x, short.features, levels, actual)
     scores = [
         each

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from aerocast.judging import Duel
+
 PAST = 72
 
 
@@ -80,6 +82,23 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
     axis.set_ylabel("skill over the better baseline")
     axis.grid(alpha=0.3, axis="y")
     figure.suptitle(title)
+    _legend(figure, axis)
+    return figure
+
+
+def duel(fought: "Duel", title: str) -> "Figure":
+    """By how much the challenger is ahead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
+    found = fought.comparison
+    gain = np.nan_to_num(fought.incumbent - fought.challenger) / max(found.n, 1)
+    figure = _figure(7, 3.2)
+    axis = figure.subplots()
+    axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
+    axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
+    axis.axhline(0, color="0.3", lw=0.8)
+    axis.set_ylabel("loss saved so far\n(composite)")
+    axis.grid(alpha=0.3)
+    statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"
+    figure.suptitle(f"{title}\nDiebold-Mariano statistic {statistic}, p = {found.p_value:.3g}, {found.n:,} instants")
     _legend(figure, axis)
     return figure
 

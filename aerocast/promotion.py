@@ -1,23 +1,30 @@
 """Who serves: the best candidate, if it beats both baselines and the incumbent on the very same rows.
 
 Beating the baselines means RMSE skill above `min_skill` at every horizon, against the better baseline there, with all
-stations pooled: the rule that the champion's check holds, too. `Decision.skill` is the mean over the horizons. Gain is
-the share by which the composite falls below the incumbent's.
+stations pooled: the rule that the champion's check holds, too. `Decision.skill` is the mean over the horizons.
+
+Beating the incumbent means a gain above `min_gain`, the share by which the composite falls below the incumbent's, and
+one that luck explains with a chance of at most `max_p` (see `aerocast.diebold_mariano`). Only the best of the
+candidates is tried; picking it on the same rows flatters it, so of k candidates the chance is below k times `max_p`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from aerocast.diebold_mariano import Comparison
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Promotion
 from aerocast.scoring import ALL, Score, overall
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """`winner` is the best candidate by composite (None: only baselines ran); it serves if `promoted`."""
+    """`winner` is the best candidate by composite (None: only baselines ran); it serves if `promoted`.
+
+    `gain`, `p_value` and `statistic` compare it with the incumbent, where there is one.
+    """
 
     promoted: bool
     winner: str | None
@@ -26,16 +33,25 @@ class Decision(msgspec.Struct, frozen=True):
     skill: float | None = None
     incumbent_composite: float | None = None
     gain: float | None = None
+    p_value: float | None = None
+    statistic: float | None = None
 
 
-def decide(scores: Sequence[Score], promotion: Promotion, incumbent: str | None = None) -> Decision:
+def decide(
+    scores: Sequence[Score],
+    promotion: Promotion,
+    incumbent: str | None = None,
+    proof: Mapping[str, Comparison] | None = None,
+) -> Decision:
     """The decision over all models' scores on one set of rows; `incumbent` names the one that serves now.
+
+    `proof` compares it with each candidate, by kind.
 
     Baselines are yardsticks and can never win. The best candidate is the one of least composite among those that beat
     both baselines at every horizon; if none does, the one of least composite is refused for it.
 
     Raises:
-        AeroCastError: the incumbent was scored on other rows than the candidates.
+        AeroCastError: the incumbent was scored on other rows than the candidates, or nobody compared the two.
     """
     models = {score.model for score in scores} - {*BASELINES, incumbent}
     if not models:
@@ -47,13 +63,25 @@ def decide(scores: Sequence[Score], promotion: Promotion, incumbent: str | None 
     if rival is not None and rival.n != best.n:
         raise AeroCastError(f"promotion: the incumbent was scored on {rival.n} rows, {best.model} on {best.n}")
     gain = None if rival is None else 1 - best.composite / rival.composite
-    failures = _failures(weakest[best.model], gain, promotion)
+    found = None if rival is None else (proof or {}).get(best.model)
+    if rival is not None and found is None:
+        raise AeroCastError(f"promotion: {best.model} was not compared with the incumbent")
+    failures = _failures(weakest[best.model], gain, found, promotion)
     facts = f"{best.model} has composite {best.composite:.4f} and skill {best.skill:.4f} over the better baseline"
     if rival is not None:
         facts += f"; the incumbent has {rival.composite:.4f} on the same {best.n} rows"
-    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain)}."
-    before = None if rival is None else rival.composite
-    return Decision(not failures, best.model, verdict, best.composite, best.skill, before, gain)
+    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain, found)}."
+    return Decision(
+        promoted=not failures,
+        winner=best.model,
+        reason=verdict,
+        composite=best.composite,
+        skill=best.skill,
+        incumbent_composite=None if rival is None else rival.composite,
+        gain=gain,
+        p_value=None if found is None else found.p_value,
+        statistic=None if found is None else found.statistic,
+    )
 
 
 def _skills(scores: Sequence[Score], model: str) -> dict[int, float]:
@@ -62,15 +90,22 @@ def _skills(scores: Sequence[Score], model: str) -> dict[int, float]:
     return {score.horizon: score.skill for score in own}
 
 
-def _why(gain: float | None) -> str:
-    return "; there is no incumbent" if gain is None else f", a gain of {gain:.2%}"
+def _why(gain: float | None, found: Comparison | None) -> str:
+    if gain is None or found is None:
+        return "; there is no incumbent"
+    return f", a gain of {gain:.2%} with p = {found.p_value:.3g} over {found.n} instants"
 
 
-def _failures(weakest: tuple[int, float], gain: float | None, promotion: Promotion) -> list[str]:
+def _failures(
+    weakest: tuple[int, float], gain: float | None, found: Comparison | None, promotion: Promotion
+) -> list[str]:
     horizon, skill = weakest
     failures = []
     if not skill > promotion.min_skill:
         failures.append(f"skill {skill:.4f} at {horizon} steps is not above min_skill {promotion.min_skill:g}")
     if gain is not None and not gain > promotion.min_gain:
         failures.append(f"gain {gain:.2%} is not above min_gain {promotion.min_gain:.2%}")
+    if found is not None and not found.p_value <= promotion.max_p:
+        why = f" ({found.reason})" if found.reason else ""
+        failures.append(f"p = {found.p_value:.3g} over {found.n} instants is above max_p {promotion.max_p:g}{why}")
     return failures

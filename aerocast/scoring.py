@@ -59,8 +59,7 @@ def score(
     odd = [name for name, predicted in forecasts.items() if predicted.shape != actual.shape]
     if odd:
         raise AeroCastError(f"scoring: {', '.join(odd)} must forecast the same {actual.shape} rows and horizons")
-    errors = {name: np.asarray(predicted, dtype=np.float64) - actual for name, predicted in forecasts.items()}
-    known = np.logical_and.reduce([np.isfinite(error) for error in errors.values()])
+    errors, known = _errors(forecasts, actual)
     if not known.any(axis=0).all():
         raise AeroCastError("scoring: a horizon has no row with an outcome and a forecast of every model")
     # One unit for all stations, so that a station's composite compares with the whole's.
@@ -73,6 +72,26 @@ def score(
         if known[rows].any(axis=0).all()
         for each in _group(station, {name: error[rows] for name, error in errors.items()}, known[rows], unit, horizons)
     ]
+
+
+def losses(forecasts: Mapping[str, Floats], actual: Floats, pair: tuple[str, str]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Losses (n, H) of two models on the rows that count, NaN elsewhere; the means' difference is the composites'.
+
+    A root mean square is no mean of rows. But of two models with roots r and s, (e^2 - f^2) / (r + s) has the mean
+    r - s, so the loss of a row is 0.5 e^2 / (r + s) + 0.3 |e| + 0.2 e^2 of its standardised error e.
+    """
+    errors, known = _errors(forecasts, actual)
+    unit = _rms(errors[PERSISTENCE], known)
+    both = [np.where(known, errors[name] / unit, np.nan) for name in pair]
+    roots = sum(_rms(error, known) for error in both)
+    one, other = (0.5 * error**2 / roots + 0.3 * np.abs(error) + 0.2 * error**2 for error in both)
+    return one, other
+
+
+def _errors(forecasts: Mapping[str, Floats], actual: Floats) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+    """Errors (n, H) of each model, and where all of them are known."""
+    errors = {name: np.asarray(predicted, dtype=np.float64) - actual for name, predicted in forecasts.items()}
+    return errors, np.logical_and.reduce([np.isfinite(error) for error in errors.values()])
 
 
 def _group(

@@ -4,9 +4,13 @@ The newest share of time is `test`: it judges and is never seen. The span before
 scattered evenly so that they meet every season, are `validation` (early stopping, choices) and `calibration`
 (intervals); the rest is `train`. A row whose labels would reach into a block of another role is purged, so label
 intervals (origin, origin + longest horizon] of two roles never overlap (purging: Lopez de Prado 2018, ch. 7).
+
+Where a new regime began (`since`), all that holds for the span after it alone, with blocks as short as that span asks
+for; what lies before is `earlier`: it may be learned from, but it never chooses, calibrates or judges.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
@@ -16,18 +20,27 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Split
 from aerocast.windows import Times, WindowSpec
 
+TEST_SINCE = 0.3  # share of a new regime that judges: it is short, and the proof needs days
+BLOCKS = 8  # a regime with room for fewer blocks has one each for validation and calibration, at its end
+LEAST = 4  # blocks: two to train, one to choose, one to calibrate
+MARGIN = 1.25  # times the longest horizon: what a block must hold, so that purging leaves some of it
+
 
 class Role(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     CALIBRATION = "calibration"
     TEST = "test"
+    EARLIER = "earlier"
     PURGED = "purged"
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A split of the span `start` .. `end` (first and last origin): where `test` begins, and each block's role."""
+    """A split of the span `start` .. `end` (first and last origin): where `test` begins, and each block's role.
+
+    `earlier` is the first origin of what lies before `start`, where that may be learned from.
+    """
 
     start: np.datetime64
     end: np.datetime64
@@ -35,13 +48,18 @@ class Cut:
     block: np.timedelta64
     reach: np.timedelta64
     roles: tuple[Role, ...]
+    earlier: np.datetime64 | None = None
 
     def of(self, times: Times) -> NDArray[np.str_]:
         """Role (n,) of each origin time; outside the span it is `purged`."""
         origin, last = self._blocks(times), self._blocks(times + self.reach)
         names = np.array([*self.roles, Role.TEST], dtype="<U11")
         role = np.where(self._runs()[origin] == self._runs()[last], names[origin], Role.PURGED.value)
-        return np.where((times < self.start) | (times > self.end), Role.PURGED.value, role)
+        role = np.where((times < self.start) | (times > self.end), Role.PURGED.value, role)
+        if self.earlier is None:
+            return role
+        before = (times >= self.earlier) & (times + self.reach < self.start)
+        return np.where(before, Role.EARLIER.value, role)
 
     def _blocks(self, times: Times) -> NDArray[np.int64]:
         """Index of each time's block; the test span is the last one."""
@@ -73,6 +91,54 @@ def cut(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64
             f"beyond the longest horizon ({reach.astype('timedelta64[s]')}); bring more data or shorten split.block"
         )
     return Cut(start, end, test, block, reach, roles)
+
+
+def cut_since(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64, since: datetime) -> Cut:
+    """The split of a new regime that began at `since`; origins from `start` on are before it.
+
+    Raises:
+        AeroCastError: the regime is too short to hold a block of every role, with the span that it needs.
+    """
+    begin, end = max(start.astype("datetime64[s]"), _moment(since)), end.astype("datetime64[s]")
+    step = np.timedelta64(spec.cadence, "s")
+    reach, season = spec.horizons[-1] * step, spec.season * step
+    test = end - max(0, int(TEST_SINCE * ((end - begin) / step))) * step
+    past, least = (test - begin) / step, LEAST * MARGIN * spec.horizons[-1]
+    if past < least:
+        needed = timedelta(seconds=int(np.ceil(least / (1 - TEST_SINCE))) * spec.cadence)
+        raise AeroCastError(
+            f"split: {begin} to {end} is too short a regime to learn, choose, calibrate and judge in, forecasting "
+            f"{spec.horizons[-1]} steps ahead: {needed} are needed; wait for more data or leave `since` out"
+        )
+    # A block that holds a season beyond what purging takes meets every hour of the day.
+    room = int(past * step / (reach + season))
+    if room < BLOCKS:
+        count = max(LEAST, room)
+        roles = (*(Role.TRAIN,) * (count - 2), Role.VALIDATION, Role.CALIBRATION)
+    else:
+        count = min(room, max(BLOCKS, int(np.ceil(past * spec.cadence / split.block.total_seconds()))))
+        roles = _scatter(count, split.validation / (1 - TEST_SINCE), split.calibration / (1 - TEST_SINCE))
+    earlier = start.astype("datetime64[s]") if start < begin else None
+    return Cut(begin, end, test, (test - begin) // count, reach, roles, earlier)
+
+
+def instant(text: str) -> datetime | None:
+    """What run config says of `since`: an ISO 8601 instant, UTC if it names no zone; None for nothing.
+
+    Raises:
+        AeroCastError: it is no instant.
+    """
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise AeroCastError(f"since: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _moment(instant: datetime) -> np.datetime64:
+    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "s")
 
 
 def _scatter(blocks: int, validation: float, calibration: float) -> tuple[Role, ...]:

@@ -130,6 +130,17 @@ class Tracker:
         """Moves the alias."""
         self.client.set_registered_model_alias(name, ALIAS, version)
 
+    def follow(self, name: str, run_id: str | None, tags: Mapping[str, str]) -> str | None:
+        """Moves the alias to the version of this training and tags it; None if MLflow does not know it (any more)."""
+        known = self._versions(name, run_id) if run_id else ()
+        if not known:
+            return None
+        version = str(known[0])
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, version, key, value)
+        self.champion(name, version)
+        return version
+
     def _versions(self, name: str, run_id: str) -> Sequence[str]:
         if not self.client.search_registered_models(filter_string=f"name='{name}'"):
             self.client.create_registered_model(name)

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate
 from aerocast.scoring import forecast
 from aerocast.sequences import sequence_names, shortest_rows
-from aerocast.splits import Role, cut
+from aerocast.splits import Cut, Role, cut, cut_since
 from aerocast.training import Samples, load
 from aerocast.windows import WindowSpec
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # The graph for short sequences is trained beside the candidates and serves with whichever of them wins.
 SEQUENCE = "sequence"
+# Share by which a new regime's own rows must forecast it better before what lies earlier is given up.
+TIE = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,28 @@ class Trained:
     validation: dict[str, float]
 
 
-def roles(feed: Feed, spec: WindowSpec, samples: Samples) -> NDArray[np.str_]:
-    """Role (n,) of each sample: who may see it.
+def split(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
+    """The split of these samples' span; of a new regime alone, if one began at `since`.
 
     Raises:
         AeroCastError: the span is too short to hold every role.
     """
-    return cut(feed.split, spec, samples.time.min(), samples.time.max()).of(samples.time)
+    first, last = samples.time.min(), samples.time.max()
+    return cut_since(feed.split, spec, first, last, since) if since else cut(feed.split, spec, first, last)
 
 
-def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log) -> Trained:
+def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> NDArray[np.str_]:
+    """Role (n,) of each sample: who may see it. Raises AeroCastError as `split` does."""
+    return split(feed, spec, samples, since).of(samples.time)
+
+
+def train(
+    feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log, since: datetime | None = None
+) -> Trained:
     """Fits `kind` (or SEQUENCE) on train rows, chosen by validation rows; calibrates its graph on calibration rows.
+
+    Where a new regime began at `since`, it is fitted twice, with what lies before it and on its own train rows alone;
+    its validation rows choose.
 
     Raises:
         AeroCastError: too little data, or a wrong parameter.
@@ -60,9 +74,71 @@ def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", 
     started = time.monotonic()
     spec = WindowSpec.of(feed, target)
     samples = load(spec, table)
-    role = roles(feed, spec, samples)
-    learned, held = (samples.take(role == each) for each in (Role.TRAIN, Role.VALIDATION))
-    training = Training(spec, samples.names, learned.rows, held.rows)
+    plan = split(feed, spec, samples, since)
+    role = plan.of(samples.time)
+    fitted = _chosen(feed, kind, spec, samples, role, log)
+    graph = fitted.model.to_onnx().SerializeToString()
+    intervals, calm = _calibrated(feed, kind, fitted.training, samples, role, plan, graph)
+    learned = samples.time[fitted.learned | (role == Role.VALIDATION)]
+    return Trained(
+        graph=graph,
+        features=tuple(sequence_names(spec)) if kind == SEQUENCE else samples.names,
+        intervals=intervals,
+        start=learned.min(),
+        end=learned.max(),
+        rows=len(learned),
+        seconds=time.monotonic() - started,
+        validation=fitted.metrics | calm,
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model, the rows (mask) that it was fitted on, and its errors on validation rows it had not seen then."""
+
+    model: Forecaster
+    training: Training
+    learned: NDArray[np.bool_]
+    metrics: dict[str, float]
+
+    def error(self, horizon: int) -> float:
+        """RMSE on validation rows, of the blend where trees and ridge share the work."""
+        return self.metrics.get(f"blend_rmse_{horizon}", self.metrics[f"validation_rmse_{horizon}"])
+
+
+def _chosen(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> _Fitted:
+    """The fit on all that may be learned from, unless the new regime's validation rows prefer its own rows alone."""
+    alone = role == Role.TRAIN
+    broad = _fitted(feed, kind, spec, samples, role, alone | (role == Role.EARLIER), log)
+    if kind in BASELINES or not (role == Role.EARLIER).any():
+        return broad
+    narrow = _fitted(feed, kind, spec, samples, role, alone, _prefixed(log))
+    ratio = float(np.mean([narrow.error(horizon) / max(broad.error(horizon), 1e-9) for horizon in spec.horizons]))
+    taken = narrow if ratio < 1 - TIE else broad
+    said = {"new_regime_alone": float(taken is narrow), "new_regime_alone_error_ratio": ratio}
+    log(0, said)
+    return replace(taken, metrics=taken.metrics | said)
+
+
+def _prefixed(log: Log) -> Log:
+    """Curves of the second fit beside those of the first."""
+
+    def named(step: int, metrics: Mapping[str, float]) -> None:
+        log(step, {f"new_regime_{name}": value for name, value in metrics.items()})
+
+    return named
+
+
+def _fitted(
+    feed: Feed,
+    kind: str,
+    spec: WindowSpec,
+    samples: Samples,
+    role: NDArray[np.str_],
+    learned: NDArray[np.bool_],
+    log: Log,
+) -> _Fitted:
+    training = Training(spec, samples.names, samples.rows.take(learned), samples.rows.take(role == Role.VALIDATION))
     best: dict[str, float] = {}
 
     def watch(step: int, metrics: Mapping[str, float]) -> None:
@@ -72,18 +148,7 @@ def train(feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", 
         log(step, metrics)
 
     model = _fit(feed, kind, training, watch)
-    graph = model.to_onnx().SerializeToString()
-    intervals, calm = _calibrated(feed, kind, training, samples, role, graph)
-    return Trained(
-        graph=graph,
-        features=tuple(sequence_names(spec)) if kind == SEQUENCE else samples.names,
-        intervals=intervals,
-        start=min(learned.time.min(), held.time.min()),
-        end=max(learned.time.max(), held.time.max()),
-        rows=len(learned.time) + len(held.time),
-        seconds=time.monotonic() - started,
-        validation=(best or _unseen(model, training)) | calm,
-    )
+    return _Fitted(model, training, learned, best or _unseen(model, training))
 
 
 def _fit(feed: Feed, kind: str, training: Training, log: Log) -> Forecaster:
@@ -100,24 +165,28 @@ def _unseen(baseline: Forecaster, training: Training) -> dict[str, float]:
 
 
 def _calibrated(
-    feed: Feed, kind: str, training: Training, samples: Samples, role: NDArray[np.str_], graph: bytes
+    feed: Feed, kind: str, training: Training, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
 ) -> tuple[Intervals, dict[str, float]]:
     """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
     spec, level = training.spec, feed.promotion.coverage
     own = samples.take(role == Role.CALIBRATION)
     x, y, names = own.rows.x, own.rows.y, own.names
-    block = own.time.astype("datetime64[s]").astype(np.int64) // int(feed.split.block.total_seconds())
+    block = own.time.astype("datetime64[s]").astype(np.int64) // int(plan.block / np.timedelta64(1, "s"))
     if kind == SEQUENCE:
         kept, x = shortest_rows(spec, names, x)
         y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
-    widen = None if kind in BASELINES else _forward(feed, training, samples, role)
+    widen = None if kind in BASELINES else _forward(feed, training, samples, role, plan)
     levels = forecast(graph, x, names)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
     return calibrate(spec, x, names, levels, y, block, level, widen), errors
 
 
-def _forward(feed: Feed, training: Training, samples: Samples, role: NDArray[np.str_]) -> tuple[float, ...]:
-    """How much wider intervals must be for weeks that lie after all that was learned."""
+def _forward(feed: Feed, training: Training, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
+    """How much wider intervals must be for weeks that lie after all that was learned.
+
+    Of a new regime, its own rows say so, if it is long enough; what lies before would say how much worse a change is.
+    """
     before = samples.take(np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.CALIBRATION]))
     known = Training(training.spec, training.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
-    return forward_factors(known, before.time, feed.split, feed.promotion.coverage)
+    blocks = feed.split.model_copy(update={"block": timedelta(seconds=int(plan.block / np.timedelta64(1, "s")))})
+    return forward_factors(known, before.time, blocks, feed.promotion.coverage)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aerocast.diebold_mariano import Comparison
 from aerocast.errors import AeroCastError
 from aerocast.feed import Promotion
 from aerocast.promotion import decide
@@ -46,17 +47,50 @@ def test_one_that_beats_the_baselines_everywhere_goes_before_a_better_composite(
     assert (decision.promoted, decision.winner) == (True, "linear")
 
 
+def proof(p_value: float = 0.001, model: str = "gru", reason: str = "") -> dict[str, Comparison]:
+    return {model: Comparison(p_value, None if reason else 3.2, 120, 0.01, 10, reason)}
+
+
 @pytest.mark.parametrize(("before", "min_gain", "promoted"), [(0.7, 0, False), (0.71, 0, True), (0.71, 0.05, False)])
 def test_the_incumbent_must_be_beaten_by_the_gain(before: float, min_gain: float, promoted: bool) -> None:
-    decision = decide([*CANDIDATES, *made("incumbent", before)], Promotion(min_gain=min_gain), "incumbent")
+    decision = decide([*CANDIDATES, *made("incumbent", before)], Promotion(min_gain=min_gain), "incumbent", proof())
     assert decision.promoted is promoted
     assert decision.gain == pytest.approx(1 - 0.7 / before)
     assert ("Promoted" in decision.reason) is promoted
     assert promoted or "min_gain" in decision.reason
 
 
+@pytest.mark.parametrize(("p_value", "max_p", "promoted"), [(0.05, 0.05, True), (0.051, 0.05, False), (0.2, 0.3, True)])
+def test_a_gain_that_luck_explains_is_refused(p_value: float, max_p: float, promoted: bool) -> None:
+    rivals = [*CANDIDATES, *made("incumbent", 0.9)]
+    decision = decide(rivals, Promotion(max_p=max_p), "incumbent", proof(p_value))
+    assert decision.promoted is promoted
+    assert (decision.p_value, decision.statistic) == (p_value, 3.2)
+    assert f"p = {p_value:.3g} over 120 instants" in decision.reason
+    assert promoted or f"above max_p {max_p:g}" in decision.reason
+
+
+def test_a_refusal_says_why_there_is_no_proof() -> None:
+    rivals = [*CANDIDATES, *made("incumbent", 0.9)]
+    decision = decide(rivals, Promotion(), "incumbent", proof(1.0, reason="5 instants are too few"))
+    assert not decision.promoted
+    assert "(5 instants are too few)" in decision.reason
+    assert decision.statistic is None
+
+
+def test_the_one_that_is_picked_must_be_compared() -> None:
+    with pytest.raises(AeroCastError, match="gru was not compared"):
+        decide([*CANDIDATES, *made("incumbent", 0.9)], Promotion(), "incumbent", proof(model="linear"))
+
+
+def test_without_an_incumbent_nothing_is_compared() -> None:
+    decision = decide(CANDIDATES, Promotion(), None, proof(0.9))
+    assert decision.promoted
+    assert (decision.p_value, decision.statistic, decision.gain) == (None, None, None)
+
+
 def test_the_incumbent_itself_cannot_win() -> None:
-    decision = decide([*CANDIDATES, *made("incumbent", 0.1)], Promotion(), "incumbent")
+    decision = decide([*CANDIDATES, *made("incumbent", 0.1)], Promotion(), "incumbent", proof())
     assert (decision.promoted, decision.winner) == (False, "gru")
 
 

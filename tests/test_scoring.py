@@ -5,7 +5,7 @@ import pytest
 
 from aerocast.errors import AeroCastError
 from aerocast.forecasters.base import fit
-from aerocast.scoring import forecast, overall, score
+from aerocast.scoring import forecast, losses, overall, score
 from tests.forecasters.series import training
 
 ACTUAL = np.array([[1, 2], [3, 4], [5, np.nan], [7, 8]], dtype=np.float32)
@@ -38,6 +38,21 @@ def test_a_row_counts_only_if_all_have_a_forecast() -> None:
     holed[0] = np.nan
     scores = score({**FORECASTS, "model": holed}, ACTUAL, STATIONS, (1, 6))
     assert {s.n for s in scores if s.station == "all" and s.horizon == 1} == {3}
+
+
+def test_losses_differ_by_what_the_composites_differ() -> None:
+    made = np.random.default_rng(0)
+    actual = made.normal(20, 5, (300, 2)).astype(np.float32)
+    actual[made.random((300, 2)) < 0.1] = np.nan
+    errors = {"persistence": 3, "seasonal_naive": 4, "model": 1, "other": 1.4}
+    found = {name: actual + made.normal(0, size, (300, 2)).astype(np.float32) for name, size in errors.items()}
+    found["other"][:9] = np.nan
+    scores = score(found, actual, np.full(300, "A"), (1, 6))
+    one, other = losses(found, actual, ("model", "other"))
+    np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+    assert np.isnan(one[:9]).all()
+    gain = np.nanmean(other, axis=0).mean() - np.nanmean(one, axis=0).mean()
+    assert gain == pytest.approx(overall(scores, "other").composite - overall(scores, "model").composite)
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

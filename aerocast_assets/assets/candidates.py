@@ -1,6 +1,7 @@
 """candidates: one freshly trained model of each kind, the baselines among them, each an asset of its own."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, report, status, utc
 from aerocast_assets.keys import ONCE, key, table
-from aerocast_assets.resources import Platform, Refresh
+from aerocast_assets.resources import Platform, Training
 
 if TYPE_CHECKING:
     from aerocast.candidates import Candidate
@@ -52,36 +53,33 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         description=f"{kind} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations.",
         automation_condition=ONCE,
     )
-    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, config: Training, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots
         from aerocast.lake import Lake
-        from aerocast.windows import WindowSpec
+        from aerocast.splits import instant
 
         lake, name = Lake(platform.root), table(feed, target, "windows")
         data_version = config_hash(windows=lake.marks(name, lake.months(name)))
-        version = config_hash(
-            kind=kind,
-            params=parameters(feed, kind),
-            spec=msgspec.to_builtins(WindowSpec.of(feed, target)),
-            split=feed.split.model_dump(mode="json"),
-            coverage=feed.promotion.coverage,
-            data=data_version,
-            code=code(kind),
-            salt=platform.hash_salt,
-        )
         found = candidates.read(platform.root, feed.name, target, kind)
+        # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
+        asked = instant(config.since)
+        regimes = [asked] if asked or not found else [None, found.since]
+        versions = {
+            _version(feed, target, kind, data_version, regime, platform.hash_salt): regime for regime in regimes
+        }
+        version = next(iter(versions))
         metadata: dict[str, Any] = dict(status(None))
         figure = None
-        if found and found.config_hash == version and not config.force:
+        if found and found.config_hash in versions and not config.force:
+            version = found.config_hash
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
             layers = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
-            versions = layers | {"windows": lake.version(name) or 0}
+            read = layers | {"windows": lake.version(name) or 0}
             with platform.sql() as con:
                 relation = lake.relation(con, name)
-                found, curves = _train(
-                    context, platform, feed, target, kind, (version, data_version), versions, relation
-                )
+                hashes = (version, data_version)
+                found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
             candidates.write(platform.root, found)
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
@@ -93,6 +91,23 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
     return asset
 
 
+def _version(feed: Feed, target: str, kind: str, data_version: str, since: datetime | None, salt: str) -> str:
+    """The config hash of a candidate: everything that it depends on."""
+    from aerocast.windows import WindowSpec
+
+    return config_hash(
+        kind=kind,
+        params=parameters(feed, kind),
+        spec=msgspec.to_builtins(WindowSpec.of(feed, target)),
+        split=feed.split.model_dump(mode="json"),
+        coverage=feed.promotion.coverage,
+        data=data_version,
+        since=since.isoformat() if since else None,
+        code=code(kind),
+        salt=salt,
+    )
+
+
 def _train(
     context: dg.AssetExecutionContext,
     platform: Platform,
@@ -102,22 +117,25 @@ def _train(
     hashes: tuple[str, str],
     versions: dict[str, int],
     relation: Any,
+    since: datetime | None,
 ) -> tuple["Candidate", list[tuple[int, dict[str, float]]]]:
     """Trains inside an MLflow run, and says at each epoch what it sees; the candidate and its curves."""
     from aerocast import trainer
     from aerocast.candidates import Candidate
-    from aerocast.tracking import Tracker, Training
+    from aerocast.tracking import Tracker
+    from aerocast.tracking import Training as Record
 
-    tracker, record = Tracker(platform.root), Training(parameters=parameters(feed, kind))
+    tracker, record = Tracker(platform.root), Record(parameters=parameters(feed, kind))
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
         record.curves.append((step, dict(metrics)))
         context.log.info(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
     with tracker.run(feed.name, target, f"{target} {kind}") as run_id:
-        trained = trainer.train(feed, target, kind, relation, log)
+        trained = trainer.train(feed, target, kind, relation, log, since)
         record.metrics = trained.validation
         record.tags = {"config_hash": hashes[0], "dagster_run_id": context.run.run_id, "kind": kind, "target": target}
+        record.tags |= {"since": since.isoformat()} if since else {}
         model_uri = tracker.log(run_id, record, trained.graph)
     made = Candidate(
         feed=feed.name,
@@ -137,12 +155,14 @@ def _train(
         validation=trained.validation,
         mlflow_run_id=run_id,
         model_uri=model_uri,
+        since=since,
     )
     return made, record.curves
 
 
 def _metadata(found: "Candidate") -> dict[str, Any]:
-    return {
+    regime = {"since": str(found.since)} if found.since else {}
+    return regime | {
         "rows": found.rows,
         "trained_from": str(found.start),
         "trained_to": str(found.end),

@@ -1,33 +1,37 @@
-"""champion: every candidate and the incumbent on the same rows; the better one is released, and the reason kept."""
+"""champion: every candidate and the incumbent on the same rows; the better one is released, and the reason kept.
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+Run config `release` chooses an old one instead: a rollback, or a challenger that has proven itself on live requests.
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import msgspec
 
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast_assets.assets import verdicts
 from aerocast_assets.assets.candidates import SEQUENCE
-from aerocast_assets.assets.describe import drawing, preview, report, status, utc
+from aerocast_assets.assets.describe import status
 from aerocast_assets.keys import ONCE, key, table
-from aerocast_assets.resources import Platform, Refresh
+from aerocast_assets.resources import Choice, Platform
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from aerocast.candidates import Candidate
     from aerocast.judging import Trial
-    from aerocast.lake import Lake
     from aerocast.manifest import Manifest
     from aerocast.promotion import Decision
     from aerocast.release import Release
 
-CODE = ("judging", "scoring", "promotion", "manifest", "release")
+CODE = ("judging", "scoring", "diebold_mariano", "promotion", "manifest", "release")
 RETRAIN_TAG = "retrain_reason"
-SLOT = "verdict"
+# The verdict of a release that was chosen by hand: it stands for as long as these candidates are all there are.
+STANDS = "stands:"
 
 
 def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
@@ -42,37 +46,86 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         description="Replaced only by a candidate that beats both baselines and, on the same rows, the incumbent.",
         automation_condition=ONCE,
     )
-    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import candidates, judging, release, training
-        from aerocast.lake import Lake
-        from aerocast.windows import WindowSpec
+    def asset(context: dg.AssetExecutionContext, config: Choice, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import candidates
 
-        root, spec, lake = platform.root, WindowSpec.of(feed, target), Lake(platform.root)
-        found = [each for kind in feed.candidates if (each := candidates.read(root, feed.name, target, kind))]
-        sequence = candidates.read(root, feed.name, target, SEQUENCE)
-        version = config_hash(
+        found = [each for kind in feed.candidates if (each := candidates.read(platform.root, feed.name, target, kind))]
+        sequence = candidates.read(platform.root, feed.name, target, SEQUENCE)
+        offered = config_hash(
             candidates={each.kind: each.config_hash for each in found},
             sequence=sequence.config_hash if sequence else None,
-            promotion=feed.promotion.model_dump(mode="json"),
-            code=code_version(*CODE),
         )
-        pointer = release.current(root, feed.name, target)
-        incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None
-        verdict = version if not config.force else f"{version}@{context.run.run_id}"
-        if incumbent and lake.took(table(feed, target, "promotions"), verdict, SLOT):
-            context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} was proven on these rows")
-            return _result(incumbent.manifest, status(None) | _shown(lake, feed, target, root), version)
-        with platform.sql() as con:
-            samples = training.load(spec, lake.relation(con, table(feed, target, "windows")))
-        trial = judging.hold(feed, spec, samples, found, incumbent)
-        winner = next((each for each in found if each.kind == trial.decision.winner), None)
-        serves, outcome = _release(context, root, feed, trial, winner, sequence, incumbent)
-        _register(platform, feed, target, winner, outcome, promoted=outcome.promoted)
-        _record(lake, feed, target, trial, outcome, serves.version if serves else None, verdict, context.run.run_id)
-        context.log.info(outcome.reason)
-        return _result(serves, status(trial) | _shown(lake, feed, target, root, draw=True), version)
+        if config.release:
+            return _choose(context, platform, feed, target, config.release, f"{STANDS}{offered}")
+        return _judge(context, config, platform, feed, target, (found, sequence), offered)
 
     return asset
+
+
+def _judge(
+    context: dg.AssetExecutionContext,
+    config: Choice,
+    platform: Platform,
+    feed: Feed,
+    target: str,
+    entrants: "tuple[Sequence[Candidate], Candidate | None]",
+    offered: str,
+) -> dg.MaterializeResult[None]:
+    """Holds the trial, unless it was held before; who serves afterwards, and why."""
+    from aerocast import judging, release, training
+    from aerocast.lake import Lake
+    from aerocast.windows import WindowSpec
+
+    root, lake, (found, sequence) = platform.root, Lake(platform.root), entrants
+    since = _regime(config, found)
+    version = config_hash(
+        candidates=offered,
+        since=since.isoformat() if since else None,
+        promotion=feed.promotion.model_dump(mode="json"),
+        code=code_version(*CODE),
+    )
+    pointer = release.current(root, feed.name, target)
+    incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None
+    verdict = version if not config.force else f"{version}@{context.run.run_id}"
+    if incumbent and (standing := _standing(lake, feed, target, verdict, offered, config)):
+        context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} {standing}")
+        return _result(incumbent.manifest, status(None) | verdicts.shown(lake, feed, target, root), version)
+    with platform.sql() as con:
+        samples = training.load(WindowSpec.of(feed, target), lake.relation(con, table(feed, target, "windows")))
+    trial = judging.hold(feed, WindowSpec.of(feed, target), samples, found, incumbent, since)
+    winner = next((each for each in found if each.kind == trial.decision.winner), None)
+    serves, challenger, outcome = _release(context, root, feed, trial, (winner, sequence), incumbent)
+    _register(platform, feed, target, winner, outcome)
+    about = verdicts.Context(
+        run_id=context.run.run_id,
+        retrain_reason=context.run.tags.get(RETRAIN_TAG),
+        since=since,
+        version=serves.version if serves else None,
+        challenger=challenger,
+        incumbent=pointer.version if pointer else None,
+    )
+    verdicts.record(lake, feed, target, trial, outcome, about, verdict)
+    context.log.info(outcome.reason)
+    return _result(serves, status(trial) | verdicts.shown(lake, feed, target, root, trial), version)
+
+
+def _regime(config: Choice, found: "Sequence[Candidate]") -> "datetime | None":
+    """Where the regime began that is judged: as asked, or as the candidates were trained."""
+    from aerocast.splits import instant
+
+    return instant(config.since) or max((each.since for each in found if each.since), default=None)
+
+
+def _standing(lake: Any, feed: Feed, target: str, verdict: str, offered: str, config: Choice) -> str | None:
+    """Why nothing has to be decided; None if it has."""
+    if config.force:
+        return None
+    newest = verdicts.newest(lake, feed, target)
+    if newest and newest["verdict"] == f"{STANDS}{offered}":
+        return "was chosen, and there is no newer candidate"
+    if lake.took(table(feed, target, "promotions"), verdict, verdicts.SLOT):
+        return "was proven on these rows"
+    return None
 
 
 def _release(
@@ -80,33 +133,37 @@ def _release(
     root: Path,
     feed: Feed,
     trial: "Trial",
-    winner: "Candidate | None",
-    sequence: "Candidate | None",
+    graphs: "tuple[Candidate | None, Candidate | None]",
     incumbent: "Release | None",
-) -> tuple["Manifest | None", "Decision"]:
-    """What serves from now on, and the decision as it is recorded."""
-    from aerocast import judging, release
+) -> "tuple[Manifest | None, str | None, Decision]":
+    """What serves from now on, the version of the winner as a release, and the decision as it is recorded."""
+    from aerocast import clock, judging, release
     from aerocast.windows import WindowSpec
 
-    now, decision = incumbent.manifest if incumbent else None, trial.decision
+    (winner, sequence), decision = graphs, trial.decision
+    now = incumbent.manifest if incumbent else None
     if winner and now and winner.config_hash == now.lineage.config_hash:
         reason = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
-        return now, msgspec.structs.replace(decision, promoted=True, reason=reason)
+        return now, now.version, msgspec.structs.replace(decision, promoted=True, reason=reason)
     decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
-    if not decision.promoted or winner is None:
-        return now, decision
+    shadowed = not decision.promoted and now is not None and feed.promotion.shadow > 0
+    if winner is None or not (decision.promoted or shadowed):
+        if winner and release.challenger(root, feed.name, winner.target):
+            release.challenge(root, feed.name, winner.target, None)
+        return now, None, decision
     reason = context.run.tags.get(RETRAIN_TAG) or ("first champion" if incumbent is None else "refresh")
-    made = judging.manifest(
-        feed, WindowSpec.of(feed, winner.target), (winner, sequence), trial, context.run.run_id, reason
-    )
+    present = clock.now(root, feed.name, feed.end)
+    spec = WindowSpec.of(feed, winner.target)
+    made = judging.manifest(feed, spec, (winner, sequence), trial, context.run.run_id, reason, present)
     version = release.write(root, made, judging.files(winner, sequence))
+    if shadowed:
+        release.challenge(root, feed.name, winner.target, version)
+        return now, version, decision
     release.promote(root, feed.name, winner.target, version)
-    return release.load(root, feed.name, winner.target, version).manifest, decision
+    return release.load(root, feed.name, winner.target, version).manifest, version, decision
 
 
-def _register(
-    platform: Platform, feed: Feed, target: str, winner: "Candidate | None", outcome: "Decision", *, promoted: bool
-) -> None:
+def _register(platform: Platform, feed: Feed, target: str, winner: "Candidate | None", outcome: "Decision") -> None:
     """The best candidate is registered either way, with why; the alias moves only to a promoted one."""
     from aerocast.tracking import Tracker, model_name
 
@@ -114,107 +171,55 @@ def _register(
         return
     tracker, name = Tracker(platform.root), model_name(feed.name, target)
     tags = {
-        "verdict": "promoted" if promoted else "refused",
+        "verdict": "promoted" if outcome.promoted else "refused",
         "reason": outcome.reason,
         "config_hash": winner.config_hash,
     }
     version = tracker.register(name, winner.mlflow_run_id, winner.model_uri, tags)
-    if promoted:
+    if outcome.promoted:
         tracker.champion(name, version)
 
 
-def _record(
-    lake: "Lake",
-    feed: Feed,
-    target: str,
-    trial: "Trial",
-    outcome: "Decision",
-    version: str | None,
-    verdict: str,
-    run_id: str,
-) -> None:
-    """Appends scores, then the decision, whose segment marks the whole step as done."""
-    import pyarrow as pa
+def _choose(
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, version: str, verdict: str
+) -> dg.MaterializeResult[None]:
+    """Lets an old release serve from now on; history keeps both.
 
-    now = datetime.now(UTC)
-    common = {"decided_at": now, "verdict": verdict, "month": f"{now:%Y-%m}"}
-    scores = [{**msgspec.to_builtins(score), **common} for score in trial.scores]
-    for row in scores:
-        shares = trial.coverage.get(row["model"])
-        at = feed.horizons.index(row["horizon"]) if row["horizon"] else None
-        row["coverage"] = shares[at] if shares and at is not None and row["station"] == "all" else None
-    decision = {
-        **msgspec.to_builtins(outcome),
-        "version": version,
-        "run_id": run_id,
-        "test_rows": len(trial.samples.time),
-        "test_start": utc(trial.start),
-        "test_end": utc(trial.end),
-        **common,
-    }
-    lake.append(table(feed, target, "scores"), pa.Table.from_pylist(scores), verdict, SLOT)
-    lake.append(table(feed, target, "promotions"), pa.Table.from_pylist([decision], _decisions()), verdict, SLOT)
+    Raises:
+        AeroCastError: there is no such release, or it is damaged; the one that serves goes on.
+    """
+    from aerocast import release
+    from aerocast.lake import Lake
+    from aerocast.tracking import Tracker, model_name
 
-
-def _decisions() -> "pa.Schema":
-    """Columns of the promotions table, typed: a first row may hold nothing but nulls in some."""
-    import pyarrow as pa
-
-    time, text, number = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
-    return pa.schema(
-        [
-            *(("decided_at", time), ("promoted", pa.bool_()), ("winner", text), ("version", text), ("reason", text)),
-            *(("composite", number), ("skill", number), ("incumbent_composite", number), ("gain", number)),
-            *(("test_rows", pa.int64()), ("test_start", time), ("test_end", time)),
-            *(("run_id", text), ("verdict", text), ("month", text)),
-        ]
-    )
-
-
-def _shown(lake: "Lake", feed: Feed, target: str, root: Path, *, draw: bool = False) -> dict[str, Any]:
-    """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided."""
-    import duckdb
-
-    from aerocast import plots
-    from aerocast.scoring import Score
-
-    with duckdb.connect() as con:
-        newest = {
-            name: rows.filter(f"delivery = {rows.max('delivery').fetchall()[0][0]}").to_arrow_table().to_pylist()
-            for name in ("scores", "promotions")
-            for rows in [lake.relation(con, table(feed, target, name))]
-        }
-    (decision,), rows = newest["promotions"], newest["scores"]
-    span = f"{decision['test_start']:%Y-%m-%d} to {decision['test_end']:%Y-%m-%d}"
-    title = f"{target}: skill on {decision['test_rows']:,} test rows, {span}"
-    figure = plots.skills([msgspec.convert(row, Score) for row in rows], feed.horizons, title) if draw else None
-    tables = tables_of_scores(rows, feed.horizons)
-    return {
-        "decision": decision["reason"],
-        "promoted": decision["promoted"],
-        "scores": preview(tables["skill"]),
-        f"mae_{feed.column(target).unit}": preview(tables["mae"]),
-        "interval_coverage": preview(tables["coverage"]),
-        **drawing(report(root, feed.name, target, "skill"), "skill", figure),
-        "test_rows": decision["test_rows"],
-        "test_start": str(decision["test_start"]),
-        "test_end": str(decision["test_end"]),
-    }
-
-
-def tables_of_scores(scores: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-    """A table each of `skill` (with the composite), `mae` and `coverage`: one row a model, best first, all stations."""
-    pooled = {(row["model"], row["horizon"]): row for row in scores if row["station"] == "all"}
-    models = sorted({model for model, _ in pooled}, key=lambda model: float(pooled[model, 0]["composite"]))
-
-    def rows(number: str, digits: str) -> list[dict[str, Any]]:
-        cells = {model: [pooled[model, horizon][number] for horizon in horizons] for model in models}
-        heads = [f"{number} at {horizon}" for horizon in horizons]
-        shown = {model: ["" if cell is None else format(cell, digits) for cell in cells[model]] for model in models}
-        return [{"model": model, **dict(zip(heads, shown[model], strict=True))} for model in models]
-
-    skill = [{**row, "composite": format(pooled[row["model"], 0]["composite"], ".4f")} for row in rows("skill", "+.3f")]
-    return {"skill": skill, "mae": rows("mae", ".3f"), "coverage": rows("coverage", ".1%")}
+    root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(RETRAIN_TAG)
+    try:
+        pointer = release.promote(root, feed.name, target, version)
+    except AeroCastError as error:
+        known = ", ".join(release.versions(root, feed.name, target)) or "none"
+        raise AeroCastError(f"{error}; the releases of {feed.name}/{target}: {known}") from error
+    chosen = release.load(root, feed.name, target, version).manifest
+    reason = tag or f"rollback to {version} from {pointer.previous or 'nothing'}"
+    newest = verdicts.newest(lake, feed, target)
+    # A run that was killed in between left the pointer moved and no row.
+    moved = newest is None or newest["version"] != version
+    tags = {"verdict": "promoted", "reason": reason} if moved else {}
+    if not Tracker(root).follow(model_name(feed.name, target), chosen.lineage.mlflow_run_id, tags):
+        context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")
+    if moved:
+        about = verdicts.Context(
+            run_id=context.run.run_id,
+            retrain_reason=tag,
+            since=chosen.lineage.since,
+            version=version,
+            challenger=version,
+            incumbent=pointer.previous,
+        )
+        segment = f"{verdict}@{version}@{pointer.promoted_at.isoformat()}"
+        verdicts.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
+    context.log.info(reason if moved else f"unchanged: {version} serves already")
+    state = config_hash(release=version, promoted_at=pointer.promoted_at.isoformat())
+    return _result(chosen, status(moved or None) | verdicts.shown(lake, feed, target, root), state)
 
 
 def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:

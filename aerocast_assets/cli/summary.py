@@ -124,7 +124,8 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
     decisions = lake.relation(con, table(feed, target, "promotions")).order("delivery DESC").limit(1)
     reason, rows, start, end = decisions.select("reason, test_rows, test_start, test_end").fetchall()[0]
     print(f"  {reason}")
-    print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
+    if rows is not None:  # a release that was chosen by hand was not judged
+        print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
     pointer = release.current(home, feed.name, target)
     if pointer:
         _release(home, release.load(home, feed.name, target, pointer.version), feed)
