@@ -28,11 +28,12 @@ def http(shared_server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, httpx.Client]]]:
-    """`serve()` starts a server on `tmp_path`, whatever lies there."""
+    """`serve()` starts a server on `tmp_path`, whatever lies there; keywords are settings (`LOG_SECONDS="0.1"`)."""
     with ExitStack() as stack:
 
-        def start(*arguments: str) -> tuple[Server, httpx.Client]:
-            server = stack.enter_context(Server(tmp_path, arguments or ("--poll-seconds", "0.05")))
+        def start(*arguments: str, **settings: str) -> tuple[Server, httpx.Client]:
+            named = {f"AEROCAST_{name}": value for name, value in settings.items()}
+            server = stack.enter_context(Server(tmp_path, arguments or ("--poll-seconds", "0.05"), named))
             return server, stack.enter_context(httpx.Client(base_url=server.url))
 
         yield start

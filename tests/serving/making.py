@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,12 +158,27 @@ def write_tail(home: Path, feed: str = "noaa", **others: Grid) -> None:
     tail.write(home, feed, {"JFK": grid("JFK"), "LGA": gappy("LGA", 2, 3), "EWR": late, **others})
 
 
+def until(check: Callable[[], bool], seconds: float = 10) -> None:
+    """Poll instead of sleeping: a slow machine is slow, not wrong."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def metric(http: Any, name: str) -> float:
+    """The value of the first metric whose line starts so."""
+    lines = http.get("/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(name)).split()[-1])
+
+
 @dataclass
 class Server:
     """`python -m serving` on a free loopback port, as a user starts it."""
 
     home: Path
     arguments: tuple[str, ...] = ("--poll-seconds", "0.1")
+    settings: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     seconds: float = 0.0
     url: str = ""
@@ -171,7 +187,7 @@ class Server:
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "serving", "--port", "0", *self.arguments],
-            env={**os.environ, "AEROCAST_HOME": str(self.home)},
+            env={**os.environ, "AEROCAST_HOME": str(self.home), **self.settings},
             stderr=subprocess.PIPE,
             text=True,
         )

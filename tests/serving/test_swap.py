@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,27 +14,25 @@ import pytest
 from aerocast import release, tail
 from aerocast.intervals import Intervals
 from aerocast.manifest import Graph, Graphs
-from tests.serving.making import HORIZONS, damage, graph, grid, manifest, point, publish, write_tail
+from tests.serving.making import (
+    HORIZONS,
+    damage,
+    graph,
+    grid,
+    manifest,
+    metric,
+    point,
+    publish,
+    until,
+    write_tail,
+)
 
 Start = Callable[..., tuple[Any, httpx.Client]]
 JFK = {"station": "JFK"}
 
 
-def until(check: Callable[[], bool], seconds: float = 10) -> None:
-    """Poll instead of sleeping: a slow machine is slow, not wrong."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def serving(http: httpx.Client) -> str:
     return str(http.get("/health").json()["releases"][0]["version"])
-
-
-def metric(http: httpx.Client, name: str) -> float:
-    lines = http.get("/metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith(name)).split()[-1])
 
 
 def test_a_new_release_takes_over_under_load_without_a_failed_request(tmp_path: Path, serve: Start) -> None:

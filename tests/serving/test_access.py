@@ -1,0 +1,54 @@
+"""Who may write: anybody on loopback, only a token's holder once one is set, nobody from elsewhere without one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving.making import Server, publish, write_tail
+
+Start = Callable[..., tuple[Server, httpx.Client]]
+WRITES: dict[str, Any] = {"/eval": {"predicted": 40.0, "actual": 41.0}, "/routine-retrain-check": {}}
+BEARER = {"authorization": "Bearer secret"}
+
+
+def statuses(http: httpx.Client, headers: dict[str, str] | None = None) -> list[int]:
+    return [http.post(path, json=body, headers=headers or {}).status_code for path, body in WRITES.items()]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    return tmp_path
+
+
+def test_loopback_needs_no_token(home: Path, serve: Start) -> None:
+    assert statuses(serve()[1]) == [200, 200]
+
+
+def test_a_token_that_is_set_is_needed(home: Path, serve: Start) -> None:
+    _, http = serve(TOKEN="secret")
+    assert statuses(http) == statuses(http, {"authorization": "Bearer other"}) == [401, 401]
+    problem = http.post("/eval", json=WRITES["/eval"]).json()
+    assert (problem["type"], problem["field"]) == ("urn:aerocast:problem:unauthorized", "Authorization")
+    assert "secret" not in str(problem)
+    assert statuses(http, BEARER) == [200, 200]
+    assert http.post("/predict", json={"station": "JFK"}).status_code == 200, "asking writes nothing of the asker's"
+    assert http.get("/routine-retrain-check").status_code == 200
+
+
+def test_beyond_loopback_nothing_writes_without_a_token(home: Path, serve: Start) -> None:
+    server, _ = serve("--host", "0.0.0.0")
+    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1")) as http:
+        assert statuses(http) == statuses(http, BEARER) == [403, 403]
+        assert http.post("/predict", json={"station": "JFK"}).status_code == 200
+
+
+def test_beyond_loopback_with_a_token(home: Path, serve: Start) -> None:
+    server, _ = serve("--host", "0.0.0.0", TOKEN="secret")
+    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1")) as http:
+        assert statuses(http) == [401, 401]
+        assert statuses(http, BEARER) == [200, 200]

@@ -1,0 +1,115 @@
+"""What the server shows of the loop's state: heat, faults and the feed's own clock, as their files change."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from aerocast import clock, release
+from aerocast.clock import Clock
+from aerocast.drift import state
+from aerocast.drift.state import DriftState, Fault, Heat
+from tests.serving.making import Server, graph, manifest, metric, publish, until, write_tail
+
+Start = Callable[..., tuple[Server, httpx.Client]]
+NOW = datetime(2013, 12, 30, 19, tzinfo=UTC)
+NEWEST = datetime(2013, 12, 30, 18, tzinfo=UTC)
+LABELS = '{feed="noaa",target="temperature"}'
+STUCK = Fault("JFK", "pressure", "stuck", NOW - timedelta(hours=9), None, "the same value for 9 steps")
+
+
+def believe(home: Path, hot: bool = False, edges: int = 0, faults: tuple[Fault, ...] = ()) -> None:
+    state.write(home, DriftState("noaa", NOW, NOW, (), faults, (Heat("temperature", hot, edges),)))
+
+
+def codes(http: httpx.Client, **body: Any) -> list[str]:
+    answer = http.post("/predict", json=body).json()
+    assert answer["degraded"] == bool(answer["reasons"])
+    return [reason["code"] for reason in answer["reasons"]]
+
+
+def test_heat_is_followed_both_ways(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    _, http = serve()
+
+    def flagged() -> bool:
+        return bool(http.post("/eval", json={"predicted": 1.0, "actual": 1.0}).json()["drift_flagged"])
+
+    def health() -> Any:
+        return http.get("/health").json()["releases"][0]["drift"]
+
+    assert (flagged(), health(), metric(http, f"aerocast_drift_flag{LABELS}")) == (False, None, 0)
+    believe(tmp_path, hot=True, edges=1)
+    until(flagged)
+    assert (health(), metric(http, f"aerocast_drift_flag{LABELS}")) == ("hot", 1)
+    assert metric(http, f"aerocast_drift_count{LABELS}") == 1
+    believe(tmp_path, hot=False, edges=1)
+    until(lambda: not flagged())
+    assert (health(), metric(http, f"aerocast_drift_flag{LABELS}")) == ("cool", 0)
+    assert metric(http, f"aerocast_drift_count{LABELS}") == 1, "edges, not examinations"
+
+
+def test_a_sensor_at_fault_degrades_its_station_until_it_is_well(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    believe(tmp_path, faults=(STUCK, msgspec.structs.replace(STUCK, station="EWR", end=NOW)))
+    _, http = serve()
+    steps = [[40.0, 9.0, 1015.0]] * 48
+    assert codes(http, station="JFK") == ["sensor_fault"]
+    assert codes(http, station="JFK", sequence=steps, time="2013-12-30T18:00:00Z") == ["sensor_fault"]
+    assert codes(http, sequence=steps) == [], "nobody said which sensor measured that"
+    assert codes(http, station="EWR") == ["stale_station"], "a fault that has ended is none"
+    (reason,) = http.post("/predict", json={"station": "JFK"}).json()["reasons"]
+    assert reason["column"] == "pressure"
+    assert "since 2013-12-30 10:00 UTC: the same value for 9 steps" in reason["detail"]
+    assert http.get("/health").json()["releases"][0]["faults"] == ["JFK.pressure: stuck"]
+    believe(tmp_path)
+    until(lambda: codes(http, station="JFK") == [])
+
+
+def test_a_damaged_state_leaves_the_old_one_and_is_visible(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    believe(tmp_path, hot=True, edges=2)
+    _, http = serve()
+    state.place(tmp_path, "noaa").write_text("{")
+    until(lambda: bool(http.get("/health").json()["status"] == "degraded"))
+    assert "drift state" in http.get("/health").json()["releases"][0]["errors"][0]
+    assert metric(http, f"aerocast_drift_flag{LABELS}") == 1
+    believe(tmp_path)
+    until(lambda: bool(http.get("/health").json()["status"] == "ok"))
+
+
+def live(home: Path) -> None:
+    """A release of a feed without an end, so that its present is that of its clock."""
+    feed = msgspec.structs.replace(manifest().feed, end=None)
+    version = release.write(home, msgspec.structs.replace(manifest(), feed=feed), {"model.onnx": graph()})
+    release.promote(home, "noaa", "temperature", version)
+    write_tail(home)
+
+
+def test_a_simulated_feed_goes_stale_by_its_own_clock(tmp_path: Path, serve: Start) -> None:
+    """Readings up to 18:00 and 6 hours of freshness, fresh at 19:00 of the feed; then the clock runs on."""
+    live(tmp_path)
+    clock.write(tmp_path, "noaa", Clock(NOW, datetime.now(UTC), 0.0))
+    _, http = serve()
+    assert codes(http, station="JFK") == []
+    clock.write(tmp_path, "noaa", Clock(NEWEST + timedelta(hours=5), datetime.now(UTC), 3600.0))
+    until(lambda: codes(http, station="JFK") == ["stale_feed"])
+    clock.place(tmp_path, "noaa").unlink()
+    until(lambda: "days" in http.post("/predict", json={"station": "JFK"}).json()["reasons"][0]["detail"])
+
+
+@pytest.mark.parametrize("content", ["{", '{"instant": 3}'])
+def test_a_damaged_clock_leaves_the_old_one(tmp_path: Path, serve: Start, content: str) -> None:
+    live(tmp_path)
+    clock.write(tmp_path, "noaa", Clock(NOW, datetime.now(UTC), 0.0))
+    _, http = serve()
+    clock.place(tmp_path, "noaa").write_text(content)
+    until(lambda: bool(http.get("/health").json()["status"] == "degraded"))
+    assert codes(http, station="JFK") == []

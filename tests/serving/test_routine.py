@@ -1,0 +1,145 @@
+"""The routine check: a champion's age in the feed's time, and the request for a retrain that it leaves."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from aerocast import clock, release, requests
+from aerocast.clock import Clock
+from tests.serving.making import Server, graph, manifest, publish, until, write_tail
+
+Start = Callable[..., tuple[Server, httpx.Client]]
+PATH = "/routine-retrain-check"
+MADE = datetime(2013, 10, 19, tzinfo=UTC)
+
+
+def promoted(home: Path, limit: timedelta | None, feed_time: datetime | None = MADE, **changes: Any) -> str:
+    """A release made at `feed_time`, of a feed that ends 73 days later."""
+    made = manifest(**changes)
+    feed = msgspec.structs.replace(made.feed, max_age=limit)
+    lineage = msgspec.structs.replace(made.lineage, feed_time=feed_time)
+    made = msgspec.structs.replace(made, feed=feed, lineage=lineage)
+    version = release.write(home, made, {"model.onnx": graph()})
+    release.promote(home, feed.name, made.target, version)
+    write_tail(home, feed.name)
+    return version
+
+
+def check(http: httpx.Client, **query: str) -> dict[str, Any]:
+    answer = http.get(PATH, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def ask(http: httpx.Client, body: Any = None, **query: str) -> dict[str, Any]:
+    answer = http.post(PATH, json=body, params=query) if body is not None else http.post(PATH, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_an_old_champion_is_due_and_only_a_post_asks(tmp_path: Path, serve: Start) -> None:
+    version = promoted(tmp_path, timedelta(days=30))
+    server, http = serve()
+    found = check(http)
+    assert found == {
+        "feed": "noaa",
+        "target": "temperature",
+        "version": version,
+        "trained_at": "2013-10-19T00:00:00Z",
+        "now": "2013-12-31T00:00:00Z",
+        "age_seconds": 73 * 86400,
+        "limit_seconds": 30 * 86400,
+        "due": True,
+        "request": None,
+    }
+    assert requests.pending(tmp_path, "noaa") == []
+    asked = ask(http)
+    (request,) = requests.pending(tmp_path, "noaa")
+    assert asked == found | {"request": request.id}
+    assert (request.feed, request.target) == ("noaa", "temperature")
+    assert request.reason == f"{version} is 73.0 days old, its limit is 30"
+    assert ask(http)["request"] == check(http)["request"] == request.id, "one open request a target"
+    server.process.kill()
+    server.process.wait()
+    _, http = serve()
+    assert check(http)["request"] == request.id, "it outlives the server"
+    requests.done(tmp_path, request)
+    assert check(http)["request"] is None
+
+
+def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Start) -> None:
+    version = promoted(tmp_path, timedelta(days=100))
+    _, http = serve()
+    for body in (None, {}, {"force": False}):
+        found = ask(http, body)
+        assert (found["due"], found["request"]) == (False, None)
+    assert requests.pending(tmp_path, "noaa") == []
+    assert ask(http, {"force": True})["request"]
+    (request,) = requests.pending(tmp_path, "noaa")
+    assert request.reason == f"forced; {version} is 73.0 days old"
+
+
+def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
+    promoted(tmp_path, timedelta(days=30))
+    clock.write(tmp_path, "noaa", Clock(MADE + timedelta(days=29), datetime.now(UTC), 0.0))
+    _, http = serve()
+    assert (check(http)["age_seconds"], check(http)["due"]) == (29 * 86400, False)
+    clock.write(tmp_path, "noaa", Clock(MADE + timedelta(days=31), datetime.now(UTC), 0.0))
+    until(lambda: bool(check(http)["due"]))
+
+
+def test_an_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve: Start) -> None:
+    promoted(tmp_path, None, None)
+    _, http = serve()
+    found = check(http)
+    assert (found["limit_seconds"], found["due"], found["age_seconds"]) == (None, False, 0.0)
+    assert found["trained_at"] == "2024-01-01T00:00:01Z", "real time, later than the recorded feed's end"
+
+
+def test_feed_and_target_may_be_named(tmp_path: Path, serve: Start) -> None:
+    promoted(tmp_path, timedelta(days=30), number=1)
+    promoted(tmp_path, timedelta(days=30), number=2, target="pressure")
+    publish(tmp_path, 3, feed="midwest")
+    _, http = serve()
+    problem = http.get(PATH)
+    assert (problem.status_code, problem.json()["field"]) == (422, "feed")
+    assert check(http, feed="noaa")["target"] == "temperature"
+    assert ask(http, feed="noaa", target="pressure")["request"]
+    assert [request.target for request in requests.pending(tmp_path, "noaa")] == ["pressure"]
+    assert check(http, feed="noaa")["request"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [(b"{", 400, "body"), (b'{"force": 1}', 422, "force"), (b'{"now": true}', 422, "now"), (b"[]", 422, "body")],
+)
+def test_a_bad_body_is_told(http: httpx.Client, body: bytes, status: int, field: str) -> None:
+    answer = http.post(PATH, content=body)
+    assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
+
+
+def test_unknown_names_are_told(http: httpx.Client) -> None:
+    for query, field in (({"feed": "mars"}, "feed"), ({"target": "rain"}, "target")):
+        for answer in (http.get(PATH, params=query), http.post(PATH, params=query)):
+            assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+def test_a_disk_that_refuses_is_a_problem(tmp_path: Path, serve: Start) -> None:
+    promoted(tmp_path, timedelta(days=30))
+    (tmp_path / "requests").write_text("")
+    _, http = serve()
+    answer = http.post(PATH)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:aerocast:problem:requests-unavailable")
+    assert http.post("/predict", json={"station": "JFK"}).status_code == 200
+
+
+def test_without_a_release_there_is_nothing_to_check(tmp_path: Path, serve: Start) -> None:
+    _, http = serve()
+    assert http.get(PATH).status_code == http.post(PATH).status_code == 503
