@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from aerocast.drift.distributions import psi
-from aerocast.drift.errors import MIN_OUTCOMES, RATIO_LIMIT, Outcomes, expected, harder, rms
+from aerocast.drift.errors import Outcomes, judge
 from aerocast.drift.profile import Profile, measured_values, profile
 from aerocast.drift.sensors import Found, flat_line
 from aerocast.drift.state import Diagnosis, Evidence, Fault, Verdict
@@ -44,18 +44,18 @@ def examine(
     inputs = set(manifest.window.inputs) | {target}
     broken = [fault for fault in faults if fault.end is None and fault.column in inputs]
     shifted = _shifts(feed, measured, past, manifest, evidence)
-    drifted = _errors(feed, station, outcomes, manifest, evidence)
+    errors = judge(outcomes, manifest, station, feed.drift.recent)
+    evidence += errors.evidence
     verdict: Verdict = "ok"
     onset = None
     if broken:
         verdict, onset = "sensor_fault", min(fault.start for fault in broken)
-    elif drifted:
-        verdict, onset = "concept_drift", now - feed.drift.recent * feed.cadence
+    elif errors.drifted:
+        verdict, onset = "concept_drift", instant(errors.onset) if errors.onset is not None else None
     elif shifted:
         verdict = "covariate_shift"
-    rmse, wanted, covered = _figures(feed, station, outcomes, manifest)
-    count = len(outcomes.time)
-    found = Diagnosis(target, station, verdict, now, onset, rmse, wanted, covered, count, tuple(evidence))
+    figures = errors.rmse, errors.expected_rmse, errors.coverage
+    found = Diagnosis(target, station, verdict, now, onset, *figures, len(outcomes.time), tuple(evidence))
     return found, faults
 
 
@@ -107,41 +107,6 @@ def _shifts(feed: Feed, measured: Grid, past: Profile, manifest: Manifest, evide
         said = f"{name} lately against the same season of the reference"
         evidence.append(Evidence("psi", name, value, PSI_LIMIT, bool(value > PSI_LIMIT), said))
     return fired > 0
-
-
-def _errors(feed: Feed, station: str, outcomes: Outcomes, manifest: Manifest, evidence: list[Evidence]) -> bool:
-    newest = _newest(feed, outcomes)
-    if len(newest.time) < MIN_OUTCOMES:
-        return False
-    grown, weather = harder(newest, manifest, station)
-    excess = grown / max(1.0, weather)
-    fired = bool(excess > RATIO_LIMIT)
-    said = f"errors are {grown:.2f} times those of the test; persistence's {weather:.2f} times"
-    evidence.append(Evidence("error_ratio", manifest.target, excess, RATIO_LIMIT, fired, said))
-    return fired
-
-
-def _newest(feed: Feed, outcomes: Outcomes) -> Outcomes:
-    if not len(outcomes.time):
-        return outcomes
-    since = outcomes.time[-1] - np.timedelta64(int(feed.drift.recent * feed.cadence.total_seconds()), "s")
-    return outcomes.at((outcomes.time > since) & np.isfinite(outcomes.error))
-
-
-def _figures(
-    feed: Feed, station: str, outcomes: Outcomes, manifest: Manifest
-) -> tuple[float | None, float | None, float | None]:
-    newest = _newest(feed, outcomes)
-    if not len(newest.time):
-        return None, None, None
-    first = newest.at(newest.horizon == newest.horizon.min())
-    figures = expected(manifest, station, int(first.horizon[0]))
-    covered = float(np.mean(np.abs(newest.error) <= newest.half))
-    if figures is None:
-        return rms(first.error), None, covered
-    known = first.baseline[np.isfinite(first.baseline)]
-    weather = max(1.0, rms(known) / figures[1]) if len(known) else 1.0
-    return rms(first.error), figures[0] * weather, covered
 
 
 def instant(time: np.datetime64) -> datetime:
