@@ -72,7 +72,7 @@ def _judge(
     offered: str,
 ) -> dg.MaterializeResult[None]:
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
-    from aerocast import judging, release, training
+    from aerocast import clock, judging, release, training
     from aerocast.lake import Lake
     from aerocast.windows import WindowSpec
 
@@ -98,6 +98,7 @@ def _judge(
     _register(platform, feed, target, winner, outcome)
     about = verdicts.Context(
         run_id=context.run.run_id,
+        feed_time=clock.now(root, feed.name, feed.end),
         retrain_reason=context.run.tags.get(RETRAIN_TAG),
         since=since,
         version=serves.version if serves else None,
@@ -188,7 +189,7 @@ def _choose(
     Raises:
         AeroCastError: there is no such release, or it is damaged; the one that serves goes on.
     """
-    from aerocast import release
+    from aerocast import clock, release
     from aerocast.lake import Lake
     from aerocast.tracking import Tracker, model_name
 
@@ -209,6 +210,7 @@ def _choose(
     if moved:
         about = verdicts.Context(
             run_id=context.run.run_id,
+            feed_time=clock.now(root, feed.name, feed.end),
             retrain_reason=tag,
             since=chosen.lineage.since,
             version=version,

@@ -23,9 +23,13 @@ SLOT = "verdict"
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards."""
+    """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards.
+
+    `feed_time` is the feed's own present (see `aerocast.clock`).
+    """
 
     run_id: str
+    feed_time: datetime
     retrain_reason: str | None = None
     since: datetime | None = None
     version: str | None = None
@@ -91,7 +95,7 @@ def _decisions() -> "pa.Schema":
             *(("decided_at", time), ("promoted", pa.bool_()), ("winner", text), ("version", text), ("reason", text)),
             *(("composite", number), ("skill", number), ("incumbent_composite", number), ("gain", number)),
             *(("p_value", number), ("statistic", number), ("incumbent", text), ("challenger", text)),
-            *(("retrain_reason", text), ("since", time)),
+            *(("retrain_reason", text), ("since", time), ("feed_time", time)),
             *(("test_rows", pa.int64()), ("test_start", time), ("test_end", time)),
             *(("run_id", text), ("verdict", text), ("month", text)),
         ]

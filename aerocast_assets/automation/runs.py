@@ -11,6 +11,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from aerocast.feed import Feed
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
+from aerocast_assets.assets.describe import COMPUTED, STATUS
 from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ def _outcome(instance: dg.DagsterInstance, feed: Feed, target: str, run: dg.Dags
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
     made = [record.asset_materialization for record in records]
     champions = [each for each in made if each and each.asset_key == key(feed, target, "champion")]
-    promoted = champions[-1].metadata.get("promoted") if champions else None
-    return "promoted" if promoted is not None and promoted.value is True else "refused"
+    said = {name: value.value for name, value in champions[-1].metadata.items()} if champions else {}
+    # Where nothing had to be decided the metadata repeats an older decision.
+    return "promoted" if said.get("promoted") is True and said.get(STATUS) == COMPUTED else "refused"
 
 
 def launched(instance: dg.DagsterInstance, request: str) -> bool:

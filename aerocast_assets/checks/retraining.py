@@ -1,12 +1,10 @@
 """Whether retraining helps: a target that is still hot after its newest retrain had time to show needs a person."""
 
-from datetime import datetime
-from pathlib import Path
-
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast_assets.keys import key, table
+from aerocast_assets.assets import verdicts
+from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
 
@@ -25,14 +23,16 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         from aerocast import clock, retraining
         from aerocast.drift import state
         from aerocast.drift.state import Heat
+        from aerocast.lake import Lake
 
         root = platform.root
         seen = state.read(root, feed.name)
         heat = seen.of(target) if seen else Heat(target)
         # As old as what was examined, not as the look at it: a check that is run again says the same.
         now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
-        decided, promoted = _newest(platform, root, feed, target)
-        at = clock.now(root, feed.name, feed.end, real=decided) if decided else None
+        trial = verdicts.newest(Lake(root), feed, target, judged=True)
+        # A row of an older table has no time of the feed.
+        at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
         passed, why = retraining.helped(feed.retraining, heat, at, now)
         return dg.AssetCheckResult(
             passed=passed,
@@ -43,22 +43,11 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
                 "edges": heat.edges,
                 "hot_since": str(heat.since) if heat.hot else "",
                 "newest_retrain": str(at or ""),
-                "promoted": promoted,
+                "promoted": bool(trial and trial["promoted"]),
+                "retrain_reason": str((trial or {}).get("retrain_reason") or ""),
                 "rmse": dg.MetadataValue.float(heat.rmse) if heat.rmse is not None else "",
                 "release": heat.version or "",
             },
         )
 
     return check
-
-
-def _newest(platform: Platform, root: Path, feed: Feed, target: str) -> tuple[datetime | None, bool]:
-    """When the newest candidates were judged (real time), and whether one was promoted."""
-    from aerocast.lake import Lake
-
-    lake, name = Lake(root), table(feed, target, "promotions")
-    if not lake.exists(name):
-        return None, False
-    with platform.sql() as con:
-        rows = lake.relation(con, name).order("decided_at DESC").limit(1).select("decided_at, promoted").fetchall()
-    return rows[0] if rows else (None, False)

@@ -20,7 +20,7 @@ from aerocast_assets.automation.runs import retrains
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT
 from tests.looping import DAY, HOUR, Loop, cool, hot, set_clock
-from tests.making import metadata, refresh, small_feed, write_readings
+from tests.making import check, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server
 
 MADE = datetime(2024, 5, 1, tzinfo=UTC)  # when the champion was made
@@ -62,7 +62,7 @@ def loop(trained: tuple[Feed, Path], home: Path, monkeypatch: pytest.MonkeyPatch
 @contextmanager
 def broken(loop: Loop) -> Iterator[None]:
     """The training rows cannot be read."""
-    windows = loop.home / "lake" / loop.feed.name / "windows"
+    windows = loop.home / "lake" / loop.feed.name / TARGET / "windows"
     windows.rename(windows.with_name("gone"))
     try:
         yield
@@ -286,3 +286,30 @@ def test_metadata_of_the_run_says_what_was_decided(loop: Loop) -> None:
     assert memory(loop.at(T)).attempts[-1].outcome == "running"
     loop.tick()
     assert memory(loop).attempts[-1].outcome == told.outcome
+
+
+def helped(loop: Loop) -> dg.AssetCheckEvaluation:
+    """The check, run alone as a person would run it."""
+    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(key(loop.feed, "evaluation"), "temperature_retraining_helped"))
+    alone = dg.Definitions.merge(loop.defs, dg.Definitions(jobs=[dg.define_asset_job("helped", chosen)]))
+    result = alone.resolve_job_def("helped").execute_in_process(instance=loop.instance)
+    return check(result, "temperature_retraining_helped")
+
+
+def test_a_check_fails_while_a_retrain_has_not_helped(loop: Loop) -> None:
+    assert helped(loop).passed, "nothing was examined"
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert "no retrain was finished since" in str(helped(loop).description)
+    assert len(loop.tick()) == 1
+    loop.at(T + 12 * HOUR).heat(hot(T, onset=T - 10 * DAY))
+    early = helped(loop)
+    assert early.passed
+    assert "has until" in str(early.description)
+    loop.at(T + 2 * DAY).heat(hot(T, onset=T - 10 * DAY))
+    late = helped(loop)
+    assert not late.passed
+    assert late.severity is dg.AssetCheckSeverity.WARN
+    assert "has not helped in 2 days" in str(late.description)
+    assert late.metadata["rmse"].value == 5.2
+    loop.heat(cool(T + 2 * DAY, edge=1))
+    assert helped(loop).passed
