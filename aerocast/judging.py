@@ -102,16 +102,15 @@ def hold(
 def _unseen(
     feed: Feed, spec: WindowSpec, samples: Samples, found: Sequence[Candidate], since: datetime | None
 ) -> NDArray[np.bool_]:
-    """Rows (n,) that are `test` by the split of every candidate, and later than all that each of them learned.
+    """Rows (n,) that are `test`, and later than all that each candidate learned.
 
-    Usually all were trained by one split; where one was trained for a new regime and another was not, both hold.
+    Usually all were trained by one split; where some were trained for a new regime and others not, all splits hold.
 
     Raises:
         AeroCastError: no row is left.
     """
-    splits = {each.since for each in found} or {None}
     unseen = np.ones(len(samples.time), dtype=bool)
-    for began in splits | {since} if since else splits:
+    for began in {since} if since else {each.since for each in found} or {None}:
         unseen &= roles(feed, spec, samples, began) == Role.TEST
     for each in found:
         unseen &= samples.time > _after(each.end, spec)
