@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from aerocast.drift.profile import Indices, Reals
+from aerocast.drift.profile import Indices, Profile, Reals
+from aerocast.drift.state import Evidence
+from aerocast.feed import Feed
+from aerocast.grid import Grid
 
 BINS = 10
 FLOOR = 1e-3  # share given to an empty bin, so that a logarithm exists
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Whether the columns are distributed otherwise than ever in this season, and every test of it."""
+
+    fired: bool
+    evidence: tuple[Evidence, ...]
+
+
+def compare(feed: Feed, recent: Grid, past: Profile, columns: Sequence[str]) -> Shifts:
+    return Shifts(False, ())
 
 
 def edges(reference: Reals) -> Reals:

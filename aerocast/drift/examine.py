@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from aerocast.drift.distributions import psi
+from aerocast.drift.diagnosis import broken_inputs, decide, merge
+from aerocast.drift.distributions import compare
 from aerocast.drift.errors import Outcomes, judge
-from aerocast.drift.profile import Profile, measured_values, profile
-from aerocast.drift.sensors import Found, flat_line
-from aerocast.drift.state import Diagnosis, Evidence, Fault, Verdict
+from aerocast.drift.profile import DAY, Profile, profile
+from aerocast.drift.sensing import sense
+from aerocast.drift.state import Diagnosis, Fault
 from aerocast.feed import Feed
-from aerocast.grid import Grid, Times
+from aerocast.grid import Grid
 from aerocast.manifest import Manifest
 
-__all__ = ["Outcomes", "Profile", "examine", "profile"]
+__all__ = ["Outcomes", "Profile", "examine", "profile", "reach"]
 
-PSI_LIMIT = 6.0
+REACH = 28  # days of measured grid that an examination uses at most
+
+
+def reach(feed: Feed) -> int:
+    """How many of the newest steps of a measured grid an examination can use; fewer make it slower to see."""
+    return max(feed.drift.recent, round(timedelta(days=REACH) / feed.cadence))
 
 
 def examine(
@@ -34,81 +40,35 @@ def examine(
 ) -> tuple[Diagnosis, tuple[Fault, ...]]:
     """The diagnosis of one target at one station, and the station's sensor faults that are open or have just ended.
 
-    `measured` is the recent grid as measured (no fault quarantined), at least `feed.drift.recent` steps; `reference`
+    `measured` is the recent grid as measured (no fault quarantined), `reach(feed)` steps or what there is; `reference`
     the station's grid over the champion's training span, or its `profile`, which is cheaper when asked often; `known`
     are faults open before. Pure: the same input has the same answer.
     """
     past = reference if isinstance(reference, Profile) else profile(feed, reference)
-    evidence: list[Evidence] = []
-    faults = _faults(feed, station, measured, past, known, evidence)
-    inputs = set(manifest.window.inputs) | {target}
-    broken = [fault for fault in faults if fault.end is None and fault.column in inputs]
-    shifted = _shifts(feed, measured, past, manifest, evidence)
-    errors = judge(outcomes, manifest, station, feed.drift.recent)
-    evidence += errors.evidence
-    verdict: Verdict = "ok"
-    onset = None
-    if broken:
-        verdict, onset = "sensor_fault", min(fault.start for fault in broken)
-    elif errors.drifted:
-        verdict, onset = "concept_drift", instant(errors.onset) if errors.onset is not None else None
-    elif shifted:
-        verdict = "covariate_shift"
+    recent = measured.tail(reach(feed))
+    open_before = [fault for fault in known if fault.station == station and fault.end is None]
+    tested = sense(feed, recent, past, open_before)
+    faults = merge(feed, station, recent.time, [each for test in tested for each in test.found], open_before)
+    errors = judge(_untouched(feed, outcomes, faults, manifest), manifest, station, feed.drift.recent)
+    broken = broken_inputs(feed, faults, manifest)
+    shifts = compare(feed, recent.tail(feed.drift.recent), past, manifest.window.inputs)
+    verdict, onset = decide(broken, errors, shifts, recent.time[-feed.drift.recent :])
+    evidence = (*(test.evidence for test in tested), *shifts.evidence, *errors.evidence)
     figures = errors.rmse, errors.expected_rmse, errors.coverage
-    found = Diagnosis(target, station, verdict, now, onset, *figures, len(outcomes.time), tuple(evidence))
-    return found, faults
+    return Diagnosis(target, station, verdict, now, onset, *figures, len(outcomes.time), evidence), faults
 
 
-def _faults(
-    feed: Feed, station: str, measured: Grid, past: Profile, known: Sequence[Fault], evidence: list[Evidence]
-) -> tuple[Fault, ...]:
-    values = measured_values(measured)
-    found: list[Found] = []
-    for column in feed.columns:
-        if column.name not in measured.columns or column.name not in past.columns:
-            continue
-        recent = values[:, measured.columns.index(column.name)]
-        fault = flat_line(column.name, recent, past.column(column.name))
-        if fault is None:
-            evidence.append(Evidence("flat_line", column.name, None, None, False, f"{column.name} moves as ever"))
-        else:
-            found.append(fault)
-            evidence.append(Evidence(fault.kind, fault.column, fault.value, fault.threshold, True, fault.detail))
-    return tuple(_merged(station, measured.time, found, known))
-
-
-def _merged(station: str, time: Times, found: Sequence[Found], known: Sequence[Fault]) -> list[Fault]:
-    before = {(fault.column, fault.kind): fault for fault in known if fault.station == station and fault.end is None}
-    merged = []
-    for each in found:
-        old = before.pop((each.column, each.kind), None)
-        start = old.start if old else instant(time[each.start])
-        end = None if each.end is None else instant(time[each.end])
-        if end is None or old:
-            merged.append(Fault(station, each.column, each.kind, start, end, each.detail))
-    over = instant(time[-1])
-    merged += [Fault(f.station, f.column, f.kind, f.start, over, f.detail) for f in before.values()]
-    return merged
-
-
-def _shifts(feed: Feed, measured: Grid, past: Profile, manifest: Manifest, evidence: list[Evidence]) -> bool:
-    values = measured_values(measured.tail(feed.drift.recent))
-    season = past.season(measured.time[-feed.drift.recent :])
-    fired = 0
-    for name in manifest.window.columns:
-        if name not in measured.columns or name not in past.columns:
-            continue
-        recent, old = values[:, measured.columns.index(name)], past.column(name)[season]
-        recent, old = recent[np.isfinite(recent)], old[np.isfinite(old)]
-        if len(recent) < 24 or len(old) < 240:
-            continue
-        value = psi(old, recent)
-        fired += value > PSI_LIMIT
-        said = f"{name} lately against the same season of the reference"
-        evidence.append(Evidence("psi", name, value, PSI_LIMIT, bool(value > PSI_LIMIT), said))
-    return fired > 0
-
-
-def instant(time: np.datetime64) -> datetime:
-    """An aware datetime of a numpy one."""
-    return datetime.fromtimestamp(int(time.astype("datetime64[s]").astype(np.int64)), UTC)
+def _untouched(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest: Manifest) -> Outcomes:
+    """Outcomes of forecasts that no broken reading went into; its traces last a season in a forecast's input."""
+    if not faults or not len(outcomes.time):
+        return outcomes
+    cadence = int(feed.cadence.total_seconds())
+    due = outcomes.time.astype("datetime64[s]").astype(np.int64)
+    origin = due - outcomes.horizon * cadence
+    trace = max(DAY, feed.season * cadence)
+    keep = np.ones(len(due), dtype=bool)
+    for fault in broken_inputs(feed, faults, manifest, ended=True):
+        start = int(fault.start.timestamp())
+        end = int(fault.end.timestamp()) if fault.end else int(datetime.max.replace(tzinfo=UTC).timestamp())
+        keep &= (due < start) | (origin >= end + trace)
+    return outcomes if keep.all() else outcomes.at(keep)

@@ -1,0 +1,64 @@
+"""From tests to one diagnosis: a broken sensor explains everything, then growing errors, then other weather."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from aerocast.drift.distributions import Shifts
+from aerocast.drift.errors import Judged
+from aerocast.drift.sensors import Found
+from aerocast.drift.state import Fault, Verdict
+from aerocast.feed import Feed
+from aerocast.grid import Times
+from aerocast.manifest import Manifest
+
+
+def decide(broken: Sequence[Fault], errors: Judged, shifts: Shifts, recent: Times) -> tuple[Verdict, datetime | None]:
+    """The verdict, and where what it names seems to have begun."""
+    if broken:
+        return "sensor_fault", min(fault.start for fault in broken)
+    if errors.drifted:
+        return "concept_drift", None if errors.onset is None else instant(errors.onset)
+    if shifts.fired:
+        return "covariate_shift", instant(recent[0])
+    return "ok", None
+
+
+def broken_inputs(feed: Feed, faults: Sequence[Fault], manifest: Manifest, *, ended: bool = False) -> list[Fault]:
+    """Open faults (with `ended`, all) of columns that the model sees: its target, its inputs, and their vectors'."""
+    seen = {manifest.target, *manifest.window.inputs}
+    for vector in feed.vectors:
+        if {f"{vector.name}_u", f"{vector.name}_v"} & seen:
+            seen |= {vector.speed, vector.direction}
+    return [fault for fault in faults if fault.column in seen and (ended or fault.end is None)]
+
+
+def merge(feed: Feed, station: str, time: Times, found: Sequence[Found], known: Sequence[Fault]) -> tuple[Fault, ...]:
+    """What is open or ended within the newest steps: a known fault that is found again keeps its start.
+
+    A known one that is not found any more ends with the newest step, or where its readings were seen to be well.
+    """
+    waiting = {(fault.column, fault.kind): fault for fault in known}
+    since = instant(time[-1]) - feed.drift.recent * feed.cadence
+    merged = []
+    for each in sorted(found, key=lambda each: -each.start):
+        start = instant(time[each.start])
+        end = None if each.end is None else instant(time[each.end])
+        old = waiting.get((each.column, each.kind))
+        if old is not None and (end is None or end > old.start):
+            start = old.start
+            del waiting[each.column, each.kind]
+        elif end is not None and end < since:
+            continue
+        merged.append(Fault(station, each.column, each.kind, start, end, each.detail))
+    over = instant(time[-1])
+    merged += [Fault(station, f.column, f.kind, f.start, max(over, f.start), f.detail) for f in waiting.values()]
+    return tuple(sorted(merged, key=lambda fault: (fault.start, fault.column, fault.kind)))
+
+
+def instant(time: np.datetime64) -> datetime:
+    """An aware datetime of a numpy one."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(time.astype("datetime64[s]").astype(np.int64)))
