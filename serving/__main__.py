@@ -13,12 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from pydantic import ValidationError
 
 from aerocast.errors import AeroCastError
 from serving.access import Access
 from serving.app import create_app
-from serving.config import ServerSettings
+from serving.config import ServerSettings, read_settings
 
 GRACE_SECONDS = 5
 
@@ -29,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _stop)  # uvicorn repeats the signal that stopped it: then, too, this ends it in peace
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        settings = _settings()
+        settings = read_settings()
         options = _options(settings, arguments)
         home = _home(settings.home)
         listener = _listen(options.host, options.port)
@@ -58,15 +57,6 @@ def _is_loopback(host: str) -> bool:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-def _settings() -> ServerSettings:
-    try:
-        return ServerSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "AEROCAST_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise AeroCastError(f"{name}={first['input']!r} is not allowed: {first['msg']}") from None
 
 
 def _options(settings: ServerSettings, arguments: list[str] | None) -> argparse.Namespace:

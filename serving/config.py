@@ -1,7 +1,8 @@
 """What the server reads of the environment: the platform's settings and its own."""
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from aerocast.errors import AeroCastError
 from aerocast.settings import Settings
 
 
@@ -15,3 +16,13 @@ class ServerSettings(Settings):
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
     log_seconds: float = Field(default=10.0, gt=0, le=3600)
     token: str = ""
+
+
+def read_settings() -> ServerSettings:
+    """The settings of this process. Raises AeroCastError that names the variable, its value and the rule."""
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "AEROCAST_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise AeroCastError(f"{name}={first['input']!r} is not allowed: {first['msg']}") from None

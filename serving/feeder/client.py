@@ -1,0 +1,155 @@
+"""The server as the feeder sees it: asked again while it is away, and never for what it has refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_when_event_set,
+    wait_exponential,
+)
+from tenacity.nap import sleep_using_event
+
+from aerocast.errors import AeroCastError
+from serving.feeder.journal import Pending
+from serving.schemas import Evaluation, FeedView, Prediction, TargetModels
+
+T = TypeVar("T")
+AWAY = {429, 502, 504}
+AWAY_PROBLEMS = {"urn:aerocast:problem:no-release", "urn:aerocast:problem:not-kept"}
+SECONDS = 10.0
+
+
+class Stopped(Exception):
+    """The feeder was told to stop while it waited for the server."""
+
+
+class Refused(Exception):
+    """The server understood, and said no: asking again would change nothing."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class _Away(Exception):
+    """The server cannot be reached, or cannot answer yet."""
+
+
+class Client:
+    """Every method waits for a server that is away, until `stopped` is set (then it raises Stopped)."""
+
+    def __init__(self, url: str, token: str, stopped: Event, say: Callable[[str], None]) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
+        self._url, self._say, self._told = url, say, False
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(_Away),
+            wait=wait_exponential(multiplier=0.05, max=2),
+            stop=stop_when_event_set(stopped),
+            sleep=sleep_using_event(stopped),
+            before_sleep=self._tell,
+        )
+
+    def feed(self, name: str, wait: bool) -> FeedView:
+        """What can be asked of the feed; with `wait` until it is served.
+
+        Raises:
+            AeroCastError: it is not served.
+        """
+
+        def look() -> FeedView:
+            found = {feed.name: feed for feed in self._get("/feeds", list[FeedView])}
+            if name in found:
+                return found[name]
+            if wait or not found:
+                raise _Away(f"{self._url} does not serve {name} yet")
+            raise AeroCastError(f"{self._url} does not serve {name}; it serves {', '.join(found)}")
+
+        return self._patiently(look)
+
+    def learned_until(self, feed: str) -> dict[str, datetime]:
+        """By target, the end of what the release that serves was trained on."""
+        models = self._patiently(lambda: self._get(f"/models?feed={feed}&limit=1000", list[TargetModels]))
+        return {
+            model.target: one.lineage.training_end
+            for model in models
+            for one in model.releases
+            if one.serving and one.lineage
+        }
+
+    def predict(self, **body: Any) -> Prediction:
+        """A forecast. Raises Refused."""
+        return self._patiently(lambda: self._post("/predict", body, Prediction))
+
+    def outcome(self, feed: str, pending: Pending, actual: float) -> Evaluation:
+        """Posts what came of a forecast; as a pair where the server does not remember the id. Raises Refused."""
+        named = {"id": pending.id, "horizon": pending.horizon, "actual": actual}
+        try:
+            return self._patiently(lambda: self._post("/eval", named, Evaluation))
+        except Refused as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+        pair = {"predicted": pending.predicted, "actual": actual, "station": pending.station}
+        pair |= {"feed": feed, "target": pending.target}
+        return self._patiently(lambda: self._post("/eval", pair, Evaluation))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        try:
+            answer = self._retrying(ask)
+        except RetryError:
+            raise Stopped from None
+        self._told = False
+        return answer
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if not self._told and state.attempt_number >= 3:
+            self._say(f"waiting: {error}")
+            self._told = True
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return _decoded(self._send("GET", path, None), kind)
+
+    def _post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
+        return _decoded(self._send("POST", path, body), kind)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            answer = self._http.request(method, path, content=content, headers={"content-type": "application/json"})
+        except httpx.TransportError as error:
+            raise _Away(f"no server answers at {self._url} ({type(error).__name__})") from error
+        if answer.is_success:
+            return answer
+        problem = _problem(answer)
+        if answer.status_code in AWAY or problem.get("type") in AWAY_PROBLEMS:
+            raise _Away(f"{self._url} cannot answer yet: {problem.get('detail', answer.status_code)}")
+        raise Refused(answer.status_code, str(problem.get("detail", f"status {answer.status_code}")))
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(answer.content)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _decoded(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError as error:
+        raise AeroCastError(f"{answer.url} gave no answer of an AeroCast server: {error}") from error
