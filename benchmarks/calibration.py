@@ -94,11 +94,14 @@ def work(part: tuple[str, int, tuple[str, ...]]) -> tuple[list[Noted], list[Tall
     """One quiet series, or all injected scenarios of a seed."""
     name, seed, names = part
     cases = [quiet_case(name)] if name else list(injected(seed, names, bases=BASES))
-    found, champion, told = list[Noted](), None, list[Tally]()
+    found, told = list[Noted](), list[Tally]()
+    calm = cases[0] if name else next(injected(seed, ["calm"], bases=BASES))
+    champion = first_champion(calm)
+    seasonal = settle(calm, champion).gain
     for case in cases:
-        own = first_champion(case) if champion is None or case.scenario == SEASON else champion
-        champion = champion or own
-        truth, live = settle(case, own), Loop(case.feed, case.injected.measured, case.live, own, case.every).run()
+        own = first_champion(case) if case.scenario == SEASON else champion
+        truth = settle(case, own, seasonal)
+        live = Loop(case.feed, case.injected.measured, case.live, own, case.every).run()
         found += noted(case, truth, live)
         told.append(tally(case, truth, live))
     return found, told

@@ -26,6 +26,7 @@ import numpy as np
 from measuring.scenarios import INJECTED, NATURAL, SEASON, SENSOR, injected
 from measuring.table import show, verdict
 from measuring.tally import REACHED, SPANS, Tally, first_champion, run
+from measuring.truth import settle
 
 QUIET = ("calm", SEASON, "noaa, natural", "MY1 air quality", "NAB c6585a")
 FOUND, RIGHT, RARE = 0.95, 0.90, 1 / 5000
@@ -39,13 +40,12 @@ def tallies(work: Work, names: Sequence[str]) -> list[Tally]:
     name, seed, kind = work
     if name in NATURAL:
         return [run(NATURAL[name][0](seed, kind))]
-    found, champion = [], None
-    for case in injected(seed, [name] if name else list(names), kind):
-        if case.scenario == SEASON:  # it begins elsewhere, and so has a champion of its own
-            found.append(run(case))
-        else:
-            champion = champion or first_champion(case)
-            found.append(run(case, champion))
+    cases = list(injected(seed, [name] if name else names, kind))
+    calm = next(injected(seed, ["calm"], kind))
+    champion = first_champion(calm)
+    seasonal = settle(calm, champion).gain
+    # Half a year of seasons begins elsewhere, and so has a champion of its own.
+    found = [run(case, None if case.scenario == SEASON else champion, seasonal) for case in cases]
     return found if kind == "linear" else [replace(each, scenario=each.scenario + BOOSTED) for each in found]
 
 

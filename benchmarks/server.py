@@ -5,11 +5,12 @@ then, RSS after 1000 predictions of all sorts, and for 1 and for 16 concurrent c
 /health (the peer: all that HTTP, framework and client cost), /predict for a station, and /predict for a sequence of
 the fewest and of the most steps. A station's answer is computed once for each new reading and release, and is kept; a
 sequence's is computed each time. The client runs on the same cores and so takes its share. Targets: start under 2 s,
-RSS under 150 MB. The home is $AEROCAST_HOME if it has a release of the feed, else a temporary one with a `linear`
-model and the graph for sequences.
+RSS under 150 MB. The home is a copy of what $AEROCAST_HOME serves of the feed (the server logs every answer, and these
+answers are none of the loop's), else a temporary one with a `linear` model and the graph for sequences.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -129,16 +130,18 @@ def main() -> None:
     made.add_argument("--requests", type=int, default=2000, help="of each kind in a round (default: %(default)s)")
     options = made.parse_args()
     with tempfile.TemporaryDirectory(prefix="aerocast-bench-") as folder:
-        home, current = options.home, released(options.home, options.feed)
-        if current is None:
+        home = Path(folder)
+        if released(options.home, options.feed):
+            shutil.copytree(options.home / "releases" / options.feed, home / "releases" / options.feed)
+            shutil.copytree(options.home / "tail", home / "tail")
+        else:
             from measuring.released import make_home
 
-            home = Path(folder)
             make_home(home, options.feed)
-            current = released(home, options.feed)
-            assert current is not None
+        current = released(home, options.feed)
+        assert current is not None
         graph = current.files[current.manifest.graphs.station.file]
-        print(f"Release {current.version}: {current.manifest.kind}, graph of {len(graph) / 1024:,.0f} KiB, home {home}")
+        print(f"Release {current.version}: {current.manifest.kind}, graph of {len(graph) / 1024:,.0f} KiB")
         own = measure(home, options.rounds, options.requests, questions(current))
     start, before, after = (Spread.of(own[name]) for name in ("start", "rss", "rss after"))
     rows = [

@@ -76,9 +76,7 @@ def learn(
             con.register("windows", training.table(spec, {grid.station: grid}, months))
             samples = training.load(spec, con.table("windows"))
             found = [_candidate(feed, spec, kind, con, since) for kind in kinds]
-        trial = judging.hold(
-            feed, spec, samples, found, incumbent.release if incumbent else None, *([since] if since else [])
-        )
+        trial = judging.hold(feed, spec, samples, found, incumbent.release if incumbent else None, since)
     except AeroCastError as error:
         return Retrained(None, None, str(error))
     if not trial.decision.promoted:
@@ -94,7 +92,7 @@ def learn(
 def _candidate(
     feed: Feed, spec: WindowSpec, kind: str, con: duckdb.DuckDBPyConnection, since: datetime | None
 ) -> Candidate:
-    trained = train(feed, spec.target, kind, con.table("windows"), silent, *([since] if since else []))
+    trained = train(feed, spec.target, kind, con.table("windows"), silent, since)
     return Candidate(
         feed=feed.name,
         target=spec.target,
@@ -113,6 +111,7 @@ def _candidate(
         validation=trained.validation,
         mlflow_run_id="",
         model_uri="",
+        since=since,
     )
 
 
@@ -122,8 +121,12 @@ def alone(feed: Feed, grid: Grid) -> Champion | None:
     block = min(feed.split.block, max(length / 14, 1.5 * reach))
     # Nobody asks what it scores on a test span, but a candidate has one: as short as holds an outcome.
     split = Split(test=min(0.3, 1.5 * reach / length), validation=0.15, calibration=0.15, block=block)
-    own = feed.model_copy(update={"split": split, "promotion": feed.promotion.model_copy(update={"min_skill": -9.0})})
-    return learn(own, grid, None).champion
+    return learn(freely(feed).model_copy(update={"split": split}), grid, None).champion
+
+
+def freely(feed: Feed) -> Feed:
+    """The feed with a promotion that any skill passes."""
+    return feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"min_skill": -99.0})})
 
 
 def rmse(error: NDArray[np.float64]) -> float:

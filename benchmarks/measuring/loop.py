@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aerocast import retraining
 from aerocast.drift import heat as heating
-from aerocast.drift.examine import Outcomes, Profile, examine, profile
+from aerocast.drift.examine import Outcomes, Profile, examine, profile, reach
 from aerocast.drift.state import Diagnosis, Fault, Heat
 from aerocast.features import feature_names, features
 from aerocast.feed import Feed
@@ -164,7 +164,7 @@ class Loop:
 
     def _examine(self, end: int) -> None:
         now = utc(self.measured.time[end - 1])
-        recent = self._near(self.measured.values, end, 2 * self.feed.drift.recent + self.spec.look_back)
+        recent = self._near(self.measured.values, end, reach(self.feed))
         manifest = self.champion.release.manifest
         diagnosis, faults = examine(
             self.feed,

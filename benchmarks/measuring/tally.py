@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.drift.state import Fault
-from measuring.champions import Champion, learn, rmse, utc
+from measuring.champions import Champion, freely, learn, rmse, utc
 from measuring.loop import Examined, Live, Loop
 from measuring.series import grid
 from measuring.truth import ACCEPTED, Case, Expected, Truth, errors, settle
@@ -67,18 +67,17 @@ def first_champion(case: Case) -> Champion:
     Raises:
         SystemExit: nothing could be trained.
     """
-    able = case.feed.promotion.model_copy(update={"min_skill": -9.0})
-    feed = case.feed.model_copy(update={"promotion": able})
-    made = learn(feed, grid(case.injected.measured.cut(0, case.live), feed.gap_policy.max_steps), None)
+    past = grid(case.injected.measured.cut(0, case.live), case.feed.gap_policy.max_steps)
+    made = learn(freely(case.feed), past, None)
     if made.champion is None:
         raise SystemExit(f"{case.scenario}, seed {case.seed}: no first champion: {made.reason}")
     return made.champion
 
 
-def run(case: Case, champion: Champion | None = None) -> Tally:
-    """Settles the truth, then lives the case through the loop."""
+def run(case: Case, champion: Champion | None = None, seasonal: float = 0.0) -> Tally:
+    """Settles the truth (see `settle` for `seasonal`), then lives the case through the loop."""
     champion = champion or first_champion(case)
-    truth = settle(case, champion)
+    truth = settle(case, champion, seasonal)
     live = Loop(case.feed, case.injected.measured, case.live, champion, case.every).run()
     return tally(case, truth, live)
 

@@ -1,10 +1,13 @@
-"""What is so in a case, settled before any detector runs: by what was injected, and by an oracle.
+"""What is so in a case, settled before any detector runs: by what was injected, and by two oracles.
 
-The oracle is a model of the feed's kind trained on the new regime alone, up to the after-rows, and scored there beside
-the champion that never saw it. A change of the world is `drift` if that cuts the error by LEARNABLE or more: then
-there is something to learn and the loop must retrain. Below NEGLIGIBLE it is `quiet`: reporting a covariate shift is
-right, retraining is not. In between (`grey`) either is right, and the case counts neither as found nor as missed.
-`shift` is a published change that must be reported, whether or not retraining pays.
+Both learn from the new regime up to the after-rows, as nobody could while it began, and are scored there beside the
+champion that never saw it: one from the new regime alone, one also from all before it. A change of the world is `drift`
+if the better cuts the champion's error by LEARNABLE or more: there is something to learn, so the loop must retrain.
+Below NEGLIGIBLE it is `quiet`: reporting a covariate shift is right, retraining is not. In between (`grey`) either is
+right, and the case counts neither as found nor as missed. `shift` is a published change that must be reported, whether
+or not retraining pays. Recovery is measured against the oracle of the new regime alone.
+What an oracle would have gained by the season alone, with nothing injected, is no merit of the change: it is taken off
+before LEARNABLE is asked for.
 """
 
 from collections.abc import Mapping
@@ -15,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.feed import Feed
-from measuring.champions import Champion, alone, rmse
+from aerocast.grid import Ints
+from measuring.champions import Champion, alone, freely, learn, rmse, utc
 from measuring.faults import Injected
 from measuring.loop import outcome_errors, replay
 from measuring.series import grid
@@ -57,7 +61,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """`gain` is the share that the oracle cuts off the champion's error on the after-rows; errors are (after, H)."""
+    """`gain` is what the better oracle cuts off the champion's error on the after-rows; errors are (after, H)."""
 
     expected: Expected
     gain: float
@@ -71,22 +75,36 @@ def errors(case: Case, levels: NDArray[np.float64], first: int) -> NDArray[np.fl
     return outcome_errors(world, levels, case.feed.horizons)
 
 
-def settle(case: Case, champion: Champion) -> Truth:
-    """The truth of a case; the oracle is trained only where it decides or judges something."""
+def settle(case: Case, champion: Champion, seasonal: float = 0.0) -> Truth:
+    """The truth of a case; `seasonal` is the gain of the same rows with nothing injected, where that is known."""
     world, rows = case.injected.world, len(case.injected.world.time)
     after = np.arange(rows - case.after, rows)
     frozen = errors(case, replay(champion, world, case.feed, after), int(after[0]))
     if case.injected.cause == "sensor":
         return Truth("sensor", float("nan"), None, frozen)
-    if case.injected.cause == "none":
-        return Truth(case.expected or "quiet", float("nan"), None, frozen)
-    regime = world.cut(case.injected.onset, int(after[0]))
-    oracle = alone(case.feed, grid(regime, case.feed.gap_policy.max_steps))
-    if oracle is None:
-        return Truth(case.expected or "grey", float("nan"), None, frozen)
-    found = errors(case, replay(oracle, world, case.feed, after), int(after[0]))
-    both = np.isfinite(found) & np.isfinite(frozen)
-    found, frozen = np.where(both, found, np.nan), np.where(both, frozen, np.nan)
-    gain = 1 - rmse(found) / rmse(frozen)
-    expected: Expected = "drift" if gain >= LEARNABLE else "quiet" if gain <= NEGLIGIBLE else "grey"
-    return Truth(case.expected or expected, gain, found, frozen)
+    found = _oracles(case, after)
+    if not found:
+        return Truth(
+            case.expected or ("quiet" if case.injected.cause == "none" else "grey"), float("nan"), None, frozen
+        )
+    seen = np.logical_and.reduce([np.isfinite(table) for table in (*found, frozen)])
+    frozen, *found = (np.where(seen, table, np.nan) for table in (frozen, *found))
+    gain = 1 - min(map(rmse, found)) / rmse(frozen)
+    return Truth(case.expected or _expected(case, gain, seasonal), gain, found[0], frozen)
+
+
+def _expected(case: Case, gain: float, seasonal: float) -> Expected:
+    if case.injected.cause == "none" or gain <= NEGLIGIBLE:
+        return "quiet"
+    return "drift" if gain - max(0.0, seasonal) >= LEARNABLE else "grey"
+
+
+def _oracles(case: Case, after: Ints) -> list[NDArray[np.float64]]:
+    """Errors (after, H) of the oracle of the new regime alone, and of the one that knows what was before; or none."""
+    world, first, gaps = case.injected.world, int(after[0]), case.feed.gap_policy.max_steps
+    alike = alone(case.feed, grid(world.cut(case.injected.onset, first), gaps))
+    if alike is None:
+        return []
+    known, since = grid(world.cut(0, first), gaps), utc(world.time[case.injected.onset])
+    knowing = learn(freely(case.feed), known, None, since).champion
+    return [errors(case, replay(each, world, case.feed, after), first) for each in (alike, knowing) if each]
