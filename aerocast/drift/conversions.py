@@ -55,7 +55,8 @@ def unit_change(column: Column, recent: Reals, habits: Habits, known: str | None
     """Readings in another unit than declared; `known` is the detail of a fault that was open before."""
     rows = np.flatnonzero(np.isfinite(recent))
     seen = recent[rows]
-    units = () if column.circular else mistakes(column.source_unit, column.unit)
+    # A column that mostly rests (rain) has no level that a jump could leave.
+    units = () if column.circular or habits.step <= 0 else mistakes(column.source_unit, column.unit)
     best, found = 0.0, None
     if len(rows) > CONFIRM + 1 and habits.readings:
         for unit in units:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aerocast.drift.distributions import Shifts
 from aerocast.drift.errors import Judged
-from aerocast.drift.sensors import Found
+from aerocast.drift.sensors import Tested
 from aerocast.drift.state import Fault, Verdict
 from aerocast.feed import Feed
 from aerocast.grid import Times
@@ -36,7 +36,7 @@ def broken_inputs(feed: Feed, faults: Sequence[Fault], manifest: Manifest, *, en
     return [fault for fault in faults if fault.column in seen and (ended or fault.end is None)]
 
 
-def merge(feed: Feed, station: str, time: Times, found: Sequence[Found], known: Sequence[Fault]) -> tuple[Fault, ...]:
+def merge(feed: Feed, station: str, time: Times, tested: Sequence[Tested], known: Sequence[Fault]) -> tuple[Fault, ...]:
     """What is open or ended within the newest steps: a known fault that is found again keeps its start.
 
     A known one that is not found any more ends with the newest step, or where its readings were seen to be well.
@@ -44,6 +44,7 @@ def merge(feed: Feed, station: str, time: Times, found: Sequence[Found], known: 
     waiting = {(fault.column, fault.kind): fault for fault in known}
     since = instant(time[-1]) - feed.drift.recent * feed.cadence
     merged = []
+    found = [each for test in tested for each in test.found]
     for each in sorted(found, key=lambda each: -each.start):
         start = instant(time[each.start])
         end = None if each.end is None else instant(time[each.end])

@@ -11,7 +11,7 @@ from aerocast.drift.diagnosis import broken_inputs, decide, merge
 from aerocast.drift.distributions import compare
 from aerocast.drift.errors import Outcomes, judge
 from aerocast.drift.profile import DAY, Profile, profile
-from aerocast.drift.sensing import sense
+from aerocast.drift.sensing import sense, sense_clocks
 from aerocast.drift.state import Diagnosis, Fault
 from aerocast.feed import Feed
 from aerocast.grid import Grid
@@ -48,8 +48,11 @@ def examine(
     recent = measured.tail(reach(feed))
     open_before = [fault for fault in known if fault.station == station and fault.end is None]
     tested = sense(feed, recent, past, open_before)
-    faults = merge(feed, station, recent.time, [each for test in tested for each in test.found], open_before)
+    faults = merge(feed, station, recent.time, tested, open_before)
     errors = judge(_untouched(feed, outcomes, faults, manifest), manifest, station, feed.drift.recent)
+    clocks = sense_clocks(feed, recent, past, open_before, suspect=errors.drifted)
+    tested = [*tested, *clocks]
+    faults = merge(feed, station, recent.time, tested, open_before)
     broken = broken_inputs(feed, faults, manifest)
     shifts = compare(feed, recent.tail(feed.drift.recent), past, manifest.window.inputs)
     verdict, onset = decide(broken, errors, shifts, recent.time[-feed.drift.recent :])

@@ -13,11 +13,14 @@ RUN_MARGIN = 1.5  # a stuck sensor outlasts the reference's longest run by this 
 RUN_MORE = 3
 RESTING = 0.02  # share of readings at one value that makes it a natural rest: no rain, a calm, 100 %
 REST_MARGIN = 2.5  # a dry or calm spell may last this many times the reference's longest
-GAP_FLOOR = 6
+GAP_FLOOR = 12  # steps: shorter silences are every feed's, and the server's freshness tells of them
 GAP_MARGIN = 1.5  # a silence counts when this much longer than what happens once in GAP_DAYS
-GAP_DAYS = 60
+GAP_DAYS = 120
+SPARSE = 0.25  # a column that misses more (gusts when there are some) is silent as it likes, up to SPARSE_MARGIN times
+SPARSE_MARGIN = 3.0
 SPIKE_SIZE = 1.25  # times the size that one reading in a thousand has
 SPIKE_STEPS = 8.0  # and at least this many usual steps
+GROSS = 1.5  # times the largest of the reference
 LATTICE = 0.97  # share of unseen readings on known values that makes a column's values a lattice
 
 
@@ -27,7 +30,9 @@ class Habits:
 
     `rests` are values that it holds for long, `rest_limits` how long; `run_limit` that of any other. `step` is the
     usual change between neighbours, `far` one that 1 in 200 exceeds, `most` the largest. `gap_limit` counts missing
-    steps in a row, `missing` the largest share of a month's that is missing.
+    steps in a row, `missing` the largest share of three days'
+    that is missing. A reading that stands out by more than `spike` is one, by more than `gross` surely one; `spikes` is
+    the most that three days had.
     """
 
     readings: int
@@ -40,6 +45,7 @@ class Habits:
     gap_limit: float
     missing: float
     spike: float
+    gross: float
     spikes: int
     lattice: Reals
 
@@ -79,6 +85,7 @@ def _learn(values: Reals, per_day: int) -> Habits:
         gap_limit=_gap_limit(values, per_day),
         missing=_missing(values, window),
         spike=spike,
+        gross=max(spike, GROSS * float(sizes.max(initial=0.0))),
         spikes=int(often.max(initial=0)),
         lattice=_lattice(seen),
     )
@@ -145,6 +152,8 @@ def _gap_limit(values: Reals, per_day: int) -> float:
     allowed = int(len(values) / per_day / GAP_DAYS)
     ranked = np.sort(stop - start)[::-1]
     usual = float(ranked[min(allowed, len(ranked) - 1)]) if len(ranked) else 0.0
+    if np.mean(~np.isfinite(values)) > SPARSE:
+        return max(float(GAP_FLOOR), SPARSE_MARGIN * float(ranked[0]))
     return max(float(GAP_FLOOR), GAP_MARGIN * usual + 2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aerocast.drift.clocks import clock_jump
 from aerocast.drift.conversions import unit_change
 from aerocast.drift.habits import habits
 from aerocast.drift.profile import Profile, Reals, measured_values
@@ -18,7 +19,7 @@ LEAST = 10  # days that a reference must hold before it says what a sensor's hab
 
 
 def sense(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault]) -> list[Tested]:
-    """Tests of the feed's columns, in their order; `known` are the station's open faults."""
+    """Tests of the feed's columns, in their order, but for their clocks; `known` are the station's open faults."""
     values = measured_values(recent)
     tested: list[Tested] = []
     for column in feed.columns:
@@ -29,6 +30,20 @@ def sense(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault]) -> li
             continue
         series = values[:, recent.columns.index(column.name)]
         tested += _column(column, series, recent.time, past, own)
+    return tested
+
+
+def sense_clocks(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault], *, suspect: bool) -> list[Tested]:
+    """Whether the columns' days begin on time; `suspect`: the errors grew beyond what season and weather allow."""
+    values = measured_values(recent)
+    tested = []
+    for column in feed.columns:
+        if column.circular or column.name not in recent.columns or column.name not in past.columns:
+            continue
+        series = values[:, recent.columns.index(column.name)]
+        details = [fault.detail for fault in known if (fault.column, fault.kind) == (column.name, "clock_jump")]
+        usual, before = habits(past, column.name), details[0] if details else None
+        tested.append(clock_jump(column.name, series, recent.time, past, usual, before, suspect=suspect))
     return tested
 
 

@@ -14,6 +14,7 @@ from aerocast.drift.profile import Reals
 from aerocast.drift.state import Evidence
 
 SPIKES_LEAST = 3  # fewer stand out by chance
+GROSS_LEAST = 2  # of those that stand out further than any in the reference
 SPIKES_MORE = 2  # beyond the most that three days of the reference had
 SPIKES_DAYS = 3
 SPIKES_CALM = 60  # steps without a spike after which the sensor is well again
@@ -68,16 +69,20 @@ def spikes(column: str, recent: Reals, habits: Habits, per_day: int, known: bool
     """Isolated readings that stand out further and more often than the reference's; `known`: open before."""
     window = SPIKES_DAYS * per_day if per_day > 1 else 28
     limit = max(SPIKES_LEAST, habits.spikes + SPIKES_MORE)
-    hits = np.flatnonzero(spike_sizes(recent) > habits.spike) if habits.spike > 0 else np.empty(0, dtype=np.int64)
-    marks = np.zeros(len(recent))
-    marks[hits] = 1
-    often = np.convolve(marks, np.ones(min(window, len(marks))))[: len(marks)] if len(marks) else marks
+    sizes = spike_sizes(recent) if habits.spike > 0 else np.zeros(len(recent))
+    hits = np.flatnonzero(sizes > habits.spike)
+    # A gross one weighs so much that GROSS_LEAST of them reach the limit.
+    weight = np.where(sizes > habits.gross, limit / GROSS_LEAST, 1.0) * (sizes > habits.spike)
+    often = np.convolve(weight, np.ones(min(window, len(weight))))[: len(weight)] if len(weight) else weight
     most = float(often.max(initial=0.0))
-    said = f"at most {most:.0f} readings within {window} steps stand out by more than {habits.spike:.3g}"
+    said = f"readings within {window} steps that stand out by more than {habits.spike:.3g} weigh {most:.0f}"
     found = []
     for group in np.split(hits, np.flatnonzero(np.diff(hits) > SPIKES_CALM) + 1) if len(hits) else []:
         lasts = bool(len(recent) - group[-1] <= SPIKES_CALM)
-        if often[group[0] : group[-1] + 1].max() < limit and not (known and lasts):
+        newest = group[group >= len(recent) - SPIKES_CALM]
+        if often[group[0] : group[-1] + 1].max() < limit and not (
+            known and weight[newest].sum() >= limit / GROSS_LEAST
+        ):
             continue
         detail = f"{column}: {len(group)} isolated readings stand out by more than {habits.spike:.3g}"
         found.append(Found(column, "spikes", int(group[0]), None if lasts else int(group[-1]) + 1, detail))
