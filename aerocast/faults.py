@@ -1,7 +1,7 @@
 """Sensor faults as the tables see them: which readings they touch, and which months were cleaned with which faults.
 
 `<feed>/faults` holds every fault that is believed, open or over; evaluation replaces it whole. A fault that is gone
-from it was withdrawn, and its readings come back. `<home>/drift/<feed>.applied.json` says what bronze was made with.
+from it was withdrawn, and its readings come back. `<home>/faults/<feed>.json` says what bronze was made with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aerocast import durable
 from aerocast.drift.state import Fault
 from aerocast.errors import AeroCastError
 from aerocast.lineage import config_hash
-from aerocast.months import month_of, month_span, months_around
+from aerocast.months import month_of, month_span
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,18 +55,15 @@ def touching(faults: Iterable[Fault], month: str, reach: timedelta = timedelta(0
 
 
 def digests(faults: Sequence[Fault], upto: datetime, reach: timedelta = timedelta(0)) -> dict[str, str]:
-    """Every month up to `upto` that a fault touches, with a hash of what touches it."""
-    found: dict[str, str] = {}
+    """Every month that begins before `upto` and that a fault, give or take `reach`, touches: a hash of what does."""
+    months: set[str] = set()
     for fault in faults:
-        last = max(fault.start, min(fault.end or upto, upto))
-        day, months = fault.start, {month_of(last)}
+        day, last = fault.start - reach, min(fault.end + reach if fault.end else upto, upto)
         while day < last:
             months.add(month_of(day))
-            day += timedelta(days=27)
-        for month in months_around(sorted(months), reach, reach):
-            if parts := touching(faults, month, reach):
-                found[month] = config_hash(faults=parts)
-    return found
+            day = month_span(month_of(day))[1]
+    found = {month: touching(faults, month, reach) for month in sorted(months)}
+    return {month: config_hash(faults=parts) for month, parts in found.items() if parts}
 
 
 def applied(home: Path, feed: str) -> dict[str, str]:
@@ -98,4 +95,4 @@ def outdated(home: Path, feed: str, faults: Sequence[Fault], upto: datetime, rea
 
 
 def _place(home: Path, feed: str) -> Path:
-    return Path(home) / "drift" / f"{feed}.applied.json"
+    return Path(home) / "faults" / f"{feed}.json"

@@ -134,12 +134,11 @@ def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[F
         f"{name} < {column.range[0]!r} OR {name} > {column.range[1]!r}"
         for name, column in zip(names, feed.columns, strict=True)
     )
-    stations = ", ".join(map(literal, feed.station_ids))
     broken = " OR ".join(_broken(feed, fault) for fault in faults) or "false"
     return f"""
         SELECT * EXCLUDE (low, high), CASE
             WHEN {nonsense} THEN 'unparseable'
-            WHEN station IS NULL OR station NOT IN ({stations}) THEN 'unknown_station'
+            WHEN station IS NULL OR station NOT IN ({', '.join(map(literal, feed.station_ids))}) THEN 'unknown_station'
             WHEN time > {_time(_latest(feed, now))} OR time >= high THEN 'future'
             WHEN time < {_time(feed.start)} OR time < low THEN 'early'
             WHEN {outside} THEN 'range'

@@ -7,16 +7,19 @@ from aerocast.feed import Feed
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import SEQUENCE, candidate
 from aerocast_assets.assets.champion import champion
+from aerocast_assets.assets.evaluation import evaluation
 from aerocast_assets.assets.forecasts import forecasts
 from aerocast_assets.assets.raw import raw, source
 from aerocast_assets.assets.silver import silver
 from aerocast_assets.assets.windows import windows
+from aerocast_assets.automation.live import live_sensor
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
+from aerocast_assets.checks.drift import drift_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
+from aerocast_assets.keys import RETRAIN_OF, key, live_job_name, retrain_job_name
 
 
 def job_name(feed: Feed) -> str:
@@ -33,13 +36,15 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     """Definitions of one feed; nothing in them is shared with another feed."""
     layers = [raw(feed), bronze(feed), silver(feed), windows(feed)]
     models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
-    served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
+    served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
     checks = [
         *quality_checks(feed),
+        *drift_checks(feed),
         *(check for target in feed.targets for check in skill_checks(feed, target)),
         *(check for target in feed.targets for check in retraining_checks(feed, target)),
     ]
     everything = [asset.key for asset in (*layers, *models, *served)]
+    live = _live_job(feed)
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(
         assets=[source(feed), *layers, *models, *served],
@@ -55,10 +60,20 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
                 selection=dg.AssetSelection.assets(key(feed, "source")),
                 description=f"Whether the source of {feed.name} has changed.",
             ),
+            live,
             *retrains.values(),
         ],
-        sensors=[retrain_sensor(feed, list(retrains.values()))],
+        sensors=[live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[routine_schedule(feed, target, job) for target, job in retrains.items()],
+    )
+
+
+def _live_job(feed: Feed) -> UnresolvedAssetJobDefinition:
+    layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation")]
+    return dg.define_asset_job(
+        live_job_name(feed),
+        selection=dg.AssetSelection.assets(*layers, *(key(feed, target, "forecasts") for target in feed.targets)),
+        description="New readings and logged forecasts, up to evaluation and drift; models are left as they are.",
     )
 
 

@@ -36,6 +36,16 @@ HOURLY = _MISSING | _Condition.on_cron("5 * * * *")
 FOLLOW = FORWARD & ~_Condition.any_deps_match(_Condition.missing())
 
 
+def forward(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]  # not subscriptable at runtime
+    """How a layer of the feed follows the one above; a polled feed's layers run together, by its live sensor alone."""
+    return None if feed.poll else FORWARD
+
+
+def follow(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]
+    """How raw follows its source."""
+    return None if feed.poll else FOLLOW
+
+
 def key(feed: Feed, *parts: str) -> dg.AssetKey:
     """`noaa/raw`, `noaa/temperature/gru`."""
     return dg.AssetKey([feed.name, *parts])
@@ -44,6 +54,11 @@ def key(feed: Feed, *parts: str) -> dg.AssetKey:
 def retrain_job_name(feed: Feed, target: str) -> str:
     """The job that trains a target's candidates anew, chooses the better and forecasts with it."""
     return f"{feed.name}_{target}_retrain"
+
+
+def live_job_name(feed: Feed) -> str:
+    """The job that takes up new readings and logged forecasts, up to the evaluation."""
+    return f"{feed.name}_live"
 
 
 def months(feed: Feed) -> dg.MonthlyPartitionsDefinition:

@@ -5,7 +5,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import preview, sample, status
-from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
@@ -27,7 +27,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         kinds={"deltalake", "duckdb"},
         code_version=code_version(*CODE),
         description="One row per station and time, canonical units. What fails a rule is quarantined with its reason.",
-        automation_condition=FORWARD,
+        automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock, faults

@@ -8,7 +8,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, preview, report, status
-from aerocast_assets.keys import FORWARD, key, table
+from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
 CODE = ("issue", "intervals", "features", "grid", "plots")
@@ -30,7 +30,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         kinds={"deltalake"},
         code_version=code_version(*CODE),
         description=f"Newest forecast of {target} for each station and horizon, with its interval.",
-        automation_condition=FORWARD,
+        automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import issue, lineage, plots, release, tail

@@ -5,7 +5,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
-from aerocast_assets.keys import FOLLOW, HOURLY, key, table
+from aerocast_assets.keys import HOURLY, follow, key, table
 from aerocast_assets.keys import months as partitions
 from aerocast_assets.partitions import deliveries, newest
 from aerocast_assets.resources import Platform
@@ -41,7 +41,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         kinds={"deltalake"},
         code_version=code_version(f"sources/{feed.source.kind}", "sources/base"),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
-        automation_condition=FOLLOW,
+        automation_condition=follow(feed),
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock

@@ -8,7 +8,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
 from aerocast_assets.assets.describe import sample, status
-from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
@@ -47,7 +47,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         kinds={"deltalake", "duckdb"},
         code_version=code_version(*CODE),
         description=f"Regular grid ({feed.cadence}), mean, std, min, max, count; gaps filled causally, with ages.",
-        automation_condition=FORWARD,
+        automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import durable, tail

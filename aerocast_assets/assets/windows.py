@@ -9,7 +9,7 @@ import msgspec
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
-from aerocast_assets.keys import FORWARD, key, months, table
+from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
@@ -33,7 +33,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         kinds={"deltalake", "csv"},
         code_version=code_version(*CODE),
         description="Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin.",
-        automation_condition=FORWARD,
+        automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         partitions = sorted(context.partition_keys)

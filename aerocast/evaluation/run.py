@@ -1,0 +1,81 @@
+"""One evaluation of a feed, from the prediction log to the drift state; safe to be killed and run again anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aerocast import clock, durable
+from aerocast.drift.report import report
+from aerocast.drift.state import DriftState
+from aerocast.evaluation import history, intake, outcomes, rolling, watch
+from aerocast.feed import Feed
+from aerocast.lake import WHOLE, Lake
+from aerocast.lineage import code_version, config_hash
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one evaluation found: what it took up, the months it computed, the rolling metrics (a row a group)."""
+
+    taken: intake.Taken
+    months: list[str]
+    metrics: list[dict[str, Any]]
+    history: Path | None
+    judged: watch.Judged
+    report: Path
+    version: str
+
+
+def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Evaluated:
+    """Takes up the log, joins, measures, examines and reports; what has not changed is not computed again.
+
+    Raises:
+        AeroCastError: the log, the lake, a release or the disk cannot be used.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    taken = intake.take(con, lake, home, feed.name)
+    months = outcomes.refresh(con, lake, feed, force=force)
+    metrics: list[dict[str, Any]] = []
+    written, version = None, ""
+    if lake.exists(f"{feed.name}/outcomes"):
+        metrics, version = _measure(con, lake, feed, clock.now(home, feed.name, feed.end), force=force)
+        rolling.daily(con, lake, feed, force=force)
+        written = history.write(con, lake, home, feed)
+    judged = watch.judge(con, lake, home, feed, force=force)
+    path = report_path(home, feed.name)
+    if judged.fresh or not path.exists():
+        _write_report(path, judged.state)
+    state = msgspec.to_builtins(msgspec.structs.replace(judged.state, written_at=judged.state.judged_at))
+    return Evaluated(taken, months, metrics, written, judged, path, config_hash(metrics=version, state=state))
+
+
+def report_path(home: Path, feed: str) -> Path:
+    """Where the newest drift report lies, as JSON."""
+    return Path(home) / "reports" / feed / "drift.json"
+
+
+def _measure(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime, *, force: bool
+) -> tuple[list[dict[str, Any]], str]:
+    """The rolling metrics, stored if they are other than before: with new outcomes, or when a step is over."""
+    name, source = f"{feed.name}/evaluation", f"{feed.name}/outcomes"
+    marks = lake.marks(source, lake.months(source)[-rolling.MONTHS :])
+    step = int(now.timestamp() // feed.cadence.total_seconds())
+    version = config_hash(code=code_version(*rolling.CODE), outcomes=marks, step=step)
+    table = rolling.metrics(con, lake, feed, now)
+    if force or not lake.holds(name, WHOLE, version):
+        lake.overwrite(name, table, version)
+    return table.to_pylist(), version
+
+
+def _write_report(path: Path, state: DriftState) -> None:
+    with durable.locked(path.parent, f"drift report of {state.feed}"):
+        durable.replace_file(path, msgspec.json.format(msgspec.json.encode(report(state)), indent=1))

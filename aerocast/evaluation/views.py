@@ -1,0 +1,132 @@
+"""What an examination looks at: the live outcomes of the release that serves, readings as measured, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aerocast import quality, silver
+from aerocast.drift.errors import Outcomes
+from aerocast.drift.profile import Profile, profile
+from aerocast.drift.state import Fault
+from aerocast.feed import Feed
+from aerocast.grid import Grid
+from aerocast.lake import Lake
+from aerocast.manifest import Manifest
+from aerocast.months import month_of, month_span, months_around
+from aerocast.sql import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+NEWEST = 1000  # outcomes of a station, at all horizons, that an examination sees
+MONTHS = 3  # newest months of outcomes in which they are looked for
+RECENT = 2  # newest months of readings
+REFERENCE = 36  # newest months of a training span: enough for three of each season
+
+
+def outcomes(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    manifest: Manifest,
+    station: str,
+    known: Sequence[Fault],
+    now: datetime,
+) -> Outcomes:
+    """The newest outcomes of the release at the station, oldest first, none after `now`; each forecast once, no shadow.
+
+    A forecast whose input reaches into a fault of the station says nothing of the model, so it is left out.
+    """
+    name, level = f"{feed.name}/outcomes", manifest.graphs.station.intervals.level
+    months = lake.months(name)[-MONTHS:]
+    if not months:
+        nothing = np.empty(0)
+        return Outcomes(np.empty(0, "datetime64[s]"), np.empty(0, np.int64), nothing, nothing, nothing, level)
+    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
+    found = con.sql(f"""
+        SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
+            actual - persistence AS baseline
+        FROM watched_outcomes
+        WHERE target = {literal(manifest.target)} AND station = {literal(station)} AND NOT shadow AND NOT repeated
+            AND version = {literal(manifest.version)} AND error IS NOT NULL AND NOT ({_spoilt(feed, manifest, known)})
+            AND time <= {_instant(now)}
+        ORDER BY time DESC, horizon LIMIT {NEWEST}""").to_arrow_table()
+    columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
+    return Outcomes(
+        time=columns["time"].astype("datetime64[s]"),
+        horizon=columns["horizon"].astype(np.int64),
+        error=columns["error"].astype(np.float64),
+        half=columns["half"].astype(np.float64),
+        baseline=columns["baseline"].astype(np.float64),
+        level=level,
+    )
+
+
+def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
+    """Whether a forecast's input window holds a step of a faulty sensor."""
+    reach = (manifest.window.look_back - 1) * feed.cadence
+    spans = [
+        f"origin >= {_instant(fault.start)}" + (f" AND origin < {_instant(fault.end + reach)}" if fault.end else "")
+        for fault in known
+    ]
+    return " OR ".join(f"({span})" for span in spans) or "false"
+
+
+def measured(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, known: Sequence[Fault], now: datetime
+) -> dict[str, Grid]:
+    """Each station's grid of the newest months as measured: what a fault has put in quarantine is in it.
+
+    Where no fault touches these months that is silver itself; else it is made in memory from raw, without faults.
+    """
+    months = _recent(lake, feed, now)
+    if not months:
+        return {}
+    first = month_span(months[0])[0]
+    if not any(fault.end is None or fault.end > first for fault in known):
+        stored = lake.relation(con, f"{feed.name}/silver", months)
+        return silver.grids(con, feed, stored.filter(f"time <= {_instant(now)}"))
+    needed = silver.months_read(feed, months)
+    raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, needed))
+    bronze = quality.clean(con, feed, raw, needed, now).bronze
+    bronze.create_view("watched_bronze", replace=True)
+    begun, newest = con.sql("SELECT min(time), max(time) FROM watched_bronze").fetchall()[0]
+    if newest is None:
+        return {}
+    whole = lake.span(f"{feed.name}/bronze")
+    begun = min(begun, whole[0]) if whole else begun
+    built = silver.build(con, feed, con.view("watched_bronze"), months, (begun, newest))
+    return silver.grids(con, feed, built.filter(f"time <= {_instant(now)}"))
+
+
+def _recent(lake: Lake, feed: Feed, now: datetime) -> list[str]:
+    """The newest months that have readings: of raw, for all the newest may be in quarantine; none after `now`."""
+    months = [month for month in lake.months(f"{feed.name}/raw") if month <= month_of(now)]
+    return months[-RECENT:]
+
+
+def references(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
+    """The profile of each station's grid over the release's training span, or its newest months if that is long."""
+    start, end = (each.astimezone(UTC) for each in (manifest.lineage.training_start, manifest.lineage.training_end))
+    name = f"{feed.name}/silver"
+    span = months_around([month_of(start), month_of(end)], timedelta(0), timedelta(0))
+    months = [month for month in lake.months(name) if span[0] <= month <= span[-1]][-REFERENCE:]
+    if not months:
+        return {}
+    rows = lake.relation(con, name, months).filter(f"time >= {_instant(start)} AND time <= {_instant(end)}")
+    return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
+
+
+def judged_at(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> datetime | None:
+    """The feed's instant of the examination that table `name` took last."""
+    lake.relation(con, name, lake.months(name)).create_view("watched_drift", replace=True)
+    found = con.sql("SELECT judged_at FROM watched_drift ORDER BY delivery DESC LIMIT 1").fetchall()
+    return found[0][0].astimezone(UTC) if found else None
+
+
+def _instant(time: datetime) -> str:
+    return f"TIMESTAMPTZ '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"

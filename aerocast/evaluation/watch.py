@@ -1,0 +1,199 @@
+"""The watch over a feed: what is seen of each (target, station), and what the platform believes of it after that.
+
+`look` gathers and examines, and changes nothing. `judge` also keeps what was found: a row a diagnosis in
+`<feed>/drift`, the faults in `<feed>/faults`, heat and all in the drift state. One state of the tables is judged once:
+a run that was killed in between is taken up at the same instant of the feed, so no examination counts twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aerocast import clock, drift, durable, faults, release
+from aerocast.drift import state
+from aerocast.drift.errors import Outcomes
+from aerocast.drift.examine import examine
+from aerocast.drift.heat import advance
+from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
+from aerocast.evaluation import shadow, views
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.lineage import code_version, config_hash
+from aerocast.manifest import Manifest
+from aerocast.months import month_of
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+SLOT = "examined"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look: diagnoses, every fault believed after it, and the outcomes behind each (target, station)."""
+
+    diagnoses: tuple[Diagnosis, ...]
+    faults: tuple[Fault, ...]
+    outcomes: Mapping[tuple[str, str], Outcomes]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The drift state; `fresh` if this run made it; what it rests on, if it was looked at."""
+
+    state: DriftState
+    fresh: bool
+    outcomes: Mapping[tuple[str, str], Outcomes]
+
+
+def evidence(lake: Lake, home: Path, feed: Feed, now: datetime) -> str:
+    """Hash of all that an examination rests on: nothing new, same hash. Silence beyond `freshness` is something new."""
+    outcomes, silver = f"{feed.name}/outcomes", f"{feed.name}/silver"
+    span = lake.span(f"{feed.name}/bronze")
+    pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
+    rivals = {target: release.challenger(home, feed.name, target) for target in feed.targets}
+    return config_hash(
+        code=code_version("evaluation/watch", "evaluation/views", *_modules()),
+        outcomes=lake.marks(outcomes, lake.months(outcomes)[-views.MONTHS :]),
+        silver=lake.marks(silver, lake.months(silver)[-views.RECENT :]),
+        champions={target: each.version if each else None for target, each in pointers.items()},
+        challengers={target: each.version if each else None for target, each in rivals.items()},
+        limits=feed.drift.model_dump(mode="json"),
+        silent=span is None or now - span[1].astimezone(UTC) > feed.freshness,
+    )
+
+
+def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now: datetime) -> Seen:
+    """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
+    known = faults.read(con, lake, f"{feed.name}/faults")
+    manifests = _serving(home, feed)
+    if not manifests:
+        return Seen((), known, {})
+    measured = views.measured(con, lake, feed, known, now)
+    diagnoses, seen = [], {}
+    found: dict[str, tuple[Fault, ...]] = {}
+    for target, manifest in manifests.items():
+        references = views.references(con, lake, feed, manifest)
+        for station in [each for each in feed.station_ids if each in measured and each in references]:
+            own = [fault for fault in known if fault.station == station]
+            outcomes = views.outcomes(con, lake, feed, manifest, station, own, now)
+            seen[target, station] = outcomes
+            still = [fault for fault in own if fault.end is None]
+            diagnosis, now_at_fault = examine(
+                feed, target, station, outcomes, measured[station], references[station], manifest, now, still
+            )
+            diagnoses.append(_plain(diagnosis))
+            found.setdefault(station, now_at_fault)
+    return Seen(tuple(diagnoses), _merged(known, found), seen)
+
+
+def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Judged:
+    """Looks, and keeps what was seen, unless exactly this was judged before.
+
+    Raises:
+        AeroCastError: a release, the lake or the state cannot be read or written.
+    """
+    now = clock.now(home, feed.name, feed.end)
+    wanted, path = evidence(lake, home, feed, now), state.place(home, feed.name)
+    before = state.read(home, feed.name)
+    if before is not None and current(home, feed, wanted) and not force:
+        return Judged(before, False, {})
+    name = f"{feed.name}/drift"
+    if lake.took(name, wanted, SLOT):
+        now = views.judged_at(con, lake, name) or now
+    seen = look(con, lake, home, feed, now)
+    if seen.diagnoses:
+        lake.append(name, _rows(seen.diagnoses, wanted), wanted, SLOT)
+    lake.overwrite(f"{feed.name}/faults", faults.rows(seen.faults))
+    versions = {target: manifest.version for target, manifest in _serving(home, feed).items()}
+    heats = tuple(_advanced(before, target, seen, feed, now, versions.get(target)) for target in feed.targets)
+    shadows = shadow.evidence(con, lake, home, feed)
+    after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
+    state.write(home, after)
+    with durable.locked(path.parent, f"drift state of {feed.name}"):
+        durable.note_origin(path, wanted)
+    return Judged(after, True, seen.outcomes)
+
+
+def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> Seen:
+    """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
+    now = clock.now(home, feed.name, feed.end)
+    kept = state.read(home, feed.name)
+    if kept is not None and current(home, feed, evidence(lake, home, feed, now)):
+        return Seen(kept.diagnoses, kept.faults, {})
+    return look(con, lake, home, feed, now)
+
+
+def current(home: Path, feed: Feed, wanted: str) -> bool:
+    """Whether the drift state rests on exactly this evidence."""
+    return durable.made_from(state.place(home, feed.name)) == wanted
+
+
+def _advanced(
+    before: DriftState | None, target: str, seen: Seen, feed: Feed, now: datetime, version: str | None
+) -> Heat:
+    heat = before.of(target) if before else Heat(target)
+    if version is None:
+        return heat
+    squares = [d.rmse**2 for d in seen.diagnoses if d.target == target and d.rmse is not None]
+    rmse = math.sqrt(sum(squares) / len(squares)) if squares else None
+    return advance(heat, seen.diagnoses, feed.drift, now, version, rmse)
+
+
+def _serving(home: Path, feed: Feed) -> dict[str, Manifest]:
+    """The manifest of each target's champion, of those that have one."""
+    pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
+    return {
+        target: release.load(home, feed.name, target, pointer.version).manifest
+        for target, pointer in pointers.items()
+        if pointer is not None
+    }
+
+
+def _merged(known: Sequence[Fault], found: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:
+    """All that is believed now: of an examined station, faults that were over stay; open ones are as just found.
+
+    An open fault that an examination no longer finds, not even as over, is withdrawn.
+    """
+    kept = [fault for fault in known if fault.end is not None or fault.station not in found]
+    new = [fault for each in found.values() for fault in each]
+    named = {(fault.station, fault.column, fault.kind, fault.start): fault for fault in (*kept, *new)}
+    return tuple(named[name] for name in sorted(named))
+
+
+def _plain(diagnosis: Diagnosis) -> Diagnosis:
+    """As it is read back: numpy's numbers as Python's, what is no number as None."""
+    text = msgspec.json.encode(diagnosis, enc_hook=lambda number: number.item())
+    return msgspec.json.decode(text, type=Diagnosis)
+
+
+def _rows(diagnoses: Sequence[Diagnosis], examination: str) -> pa.Table:
+    """One row a diagnosis, its evidence as JSON."""
+    import pyarrow as pa
+
+    time, text, number = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
+    schema = pa.schema(
+        [
+            *(("target", text), ("station", text), ("verdict", text), ("judged_at", time), ("onset", time)),
+            *(("rmse", number), ("expected_rmse", number), ("coverage", number), ("outcomes", pa.int64())),
+            *(("evidence", text), ("examination", text), ("month", text)),
+        ]
+    )
+    rows = []
+    for each in diagnoses:
+        row = msgspec.structs.asdict(each) | {"examination": examination, "month": month_of(each.judged_at)}
+        rows.append(row | {"evidence": msgspec.json.encode(each.evidence).decode()})
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _modules() -> list[str]:
+    """Whatever the tests of drift are made of."""
+    return sorted(f"drift/{path.stem}" for path in Path(drift.__file__).parent.glob("[!_]*.py"))

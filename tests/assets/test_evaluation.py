@@ -1,0 +1,324 @@
+"""evaluation through Dagster, on a real instance: a small loop with a hand-made log, from answers to verdicts."""
+
+import csv
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pytest
+
+from aerocast import clock, faults, predictions, release, silver
+from aerocast.drift import state
+from aerocast.drift.state import Fault
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.windows import Grid
+from aerocast_assets.keys import key
+from tests.conftest import PROJECT
+from tests.evaluating import HOUR, answer, posted, segment
+from tests.looping import set_clock
+from tests.making import START, check, metadata, refresh, small_feed, write_readings
+
+NEWEST = START + 120 * timedelta(days=1)  # the recording goes on for one more day
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
+    """A feed and a home in which its graph has run once; tests work on copies."""
+    place = tmp_path_factory.mktemp("trained")
+    feed = small_feed(write_readings(place / "readings.csv"))
+    (place / "home").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEROCAST_HOME", str(place / "home"))
+        patch.setenv("DAGSTER_HOME", str(PROJECT))
+        with dg.DagsterInstance.get() as made:
+            result = refresh(feed, place / "home", made)
+            assert result.success
+    shown = metadata(result, key(feed, "evaluation"))
+    assert shown["log"] == "no forecast was logged yet", "an empty log is no fault"
+    assert check(result, "temperature_drift").passed
+    return feed, place / "home"
+
+
+@pytest.fixture
+def feed(trained: tuple[Feed, Path]) -> Feed:
+    return trained[0]
+
+
+@pytest.fixture
+def again(trained: tuple[Feed, Path], home: Path) -> Path:
+    """A copy of the trained home."""
+    shutil.copytree(trained[1], home, dirs_exist_ok=True)
+    return home
+
+
+def version(home: Path) -> str:
+    pointer = release.current(home, "small", "temperature")
+    assert pointer is not None
+    return pointer.version
+
+
+def readings(home: Path, feed: Feed) -> dict[str, Grid]:
+    with duckdb.connect() as con:
+        return silver.grids(con, feed, Lake(home).relation(con, "small/silver"))
+
+
+def serve(
+    home: Path, feed: Feed, name: str, since: datetime, hours: int, error: float = 0.3, half: float = 2.0
+) -> dict[tuple[str, datetime, int], tuple[float, float]]:
+    """Logs an hour's answers for each station, each off by a normal error; (forecast, measured) of those measured."""
+    rng, records, told = np.random.default_rng(11), [], {}
+    for station, grid in readings(home, feed).items():
+        column = grid.columns.index("temperature")
+        place = {time.item().replace(tzinfo=since.tzinfo): at for at, time in enumerate(grid.time.astype("M8[us]"))}
+        for hour in range(hours):
+            origin, values = since + hour * HOUR, {}
+            for horizon in feed.horizons:
+                at = place.get(origin + horizon * HOUR)
+                actual = float(grid.values[at, column]) if at is not None else 50.0
+                values[horizon] = round(actual + float(rng.normal(0, error)), 3)
+                if at is not None and grid.age[at, column] == 0:
+                    told[station, origin + horizon * HOUR, horizon] = (values[horizon], actual)
+            records.append(
+                answer(f"{name}-{station}-{hour}", origin, values, station=station, half=half, version=version(home))
+            )
+    segment(home, name, records)
+    return told
+
+
+def evaluate(feed: Feed, home: Path, instance: dg.DagsterInstance, *layers: str) -> dg.ExecuteInProcessResult:
+    """Runs these layers over the newest two months, then evaluation, with their checks."""
+    keys = [key(feed, layer) for layer in (*layers, "evaluation")]
+    result = refresh(feed, home, instance, ["2024-03", "2024-04"], selection=keys)
+    assert result.success
+    return result
+
+
+def table(home: Path, name: str, order: str = "ALL") -> list[dict[str, Any]]:
+    with duckdb.connect() as con:
+        found: list[dict[str, Any]] = Lake(home).relation(con, name).order(order).to_arrow_table().to_pylist()
+        return found
+
+
+def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    told = serve(again, feed, "s1", NEWEST - 100 * HOUR, 100)
+    result = evaluate(feed, again, instance)
+    found = {(row["station"], row["horizon"]): row for row in table(again, "small/evaluation")}
+    assert set(found) == {(place, horizon) for place in ("AAA", "BBB", "all") for horizon in (1, 6)}
+    for (place, horizon), row in found.items():
+        pairs = [pair for (station, _, h), pair in told.items() if h == horizon and place in (station, "all")]
+        errors = [forecast - actual for forecast, actual in pairs]
+        assert row["n"] == len(pairs) > 90
+        assert row["rmse"] == pytest.approx(math.sqrt(sum(e * e for e in errors) / len(errors)), rel=1e-4)
+        assert row["bias"] == pytest.approx(sum(errors) / len(errors), abs=1e-4)
+        assert row["coverage"] == pytest.approx(sum(abs(e) <= 2 for e in errors) / len(errors))
+        assert row["skill"] > 0.5
+        assert row["version"] == version(again)
+    shown = metadata(result, key(feed, "evaluation"))
+    assert shown["predictions_new"] == 400
+    assert f"| temperature | AAA | 1 | {version(again)} |" in shown["rolling"]
+    assert shown["report"]["feed"] == "small"
+    assert json.loads((again / "reports/small/drift.json").read_text()) == shown["report"]
+    with (again / "exports/small/prediction_history.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == len(told)
+    assert check(result, "temperature_drift").passed
+    assert "AAA" in str(check(result, "temperature_drift").metadata["diagnosis"].value)
+
+
+def test_a_second_run_changes_nothing(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    serve(again, feed, "s1", NEWEST - 48 * HOUR, 48)
+    evaluate(feed, again, instance)
+    before = {name: Lake(again).version(name) for name in Lake(again).tables()}
+    seen = state.read(again, "small")
+    shown = metadata(evaluate(feed, again, instance), key(feed, "evaluation"))
+    assert shown["status"] == "unchanged"
+    assert {name: Lake(again).version(name) for name in Lake(again).tables()} == before
+    assert state.read(again, "small") == seen
+
+
+def test_errors_that_grow_fail_the_check_and_heat_the_target(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    state.place(again, "small").unlink()  # what was judged at the recording's end is later than what follows
+    serve(again, feed, "calm", NEWEST - 200 * HOUR, 100)
+    set_clock(again, feed, NEWEST - 95 * HOUR)
+    assert check(evaluate(feed, again, instance), "temperature_drift").passed
+    for turn, start in enumerate((90, 60)):
+        serve(again, feed, f"drift{turn}", NEWEST - start * HOUR, 30, error=12.0)
+        set_clock(again, feed, NEWEST - (start - 40) * HOUR)
+        result = evaluate(feed, again, instance)
+    drift = check(result, "temperature_drift")
+    assert not drift.passed
+    assert drift.severity == dg.AssetCheckSeverity.WARN
+    assert "concept_drift" in str(drift.metadata["diagnosis"].value)
+    assert "concept drift at" in str(drift.description)
+    seen = state.read(again, "small")
+    assert seen is not None
+    assert seen.of("temperature").hot
+    assert seen.of("temperature").edges == 1
+    rows = table(again, "small/drift", "delivery")
+    assert len({row["examination"] for row in rows}) == 1 + 3
+    assert {row["verdict"] for row in rows[-2:]} == {"concept_drift"}
+
+
+def spoil(path: Path, station: str, since: datetime, value: str, until: datetime | None = None) -> None:
+    """From `since` on the station's thermometer says the same."""
+    with path.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    for row in rows[1:]:
+        time = datetime.fromisoformat(row[1])
+        if row[0] == station and since <= time and (until is None or time < until):
+            row[2] = value
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+
+
+@contextmanager
+def spoilt(feed: Feed, *spans: Any) -> Iterator[None]:
+    """The feed's source with faults in it, whole again afterwards."""
+    path = Path(feed.source.path)  # type: ignore[union-attr]  # a CSV here
+    whole = path.read_bytes()
+    try:
+        spoil(path, *spans)
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    stuck, path = NEWEST - 60 * HOUR, Path(feed.source.path)  # type: ignore[union-attr]
+    layers = ("raw", "bronze", "silver")
+    whole = path.read_bytes()
+    with spoilt(feed, "AAA", stuck, "11.11"):
+        result = evaluate(feed, again, instance, *layers)
+        assert not check(result, "sensors").passed
+        assert "flat_line" in str(check(result, "sensors").metadata["faults"].value)
+        assert check(result, "temperature_drift").passed, "a sensor fault is no drift"
+        (fault,) = table(again, "small/faults")
+        assert (fault["station"], fault["column"], fault["end"]) == ("AAA", "temperature", None)
+        assert abs(fault["start"] - stuck) <= HOUR
+        seen = state.read(again, "small")
+        assert seen is not None
+        now = clock.now(again, "small", feed.end)
+        assert faults.outdated(again, "small", seen.faults, now, HOUR) == ["2024-04"]
+
+        cleaned = evaluate(feed, again, instance, *layers)
+        shown = metadata(cleaned, key(feed, "bronze"))
+        assert shown["months_computed"] == 1, "only the month that the fault touches"
+        assert faults.outdated(again, "small", seen.faults, now, HOUR) == []
+        assert check(cleaned, "nothing_lost").passed
+        bad = [row for row in table(again, "small/quarantine") if row["rule"] == "sensor_fault"]
+        assert {row["station"] for row in bad} == {"AAA"}
+        assert len(bad) == round((feed.end - fault["start"]) / HOUR)  # type: ignore[operator]
+        assert "temperature of AAA is not to be believed from 2024-04-2" in bad[0]["reason"]
+        assert "flat_line" in bad[0]["reason"]
+        assert readings(again, feed)["AAA"].age[-1, 0] != 0
+        assert not check(cleaned, "sensors").passed, "it is seen as measured, not as cleaned"
+    path.write_bytes(whole)
+    evaluate(feed, again, instance, *layers)
+    healed = evaluate(feed, again, instance, *layers)
+    assert check(healed, "sensors").passed
+    assert check(healed, "nothing_lost").passed
+    assert metadata(healed, key(feed, "bronze"))["quarantined_by_rule"].get("sensor_fault", 0) == round(
+        sum((row["end"] - row["start"]) / HOUR for row in table(again, "small/faults"))
+    )
+
+
+def test_a_withdrawn_fault_gives_its_readings_back(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    lake = Lake(again)
+    made = Fault("BBB", "pressure", "spike", NEWEST - 1000 * HOUR, NEWEST - 900 * HOUR, "by hand")
+    lake.overwrite("small/faults", faults.rows([made]))
+    shown = metadata(evaluate(feed, again, instance, "bronze"), key(feed, "bronze"))
+    assert shown["months_computed"] == 1, "the month of the fault, not its neighbour"
+    missing = sum(np.isnan(readings(again, feed)["BBB"].values[:, 2]))
+    assert 80 < shown["quarantined_by_rule"]["sensor_fault"] <= 100 - missing + 20, "missing values are not doubted"
+    reasons = [row["reason"] for row in table(again, "small/quarantine") if row["rule"] == "sensor_fault"]
+    assert all("pressure of BBB" in reason and "to 2024-03-" in reason and "spike" in reason for reason in reasons)
+    lake.overwrite("small/faults", faults.rows([]))
+    back = metadata(evaluate(feed, again, instance, "bronze"), key(feed, "bronze"))
+    assert back["months_computed"] == 1
+    assert "sensor_fault" not in back["quarantined_by_rule"]
+
+
+def test_without_a_champion_it_says_so(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
+    feed = small_feed(readings)
+    segment(home, "pair", [posted(7.0, predicted=5.0, at=NEWEST)])
+    result = refresh(feed, home, instance, selection=[key(feed, n) for n in ("raw", "bronze", "silver", "evaluation")])
+    assert result.success
+    for name in ("temperature_drift", "sensors", "season"):
+        assert check(result, name).passed
+        assert "no champion" in str(check(result, name).description)
+    rows = table(home, "small/evaluation")
+    assert {(row["station"], row["horizon"], row["rmse"]) for row in rows} == {("none", 0, 2.0), ("all", 0, 2.0)}
+
+
+def _evaluate_for_ever(home: str, source: str, started: Event) -> None:
+    from aerocast.evaluation.run import evaluate as run
+
+    feed, lake = small_feed(Path(source)), Lake(home)
+    with duckdb.connect() as con:
+        started.set()
+        run(con, lake, Path(home), feed, force=True)
+
+
+def test_killed_anywhere_an_evaluation_is_completed_by_the_next(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["aerocast.evaluation.run"])
+    chance, told, source = random.Random(3), {}, str(feed.source.path)  # type: ignore[union-attr]
+    ends: list[int | None] = []
+    for turn in range(10):
+        start = NEWEST - (200 - 12 * turn) * HOUR
+        told |= serve(again, feed, f"t{turn}", start, 12)
+        started = context.Event()
+        child = context.Process(target=_evaluate_for_ever, args=(str(again), source, started))
+        child.start()
+        assert started.wait(60)
+        time.sleep(chance.uniform(0.0, 0.8))
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join(30)
+        ends.append(child.exitcode)
+    assert ends.count(-signal.SIGKILL) > 3, "it was killed at work, not after it"
+    evaluate(feed, again, instance)
+    assert predictions.segments(again, "small") == []
+    rows = [row for row in table(again, "small/outcomes") if row["actual"] is not None]
+    assert {(row["station"], row["time"], row["horizon"]) for row in rows} == set(told)
+    assert len(rows) == len(told)
+    seen = state.read(again, "small")
+    assert seen is not None
+    examined = [row["examination"] for row in table(again, "small/drift")]
+    assert len(examined) == len(set(examined)) * len(feed.station_ids), "each examination once"
+    assert seen.of("temperature").edges == 0
+
+
+def names(evaluations: Sequence[dg.AssetCheckEvaluation]) -> set[str]:
+    return {each.check_name for each in evaluations}
+
+
+def test_checks_of_silver_alone_look_for_themselves(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    with spoilt(feed, "BBB", NEWEST - 60 * HOUR, "11.11"):
+        result = refresh(
+            feed, again, instance, ["2024-04"], selection=[key(feed, layer) for layer in ("raw", "bronze", "silver")]
+        )
+    assert result.success
+    assert {"sensors", "season", "fresh"} <= names(result.get_asset_check_evaluations())
+    assert not check(result, "sensors").passed, "although no evaluation has run since"
+    assert not Lake(again).exists("small/outcomes")

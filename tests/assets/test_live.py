@@ -1,0 +1,233 @@
+"""The live sensor on a real instance: what makes it run, what it covers, and that there is never a second run."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from aerocast import faults
+from aerocast.drift import state
+from aerocast.drift.state import DriftState, Fault
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast_assets.automation import live
+from aerocast_assets.keys import key, live_job_name
+from aerocast_assets.resources import Platform
+from tests.evaluating import HOUR, answer, segment
+from tests.looping import set_clock
+from tests.making import START, check, definitions, metadata, refresh, small_feed, write_readings
+
+DAY = timedelta(days=1)
+RANGE = tuple(f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
+
+
+@dataclass
+class Ticking:
+    """A feed's live sensor with its cursor between ticks."""
+
+    feed: Feed
+    home: Path
+    instance: dg.DagsterInstance
+    cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        self.defs = definitions(self.home, self.feed)
+
+    def look(self) -> Any:
+        name = live_job_name(self.feed)
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            repository_def=self.defs.get_repository_def(),
+            sensor_name=name,
+            resources={"platform": Platform(home=str(self.home))},
+        ) as context:
+            data = self.defs.resolve_sensor_def(name).evaluate_tick(context)
+        self.cursor = data.cursor
+        return data
+
+    def asks(self) -> dg.RunRequest:
+        requests = self.look().run_requests
+        assert len(requests) == 1
+        found: dg.RunRequest = requests[0]
+        return found
+
+    def said(self) -> str:
+        data = self.look()
+        assert not data.run_requests
+        return str(data.skip_message)
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        assert request.job_name
+        return self.defs.resolve_job_def(request.job_name).execute_in_process(
+            instance=self.instance,
+            tags=request.tags,
+            asset_selection=list(request.asset_selection) if request.asset_selection else None,
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def polled(tmp_path: Path) -> Feed:
+    return small_feed(write_readings(tmp_path / "readings.csv", hours=24 * 70), poll="PT5S")
+
+
+@pytest.fixture(autouse=True)
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs may follow each other at once also without a champion, unless a test is about that."""
+    monkeypatch.setattr(live, "ROOM", timedelta(0))
+    return
+
+
+def span(request: dg.RunRequest) -> list[str]:
+    return [request.tags[name] for name in RANGE]
+
+
+def test_a_changed_source_is_one_run_and_then_quiet(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    tick = Ticking(polled, home, instance)
+    set_clock(home, polled, START + 70 * DAY)
+    first = tick.asks()
+    assert span(first) == ["2024-01", "2024-04"], "an empty home is filled whole"
+    assert first.asset_selection is not None
+    assert key(polled, "temperature", "forecasts") not in first.asset_selection, "nothing serves yet"
+    result = tick.run(first)
+    assert result.success
+    made = {event.asset_key for event in result.get_asset_materialization_events()}
+    assert made == {key(polled, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation")}
+    assert {"nothing_lost", "fresh", "sensors", "season", "temperature_drift"} <= {
+        each.check_name for each in result.get_asset_check_evaluations()
+    }
+    assert tick.said() == (
+        "at 2024-03-11 00:00: the source is as it was; the prediction log is empty; sensor faults are as they were"
+    )
+    write_readings(Path(polled.source.path), hours=24 * 71)  # type: ignore[union-attr]
+    set_clock(home, polled, START + 71 * DAY)
+    newer = tick.asks()
+    assert span(newer) == ["2024-02", "2024-03"], "the newest two months by the feed's clock"
+    again = tick.run(newer)
+    assert again.success
+    assert metadata(again, key(polled, "bronze"))["months_computed"] == 2, "made anew, other readings"
+    assert "source is as it was" in tick.said()
+
+
+def test_months_since_the_last_run_are_covered(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    tick = Ticking(polled, home, instance)
+    set_clock(home, polled, START + 20 * DAY)
+    assert tick.run(tick.asks()).success
+    write_readings(Path(polled.source.path), hours=24 * 110)  # type: ignore[union-attr]
+    set_clock(home, polled, START + 110 * DAY)
+    assert span(tick.asks()) == ["2024-01", "2024-04"], "the daemon slept for three months"
+
+
+def test_only_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    tick = Ticking(polled, home, instance)
+    assert tick.asks()
+    job = tick.defs.resolve_job_def(live_job_name(polled))
+    for status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED):
+        run = instance.create_run_for_job(job, status=status)
+        tick.cursor = None
+        assert tick.said() == f"run {run.run_id[:8]} is under way"
+        instance.delete_run(run.run_id)
+    assert tick.asks()
+
+
+def test_a_failed_run_is_tried_again_after_a_pause(
+    polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick = Ticking(polled, home, instance)
+    request = tick.asks()
+    source = Path(polled.source.path)  # type: ignore[union-attr]
+    whole = source.read_bytes()
+    source.write_text("nonsense")
+    assert not tick.run(request).success
+    source.write_bytes(whole)
+    tick.cursor = tick.cursor or ""
+    assert "the newest 1 runs failed: the next one starts in" in tick.said()
+    monkeypatch.setattr(live, "PAUSE", timedelta(0))
+    retried = tick.asks()
+    assert "the newest 1 runs failed" in retried.tags["aerocast/live"]
+    assert tick.run(retried).success
+    assert "source is as it was" in tick.said()
+
+
+def test_first_models_get_room(
+    polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick = Ticking(polled, home, instance)
+    assert tick.run(tick.asks()).success
+    tick.cursor = None
+    monkeypatch.setattr(live, "ROOM", timedelta(hours=1))
+    assert "first models get room" in tick.said()
+
+
+def test_the_log_of_a_feed_that_is_not_polled(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    assert refresh(feed, home, instance).success
+    tick = Ticking(feed, home, instance)
+    assert tick.said() == "at 2024-05-01 00:00: the prediction log is empty; sensor faults are as they were"
+    segment(home, "one", [answer("a", START + 120 * DAY, {1: 50.0})])
+    request = tick.asks()
+    assert "1 segments of the prediction log wait" in request.tags["aerocast/live"]
+    assert span(request) == ["2024-03", "2024-04"]
+    assert request.asset_selection is None
+    result = tick.run(request)
+    assert result.success
+    assert metadata(result, key(feed, "evaluation"))["predictions_new"] == 1
+    assert metadata(result, key(feed, "bronze"))["months_computed"] == 0
+    assert {event.asset_key for event in result.get_asset_materialization_events()} >= {
+        key(feed, "temperature", "forecasts")
+    }
+    assert "the prediction log is empty" in tick.said()
+
+
+def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    layers = [key(feed, layer) for layer in ("raw", "bronze", "silver")]
+    assert refresh(feed, home, instance, selection=layers).success
+    tick = Ticking(feed, home, instance)
+    start = START + 40 * DAY
+    fault = Fault("AAA", "temperature", "spike", start, start + 5 * HOUR, "by hand")
+    Lake(home).overwrite("small/faults", faults.rows([fault]))
+    now = datetime.now(UTC)
+    state.write(home, DriftState("small", START + 120 * DAY, now, faults=(fault,)))
+    request = tick.asks()
+    assert request.tags["aerocast/live"] == "sensor faults have changed in 2024-02"
+    assert span(request) == ["2024-02", "2024-04"], "the month of the fault, too"
+    result = tick.run(request)
+    assert result.success
+    assert metadata(result, key(feed, "bronze"))["months_computed"] == 1
+    assert metadata(result, key(feed, "bronze"))["quarantined_by_rule"]["sensor_fault"] == 5
+    assert check(result, "nothing_lost").passed
+    assert "sensor faults are as they were" in tick.said()
+    Lake(home).overwrite("small/faults", faults.rows([]))
+    state.write(home, DriftState("small", START + 121 * DAY, now))
+    back = tick.run(tick.asks())
+    assert "sensor_fault" not in metadata(back, key(feed, "bronze"))["quarantined_by_rule"]
+    assert "sensor faults are as they were" in tick.said()
+
+
+def test_a_cursor_that_cannot_be_read_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    tick = Ticking(polled, home, instance, cursor="not json")
+    assert tick.asks()
+    assert live.Cursor().fingerprint != tick.cursor
+
+
+def test_a_polled_feed_is_left_alone_by_the_forward_flow(polled: Feed, feed: Feed, home: Path) -> None:
+    def conditions(of: Feed) -> dict[str, bool]:
+        specs = definitions(home, of).resolve_all_asset_specs()
+        return {spec.key.to_user_string(): spec.automation_condition is not None for spec in specs}
+
+    layers = [f"small/{layer}" for layer in ("raw", "bronze", "silver", "windows", "evaluation")]
+    layers.append("small/temperature/forecasts")
+    assert not any(conditions(polled)[layer] for layer in layers)
+    assert all(conditions(feed)[layer] for layer in layers)
+    for models in (conditions(polled), conditions(feed)):
+        assert models["small/temperature/champion"], "first models are made by themselves"
+
+
+def test_the_sensor_runs_by_itself_as_often_as_the_feed_is_polled(polled: Feed, feed: Feed, home: Path) -> None:
+    for each, seconds in ((polled, 5), (feed, 30)):
+        sensor = definitions(home, each).resolve_sensor_def("small_live")
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+        assert sensor.minimum_interval_seconds == seconds
