@@ -34,15 +34,12 @@ class Served:
     promoted_at: datetime
     releases: int
     newest_release: datetime
+    key: Key
     answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
 
     @property
     def feed(self) -> FeedSnapshot:
         return self.manifest.feed
-
-    @property
-    def key(self) -> Key:
-        return self.manifest.feed.name, self.manifest.target
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,4 +107,5 @@ def _open(home: Path, key: Key, version: str, promoted_at: datetime) -> Served:
         promoted_at=promoted_at,
         releases=len(release.versions(home, *key)),
         newest_release=(newest.manifest or manifest).lineage.created_at,
+        key=key,
     )

@@ -34,8 +34,9 @@ class Loop:
     def answered(self, answered: Answered) -> None:
         """Keeps an answer before it is sent; a disk that refuses does not hold it up."""
         self.log.append(logged(answered.prediction, answered.question.graph, shadow=False))
-        self._recent.remember(answered.prediction)
-        if challenger := self._store.challenger(answered.served.key):
+        served = answered.served
+        self._recent.remember(served.key, served.manifest.horizons, answered.prediction)
+        if challenger := self._store.challenger(served.key):
             self.shadows.offer(challenger, answered)
 
     def outcome(self, request: EvalRequest) -> Evaluation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import uuid
 from array import array
 from collections import deque
 from typing import NamedTuple
@@ -25,18 +24,16 @@ class Answer(NamedTuple):
 
 
 class Recent:
-    """The newest answers by id. Ids are kept as 16 bytes, values as plain doubles: about 250 bytes an answer."""
+    """The newest answers by id; values are kept as plain doubles: about 350 bytes an answer."""
 
     def __init__(self, most: int = MOST_VALUES) -> None:
         self._most, self._held = most, 0
-        self._answers: dict[bytes, Answer] = {}
-        self._shared: dict[tuple[Key, tuple[int, ...]], tuple[Key, tuple[int, ...]]] = {}
+        self._answers: dict[str, Answer] = {}
 
-    def remember(self, prediction: Prediction) -> None:
+    def remember(self, key: Key, horizons: tuple[int, ...], prediction: Prediction) -> None:
+        """Keeps what was answered; `horizons` are those of its forecasts, shared by all answers of a release."""
         values = array("d", [forecast.value for forecast in prediction.forecasts])
-        named = (prediction.feed, prediction.target), tuple(forecast.horizon for forecast in prediction.forecasts)
-        key, horizons = self._shared.setdefault(named, named)
-        self._answers[uuid.UUID(prediction.id).bytes] = Answer(key, prediction.station, horizons, values)
+        self._answers[prediction.id] = Answer(key, prediction.station, horizons, values)
         self._held += len(values)
         while self._held > self._most:
             oldest = next(iter(self._answers))
@@ -44,10 +41,7 @@ class Recent:
 
     def find(self, name: str) -> Answer | None:
         """The answer of that id; None if it is none, or older than what is remembered."""
-        try:
-            return self._answers.get(uuid.UUID(name).bytes)
-        except ValueError:
-            return None
+        return self._answers.get(name)
 
 
 class LiveErrors:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,8 +22,7 @@ from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Rea
 from serving.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """All that an answer depends on beside the release, so that a second release can answer the very same.
 
     `now` is the feed's present; `faults` are those of the station that are open.
@@ -40,8 +38,7 @@ class Question:
         return "station" if self.request.sequence is None else "sequence"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer, the release that gave it, and what was asked."""
 
     served: Served

@@ -167,7 +167,7 @@ def prediction(number: int) -> Prediction:
 def test_the_memory_of_answers_is_bounded_and_forgets_the_oldest() -> None:
     recent = Recent(most=20)
     for number in range(100):
-        recent.remember(prediction(number))
+        recent.remember(("noaa", "temperature"), (1, 6), prediction(number))
     known = [number for number in range(100) if recent.find(prediction(number).id)]
     assert known == list(range(90, 100))
 

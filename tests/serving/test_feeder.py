@@ -277,7 +277,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         assert "does not exist" in refused(tmp_path / "none", server.url)
         write_silver(tmp_path)
         with feeding(tmp_path, server.url, "--rate", "5"):
-            until((tmp_path / "feeder/noaa.json").exists)
+            until(lambda: len(logged_lines(tmp_path)) > 0)
             assert "another feeder of noaa runs" in refused(tmp_path, server.url)
         (tmp_path / "feeder/noaa.json").write_text("{")
         assert "is damaged" in refused(tmp_path, server.url)

@@ -116,8 +116,8 @@ def test_a_promotion_ends_the_shadow(tmp_path: Path, serve: Start) -> None:
     _, http = serve()
     until(lambda: loaded(http) == other)
     release.promote(tmp_path, "noaa", "temperature", other)
+    until(lambda: bool(http.post("/predict", json={"station": "JFK"}).json()["model"]["version"] == other))
     until(lambda: loaded(http) is None)
-    assert http.post("/predict", json={"station": "JFK"}).json()["model"]["version"] == other
     assert http.get("/health").json()["status"] == "ok"
 
 
