@@ -138,7 +138,7 @@ def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[F
     return f"""
         SELECT * EXCLUDE (low, high), CASE
             WHEN {nonsense} THEN 'unparseable'
-            WHEN station IS NULL OR station NOT IN ({', '.join(map(literal, feed.station_ids))}) THEN 'unknown_station'
+            WHEN station IS NULL OR station NOT IN ({", ".join(map(literal, feed.station_ids))}) THEN 'unknown_station'
             WHEN time > {_time(_latest(feed, now))} OR time >= high THEN 'future'
             WHEN time < {_time(feed.start)} OR time < low THEN 'early'
             WHEN {outside} THEN 'range'
