@@ -1,5 +1,6 @@
-"""Who may be judged on what: an incumbent never on rows that it learned from."""
+"""Who may be judged on what: nobody on rows that they learned from; and what the proof is made of."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from aerocast.candidates import Candidate
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.forecasters.base import Rows
-from aerocast.judging import _judges
+from aerocast.judging import INCUMBENT, _duels, _judges, _unseen
 from aerocast.release import Release
+from aerocast.scoring import overall, score
+from aerocast.splits import Role
+from aerocast.trainer import roles
 from aerocast.training import Samples
 from aerocast.windows import WindowSpec
 from tests.making import small_feed
@@ -57,3 +63,62 @@ def test_an_incumbent_that_knows_all_rows_is_not_scored_and_the_note_says_so(spe
     judged, note = _judges(judges, spec, trained_to(datetime(2024, 6, 1, tzinfo=UTC)))
     assert len(judged.time) == 100
     assert "0001-aaaaaaaa learned from all these rows" in note
+
+
+HOUR = np.timedelta64(3600, "s")
+
+
+def samples(hours: int) -> Samples:
+    """As many hours from New Year on."""
+    nothing = np.zeros((hours, 1), dtype=np.float32)
+    time = np.datetime64("2024-01-01T00:00:00") + np.arange(hours) * HOUR
+    return Samples(np.full(hours, "AAA"), time, Rows(nothing, nothing), ("x",))
+
+
+def candidates(*trained: tuple[datetime, datetime | None]) -> Iterable[Candidate]:
+    """As much of candidates as the rule looks at: until when they learned, and for which regime."""
+    return [cast("Candidate", SimpleNamespace(end=end, since=since)) for end, since in trained]
+
+
+def test_candidates_for_a_regime_are_judged_by_its_split(spec: WindowSpec) -> None:
+    feed, rows = small_feed(Path("unused.csv")), samples(24 * 120)
+    since, end = datetime(2024, 4, 8, tzinfo=UTC), datetime(2024, 4, 15, tzinfo=UTC)
+    wanted = roles(feed, spec, rows, since) == Role.TEST
+    assert 0 < wanted.sum() < (roles(feed, spec, rows) == Role.TEST).sum()
+    for asked in (since, None):
+        unseen = _unseen(feed, spec, rows, list(candidates((end, since), (end, since))), asked)
+        np.testing.assert_array_equal(unseen, wanted)
+
+
+def test_a_candidate_of_another_split_never_judges_itself(spec: WindowSpec) -> None:
+    """One was trained for a regime, another was left from before: both must be new to a row."""
+    feed, rows = small_feed(Path("unused.csv")), samples(24 * 120)
+    since = datetime(2024, 4, 8, tzinfo=UTC)
+    late, early = datetime(2024, 4, 26, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
+    for asked in (since, None):
+        unseen = _unseen(feed, spec, rows, list(candidates((early, None), (late, since))), asked)
+        assert rows.time[unseen].min() == np.datetime64("2024-04-26T07:00:00"), "the last outcome learned is at 6"
+    with pytest.raises(AeroCastError, match="train them all again"):
+        _unseen(feed, spec, rows, list(candidates((datetime(2024, 5, 1, tzinfo=UTC), None))), None)
+
+
+def test_the_proof_is_about_the_composite_itself(spec: WindowSpec) -> None:
+    made, hours = np.random.default_rng(0), 200
+    station, time = np.repeat(["AAA", "BBB"], hours), np.tile(samples(hours).time, 2)
+    actual = made.normal(50, 9, (2 * hours, 2)).astype(np.float32)
+    actual[made.random((2 * hours, 2)) < 0.1] = np.nan
+    sizes = {"persistence": 3.0, "seasonal_naive": 4.0, "linear": 1.0, INCUMBENT: 1.3}
+    found = {name: actual + made.normal(0, size, actual.shape).astype(np.float32) for name, size in sizes.items()}
+    kept = ~np.isin(time, time[90:100])
+    test = Samples(station[kept], time[kept], Rows(actual[kept][:, :1], actual[kept]), ("x",))
+    duels = _duels(spec, test, {name: levels[kept] for name, levels in found.items()})
+    assert duels.keys() == {"linear"}, "baselines are no challengers"
+    duel = duels["linear"]
+    assert duel.time.shape == duel.incumbent.shape == duel.challenger.shape == (hours,)
+    assert np.isnan(duel.incumbent[90:100]).all(), "an hour without rows is unknown"
+    scores = score({name: levels[kept] for name, levels in found.items()}, actual[kept], test.station, (1, 6))
+    gain = overall(scores, INCUMBENT).composite - overall(scores, "linear").composite
+    assert duel.comparison.mean_gain == pytest.approx(gain)
+    assert duel.comparison.n == 190, "instants, not rows: two stations at one hour are one"
+    assert duel.comparison.p_value < 0.001
+    assert duel.comparison.lag >= max(spec.horizons) - 1

@@ -1,0 +1,247 @@
+"""The champion's decisions: proven or refused, with their numbers; for a regime; a challenger kept in the shadow."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import msgspec
+import pyarrow as pa
+import pytest
+
+from aerocast import candidates, clock, judging, release
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.tracking import Tracker, model_name
+from aerocast_assets.assets import verdicts
+from aerocast_assets.keys import key
+from tests.conftest import PROJECT
+from tests.making import HOURS, metadata, refresh, small_feed, write_readings
+
+KEY = ("small", "temperature")
+KINDS = ("linear", "persistence", "seasonal_naive", "sequence")
+# The change that the made readings have in `changed`: days swing more from here on.
+SINCE = datetime(2024, 3, 20, tzinfo=UTC)
+
+
+def configured(**champion: Any) -> dict[str, Any]:
+    """Run config: the champion's, and `since` for the candidates, too."""
+    names = {f"small__temperature__{kind}": {"since": champion["since"]} for kind in KINDS if "since" in champion}
+    names["small__temperature__champion"] = champion
+    return {"ops": {name: {"config": config} for name, config in names.items()}}
+
+
+def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, **champion: Any) -> dg.ExecuteInProcessResult:
+    """One run of candidates and champion, as drift starts it."""
+    names = [key(feed, "temperature", name) for name in (*KINDS, "champion")]
+    return refresh(feed, home, instance, selection=names, config=configured(**champion))
+
+
+def decisions(home: Path) -> list[dict[str, Any]]:
+    with duckdb.connect() as con:
+        rows = Lake(home).relation(con, "small/temperature/promotions").order("delivery").to_arrow_table()
+    found: list[dict[str, Any]] = rows.to_pylist()
+    return found
+
+
+def changed(path: Path) -> Path:
+    """Readings whose days swing 2 degC until SINCE, and 7 after it."""
+    calm = write_readings(path.with_name("calm.csv"), swing=2.0).read_text().splitlines()
+    wild = write_readings(path.with_name("wild.csv"), swing=7.0).read_text().splitlines()
+    stamp = f"{SINCE:%Y-%m-%dT%H:%M:%SZ}"
+    rows = [new if old.split(",")[1:2] >= [stamp] else old for old, new in zip(calm[1:], wild[1:], strict=True)]
+    path.write_text("\n".join([calm[0], *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
+    """A home whose champion knows calm days up to SINCE, and a feed whose readings go on past it; tests copy it."""
+    place = tmp_path_factory.mktemp("regime")
+    home, readings = place / "home", place / "readings.csv"
+    home.mkdir()
+    feed = small_feed(readings, promotion={"shadow": 0.1})
+    whole = changed(readings).read_text()
+    stamp = f"{SINCE:%Y-%m-%dT%H:%M:%SZ}"
+    head, *rows = whole.splitlines()
+    readings.write_text("\n".join([head, *(row for row in rows if row.split(",")[1] < stamp)]) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEROCAST_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(PROJECT))
+        with dg.DagsterInstance.get() as made:
+            layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
+            models = [key(feed, "temperature", name) for name in (*KINDS, "champion")]
+            assert refresh(feed, home, made, selection=[*layers, *models]).success
+            readings.write_text(whole)
+            assert refresh(feed, home, made, selection=layers).success
+    return feed, home
+
+
+@pytest.fixture
+def feed(trained: tuple[Feed, Path]) -> Feed:
+    return trained[0]
+
+
+@pytest.fixture
+def again(trained: tuple[Feed, Path], home: Path) -> Path:
+    shutil.copytree(trained[1], home, dirs_exist_ok=True)
+    return home
+
+
+def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    now = datetime(2024, 4, 30, 12, tzinfo=UTC)
+    clock.write(again, "small", clock.Clock(now, datetime.now(UTC), 0.0))
+    before = release.current(again, *KEY)
+    result = retrain(feed, again, instance, since=SINCE.isoformat())
+    assert result.success
+    after = release.current(again, *KEY)
+    assert before is not None
+    assert after is not None
+    assert after.previous == before.version
+    manifest = release.load(again, *KEY, after.version).manifest
+    assert manifest.lineage.since == SINCE
+    assert manifest.lineage.feed_time == now
+    assert Tracker(again).client.get_model_version_by_alias(model_name(*KEY), "champion").tags["verdict"] == "promoted"
+
+    shown = metadata(result, key(feed, "temperature", "champion"))
+    assert shown["verdict"] == "promoted"
+    assert shown["p_value"] <= 0.05
+    assert shown["incumbent"] == before.version
+    assert shown["proof"].startswith("![proof](data:image/png;base64,")
+    assert f"p = {shown['p_value']:.3g}" in shown["decision"]
+    first, last = decisions(again)
+    assert first["p_value"] is None
+    assert (last["version"], last["challenger"], last["incumbent"]) == (after.version, after.version, before.version)
+    assert (last["since"], last["p_value"]) == (SINCE, shown["p_value"])
+    assert last["test_start"] > SINCE, "only the new regime judges"
+    assert last["statistic"] > 1.6
+    assert manifest.lineage.training_end < last["test_start"]
+    assert candidates.read(again, *KEY, "linear").since == SINCE  # type: ignore[union-attr]
+
+    # A plain run has nothing to do: what drift trained stays good for as long as the rows do.
+    plain = retrain(feed, again, instance)
+    assert plain.success
+    for name in (*KINDS, "champion"):
+        assert metadata(plain, key(feed, "temperature", name))["status"] == "unchanged", name
+    assert release.current(again, *KEY) == after
+
+
+def test_one_that_luck_explains_is_refused_and_challenges_from_the_shadow(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    strict = feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"max_p": 1e-300})})
+    before = release.current(again, *KEY)
+    result = retrain(strict, again, instance, since=SINCE.isoformat())
+    assert result.success
+    assert release.current(again, *KEY) == before, "the old release serves on"
+    named = release.challenger(again, *KEY)
+    assert named is not None
+    assert release.load(again, *KEY, named.version).manifest.lineage.since == SINCE
+    last = decisions(again)[-1]
+    assert (last["promoted"], last["challenger"]) == (False, named.version)
+    assert before is not None
+    assert (last["version"], last["incumbent"]) == (before.version, before.version)
+    assert "above max_p 1e-300" in last["reason"]
+    shown = metadata(result, key(feed, "temperature", "champion"))
+    assert (shown["verdict"], shown["challenger"]) == ("refused", named.version)
+    versions = Tracker(again).client.search_model_versions(f"name='{model_name(*KEY)}'")
+    refused = [found.tags["reason"] for found in versions if found.tags["verdict"] == "refused"]
+    assert refused == [last["reason"]], "it stays registered, tagged with why"
+
+    # The same again decides nothing and changes nothing.
+    stamp = release.challenger_stamp(again, *KEY)
+    assert retrain(strict, again, instance).success
+    assert release.challenger_stamp(again, *KEY) == stamp
+    assert len(decisions(again)) == 2
+
+    # Proven on live requests, it is promoted by name, with the reason that the run carries.
+    chosen = retrain(strict, again, instance, release=named.version)
+    assert chosen.success
+    assert release.current(again, *KEY).version == named.version  # type: ignore[union-attr]
+    assert release.challenger(again, *KEY) is None, "who serves challenges nobody"
+
+
+def test_without_a_share_for_shadows_a_refused_one_is_no_release(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    quiet = feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"max_p": 1e-300, "shadow": 0.0})})
+    assert retrain(quiet, again, instance, since=SINCE.isoformat()).success
+    assert len(release.versions(again, *KEY)) == 1
+    assert release.challenger(again, *KEY) is None
+    assert decisions(again)[-1]["challenger"] is None
+
+
+def test_a_wrong_instant_fails_and_the_champion_serves_on(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    before = release.current(again, *KEY)
+    for since, why in (("soon", "is no instant"), ("2024-04-30T20:00:00Z", "are needed")):
+        result = retrain(feed, again, instance, since=since)
+        assert not result.success
+        failed = {event.step_key: str(event.step_failure_data.error) for event in result.get_step_failure_events()}
+        assert why in failed["small__temperature__linear"]
+    assert release.current(again, *KEY) == before
+
+
+@pytest.mark.parametrize("broken", ["promote", "challenge"])
+def test_a_step_that_breaks_in_the_middle_leaves_the_old_one_serving_and_is_finished_later(
+    broken: str, feed: Feed, again: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    max_p = 0.05 if broken == "promote" else 1e-300
+    feed = feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"max_p": max_p})})
+    before = release.current(again, *KEY)
+
+    def full(*_: Any) -> None:
+        raise AeroCastError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(release, broken, full)
+        assert not retrain(feed, again, instance, since=SINCE.isoformat()).success
+    assert release.current(again, *KEY) == before
+    assert release.challenger(again, *KEY) is None
+    assert len(decisions(again)) == 1, "nothing was decided"
+    assert retrain(feed, again, instance, since=SINCE.isoformat()).success
+    assert len(release.versions(again, *KEY)) == 2, "the release that was written is the one that is used"
+    named = release.current(again, *KEY) if broken == "promote" else release.challenger(again, *KEY)
+    assert named is not None
+    assert named.version == release.versions(again, *KEY)[-1]
+
+
+def test_a_table_from_before_the_proof_is_read_and_added_to(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    """As step 1 wrote it: no p-value, no releases' names."""
+    lake, name = Lake(again), "small/temperature/promotions"
+    with duckdb.connect() as con:
+        rows = lake.relation(con, name).to_arrow_table()
+    new = ["p_value", "statistic", "incumbent", "challenger", "retrain_reason", "since", "delivery"]
+    shutil.rmtree(lake.uri(name))
+    lake.append(name, rows.drop_columns(new), "old", verdicts.SLOT)
+    shown = verdicts.shown(lake, feed, "temperature", again)
+    assert shown["verdict"] == "promoted"
+    assert "p_value" not in shown
+    assert retrain(feed, again, instance, since=SINCE.isoformat()).success
+    old, last = decisions(again)
+    assert old["p_value"] is None
+    assert last["p_value"] is not None
+
+
+def test_a_candidate_from_before_regimes_is_still_read(feed: Feed, again: Path) -> None:
+    path = candidates.place(again, *KEY, "linear")
+    old = msgspec.msgpack.decode(path.read_bytes())
+    del old["since"]
+    path.write_bytes(msgspec.msgpack.encode(old))
+    found = candidates.read(again, *KEY, "linear")
+    assert found is not None
+    assert found.since is None
+
+
+def test_decisions_fit_their_columns(feed: Feed) -> None:
+    """Every field of a decision and its context has a typed column: an all-null first row must not decide it."""
+    schema: pa.Schema = verdicts._decisions()
+    fields = {*verdicts.Context.__struct_fields__, *judging.Decision.__struct_fields__}
+    assert fields <= set(schema.names)
+    assert HOURS > 24 * 100, "the made readings reach past SINCE"

@@ -1,0 +1,139 @@
+"""Rollback is a materialisation: by name, with its reason on record, and it fails in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from aerocast import release
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast_assets.assets import champion, verdicts
+from aerocast_assets.graph import job_name
+from aerocast_assets.keys import key
+from tests.making import definitions, metadata
+from tests.serving.making import damage, graph, manifest, publish
+
+KEY = ("noaa", "temperature")
+
+
+def choose(
+    feed: Feed, home: Path, instance: dg.DagsterInstance, version: str, tag: str | None = None
+) -> dg.ExecuteInProcessResult:
+    """The champion's materialisation with a release in its run config, as a person or a sensor starts it."""
+    job = definitions(home, feed).resolve_job_def(job_name(feed))
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[key(feed, "temperature", "champion")],
+        run_config={"ops": {"noaa__temperature__champion": {"config": {"release": version}}}},
+        raise_on_error=False,
+        tags={champion.RETRAIN_TAG: tag} if tag else {},
+    )
+
+
+def rows(home: Path) -> list[dict[str, Any]]:
+    lake = Lake(home)
+    if not lake.exists("noaa/temperature/promotions"):
+        return []
+    with duckdb.connect() as con:
+        table = lake.relation(con, "noaa/temperature/promotions").order("delivery").to_arrow_table()
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+def error(result: dg.ExecuteInProcessResult) -> str:
+    (failed,) = result.get_step_failure_events()
+    return str(failed.step_failure_data.error)
+
+
+@pytest.fixture
+def two(home: Path) -> tuple[str, str]:
+    """Two releases; the second serves."""
+    return publish(home, 1), publish(home, 2)
+
+
+def test_an_old_release_serves_again_and_history_keeps_both(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    old, new = two
+    result = choose(noaa, home, instance, old)
+    assert result.success
+    pointer = release.current(home, *KEY)
+    assert pointer is not None
+    assert (pointer.version, pointer.previous) == (old, new)
+    assert release.versions(home, *KEY) == [old, new]
+    (row,) = rows(home)
+    assert row["reason"] == f"rollback to {old} from {new}"
+    assert (row["version"], row["incumbent"], row["promoted"], row["test_rows"]) == (old, new, True, None)
+    shown = metadata(result, key(noaa, "temperature", "champion"))
+    assert (shown["release"], shown["decision"], shown["status"]) == (old, row["reason"], "computed")
+
+
+def test_the_same_again_changes_nothing(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    assert choose(noaa, home, instance, two[0]).success
+    before = release.current(home, *KEY)
+    again = choose(noaa, home, instance, two[0])
+    assert again.success
+    assert metadata(again, key(noaa, "temperature", "champion"))["status"] == "unchanged"
+    assert release.current(home, *KEY) == before
+    assert len(rows(home)) == 1
+
+
+def test_back_and_forth_is_all_on_record(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    for version in (two[0], two[1], two[0]):
+        assert choose(noaa, home, instance, version).success
+    assert [row["version"] for row in rows(home)] == [two[0], two[1], two[0]]
+
+
+def test_the_runs_tag_is_the_reason(noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]) -> None:
+    third = release.write(home, manifest(3), {"model.onnx": graph(3.0)})
+    release.challenge(home, *KEY, third)
+    tag = f"shadow: {third} is better on 400 live requests, p = 0.003"
+    assert choose(noaa, home, instance, third, tag).success
+    (row,) = rows(home)
+    assert (row["reason"], row["retrain_reason"], row["challenger"], row["incumbent"]) == (tag, tag, third, two[1])
+    assert release.challenger(home, *KEY) is None
+
+
+def test_an_unknown_release_is_refused_with_those_that_are_known(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    before = release.current(home, *KEY)
+    result = choose(noaa, home, instance, "0009-00000009")
+    assert not result.success
+    assert f"there is no release '0009-00000009' of noaa/temperature; the releases of noaa/temperature: {two[0]}, {two[1]}" in error(result)  # fmt: skip # noqa: E501
+    assert release.current(home, *KEY) == before
+    assert rows(home) == []
+
+
+def test_a_damaged_release_is_refused_and_the_one_that_serves_goes_on(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    damage(release.folder(home, *KEY) / two[0] / "model.onnx")
+    before = release.current(home, *KEY)
+    result = choose(noaa, home, instance, two[0])
+    assert not result.success
+    assert "is damaged: the sha256 of model.onnx" in error(result)
+    assert release.current(home, *KEY) == before
+
+
+def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise AeroCastError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verdicts, "record_choice", full)
+        assert not choose(noaa, home, instance, two[0]).success
+    assert release.current(home, *KEY).version == two[0]  # type: ignore[union-attr]
+    assert choose(noaa, home, instance, two[0]).success
+    (row,) = rows(home)
+    assert row["reason"] == f"rollback to {two[0]} from {two[1]}"
