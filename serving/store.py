@@ -89,12 +89,12 @@ class Store:
 
     def _add(self, key: Key) -> None:
         """A place for everything about a (feed, target) that was not there before."""
-        self.releases = {**self.releases, key: Slot()}
-        self.challengers = {**self.challengers, key: Slot()}
         if key[0] not in self.tails:
             self.clocks = {**self.clocks, key[0]: Slot()}
             self.drifts = {**self.drifts, key[0]: Slot()}
             self.tails = {**self.tails, key[0]: Slot(seen=NEVER)}
+        self.challengers = {**self.challengers, key: Slot()}
+        self.releases = {**self.releases, key: Slot()}  # last: who reads a release's key finds all the others
 
     def _loaded(self, key: Key, slot: Slot[Served]) -> None:
         if slot.error is None and slot.served:

@@ -220,6 +220,17 @@ def test_holes_are_not_bridged_and_outcomes_that_were_not_measured_are_not_poste
     assert "skipped 9" in out
 
 
+def test_every_target_of_a_feed_is_asked_for(home: Path) -> None:
+    publish(home, 2, target="pressure")
+    with Server(home) as server:
+        feed(home, server.url, "--until", "2013-10-19T01:00")
+        assert state(home).counts == {"asked": 12, "posted": 6}
+    asked, posted = records(home)
+    assert Counter(one.target for one in asked) == {"temperature": 6, "pressure": 6}
+    assert Counter(one.target for one in posted) == {"temperature": 3, "pressure": 3}
+    assert all(900 < one.actual < 1085 for one in posted if one.target == "pressure")
+
+
 def test_it_follows_new_readings_and_late_ones(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from tests.serving.making import Server, publish, write_tail
 
 HEAVY = {"torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost"}
-HEAVY |= {"matplotlib", "scipy", "sklearn", "onnx", "pint", "aerocast_assets"}
+HEAVY |= {"matplotlib", "scipy", "sklearn", "onnx", "pint", "river", "tenacity", "aerocast_assets"}
 
 PROBE = """
 import sys
@@ -24,7 +24,10 @@ import serving.__main__
 from serving.app import create_app
 with TestClient(create_app(Path(sys.argv[1]))) as http:
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
-    for path in ("/health", "/feeds", "/models", "/metrics", "/schema", "/schema/openapi.json"):
+    assert http.post("/eval", json={"predicted": 40.0, "actual": 41.0}).status_code == 200
+    assert http.post("/routine-retrain-check").status_code == 200
+    paths = ("/health", "/feeds", "/models", "/routine-retrain-check", "/metrics", "/schema", "/schema/openapi.json")
+    for path in paths:
         assert http.get(path).status_code == 200
 print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
 """
