@@ -132,7 +132,7 @@ def place(home: Path, feed: str) -> Path:
 
 @dataclass(slots=True)
 class _Segment:
-    """One `.open` file; its lock lives as long as the descriptor."""
+    """One `.open` file; its lock lives as long as the descriptor. `named`: its name, too, is on the disk."""
 
     path: Path
     descriptor: int
@@ -140,6 +140,7 @@ class _Segment:
     size: int = 0
     rows: int = 0
     dirty: bool = True
+    named: bool = False
 
 
 class Log:
@@ -202,7 +203,7 @@ class Log:
                 segment.dirty = False
         for segment in written:
             try:
-                os.fsync(segment.descriptor)
+                _sync(segment)
             except OSError as error:
                 with self._lock:
                     self._failed(0, error)
@@ -246,6 +247,13 @@ def _write(segment: _Segment, line: bytes) -> None:
     segment.size += written
     segment.rows += 1
     segment.dirty = True
+
+
+def _sync(segment: _Segment) -> None:
+    os.fsync(segment.descriptor)
+    if not segment.named:
+        durable.sync_folder(segment.path.parent)
+        segment.named = True
 
 
 def _close(segment: _Segment) -> None:
