@@ -92,8 +92,8 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     """What really came: by the id and horizon of a forecast, or as a pair of numbers. The answer says how good the
     newest forecasts were, and whether drift is diagnosed.
 
-    An outcome is in the log before the answer. One that was posted by id before is not counted twice. Ids are remembered
-    by the process that gave them, the newest 50,000 or so: for an older one post the pair.
+    An outcome is in the log before the answer; one that was posted by id before is not counted twice. The process that
+    gave an answer remembers its id among the newest 50,000 or so: for an older one post the pair.
     """
     evaluation: Evaluation = state.loop.outcome(decode(await _body(request), EvalRequest))
     return evaluation
