@@ -3,7 +3,6 @@
 A reader sees a table as one commit left it, whole; a writer that dies leaves nothing of a half-written commit.
 """
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -19,6 +18,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from aerocast.errors import AeroCastError
 from aerocast.sql import literal, scan
+from aerocast.storage_faults import coded, is_overtaken, told
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 Result = TypeVar("Result")
@@ -30,16 +30,8 @@ WHOLE = "whole"
 _ATTEMPTS = 200
 _BATCH = 65_536
 _LEAST_FREE = 4 << 20
+_CHECKPOINT = {"delta.checkpointInterval": "10"}  # commits; a reader opens a checkpoint and what came after it
 _ROW_GROUP = 122_880  # DuckDB's own, which it reads in parallel; the writer holds one in memory
-_DISK_FAULTS = {  # the system's error numbers, as the store spells them
-    "os error 28": "the disk is full",
-    "os error 122": "the disk quota is used up",
-    "os error 27": "the file would exceed the largest size allowed",
-    "os error 30": "the place is read-only",
-    "os error 13": "there is no permission to write there",
-    "os error 20": "a part of the path is a file, not a folder",
-    "os error 2)": "the place does not exist and cannot be made",
-}
 
 
 class Lake:
@@ -187,6 +179,11 @@ class Lake:
         table = self._open(name)
         return table is not None and table.transaction_version(_hash_mark(month)) == _hash_number(config_hash)
 
+    def stale(self, name: str, hashes: Mapping[str, str]) -> list[str]:
+        """The months whose rows were not put there with the hash given here, oldest first: one look for all."""
+        held = self.marks(name, list(hashes))
+        return [month for month in sorted(hashes) if held.get(month) != f"{_hash_number(hashes[month]):x}"]
+
     def marks(self, name: str, months: Sequence[str]) -> dict[str, str]:
         """What each of these months was computed from, as text that changes when its `config_hash` does."""
         table = self._open(name)
@@ -222,19 +219,15 @@ class Lake:
         return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", marks))
 
     def compact(self, name: str, month: str) -> None:
-        """Joins the month's small files; its rows stay as they are."""
-
-        def attempt() -> None:
-            if table := self._open(name):
-                table.optimize.compact(partition_filters=[(PARTITION, "=", month)])
-
-        self._guarded(name, attempt)
+        """Joins the small files of a month of a table that exists; its rows stay as they are."""
+        chosen = [(PARTITION, "=", month)]
+        self._guarded(name, lambda: DeltaTable(self.uri(name)).optimize.compact(partition_filters=chosen))
 
     def _open(self, name: str) -> DeltaTable | None:
         try:
             return DeltaTable(self.uri(name))
         except TableNotFoundError as error:
-            if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in _coded(fault):
+            if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in coded(fault):
                 return None
             raise self._failure(name, "read", error) from None
         except (DeltaError, OSError) as error:
@@ -263,6 +256,7 @@ class Lake:
         self._check_room(name)
         data = rows if isinstance(rows, pa.Table) else rows.to_arrow_reader(_BATCH)
         options: dict[str, Any] = {"predicate": predicate} if predicate else {}
+        options |= {"configuration": _CHECKPOINT} if table is None else {}
         write_deltalake(
             table if table is not None else self.uri(name),
             data,
@@ -307,7 +301,7 @@ class Lake:
                 fault = str(error)
                 if "failed validation check" in fault:
                     raise _Misplaced from error
-                if _is_overtaken(error):
+                if is_overtaken(error):
                     raise _Overtaken from error
                 raise self._failure(name, "written", error) from error
 
@@ -317,9 +311,7 @@ class Lake:
             raise AeroCastError(f"table {name} is written by others without a pause: try again later") from None
 
     def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
-        text = _coded(str(error))
-        why = next((why for fault, why in _DISK_FAULTS.items() if fault in text), None)
-        return AeroCastError(f"table {name} in {self.root} could not be {done}: {why or text.splitlines()[0]}")
+        return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
 
 
 def _hash_mark(month: str) -> str:
@@ -337,13 +329,3 @@ class _Overtaken(Exception):
 
 class _Misplaced(Exception):
     """A row lies outside the partitions that it was to replace."""
-
-
-def _coded(fault: str) -> str:
-    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`."""
-    return re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
-
-
-def _is_overtaken(error: Exception) -> bool:
-    lost = isinstance(error, CommitFailedError) or "already exists" in str(error)
-    return lost and "os error" not in _coded(str(error))

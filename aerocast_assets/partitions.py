@@ -21,7 +21,7 @@ def with_neighbours(before: int = 1, after: int = 1) -> dg.TimeWindowPartitionMa
 
 def out_of_date(lake: "Lake", name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:
     """The months whose stored rows were not computed from exactly this, oldest first."""
-    return [month for month in sorted(hashes) if force or not lake.holds(name, month, hashes[month])]
+    return sorted(hashes) if force else lake.stale(name, hashes)
 
 
 def deliveries(

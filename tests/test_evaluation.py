@@ -117,7 +117,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.evaluation.intake"])
     chance, wanted, cut = random.Random(5), 0, 0
-    for turn in range(8):
+    for turn in range(6):
         taken(con, lake, home)
         before = 2 * wanted
         for number in range(12):
@@ -128,7 +128,10 @@ def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
         child = context.Process(target=_take_all, args=(str(home), started))
         child.start()
         assert started.wait(60)
-        time.sleep(chance.uniform(0.0, 0.25))
+        deadline = time.monotonic() + 60
+        while sum(lake.rows("small/predictions").values()) == before and time.monotonic() < deadline:
+            pass  # until its first commit
+        time.sleep(chance.uniform(0.0, 0.2))
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join(30)

@@ -32,7 +32,7 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bo
     """Recomputes the months whose predictions, postings or readings have changed; which ones, oldest first."""
     name = f"{feed.name}/outcomes"
     wanted = hashes(lake, feed)
-    stale = [month for month, text in sorted(wanted.items()) if force or not lake.holds(name, month, text)]
+    stale = sorted(wanted) if force else lake.stale(name, wanted)
     for month in stale:
         lake.replace(name, join(con, lake, feed, month), [month], {month: wanted[month]})
     return stale

@@ -70,7 +70,7 @@ def daily(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool
     source, name = f"{feed.name}/outcomes", f"{feed.name}/evaluation_daily"
     marks, code = lake.marks(source, lake.months(source)), code_version(*CODE)
     hashes = {month: config_hash(code=code, outcomes=mark) for month, mark in marks.items()}
-    stale = [month for month, text in sorted(hashes.items()) if force or not lake.holds(name, month, text)]
+    stale = sorted(hashes) if force else lake.stale(name, hashes)
     for month in stale:
         _places(con, lake, feed, [month])
         rows = con.sql(f"""

@@ -1,0 +1,32 @@
+"""What the store's errors mean, in words: it gives the system's error numbers inside texts of several forms."""
+
+import re
+
+from deltalake.exceptions import CommitFailedError
+
+_DISK = {  # the system's error numbers, as the store spells them
+    "os error 28": "the disk is full",
+    "os error 122": "the disk quota is used up",
+    "os error 27": "the file would exceed the largest size allowed",
+    "os error 30": "the place is read-only",
+    "os error 13": "there is no permission to write there",
+    "os error 20": "a part of the path is a file, not a folder",
+    "os error 2)": "the place does not exist and cannot be made",
+}
+
+
+def told(error: Exception) -> str:
+    """Why, in a few words."""
+    text = coded(str(error))
+    return next((why for fault, why in _DISK.items() if fault in text), None) or text.splitlines()[0]
+
+
+def coded(fault: str) -> str:
+    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`."""
+    return re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
+
+
+def is_overtaken(error: Exception) -> bool:
+    """Whether another writer committed first."""
+    lost = isinstance(error, CommitFailedError) or "already exists" in str(error)
+    return lost and "os error" not in coded(str(error))
