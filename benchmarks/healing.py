@@ -149,7 +149,8 @@ def show_targets(found: Sequence[Tally]) -> bool:
     quiet = [each for each in found if each.scenario in QUIET or each.expected == "sensor"]
     drifts = [each for each in found if each.expected in ("drift", "shift")]
     healed = [each for each in found if each.expected == "drift" and each.found]
-    ratios = np.array([each.ratio for each in healed if np.isfinite(each.ratio)])
+    # A run that had no forecasts left to judge has not recovered.
+    ratios = np.array([each.ratio if np.isfinite(each.ratio) else np.inf for each in healed])
     alarms, windows = sum(each.alarms for each in found), sum(each.windows for each in found)
     retrains, caught = sum(each.retrains for each in quiet), float(np.mean([bool(each.found) for each in drifts]))
     right, within = float(np.mean([each.right for each in found])), float(np.median(ratios)) if len(ratios) else np.nan
@@ -163,13 +164,13 @@ def show_targets(found: Sequence[Tally]) -> bool:
         (f"one false alarm in windows, of {windows:,}", f"{per:,.0f}", f"> {1 / RARE:,.0f}", alarms < RARE * windows),
     ]
     show("Targets", ["", "", "target", ""], [[a, b, c, verdict(bool(d))] for a, b, c, d in table])
-    print(f"  {near:.0%} of the healed runs end within {REACHED - 1:.0%} of the oracle, each judged alone")
+    print(f"  {near:.0%} of the drifts found end within {REACHED - 1:.0%} of the oracle, each judged alone")
     return all(reached for *_, reached in table)
 
 
 def show_wrong(found: Sequence[Tally], most: int) -> None:
     """The runs that went wrong, with what happened in them."""
-    wrong = [each for each in found if not each.right or each.unwanted or (each.found and each.ratio > REACHED)]
+    wrong = [each for each in found if not each.right or each.unwanted or (each.found and not _recovered(each))]
     print(f"\n{len(wrong)} runs went wrong in some way" + (f"; the first {most}:" if len(wrong) > most else ":"))
     for each in wrong[:most]:
         said = f"truth {each.expected}, called {each.diagnosis}, {each.retrains} retrains, {each.alarms} false alarms"
@@ -177,6 +178,11 @@ def show_wrong(found: Sequence[Tally], most: int) -> None:
         print(f"  {each.scenario}, seed {each.seed} ({each.source}): {said}{after}")
         for note in each.notes[:6]:
             print(f"      {note[:200]}")
+
+
+def _recovered(each: Tally) -> bool:
+    """Whether nothing more was to be expected of the run's end."""
+    return each.expected != "drift" or each.ratio <= REACHED
 
 
 def options() -> argparse.Namespace:
