@@ -1,0 +1,156 @@
+"""A rollback reaches the running server within two polls, and what runs by itself later does not undo it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import httpx
+
+from aerocast import release
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.tracking import Tracker, model_name
+from aerocast_assets.assets.candidates import SEQUENCE
+from aerocast_assets.keys import key
+from tests.making import HOURS, metadata, refresh, small_feed, write_readings
+from tests.serving.making import Server
+
+KEY = ("small", "temperature")
+POLL = 1.0
+LOADING = 1.5  # seconds that a busy machine may take to load and warm up a release
+
+
+def run(feed: Feed, home: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """From readings to champion, with no run config: what runs by itself."""
+    layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
+    models = [key(feed, "temperature", name) for name in (*feed.candidates, SEQUENCE, "champion")]
+    result = refresh(feed, home, instance, selection=[*layers, *models])
+    assert result.success
+    return result
+
+
+def champion(feed: Feed, home: Path, instance: dg.DagsterInstance, **config: Any) -> dict[str, Any]:
+    """One materialisation of the champion alone; what it says."""
+    own = key(feed, "temperature", "champion")
+    run_config = {"ops": {"small__temperature__champion": {"config": config}}}
+    result = refresh(feed, home, instance, selection=[own], config=run_config)
+    assert result.success
+    return metadata(result, own)
+
+
+def serving(home: Path) -> str:
+    pointer = release.current(home, *KEY)
+    assert pointer is not None
+    return pointer.version
+
+
+def alias(home: Path) -> str:
+    """Config hash of what MLflow's alias names."""
+    return str(Tracker(home).client.get_model_version_by_alias(model_name(*KEY), "champion").tags["config_hash"])
+
+
+def config_hash(home: Path, version: str) -> str:
+    return release.load(home, *KEY, version).manifest.lineage.config_hash
+
+
+def answered(url: str) -> str:
+    return str(httpx.get(f"{url}/health").json()["releases"][0]["version"])
+
+
+@dataclass
+class Watch:
+    """When the pointer named a version, and when the server answered with it; seconds of one clock."""
+
+    moved: float = 0.0
+    followed: float = 0.0
+
+
+@contextmanager
+def watching(home: Path, url: str, version: str) -> Iterator[Watch]:
+    """Looks at both all the time until the block ends and the server has followed, or long enough."""
+    seen, done = Watch(), threading.Event()
+
+    def look() -> None:
+        end = 0.0
+        while not seen.followed and not (end and time.monotonic() > end):
+            if not seen.moved and serving(home) == version:
+                seen.moved = time.monotonic()
+            if answered(url) == version:
+                seen.followed = time.monotonic()
+            if done.is_set():
+                end = end or time.monotonic() + 20
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def test_a_rollback_reaches_the_server_and_stands(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+    readings = tmp_path / "readings.csv"
+    feed = small_feed(readings)
+    write_readings(readings, hours=24 * 75, swing=2.0)
+    run(feed, home, instance)
+    old = serving(home)
+    write_readings(readings, hours=HOURS, swing=10.0)
+    run(feed, home, instance)
+    new = serving(home)
+    assert new != old
+
+    with Server(home, ("--poll-seconds", str(POLL))) as server:
+        assert answered(server.url) == new
+        with watching(home, server.url, old) as seen:
+            shown = champion(feed, home, instance, release=old)
+        assert 0 < seen.followed - seen.moved < 2 * POLL + LOADING
+        assert shown["release"] == old
+        assert shown["decision"] == f"rollback to {old} from {new}"
+        assert alias(home) == config_hash(home, old)
+
+        # Whatever runs by itself, the forward flow or `make run`, leaves it: there is no newer candidate.
+        plain = run(feed, home, instance)
+        assert metadata(plain, key(feed, "temperature", "champion"))["status"] == "unchanged"
+        assert serving(home) == answered(server.url) == old
+        assert alias(home) == config_hash(home, old)
+
+        # A person may ask for the trial again; the newer one wins it, and is the release that it was.
+        with watching(home, server.url, new) as seen:
+            assert champion(feed, home, instance, force=True)["release"] == new
+        assert seen.followed
+        assert serving(home) == new
+        assert alias(home) == config_hash(home, new)
+        models = httpx.get(f"{server.url}/models").json()
+
+    assert old in str(models)
+    assert new in str(models)
+    assert release.versions(home, *KEY) == [old, new], "history keeps both"
+    with duckdb.connect() as con:
+        rows = Lake(home).relation(con, "small/temperature/promotions").order("delivery").to_arrow_table().to_pylist()
+    assert [row["version"] for row in rows] == [old, new, old, new]
+    assert rows[2]["reason"].startswith("rollback")
+    assert rows[1]["p_value"] < 0.05
+
+
+def test_a_new_candidate_ends_what_was_chosen(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+    """A rollback is a decision about these candidates; newer ones are judged against what it put in place."""
+    readings = tmp_path / "readings.csv"
+    feed = small_feed(readings)
+    write_readings(readings, hours=24 * 75, swing=2.0)
+    run(feed, home, instance)
+    old = serving(home)
+    write_readings(readings, hours=24 * 100, swing=10.0)
+    run(feed, home, instance)
+    champion(feed, home, instance, release=old)
+    write_readings(readings, hours=HOURS, swing=10.0)
+    run(feed, home, instance)
+    assert serving(home) == release.versions(home, *KEY)[-1]
+    assert len(release.versions(home, *KEY)) == 3
