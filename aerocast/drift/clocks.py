@@ -8,11 +8,12 @@ of the reference, which were on time, ever fitted that shift by chance.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from aerocast.drift.habits import Habits, gaps
+from aerocast.drift.habits import gaps, habits
 from aerocast.drift.profile import Flags, Indices, Profile, Reals, day_of_year
 from aerocast.drift.sensors import Found, Tested
 from aerocast.drift.state import Evidence
@@ -23,11 +24,16 @@ FARTHEST = 12  # hours
 LEAST = 2  # an hour is a summer time that someone forgot, and too little to tell
 SEASON = 45  # days of the year on either side whose days show the shape
 BLOCK = 10  # days at most that speak together
-STRENGTH = 0.3  # correlation of a usual day with the shape: below, the column has no clock to read
+STRENGTH = 0.4  # correlation of a usual day with the shape: below, a column has no clock to read
+STRONG = 0.7  # the same where nothing but the shape speaks
+DENSE = 0.75  # of the reference measured: a column that is mostly missing has holes all the time
 MARGIN = 0.05  # of correlation beyond what chance ever gave in the reference
-SCAN_MARGIN = 0.15  # the same where no hole in the record names the shift
+CLEAR = 0.2  # and at least this much: a gain that a forecast would notice
+SCAN_MARGIN = 0.15  # beyond chance where no hole in the record names the shift
 SCAN_DAYS = 6
-SUSPECT = 0.10  # gain that is enough when the errors, too, began to grow at the hole
+SCAN_FIT = 0.6  # correlation with the shifted shape
+SUSPECT = 0.10  # gain that is enough when the errors, too, outgrew season and weather
+AGAINST = -0.05  # a gain below which a column contradicts the shift of the others
 SMOOTH = 1.5  # of a change that 1 in 200 exceeds: how far readings may move over the hole
 NAMED = re.compile(r"day is (-?\d+) h late")
 
@@ -42,73 +48,117 @@ class Shape:
     chance: Reals
 
 
+@dataclass(frozen=True, eq=False)
+class Dial:
+    """A column that shows the time: newest readings (n,), what is left of them without the day's mean, its shape."""
+
+    column: str
+    values: Reals
+    swing: Reals
+    shape: Shape
+    smooth: float
+
+
+def dials(columns: Sequence[str], values: Reals, time: Times, past: Profile) -> list[Dial]:
+    """The columns of `values` (n, C) whose days have a shape, the clearest first."""
+    found = []
+    for at, column in enumerate(columns):
+        shape = _shape(past, column, time)
+        usual = habits(past, column)
+        if shape is None or shape.usual < STRENGTH or usual.readings < DENSE * len(past.time):
+            continue
+        smooth = SMOOTH * max(usual.far, usual.step)
+        found.append(Dial(column, values[:, at], _swing(values[:, at], time, past.step)[1], shape, smooth))
+    return sorted(found, key=lambda dial: -dial.shape.usual)
+
+
 def clock_jump(
-    column: str,
-    recent: Reals,
+    columns: Sequence[str],
+    values: Reals,
     time: Times,
     past: Profile,
-    habits: Habits,
     known: str | None = None,
     *,
     suspect: bool = False,
-) -> Tested:
-    """A shifted day; `known` is the detail of a fault that was open; `suspect`: errors grew beyond what weather does."""
-    shape = _shape(past, column, time)
-    if shape is None or shape.usual < STRENGTH:
-        return Tested(Evidence("clock_jump", column, None, None, False, f"{column} has no daily cycle to tell by"))
-    hour, swing = _swing(recent, time, past.step)
-    found, value, limit = None, 0.0, MARGIN
+) -> list[Tested]:
+    """Whether the days of a station's columns begin on time; `values` (n, C) are its newest readings.
+
+    A shift found is a fault of every column, for one clock stamps them all. `known` is the detail of a fault that was
+    open; `suspect`: the errors grew beyond what season and weather do.
+    """
+    read = dials(columns, values, time, past)
+    if not read:
+        said = "no column has a daily cycle to tell the time by"
+        return [Tested(Evidence("clock_jump", past.station, None, None, False, said))]
+    hour = time.astype("datetime64[s]").astype(np.int64) // 3600 % HOURS
+    gain, limit = 0.0, CLEAR
+    found: tuple[int, int | None, str] | None = None
     if known is not None and (named := NAMED.search(known)):
-        found = _still(column, int(named[1]), hour, swing, shape, known)
-    else:
-        for start, late in _holes(recent, past.step, habits):
-            gain, chance = _gain(hour[start:], swing[start:], late, shape)
-            value, limit = max((value, limit), (gain, chance + MARGIN))
-            if gain > (min(SUSPECT, chance) if suspect else chance + MARGIN):
-                said = f"{column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
-                found = Found(column, "clock_jump", start, None, said)
-        found = found or _scan(column, hour, swing, shape, past.step)
-    said = found.detail if found else f"{column}'s day begins when it should"
-    evidence = Evidence("clock_jump", column, value, limit, found is not None and found.end is None, said)
-    return Tested(evidence, (found,) if found else ())
+        found = (*_still(int(named[1]), hour, read[0]), known)
+    for start, late in _holes(values, past.step, read) if found is None else []:
+        gain, chance = _gain(hour[start:], read[0].swing[start:], late, read[0].shape)
+        limit = SUSPECT if suspect else max(CLEAR, chance + MARGIN)
+        if gain > limit and _agreed(hour, read[1:], start, late):
+            said = f"{read[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
+            found = start, None, said
+            break
+    found = found or _scan(hour, read, past.step)
+    said = found[2] if found else f"{read[0].column}'s day begins when it should"
+    evidence = Evidence("clock_jump", past.station, gain, limit, found is not None and found[1] is None, said)
+    faults = tuple(Found(column, "clock_jump", *found) for column in columns) if found else ()
+    return [Tested(evidence, faults)]
 
 
-def _holes(recent: Reals, step: int, habits: Habits) -> list[tuple[int, int]]:
-    """(first row behind it, hours) of each hole that the readings bridge as if no time had passed."""
+def _holes(values: Reals, step: int, read: Sequence[Dial]) -> list[tuple[int, int]]:
+    """(first row behind it, hours) of each hole in all columns that the readings bridge as if no time had passed."""
+    silent = np.where(np.isfinite(values).any(axis=1), 0.0, np.nan)
     found = []
-    for first, stop in zip(*gaps(recent), strict=True):
+    for first, stop in zip(*gaps(silent), strict=True):
         hours = round((stop - first) * step / 3600)
-        if LEAST <= hours <= FARTHEST and first > 0 and stop < len(recent):
-            bridged = abs(recent[stop] - recent[first - 1]) <= SMOOTH * max(habits.far, habits.step)
-            if bridged and (len(recent) - stop) * step >= 36 * 3600:
-                found.append((int(stop), hours))
+        if not (LEAST <= hours <= FARTHEST and first > 0 and (len(values) - stop) * step >= 36 * 3600):
+            continue
+        moved = [abs(dial.values[stop] - dial.values[first - 1]) / dial.smooth for dial in read if dial.smooth > 0]
+        if moved and np.nanmax([*moved, 0.0]) <= 1:
+            found.append((int(stop), hours))
     return found
 
 
-def _scan(column: str, hour: Indices, swing: Reals, shape: Shape, step: int) -> Found | None:
+def _agreed(hour: Indices, others: Sequence[Dial], start: int, late: int) -> bool:
+    return all(_gain(hour[start:], dial.swing[start:], late, dial.shape)[0] > AGAINST for dial in others)
+
+
+def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, str] | None:
     """A shift of the whole newest block that no hole explains: it must beat the best of all shifts by chance."""
-    rows = BLOCK * HOURS * 3600 // step
-    if len(swing) * step < SCAN_DAYS * HOURS * 3600:
+    first, size = read[0], len(hour)
+    if size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
         return None
-    start = max(0, len(swing) - rows)
-    fits = {late: _gain(hour[start:], swing[start:], late, shape) for late in range(-FARTHEST, FARTHEST)}
+    start = max(0, size - BLOCK * HOURS * 3600 // step)
+    fits = {late: _gain(hour[start:], first.swing[start:], late, first.shape) for late in range(-FARTHEST, FARTHEST)}
     late = max(fits, key=lambda each: fits[each][0])
-    days = min(BLOCK, int((len(swing) - start) * step / 86_400))
-    if abs(late) < LEAST or fits[late][0] <= float(shape.chance[days].max()) + SCAN_MARGIN:
+    days = min(BLOCK, int((size - start) * step / 86_400))
+    if abs(late) < LEAST or fits[late][0] <= max(CLEAR, float(first.shape.chance[days].max()) + SCAN_MARGIN):
         return None
-    said = f"{column}'s day is {late} h late in the newest {days} days: fits by {fits[late][0]:.2f} better"
-    return Found(column, "clock_jump", start, None, said)
+    per_day = HOURS * 3600 // step
+    each_day = [slice(max(start, size - back * per_day), size - (back - 1) * per_day) for back in range(1, days)]
+    daily = [_gain(hour[day], first.swing[day], late, first.shape)[0] for day in each_day]
+    fit = _fit(hour[start:], first.swing[start:], late, first.shape)
+    # The newest days must show it, too: a block that was set right meanwhile is over.
+    if fit < SCAN_FIT or min(daily[:3]) <= 0 or np.mean(np.array(daily) > 0) < 0.8:
+        return None
+    if not _agreed(hour, read[1:], start, late):
+        return None
+    said = f"{first.column}'s day is {late} h late in the newest {days} days: fits by {fits[late][0]:.2f} better"
+    return start, None, said
 
 
-def _still(column: str, late: int, hour: Indices, swing: Reals, shape: Shape, known: str) -> Found:
+def _still(late: int, hour: Indices, dial: Dial) -> tuple[int, int | None]:
     """A known shift lasts until the newest two days are on time again; it ended where both halves fit best."""
-    usual, shifted = (swing * shape.day[(hour - by) % HOURS] for by in (0, late))
-    usual, shifted = np.nan_to_num(usual), np.nan_to_num(shifted)
-    newest = slice(max(0, len(swing) - len(swing) * 48 // max(1, _hours(hour))), None)
+    usual, shifted = (np.nan_to_num(dial.swing * dial.shape.day[(hour - by) % HOURS]) for by in (0, late))
+    newest = slice(max(0, len(hour) - len(hour) * 2 * HOURS // max(1, _hours(hour))), None)
     if usual[newest].sum() <= shifted[newest].sum():
-        return Found(column, "clock_jump", 0, None, known)
+        return 0, None
     halves = np.concatenate([[0.0], np.cumsum(shifted)])[:-1] + np.cumsum(usual[::-1])[::-1]
-    return Found(column, "clock_jump", 0, int(np.argmax(halves)), known)
+    return 0, int(np.argmax(halves))
 
 
 def _hours(hour: Indices) -> int:
@@ -117,13 +167,16 @@ def _hours(hour: Indices) -> int:
 
 def _gain(hour: Indices, swing: Reals, late: int, shape: Shape) -> tuple[float, float]:
     """How much better the readings correlate with the shape that much later, and the most that chance ever gave."""
+    days = int(np.clip(_hours(hour) / HOURS, 1, BLOCK))
+    gain = _fit(hour, swing, late, shape) - _fit(hour, swing, 0, shape)
+    return gain, float(shape.chance[days, late + FARTHEST])
+
+
+def _fit(hour: Indices, swing: Reals, late: int, shape: Shape) -> float:
+    """Correlation of the readings with the shape that much later."""
     known = np.isfinite(swing)
     length = float(np.sqrt(np.sum(swing[known] ** 2) * np.sum(known) / HOURS))
-    if length <= 0:
-        return 0.0, 0.0
-    shifted, usual = (float(swing[known] @ shape.day[(hour[known] - by) % HOURS]) for by in (late, 0))
-    days = int(np.clip(_hours(hour) / HOURS, 1, BLOCK))
-    return (shifted - usual) / length, float(shape.chance[days, late + FARTHEST])
+    return float(swing[known] @ shape.day[(hour[known] - late) % HOURS]) / length if length > 0 else 0.0
 
 
 def _swing(values: Reals, time: Times, step: int) -> tuple[Indices, Reals]:

@@ -66,7 +66,8 @@ def unit_change(column: Column, recent: Reals, habits: Habits, known: str | None
             if found is None and known is not None and f" {unit[0]} " in known:
                 found = _still(column.name, unit, rows, seen, habits, known)
     said = found.detail if found else f"{column.name}: no other unit fits the newest readings better"
-    evidence = Evidence("unit_change", column.name, best, LEVEL, found is not None, said)
+    lasts = found is not None and found.end is None
+    evidence = Evidence("unit_change", column.name, best, LEVEL, lasts, said)
     return Tested(evidence, (found,) if found else ())
 
 
@@ -112,13 +113,14 @@ def _values(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits)
     converted = strange & back
     if len(np.unique(seen[converted])) < KINDS:
         return None
-    first = int(np.flatnonzero(converted)[0])
-    after = slice(first, None)
-    lasting = (strange | ~np.isin(seen, habits.rests))[after]
-    if back[after][lasting].mean() < 1 - STRANGE / 3 or (~strange[after])[lasting].mean() > STRANGE:
+    first, last = (int(np.flatnonzero(converted)[at]) for at in (0, -1))
+    within = slice(first, last + 1)
+    telling = (strange | ~np.isin(seen, habits.rests))[within]
+    if back[within][telling].mean() < 1 - STRANGE / 3 or (~strange[within])[telling].mean() > STRANGE:
         return None
-    said = f"{name} reads like {other} since row values are those of {other}: {seen[first]:.4g} was never read before"
-    return Found(name, "unit_change", int(rows[first]), None, said)
+    end = int(rows[last + 1]) if np.sum(~strange[last + 1 :]) >= CONFIRM else None
+    said = f"{name} reads like {other} by its values: {seen[first]:.4g} was never read before"
+    return Found(name, "unit_change", int(rows[first]), end, said)
 
 
 def _still(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits, known: str) -> Found:

@@ -35,16 +35,14 @@ def sense(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault]) -> li
 
 def sense_clocks(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault], *, suspect: bool) -> list[Tested]:
     """Whether the columns' days begin on time; `suspect`: the errors grew beyond what season and weather allow."""
-    values = measured_values(recent)
-    tested = []
-    for column in feed.columns:
-        if column.circular or column.name not in recent.columns or column.name not in past.columns:
-            continue
-        series = values[:, recent.columns.index(column.name)]
-        details = [fault.detail for fault in known if (fault.column, fault.kind) == (column.name, "clock_jump")]
-        usual, before = habits(past, column.name), details[0] if details else None
-        tested.append(clock_jump(column.name, series, recent.time, past, usual, before, suspect=suspect))
-    return tested
+    columns = [
+        column.name
+        for column in feed.columns
+        if not column.circular and column.name in recent.columns and column.name in past.columns
+    ]
+    values = measured_values(recent)[:, [recent.columns.index(column) for column in columns]]
+    before = next((fault.detail for fault in known if fault.kind == "clock_jump"), None)
+    return clock_jump(columns, values, recent.time, past, before, suspect=suspect)
 
 
 def _column(column: Column, recent: Reals, time: Times, past: Profile, known: dict[str, Fault]) -> list[Tested]:

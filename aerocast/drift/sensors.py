@@ -5,6 +5,7 @@ A fault is open from its first wrong reading until readings are healthy again. T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,9 @@ def flat_line(column: str, recent: Reals, habits: Habits, open_since: int | None
     worst = int(np.argmax(counts / limits))
     said = f"longest run of one value: {counts[worst]} readings of {held[worst]:g}"
     value, limit = float(counts[worst]), float(limits[worst])
-    return Tested(Evidence("flat_line", column, value, limit, bool(wrong.any()), said), tuple(found))
+    return Tested(
+        Evidence("flat_line", column, value, limit, any(each.end is None for each in found), said), tuple(found)
+    )
 
 
 def spikes(column: str, recent: Reals, habits: Habits, per_day: int, known: bool = False) -> Tested:
@@ -86,7 +89,9 @@ def spikes(column: str, recent: Reals, habits: Habits, per_day: int, known: bool
             continue
         detail = f"{column}: {len(group)} isolated readings stand out by more than {habits.spike:.3g}"
         found.append(Found(column, "spikes", int(group[0]), None if lasts else int(group[-1]) + 1, detail))
-    return Tested(Evidence("spikes", column, most, float(limit), bool(found), said), tuple(found))
+    return Tested(
+        Evidence("spikes", column, most, float(limit), any(each.end is None for each in found), said), tuple(found)
+    )
 
 
 def drop_out(column: str, recent: Reals, habits: Habits, per_day: int) -> Tested:
@@ -107,5 +112,8 @@ def drop_out(column: str, recent: Reals, habits: Habits, per_day: int) -> Tested
         found.append(Found(column, "drop_out", first, None, f"{column}: {share:.0%} of {window} readings are missing"))
     longest = float((stop - start).max(initial=0))
     said = f"longest silence {longest:.0f} steps; {share:.0%} of the newest {window} readings missing"
-    fired = any(each.end is None for each in found)
-    return Tested(Evidence("drop_out", column, longest, habits.gap_limit, fired, said), tuple(found))
+    return Tested(Evidence("drop_out", column, longest, habits.gap_limit, _lasts(found), said), tuple(found))
+
+
+def _lasts(found: Sequence[Found]) -> bool:
+    return any(each.end is None for each in found)
