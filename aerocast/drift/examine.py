@@ -54,7 +54,7 @@ def examine(
     tested = [*tested, *clocks]
     faults = merge(feed, station, recent.time, tested, open_before)
     broken = broken_inputs(feed, faults, manifest)
-    shifts = compare(feed, recent.tail(feed.drift.recent), past, manifest.window.inputs)
+    shifts = compare(feed, recent, past, (target, *(name for name in manifest.window.inputs if name != target)))
     verdict, onset = decide(broken, errors, shifts, recent.time[-feed.drift.recent :])
     evidence = (*(test.evidence for test in tested), *shifts.evidence, *errors.evidence)
     figures = errors.rmse, errors.expected_rmse, errors.coverage
