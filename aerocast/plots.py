@@ -1,4 +1,4 @@
-"""Pictures for the UI, the reports folder and the README. matplotlib is imported here and nowhere else."""
+"""Pictures for the UI, the reports folder and the README. matplotlib is imported here and for the picture of drift alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
