@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test up sql bench lint lock clean setup
+.PHONY: run test up sql demo-drift bench lint lock clean setup
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
@@ -45,6 +45,10 @@ up: setup
 
 sql: setup
 	@$(BIN)/python -m aerocast_assets sql
+
+# The self-healing loop as a story on simulated time, in a home of its own below AEROCAST_HOME.
+demo-drift: setup
+	@$(BIN)/python -m aerocast_assets demo
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

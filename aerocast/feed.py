@@ -77,9 +77,10 @@ class SimulatedSource(Strict):
     )
     noise: Annotated[float, Field(ge=0)] = Field(default=0.2, description="standard deviation of a single reading")
     onset: AwareDatetime = Field(description="when the heatwave begins")
-    ramp: Duration = Field(default=timedelta(days=2), description="how long it takes to reach its height")
-    rise: float = Field(default=14.0, description="how far the heatwave lifts the level")
+    ramp: Duration = Field(default=timedelta(days=1), description="how long it takes to reach its height")
+    rise: float = Field(default=12.0, description="how far the heatwave lifts the level")
     hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
+    hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
     station_field: str = "station"
     time_field: str = "time"
     missing: tuple[str, ...] = ("",)

@@ -32,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
             from aerocast_assets.cli.simulate import simulate
 
             return simulate(home, options.feed, options.at, options.speed, options.until)
+        if options.command == "demo":
+            from aerocast_assets.cli.demo import demo
+
+            return demo(home)
         from aerocast_assets.cli.sql import shell
 
         return shell(home)
@@ -57,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=8000)
     up.add_argument("--ui-port", type=int, default=3000)
     commands.add_parser("sql", help="DuckDB with a view of every table")
+    commands.add_parser("demo", help="the self-healing loop as a story, on simulated time, with real processes")
     simulate = commands.add_parser("simulate", help="set the clock of a simulated feed")
     simulate.add_argument("--feed", default="heatwave")
     simulate.add_argument("--at", required=True, help="the feed's present, ISO 8601, UTC unless it says otherwise")

@@ -65,7 +65,8 @@ def temperatures(
     hour = (seconds / 3600 + (station.longitude or 0.0) / 15) % 24
     heat = np.zeros(len(steps)) if calm_only else _heat(source, seconds)
     day = (1 - heat) * source.swing * _calm_day(hour) + heat * source.hot_swing * _hot_day(hour)
-    level = source.level + heat * source.rise + _weather(source, station, seconds)
+    moved = (1 - heat) * source.weather + heat * source.hot_weather
+    level = source.level + heat * source.rise + moved * _weather(source, station, seconds)
     return level + day + source.noise * _noise(source, station, steps)
 
 
@@ -131,11 +132,11 @@ def _hot_day(hour: Series) -> Series:
 
 
 def _weather(source: SimulatedSource, station: Station, seconds: Series) -> Series:
-    """Slow swings of the level, never further than `source.weather`."""
+    """Slow swings within -1 .. 1."""
     phases = np.random.default_rng([source.seed, _number(station)]).uniform(0, 2 * np.pi, len(PERIODS))
     waves = [np.sin(2 * np.pi * seconds / (86_400 * days) + at) for days, at in zip(PERIODS, phases, strict=True)]
-    moved: Series = source.weather * np.mean(waves, axis=0)
-    return moved
+    swung: Series = np.mean(waves, axis=0)
+    return swung
 
 
 def _noise(source: SimulatedSource, station: Station, steps: range) -> Series:

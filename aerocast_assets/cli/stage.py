@@ -37,6 +37,7 @@ class Stage:
             "AEROCAST_FEED": feed.name,
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
+            "AEROCAST_LOG_SECONDS": "1",
         }
 
     @property

@@ -1,0 +1,87 @@
+"""The timeline of a demonstration: each news once, with its real second, the feed's instant, and the evidence."""
+
+import textwrap
+import time
+from datetime import datetime, timedelta
+
+from aerocast.drift.state import Diagnosis
+from aerocast_assets.cli.watching import Facts
+
+WIDTH = 110
+INDENT = 45
+
+
+class Timeline:
+    """Says what is new in the facts; `marks` are those that belong in the picture."""
+
+    def __init__(self, unit: str, cadence: timedelta) -> None:
+        self._started = time.monotonic()
+        self._unit, self._cadence = unit, cadence
+        self._told: set[tuple[str, ...]] = set()
+        self._silent = False
+        self.marks: list[tuple[datetime, str]] = []
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Real seconds since the beginning."""
+        return time.monotonic() - self._started
+
+    def say(self, at: datetime | None, event: str, evidence: str = "", mark: str = "") -> None:
+        """One event, at an instant of the feed; with a `mark` the picture shows it, too."""
+        if self._silent:
+            return
+        shown = f"{at:%Y-%m-%d %H:%M}" if at else ""
+        lines = textwrap.wrap(evidence, WIDTH - INDENT) or [""]
+        print(f"{self.elapsed:6.1f} s  {shown:<16}  {event:<16}  {lines[0]}".rstrip(), flush=True)
+        for line in lines[1:]:
+            print(f"{'':<{INDENT}}{line}", flush=True)
+        if at and mark:
+            self.marks.append((at, mark))
+
+    def news(self, facts: Facts, *, silent: bool = False) -> None:
+        """What the facts hold that was not told yet; `silent` takes it as told."""
+        self._silent = silent
+        self._examination(facts)
+        self._retrains(facts)
+        self._silent = False
+
+    def _retrains(self, facts: Facts) -> None:
+        for run in facts.retrains:
+            if self._new("started", run.run_id):
+                self.say(facts.now, "retrain started", f"retrain_reason: {run.reason}", "retrain")
+            if run.status in ("SUCCESS", "FAILURE", "CANCELED") and self._new("ended", run.run_id):
+                self.say(facts.now, "retrain ended", f"run {run.run_id[:8]} {run.status}")
+        decision = facts.promotion
+        if decision and self._new("decided", str(decision["verdict"]), str(decision["decided_at"])):
+            event = "promoted" if decision["promoted"] else "refused"
+            self.say(facts.now, event, str(decision["reason"]), event)
+        if facts.served and self._new("served", facts.served):
+            self.say(facts.now, "server answers", f"with {facts.served}")
+
+    def _examination(self, facts: Facts) -> None:
+        found, heat = facts.diagnosis, facts.heat
+        if found and self._new("judged", found.judged_at.isoformat()):
+            self.say(found.judged_at, found.verdict.replace("_", " "), self._evidence(found))
+        if heat.hot and self._new("hot", str(heat.edges)):
+            since = f"cool -> hot, edge {heat.edges}"
+            onset = f"; it seems to have begun {heat.onset:%Y-%m-%d %H:%M}" if heat.onset else ""
+            self.say(heat.since or facts.now, "DRIFT DETECTED", since + onset, "drift detected")
+        if heat.edges and not heat.hot and self._new("cool", str(heat.edges)):
+            self.say(heat.since or facts.now, "cool again", f"after {heat.calm} calm examinations")
+
+    def _evidence(self, found: Diagnosis) -> str:
+        parts = [f"{found.outcomes} outcomes"]
+        if found.rmse is not None:
+            parts.append(f"RMSE {found.rmse:.2f} {self._unit}")
+        if found.expected_rmse is not None:
+            parts.append(f"{found.expected_rmse:.2f} expected")
+        if found.coverage is not None:
+            parts.append(f"intervals cover {found.coverage:.0%}")
+        fired = [each.detail for each in found.evidence if each.fired] if found.verdict != "ok" else []
+        return ", ".join(parts) + ("; " + "; ".join(fired[:2]) if fired else "")
+
+    def _new(self, *what: str) -> bool:
+        new = what not in self._told
+        self._told.add(what)
+        return new
