@@ -45,18 +45,20 @@ def cool(since: datetime | None = None, edge: int = 0, target: str = "temperatur
 
 @dataclass
 class Loop:
-    """One feed's retrain sensor with its cursor between ticks; `runs` are those that ticks asked for, executed."""
+    """One sensor of a feed with its cursor between ticks; `runs` are those that ticks asked for, executed."""
 
     feed: Feed
     home: Path
     instance: dg.DagsterInstance
     cursor: str | None = None
+    sensor: str = "retrain"
     runs: list[dg.ExecuteInProcessResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.defs = definitions(self.home, self.feed)
         self.repository = self.defs.get_repository_def()
         self.platform = {"platform": Platform(home=str(self.home))}
+        self.name = f"{self.feed.name}_{self.sensor}"
 
     def at(self, now: datetime) -> "Loop":
         set_clock(self.home, self.feed, now)
@@ -68,15 +70,14 @@ class Loop:
 
     def look(self) -> Any:
         """One evaluation of the sensor, its cursor kept, nothing started."""
-        name = f"{self.feed.name}_retrain"
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
             repository_def=self.repository,
-            sensor_name=name,
+            sensor_name=self.name,
             resources=self.platform,
         ) as context:
-            data = self.defs.resolve_sensor_def(name).evaluate_tick(context)
+            data = self.defs.resolve_sensor_def(self.name).evaluate_tick(context)
         self.cursor = data.cursor
         assert data.run_requests or data.skip_message, "every tick says something"
         return data
@@ -105,7 +106,7 @@ class Loop:
             return self.defs.resolve_schedule_def(f"{self.feed.name}_{target}_routine").evaluate_tick(context)
 
     def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult | None:
-        tags = {**request.tags, SENSOR_NAME_TAG: f"{self.feed.name}_retrain"}
+        tags = {**request.tags, SENSOR_NAME_TAG: self.name}
         if request.run_key:
             tags[RUN_KEY_TAG] = request.run_key
             known = {name: tags[name] for name in (SENSOR_NAME_TAG, RUN_KEY_TAG)}

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from aerocast import release, requests
+from aerocast.drift import state
 from aerocast.drift.state import Shadow
 from aerocast.feed import Feed
 from aerocast.retraining import Memory
@@ -82,6 +83,7 @@ def memory(loop: Loop) -> Memory:
 
 
 def test_every_tick_says_what_it_saw(loop: Loop) -> None:
+    state.place(loop.home, "small").unlink(missing_ok=True)
     assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
     loop.heat(cool(warm=1))
     assert "1 examinations in a row spoke for drift" in loop.said()
