@@ -2,9 +2,10 @@
 
 Diebold and Mariano 1995 ask whether the mean of the loss differential is above nought, given that errors h steps ahead
 are correlated over h - 1 steps. Here its variance is Bartlett's estimate (Newey and West 1987), never negative, over
-twice as many lags, for real losses follow the day, too. The statistic is shrunk for small samples (Harvey, Leybourne
-and Newbold 1997), and Student's t has as many degrees of freedom as that estimate is worth (Priestley 1981, 6.2.4),
-at most n - 1. So a null is rejected about as often as it says, or less often, where few days speak (tests measure it).
+twice as many lags or 1.3 sqrt(n) (Lazarus et al. 2018), for real losses follow the day and the weather, too. The
+statistic is shrunk for small samples (Harvey, Leybourne and Newbold 1997), and Student's t has as many degrees of
+freedom as that estimate is worth (Priestley 1981, 6.2.4). So a null is rejected about as often as it says, or less
+often where few days speak (the tests measure it).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
         why = f"{n} instants are too few to judge forecasts {lag + 1} steps ahead"
         return Comparison(1.0, None, n, mean, lag, why)
     mean = float(gain[known].mean())
-    lags = min(2 * lag, max(lag, n // 3))
+    lags = min(max(2 * lag, int(1.3 * np.sqrt(n))), max(lag, n // 3))
     variance = _bartlett(np.where(known, gain - mean, 0.0), n, lags)
     # What rounding leaves of a constant is no variance.
     if variance <= 1e-24 * float(np.max(np.abs(gain[known]))) ** 2:

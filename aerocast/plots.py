@@ -1,4 +1,4 @@
-"""Pictures for the UI, the reports folder and the README. matplotlib is imported here and for the picture of drift alone."""
+"""Pictures for the UI, the reports folder and the README. matplotlib is imported here and for drift's picture alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -88,6 +88,8 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
 
 def duel(fought: "Duel", title: str) -> "Figure":
     """By how much the challenger is ahead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     found = fought.comparison
     gain = np.nan_to_num(fought.incumbent - fought.challenger) / max(found.n, 1)
     figure = _figure(7, 3.2)
@@ -95,6 +97,9 @@ def duel(fought: "Duel", title: str) -> "Figure":
     axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
     axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
     axis.axhline(0, color="0.3", lw=0.8)
+    locator = AutoDateLocator()
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axis.set_ylabel("loss saved so far\n(composite)")
     axis.grid(alpha=0.3)
     statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"

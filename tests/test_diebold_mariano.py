@@ -27,24 +27,20 @@ def two_losses(made: np.random.Generator, n: int, lag: int, worse: float = 1.0) 
     return worse * first**2, second**2
 
 
-def test_one_step_ahead_it_is_students_t_test() -> None:
-    made = np.random.default_rng(0)
-    champion, challenger = made.normal(1.2, 1, 40), made.normal(1, 1, 40)
-    found = diebold_mariano(champion, challenger, 0)
-    wanted = stats.ttest_1samp(champion - challenger, 0, alternative="greater")
-    assert found.statistic == pytest.approx(wanted.statistic)
-    assert found.p_value == pytest.approx(wanted.pvalue)
-    assert (found.n, found.lag) == (40, 0)
-    assert found.mean_gain == pytest.approx((champion - challenger).mean())
-
-
-def test_by_hand_two_steps_ahead() -> None:
-    """d = 0, 2, 0, 2, ... of 12 with lag 1: 2 lags; autocovariances 1, -11/12, 10/12, weights 2/3 and 1/3."""
+def test_by_hand() -> None:
+    """d = 0, 2, 0, 2, ... of 12: 4 lags; autocovariances 1, -11/12, 10/12, -9/12, 8/12, weights 1, 4/5, .. 1/5."""
     found = diebold_mariano(np.tile([0.0, 2.0], 6), np.zeros(12), 1)
-    variance = 1 + 2 * (2 / 3 * -11 / 12 + 1 / 3 * 10 / 12)
-    assert found.lag == 2
-    assert found.statistic == pytest.approx(np.sqrt(10 * 9 / 144) * 1 / np.sqrt(variance / 12))
-    assert found.p_value == pytest.approx(stats.t.sf(found.statistic, 6))
+    variance = 1 + 2 * (4 / 5 * -11 + 3 / 5 * 10 + 2 / 5 * -9 + 1 / 5 * 8) / 12
+    assert (found.n, found.lag, found.mean_gain) == (12, 4, 1.0)
+    assert found.statistic == pytest.approx(np.sqrt(8 * 7 / 144) * 1 / np.sqrt(variance / 12))
+    assert found.p_value == pytest.approx(stats.t.sf(found.statistic, 1.5 * 12 / 5))
+
+
+def test_independent_losses_are_judged_much_as_students_t_test_does() -> None:
+    made = np.random.default_rng(0)
+    champion, challenger = made.normal(1.05, 1, 2000), made.normal(1, 1, 2000)
+    wanted = stats.ttest_1samp(champion - challenger, 0, alternative="greater")
+    assert diebold_mariano(champion, challenger, 0).statistic == pytest.approx(wanted.statistic, rel=0.2)
 
 
 @given(
@@ -72,7 +68,7 @@ def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, mi
         assert scaled.p_value == pytest.approx(one.p_value), "the unit of a loss does not matter"
 
 
-@pytest.mark.parametrize(("n", "lag"), [(29, 5), (72, 23), (150, 23), (500, 23), (200, 0)])
+@pytest.mark.parametrize(("n", "lag"), [(29, 5), (72, 23), (150, 23), (500, 5), (500, 23), (200, 0)])
 @pytest.mark.parametrize("errors", ["squared", "autocorrelated", "daily"])
 def test_luck_passes_about_as_often_as_the_level_says(n: int, lag: int, errors: str) -> None:
     made = np.random.default_rng(n + lag)
@@ -80,17 +76,15 @@ def test_luck_passes_about_as_often_as_the_level_says(n: int, lag: int, errors: 
     for _ in range(ROUNDS):
         if errors == "squared":
             champion, challenger = two_losses(made, n, lag)
-        elif lag == 0:
-            champion, challenger = made.normal(size=n), made.normal(size=n)
         else:
             champion, challenger = autocorrelated(made, n, 0.8), np.zeros(n)
             if errors == "daily":
                 champion *= 1 + np.sin(2 * np.pi * (np.arange(n) + made.integers(24)) / 24)
         rejected += diebold_mariano(champion, challenger, lag).p_value <= 0.05
-    assert rejected / ROUNDS <= 0.09
+    assert rejected / ROUNDS <= 0.1
 
 
-@pytest.mark.parametrize(("n", "lag", "least"), [(29, 5, 0.65), (72, 23, 0.6), (300, 23, 0.95)])
+@pytest.mark.parametrize(("n", "lag", "least"), [(29, 5, 0.6), (72, 23, 0.6), (300, 23, 0.95)])
 def test_errors_that_doubled_are_found(n: int, lag: int, least: float) -> None:
     made = np.random.default_rng(1)
     found = 0
