@@ -1,10 +1,10 @@
 """Have the errors grown beyond what season and weather allow: tests on the residuals of the release that serves.
 
-Two tests decide, each over several spans of newest outcomes. `error_ratio`: how much errors grew against the release's
-own test figures, divided by how much persistence's grew on the same rows; weather that is harder for everyone is no
-drift. `foreseeable`: how much of the RMSE a correction that was possible in advance saves (`learnable`). The others
-tell when and how: Page-Hinkley (Page 1954), ADWIN (Bifet and Gavalda 2007) and the coverage of the intervals fire in
-hard weather, too, so they never decide alone.
+Two tests decide, each over several spans of newest outcomes that their names end in. `error_ratio`: how much errors
+grew against the release's own test figures, against how much persistence's grew on the same rows; weather that is
+harder for everyone is no drift. `foreseeable`: how much of the RMSE a correction that was possible in advance saves
+(`learnable`). The others tell when and how: Page-Hinkley (Page 1954), ADWIN (Bifet and Gavalda 2007) and the coverage
+of the intervals fire in hard weather, too, so they never decide alone.
 
 Hours depend on one another, so no threshold is a p-value: each is set where quiet years of other series stay below it
 (benchmarks/calibration.py).
@@ -133,6 +133,17 @@ def _scores(manifest: Manifest, station: str, horizon: int) -> Scores | None:
     return own or manifest.metrics.horizons.get(horizon)
 
 
+def allowed(rmse: float, easy: float, now: float) -> float:
+    """The RMSE that weather allows a model of test RMSE `rmse`, when the baseline's went from `easy` to `now`.
+
+    Errors may grow as the baseline's did; or, as new weather adds the same to both and a baseline's error holds the
+    usual day besides, by as much in squares. The larger of the two; NaN for `now` allows nothing more.
+    """
+    if not np.isfinite(now) or now <= easy:
+        return rmse
+    return max(rmse * now / easy, float(np.sqrt(rmse**2 + now**2 - easy**2)))
+
+
 def _easy(scores: Scores) -> float:
     """RMSE of the better baseline on the test rows."""
     return scores.rmse / max(1 - scores.skill, 1e-3)
@@ -172,10 +183,11 @@ def _span(parts: Sequence[_Horizon], times: Times, span: int, target: str) -> li
         if rows.sum() < min(span, MIN_OUTCOMES * 2) / 2:
             continue
         grown.append(rms(part.error[rows]) / part.rmse)
-        hard = rms(part.baseline[rows]) / part.easy
-        weather.append(hard if np.isfinite(hard) else 1.0)
-        excess.append(grown[-1] / max(1.0, weather[-1]))
-        gained.append(excess[-1] * learnable.saved(_foreseen(part, rows, since, span)))
+        easy = rms(part.baseline[rows])
+        weather.append(easy / part.easy if np.isfinite(easy) else 1.0)
+        excess.append(grown[-1] * part.rmse / allowed(part.rmse, part.easy, easy))
+        share = learnable.saved(_foreseen(part, rows, since, span))
+        gained.append(share * grown[-1] / max(1.0, weather[-1]))
     if not excess:
         return []
     limit = RATIO.get(span, SHORT_RATIO)
@@ -186,13 +198,15 @@ def _span(parts: Sequence[_Horizon], times: Times, span: int, target: str) -> li
         f"persistence's {np.mean(weather):.2f} times"
     )
     found = [
-        Evidence("error_ratio", target, ratio, limit, ratio > limit, said),
-        Evidence("error_ratio_nearest", target, near, nearest, near > nearest, f"{said}; the shortest horizon alone"),
+        Evidence(f"error_ratio_{span}", target, ratio, limit, ratio > limit, said),
+        Evidence(
+            f"error_ratio_nearest_{span}", target, near, nearest, near > nearest, f"{said}; the shortest horizon alone"
+        ),
     ]
     if span in SAVED:
         saving, wanted = float(np.mean(gained)), SAVED[span]
         said = f"over {span} steps {saving:.0%} of the usual RMSE would be saved by what was known in advance"
-        found.append(Evidence("foreseeable", target, saving, wanted, saving > wanted, said))
+        found.append(Evidence(f"foreseeable_{span}", target, saving, wanted, saving > wanted, said))
     return found
 
 
@@ -262,5 +276,4 @@ def _figures(
     scores = _scores(manifest, station, int(first.horizon[0]))
     if scores is None:
         return rms(first.error), None, covered
-    hard = rms(first.baseline) / _easy(scores)
-    return rms(first.error), scores.rmse * max(1.0, hard if np.isfinite(hard) else 1.0), covered
+    return rms(first.error), allowed(scores.rmse, _easy(scores), rms(first.baseline)), covered

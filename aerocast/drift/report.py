@@ -88,9 +88,12 @@ def plot(
             _distribution(axes[row, 2], target, readings.get(diagnosis.station), unit)
         _tests(axes[row, wide - 1], diagnosis)
     if history:
-        for axis in axes[-1, 1:]:
+        for axis in axes[-1]:
             axis.remove()
-        _timeline(axes[-1, 0], [each for each in (*history, *own) if each.target == target])
+        _timeline(
+            figure.add_subplot(axes[-1, 0].get_gridspec()[-1, :]),
+            [each for each in (*history, *own) if each.target == target],
+        )
     hot = "hot" if state.of(target).hot else "cool"
     figure.suptitle(f"{feed.name}: {target} at {state.judged_at:%Y-%m-%d %H:%M}, {hot}")
     return figure
