@@ -36,13 +36,12 @@ def broken_inputs(feed: Feed, faults: Sequence[Fault], manifest: Manifest, *, en
     return [fault for fault in faults if fault.column in seen and (ended or fault.end is None)]
 
 
-def merge(feed: Feed, station: str, time: Times, tested: Sequence[Tested], known: Sequence[Fault]) -> tuple[Fault, ...]:
-    """What is open or ended within the newest steps: a known fault that is found again keeps its start.
+def merge(station: str, time: Times, tested: Sequence[Tested], known: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Every fault found, and every one that was open before: a known one that is found again keeps its start.
 
     A known one that is not found any more ends with the newest step, or where its readings were seen to be well.
     """
     waiting = {(fault.column, fault.kind): fault for fault in known}
-    since = instant(time[-1]) - feed.drift.recent * feed.cadence
     merged = []
     found = [each for test in tested for each in test.found]
     for each in sorted(found, key=lambda each: -each.start):
@@ -52,8 +51,6 @@ def merge(feed: Feed, station: str, time: Times, tested: Sequence[Tested], known
         if old is not None and (end is None or end > old.start):
             start = old.start
             del waiting[each.column, each.kind]
-        elif end is not None and end < since:
-            continue
         merged.append(Fault(station, each.column, each.kind, start, end, each.detail))
     over = instant(time[-1])
     merged += [Fault(station, f.column, f.kind, f.start, max(over, f.start), f.detail) for f in waiting.values()]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from aerocast.drift.diagnosis import broken_inputs, decide, merge
+from aerocast.drift.diagnosis import broken_inputs, decide, instant, merge
 from aerocast.drift.distributions import compare
 from aerocast.drift.errors import Outcomes, judge
-from aerocast.drift.profile import DAY, Profile, profile
+from aerocast.drift.profile import Profile, profile
 from aerocast.drift.sensing import sense, sense_clocks
 from aerocast.drift.state import Diagnosis, Fault
 from aerocast.feed import Feed
@@ -47,28 +47,35 @@ def examine(
     past = reference if isinstance(reference, Profile) else profile(feed, reference)
     recent = measured.tail(reach(feed))
     open_before = [fault for fault in known if fault.station == station and fault.end is None]
-    tested = sense(feed, recent, past, open_before)
-    faults = merge(feed, station, recent.time, tested, open_before)
-    errors = judge(_untouched(feed, outcomes, faults, manifest), manifest, station, feed.drift.recent)
-    clocks = sense_clocks(feed, recent, past, open_before, suspect=errors.drifted)
-    tested = [*tested, *clocks]
-    faults = merge(feed, station, recent.time, tested, open_before)
+    tested = [*sense(feed, recent, past, open_before), *sense_clocks(feed, recent, past, open_before, suspect=False)]
+    usable = _untouched(feed, outcomes, [*merge(station, recent.time, tested, open_before), *known], manifest)
+    errors = judge(usable, manifest, station, feed.drift.recent)
+    if errors.drifted and not tested[-1].found:
+        tested = [*tested[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
+    since = instant(recent.time[-1]) - feed.drift.recent * feed.cadence
+    found = merge(station, recent.time, tested, open_before)
+    faults = tuple(fault for fault in found if fault.end is None or fault.end >= since or _was(fault, open_before))
     broken = broken_inputs(feed, faults, manifest)
     shifts = compare(feed, recent, past, (target, *(name for name in manifest.window.inputs if name != target)))
     verdict, onset = decide(broken, errors, shifts, recent.time[-feed.drift.recent :])
     evidence = (*(test.evidence for test in tested), *shifts.evidence, *errors.evidence)
     figures = errors.rmse, errors.expected_rmse, errors.coverage
-    return Diagnosis(target, station, verdict, now, onset, *figures, len(outcomes.time), evidence), faults
+    return Diagnosis(target, station, verdict, now, onset, *figures, len(usable.time), evidence), faults
+
+
+def _was(fault: Fault, before: Sequence[Fault]) -> bool:
+    """Whether it was open before, and so must be told that it is over."""
+    return any((fault.column, fault.kind, fault.start) == (old.column, old.kind, old.start) for old in before)
 
 
 def _untouched(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest: Manifest) -> Outcomes:
-    """Outcomes of forecasts that no broken reading went into; its traces last a season in a forecast's input."""
+    """Outcomes that no broken reading is part of, nor of what they were forecast from."""
     if not faults or not len(outcomes.time):
         return outcomes
     cadence = int(feed.cadence.total_seconds())
     due = outcomes.time.astype("datetime64[s]").astype(np.int64)
     origin = due - outcomes.horizon * cadence
-    trace = max(DAY, feed.season * cadence)
+    trace = manifest.window.look_back * cadence
     keep = np.ones(len(due), dtype=bool)
     for fault in broken_inputs(feed, faults, manifest, ended=True):
         start = int(fault.start.timestamp())
