@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,37 +21,48 @@ from aerocast.drift import state
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.examine import examine
 from aerocast.drift.heat import advance
+from aerocast.drift.profile import Profile
 from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
 from aerocast.evaluation import shadow, views
 from aerocast.feed import Feed
+from aerocast.grid import Grid
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of
+from aerocast.sql import literal
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+Value = TypeVar("Value")
 SLOT = "examined"
+HISTORY, HISTORY_MONTHS = 400, 2  # diagnoses that are shown over time
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look: diagnoses, every fault believed after it, and the outcomes behind each (target, station)."""
+    """One look: diagnoses, every fault believed after it, and behind each (target, station) the outcomes and the
+    readings (recent grid as measured, reference); those two are empty where an older look is repeated.
+    """
 
     diagnoses: tuple[Diagnosis, ...]
     faults: tuple[Fault, ...]
     outcomes: Mapping[tuple[str, str], Outcomes]
+    readings: Mapping[tuple[str, str], tuple[Grid, Profile]]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The drift state; `fresh` if this run made it; what it rests on, if it was looked at."""
+    """The drift state, and the look that it rests on; None if it was there already."""
 
     state: DriftState
-    fresh: bool
-    outcomes: Mapping[tuple[str, str], Outcomes]
+    seen: Seen | None
+
+    @property
+    def fresh(self) -> bool:
+        return self.seen is not None
 
 
 def evidence(lake: Lake, home: Path, feed: Feed, now: datetime) -> str:
@@ -76,23 +87,23 @@ def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now
     known = faults.read(con, lake, f"{feed.name}/faults")
     manifests = _serving(home, feed)
     if not manifests:
-        return Seen((), known, {})
+        return Seen((), known, {}, {})
     measured = views.measured(con, lake, feed, known, now)
-    diagnoses, seen = [], {}
+    diagnoses, seen, readings = [], {}, {}
     found: dict[str, tuple[Fault, ...]] = {}
     for target, manifest in manifests.items():
         references = views.references(con, lake, feed, manifest)
         for station in [each for each in feed.station_ids if each in measured and each in references]:
             own = [fault for fault in known if fault.station == station]
             outcomes = views.outcomes(con, lake, feed, manifest, station, own, now)
-            seen[target, station] = outcomes
+            seen[target, station], readings[target, station] = outcomes, (measured[station], references[station])
             still = [fault for fault in own if fault.end is None]
             diagnosis, now_at_fault = examine(
                 feed, target, station, outcomes, measured[station], references[station], manifest, now, still
             )
             diagnoses.append(_plain(diagnosis))
             found.setdefault(station, now_at_fault)
-    return Seen(tuple(diagnoses), _merged(known, found), seen)
+    return Seen(tuple(diagnoses), _merged(known, found), seen, readings)
 
 
 def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Judged:
@@ -105,7 +116,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *,
     wanted, path = evidence(lake, home, feed, now), state.place(home, feed.name)
     before = state.read(home, feed.name)
     if before is not None and current(home, feed, wanted) and not force:
-        return Judged(before, False, {})
+        return Judged(before, None)
     name = f"{feed.name}/drift"
     if lake.took(name, wanted, SLOT):
         now = views.judged_at(con, lake, name) or now
@@ -120,7 +131,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *,
     state.write(home, after)
     with durable.locked(path.parent, f"drift state of {feed.name}"):
         durable.note_origin(path, wanted)
-    return Judged(after, True, seen.outcomes)
+    return Judged(after, seen)
 
 
 def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> Seen:
@@ -128,8 +139,21 @@ def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -
     now = clock.now(home, feed.name, feed.end)
     kept = state.read(home, feed.name)
     if kept is not None and current(home, feed, evidence(lake, home, feed, now)):
-        return Seen(kept.diagnoses, kept.faults, {})
+        return Seen(kept.diagnoses, kept.faults, {}, {})
     return look(con, lake, home, feed, now)
+
+
+def of(target: str, seen: Mapping[tuple[str, str], Value]) -> dict[str, Value]:
+    """By station, what was seen of one target."""
+    return {station: value for (name, station), value in seen.items() if name == target}
+
+
+def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> list[Diagnosis]:
+    """The newest diagnoses of a target, oldest first, without their evidence."""
+    name = f"{feed.name}/drift"
+    rows = lake.relation(con, name, lake.months(name)[-HISTORY_MONTHS:]).filter(f"target = {literal(target)}")
+    newest = rows.order("judged_at DESC, station").limit(HISTORY).to_arrow_table().to_pylist()
+    return [msgspec.convert({**row, "evidence": ()}, Diagnosis) for row in reversed(newest)]
 
 
 def current(home: Path, feed: Feed, wanted: str) -> bool:

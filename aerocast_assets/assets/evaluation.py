@@ -5,19 +5,23 @@ Writes `<feed>/{predictions,posted,outcomes,evaluation,evaluation_daily,drift,fa
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version
-from aerocast_assets.assets.describe import preview, status
+from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from aerocast.drift.state import DriftState
     from aerocast.evaluation.run import Evaluated
+    from aerocast.lake import Lake
 
 CODE = tuple(f"evaluation/{module}" for module in ("run", "intake", "outcomes", "rolling", "history", "watch", "views"))
 SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
@@ -43,13 +47,35 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         lake = Lake(platform.root)
         with platform.sql() as con:
             found = evaluate(con, lake, platform.root, feed, force=config.force)
+            pictures = _pictures(con, lake, platform.root, feed, found)
         for line in (_log_line(found), *verdicts(feed, found.judged.state)):
             context.log.info(line)
         if found.taken.damaged:
             context.log.warning(f"{found.taken.damaged} lines of the prediction log could not be read")
-        return dg.MaterializeResult(metadata=_metadata(feed, found), data_version=dg.DataVersion(found.version))
+        return dg.MaterializeResult(
+            metadata=_metadata(feed, found) | pictures, data_version=dg.DataVersion(found.version)
+        )
 
     return asset
+
+
+def _pictures(
+    con: "DuckDBPyConnection", lake: "Lake", root: Path, feed: Feed, found: "Evaluated"
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """What the examination saw of each target, drawn anew if there was one."""
+    from aerocast.drift.report import plot
+    from aerocast.evaluation import watch
+
+    shown: dict[str, dg.MarkdownMetadataValue] = {}
+    seen, state = found.judged.seen, found.judged.state
+    for target in feed.targets:
+        figure = None
+        if seen and any(each.target == target for each in seen.diagnoses):
+            outcomes, readings = watch.of(target, seen.outcomes), watch.of(target, seen.readings)
+            figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
+        title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
+        shown |= drawing(report(root, feed.name, target, "drift"), title, figure)
+    return shown
 
 
 def verdicts(feed: Feed, state: "DriftState") -> list[str]:

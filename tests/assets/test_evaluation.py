@@ -322,3 +322,16 @@ def test_checks_of_silver_alone_look_for_themselves(feed: Feed, again: Path, ins
     assert {"sensors", "season", "fresh"} <= names(result.get_asset_check_evaluations())
     assert not check(result, "sensors").passed, "although no evaluation has run since"
     assert not Lake(again).exists("small/outcomes")
+
+
+def test_the_examination_is_drawn(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    serve(again, feed, "s1", NEWEST - 100 * HOUR, 100)
+    result = evaluate(feed, again, instance)
+    picture = (again / "reports/small/temperature/drift.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    drawn = metadata(result, key(feed, "evaluation"))["drift"]
+    assert drawn.startswith("![drift](data:image/png;base64,")
+    assert check(result, "temperature_drift").metadata["drift"].value == drawn
+    before = (again / "reports/small/temperature/drift.png").stat().st_mtime_ns
+    assert metadata(evaluate(feed, again, instance), key(feed, "evaluation"))["drift"] == drawn
+    assert (again / "reports/small/temperature/drift.png").stat().st_mtime_ns == before
