@@ -78,7 +78,7 @@ def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: str) -> T
             brought += len(posted)
         predictions.discard(path)
     for name in names:
-        _tidy(lake, name)
+        tidy(lake, name)
     return Taken(len(waiting), issued, brought, damaged, unknown)
 
 
@@ -123,8 +123,8 @@ def _months(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, ids: set[str]
     return found
 
 
-def _tidy(lake: Lake, name: str) -> None:
-    """One file a segment would make reading dear: the newest months' small files are joined now and then."""
+def tidy(lake: Lake, name: str) -> None:
+    """One file an append would make reading dear: the newest months' small files are joined now and then."""
     for month in lake.months(name)[-NEWEST:]:
         if len(lake.files(name, [month])) > FILES:
             lake.compact(name, month)
