@@ -80,7 +80,7 @@ def calibrate(
     for at, horizon in enumerate(spec.horizons):
         error = np.abs(np.asarray(forecast[:, at], dtype=np.float64) - actual[:, at])
         known = np.isfinite(error)
-        if known.sum() < np.ceil(1 / (1 - level)):
+        if known.sum() < np.ceil(round(1 / (1 - level), 6)):  # 1 / (1 - 0.9) is 10, and a little more in floats
             raise AeroCastError(f"intervals: {int(known.sum())} calibration rows at horizon {horizon} are too few")
         exponent = _exponents(table[known], error[known])
         factor = 1.0 if widen is None else widen[at]

@@ -76,6 +76,9 @@ def test_missing_outcomes_do_not_count_and_too_few_are_refused() -> None:
     actual[::2] = np.nan
     intervals = calibrate(SPEC, x, NAMES, forecast, actual, np.zeros(500), 0.9)
     assert 0.85 < coverage(intervals, x, NAMES, forecast, actual)[0] < 0.95
+    calibrate(SPEC, x[1:20:2], NAMES, forecast[1:20:2], actual[1:20:2], np.zeros(10), 0.9)
+    with pytest.raises(AeroCastError, match="9 calibration rows at horizon 1 are too few"):
+        calibrate(SPEC, x[1:18:2], NAMES, forecast[1:18:2], actual[1:18:2], np.zeros(9), 0.9)
     with pytest.raises(AeroCastError, match="too few"):
         calibrate(SPEC, x[:5], NAMES, forecast[:5], actual[:5], np.zeros(5), 0.9)
 
