@@ -97,9 +97,9 @@ def duel(fought: "Duel", title: str) -> "Figure":
     axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
     axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
     axis.axhline(0, color="0.3", lw=0.8)
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axis.set_ylabel("loss saved so far\n(composite)")
     axis.grid(alpha=0.3)
     statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"
