@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ CLEAR = 0.2  # and at least this much: a gain that a forecast would notice
 SCAN_MARGIN = 0.15  # beyond chance where no hole in the record names the shift
 SCAN_DAYS = 6
 SCAN_FIT = 0.6  # correlation with the shifted shape
+SCAN_SIZE = 1.5  # a clock keeps the size of the day: wider or flatter days are another world, not another time
 SUSPECT = 0.10  # gain that is enough when the errors, too, outgrew season and weather
 AGAINST = -0.05  # a gain below which a column contradicts the shift of the others
 SMOOTH = 1.5  # of a change that 1 in 200 exceeds: how far readings may move over the hole
@@ -40,11 +41,13 @@ NAMED = re.compile(r"day is (-?\d+) h late")
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A column's usual day (24,), of unit length; `usual` is how well a day fits it; `chance` (BLOCK + 1, 25) how much
-    better blocks of so many days ever fitted a shift of -12 .. 12 hours than none."""
+    """A column's usual day (24,), of unit length; `usual` is how well a day fits it, `size` the root mean square of
+    its swing; `chance` (BLOCK + 1, 25) how much better blocks of so many days ever fitted a shift of -12 .. 12 hours
+    than none."""
 
     day: Reals
     usual: float
+    size: float
     chance: Reals
 
 
@@ -100,7 +103,9 @@ def clock_jump(
         limit = SUSPECT if suspect else max(CLEAR, chance + MARGIN)
         if gain > limit and _agreed(hour, read[1:], start, late):
             said = f"{read[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
-            found = start, None, said
+            # A clock that was set right meanwhile is a fault that is over, not one that opens again each day.
+            over = _still(late, hour[start:], replace(read[0], swing=read[0].swing[start:]))[1]
+            found = start, None if over is None else start + over, said
             break
     found = found or _scan(hour, read, past.step)
     said = found[2] if found else f"{read[0].column}'s day begins when it should"
@@ -133,6 +138,10 @@ def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, st
     if size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
         return None
     start = max(0, size - BLOCK * HOURS * 3600 // step)
+    swing = first.swing[start:][np.isfinite(first.swing[start:])]
+    wide = float(np.sqrt(np.mean(swing**2))) / first.shape.size if len(swing) else 0.0
+    if not 1 / SCAN_SIZE < wide < SCAN_SIZE:
+        return None
     fits = {late: _gain(hour[start:], first.swing[start:], late, first.shape) for late in range(-FARTHEST, FARTHEST)}
     late = max(fits, key=lambda each: fits[each][0])
     days = min(BLOCK, int((size - start) * step / 86_400))
@@ -226,7 +235,7 @@ def _learn(past: Profile, column: str, day: float) -> Shape | None:
     norms = np.sum(chosen**2, axis=1)
     usual = float(np.median(chosen @ shape / np.sqrt(np.maximum(norms, 1e-12))))
     fits = np.column_stack([chosen @ np.roll(shape, by) for by in range(-FARTHEST, FARTHEST + 1)])
-    return Shape(shape, usual, _chance(fits, norms))
+    return Shape(shape, usual, float(np.median(np.sqrt(norms / HOURS))), _chance(fits, norms))
 
 
 def _chance(fits: Reals, norms: Reals) -> Reals:

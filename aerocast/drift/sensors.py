@@ -107,7 +107,7 @@ def drop_out(column: str, recent: Reals, habits: Habits, per_day: int) -> Tested
     gone = ~np.isfinite(recent[-window:])
     share, limit = float(gone.mean()), max(DROP_LEAST, habits.missing + DROP_SHARE)
     newest = gone[-max(1, window // 3) :].mean()
-    if not found and share > limit and newest > DROP_WELL:
+    if not _lasts(found) and share > limit and newest > DROP_WELL:
         first = len(recent) - window + int(np.argmax(gone))
         found.append(Found(column, "drop_out", first, None, f"{column}: {share:.0%} of {window} readings are missing"))
     longest = float((stop - start).max(initial=0))

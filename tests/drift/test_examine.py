@@ -1,0 +1,143 @@
+"""One examination: what outranks what, what is carried on, and that the same input has the same answer."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import pytest
+
+from aerocast.drift.examine import Profile, examine, profile, reach
+from aerocast.drift.report import because, plot, report
+from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
+from tests.drift import making
+from tests.drift.making import HOUR, STATION, YEAR, Reals
+
+FEED = making.feed()
+HALF, SCORES = making.tested(making.climate(99))
+MANIFEST = making.manifest(FEED, SCORES)
+PAST: Profile = profile(FEED, making.grid({"temperature": making.climate(1, 2 * YEAR)}))
+LIVE = making.START + 2 * YEAR * HOUR  # the calendar goes on, so a live series begins with January
+SIZE, ONSET = 60 * 24, 40 * 24
+
+
+def look(values: Reals, upto: int = SIZE, known: tuple[Fault, ...] = ()) -> tuple[Diagnosis, tuple[Fault, ...]]:
+    recent = making.grid({"temperature": values[:upto]}, LIVE)
+    lived = making.outcomes(np.nan_to_num(values[:upto], nan=50.0), HALF, LIVE)
+    now = moment(upto - 1)
+    return examine(FEED, "temperature", STATION, lived, recent, PAST, MANIFEST, now, known)
+
+
+def moment(row: int) -> datetime:
+    return (LIVE + row * HOUR).astype(datetime).replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
+
+def heatwave(values: Reals) -> Reals:
+    ramp = np.clip((np.arange(len(values)) - ONSET) / 48, 0, 1)
+    return (1 - ramp) * values + ramp * (values - making.cycle(len(values)) + 14 + making.cycle(len(values), 18, 3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_calm_is_ok(seed: int) -> None:
+    diagnosis, faults = look(making.climate(seed, SIZE))
+    assert (diagnosis.verdict, diagnosis.onset, faults) == ("ok", None, ())
+    assert {each.subject for each in diagnosis.evidence} == {"temperature", STATION}
+    kinds = {each.test for each in diagnosis.evidence}
+    assert {"flat_line", "spikes", "unit_change", "drop_out", "clock_jump", "psi", "adwin", "coverage"} <= kinds
+    assert not any(each.fired for each in diagnosis.evidence if each.test != "coverage")
+
+
+def test_a_ramp_of_heat_is_concept_drift() -> None:
+    diagnosis, faults = look(heatwave(making.climate(1, SIZE)))
+    assert (diagnosis.verdict, faults) == ("concept_drift", ())
+    assert diagnosis.onset is not None
+    assert abs(diagnosis.onset - moment(ONSET)) <= timedelta(days=4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_harder_weather_is_not_concept_drift(seed: int) -> None:
+    rough = making.climate(seed, SIZE, rough=2.0)
+    diagnosis, _ = look(making.changed(making.climate(seed, SIZE), ONSET, lambda _: rough))
+    assert diagnosis.verdict in ("ok", "covariate_shift")
+
+
+def test_a_level_that_the_model_follows_is_a_shift_of_its_input() -> None:
+    ramp = np.clip((np.arange(SIZE) - 30 * 24) / 240, 0, 1)
+    diagnosis, faults = look(making.climate(1, SIZE) + 45 * ramp)
+    assert (diagnosis.verdict, faults) == ("covariate_shift", ())
+
+
+def test_a_broken_sensor_outranks_drift() -> None:
+    values = heatwave(making.climate(1, SIZE))
+    values[-30:] = values[-31]
+    diagnosis, [fault] = look(values)
+    assert diagnosis.verdict == "sensor_fault"
+    assert (fault.column, fault.kind, fault.start, fault.end) == ("temperature", "flat_line", moment(SIZE - 30), None)
+    assert diagnosis.onset == fault.start
+
+
+def test_a_fault_goes_on_until_it_is_over() -> None:
+    values = making.climate(1, SIZE)
+    values[1000:1100] = (values[1000:1100] - 32) / 1.8
+    _, [first] = look(values, 1020)
+    _, [later] = look(values, 1080, (first,))
+    assert (later.start, later.end) == (first.start, None)
+    diagnosis, [over] = look(values, 1120, (later,))
+    assert (over.start, over.end) == (first.start, moment(1100))
+    assert diagnosis.verdict == "ok", "forecasts from broken readings speak for nothing"
+    diagnosis, faults = look(values, 1300)
+    assert (diagnosis.verdict, faults) == ("ok", ())
+
+
+def test_the_same_input_has_the_same_answer_and_nothing_is_touched() -> None:
+    values = heatwave(making.climate(3, SIZE))
+    recent = making.grid({"temperature": values}, LIVE)
+    before = recent.values.copy()
+    grid = making.grid({"temperature": making.climate(1, 2 * YEAR)})
+    lived = making.outcomes(values, HALF, LIVE)
+    asked = (FEED, "temperature", STATION, lived, recent)
+    now = moment(SIZE - 1)
+    one, two = (examine(*asked, past, MANIFEST, now) for past in (grid, PAST))
+    assert one == two == examine(*asked, PAST, MANIFEST, now)
+    assert np.array_equal(before, recent.values)
+
+
+def test_more_grid_than_it_reaches_changes_nothing() -> None:
+    values = making.climate(3, SIZE)
+    lived = making.outcomes(values, HALF, LIVE)
+    whole = making.grid({"temperature": values}, LIVE)
+    now = moment(SIZE - 1)
+    asked = (PAST, MANIFEST, now)
+    one, two = (examine(FEED, "temperature", STATION, lived, g, *asked) for g in (whole, whole.tail(reach(FEED))))
+    assert one == two
+
+
+def test_without_outcomes_sensors_are_still_looked_at() -> None:
+    values = making.climate(1, SIZE)
+    values[-30:] = values[-31]
+    nothing = making.outcomes(values, HALF, LIVE)
+    nothing = nothing.at(np.zeros(len(nothing.time), dtype=bool))
+    recent = making.grid({"temperature": values}, LIVE)
+    diagnosis, faults = examine(FEED, "temperature", STATION, nothing, recent, PAST, MANIFEST, moment(SIZE - 1))
+    assert (diagnosis.verdict, diagnosis.rmse, diagnosis.outcomes, len(faults)) == ("sensor_fault", None, 0, 1)
+
+
+def test_the_report_is_json_and_says_why() -> None:
+    values = heatwave(making.climate(1, SIZE))
+    diagnosis, faults = look(values)
+    calm, _ = look(making.climate(1, SIZE))
+    state = DriftState(
+        FEED.name, diagnosis.judged_at, diagnosis.judged_at, (diagnosis,), faults, (Heat("temperature"),)
+    )
+    made = json.loads(json.dumps(report(state)))
+    assert made["verdicts"][0]["verdict"] == "concept_drift"
+    assert "%" in made["verdicts"][0]["because"]
+    assert msgspec.convert(made["state"], DriftState) == state
+    assert "no test fired" in because(calm)
+    recent = making.grid({"temperature": values}, LIVE)
+    figure = plot(
+        FEED, "temperature", state, {STATION: making.outcomes(values, HALF, LIVE)}, {STATION: (recent, PAST)}, [calm]
+    )
+    assert figure.axes[0].get_title() == f"{STATION}: concept_drift"
+    assert len(figure.axes) == 5
+    assert len(plot(FEED, "temperature", state, {}).axes) == 3
