@@ -33,7 +33,7 @@ class Loop:
 
     def answered(self, answered: Answered) -> None:
         """Keeps an answer before it is sent; a disk that refuses does not hold it up."""
-        self.log.append(logged(answered.prediction, answered.question.graph, shadow=False))
+        self.log.append(logged(answered.prediction, answered.graph, shadow=False))
         served = answered.served
         self._recent.remember(served.key, served.manifest.horizons, answered.prediction)
         if challenger := self._store.challenger(served.key):

@@ -33,10 +33,6 @@ class Question(NamedTuple):
     faults: Sequence[Fault]
     now: datetime
 
-    @property
-    def graph(self) -> Literal["station", "sequence"]:
-        return "station" if self.request.sequence is None else "sequence"
-
 
 class Answered(NamedTuple):
     """An answer, the release that gave it, and what was asked."""
@@ -44,6 +40,10 @@ class Answered(NamedTuple):
     served: Served
     question: Question
     prediction: Prediction
+
+    @property
+    def graph(self) -> Literal["station", "sequence"]:
+        return "station" if whole(self.served, self.question.request) else "sequence"
 
 
 def predict(store: Store, request: PredictRequest) -> Answered:
@@ -62,7 +62,8 @@ def answer(served: Served, question: Question, name: str, issued_at: datetime) -
     if request.sequence is not None:
         time = None if request.time is None else np.datetime64(int(request.time.timestamp()), "s")
         given = inputs.of_sequence(served, request.sequence, time, request.station)
-        found, reasons = _answer(served, served.sequence or served.station, given, request.station), []
+        runner = served.station if whole(served, request) else served.sequence or served.station
+        found, reasons = _answer(served, runner, given, request.station), []
     else:
         assert request.station is not None  # parse() lets none through without both
         found = _of_station(served, tail, request.station)
@@ -73,6 +74,16 @@ def answer(served: Served, question: Question, name: str, issued_at: datetime) -
             found, id=name, issued_at=issued_at, degraded=True, reasons=[*found.reasons, *reasons]
         )
     return msgspec.structs.replace(found, id=name, issued_at=issued_at)
+
+
+def whole(served: Served, request: PredictRequest) -> bool:
+    """Whether the station's own graph finds all it looks at: in its readings, or in a sequence that tells as much."""
+    if request.sequence is None:
+        return True
+    spec = served.manifest.window
+    alone = not spec.covariates and len(spec.places) == 1
+    known = request.station is not None and request.time is not None
+    return alone and known and len(request.sequence) == spec.look_back
 
 
 def choose(store: Store, feed: str | None, target: str | None) -> Served:

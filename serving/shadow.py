@@ -51,7 +51,7 @@ class Shadows:
     def _answer(self, challenger: Served, answered: Answered) -> None:
         sent = answered.prediction
         own = predictor.answer(challenger, answered.question, sent.id, sent.issued_at)
-        self._append(logged(own, answered.question.graph, shadow=True))
+        self._append(logged(own, answered.graph, shadow=True))
 
     def _done(self, key: Key, done: Future[None]) -> None:
         with self._lock:
