@@ -144,15 +144,15 @@ def promising(limits: Promotion, shadow: Shadow) -> bool:
 
 
 def helped(limits: Retraining, heat: Heat, retrained: datetime | None, now: datetime) -> tuple[bool, str]:
-    """Whether the newest retrain, finished then, has to be called useless now: (it has not, a sentence)."""
+    """Whether the newest decision on a champion, made then, has to be called useless now: (it has not, a sentence)."""
     if not heat.hot:
         return True, _cool(heat)
     if retrained is None or (heat.since and retrained < heat.since):
         return True, f"{_hot(heat)}; no retrain was finished since"
     until = retrained + limits.settle
     if now < until:
-        return True, f"{_hot(heat)}; the retrain of {show(retrained)} has until {show(until)} to show"
-    return False, f"{_hot(heat)}: the retrain of {show(retrained)} has not helped in {span(now - retrained)}"
+        return True, f"{_hot(heat)}; the decision of {show(retrained)} has until {show(until)} to show"
+    return False, f"{_hot(heat)}: the decision of {show(retrained)} has not helped in {span(now - retrained)}"
 
 
 def show(at: datetime) -> str:

@@ -152,8 +152,52 @@ def test_a_retrain_that_somebody_else_started_is_waited_for_and_cools_down_too()
 def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
     action, now = first(), T0 + 3 * DAY
     done = ran(action, "promoted", now)
-    later = now + 10 * DAY
+    later = now + 7 * HOUR
+    assert not decide(LIMITS, hot(1), action.memory, later, last=done).act, "the same edge has to settle first"
     assert decide(LIMITS, hot(1, later - HOUR), action.memory, later, last=done).act
+
+
+def test_a_promotion_has_its_time_to_show_even_where_the_back_off_is_shorter() -> None:
+    limits = LIMITS.model_copy(update={"cool_down": timedelta(0), "daily_budget": 99})
+    action, now = first(limits=limits), T0 + 3 * DAY
+    assert not decide(limits, hot(), action.memory, now + 47 * HOUR, last=ran(action, "promoted", now)).act
+    assert decide(limits, hot(), action.memory, now + 48 * HOUR, last=ran(action, "promoted", now)).act
+    assert decide(limits, hot(), action.memory, now, last=ran(action, "refused", now)).act
+
+
+def test_who_slept_through_the_cool_time_knows_by_the_new_edge_that_it_helped() -> None:
+    action, now = first(), T0 + 3 * DAY
+    slept = decide(LIMITS, hot(2, now + 5 * HOUR), action.memory, now + 6 * HOUR, last=ran(action, "promoted", now))
+    assert slept.act, "a cool-down, not a back-off"
+    assert slept.memory.tries == 0
+
+
+def test_a_help_forgets_what_did_not_help_before() -> None:
+    action, now = first(), T0 + 3 * DAY
+    again = decide(LIMITS, hot(), action.memory, now + 12 * HOUR, last=ran(action, "refused", now))
+    assert again.memory.tries == 1
+    done = ran(again, "promoted", now + 12 * HOUR)
+    calm = decide(LIMITS, cool(1, now + DAY), again.memory, now + DAY, last=done)
+    assert (calm.memory.tries, calm.memory.failures, calm.memory.without_help) == (0, 0, 0)
+    assert note(calm.memory, done) == calm.memory, "and it stays a help"
+
+
+def test_the_first_look_at_an_end_counts_even_if_a_clock_says_otherwise_later() -> None:
+    action, now = first(), T0 + 3 * DAY
+    seen = note(action.memory, ran(action, "refused", now + HOUR))
+    assert note(seen, ran(action, "refused", now + 9 * HOUR)) == seen
+
+
+def test_a_large_budget_is_counted_to_its_end() -> None:
+    budget = 3 * KEPT
+    limits = LIMITS.model_copy(update={"cool_down": timedelta(0), "daily_budget": budget})
+    action, now = first(limits=limits), T0 + 3 * DAY
+    for number in range(2, budget + 1):
+        now += timedelta(minutes=1)
+        action = decide(limits, hot(), action.memory, now, last=ran(action, "failed", now))
+        assert action.act, number
+    last = ran(action, "failed", now)
+    assert not decide(limits, hot(), action.memory, now + HOUR, last=last).act
 
 
 def test_the_same_look_asks_for_the_same_run_and_another_try_for_another() -> None:

@@ -30,7 +30,8 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         heat = seen.of(target) if seen else Heat(target)
         # As old as what was examined, not as the look at it: a check that is run again says the same.
         now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
-        trial = verdicts.newest(Lake(root), feed, target, judged=True)
+        # A release that was chosen counts, too: it has the same time to show.
+        trial = verdicts.newest(Lake(root), feed, target)
         # A row of an older table has no time of the feed.
         at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
         passed, why = retraining.helped(feed.retraining, heat, at, now)
