@@ -132,6 +132,24 @@ def test_outcomes_are_those_of_the_release_that_serves(
     assert (seen.time[: len(before.time)] == before.time).all()
 
 
+def test_the_graph_that_answers_is_judged_by_its_own_test(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
+) -> None:
+    made = manifest(1)
+    worse = {horizon: msgspec.structs.replace(made.metrics.overall, rmse=4.0) for horizon in HORIZONS}
+    serving = champion(home, metrics=msgspec.structs.replace(made.metrics, sequence=worse))
+    serve(con, lake, home, feed, serving.version, hours=50, error=1.0)
+    assert views.answering(con, lake, feed, serving, "AAA") == "station"
+    serve(con, lake, home, feed, serving.version, hours=150, error=4.0, graph="sequence")
+    assert views.answering(con, lake, feed, serving, "AAA") == "sequence"
+    seen = watch.look(con, lake, home, feed, NOW)
+    outcomes = seen.outcomes["temperature", "AAA"]
+    assert 280 < len(outcomes.time) <= 300, "those of the other graph are another model's"
+    assert float(np.sqrt(np.mean(outcomes.error**2))) == pytest.approx(4.0, rel=0.15)
+    assert {each.verdict for each in seen.diagnoses} == {"ok"}, "short sequences err as much as their test said"
+    assert views.tested_as(serving, "station") == serving
+
+
 def test_forecasts_made_from_a_broken_sensor_say_nothing_of_the_model(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from aerocast import quality, silver
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NEWEST = 1000  # outcomes of a station, at all horizons, that an examination sees
 MONTHS = 3  # newest months of outcomes in which they are looked for
 RECENT = 2  # newest months of readings
+STATION, SEQUENCE = "station", "sequence"  # graphs of a release, as the log names them
 REFERENCE = 36  # newest months of a training span: enough for three of each season
 
 
@@ -36,6 +38,7 @@ def outcomes(
     station: str,
     known: Sequence[Fault],
     now: datetime,
+    graph: str = STATION,
 ) -> Outcomes:
     """The newest outcomes of the release at the station, oldest first, none after `now`; each forecast once, no shadow.
 
@@ -51,9 +54,8 @@ def outcomes(
         SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
             actual - persistence AS baseline
         FROM watched_outcomes
-        WHERE target = {literal(manifest.target)} AND station = {literal(station)} AND NOT shadow AND NOT repeated
-            AND version = {literal(manifest.version)} AND error IS NOT NULL AND NOT ({_spoilt(feed, manifest, known)})
-            AND time <= {_instant(now)}
+        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {_instant(now)}
+            AND NOT ({_spoilt(feed, manifest, known)})
         ORDER BY time DESC, horizon LIMIT {NEWEST}""").to_arrow_table()
     columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
     return Outcomes(
@@ -63,6 +65,34 @@ def outcomes(
         half=columns["half"].astype(np.float64),
         baseline=columns["baseline"].astype(np.float64),
         level=level,
+    )
+
+
+def answering(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest: Manifest, station: str) -> str:
+    """Which graph of the release gave most of the station's newest answers: they err differently, so one is judged."""
+    name = f"{feed.name}/outcomes"
+    months = lake.months(name)[-MONTHS:]
+    if not months or not manifest.metrics.sequence:
+        return STATION
+    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
+    newest = f"SELECT graph FROM watched_outcomes WHERE {_own(manifest, station)} ORDER BY time DESC LIMIT {NEWEST}"
+    counted = dict(con.sql(f"SELECT graph, count(*) FROM ({newest}) GROUP BY graph").fetchall())
+    return SEQUENCE if counted.get(SEQUENCE, 0) > counted.get(STATION, 0) else STATION
+
+
+def tested_as(manifest: Manifest, graph: str) -> Manifest:
+    """The manifest with the test figures of that graph in the place of the whole release's."""
+    if graph == STATION:
+        return manifest
+    metrics = msgspec.structs.replace(manifest.metrics, horizons=manifest.metrics.sequence, stations={})
+    return msgspec.structs.replace(manifest, metrics=metrics)
+
+
+def _own(manifest: Manifest, station: str) -> str:
+    """Answers of this release for the station that have an outcome, each once, none of a shadow's."""
+    return (
+        f"target = {literal(manifest.target)} AND version = {literal(manifest.version)}"
+        f" AND station = {literal(station)} AND NOT shadow AND NOT repeated AND error IS NOT NULL"
     )
 
 

@@ -95,11 +95,13 @@ def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now
         references = views.references(con, lake, feed, manifest)
         for station in [each for each in feed.station_ids if each in measured and each in references]:
             own = [fault for fault in known if fault.station == station]
-            outcomes = views.outcomes(con, lake, feed, manifest, station, own, now)
+            graph = views.answering(con, lake, feed, manifest, station)
+            outcomes = views.outcomes(con, lake, feed, manifest, station, own, now, graph)
+            tested = views.tested_as(manifest, graph)
             seen[target, station], readings[target, station] = outcomes, (measured[station], references[station])
             still = [fault for fault in own if fault.end is None]
             diagnosis, now_at_fault = examine(
-                feed, target, station, outcomes, measured[station], references[station], manifest, now, still
+                feed, target, station, outcomes, measured[station], references[station], tested, now, still
             )
             diagnoses.append(_plain(diagnosis))
             found.setdefault(station, now_at_fault)
