@@ -1,7 +1,8 @@
 """Who serves: the best candidate, if it beats both baselines and the incumbent on the very same rows.
 
 Beating the baselines means RMSE skill above `min_skill` at every horizon, against the better baseline there, with all
-stations pooled: the rule that the champion's check holds, too. `Decision.skill` is the mean over the horizons.
+stations pooled, and in the mean over the horizons (`Decision.skill`). A horizon at which the incumbent falls short on
+these rows, too, refuses nobody: to keep the worse one would help nobody. The reason names it, and the champion's check.
 
 Beating the incumbent means a gain above `min_gain`, the share by which the composite falls below the incumbent's, and
 one that luck explains with a chance of at most `max_p` (see `aerocast.diebold_mariano`). Only the best of the
@@ -10,7 +11,7 @@ candidates is tried; picking it on the same rows flatters it, so of k candidates
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -48,7 +49,7 @@ def decide(
     `proof` compares it with each candidate, by kind.
 
     Baselines are yardsticks and can never win. The best candidate is the one of least composite among those that beat
-    both baselines at every horizon; if none does, the one of least composite is refused for it.
+    both baselines; if none does, the one of least composite is refused for it.
 
     Raises:
         AeroCastError: the incumbent was scored on other rows than the candidates, or nobody compared the two.
@@ -56,8 +57,9 @@ def decide(
     models = {score.model for score in scores} - {*BASELINES, incumbent}
     if not models:
         return Decision(False, None, "Refused: no candidate beside the baselines.")
-    weakest = {model: min(_skills(scores, model).items(), key=lambda entry: entry[1]) for model in models}
-    able = {model for model in models if weakest[model][1] > promotion.min_skill}
+    least = promotion.min_skill
+    excused = {horizon for horizon, skill in _skills(scores, incumbent).items() if not skill > least}
+    able = {model for model in models if not _short(scores, model, excused, least)}
     best = min((overall(scores, model) for model in able or models), key=lambda score: (score.composite, score.model))
     rival = overall(scores, incumbent) if incumbent else None
     if rival is not None and rival.n != best.n:
@@ -66,10 +68,11 @@ def decide(
     found = None if rival is None else (proof or {}).get(best.model)
     if rival is not None and found is None:
         raise AeroCastError(f"promotion: {best.model} was not compared with the incumbent")
-    failures = _failures(weakest[best.model], gain, found, promotion)
+    failures = [*_short(scores, best.model, excused, least), *_unproven(gain, found, promotion)]
     facts = f"{best.model} has composite {best.composite:.4f} and skill {best.skill:.4f} over the better baseline"
     if rival is not None:
         facts += f"; the incumbent has {rival.composite:.4f} on the same {best.n} rows"
+    facts += _excuse(scores, best.model, excused, least)
     verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain, found)}."
     return Decision(
         promoted=not failures,
@@ -84,10 +87,28 @@ def decide(
     )
 
 
-def _skills(scores: Sequence[Score], model: str) -> dict[int, float]:
-    """Skill over the better baseline at each horizon, all stations pooled."""
+def _skills(scores: Sequence[Score], model: str | None) -> dict[int, float]:
+    """Skill over the better baseline at each horizon, all stations pooled; empty for no model."""
     own = [score for score in scores if score.model == model and score.station == ALL and score.horizon]
     return {score.horizon: score.skill for score in own}
+
+
+def _short(scores: Sequence[Score], model: str, excused: Set[int], least: float) -> list[str]:
+    """Where a model does not beat the baselines: its weakest horizon, or else the mean over all."""
+    weak = {horizon: skill for horizon, skill in _skills(scores, model).items() if not skill > least}
+    counted = sorted((skill, horizon) for horizon, skill in weak.items() if horizon not in excused)
+    if counted:
+        skill, horizon = counted[0]
+        return [f"skill {skill:.4f} at {horizon} steps is not above min_skill {least:g}"]
+    mean = overall(scores, model).skill
+    return [] if mean > least else [f"mean skill {mean:.4f} is not above min_skill {least:g}"]
+
+
+def _excuse(scores: Sequence[Score], model: str, excused: Set[int], least: float) -> str:
+    weak = [
+        str(horizon) for horizon, skill in _skills(scores, model).items() if horizon in excused and not skill > least
+    ]
+    return f"; at {', '.join(weak)} steps neither it nor the incumbent beats the baselines" if weak else ""
 
 
 def _why(gain: float | None, found: Comparison | None) -> str:
@@ -96,13 +117,8 @@ def _why(gain: float | None, found: Comparison | None) -> str:
     return f", a gain of {gain:.2%} with p = {found.p_value:.3g} over {found.n} instants"
 
 
-def _failures(
-    weakest: tuple[int, float], gain: float | None, found: Comparison | None, promotion: Promotion
-) -> list[str]:
-    horizon, skill = weakest
+def _unproven(gain: float | None, found: Comparison | None, promotion: Promotion) -> list[str]:
     failures = []
-    if not skill > promotion.min_skill:
-        failures.append(f"skill {skill:.4f} at {horizon} steps is not above min_skill {promotion.min_skill:g}")
     if gain is not None and not gain > promotion.min_gain:
         failures.append(f"gain {gain:.2%} is not above min_gain {promotion.min_gain:.2%}")
     if found is not None and not found.p_value <= promotion.max_p:

@@ -70,6 +70,23 @@ def test_a_gain_that_luck_explains_is_refused(p_value: float, max_p: float, prom
     assert promoted or f"above max_p {max_p:g}" in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("skill", "far", "before", "promoted"),
+    [
+        (0.5, -0.1, -0.3, True),  # the incumbent falls short there, too
+        (0.5, -0.1, 0.1, False),  # the incumbent does not
+        (0.1, -0.2, -0.3, False),  # the mean falls short
+    ],
+)
+def test_a_horizon_at_which_the_incumbent_falls_short_too_refuses_nobody(
+    skill: float, far: float, before: float, promoted: bool
+) -> None:
+    rivals = [*made("gru", 0.7, skill, far=far), *made("incumbent", 0.9, 0.2, far=before)]
+    decision = decide(rivals, Promotion(), "incumbent", proof())
+    assert decision.promoted is promoted
+    assert ("at 24 steps neither" in decision.reason) is (before < 0)
+
+
 def test_a_refusal_says_why_there_is_no_proof() -> None:
     rivals = [*CANDIDATES, *made("incumbent", 0.9)]
     decision = decide(rivals, Promotion(), "incumbent", proof(1.0, reason="5 instants are too few"))
