@@ -13,6 +13,7 @@ RUN_MARGIN = 1.5  # a stuck sensor outlasts the reference's longest run by this 
 RUN_MORE = 3
 RESTING = 0.02  # share of readings at one value that makes it a natural rest: no rain, a calm, 100 %
 REST_MARGIN = 2.5  # a dry or calm spell may last this many times the reference's longest
+LIVELY = 0.02  # share of neighbours that differ: below, a column stands still by habit and says nothing by it
 GAP_FLOOR = 12  # steps: shorter silences are every feed's, and the server's freshness tells of them
 GAP_MARGIN = 1.5  # a silence counts when this much longer than what happens once in GAP_DAYS
 GAP_DAYS = 120
@@ -140,6 +141,8 @@ def _runs(values: Reals) -> tuple[Reals, Reals, float]:
     share = np.bincount(which, counts) / counts.sum()
     longest = np.zeros(len(kinds))
     np.maximum.at(longest, which, counts)
+    if len(counts) - 1 < LIVELY * counts.sum():
+        return kinds, np.full(len(kinds), np.inf), np.inf
     rest = share >= RESTING
     others = float(longest[~rest].max(initial=1.0))
     limit = max(float(RUN_FLOOR), RUN_MARGIN * others + RUN_MORE)

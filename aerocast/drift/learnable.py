@@ -87,10 +87,12 @@ def foreseen(z: Reals, known: Reals, block: Indices) -> float:
 
     Negative when it makes things worse.
     """
-    spread = np.nanstd(known, axis=0)
+    seen = np.isfinite(known)
+    count = np.maximum(seen.sum(axis=0), 1)
+    middle = np.where(seen, known, 0.0).sum(axis=0) / count
+    spread = np.sqrt(np.where(seen, (known - middle) ** 2, 0.0).sum(axis=0) / count)
     usable = spread > 1e-9
-    x = known[:, usable]
-    x = np.clip(np.nan_to_num((x - np.nanmean(x, axis=0)) / spread[usable]), -3, 3)
+    x = np.clip(np.nan_to_num((known[:, usable] - middle[usable]) / spread[usable]), -3, 3)
     gram, moment = x.T @ x, x.T @ z
     penalty = RIDGE * len(z) * np.eye(x.shape[1])
     said = np.zeros(len(z))

@@ -62,7 +62,7 @@ def flat_line(column: str, recent: Reals, habits: Habits, open_since: int | None
         found.append(Found(column, "flat_line", start + int(rows[min(1, len(rows) - 1)]), end, said))
     worst = int(np.argmax(counts / limits))
     said = f"longest run of one value: {counts[worst]} readings of {held[worst]:g}"
-    value, limit = float(counts[worst]), float(limits[worst])
+    value, limit = float(counts[worst]), float(limits[worst]) if np.isfinite(limits[worst]) else None
     return Tested(
         Evidence("flat_line", column, value, limit, any(each.end is None for each in found), said), tuple(found)
     )
