@@ -23,7 +23,7 @@ from aerocast.sql import literal
 if TYPE_CHECKING:
     import duckdb
 
-NEWEST = 1000  # outcomes of a station, at all horizons, that an examination sees
+NEWEST = 340  # outcomes of a station at each horizon that an examination sees: its longest span is 320 target times
 MONTHS = 3  # newest months of outcomes in which they are looked for
 RECENT = 2  # newest months of readings
 STATION, SEQUENCE = "station", "sequence"  # graphs of a release, as the log names them
@@ -56,7 +56,7 @@ def outcomes(
         FROM watched_outcomes
         WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {_instant(now)}
             AND NOT ({_spoilt(feed, manifest, known)})
-        ORDER BY time DESC, horizon LIMIT {NEWEST}""").to_arrow_table()
+        ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
     columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
     return Outcomes(
         time=columns["time"].astype("datetime64[s]"),
