@@ -135,7 +135,8 @@ def _agreed(hour: Indices, others: Sequence[Dial], start: int, late: int) -> boo
 def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, str] | None:
     """A shift of the whole newest block that no hole explains: it must beat the best of all shifts by chance."""
     first, size = read[0], len(hour)
-    if size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
+    # One column alone cannot tell a late clock from a world whose days come later: a second one must agree.
+    if len(read) < 2 or size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
         return None
     start = max(0, size - BLOCK * HOURS * 3600 // step)
     swing = first.swing[start:][np.isfinite(first.swing[start:])]

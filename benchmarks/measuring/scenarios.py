@@ -105,10 +105,11 @@ def injected(seed: int, names: Sequence[str], kind: str = "linear", bases: Bases
 
 
 def season(seed: int, kind: str, bases: Bases) -> Case:
-    """Half a year, untouched: a made climate that knows last year's, or a real one that knows January to May."""
+    """Half a year, untouched: a made climate that knows last year's, or a real one that knows January to May, about."""
     rng = np.random.default_rng([bases.salt, seed, 0])
     series, live, source = bases.draw(seed)
-    live = 150 * DAY if source != MADE else int(rng.integers(400, 470)) * DAY
+    # The real ones have one year: only the day on which serving begins differs between seeds.
+    live = int(rng.integers(130, 170) if source != MADE else rng.integers(400, 470)) * DAY
     calm = faults.nothing(series.cut(0, min(live + 180 * DAY, len(series.time))), rng, live + WARM_UP)
     return Case(SEASON, seed, weather_feed(kind), calm, live, 30 * DAY, source=source)
 
