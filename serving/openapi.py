@@ -36,7 +36,10 @@ _REQUEST = Schema(
             format=OpenAPIFormat.DATE_TIME,
             description="Time of a sequence's newest step, ISO 8601 with offset.",
         ),
-        "feed": Schema(type=OpenAPIType.STRING, description="Needed only where several feeds are served."),
+        "feed": Schema(
+            type=OpenAPIType.STRING,
+            description="Needed only where several feeds are served, and the station is not of one alone.",
+        ),
         "target": Schema(type=OpenAPIType.STRING, description="Default: the feed's first served target."),
     },
     any_of=[Schema(required=["station"]), Schema(required=["sequence"])],

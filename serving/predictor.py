@@ -48,7 +48,7 @@ class Answered(NamedTuple):
 
 def predict(store: Store, request: PredictRequest) -> Answered:
     """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong."""
-    served = choose(store, request.feed, request.target)
+    served = choose(store, request.feed, request.target, request.station)
     feed, station = served.feed, request.station
     state = store.drift(feed.name)
     faults = state.open_faults(station) if state and station is not None else ()
@@ -86,15 +86,16 @@ def whole(served: Served, request: PredictRequest) -> bool:
     return alone and known and len(request.sequence) == spec.look_back
 
 
-def choose(store: Store, feed: str | None, target: str | None) -> Served:
-    """The release that answers for (feed, target); by default the only feed and its first served target."""
+def choose(store: Store, feed: str | None, target: str | None, station: str | None = None) -> Served:
+    """The release that answers for (feed, target); by default the only feed (that has such a station), first target."""
     index = store.index
     if not index:
         raise problem("no-release", "No release is served yet; see /health.", status=503)
     if feed is None:
-        if len(index) > 1:
-            raise _unknown("feed", None, index, "Several feeds are served; name one of")
-        feed = next(iter(index))
+        owners = store.owners.get(station, ()) if station is not None and len(index) > 1 else tuple(index)
+        if len(owners) != 1:
+            raise _unknown("feed", None, owners or index, "Several feeds are served; name one of")
+        feed = owners[0]
     targets = index.get(feed)
     if targets is None:
         raise _unknown("feed", feed, index, f"No feed {feed[:80]!r} is served; there are")

@@ -22,7 +22,12 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
         | None
     ) = None
     time: Annotated[datetime, Meta(tz=True, description="Time of the newest step, ISO 8601 with offset.")] | None = None
-    feed: Annotated[str, Meta(description="Needed only where several feeds are served.")] | None = None
+    feed: (
+        Annotated[
+            str, Meta(description="Needed only where several feeds are served, and the station is not of one alone.")
+        ]
+        | None
+    ) = None
     target: Annotated[str, Meta(description="Default: the feed's first served target.")] | None = None
 
 

@@ -34,6 +34,7 @@ class Store:
         self.drifts: Mapping[str, Slot[DriftState]] = {}
         self.clocks: Mapping[str, Slot[Clock]] = {}
         self.index: Mapping[str, Mapping[str, Served]] = {}
+        self.owners: Mapping[str, tuple[str, ...]] = {}
         self.started_at = datetime.now(UTC)
         self.last_poll: datetime | None = None
         self.error: str | None = None
@@ -102,6 +103,7 @@ class Store:
         elif slot.served is None:
             slot.served = open_previous(self.home, key)
         self.index = self._indexed()
+        self.owners = self._owned()
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
@@ -131,3 +133,11 @@ class Store:
             rank = {name: place for place, name in enumerate(order)}
             index[feed] = dict(sorted(targets.items(), key=lambda item: rank.get(item[0], len(order))))
         return index
+
+    def _owned(self) -> Mapping[str, tuple[str, ...]]:
+        """station -> the feeds that have one of this name."""
+        owners: dict[str, tuple[str, ...]] = {}
+        for feed, targets in self.index.items():
+            for station in next(iter(targets.values())).feed.stations:
+                owners[station.id] = (*owners.get(station.id, ()), feed)
+        return owners

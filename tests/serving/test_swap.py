@@ -13,7 +13,7 @@ import pytest
 
 from aerocast import release, tail
 from aerocast.intervals import Intervals
-from aerocast.manifest import Graph, Graphs
+from aerocast.manifest import Graph, Graphs, StationInfo
 from tests.serving.making import (
     HORIZONS,
     damage,
@@ -202,12 +202,27 @@ def test_several_feeds_and_targets(tmp_path: Path, serve: Start) -> None:
     problem = http.post("/predict", json=JFK)
     assert (problem.status_code, problem.json()["field"]) == (422, "feed")
     assert problem.json()["rule"] == "one of midwest, noaa"
+    sequence = http.post("/predict", json={"sequence": [[40.0, 9.0, 1015.0]] * 5})
+    assert (sequence.status_code, sequence.json()["field"]) == (422, "feed")
     first = http.post("/predict", json=JFK | {"feed": "noaa"}).json()
     assert (first["target"], first["unit"]) == ("temperature", "degF"), "the first of the declaration"
     assert http.post("/predict", json=JFK | {"feed": "noaa", "target": "pressure"}).json()["unit"] == "hPa"
     assert {feed["name"]: len(feed["targets"]) for feed in http.get("/feeds").json()} == {"midwest": 1, "noaa": 2}
     assert len(http.get("/models").json()) == 3
     assert len(http.get("/models", params={"target": "pressure"}).json()) == 1
+
+
+def test_a_station_of_one_feed_alone_needs_no_feed(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path, 1)
+    other = manifest(3, feed="midwest")
+    lone = msgspec.structs.replace(other.feed, stations=(StationInfo("KMSN", "Madison", "UTC"),))
+    version = release.write(tmp_path, msgspec.structs.replace(other, feed=lone), {"model.onnx": graph()})
+    release.promote(tmp_path, "midwest", "temperature", version)
+    write_tail(tmp_path)
+    _, http = serve()
+    assert http.post("/predict", json=JFK).json()["feed"] == "noaa"
+    nobody = http.post("/predict", json={"station": "XXX"})
+    assert (nobody.status_code, nobody.json()["rule"]) == (422, "one of midwest, noaa")
 
 
 def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
