@@ -81,6 +81,7 @@ class SimulatedSource(Strict):
     rise: float = Field(default=12.0, description="how far the heatwave lifts the level")
     hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
     hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
+    hot_noise: Annotated[float, Field(ge=0)] = Field(default=0.4, description="as `noise`, in the heatwave")
     station_field: str = "station"
     time_field: str = "time"
     missing: tuple[str, ...] = ("",)

@@ -2,9 +2,9 @@
 
 Every reading is a function of the seed, the station and its instant, so any span can be had alone and again.
 
-Calm: a daily cycle around a level that slow weather moves. In the heatwave the level rises and the days change their
-shape: the dry ground heats fast until the middle of the afternoon, then a sea breeze comes in and takes much of it at
-once. A model of the calm therefore errs in how a day goes, not only in how warm it is.
+Calm: a daily cycle around a level that slow weather moves. In the heatwave the level rises, the weather moves it more,
+and days swing further and are warmest hours later. So a model of the calm errs in how a day goes, not only in how warm
+it is, and there is something to learn.
 """
 
 import hashlib
@@ -24,9 +24,7 @@ from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
 Series = NDArray[np.float64]
 
 PERIODS = (2.3, 3.7, 5.9, 9.1, 13.7)  # days of the slow weather's waves
-PEAK = 15.0  # hour of solar time at which a day is warmest
-DAWN = 6.0  # hour at which the ground of a hot day begins to heat
-BREEZE = 0.4, 2.0  # share of a hot day's range that the sea breeze takes, and in how many hours
+PEAK, HOT_PEAK = 15.0, 19.0  # hours of solar time at which a calm and a hot day are warmest
 CUT = 3.0  # standard deviations at which a reading's noise is cut, so that the calm keeps within its bounds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,10 +62,11 @@ def temperatures(
     seconds: Series = np.arange(steps.start, steps.stop, dtype=np.float64) * cadence.total_seconds()
     hour = (seconds / 3600 + (station.longitude or 0.0) / 15) % 24
     heat = np.zeros(len(steps)) if calm_only else _heat(source, seconds)
-    day = (1 - heat) * source.swing * _calm_day(hour) + heat * source.hot_swing * _hot_day(hour)
+    day = (1 - heat) * source.swing * _day(hour, PEAK) + heat * source.hot_swing * _day(hour, HOT_PEAK)
     moved = (1 - heat) * source.weather + heat * source.hot_weather
     level = source.level + heat * source.rise + moved * _weather(source, station, seconds)
-    return level + day + source.noise * _noise(source, station, steps)
+    noise = (1 - heat) * source.noise + heat * source.hot_noise
+    return level + day + noise * _noise(source, station, steps)
 
 
 def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> Delivery:
@@ -116,18 +115,8 @@ def _heat(source: SimulatedSource, seconds: Series) -> Series:
     return risen
 
 
-def _calm_day(hour: Series) -> Series:
-    day: Series = np.cos(2 * np.pi * (hour - PEAK) / 24)
-    return day
-
-
-def _hot_day(hour: Series) -> Series:
-    """-1 at dawn, 1 at the peak, then the breeze's sudden fall, and a slow one through the night."""
-    taken, hours = BREEZE
-    since = (hour - PEAK) % 24
-    night = 1 - 2 * (taken * np.clip(since / hours, 0, 1) + (1 - taken) * since / (24 - PEAK + DAWN))
-    heating = -np.cos(np.pi * (hour - DAWN) / (PEAK - DAWN))
-    day: Series = np.where((hour >= DAWN) & (hour < PEAK), heating, night)
+def _day(hour: Series, peak: float) -> Series:
+    day: Series = np.cos(2 * np.pi * (hour - peak) / 24)
     return day
 
 

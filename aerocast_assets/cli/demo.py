@@ -32,8 +32,8 @@ from aerocast_assets.feeds import find_feed
 
 FEED = "heatwave"
 SPEED = 4 * 3600.0  # the feed's seconds a second, until it is known how long an examination takes
-SLOWEST, FASTEST = 0.5 * 3600.0, 16 * 3600.0
-PACE = timedelta(hours=40)  # of the feed from one examination to the next, however fast the machine is
+SLOWEST, FASTEST = 0.5 * 3600.0, 8 * 3600.0
+PACE = timedelta(hours=48)  # of the feed from one examination to the next, however fast the machine is
 CALM = timedelta(days=4)  # of live forecasts before the heatwave
 LOOKS = 2  # examinations that must stay calm: before the heatwave, and again after the recovery
 POLL = 0.5  # seconds between looks
@@ -117,8 +117,7 @@ class Demo:
         self.told.detected = found.heat.since or found.now
 
     def _retrained(self) -> None:
-        # The new regime must be long enough to learn and judge from, and nothing is to be seen while that takes.
-        self._wait("a retrain", lambda facts: bool(facts.retrains), hurry=True)
+        self._wait("a retrain", lambda facts: bool(facts.retrains))
         found = self._wait("a promotion", lambda facts: facts.released not in (None, self.told.first))
         self.told.second = str(found.released)
         found = self._wait("the server's swap", lambda facts: facts.served == self.told.second)
@@ -156,10 +155,10 @@ class Demo:
         known = found is not None and found.outcomes > 0 and facts.heat.version == version
         return known and not facts.heat.hot and facts.heat.calm >= looks
 
-    def _run_clock(self, until: datetime | None, speed: float | None = None) -> None:
+    def _run_clock(self, until: datetime | None) -> None:
         """The feed's time passes from where it stands."""
         at, self._until = clock.now(self.home, self.feed.name, self.feed.end), until
-        clock.write(self.home, self.feed.name, Clock(at, datetime.now(UTC), speed or self._speed, until))
+        clock.write(self.home, self.feed.name, Clock(at, datetime.now(UTC), self._speed, until))
 
     def _keep_pace(self, facts: Facts) -> None:
         """Time flies as fast as examinations follow it: PACE between two, on a fast machine and on a slow one."""
@@ -172,31 +171,25 @@ class Demo:
             self._run_clock(self._until)
         self._examined = written
 
-    def _wait(self, chapter: str, happened: Callable[[Facts], bool], *, hurry: bool = False) -> Facts:
-        """The facts in which the chapter has happened; in a hurry time flies as fast as it can until then.
+    def _wait(self, chapter: str, happened: Callable[[Facts], bool]) -> Facts:
+        """The facts in which the chapter has happened.
 
         Raises:
             AeroCastError: it did not in time, a process ended by itself.
             KeyboardInterrupt: a person has ended the story.
         """
         began = self.timeline.elapsed
-        if hurry:
-            self._run_clock(self._until, FASTEST)
         while self.timeline.elapsed - began < PATIENCE:
             if self.stopped:
                 raise KeyboardInterrupt
             self.stage.check()
             facts = self.watch.look()
             self.timeline.news(facts)
-            if not hurry:
-                self._keep_pace(facts)
+            self._keep_pace(facts)
             if facts.diagnosis and facts.diagnosis.rmse:
                 self.told.worst = max(self.told.worst, facts.diagnosis.rmse)
             if happened(facts):
                 self.timeline.seconds[chapter] = self.timeline.elapsed - began
-                if hurry:
-                    self._examined = None
-                    self._run_clock(self._until)
                 return facts
             time.sleep(POLL)
         heat = facts.heat

@@ -4,7 +4,7 @@ import textwrap
 import time
 from datetime import datetime, timedelta
 
-from aerocast.drift.state import Diagnosis
+from aerocast.drift.state import Diagnosis, Evidence
 from aerocast_assets.cli.watching import Facts
 
 WIDTH = 110
@@ -78,10 +78,15 @@ class Timeline:
             parts.append(f"{found.expected_rmse:.2f} expected")
         if found.coverage is not None:
             parts.append(f"intervals cover {found.coverage:.0%}")
-        fired = [each.detail for each in found.evidence if each.fired] if found.verdict != "ok" else []
+        fired = [each.detail for each in sorted(found.evidence, key=_telling) if each.fired and found.verdict != "ok"]
         return ", ".join(parts) + ("; " + "; ".join(fired[:2]) if fired else "")
 
     def _new(self, *what: str) -> bool:
         new = what not in self._told
         self._told.add(what)
         return new
+
+
+def _telling(evidence: Evidence) -> bool:
+    """What speaks of errors comes first: distributions shift in harmless weather, too."""
+    return not evidence.test.startswith(("error", "foreseeable"))
