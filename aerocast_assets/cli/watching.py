@@ -69,7 +69,7 @@ class Watch:
             heat=seen.of(target) if seen else Heat(target),
             retrains=runs,
             released=pointer.version if pointer else None,
-            promotion=self._decision((pointer, [(run.run_id, run.status) for run in runs])),
+            promotion=self._decision(pointer.version if pointer else None, [(run.run_id, run.status) for run in runs]),
             served=self._served(),
             metrics=self._metrics(),
         )
@@ -79,9 +79,11 @@ class Watch:
         found = self._instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: f"{self._feed.name}/{self._target}"}))
         return tuple(Retrain(r.run_id, r.tags.get(RETRAIN_TAG, ""), r.status.value) for r in reversed(found))
 
-    def _decision(self, mark: object) -> Mapping[str, Any] | None:
-        if self._promotion[0] != mark:
-            self._promotion = (mark, newest(Lake(self._home), self._feed, self._target))
+    def _decision(self, released: str | None, runs: object) -> Mapping[str, Any] | None:
+        known, held = self._promotion
+        # The row is written beside the pointer, not with it: it may be a moment late.
+        if known != (released, runs) or (held and held["version"] != released):
+            self._promotion = ((released, runs), newest(Lake(self._home), self._feed, self._target))
         return self._promotion[1]
 
     def _served(self) -> str | None:
