@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.forecasters.base import Forecaster, Log, Rows, Training, fit, rmse
 from aerocast.forecasters.sequence import fit_sequence
@@ -190,6 +191,8 @@ def _calibrated(
     if kind == SEQUENCE:
         kept, x = shortest_rows(spec, names, x)
         y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
+    if not len(x):
+        raise AeroCastError(f"{kind}: no calibration rows: the blocks set aside for them hold no whole window")
     widen = None if kind in BASELINES else _forward(feed, training, samples, role, plan)
     levels = forecast(graph, x, names)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}

@@ -196,3 +196,13 @@ def test_a_regime_that_is_too_short_is_refused(plain: Feed, con: duckdb.DuckDBPy
     late = (CHANGE + (AFTER * 24 - 30) * HOUR).item().replace(tzinfo=UTC)
     with pytest.raises(AeroCastError, match="are needed"):
         fitted(plain, con, "linear", since=late)
+
+
+def test_a_calibration_block_that_a_fault_emptied_is_said(
+    plain: Feed, spec: WindowSpec, con: duckdb.DuckDBPyConnection, known: Samples
+) -> None:
+    mine = roles(plain, spec, known) == Role.CALIBRATION
+    gone = ", ".join(f"TIMESTAMPTZ '{time}Z'" for time in np.unique(known.time[mine]))
+    left = con.table("known").filter(f"time NOT IN ({gone})")
+    with pytest.raises(AeroCastError, match="no calibration rows"):
+        train(plain, spec.target, "persistence", left, silent)

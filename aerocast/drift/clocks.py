@@ -32,7 +32,7 @@ CLEAR = 0.2  # and at least this much: a gain that a forecast would notice
 SCAN_MARGIN = 0.15  # beyond chance where no hole in the record names the shift
 SCAN_DAYS = 6
 SCAN_FIT = 0.6  # correlation with the shifted shape
-SCAN_SIZE = 1.5  # a clock keeps the size of the day: wider or flatter days are another world, not another time
+SIZE = 2.0  # a clock keeps the size of the day: days this much wider or flatter are another world, not another time
 SUSPECT = 0.10  # gain that is enough when the errors, too, outgrew season and weather
 AGAINST = -0.05  # a gain below which a column contradicts the shift of the others
 SMOOTH = 1.5  # of a change that 1 in 200 exceeds: how far readings may move over the hole
@@ -101,7 +101,7 @@ def clock_jump(
     for start, late in _holes(values, past.step, read) if found is None else []:
         gain, chance = _gain(hour[start:], read[0].swing[start:], late, read[0].shape)
         limit = SUSPECT if suspect else max(CLEAR, chance + MARGIN)
-        if gain > limit and _agreed(hour, read[1:], start, late):
+        if gain > limit and _sized(read[0], start) and _agreed(hour, read[1:], start, late):
             said = f"{read[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
             # A clock that was set right meanwhile is a fault that is over, not one that opens again each day.
             over = _still(late, hour[start:], replace(read[0], swing=read[0].swing[start:]))[1]
@@ -128,6 +128,12 @@ def _holes(values: Reals, step: int, read: Sequence[Dial]) -> list[tuple[int, in
     return found
 
 
+def _sized(dial: Dial, start: int) -> bool:
+    """Whether days from row `start` on are about as wide as those of the reference."""
+    swing = dial.swing[start:][np.isfinite(dial.swing[start:])]
+    return bool(len(swing)) and 1 / SIZE < float(np.sqrt(np.mean(swing**2))) / dial.shape.size < SIZE
+
+
 def _agreed(hour: Indices, others: Sequence[Dial], start: int, late: int) -> bool:
     return all(_gain(hour[start:], dial.swing[start:], late, dial.shape)[0] > AGAINST for dial in others)
 
@@ -139,9 +145,7 @@ def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, st
     if len(read) < 2 or size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
         return None
     start = max(0, size - BLOCK * HOURS * 3600 // step)
-    swing = first.swing[start:][np.isfinite(first.swing[start:])]
-    wide = float(np.sqrt(np.mean(swing**2))) / first.shape.size if len(swing) else 0.0
-    if not 1 / SCAN_SIZE < wide < SCAN_SIZE:
+    if not _sized(first, start):
         return None
     fits = {late: _gain(hour[start:], first.swing[start:], late, first.shape) for late in range(-FARTHEST, FARTHEST)}
     late = max(fits, key=lambda each: fits[each][0])
