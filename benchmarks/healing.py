@@ -92,7 +92,20 @@ def _digits(own: Sequence[Tally]) -> int:
 
 
 def show_diagnoses(groups: dict[str, list[Tally]]) -> None:
-    header = ["", "runs", "truth", "found", "delay", "right", "retrains", "promoted", "unwanted", "alarms", "windows"]
+    header = [
+        "",
+        "runs",
+        "truth",
+        "found",
+        "delay",
+        "right",
+        "fault's name",
+        "retrains",
+        "promoted",
+        "unwanted",
+        "alarms",
+        "windows",
+    ]
     header += ["per 1,000", "recovered after"]
     rows = []
     for name, own in groups.items():
@@ -106,6 +119,7 @@ def show_diagnoses(groups: dict[str, list[Tally]]) -> None:
                 _share(each.found for each in own),
                 _median(each.delay for each in own),
                 _share(each.right for each in own),
+                _share(each.named for each in own),
                 *map(str, counts),
                 str(alarms),
                 f"{windows:,}",

@@ -167,7 +167,7 @@ def test_the_tables_tell_a_missed_target(capsys: pytest.CaptureFixture[str]) -> 
         must = expected == "drift"
         return Tally(
             scenario, 0, "made", expected, 0.3, called, right,  # type: ignore[arg-type]
-            found=right if must else None, delay=48 if must else None, retrains=retrains, promoted=retrains,
+            found=right if must else None, named=None, delay=48 if must else None, retrains=retrains, promoted=retrains,
             unwanted=0 if must else retrains, alarms=0 if must else retrains, windows=1000,
             errors=spans, oracle=1.0, frozen=2.0, ratio=1.05, recovery=240,  # type: ignore[arg-type]
         )  # fmt: skip

@@ -32,7 +32,9 @@ class Errors:
 
 @dataclass(frozen=True)
 class Tally:
-    """One run. `delay` and `recovery` are in readings from the onset; `ratio` is the error after over the oracle's.
+    """One run. `named`: a sensor's fault was called by its own name; `gain` is the oracle's (see `truth`).
+
+    `delay` and `recovery` are in readings from the onset; `ratio` is the error after over the oracle's.
 
     `alarms` counts heat edges and sensor faults raised in `windows` readings where none was right.
     """
@@ -45,6 +47,7 @@ class Tally:
     diagnosis: str
     right: bool
     found: bool | None
+    named: bool | None
     delay: int | None
     retrains: int
     promoted: int
@@ -106,6 +109,7 @@ def tally(case: Case, truth: Truth, live: Live) -> Tally:
         diagnosis=called,
         right=right,
         found=right if must else None,
+        named=_named(case, live, at) if called == "sensor_fault" else None,
         delay=at - hit.onset if must and right and at is not None else None,
         retrains=len(live.retrains),
         promoted=sum(each.promoted for each in live.retrains),
@@ -158,15 +162,38 @@ def _called(case: Case, truth: Truth, live: Live) -> tuple[str, int | None]:
     until = hit.end + GRACE if hit.cause == "sensor" else len(hit.world.time)
     own = [each for each in live.examined if hit.onset <= each.at < until]
     hot = next((at for at in live.edges if hit.onset <= at < until), None)
-    faulty = next((each.at for each in own if _false(case, each.open)), None)
-    if hit.cause == "sensor":
-        faulty = next((each.at for each in own if each.open), None)
+    before = _open_before(case, live)
+    faulty = next((each.at for each in own if _news(case, each.open, before)), None)
     alarms = [(at, name) for at, name in ((hot, "concept_drift"), (faulty, "sensor_fault")) if at is not None]
     if alarms:
         at, name = min(alarms)
         return name, at
     shifted = next((each.at for each in own if each.diagnosis.verdict == "covariate_shift"), None)
     return ("covariate_shift", shifted) if shifted is not None else ("ok", None)
+
+
+def _open_before(case: Case, live: Live) -> set[tuple[str, str]]:
+    """Column and kind of the faults that were open when the onset came: they are not about it."""
+    last = [each for each in live.examined if each.at < case.injected.onset][-1:]
+    return {(fault.column, fault.kind) for each in last for fault in each.open}
+
+
+def _news(case: Case, faults: Iterable[Fault], before: set[tuple[str, str]]) -> list[Fault]:
+    """Faults that were not open before the onset, and are more than readings that really are absent.
+
+    Where silence is what was injected, that is news.
+    """
+    believed = list(faults) if case.injected.kind == "drop_out" else _false(case, faults)
+    return [fault for fault in believed if (fault.column, fault.kind) not in before]
+
+
+def _named(case: Case, live: Live, at: int | None) -> bool | None:
+    """Whether the sensor's fault was called by its own name when it was first told; None where nothing was told."""
+    if case.injected.cause != "sensor" or at is None:
+        return None
+    before = _open_before(case, live)
+    told = next(each for each in live.examined if each.at == at)
+    return any(case.injected.kind in fault.kind for fault in _news(case, told.open, before))
 
 
 def _false(case: Case, faults: Iterable[Fault]) -> list[Fault]:
