@@ -205,7 +205,7 @@ def _span(parts: Sequence[_Horizon], times: Times, span: int, target: str) -> li
     ]
     if span in SAVED:
         saving, wanted = float(np.mean(gained)), SAVED[span]
-        said = f"over {span} steps {saving:.0%} of the usual RMSE would be saved by what was known in advance"
+        said = f"over {span} steps errors worth {saving:.2f} times the usual RMSE were foreseeable"
         found.append(Evidence(f"foreseeable_{span}", target, saving, wanted, saving > wanted, said))
     return found
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aerocast.retraining import Memory
 
 POLL = timedelta(seconds=30)
+DECISIVE = ("error_ratio", "foreseeable")  # tests that call drift; what else fired stands beside them in the report
 
 
 class Tick(NamedTuple):
@@ -145,8 +146,9 @@ def evidence(seen: "DriftState | None", target: str) -> str:
         return "errors have grown beyond what the season allows"
     worst = max(found, key=lambda d: (d.rmse or 0.0) / (d.expected_rmse or d.rmse or 1.0))
     grown = f"RMSE {worst.rmse:.3g}, {worst.expected_rmse:.3g} expected" if worst.rmse and worst.expected_rmse else ""
-    fired = next((each.detail for each in worst.evidence if each.fired), "")
-    return f"{worst.station}: " + ("; ".join(filter(None, (grown, fired))) or "its errors have grown")
+    fired = sorted((each for each in worst.evidence if each.fired), key=lambda each: not each.test.startswith(DECISIVE))
+    said = fired[0].detail if fired else ""
+    return f"{worst.station}: " + ("; ".join(filter(None, (grown, said))) or "its errors have grown")
 
 
 def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
