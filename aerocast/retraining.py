@@ -97,7 +97,8 @@ def decide(limits: Retraining, heat: Heat, memory: Memory, now: datetime, *, las
         memory = _cooled(memory)
     if not heat.hot:
         return Action(False, _cool(heat), memory)
-    obstacle = _too_early(limits, heat, now) or _resting(limits, heat, memory, now, last) or _spent(limits, memory, now)
+    waits = (_silent(heat), _too_early(limits, heat, now), _resting(limits, heat, memory, now, last))
+    obstacle = next(filter(None, waits), "") or _spent(limits, memory, now)
     return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _act(heat, memory, now)
 
 
@@ -204,6 +205,11 @@ def _cooled(memory: Memory) -> Memory:
         return memory
     good = msgspec.structs.replace(newest, outcome="helped")
     return msgspec.structs.replace(memory, tries=0, failures=0, attempts=(*memory.attempts[:-1], good))
+
+
+def _silent(heat: Heat) -> str:
+    """A broken sensor, silence or the first calm keeps a target hot, but teaches nothing."""
+    return "" if heat.spoke else "the newest examination does not speak for drift: waiting for the next"
 
 
 def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:

@@ -56,6 +56,14 @@ def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
     assert late.since == T0 - DAY, "candidates learn from where the regime began"
 
 
+def test_it_waits_while_a_broken_sensor_or_silence_keeps_it_hot() -> None:
+    silent = msgspec.structs.replace(hot(), spoke=False)
+    waiting = decide(LIMITS, silent, Memory(), T0 + 9 * DAY)
+    assert not waiting.act
+    assert "does not speak for drift" in waiting.reason
+    assert decide(LIMITS, hot(), waiting.memory, T0 + 9 * DAY).act, "the edge is not used up by waiting"
+
+
 def test_it_acts_on_the_edge_and_not_on_heat() -> None:
     action = first()
     now = T0 + 3 * DAY + HOUR

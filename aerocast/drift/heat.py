@@ -41,7 +41,8 @@ def advance(
         warm, calm = warm + 1, 0
     elif any(d.verdict in ("ok", "covariate_shift") and d.outcomes >= JUDGED for d in own):
         warm, calm = 0, calm + 1
-    seen = msgspec.structs.replace(heat, warm=warm, calm=calm, rmse=rmse, version=version, judged_at=now)
+    spoke = bool(drifting)
+    seen = msgspec.structs.replace(heat, warm=warm, calm=calm, rmse=rmse, version=version, judged_at=now, spoke=spoke)
     if not heat.hot and warm >= limits.hot_after:
         began = min((d.onset for d in drifting if d.onset is not None), default=now)
         return msgspec.structs.replace(seen, hot=True, edges=heat.edges + 1, since=now, onset=began)

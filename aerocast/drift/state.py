@@ -67,7 +67,7 @@ class Heat(msgspec.Struct, frozen=True):
 
     `warm` and `calm` count examinations in a row that spoke for and against; `since` is when it last changed sides,
     `onset` where the drift that made it hot began (kept while cool again: the start of the present regime).
-    `judged_at` is the newest examination that counted, `rmse` what it saw.
+    `judged_at` is the newest examination that counted, `rmse` what it saw, `spoke` whether it spoke for drift.
     """
 
     target: str
@@ -80,6 +80,7 @@ class Heat(msgspec.Struct, frozen=True):
     rmse: float | None = None
     version: str | None = None
     judged_at: datetime | None = None
+    spoke: bool = True
 
 
 class Shadow(msgspec.Struct, frozen=True):

@@ -57,6 +57,8 @@ def test_silence_and_broken_sensors_turn_nothing() -> None:
         hot = advance(hot, [few], LIMITS, T0 + day * DAY, "1", None)
     assert hot.hot
     assert hot.calm == 0
+    assert not hot.spoke, "what keeps it hot is an old drift, not this examination"
+    assert after("concept_drift", heat=hot, start=T0 + 9 * DAY).spoke
 
 
 def test_a_new_release_starts_new_streaks() -> None:
