@@ -9,6 +9,8 @@ from pathlib import Path
 
 from aerocast.errors import AeroCastError
 
+Stamp = tuple[int, int, int]
+
 
 def make_folder(folder: Path) -> None:
     """The folder and its missing parents, each made durable in the one above it."""
@@ -50,6 +52,15 @@ def replace_file(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def stamp(path: Path) -> Stamp | None:
+    """What changes whenever the file is replaced; None while there is none. One stat, nothing is opened."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def made_from(path: Path) -> str | None:

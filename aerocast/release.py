@@ -36,7 +36,7 @@ _VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 
-Stamp = tuple[int, int, int]
+Stamp = durable.Stamp
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -152,10 +152,7 @@ def challenger(home: Path, feed: str, target: str) -> Current | None:
 
 def challenger_stamp(home: Path, feed: str, target: str) -> Stamp | None:
     """Changes whenever the challenger does; None without one. One stat. Raises OSError for an unreadable folder."""
-    try:
-        return _stamp(folder(home, feed, target) / CHALLENGER)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return durable.stamp(folder(home, feed, target) / CHALLENGER)
 
 
 def load(home: Path, feed: str, target: str, version: str) -> Release:
@@ -209,13 +206,9 @@ def _pointers(place: Path) -> list[tuple[str, Stamp]]:
     with suppress(OSError):
         for target in _listing(place):
             with suppress(OSError):
-                found.append((target, _stamp(place / target / POINTER)))
+                if stamp := durable.stamp(place / target / POINTER):
+                    found.append((target, stamp))
     return found
-
-
-def _stamp(path: Path) -> Stamp:
-    status = os.stat(path)
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _drop_challenger(place: Path) -> None:

@@ -6,7 +6,6 @@ The server imports this module: numpy and the standard library only.
 """
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from aerocast import durable
 from aerocast.errors import AeroCastError
 from aerocast.windows import Grid
 
-Stamp = tuple[int, int, int]
 _NO_TIME = np.empty(0, dtype="datetime64[s]")
 
 
@@ -73,13 +71,9 @@ def read(home: Path, feed: str) -> dict[str, Grid]:
     return grids
 
 
-def stamp(home: Path, feed: str) -> Stamp | None:
-    """What changes whenever the file is replaced; None while there is none. One stat, nothing is opened."""
-    try:
-        found = os.stat(place(home, feed))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def stamp(home: Path, feed: str) -> durable.Stamp | None:
+    """What changes whenever the file is replaced; None while there is none."""
+    return durable.stamp(place(home, feed))
 
 
 def place(home: Path, feed: str) -> Path:

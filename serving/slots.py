@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Generic, TypeVar
 
+from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 
 log = logging.getLogger("aerocast.serving")
 
 T = TypeVar("T")
-Stamp = tuple[int, int, int]
 NEVER: Stamp = (0, 0, 0)  # no file has this stamp, so the first look always loads
 RETRY_SECONDS = 2.0, 60.0
 # What lies on disk is input: whatever its content breaks must not stop the server that serves what was before.
@@ -62,15 +60,6 @@ class Slot(Generic[T]):
             self.bad(sentence(error))
             log.error("%s: %s", what, self.error)
         return tried
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """What changes whenever the file is replaced; None while there is none."""
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def sentence(error: BaseException) -> str:

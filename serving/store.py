@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aerocast import clock, release, tail
+from aerocast import clock, durable, release, tail
 from aerocast.clock import Clock
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
 from aerocast.manifest import FeedSnapshot
 from serving.loading import Key, Served, Tail, open_challenger, open_current, open_previous, open_tail
-from serving.slots import NEVER, Slot, stamp_of
+from serving.slots import NEVER, Slot
 
 log = logging.getLogger("aerocast.serving")
 
@@ -108,7 +108,7 @@ class Store:
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
         self.clocks[feed].look(
-            f"clock of {feed}", partial(stamp_of, clock.place(home, feed)), partial(clock.read, home, feed)
+            f"clock of {feed}", partial(durable.stamp, clock.place(home, feed)), partial(clock.read, home, feed)
         )
         self.tails[feed].look(f"tail of {feed}", partial(tail.stamp, home, feed), partial(open_tail, home, feed))
         self.drifts[feed].look(f"drift of {feed}", partial(state.stamp, home, feed), partial(state.read, home, feed))

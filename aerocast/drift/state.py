@@ -7,7 +7,6 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,6 @@ from aerocast import durable
 from aerocast.errors import AeroCastError
 
 Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
-Stamp = tuple[int, int, int]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -132,13 +130,9 @@ def write(home: Path, state: DriftState) -> None:
         durable.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
 
 
-def stamp(home: Path, feed: str) -> Stamp | None:
+def stamp(home: Path, feed: str) -> durable.Stamp | None:
     """What changes whenever the file is replaced; None while there is none."""
-    try:
-        found = os.stat(place(home, feed))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return durable.stamp(place(home, feed))
 
 
 def place(home: Path, feed: str) -> Path:
