@@ -40,7 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
         "AeroCast serves %s on http://%s:%d (API at /schema)", home, f"[{host}]" if ":" in host else host, port
     )
     config = uvicorn.Config(
-        create_app(home, options.poll_seconds, settings.log_seconds, Access(settings.token, _is_loopback(host))),
+        create_app(
+            home,
+            options.poll_seconds,
+            settings.log_seconds if settings.log else None,
+            Access(settings.token, _is_loopback(host)),
+        ),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -33,9 +33,9 @@ log = logging.getLogger("aerocast.serving")
 
 
 def create_app(
-    home: Path, poll_seconds: float = 1.0, log_seconds: float = 10.0, access: Access | None = None
+    home: Path, poll_seconds: float = 1.0, log_seconds: float | None = 10.0, access: Access | None = None
 ) -> Litestar:
-    """The server on one home. Nothing is read or written before it starts."""
+    """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts."""
     store = Store(home)
     loop = Loop(home, store, log_seconds)
     found = Metrics(store, loop)

@@ -10,11 +10,13 @@ class ServerSettings(Settings):
     """`AEROCAST_HOME` as everywhere.
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
-    prediction log gets before evaluation may have it; `AEROCAST_TOKEN`: what writers must send (see access).
+    prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
+    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access).
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
     log_seconds: float = Field(default=10.0, gt=0, le=3600)
+    log: bool = True
     token: str = ""
 
 

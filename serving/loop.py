@@ -24,18 +24,21 @@ from serving.store import Store
 class Loop:
     """The log, the memory of recent answers, the live errors and the shadows of one server."""
 
-    def __init__(self, home: Path, store: Store, log_seconds: float) -> None:
-        self.log = Log(home, log_seconds)
+    def __init__(self, home: Path, store: Store, log_seconds: float | None) -> None:
+        self.log = Log(home, log_seconds or 10.0)
         self.shadows = Shadows(self.log.append)
+        self._logs = log_seconds is not None
         self.errors = LiveErrors()
         self._store = store
         self._recent = Recent()
 
     def answered(self, answered: Answered) -> None:
         """Keeps an answer before it is sent; a disk that refuses does not hold it up."""
-        self.log.append(logged(answered.prediction, answered.graph, shadow=False))
         served = answered.served
         self._recent.remember(served.key, served.manifest.horizons, answered.prediction)
+        if not self._logs:
+            return
+        self.log.append(logged(answered.prediction, answered.graph, shadow=False))
         if challenger := self._store.challenger(served.key):
             self.shadows.offer(challenger, answered)
 
@@ -105,7 +108,7 @@ class Loop:
             horizon=request.horizon,
             station=station,
         )
-        if not self.log.append(posted):
+        if self._logs and not self.log.append(posted):
             raise problem("not-kept", "The outcome could not be written to disk; post it again later.", status=503)
         self.errors.add(key, request.actual - predicted)
 

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from serving.loop import Loop
+from serving.shadow import RESULTS
 from serving.store import Store
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
@@ -125,6 +126,8 @@ class _Collector(Collector):
         shadows = CounterMetricFamily(
             "aerocast_shadow", "Requests for a challenger, and what came of them.", labels=[*LABELS, "result"]
         )
-        for (key, result), value in sorted(self._loop.shadows.counts.copy().items()):
+        beside = [key for key, slot in self._store.challengers.items() if slot.served]
+        known = {(key, result): 0 for key in beside for result in RESULTS} | self._loop.shadows.counts.copy()
+        for (key, result), value in sorted(known.items()):
             shadows.add_metric([*key, result], value)
         return [lost, shadows]

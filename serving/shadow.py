@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, get_args
 
 from aerocast.predictions import Logged
 from serving import predictor
@@ -20,6 +20,7 @@ from serving.records import logged
 
 MOST_WAITING = 64
 Result = Literal["answered", "failed", "skipped"]
+RESULTS: tuple[Result, ...] = get_args(Result)
 
 
 class Shadows:

