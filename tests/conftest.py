@@ -51,3 +51,8 @@ def readings(tmp_path: Path) -> Path:
 def feed(readings: Path) -> Feed:
     """A small feed that reads `readings`."""
     return small_feed(readings)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole loops first: they wait for processes most of the time, and one that began last would be waited for."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)

@@ -20,6 +20,7 @@ from aerocast.manifest import Manifest
 __all__ = ["Outcomes", "Profile", "examine", "profile", "reach"]
 
 REACH = 28  # days of measured grid that an examination uses at most
+FAMILIAR = 10  # days of the same season in the reference that make it known
 
 
 def reach(feed: Feed) -> int:
@@ -49,7 +50,8 @@ def examine(
     open_before = [fault for fault in known if fault.station == station and fault.end is None]
     tested = [*sense(feed, recent, past, open_before), *sense_clocks(feed, recent, past, open_before, suspect=False)]
     usable = _untouched(feed, outcomes, [*merge(station, recent.time, tested, open_before), *known], manifest)
-    errors = judge(usable, manifest, station, feed.drift.recent)
+    strange = int(past.season(recent.time[-feed.drift.recent :]).sum()) < FAMILIAR * past.per_day
+    errors = judge(usable, manifest, station, feed.drift.recent, strange=strange)
     if errors.drifted and not tested[-1].found:
         tested = [*tested[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
     since = instant(recent.time[-1]) - feed.drift.recent * feed.cadence

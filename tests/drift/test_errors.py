@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river.drift import PageHinkley
 
-from aerocast.drift.errors import MIN_OUTCOMES, PAGE_HINKLEY, PH_SLACK, SQUARES, Judged, Outcomes, judge, standardised
+from aerocast.drift.errors import (
+    MIN_OUTCOMES,
+    PAGE_HINKLEY,
+    PH_SLACK,
+    SQUARES,
+    STRANGE,
+    Judged,
+    Outcomes,
+    judge,
+    standardised,
+)
 from aerocast.drift.learnable import foreseen, saved
 from aerocast.manifest import Scores
 from tests.drift import making
@@ -69,6 +79,20 @@ def test_harder_weather_is_no_drift(seed: int) -> None:
 def test_a_level_that_the_model_follows_is_no_drift(seed: int) -> None:
     ramp = np.clip((np.arange(SIZE) - ONSET) / 12, 0, 1)
     assert not judged(making.climate(seed, SIZE) + 12 * ramp).drifted
+
+
+def test_a_season_that_was_never_learned_is_allowed_more_and_a_changed_world_is_found_all_the_same() -> None:
+    values = making.changed(making.climate(1, SIZE), ONSET, heatwave)
+    known, strange = (
+        {each.test: each for each in judge(made, MANIFEST, STATION, 72, strange=odd).evidence}
+        for made, odd in ((making.outcomes(values, HALF), False), (making.outcomes(values, HALF), True))
+    )
+    limits = [name for name in known if name.startswith(("error_ratio", "foreseeable"))]
+    assert limits
+    for name in limits:
+        assert strange[name].threshold == pytest.approx(STRANGE * (known[name].threshold or 0))
+        assert strange[name].value == known[name].value
+    assert any(strange[name].fired for name in limits)
 
 
 def test_too_few_outcomes_say_nothing() -> None:

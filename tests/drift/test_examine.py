@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from aerocast.drift.errors import STRANGE
 from aerocast.drift.examine import Profile, examine, profile, reach
 from aerocast.drift.report import because, plot, report
 from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
@@ -59,6 +60,17 @@ def test_harder_weather_is_not_concept_drift(seed: int) -> None:
     rough = making.climate(seed, SIZE, rough=2.0)
     diagnosis, _ = look(making.changed(making.climate(seed, SIZE), ONSET, lambda _: rough))
     assert diagnosis.verdict in ("ok", "covariate_shift")
+
+
+def test_only_a_season_that_the_release_never_learned_is_allowed_more() -> None:
+    values = making.climate(2, SIZE)
+    half_a_year = making.grid({"temperature": making.climate(1, 120 * 24)}, making.START + 180 * 24 * HOUR)
+    limits = []
+    for past in (PAST, profile(FEED, half_a_year)):
+        recent, lived = making.grid({"temperature": values}, LIVE), making.outcomes(values, HALF, LIVE)
+        found, _ = examine(FEED, "temperature", STATION, lived, recent, past, MANIFEST, moment(SIZE - 1))
+        limits.append(next(each.threshold for each in found.evidence if each.test == "foreseeable_168"))
+    assert limits[1] == pytest.approx(STRANGE * limits[0])
 
 
 def test_a_level_that_the_model_follows_is_a_shift_of_its_input() -> None:

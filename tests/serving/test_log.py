@@ -59,6 +59,18 @@ def test_kept_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve: 
     assert found[asked[3]].forecasts[0].time == datetime(2013, 7, 1, 13, tzinfo=UTC)
 
 
+def test_a_server_that_only_tries_a_release_out_logs_nothing(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path)
+    write_tail(tmp_path)
+    server, http = serve(LOG="false")
+    answer = http.post("/predict", json={"station": "JFK"}).json()
+    pair = {"id": answer["id"], "horizon": HORIZONS[0], "actual": answer["forecasts"][0]["value"] + 1}
+    assert http.post("/eval", json=pair).json()["rmse"] == 1.0
+    server.process.terminate()
+    server.process.wait(10)
+    assert not predictions.place(tmp_path, "noaa").exists()
+
+
 def test_a_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
