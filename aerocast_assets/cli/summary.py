@@ -9,7 +9,7 @@ import duckdb
 
 from aerocast import candidates, release
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed import BASELINES, Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
 from aerocast.release import Release
@@ -116,6 +116,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
             _, skill, mae, share = found[horizon]
             cells.append(f"{skill:+.3f} | {mae:.2f} {unit} | {'' if share is None else f'{share:.1%}':>5}")
         beaten = "" if min(found[h][1] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
+        beaten = "   (baseline)" if model in BASELINES else beaten
         print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
 
 
