@@ -37,8 +37,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup
 	@$(BIN)/python -m aerocast_assets run --feed $(FEED)
 
+# One thread a process: threads that wait for each other on a busy machine cost more than they bring.
 test: setup
-	@$(BIN)/python -m pytest -n $(JOBS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 up: setup
 	@$(BIN)/python -m aerocast_assets up --host $(HOST) --port $(PORT) --ui-port $(UI_PORT)
