@@ -88,8 +88,6 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
 
 def duel(fought: "Duel", title: str) -> "Figure":
     """By how much the challenger is ahead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     found = fought.comparison
     gain = np.nan_to_num(fought.incumbent - fought.challenger) / max(found.n, 1)
     figure = _figure(7, 3.2)
@@ -97,15 +95,22 @@ def duel(fought: "Duel", title: str) -> "Figure":
     axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
     axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
     axis.axhline(0, color="0.3", lw=0.8)
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    dates(axis)
     axis.set_ylabel("loss saved so far\n(composite)")
     axis.grid(alpha=0.3)
     statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"
     figure.suptitle(f"{title}\nDiebold-Mariano statistic {statistic}, p = {found.p_value:.3g}, {found.n:,} instants")
     _legend(figure, axis)
     return figure
+
+
+def dates(axis: "Axes") -> None:
+    """Instants on the x axis, each part of a date said once."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]  # the library gives it no hints
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor this one
 
 
 def _legend(figure: "Figure", axis: "Axes") -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import release
+from aerocast import plots, release
 from aerocast.feed import Feed
 from aerocast.grid import Times
 from aerocast.lake import Lake
@@ -173,17 +173,9 @@ def picture(story: Story, marks: Sequence[tuple[datetime, str]], title: str) -> 
     for number, (at, text) in enumerate(marks):
         place = (_instant(at), 1.02 + 0.075 * (number % 3))
         axes[0].annotate(text, place, xycoords=("data", "axes fraction"), fontsize=8, ha="left", color="0.2")
-    _dates(axes[-1])
+    plots.dates(axes[-1])
     figure.suptitle(title)
     return figure
-
-
-def _dates(axis: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _draw_readings(axis: Axes, story: Story) -> None:

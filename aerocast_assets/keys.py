@@ -41,7 +41,7 @@ def forward(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-a
     return None if feed.poll else FORWARD
 
 
-def follow(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]
+def follow(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]  # the same
     """How raw follows its source."""
     return None if feed.poll else FOLLOW
 

@@ -37,7 +37,7 @@ def test_rounds_are_interleaved_and_ratios_are_of_one_round() -> None:
     from measuring.spread import Spread, interleave, ratio
 
     order: list[str] = []
-    figures = interleave(3, {name: lambda name=name: order.append(name) or float(len(order)) for name in "AB"})  # type: ignore[misc]
+    figures = interleave(3, {name: lambda name=name: order.append(name) or float(len(order)) for name in "AB"})
     assert "".join(order) == "ABABAB"
     assert figures == {"A": [1, 3, 5], "B": [2, 4, 6]}
     assert ratio(figures["B"], figures["A"]) == Spread(4 / 3, 6 / 5, 2.0, 3)

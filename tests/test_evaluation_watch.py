@@ -285,13 +285,13 @@ def test_a_fault_at_the_border_of_a_month_touches_the_next(con: duckdb.DuckDBPyC
 def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
     con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, tmp_path: Path
 ) -> None:
-    with Path(feed.source.path).open(newline="") as stream:  # type: ignore[union-attr]
+    with Path(feed.source.path).open(newline="") as stream:
         rows = list(csv.reader(stream))
     since, until = NOW - 60 * HOUR, NOW - 50 * HOUR
     for row in rows[1:]:
         if row[0] == "AAA" and since <= datetime.fromisoformat(row[1]) < until:
             row[2] = f"{float(row[2]) * 1.8 + 32:.2f}"  # another unit for ten hours
-    with Path(feed.source.path).open("w", newline="") as stream:  # type: ignore[union-attr]
+    with Path(feed.source.path).open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     lake.overwrite("small/faults", faults.rows([Fault("AAA", "temperature", "unit_change", since, until, "")]))
     refresh(con, lake, feed)

@@ -26,7 +26,7 @@ def _scripts_folder() -> object:
             del sys.modules[name]
 
 
-def _climate(seed: int, days: int = 80):  # type: ignore[no-untyped-def]
+def _climate(seed: int, days: int = 80):
     from measuring.series import climate
 
     return climate(np.random.default_rng(seed), days)
@@ -166,10 +166,10 @@ def test_the_tables_tell_a_missed_target(capsys: pytest.CaptureFixture[str]) -> 
     def told(scenario: str, expected: str, called: str, right: bool, retrains: int) -> Tally:
         must = expected == "drift"
         return Tally(
-            scenario, 0, "made", expected, 0.3, called, right,  # type: ignore[arg-type]
+            scenario, 0, "made", expected, 0.3, called, right,
             found=right if must else None, named=None, delay=48 if must else None, retrains=retrains, promoted=retrains,
             unwanted=0 if must else retrains, alarms=0 if must else retrains, windows=1000,
-            errors=spans, oracle=1.0, frozen=2.0, ratio=1.05, recovery=240,  # type: ignore[arg-type]
+            errors=spans, oracle=1.0, frozen=2.0, ratio=1.05, recovery=240,
         )  # fmt: skip
 
     good = [told("dynamics", "drift", "concept_drift", True, 1), told("calm", "quiet", "ok", True, 0)]

@@ -85,7 +85,7 @@ def test_a_promotion_that_cools_is_a_help_and_the_next_edge_waits_only_for_the_c
     again = decide(LIMITS, hot(2, at, T0), calm.memory, at, last=done)
     assert not again.act
     assert "cool-down of 6 hours" in again.reason
-    assert decide(LIMITS, hot(2, at, T0), again.memory, done.ended + 6 * HOUR, last=done).act  # type: ignore[operator]
+    assert decide(LIMITS, hot(2, at, T0), again.memory, done.ended + 6 * HOUR, last=done).act
 
 
 @pytest.mark.parametrize(("outcome", "word"), [("promoted", "did not help"), ("refused", "was refused")])
@@ -275,7 +275,7 @@ def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step])
         elif flip == "flip":
             heat, on_edge = hot(heat.edges + 1, now, now - HOUR), []
         if last and last.outcome == "running" and outcome != "running":
-            last = None if outcome == "lost" else LastRun(outcome, last.started, now, last.key)  # type: ignore[arg-type]
+            last = None if outcome == "lost" else LastRun(outcome, last.started, now, last.key)
             on_edge = [*on_edge[:-1], outcome]
             if outcome in ("promoted", "refused"):
                 finished.append(now)

@@ -82,7 +82,7 @@ def test_the_picture_of_any_story_can_be_drawn(tmp_path: Path) -> None:
 
 def facts(**changes: object) -> Facts:
     base = {"now": START, "drift": None, "diagnosis": None, "heat": Heat("temperature"), "retrains": ()}
-    return Facts(**{**base, "released": "0001-a", "promotion": None, "served": "0001-a", "metrics": {}, **changes})  # type: ignore[arg-type]
+    return Facts(**{**base, "released": "0001-a", "promotion": None, "served": "0001-a", "metrics": {}, **changes})
 
 
 def test_news_are_told_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,7 +146,7 @@ def test_a_sequence_is_a_grid_with_the_older_steps_missing() -> None:
 )
 def test_a_wrong_sequence_is_named(sequence: object) -> None:
     with pytest.raises(AeroCastError, match="sequence"):
-        sequence_grid(SPEC, sequence)  # type: ignore[arg-type]  # wrong on purpose
+        sequence_grid(SPEC, sequence)
 
 
 @pytest.mark.parametrize("length", [5, 12, 48])

@@ -1,5 +1,8 @@
 """bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from aerocast.feed import Feed
@@ -9,14 +12,39 @@ from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
+if TYPE_CHECKING:
+    from aerocast.drift.state import Fault
+
 CODE = ("quality", "units", "faults")
 EXAMPLES = 20
 SHOWN = ("station", "time", "rule", "reason")
 
 
+def _hashes(
+    feed: Feed,
+    salt: str,
+    commits: Mapping[str, list[str]],
+    broken: "Sequence[Fault]",
+    partitions: Sequence[str],
+) -> dict[str, str]:
+    """What each month is computed from: declaration, code, raw of the months around it, the faults that touch it."""
+    from aerocast import faults
+    from aerocast.quality import months_read, reach
+
+    declared = feed.model_dump(mode="json", include={"source", "columns", "stations", "cadence", "start", "end"})
+    parts = {"feed": declared, "code": code_version(*CODE), "salt": salt}
+    return {
+        month: config_hash(
+            **parts,
+            raw=[commits.get(near, []) for near in months_read(feed, [month])],
+            faults=faults.touching(broken, month, reach(feed)),
+        )
+        for month in partitions
+    }
+
+
 def bronze(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/bronze`; `<feed>/quarantine` is written beside it, in the same step."""
-    declaration = feed.model_dump(mode="json", include={"source", "columns", "stations", "cadence", "start", "end"})
 
     @dg.asset(
         key=key(feed, "bronze"),
@@ -39,15 +67,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
         with platform.sql() as con:
             commits, broken = deliveries(con, lake, raw), faults.read(con, lake, table(feed, "faults"))
-            parts = {"feed": declaration, "code": code_version(*CODE), "salt": platform.hash_salt}
-            hashes = {
-                month: config_hash(
-                    **parts,
-                    raw=[commits.get(near, []) for near in months_read(feed, [month])],
-                    faults=faults.touching(broken, month, reach(feed)),
-                )
-                for month in partitions
-            }
+            hashes = _hashes(feed, platform.hash_salt, commits, broken, partitions)
             stale = out_of_date(lake, good, hashes, force=config.force)
             for piece in lake.chunks(raw, stale):
                 read = lake.relation(con, raw, months_read(feed, piece))

@@ -179,7 +179,7 @@ def midwest(seed: int, kind: str) -> Case:
     """degF becomes degC at 2026-01-27 23:15 in a recorded stream, and nothing in it says so."""
     station = ("KMSN", "KMKE", "KMDW")[seed]
     step = {"cadence": "PT5M", "season": 288, "look_back": 288, "horizons": (1, 12), "block": "P2D"}
-    feed = declare("midwest", DEGREES, "temperature", kind=kind, **step)  # type: ignore[arg-type]
+    feed = declare("midwest", DEGREES, "temperature", kind=kind, **step)
     series, live = stream(station)
     onset = _row(series, "2026-01-27T23:15")
     made = natural("degF to degC, Midwest", seed, feed, series, live, onset, 288, 24, "sensor")

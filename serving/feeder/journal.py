@@ -93,7 +93,7 @@ class Journal:
             self.state = self._read()
             self._by_name = {(one.id, one.horizon): one for one in self.state.pending}
             self._lines = 0
-            self._stream = open(self._path, "ab", buffering=0)  # noqa: SIM115
+            self._stream = open(self._path, "ab", buffering=0)  # noqa: SIM115 - held until it is folded
             self._replay()
             self.fold()
             for path in self._folder.glob(f"{feed}.*.journal"):
@@ -131,7 +131,7 @@ class Journal:
             self.state.pending = self.pending
             durable.replace_file(self._folder / f"{self._feed}.json", msgspec.json.encode(self.state))
             self._stream.close()
-            self._stream = open(self._path, "wb", buffering=0)  # noqa: SIM115
+            self._stream = open(self._path, "wb", buffering=0)  # noqa: SIM115 - held until it is folded
             old.unlink(missing_ok=True)
             self._lines = 0
         except OSError as error:

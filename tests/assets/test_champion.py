@@ -119,7 +119,7 @@ def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, inst
     assert last["test_start"] > SINCE, "only the new regime judges"
     assert last["statistic"] > 1.6
     assert manifest.lineage.training_end < last["test_start"]
-    assert candidates.read(again, *KEY, "linear").since == SINCE  # type: ignore[union-attr]
+    assert candidates.read(again, *KEY, "linear").since == SINCE
 
     # A plain run has nothing to do: what drift trained stays good for as long as the rows do.
     plain = retrain(feed, again, instance)
@@ -160,7 +160,7 @@ def test_one_that_luck_explains_is_refused_and_challenges_from_the_shadow(
     # Proven on live requests, it is promoted by name, with the reason that the run carries.
     chosen = retrain(strict, again, instance, release=named.version)
     assert chosen.success
-    assert release.current(again, *KEY).version == named.version  # type: ignore[union-attr]
+    assert release.current(again, *KEY).version == named.version
     assert release.challenger(again, *KEY) is None, "who serves challenges nobody"
 
 

@@ -192,7 +192,7 @@ def spoil(path: Path, station: str, since: datetime, value: str, until: datetime
 @contextmanager
 def spoilt(feed: Feed, *spans: Any) -> Iterator[None]:
     """The feed's source with faults in it, whole again afterwards."""
-    path = Path(feed.source.path)  # type: ignore[union-attr]  # a CSV here
+    path = Path(feed.source.path)
     whole = path.read_bytes()
     try:
         spoil(path, *spans)
@@ -202,7 +202,7 @@ def spoilt(feed: Feed, *spans: Any) -> Iterator[None]:
 
 
 def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
-    stuck, path = NEWEST - 60 * HOUR, Path(feed.source.path)  # type: ignore[union-attr]
+    stuck, path = NEWEST - 60 * HOUR, Path(feed.source.path)
     layers = ("raw", "bronze", "silver")
     whole = path.read_bytes()
     with spoilt(feed, "AAA", stuck, "11.11"):
@@ -225,7 +225,7 @@ def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, i
         assert check(cleaned, "nothing_lost").passed
         bad = [row for row in table(again, "small/quarantine") if row["rule"] == "sensor_fault"]
         assert {row["station"] for row in bad} == {"AAA"}
-        assert len(bad) == round((feed.end - fault["start"]) / HOUR)  # type: ignore[operator]
+        assert len(bad) == round((feed.end - fault["start"]) / HOUR)
         assert "temperature of AAA is not to be believed from 2024-04-2" in bad[0]["reason"]
         assert "flat_line" in bad[0]["reason"]
         assert readings(again, feed)["AAA"].age[-1, 0] != 0
@@ -282,7 +282,7 @@ def test_killed_anywhere_an_evaluation_is_completed_by_the_next(
 ) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.evaluation.run"])
-    chance, told, source = random.Random(3), {}, str(feed.source.path)  # type: ignore[union-attr]
+    chance, told, source = random.Random(3), {}, str(feed.source.path)
     ends: list[int | None] = []
     for turn in range(10):
         start = NEWEST - (200 - 12 * turn) * HOUR

@@ -103,7 +103,7 @@ def test_a_changed_source_is_one_run_and_then_quiet(polled: Feed, home: Path, in
     assert tick.said() == (
         "at 2024-03-11 00:00: the source is as it was; the prediction log is empty; sensor faults are as they were"
     )
-    write_readings(Path(polled.source.path), hours=24 * 71)  # type: ignore[union-attr]
+    write_readings(Path(polled.source.path), hours=24 * 71)
     set_clock(home, polled, START + 71 * DAY)
     newer = tick.asks()
     assert span(newer) == ["2024-02", "2024-03"], "the newest two months by the feed's clock"
@@ -117,7 +117,7 @@ def test_months_since_the_last_run_are_covered(polled: Feed, home: Path, instanc
     tick = Ticking(polled, home, instance)
     set_clock(home, polled, START + 20 * DAY)
     assert tick.run(tick.asks()).success
-    write_readings(Path(polled.source.path), hours=24 * 110)  # type: ignore[union-attr]
+    write_readings(Path(polled.source.path), hours=24 * 110)
     set_clock(home, polled, START + 110 * DAY)
     assert span(tick.asks()) == ["2024-01", "2024-04"], "the daemon slept for three months"
 
@@ -139,7 +139,7 @@ def test_a_failed_run_is_tried_again_after_a_pause(
 ) -> None:
     tick = Ticking(polled, home, instance)
     request = tick.asks()
-    source = Path(polled.source.path)  # type: ignore[union-attr]
+    source = Path(polled.source.path)
     whole = source.read_bytes()
     source.write_text("nonsense")
     assert not tick.run(request).success

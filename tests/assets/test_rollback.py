@@ -133,7 +133,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(verdicts, "record_choice", full)
         assert not choose(noaa, home, instance, two[0]).success
-    assert release.current(home, *KEY).version == two[0]  # type: ignore[union-attr]
+    assert release.current(home, *KEY).version == two[0]
     assert choose(noaa, home, instance, two[0]).success
     (row,) = rows(home)
     assert row["reason"] == f"rollback to {two[0]} from {two[1]}"

@@ -202,7 +202,7 @@ def test_a_failed_blocking_check_stops_what_is_below(
     cleaned = quality.clean
 
     def leaky(*arguments: object) -> quality.Cleaned:
-        found = cleaned(*arguments)  # type: ignore[arg-type]  # passed through as they came
+        found = cleaned(*arguments)
         return found._replace(bronze=found.bronze.limit(100))
 
     monkeypatch.setattr(quality, "clean", leaky)

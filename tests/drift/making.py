@@ -142,7 +142,7 @@ def manifest(made: Feed, scores: dict[int, Scores]) -> Manifest:
         kind="linear",
         horizons=HORIZONS,
         window=WindowSpec.of(made, made.targets[0]),
-        graphs=Graphs(Graph("model.onnx", (), None)),  # type: ignore[arg-type]
+        graphs=Graphs(Graph("model.onnx", (), None)),
         metrics=Metrics(scores[HORIZONS[0]], scores),
         lineage=Lineage("", "", "", {}, moment, moment, "", moment, ""),
     )

@@ -55,7 +55,7 @@ def test_quiet_while_nothing_changes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("change", [heatwave, ringing])
 def test_a_changed_world_is_found_and_dated(change: object, seed: int) -> None:
-    found = judged(making.changed(making.climate(seed, SIZE), ONSET, change))  # type: ignore[arg-type]
+    found = judged(making.changed(making.climate(seed, SIZE), ONSET, change))
     assert found.drifted
     assert found.onset is not None
     assert abs(found.onset - making.times(SIZE)[ONSET]) <= np.timedelta64(4, "D")

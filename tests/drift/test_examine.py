@@ -30,7 +30,7 @@ def look(values: Reals, upto: int = SIZE, known: tuple[Fault, ...] = ()) -> tupl
 
 
 def moment(row: int) -> datetime:
-    return (LIVE + row * HOUR).astype(datetime).replace(tzinfo=UTC)  # type: ignore[no-any-return]
+    return (LIVE + row * HOUR).astype(datetime).replace(tzinfo=UTC)
 
 
 def heatwave(values: Reals) -> Reals:

@@ -53,7 +53,7 @@ def test_another_targets_drift_warms_nothing() -> None:
 def test_silence_and_broken_sensors_turn_nothing() -> None:
     hot = after("concept_drift", "concept_drift")
     for day, verdict in enumerate(("sensor_fault", "ok", "ok"), start=2):
-        few = saw(verdict, outcomes=JUDGED - 1)  # type: ignore[arg-type]
+        few = saw(verdict, outcomes=JUDGED - 1)
         hot = advance(hot, [few], LIMITS, T0 + day * DAY, "1", None)
     assert hot.hot
     assert hot.calm == 0
