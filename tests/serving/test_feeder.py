@@ -186,7 +186,8 @@ def test_a_server_that_dies_is_waited_for(home: Path) -> None:
             assert process.wait(60) == 0
     asked, posted = records(home)
     assert len({(one.origin, one.station) for one in asked}) == 180
-    assert len(posted) == 180 * 3 - 3 * 31
+    # An outcome that was kept, but whose answer died with the server, is posted once more: at most the one on its way.
+    assert 0 <= len(posted) - (180 * 3 - 3 * 31) <= 1
     pairs = [one for one in posted if one.id is None]
     assert pairs
     assert all(one.predicted is not None and one.station in STATIONS for one in pairs)
