@@ -93,14 +93,55 @@ class SimulatedSource(Strict):
         return f"simulated (seed {self.seed})"
 
 
+class NwsSource(Strict):
+    """Station observations of the US National Weather Service (api.weather.gov), polled by a schedule.
+
+    A column's `field` is the API's name of the quantity (`windSpeed`); its unit is taken from each value's `unitCode`.
+    """
+
+    kind: Literal["nws"]
+    overlap: Duration = Field(
+        default=timedelta(hours=3), description="how far before the newest reading a poll asks again, for late ones"
+    )
+    reach: Duration = Field(default=timedelta(days=7), description="how far back the first poll asks")
+    page: Annotated[int, Field(ge=1, le=500)] = Field(default=100, description="readings a page")
+    station_field: str = "station"
+    time_field: str = "timestamp"
+    missing: tuple[str, ...] = ("",)
+    live: ClassVar[bool] = True  # delivers what is newer, or says something else, than what is there
+
+    @property
+    def label(self) -> str:
+        """The name that raw keeps."""
+        return "api.weather.gov"
+
+
+class PushSource(Strict):
+    """No source of its own: readings come through the doors alone (HTTP, inbox, broker)."""
+
+    kind: Literal["push"]
+    station_field: str = "station"
+    time_field: str = "time"
+    missing: tuple[str, ...] = ("",)
+    live: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The name that the UI shows."""
+        return "what is delivered through the doors"
+
+
 def _kind(source: Any) -> str:
     kind = source.get("kind", "csv") if isinstance(source, dict) else getattr(source, "kind", None)
     return kind if kind in SOURCES else "csv"  # an unknown kind is refused there, with what is allowed
 
 
-SOURCES = ("csv", "simulated")
+SOURCES = ("csv", "simulated", "nws", "push")
 Source = Annotated[
-    Annotated[CsvSource, Tag("csv")] | Annotated[SimulatedSource, Tag("simulated")],
+    Annotated[CsvSource, Tag("csv")]
+    | Annotated[SimulatedSource, Tag("simulated")]
+    | Annotated[NwsSource, Tag("nws")]
+    | Annotated[PushSource, Tag("push")],
     Discriminator(_kind),
 ]
 
@@ -181,6 +222,36 @@ class GapPolicy(Strict):
     max_steps: Annotated[int, Field(ge=0)]
 
 
+class Sliding(Strict):
+    """Overlapping windows [start, start + size), one every `every`; final once `watermark` of the feed's time passed."""
+
+    size: Duration = timedelta(minutes=5)
+    every: Duration = timedelta(minutes=1)
+    watermark: Duration = Field(default=timedelta(minutes=10), description="how late a reading may come in time")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not timedelta(0) < self.every <= self.size or self.size % self.every or timedelta(days=1) % self.every:
+            raise ValueError(f"every: {self.every} must divide size {self.size} and a day")
+        if self.watermark < timedelta(0):
+            raise ValueError(f"watermark: {self.watermark} must not be negative")
+        return self
+
+
+class Retention(Strict):
+    """How long a layer's months are kept, counted from their end to the feed's present; None: for ever.
+
+    What a kept release was trained on stays readable, whatever is said here.
+    """
+
+    raw: Duration | None = None
+    bronze: Duration | None = None
+    quarantine: Duration | None = None
+    silver: Duration | None = None
+    windows: Duration | None = None
+    sliding: Duration | None = None
+
+
 class Split(Strict):
     """Shares of time. `test` is the newest span, which judges; the rest is cut in blocks for the other uses."""
 
@@ -247,6 +318,8 @@ class Feed(Strict):
     promotion: Promotion = Promotion()
     retraining: Retraining = Retraining()
     drift: Drift = Drift()
+    sliding: Sliding | None = None
+    retention: Retention = Retention()
 
     @property
     def step(self) -> timedelta:

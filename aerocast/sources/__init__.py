@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from aerocast.feed import CsvSource, Feed, Source
+from aerocast.feed import CsvSource, Feed, NwsSource, PushSource, Source
 from aerocast.sources import csv, simulated
 from aerocast.sources.base import Delivery, raw_names, raw_schema
 
@@ -31,6 +31,10 @@ def read(
     """
     if isinstance(source, CsvSource):
         return csv.read(source, feed, months, now)
+    if isinstance(source, NwsSource):
+        raise NotImplementedError  # until the client is there
+    if isinstance(source, PushSource):
+        return iter(())
     return simulated.read(source, feed, months, now, after)
 
 
@@ -40,4 +44,7 @@ def fingerprint(source: Source, feed: Feed, now: datetime | None = None) -> str:
     Raises:
         AeroCastError: the source is missing or cannot be read.
     """
-    return csv.fingerprint(source) if isinstance(source, CsvSource) else simulated.fingerprint(source, feed, now)
+    if isinstance(source, CsvSource):
+        return csv.fingerprint(source)
+    # A schedule asks a service, and what is pushed announces itself: there is nothing to look at in between.
+    return source.kind if isinstance(source, NwsSource | PushSource) else simulated.fingerprint(source, feed, now)

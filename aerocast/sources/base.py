@@ -10,7 +10,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
-BEFORE = ("station", "time", "time_text", "source", "segment")
+BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
 AFTER = ("line", "month", "delivery")
 
 
@@ -53,7 +53,8 @@ def raw_names(feed: Feed) -> dict[str, str]:
 def raw_schema(feed: Feed) -> pa.Schema:
     """Raw without `delivery`, which the lake adds: the order of the commits. `line` is the row's place in its segment.
 
-    A row's order among all that was ever delivered is (`delivery`, `line`).
+    A row's order among all that was ever delivered is (`delivery`, `line`). `flags` is what its sender says of single
+    values, `column=CODE` with a space between two (`windspeed=Q`): X rejected, Q questioned; null for nothing.
     """
     text = [(name, pa.string()) for name in raw_names(feed).values()]
     return pa.schema(
@@ -63,6 +64,7 @@ def raw_schema(feed: Feed) -> pa.Schema:
             ("time_text", pa.string()),
             ("source", pa.string()),
             ("segment", pa.string()),
+            ("flags", pa.string()),
             *text,
             ("line", pa.int64()),
             ("month", pa.string()),

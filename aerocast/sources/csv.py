@@ -183,8 +183,8 @@ def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, month: str, label: str
     segment = segment_of(rows.select(["station", "time_text", *names]))
     same = pa.array([0] * len(rows), pa.int8())
     rows = rows.append_column("line", pa.array(range(len(rows)), pa.int64()))
-    for name, value in {"source": label, "segment": segment, "month": month}.items():
-        rows = rows.append_column(name, pa.array([value]).take(same))
+    for name, value in {"source": label, "segment": segment, "month": month, "flags": None}.items():
+        rows = rows.append_column(name, pa.array([value], pa.string()).take(same))
     return Delivery(month, segment, f"{label} {month}", rows.select(raw_schema(feed).names).cast(raw_schema(feed)))
 
 

@@ -81,7 +81,7 @@ def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> 
         **dict.fromkeys(raw_names(feed).values(), pa.array(text, pa.string())),
     }
     segment = segment_of(pa.table(columns))
-    same = {"source": source.label, "segment": segment, "month": month}
+    same = {"source": source.label, "segment": segment, "month": month, "flags": None}
     columns |= {name: pa.array([value] * len(times), pa.string()) for name, value in same.items()}
     columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
     table = pa.table({name: columns[name] for name in raw_schema(feed).names}, schema=raw_schema(feed))
