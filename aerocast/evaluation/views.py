@@ -11,6 +11,7 @@ import numpy as np
 
 from aerocast import quality, silver
 from aerocast.drift.errors import Outcomes
+from aerocast.drift.jumps import Series
 from aerocast.drift.profile import Profile, profile
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
@@ -18,7 +19,7 @@ from aerocast.grid import Grid
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest
 from aerocast.months import month_of, month_span, months_around
-from aerocast.sql import literal
+from aerocast.sql import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -116,14 +117,10 @@ def measured(
     months = _recent(lake, feed, now)
     if not months:
         return {}
-    first = month_span(months[0])[0]
-    if not any(fault.end is None or fault.end > first for fault in known):
+    if not _touched(months, known):
         stored = lake.relation(con, f"{feed.name}/silver", months)
         return silver.grids(con, feed, stored.filter(f"time <= {_instant(now)}"))
-    needed = silver.months_read(feed, months)
-    raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, needed))
-    bronze = quality.clean(con, feed, raw, needed, now).bronze
-    bronze.create_view("watched_bronze", replace=True)
+    _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
     begun, newest = con.sql("SELECT min(time), max(time) FROM watched_bronze").fetchall()[0]
     if newest is None:
         return {}
@@ -131,6 +128,47 @@ def measured(
     begun = min(begun, whole[0]) if whole else begun
     built = silver.build(con, feed, con.view("watched_bronze"), months, (begun, newest))
     return silver.grids(con, feed, built.filter(f"time <= {_instant(now)}"))
+
+
+def readings(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    known: Sequence[Fault],
+    now: datetime,
+    columns: Sequence[str],
+) -> dict[tuple[str, str], Series]:
+    """Of each (station, column) the single readings of the newest months as measured, oldest first, without holes."""
+    months = _recent(lake, feed, now)
+    if not months or not columns:
+        return {}
+    bronze = f"{feed.name}/bronze"
+    measured = _touched(months, known) or not lake.exists(bronze)
+    rows = _unfaulted(con, lake, feed, months, now) if measured else lake.relation(con, bronze, months)
+    chosen = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
+    found = rows.filter(f"time <= {_instant(now)}").select(chosen).order("station, time").to_arrow_table()
+    station, time = found["station"].to_numpy(zero_copy_only=False), found["time"].to_numpy().astype("datetime64[us]")
+    series = {}
+    for name in columns:
+        value = found[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        for own in feed.station_ids:
+            kept = (station == own) & np.isfinite(value)
+            series[own, name] = Series(time[kept], value[kept])
+    return series
+
+
+def _touched(months: Sequence[str], known: Sequence[Fault]) -> bool:
+    """Whether a fault has put readings of these months, the newest ones, in quarantine."""
+    first = month_span(months[0])[0]
+    return any(fault.end is None or fault.end > first for fault in known)
+
+
+def _unfaulted(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, months: Sequence[str], now: datetime
+) -> duckdb.DuckDBPyRelation:
+    """Bronze of these months as if no fault were known."""
+    raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, months))
+    return quality.clean(con, feed, raw, months, now).bronze
 
 
 def _recent(lake: Lake, feed: Feed, now: datetime) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from aerocast import clock, drift, durable, faults, release
-from aerocast.drift import state
+from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.examine import examine
 from aerocast.drift.heat import advance
@@ -85,9 +85,10 @@ def evidence(lake: Lake, home: Path, feed: Feed, now: datetime) -> str:
 def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now: datetime) -> Seen:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
     known = faults.read(con, lake, f"{feed.name}/faults")
+    jumped = _jumps(con, lake, feed, known, now)
     manifests = _serving(home, feed)
     if not manifests:
-        return Seen((), known, {}, {})
+        return Seen((), _merged(known, _united(known, jumped, {})), {}, {})
     measured = views.measured(con, lake, feed, known, now)
     diagnoses, seen, readings = [], {}, {}
     found: dict[str, tuple[Fault, ...]] = {}
@@ -105,7 +106,44 @@ def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now
             )
             diagnoses.append(_plain(diagnosis))
             found.setdefault(station, now_at_fault)
-    return Seen(tuple(diagnoses), _merged(known, found), seen, readings)
+    return Seen(tuple(diagnoses), _merged(known, _united(known, jumped, found)), seen, readings)
+
+
+def _jumps(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, known: Sequence[Fault], now: datetime
+) -> dict[str, tuple[Fault, ...]]:
+    """By station, the changes of unit that single readings show; also where nothing serves yet."""
+    columns = [column for column in feed.columns if column.max_step is not None and not column.circular]
+    series = views.readings(con, lake, feed, known, now, [column.name for column in columns])
+    found: dict[str, tuple[Fault, ...]] = {}
+    for (station, name), measured in series.items():
+        own = [fault for fault in known if (fault.station, fault.column, fault.kind) == (station, name, jumps.KIND)]
+        still = next((fault for fault in own if fault.end is None), None)
+        seen = jumps.unit_jumps(feed, feed.column(name), station, measured, still)
+        found[station] = (*found.get(station, ()), *seen)
+    return found
+
+
+def _united(
+    known: Sequence[Fault], jumped: Mapping[str, Sequence[Fault]], examined: Mapping[str, Sequence[Fault]]
+) -> dict[str, tuple[Fault, ...]]:
+    """Faults of both looks at each station, each once: what single readings show is known more exactly.
+
+    Where no examination was possible, what was open before stays so.
+    """
+    united = {}
+    for station in {*jumped, *examined}:
+        own = jumped.get(station, ())
+        before = [fault for fault in known if fault.station == station and fault.end is None]
+        others = examined.get(station, [fault for fault in before if fault.kind != jumps.KIND])
+        united[station] = (*own, *(fault for fault in others if not any(_overlap(fault, other) for other in own)))
+    return united
+
+
+def _overlap(one: Fault, other: Fault) -> bool:
+    """Whether both say the same of the same time of a column, give or take that only one knows an end."""
+    same = (one.column, one.kind) == (other.column, other.kind)
+    return same and (other.end is None or one.start < other.end) and (one.end is None or other.start < one.end)
 
 
 def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Judged:
