@@ -1,1 +1,19 @@
 """Doors: how readings come in that no source fetches. Each hands over batches; raw takes every batch exactly once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aerocast.doors.base import Door
+    from aerocast.feed import Feed
+    from aerocast.home import Home
+    from aerocast.settings import Settings
+
+
+def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
+    """The feed's doors that the raw asset takes from: what was posted to the server, and the inbox.
+
+    Claim checks (`aerocast.doors.claims`) are not among them: feeds share a broker's topics.
+    """
+    return []  # until the doors are there

@@ -22,13 +22,11 @@ import pyarrow.csv as pc_csv
 from aerocast.errors import AeroCastError
 from aerocast.feed import CsvSource, Feed
 from aerocast.months import month_of, month_span
-from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
+from aerocast.sources.base import Delivery, iso_time, raw_names, raw_schema, segment_of
 from aerocast.sql import literal, quoted
 
 _BLOCK = 4 << 20
 _MEMORY = "1GB"
-# Extended form only: DuckDB alone would also read "1-1-1"; without an offset the time is taken as UTC.
-_ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$"
 
 
 def read(
@@ -147,13 +145,12 @@ def _load(
     first, limit = month_of(feed.start), month_span(month_of(feed.clock(now) + feed.cadence))[1]
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in (month_span(first)[0], limit))
     wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    time = f"TRY_CAST(CASE WHEN regexp_matches(t, {literal(_ISO)}) THEN replace(t, ',', '.') END AS TIMESTAMPTZ)"
     before, position = first, 0
     for batch in batches:
         con.register("texts", pa.table({"t": batch.column(feed.source.time_field)}))
         placed = con.sql(
             f"SELECT time, CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month"
-            f" FROM (SELECT {time} AS time FROM texts)"
+            f" FROM (SELECT {iso_time('t')} AS time FROM texts)"
         ).to_arrow_table()
         con.unregister("texts")
         month = pc.fill_null_forward(pa.chunked_array([[before], *placed["month"].chunks], pa.string()))[1:]

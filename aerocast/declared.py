@@ -1,0 +1,94 @@
+"""What the server must know of a feed before anything is trained: which readings it may take, and by which names.
+
+`declared/<feed>.json` in the home, published by the platform, which alone reads declarations.
+The server imports this module: msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aerocast import store
+from aerocast.durable import Stamp
+from aerocast.errors import AeroCastError
+from aerocast.home import Home
+
+if TYPE_CHECKING:
+    from aerocast.feed import Feed
+
+FOLDER = "declared"
+
+
+class DeclaredField(msgspec.Struct, frozen=True):
+    """A measured field of a reading: its name at the doors, the column it becomes, and the unit it is sent in."""
+
+    field: str
+    column: str
+    unit: str
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """A feed as the doors know it; `station` and `time` are what a reading calls the two."""
+
+    name: str
+    description: str
+    station: str
+    time: str
+    stations: tuple[str, ...]
+    fields: tuple[DeclaredField, ...]
+
+
+def declared(feed: Feed) -> Declared:
+    """The part of a declaration that is published."""
+    fields = tuple(DeclaredField(column.field, column.name, column.source_unit) for column in feed.columns)
+    station, time = door_names(feed)
+    return Declared(feed.name, feed.description, station, time, feed.station_ids, fields)
+
+
+def door_names(feed: Feed) -> tuple[str, str]:
+    """What a reading calls its station and its time at every door: just that, unless a measured field is called so."""
+    measured = {column.field.casefold() for column in feed.columns}
+    station = feed.source.station_field if "station" in measured else "station"
+    return station, feed.source.time_field if "time" in measured else "time"
+
+
+def publish(home: Home, feed: Feed) -> bool:
+    """Makes the feed known to the doors; False if it was, just so.
+
+    Raises:
+        AeroCastError: the home refuses.
+    """
+    name, data = _place(feed.name), msgspec.json.encode(declared(feed))
+    try:
+        if store.read(home, name) == data:
+            return False
+    except AeroCastError:  # what cannot be read is written anew
+        pass
+    store.replace(home, name, data)
+    return True
+
+
+def read(home: Home, feed: str) -> Declared | None:
+    """What was published of the feed, or None. Raises AeroCastError when it cannot be read."""
+    name = _place(feed)
+    data = store.read(home, name)
+    try:
+        return None if data is None else msgspec.json.decode(data, type=Declared)
+    except msgspec.DecodeError as error:
+        raise AeroCastError(f"{home}/{name} cannot be read: {error}") from error
+
+
+def stamps(home: Home) -> dict[str, Stamp]:
+    """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
+    found = store.stamps(home, FOLDER)
+    return {
+        name.removeprefix(f"{FOLDER}/").removesuffix(".json"): stamp
+        for name, stamp in found.items()
+        if name.endswith(".json")
+    }
+
+
+def _place(feed: str) -> str:
+    return f"{FOLDER}/{feed}.json"
