@@ -1,0 +1,175 @@
+"""Marks: content decides, in any order; a neighbour sees the edge that it reads; raw's chain; homes without marks."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from aerocast import marks
+from aerocast.lake import Lake
+from aerocast.marks import Edges
+from aerocast.months import month_span
+
+RAW, MADE = "feed/raw", "feed/made"
+EDGES = Edges(timedelta(hours=2), timedelta(hours=3))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "home")
+
+
+def table(month: str, hours: list[int], value: float | None = 1.0, segment: str = "s") -> pa.Table:
+    """Readings so many hours after the month's start, or before its end if negative."""
+    start, end = month_span(month)
+    times = [(start if hour >= 0 else end) + timedelta(hours=hour) for hour in hours]
+    return pa.table(
+        {
+            "station": ["A"] * len(hours),
+            "time": pa.array(times, pa.timestamp("us", "UTC")),
+            "value": pa.array([value] * len(hours), pa.float64()),
+            "segment": pa.array([segment] * len(hours), pa.string()),
+            "month": pa.array([month] * len(hours), pa.string()),
+        }
+    )
+
+
+def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.Content:
+    lake.replace(MADE, rows, months, edges=EDGES, apart=["segment"])
+    return lake.content(MADE, months, EDGES)[months[0]]
+
+
+def test_the_same_rows_in_another_order_have_the_same_mark(lake: Lake) -> None:
+    rows = table("2024-01", [0, 1, 50, -1])
+    first = replaced(lake, rows, ["2024-01"])
+    assert replaced(lake, rows.take([3, 1, 0, 2]), ["2024-01"]) == first
+    assert replaced(lake, table("2024-01", [0, 1, 50, -1], segment="other"), ["2024-01"]) == first, "segment is apart"
+    assert len(set(first)) == 3
+
+
+@pytest.mark.parametrize(
+    ("hour", "head", "tail"),
+    [(1, True, False), (2, False, False), (50, False, False), (-4, False, False), (-3, False, True)],
+)
+def test_an_edge_changes_only_with_what_lies_in_it(lake: Lake, hour: int, head: bool, tail: bool) -> None:
+    hours = [0, 60, -1]
+    first = replaced(lake, table("2024-01", hours), ["2024-01"])
+    then = replaced(lake, table("2024-01", [*hours, hour]), ["2024-01"])
+    assert [then[i] != first[i] for i in range(3)] == [True, head, tail]
+
+
+def test_missing_is_not_zero_and_nothing_is_not_never_made(lake: Lake) -> None:
+    seen = {replaced(lake, table("2024-01", [50], value), ["2024-01"]).all for value in (None, 0.0, float("nan"), 1.0)}
+    assert len(seen) == 4
+    assert replaced(lake, table("2024-01", [50], float("nan")), ["2024-01"]).all in seen
+    empty = replaced(lake, table("2024-01", []), ["2024-01"])
+    assert empty.all not in seen
+    assert lake.content(MADE, ["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
+
+
+def test_two_equal_rows_do_not_cancel_out(lake: Lake) -> None:
+    once = replaced(lake, table("2024-01", [50]), ["2024-01"])
+    assert len({once.all, *(replaced(lake, table("2024-01", [50] * n), ["2024-01"]).all for n in (2, 3))}) == 3
+
+
+def test_a_relation_has_the_marks_of_its_rows(lake: Lake) -> None:
+    rows = table("2024-01", [0, 50])
+    first = replaced(lake, rows, ["2024-01"])
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        lake.replace(MADE, con.from_arrow(rows), ["2024-01"], edges=EDGES, apart=["segment"])
+    assert lake.content(MADE, ["2024-01"], EDGES)["2024-01"] == first
+
+
+def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.Content:
+    lake.append(RAW, table(month, hours, segment=segment), segment, edges=EDGES)
+    return lake.content(RAW, [month], EDGES)[month]
+
+
+def test_a_segment_marks_the_months_and_edges_that_it_reaches(lake: Lake) -> None:
+    first = appended(lake, "2024-01", [50], "a")
+    assert appended(lake, "2024-01", [50], "a") == first, "a delivery that is there already"
+    second = appended(lake, "2024-01", [60], "b")
+    assert [second[i] != first[i] for i in range(3)] == [True, False, False]
+    third = appended(lake, "2024-01", [1], "c")
+    assert [third[i] != second[i] for i in range(3)] == [True, True, False]
+    fourth = appended(lake, "2024-01", [-1], "d")
+    assert [fourth[i] != third[i] for i in range(3)] == [True, False, True]
+    assert appended(lake, "2024-02", [50], "e")
+    assert lake.content(RAW, ["2024-01"], EDGES)["2024-01"] == fourth
+
+
+def test_the_order_of_deliveries_counts(tmp_path: Path) -> None:
+    ends = []
+    for name, order in (("one", "ab"), ("two", "ba")):
+        lake = Lake(tmp_path / name)
+        ends.append([appended(lake, "2024-01", [50], segment) for segment in order][-1])
+    assert ends[0] != ends[1], "the last delivery wins"
+
+
+def test_neighbours_count_as_far_as_they_are_read(lake: Lake) -> None:
+    for month in ("2024-01", "2024-02", "2024-03"):
+        appended(lake, month, [50], month)
+
+    def seen() -> dict[str, list[str]]:
+        return marks.around(lake, RAW, ["2024-01", "2024-02", "2024-03"], EDGES.tail, EDGES.head)
+
+    before = seen()
+    appended(lake, "2024-02", [60], "middle")
+    assert [month for month in before if before[month] != seen()[month]] == ["2024-02"]
+    before = seen()
+    appended(lake, "2024-02", [1], "head")
+    assert [month for month in before if before[month] != seen()[month]] == ["2024-01", "2024-02"]
+    before = seen()
+    appended(lake, "2024-02", [-1], "tail")
+    assert [month for month in before if before[month] != seen()[month]] == ["2024-02", "2024-03"]
+
+
+def test_a_reach_that_was_not_kept_counts_the_whole_month(lake: Lake) -> None:
+    for month in ("2024-01", "2024-02", "2024-03"):
+        appended(lake, month, [50], month)
+    for reach in (timedelta(hours=7), timedelta(days=40)):
+        before = marks.around(lake, RAW, ["2024-03"], reach)
+        appended(lake, "2024-02", [60], f"middle {reach}")
+        assert marks.around(lake, RAW, ["2024-03"], reach) != before
+    before = marks.around(lake, RAW, ["2024-03"], timedelta(days=40))
+    appended(lake, "2024-01", [70], "two months back")
+    assert marks.around(lake, RAW, ["2024-03"], timedelta(days=40)) != before
+
+
+def test_what_outran_the_layer_below(lake: Lake) -> None:
+    for month in ("2024-01", "2024-02"):
+        appended(lake, month, [50], month)
+    assert marks.outrun(lake, RAW, MADE) == ["2024-01", "2024-02"]
+    origins = {month: content.all for month, content in lake.content(RAW, ["2024-01", "2024-02"]).items()}
+    rows = table("2024-01", [50])  # all of February failed a rule
+    lake.replace(MADE, rows, ["2024-01", "2024-02"], origins=origins, edges=Edges())
+    assert marks.outrun(lake, RAW, MADE) == []
+    appended(lake, "2024-01", [60], "late")
+    assert marks.outrun(lake, RAW, MADE) == ["2024-01"]
+
+
+def test_a_home_without_marks_is_known_by_its_files(lake: Lake) -> None:
+    lake.replace(MADE, table("2024-01", [50]), ["2024-01"])
+    old = lake.content(MADE, ["2024-01", "2024-02"], EDGES)
+    assert old.keys() == {"2024-01"}
+    assert lake.content(MADE, ["2024-01"], EDGES) == old
+    assert replaced(lake, table("2024-01", [50]), ["2024-01"]) != old["2024-01"]
+    assert lake.origins(MADE) == {}
+
+
+def test_one_look_finds_every_transaction_before_and_after_a_checkpoint(lake: Lake) -> None:
+    names = []
+    for turn in range(25):
+        appended(lake, "2024-01", [50], f"segment {turn}")
+        names.append(f"segment {turn}")
+        opened = DeltaTable(lake.uri(RAW))
+        found = marks.transactions(opened)
+        assert found == {name: opened.transaction_version(name) for name in found}
+        assert set(names) <= found.keys()
+    older = DeltaTable(lake.uri(RAW), version=13)
+    assert set(names[:14]) <= marks.transactions(older).keys()
+    assert not set(names[14:]) & marks.transactions(older).keys()
