@@ -11,6 +11,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.intervals import Intervals
 
 
@@ -40,12 +41,12 @@ class Candidate(msgspec.Struct, frozen=True):
     since: datetime | None = None
 
 
-def place(home: Path, feed: str, target: str, kind: str) -> Path:
+def place(home: Home, feed: str, target: str, kind: str) -> Path:
     """Where a candidate lies."""
     return home / "candidates" / feed / target / f"{kind}.msgpack"
 
 
-def write(home: Path, candidate: Candidate) -> None:
+def write(home: Home, candidate: Candidate) -> None:
     """Old or new candidate, never a mixture.
 
     Raises:
@@ -56,7 +57,7 @@ def write(home: Path, candidate: Candidate) -> None:
         durable.replace_file(path, msgspec.msgpack.encode(candidate))
 
 
-def read(home: Path, feed: str, target: str, kind: str) -> Candidate | None:
+def read(home: Home, feed: str, target: str, kind: str) -> Candidate | None:
     """The newest candidate of this kind; None if there is none.
 
     Raises:

@@ -15,6 +15,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class Clock(msgspec.Struct, frozen=True):
         return min(shown, self.until) if self.until else shown
 
 
-def now(home: Path, feed: str, end: datetime | None = None, real: datetime | None = None) -> datetime:
+def now(home: Home, feed: str, end: datetime | None = None, real: datetime | None = None) -> datetime:
     """The feed's present, never later than `end`, the end of a recorded feed.
 
     Raises:
@@ -46,7 +47,7 @@ def now(home: Path, feed: str, end: datetime | None = None, real: datetime | Non
     return min(shown, end) if end else shown
 
 
-def read(home: Path, feed: str) -> Clock | None:
+def read(home: Home, feed: str) -> Clock | None:
     """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)
     try:
@@ -57,12 +58,12 @@ def read(home: Path, feed: str) -> Clock | None:
         raise AeroCastError(f"the clock {path} cannot be read: {error}") from error
 
 
-def write(home: Path, feed: str, clock: Clock) -> None:
+def write(home: Home, feed: str, clock: Clock) -> None:
     """Sets the feed's clock, atomically. Raises AeroCastError when the disk refuses."""
     path = place(home, feed)
     with durable.locked(path.parent, f"clock of {feed}"):
         durable.replace_file(path, msgspec.json.encode(clock))
 
 
-def place(home: Path, feed: str) -> Path:
+def place(home: Home, feed: str) -> Path:
     return Path(home) / "clock" / f"{feed}.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aerocast.errors import AeroCastError
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int] | str  # of a file, or the ETag of an object
 
 
 def make_folder(folder: Path) -> None:
@@ -60,6 +60,11 @@ def stamp(path: Path) -> Stamp | None:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return stamp_of(found)
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """The stamp of a file that was looked up already, or is open."""
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 

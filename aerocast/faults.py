@@ -16,6 +16,7 @@ import msgspec
 from aerocast import durable
 from aerocast.drift.state import Fault
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
 
@@ -66,7 +67,7 @@ def digests(faults: Sequence[Fault], upto: datetime, reach: timedelta = timedelt
     return {month: config_hash(faults=parts) for month, parts in found.items() if parts}
 
 
-def applied(home: Path, feed: str) -> dict[str, str]:
+def applied(home: Home, feed: str) -> dict[str, str]:
     """The months that bronze was made with faults in, with the hash of those. Raises AeroCastError if unreadable."""
     path = _place(home, feed)
     try:
@@ -77,7 +78,7 @@ def applied(home: Path, feed: str) -> dict[str, str]:
         raise AeroCastError(f"{path} cannot be read: {error}") from error
 
 
-def note_applied(home: Path, feed: str, months: Sequence[str], faults: Mapping[str, str]) -> None:
+def note_applied(home: Home, feed: str, months: Sequence[str], faults: Mapping[str, str]) -> None:
     """Says that these months of bronze are made with these faults (`digests`) now, after they were."""
     path = _place(home, feed)
     before = applied(home, feed)
@@ -88,11 +89,11 @@ def note_applied(home: Path, feed: str, months: Sequence[str], faults: Mapping[s
             durable.replace_file(path, msgspec.json.encode(now))
 
 
-def outdated(home: Path, feed: str, faults: Sequence[Fault], upto: datetime, reach: timedelta) -> list[str]:
+def outdated(home: Home, feed: str, faults: Sequence[Fault], upto: datetime, reach: timedelta) -> list[str]:
     """The months of bronze that were made with other faults than these, oldest first."""
     wanted, made = digests(faults, upto, reach), applied(home, feed)
     return sorted(month for month in wanted.keys() | made.keys() if wanted.get(month) != made.get(month))
 
 
-def _place(home: Path, feed: str) -> Path:
+def _place(home: Home, feed: str) -> Path:
     return Path(home) / "faults" / f"{feed}.json"

@@ -22,6 +22,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 
 SYNC_SECONDS = 0.5
 MOST_ROWS = 20_000
@@ -86,7 +87,7 @@ class Records:
     damaged: int
 
 
-def segments(home: Path, feed: str) -> list[Path]:
+def segments(home: Home, feed: str) -> list[Path]:
     """The closed segments of a feed, oldest first; those that dead writers left open are closed first.
 
     Raises:
@@ -126,7 +127,7 @@ def discard(segment: Path) -> None:
         raise AeroCastError(f"the log segment {segment} cannot be removed: {error.strerror or error}") from error
 
 
-def place(home: Path, feed: str) -> Path:
+def place(home: Home, feed: str) -> Path:
     return Path(home) / "log" / feed
 
 
@@ -151,7 +152,7 @@ class Log:
     lost, and `error` says why until a write succeeds again.
     """
 
-    def __init__(self, home: Path, seconds: float = 10.0, rows: int = MOST_ROWS) -> None:
+    def __init__(self, home: Home, seconds: float = 10.0, rows: int = MOST_ROWS) -> None:
         self.failures = 0
         self.error: str | None = None
         self._home, self._seconds, self._rows = Path(home), seconds, rows

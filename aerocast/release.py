@@ -26,8 +26,10 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.manifest import Manifest
 
+FOLDER = "releases"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 POINTER = "current.json"
@@ -68,7 +70,7 @@ class Entry:
     error: str | None = None
 
 
-def write(home: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     """Write a release and return its version; `manifest.version` and the graphs' sha256 are filled in here.
 
     The same `config_hash` again returns the version that exists (a killed run is repeated), unless it is damaged.
@@ -96,7 +98,7 @@ def write(home: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     return version
 
 
-def promote(home: Path, feed: str, target: str, version: str) -> Current:
+def promote(home: Home, feed: str, target: str, version: str) -> Current:
     """Let `version` serve from now on; no release challenges it then. A second call changes nothing.
 
     Raises:
@@ -115,7 +117,7 @@ def promote(home: Path, feed: str, target: str, version: str) -> Current:
     return pointer
 
 
-def challenge(home: Path, feed: str, target: str, version: str | None) -> Current | None:
+def challenge(home: Home, feed: str, target: str, version: str | None) -> Current | None:
     """Let `version` answer in the shadow of the one that serves, until a promotion; None: nothing does any more.
 
     A second call with the same version changes nothing.
@@ -140,22 +142,22 @@ def challenge(home: Path, feed: str, target: str, version: str | None) -> Curren
     return pointer
 
 
-def current(home: Path, feed: str, target: str) -> Current | None:
+def current(home: Home, feed: str, target: str) -> Current | None:
     """The pointer, or None where nothing was promoted yet. Raises AeroCastError when it cannot be read."""
     return _pointer(folder(home, feed, target))
 
 
-def challenger(home: Path, feed: str, target: str) -> Current | None:
+def challenger(home: Home, feed: str, target: str) -> Current | None:
     """The release that answers in the shadow, or None. Raises AeroCastError when its pointer cannot be read."""
     return _pointer(folder(home, feed, target), CHALLENGER)
 
 
-def challenger_stamp(home: Path, feed: str, target: str) -> Stamp | None:
+def challenger_stamp(home: Home, feed: str, target: str) -> Stamp | None:
     """Changes whenever the challenger does; None without one. One stat. Raises OSError for an unreadable folder."""
     return durable.stamp(folder(home, feed, target) / CHALLENGER)
 
 
-def load(home: Path, feed: str, target: str, version: str) -> Release:
+def load(home: Home, feed: str, target: str, version: str) -> Release:
     """The release with every file read once and verified against its checksum.
 
     Raises:
@@ -171,7 +173,7 @@ def load(home: Path, feed: str, target: str, version: str) -> Release:
     return Release(manifest, files)
 
 
-def history(home: Path, feed: str, target: str, limit: int | None = None) -> list[Entry]:
+def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[Entry]:
     """Releases, newest first, with their manifests; a damaged one is listed with its error."""
     entries = []
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
@@ -183,18 +185,18 @@ def history(home: Path, feed: str, target: str, limit: int | None = None) -> lis
     return entries
 
 
-def versions(home: Path, feed: str, target: str) -> list[str]:
+def versions(home: Home, feed: str, target: str) -> list[str]:
     """All complete releases, oldest first."""
     return _versions(folder(home, feed, target))
 
 
-def discover(home: Path) -> Iterator[tuple[str, str, Stamp]]:
+def discover(home: Home) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 
     Cheap enough for a poll: one listing a feed and one stat a target, no file is opened. A feed that cannot be read
     does not hide the others. Raises OSError when there is a `releases` folder that cannot be listed.
     """
-    root = Path(home) / "releases"
+    root = Path(home) / FOLDER
     for feed in _listing(root) if root.exists() else ():
         for target, stamp in _pointers(root / feed):
             yield feed, target, stamp
@@ -217,12 +219,12 @@ def _drop_challenger(place: Path) -> None:
         durable.sync_folder(place)
 
 
-def folder(home: Path, feed: str, target: str) -> Path:
+def folder(home: Home, feed: str, target: str) -> Path:
     """Where a (feed, target) keeps its releases. Raises AeroCastError for a name that is none."""
     for name in (feed, target):
         if not _NAME.match(name):
             raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
-    return Path(home) / "releases" / feed / target
+    return Path(home) / FOLDER / feed / target
 
 
 def _listing(path: Path) -> list[str]:
@@ -268,7 +270,7 @@ def _clean(place: Path) -> None:
             shutil.rmtree(place / name)
 
 
-def _same(home: Path, manifest: Manifest) -> str | None:
+def _same(home: Home, manifest: Manifest) -> str | None:
     """The newest sound release of the same config_hash."""
     config_hash, feed, target = manifest.lineage.config_hash, manifest.feed.name, manifest.target
     for version in reversed(versions(home, feed, target)):
@@ -290,7 +292,7 @@ def _fill(staging: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None
     durable.sync_folder(staging)
 
 
-def _release(home: Path, feed: str, target: str, version: str) -> Path:
+def _release(home: Home, feed: str, target: str, version: str) -> Path:
     place = folder(home, feed, target) / version
     if not _VERSION.match(version) or not place.is_dir():
         raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")

@@ -15,6 +15,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -29,7 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     reason: str
 
 
-def ask(home: Path, feed: str, target: str, reason: str) -> Request:
+def ask(home: Home, feed: str, target: str, reason: str) -> Request:
     """The target's open request: the one that is there already, or a new one, on disk when this returns.
 
     Raises:
@@ -48,13 +49,13 @@ def ask(home: Path, feed: str, target: str, reason: str) -> Request:
     return request
 
 
-def pending(home: Path, feed: str) -> list[Request]:
+def pending(home: Home, feed: str) -> list[Request]:
     """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
     found = [_read(path) for path in (Path(home) / "requests" / feed).glob("[a-z]*.json")]
     return sorted((request for request in found if request), key=lambda request: request.asked_at)
 
 
-def done(home: Path, request: Request) -> None:
+def done(home: Home, request: Request) -> None:
     """Closes a request that was taken up; a newer one of the same target stays. Raises AeroCastError if it cannot."""
     path = place(home, request.feed, request.target)
     with durable.locked(path.parent, f"request of {request.feed}/{request.target}"):
@@ -64,7 +65,7 @@ def done(home: Path, request: Request) -> None:
             durable.sync_folder(path.parent)
 
 
-def place(home: Path, feed: str, target: str) -> Path:
+def place(home: Home, feed: str, target: str) -> Path:
     """Where the request of a target lies. Raises AeroCastError for a name that is none."""
     for name in (feed, target):
         if not _NAME.match(name):

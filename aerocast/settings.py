@@ -5,11 +5,14 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from aerocast.home import WORK
+
 
 class Settings(BaseSettings):
-    """`AEROCAST_HOME` holds every table, release and log; `AEROCAST_HASH_SALT` starts a new lineage.
+    """`AEROCAST_HOME` holds every table, release and log: a folder, or `s3://bucket/prefix` (see `aerocast.home`).
 
-    `AEROCAST_WORK` is where this machine keeps its own state when the home is an object store (`s3://...`);
+    `AEROCAST_WORK` is where this machine keeps its own state when the home is an object store; `AEROCAST_HASH_SALT`
+    starts a new lineage;
     `AEROCAST_INBOX` is the folder or prefix of files to take up (default: `inbox` in the home); `AEROCAST_BROKER` is
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
     service who asks, and `AEROCAST_NWS_URL` which one. `CALM_ONLY=1` keeps simulated feeds calm.
@@ -17,8 +20,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)
 
-    home: Path = Field(default=Path(".aerocast"))
-    work: Path = Field(default=Path(".aerocast"))
+    home: str = str(WORK)
+    work: Path | None = None
     inbox: str = ""
     broker: str = ""
     user_agent: str = "AeroCast/0.1 (operator unknown: set AEROCAST_USER_AGENT to an address of yours)"

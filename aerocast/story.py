@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from aerocast import plots, release
 from aerocast.feed import Feed
 from aerocast.grid import Times
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.months import month_of
 from aerocast.sql import literal, quoted
@@ -80,7 +80,7 @@ def within(time: Times, start: datetime, end: datetime) -> NDArray[np.bool_]:
 
 
 def read(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, target: str, station: str, since: datetime
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str, station: str, since: datetime
 ) -> Story:
     """The story from the tables as they are now; what is not there yet is empty."""
     of = f"target = {literal(target)} AND station = {literal(station)} AND time >= TIMESTAMPTZ {literal(str(since))}"

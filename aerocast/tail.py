@@ -15,12 +15,13 @@ import numpy as np
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.windows import Grid
 
 _NO_TIME = np.empty(0, dtype="datetime64[s]")
 
 
-def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> Path:
+def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> Path:
     """Write every station's newest `rows` rows (all rows without it); all grids have the same columns.
 
     Raises:
@@ -49,7 +50,7 @@ def write(home: Path, feed: str, grids: Mapping[str, Grid], rows: int | None = N
     return path
 
 
-def read(home: Path, feed: str) -> dict[str, Grid]:
+def read(home: Home, feed: str) -> dict[str, Grid]:
     """The newest grid of each station, by station id. Raises AeroCastError for a missing or damaged file."""
     path = place(home, feed)
     try:
@@ -71,10 +72,10 @@ def read(home: Path, feed: str) -> dict[str, Grid]:
     return grids
 
 
-def stamp(home: Path, feed: str) -> durable.Stamp | None:
+def stamp(home: Home, feed: str) -> durable.Stamp | None:
     """What changes whenever the file is replaced; None while there is none."""
     return durable.stamp(place(home, feed))
 
 
-def place(home: Path, feed: str) -> Path:
+def place(home: Home, feed: str) -> Path:
     return Path(home) / "tail" / f"{feed}.npz"

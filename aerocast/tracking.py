@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aerocast import durable
+from aerocast.home import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,9 +45,9 @@ def model_name(feed: str, target: str) -> str:
 class Tracker:
     """MLflow under `<home>/mlflow.db` and `<home>/mlflow/`; imported and opened at first use."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.uri = f"sqlite:///{home}/mlflow.db"
+    def __init__(self, home: Home) -> None:
+        self.home = Path(home)
+        self.uri = f"sqlite:///{self.home}/mlflow.db"
 
     @cached_property
     def client(self) -> "MlflowClient":

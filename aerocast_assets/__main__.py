@@ -8,7 +8,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
+from aerocast import store
 from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome, home_of
 from aerocast.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -44,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OperationalError as error:
         # Dagster's and MLflow's SQLite files; their tables and rows say nothing to people.
-        print(f"error: a database under {Settings().home.resolve()} cannot be used: {error.orig}", file=sys.stderr)
+        print(f"error: a database under {Path(home_of(Settings()))} cannot be used: {error.orig}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -70,26 +72,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _home() -> Path:
-    """The home, made and known to be writable; Dagster's instance is told where it is.
+def _home() -> Home:
+    """The home, known to be writable, and its folder on this machine, made and with room; children are told both.
 
     Raises:
-        AeroCastError: it cannot be made or written.
+        AeroCastError: one of them cannot be made, reached or written.
     """
-    home = Settings().home.resolve()
-    probe = home / ".writable"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"aerocast")
-        probe.unlink()
-    except OSError as error:
-        raise AeroCastError(f"AEROCAST_HOME: {home} cannot be written: {error.strerror or error}") from error
-    free = shutil.disk_usage(home).free // 2**20
-    if free < ROOM:
-        raise AeroCastError(f"AEROCAST_HOME: the disk of {home} is full: {free} MB are free, {ROOM} MB are needed")
+    home = home_of(Settings())
+    if isinstance(home, ObjectHome):
+        _check_folder("AEROCAST_WORK", home.work)
+        os.environ["AEROCAST_WORK"] = str(home.work)
+        try:
+            store.check(home)
+        except AeroCastError as error:
+            raise AeroCastError(f"AEROCAST_HOME: {error}") from error
+    else:
+        _check_folder("AEROCAST_HOME", home)
     os.environ["AEROCAST_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
     return home
+
+
+def _check_folder(variable: str, folder: Path) -> None:
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"aerocast")
+        probe.unlink()
+    except OSError as error:
+        raise AeroCastError(f"{variable}: {folder} cannot be written: {error.strerror or error}") from error
+    free = shutil.disk_usage(folder).free // 2**20
+    if free < ROOM:
+        raise AeroCastError(f"{variable}: the disk of {folder} is full: {free} MB are free, {ROOM} MB are needed")
 
 
 if __name__ == "__main__":

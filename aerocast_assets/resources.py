@@ -1,10 +1,11 @@
 """What assets are given: the platform's home (lake, candidates, releases, tracking) and the SQL engine."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from aerocast.home import Home, home_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,10 +20,10 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
     home: str = ""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Home:
         from aerocast.settings import Settings
 
-        return Path(self.home) if self.home else Settings().home.resolve()
+        return home_of(Settings(home=self.home) if self.home else Settings())
 
     @property
     def hash_salt(self) -> str:

@@ -14,7 +14,9 @@ from types import FrameType
 
 import uvicorn
 
+from aerocast import durable, release, store
 from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome, home_of
 from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings, read_settings
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings()
         options = _options(settings, arguments)
-        home = _home(settings.home)
+        home = _home(settings)
         listener = _listen(options.host, options.port)
     except AeroCastError as error:
         print(f"serving: {error}", file=sys.stderr)
@@ -75,18 +77,30 @@ def _options(settings: ServerSettings, arguments: list[str] | None) -> argparse.
     return options
 
 
-def _home(home: Path) -> Path:
-    """The absolute home. Raises AeroCastError unless it is a folder that can be read and written."""
-    home = home.absolute()
+def _home(settings: ServerSettings) -> Home:
+    """The home, absolute. Raises AeroCastError unless it, and its folder on this machine, can be read and written."""
+    home = home_of(settings)
+    if isinstance(home, ObjectHome):
+        try:
+            durable.make_folder(home.work)
+        except OSError as error:
+            raise AeroCastError(f"AEROCAST_WORK {home.work} cannot be made: {error.strerror or error}") from error
+        _check_folder("AEROCAST_WORK", home.work)
+        store.names(home, release.FOLDER)
+    else:
+        _check_folder("AEROCAST_HOME", home)
+    return home
+
+
+def _check_folder(variable: str, home: Path) -> None:
     try:
         if not home.is_dir():
             state = "is no folder" if home.exists() else "does not exist"
-            raise AeroCastError(f"AEROCAST_HOME {home} {state}; make it, or run the pipeline first")
+            raise AeroCastError(f"{variable} {home} {state}; make it, or run the pipeline first")
     except PermissionError as error:  # a folder above it is closed to this user
-        raise AeroCastError(f"AEROCAST_HOME {home} cannot be read and written by this user") from error
+        raise AeroCastError(f"{variable} {home} cannot be read and written by this user") from error
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        raise AeroCastError(f"AEROCAST_HOME {home} cannot be read and written by this user")
-    return home
+        raise AeroCastError(f"{variable} {home} cannot be read and written by this user")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,11 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import metadata
-from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
 
+from aerocast.home import Home
 from serving import openapi, problems
 from serving.access import Access
 from serving.controllers import (
@@ -33,7 +33,7 @@ log = logging.getLogger("aerocast.serving")
 
 
 def create_app(
-    home: Path, poll_seconds: float = 1.0, log_seconds: float | None = 10.0, access: Access | None = None
+    home: Home, poll_seconds: float = 1.0, log_seconds: float | None = 10.0, access: Access | None = None
 ) -> Litestar:
     """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts."""
     store = Store(home)

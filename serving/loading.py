@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from aerocast import release, tail
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot, Manifest
 from aerocast.windows import Grid
 from serving.graph import GraphRunner
@@ -55,7 +55,7 @@ class Tail:
         return max(self.newest.values(), default=None)
 
 
-def open_current(home: Path, key: Key) -> Served:
+def open_current(home: Home, key: Key) -> Served:
     """The release that serves. Raises one of BAD_INPUT, as all of these do."""
     pointer = release.current(home, *key)
     if pointer is None:
@@ -63,7 +63,7 @@ def open_current(home: Path, key: Key) -> Served:
     return _open(home, key, pointer.version, pointer.promoted_at)
 
 
-def open_previous(home: Path, key: Key) -> Served | None:
+def open_previous(home: Home, key: Key) -> Served | None:
     """A server that starts onto a bad release takes the one that served before, as a running one would have kept it."""
     try:
         pointer = release.current(home, *key)
@@ -74,13 +74,13 @@ def open_previous(home: Path, key: Key) -> Served | None:
     return None
 
 
-def open_challenger(home: Path, key: Key) -> Served | None:
+def open_challenger(home: Home, key: Key) -> Served | None:
     """The release that answers in the shadow of the one that serves, if there is one."""
     pointer = release.challenger(home, *key)
     return _open(home, key, pointer.version, pointer.promoted_at) if pointer else None
 
 
-def open_tail(home: Path, feed: str) -> Tail:
+def open_tail(home: Home, feed: str) -> Tail:
     grids = tail.read(home, feed)
     newest = {}
     for station, grid in grids.items():
@@ -90,7 +90,7 @@ def open_tail(home: Path, feed: str) -> Tail:
     return Tail(grids, newest, datetime.now(UTC))
 
 
-def _open(home: Path, key: Key, version: str, promoted_at: datetime) -> Served:
+def _open(home: Home, key: Key, version: str, promoted_at: datetime) -> Served:
     loaded = release.load(home, *key, version)
     manifest = loaded.manifest
     graphs = manifest.graphs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 
 from msgspec import UNSET
 
+from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
 from aerocast.predictions import Log, Posted
 from serving import predictor
@@ -24,7 +24,7 @@ from serving.store import Store
 class Loop:
     """The log, the memory of recent answers, the live errors and the shadows of one server."""
 
-    def __init__(self, home: Path, store: Store, log_seconds: float | None) -> None:
+    def __init__(self, home: Home, store: Store, log_seconds: float | None) -> None:
         self.log = Log(home, log_seconds or 10.0)
         self.shadows = Shadows(self.log.append)
         self._logs = log_seconds is not None

@@ -10,12 +10,12 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from aerocast import clock, durable, release, tail
 from aerocast.clock import Clock
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
+from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
 from serving.loading import Key, Served, Tail, open_challenger, open_current, open_previous, open_tail
 from serving.slots import NEVER, Slot
@@ -26,7 +26,7 @@ log = logging.getLogger("aerocast.serving")
 class Store:
     """Slots by (feed, target) or by feed. The dictionaries are replaced, never changed: readers may iterate."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
         self.releases: Mapping[Key, Slot[Served]] = {}
         self.challengers: Mapping[Key, Slot[Served]] = {}

@@ -15,6 +15,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 
 Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
 
@@ -112,7 +113,7 @@ class DriftState(msgspec.Struct, frozen=True):
         return [fault for fault in self.faults if fault.station == station and fault.end is None]
 
 
-def read(home: Path, feed: str) -> DriftState | None:
+def read(home: Home, feed: str) -> DriftState | None:
     """The newest state; None if nothing was ever examined. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)
     try:
@@ -123,17 +124,17 @@ def read(home: Path, feed: str) -> DriftState | None:
         raise AeroCastError(f"the drift state {path} cannot be read: {error}") from error
 
 
-def write(home: Path, state: DriftState) -> None:
+def write(home: Home, state: DriftState) -> None:
     """Old or new state, never a mixture. Raises AeroCastError when the disk refuses."""
     path = place(home, state.feed)
     with durable.locked(path.parent, f"drift state of {state.feed}"):
         durable.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
 
 
-def stamp(home: Path, feed: str) -> durable.Stamp | None:
+def stamp(home: Home, feed: str) -> durable.Stamp | None:
     """What changes whenever the file is replaced; None while there is none."""
     return durable.stamp(place(home, feed))
 
 
-def place(home: Path, feed: str) -> Path:
+def place(home: Home, feed: str) -> Path:
     return Path(home) / "drift" / f"{feed}.json"

@@ -17,6 +17,7 @@ import duckdb
 from aerocast import durable
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.sql import literal
@@ -31,11 +32,11 @@ _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, t
 _ORDER = "o.time, target, station, horizon, o.issued_at, id, shadow"
 
 
-def place(home: Path, feed: str) -> Path:
+def place(home: Home, feed: str) -> Path:
     return Path(home) / "exports" / feed / "prediction_history.csv"
 
 
-def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> Path:
+def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Path:
     """The file, old or new and never half, written again only if its outcomes changed.
 
     Raises:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from aerocast import predictions
+from aerocast.home import Home
 from aerocast.lake import PARTITION, Lake
 from aerocast.months import month_of
 from aerocast.predictions import Logged, Posted
@@ -52,7 +53,7 @@ class Taken:
     unknown: int = 0
 
 
-def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: str) -> Taken:
+def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> Taken:
     """Appends every closed segment to `<feed>/predictions` and `<feed>/posted`, then deletes it.
 
     A segment counts by its name: a kill at any point repeats nothing and loses nothing.

@@ -14,6 +14,7 @@ from aerocast.drift.report import report
 from aerocast.drift.state import DriftState
 from aerocast.evaluation import history, intake, outcomes, rolling, watch
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lake import WHOLE, Lake
 from aerocast.lineage import code_version, config_hash
 
@@ -34,7 +35,7 @@ class Evaluated:
     version: str
 
 
-def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Evaluated:
+def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Evaluated:
     """Takes up the log, joins, measures, examines and reports; what has not changed is not computed again.
 
     Raises:
@@ -57,7 +58,7 @@ def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed,
     return Evaluated(taken, months, metrics, written, judged, path, config_hash(metrics=version, state=state))
 
 
-def report_path(home: Path, feed: str) -> Path:
+def report_path(home: Home, feed: str) -> Path:
     """Where the newest drift report lies, as JSON."""
     return Path(home) / "reports" / feed / "drift.json"
 

@@ -12,24 +12,23 @@ from aerocast.diebold_mariano import diebold_mariano
 from aerocast.drift.state import Shadow
 from aerocast.evaluation.rolling import MONTHS
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.sql import literal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import duckdb
 
 _Numbers = NDArray[Any]
 
 
-def evidence(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> tuple[Shadow, ...]:
+def evidence(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> tuple[Shadow, ...]:
     """What is known of each target's challenger, of answers in the newest months; none without a challenger."""
     found = (_target(con, lake, home, feed, target) for target in feed.targets)
     return tuple(each for each in found if each is not None)
 
 
-def _target(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, target: str) -> Shadow | None:
+def _target(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str) -> Shadow | None:
     champion = release.current(home, feed.name, target)
     challenger = release.challenger(home, feed.name, target)
     if champion is None or challenger is None or not lake.exists(f"{feed.name}/outcomes"):

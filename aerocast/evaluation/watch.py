@@ -26,6 +26,7 @@ from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
 from aerocast.evaluation import intake, shadow, views
 from aerocast.feed import Feed
 from aerocast.grid import Grid
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
@@ -65,7 +66,7 @@ class Judged:
         return self.seen is not None
 
 
-def evidence(lake: Lake, home: Path, feed: Feed, now: datetime) -> str:
+def evidence(lake: Lake, home: Home, feed: Feed, now: datetime) -> str:
     """Hash of all that an examination rests on: nothing new, same hash. Silence beyond `freshness` is something new."""
     outcomes, silver = f"{feed.name}/outcomes", f"{feed.name}/silver"
     span = lake.span(f"{feed.name}/bronze")
@@ -82,7 +83,7 @@ def evidence(lake: Lake, home: Path, feed: Feed, now: datetime) -> str:
     )
 
 
-def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, now: datetime) -> Seen:
+def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now: datetime) -> Seen:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
     known = faults.read(con, lake, f"{feed.name}/faults")
     jumped = _jumps(con, lake, feed, known, now)
@@ -146,7 +147,7 @@ def _overlap(one: Fault, other: Fault) -> bool:
     return same and (other.end is None or one.start < other.end) and (one.end is None or other.start < one.end)
 
 
-def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *, force: bool = False) -> Judged:
+def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Judged:
     """Looks, and keeps what was seen, unless exactly this was judged before.
 
     Raises:
@@ -175,7 +176,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, *,
     return Judged(after, seen)
 
 
-def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> Seen:
+def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Seen:
     """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
     now = clock.now(home, feed.name, feed.end)
     kept = state.read(home, feed.name)
@@ -197,7 +198,7 @@ def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str)
     return [msgspec.convert({**row, "evidence": ()}, Diagnosis) for row in reversed(newest)]
 
 
-def current(home: Path, feed: Feed, wanted: str) -> bool:
+def current(home: Home, feed: Feed, wanted: str) -> bool:
     """Whether the drift state rests on exactly this evidence."""
     return durable.made_from(state.place(home, feed.name)) == wanted
 
@@ -213,7 +214,7 @@ def _advanced(
     return advance(heat, seen.diagnoses, feed.drift, now, version, rmse)
 
 
-def _serving(home: Path, feed: Feed) -> dict[str, Manifest]:
+def _serving(home: Home, feed: Feed) -> dict[str, Manifest]:
     """The manifest of each target's champion, of those that have one."""
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
     return {

@@ -3,7 +3,6 @@
 Run config `release` chooses an old one instead: a rollback, or a challenger that has proven itself on live requests.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -11,6 +10,7 @@ import msgspec
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets import verdicts
 from aerocast_assets.assets.candidates import SEQUENCE
@@ -131,7 +131,7 @@ def _standing(lake: Any, feed: Feed, target: str, verdict: str, offered: str, co
 
 def _release(
     context: dg.AssetExecutionContext,
-    root: Path,
+    root: Home,
     feed: Feed,
     trial: "Trial",
     graphs: "tuple[Candidate | None, Candidate | None]",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from aerocast.home import Home
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -78,7 +80,7 @@ def drawing(path: Path, title: str, figure: "Figure | None" = None) -> dict[str,
     return {title: picture(path.read_bytes(), title)} if path.exists() else {}
 
 
-def report(root: Path, feed: str, target: str, name: str) -> Path:
+def report(root: Home, feed: str, target: str, name: str) -> Path:
     """Where a picture of a target's models lies."""
     return root / "reports" / feed / target / f"{name}.png"
 

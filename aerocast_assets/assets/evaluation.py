@@ -5,12 +5,12 @@ Writes `<feed>/{predictions,posted,outcomes,evaluation,evaluation_daily,drift,fa
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key
@@ -60,7 +60,7 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
 
 def _pictures(
-    con: "DuckDBPyConnection", lake: "Lake", root: Path, feed: Feed, found: "Evaluated"
+    con: "DuckDBPyConnection", lake: "Lake", root: Home, feed: Feed, found: "Evaluated"
 ) -> dict[str, dg.MarkdownMetadataValue]:
     """What the examination saw of each target, drawn anew if there was one."""
     from aerocast.drift.report import plot

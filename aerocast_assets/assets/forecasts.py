@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
@@ -15,7 +16,7 @@ CODE = ("issue", "intervals", "features", "grid", "plots")
 SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 
 
-def picture_path(root: Path, feed: Feed, target: str) -> Path:
+def picture_path(root: Home, feed: Feed, target: str) -> Path:
     """Where the newest forecast's picture lies."""
     return report(root, feed.name, target, "forecast")
 

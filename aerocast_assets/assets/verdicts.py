@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report, utc
 from aerocast_assets.keys import table
 
@@ -117,7 +117,7 @@ def newest(lake: "Lake", feed: Feed, target: str, *, judged: bool = False) -> di
     return found[0] if found else None
 
 
-def shown(lake: "Lake", feed: Feed, target: str, root: Path, trial: "Trial | None" = None) -> dict[str, Any]:
+def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | None" = None) -> dict[str, Any]:
     """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided.
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
@@ -145,7 +145,7 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Path, trial: "Trial | Non
 
 
 def _judged(
-    lake: "Lake", feed: Feed, target: str, root: Path, decision: Mapping[str, Any], *, draw: bool
+    lake: "Lake", feed: Feed, target: str, root: Home, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""
     import duckdb

@@ -7,6 +7,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.keys import forward, key, months, table
@@ -16,7 +17,7 @@ from aerocast_assets.resources import Platform, Refresh
 CODE = ("grid", "features", "windows", "daylight", "training")
 
 
-def csv_path(root: Path, feed: Feed, target: str) -> Path:
+def csv_path(root: Home, feed: Feed, target: str) -> Path:
     """Where people find the windowed CSV of a target."""
     return root / "exports" / feed.name / target / "windows.csv"
 

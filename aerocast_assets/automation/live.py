@@ -6,7 +6,6 @@ was made with. What a run then has to compute is the assets' own business: month
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
@@ -15,6 +14,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast.months import month_of
 from aerocast_assets.keys import key, live_job_name, months, table
 from aerocast_assets.resources import Platform
@@ -73,7 +73,7 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
     return sensor
 
 
-def look_around(root: Path, feed: Feed, before: Cursor, now: datetime) -> Look:
+def look_around(root: Home, feed: Feed, before: Cursor, now: datetime) -> Look:
     """What has changed since `before`, as of the feed's `now`.
 
     Raises:
@@ -108,7 +108,7 @@ def _newest(feed: Feed, now: datetime) -> str:
     return max((month for month in keys if month <= month_of(now)), default=keys[0])
 
 
-def _request(root: Path, feed: Feed, look: Look, before: Cursor, now: datetime) -> dg.RunRequest:
+def _request(root: Home, feed: Feed, look: Look, before: Cursor, now: datetime) -> dg.RunRequest:
     """One run over the newest months, and all since the last one or that a fault touches; the first over all."""
     from aerocast import release
     from aerocast.lake import Lake
@@ -137,7 +137,7 @@ def _request(root: Path, feed: Feed, look: Look, before: Cursor, now: datetime) 
     )
 
 
-def _newest_runs(instance: dg.DagsterInstance, root: Path, feed: Feed, real: datetime) -> tuple[int, str]:
+def _newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> tuple[int, str]:
     """How many of the newest runs failed in a row; and why no run may start now, as a sentence, empty if one may."""
     from aerocast import release
 

@@ -5,7 +5,6 @@ What to do is decided by `aerocast.retraining`; here the state is read, runs are
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
@@ -14,6 +13,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.automation import runs
 from aerocast_assets.resources import Platform
 
@@ -30,7 +30,7 @@ class Tick(NamedTuple):
     """What one tick sees: the instance, the newest examination, and the feed's present."""
 
     instance: dg.DagsterInstance
-    root: Path
+    root: Home
     feed: Feed
     seen: "DriftState | None"
     now: datetime
@@ -95,7 +95,7 @@ def _remembered(context: dg.SensorEvaluationContext) -> "dict[str, Memory]":
         return {}
 
 
-def _asked(context: dg.SensorEvaluationContext, root: Path, feed: Feed) -> "dict[str, Request]":
+def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":
     """Open requests by target. One whose run exists is closed only now: what dies in between asks for the same run."""
     from aerocast import requests
 
@@ -190,7 +190,7 @@ def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
     return look._replace(said=f"{look.said}; request {request.id} is taken up", run=run)
 
 
-def regime(root: Path, feed: Feed, target: str) -> datetime | None:
+def regime(root: Home, feed: Feed, target: str) -> datetime | None:
     """Where the regime began that the champion was trained for; None if drift never asked for one."""
     from aerocast import release
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.describe import COMPUTED, STATUS
@@ -65,7 +65,7 @@ def _config(feed: Feed, target: str, since: datetime | None, release: str) -> di
 
 
 def retrains(
-    instance: dg.DagsterInstance, root: Path, feed: Feed, target: str, wanted: Collection[str] = ()
+    instance: dg.DagsterInstance, root: Home, feed: Feed, target: str, wanted: Collection[str] = ()
 ) -> "Iterator[LastRun]":
     """The newest retrain run of the target, whoever asked for it, then those whose key is wanted; in the feed's time.
 
@@ -88,7 +88,7 @@ def retrains(
         )
 
 
-def _shown(root: Path, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
+def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
     """The feed's time at a real instant of a run; if the clock was set anew since, that when it was asked for."""
     from aerocast import clock
 

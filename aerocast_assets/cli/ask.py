@@ -7,17 +7,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.cli.processes import free_port
 
 PATIENCE = 30.0
 
 
-def ask_server(home: Path, feed: Feed) -> tuple[dict[str, Any], float]:
+def ask_server(home: Home, feed: Feed) -> tuple[dict[str, Any], float]:
     """`POST /predict` for the feed's first station; the answer, and seconds from start to answer.
 
     Raises:

@@ -22,6 +22,7 @@ from aerocast import story as stories
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed, SimulatedSource
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.run import observe, refresh
@@ -200,7 +201,7 @@ class Demo:
         )
 
 
-def demo(home: Path) -> int:
+def demo(home: Home) -> int:
     """Tells the story in a home of its own, `demo-drift` inside `home`. Exit status 0.
 
     Raises:

@@ -1,11 +1,11 @@
 """The main job: a feed's whole graph through Dagster, one forecast from a real server, and a readable summary."""
 
 import time
-from pathlib import Path
 
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.cli import summary
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.cli.recovery import PROCESS_TAG, process, recover
@@ -15,7 +15,7 @@ from aerocast_assets.graph import job_name, observe_job_name
 from aerocast_assets.keys import months
 
 
-def run(feed_name: str, home: Path, *, force: bool = False) -> int:
+def run(feed_name: str, home: Home, *, force: bool = False) -> int:
     """Materialises everything of the feed that is out of date, then prints what there is. Exit status 0 or 1.
 
     Raises:

@@ -1,15 +1,15 @@
 """Sets a feed's clock: at which instant a simulated (or replayed) feed lives now, and how fast its time passes."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from aerocast import clock
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast_assets.feeds import find_feed
 
 
-def simulate(home: Path, feed_name: str, at: str, speed: float, until: str | None) -> int:
+def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | None) -> int:
     """From now on the feed lives at `at`, and each second `speed` of its seconds pass. Exit status 0.
 
     Raises:

@@ -9,16 +9,17 @@ import tempfile
 from pathlib import Path
 
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.lake import Lake
 
 
-def views(home: Path) -> list[str]:
+def views(home: Home) -> list[str]:
     """`CREATE VIEW` statements, one a table: `noaa/raw` becomes `noaa_raw`."""
     lake = Lake(home)
     return [f"CREATE VIEW {name.replace('/', '_')} AS {lake.select(name)};" for name in lake.tables()]
 
 
-def shell(home: Path) -> int:
+def shell(home: Home) -> int:
     """DuckDB's command line, in the tables' time zone; with statements on standard input only their results are said.
 
     Raises:

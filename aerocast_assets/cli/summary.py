@@ -1,7 +1,6 @@
 """What `make run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +9,7 @@ import duckdb
 from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
 from aerocast.release import Release
@@ -64,7 +64,7 @@ def _why(failure: Any) -> str:
     return str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ")
 
 
-def print_summary(home: Path, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:
+def print_summary(home: Home, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:
     """The readable result of the main job."""
     with duckdb.connect() as con:
         _rows(con, Lake(home), feed)
@@ -120,7 +120,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
         print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
 
 
-def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, target: str) -> None:
+def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str) -> None:
     _heading(f"Champion of {target}")
     decisions = lake.relation(con, table(feed, target, "promotions")).order("delivery DESC").limit(1)
     reason, rows, start, end = decisions.select("reason, test_rows, test_start, test_end").fetchall()[0]
@@ -132,7 +132,7 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
         _release(home, release.load(home, feed.name, target, pointer.version), feed)
 
 
-def _release(home: Path, serving: Release, feed: Feed) -> None:
+def _release(home: Home, serving: Release, feed: Feed) -> None:
     manifest = serving.manifest
     print(
         f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
@@ -144,7 +144,7 @@ def _release(home: Path, serving: Release, feed: Feed) -> None:
     _cover(home, feed, manifest, SEQUENCE, manifest.metrics.sequence)
 
 
-def _cover(home: Path, feed: Feed, manifest: Manifest, kind: str, scored: Mapping[int, Scores]) -> None:
+def _cover(home: Home, feed: Feed, manifest: Manifest, kind: str, scored: Mapping[int, Scores]) -> None:
     """Why an interval covers more or less than it says: how errors compare with those that calibrated it."""
     found = candidates.read(home, feed.name, manifest.target, kind)
     for horizon, scores in scored.items():

@@ -6,10 +6,11 @@ import argparse
 import signal
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event
 
 from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome, home_of
+from aerocast.settings import Settings
 from serving.config import read_settings
 from serving.feeder.client import Client, Stopped
 from serving.feeder.journal import Journal
@@ -27,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopped.set())
     try:
         settings = read_settings()
-        options = _options(settings.home, arguments)
-        if not options.home.is_dir():
+        options = _options(home_of(settings), arguments)
+        if not isinstance(options.home, ObjectHome) and not options.home.is_dir():
             raise AeroCastError(f"AEROCAST_HOME {options.home} does not exist; make it, or run the pipeline first")
         client = Client(options.url, settings.token, stopped, say)
         try:
@@ -76,7 +77,7 @@ def _go_through(options: argparse.Namespace, replay: Replay, stopped: Event) -> 
         stopped.wait(POLL_SECONDS)
 
 
-def _options(home: Path, arguments: list[str] | None) -> argparse.Namespace:
+def _options(home: Home, arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m serving.feeder",
         description="Ask a server for forecasts of a feed's measured readings, and post what really came. It goes on"
@@ -84,7 +85,7 @@ def _options(home: Path, arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--feed", required=True)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server (default: %(default)s)")
-    parser.add_argument("--home", type=Path, default=home, help="where the lake is (default: AEROCAST_HOME)")
+    parser.add_argument("--home", type=_place, default=home, help="where the lake is (default: AEROCAST_HOME)")
     parser.add_argument(
         "--since", type=_moment, help="first origin to ask for; default: where the training of what serves ends"
     )
@@ -95,6 +96,10 @@ def _options(home: Path, arguments: list[str] | None) -> argparse.Namespace:
     if options.rate is not None and options.rate <= 0:
         parser.error("--rate must be more than 0")
     return options
+
+
+def _place(text: str) -> Home:
+    return home_of(Settings(home=text))
 
 
 def _moment(text: str) -> datetime:

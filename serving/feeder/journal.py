@@ -16,6 +16,7 @@ import msgspec
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 
 FOLD = 5_000
 
@@ -84,7 +85,7 @@ class Journal:
         AeroCastError: another feeder of this feed runs, the state cannot be read, or the disk refuses.
     """
 
-    def __init__(self, home: Path, feed: str) -> None:
+    def __init__(self, home: Home, feed: str) -> None:
         self._folder, self._feed = Path(home) / "feeder", feed
         try:
             durable.make_folder(self._folder)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 
 from aerocast.errors import AeroCastError
+from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.sql import quoted
 
@@ -29,7 +29,7 @@ class Row:
 class Readings:
     """Silver of one feed."""
 
-    def __init__(self, home: Path, feed: str) -> None:
+    def __init__(self, home: Home, feed: str) -> None:
         self._lake, self._name = Lake(home), f"{feed}/silver"
 
     def version(self) -> int | None:

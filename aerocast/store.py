@@ -1,0 +1,248 @@
+"""Small documents by name, such as `declared/noaa.json`, in a home that is a folder or an object store.
+
+A reader sees a document as one writer left it, whole. Names are relative, with slashes; what begins with a dot is no
+document. Credentials and address of an object store come from the usual variables (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
+`AWS_ENDPOINT_URL`, ...).
+The server imports this module: the standard library; obstore only where the home is a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+Stamp = durable.Stamp
+_RETRY_SECONDS = 20
+_PAGE = 1000  # objects a listing's answer holds at most
+
+
+def read(home: Home, name: str) -> bytes | None:
+    """The document, or None. Raises AeroCastError when it is there but cannot be read."""
+    found = read_stamped(home, name)
+    return found[0] if found else None
+
+
+def read_stamped(home: Home, name: str) -> tuple[bytes, Stamp] | None:
+    """The document with its stamp, both of one version; None if there is none. Raises AeroCastError as `read`."""
+    if isinstance(home, ObjectHome):
+        import obstore
+
+        with _told(home, name, "read"):
+            try:
+                found = obstore.get(_bucket(home.url), name)
+                return bytes(found.bytes()), _etag(found.meta["e_tag"])
+            except FileNotFoundError as error:
+                _check_bucket(error)
+                return None
+    path = Path(home) / name
+    try:
+        with path.open("rb") as stream:
+            return stream.read(), durable.stamp_of(os.fstat(stream.fileno()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise AeroCastError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def replace(home: Home, name: str, data: bytes) -> None:
+    """Old or new document, never a mixture; it survives a power cut when this returns.
+
+    Raises:
+        AeroCastError: the disk or the object store refuses; the old document is whole then.
+    """
+    if isinstance(home, ObjectHome):
+        import obstore
+
+        with _told(home, name, "written"):
+            obstore.put(_bucket(home.url), name, data)
+        return
+    path = Path(home) / name
+    with durable.locked(path.parent, name):
+        durable.replace_file(path, data)
+
+
+def swap(home: Home, name: str, data: bytes, seen: Stamp | None) -> bool:
+    """Replaces the document if its stamp is still `seen` (None: there is none); False if another writer was first.
+
+    Raises:
+        AeroCastError: as `replace`.
+    """
+    if isinstance(home, ObjectHome):
+        return _put_if(home, name, data, seen)
+    path = Path(home) / name
+    with durable.locked(path.parent, name):
+        if durable.stamp(path) != seen:
+            return False
+        durable.replace_file(path, data)
+    return True
+
+
+def stamp(home: Home, name: str) -> Stamp | None:
+    """What changes whenever the document does; None while there is none. One stat, or one request without a body.
+
+    Raises:
+        OSError: a folder above it cannot be entered.
+        AeroCastError: the object store does not answer.
+    """
+    if not isinstance(home, ObjectHome):
+        return durable.stamp(Path(home) / name)
+    import obstore
+
+    with _told(home, name, "read"):
+        try:
+            return _etag(obstore.head(_bucket(home.url), name)["e_tag"])
+        except FileNotFoundError:
+            return None
+
+
+def stamps(home: Home, folder: str) -> dict[str, Stamp]:
+    """The stamps of all documents below a folder, by name, sorted: of an object store one request a thousand.
+
+    Raises:
+        AeroCastError: it cannot be listed.
+    """
+    found = _objects(home, folder) if isinstance(home, ObjectHome) else _files(Path(home), folder)
+    return {name: found[name] for name in sorted(found) if not any(part.startswith(".") for part in name.split("/"))}
+
+
+def names(home: Home, folder: str) -> list[str]:
+    """The names of all documents below a folder, sorted. Raises AeroCastError when it cannot be listed."""
+    return list(stamps(home, folder))
+
+
+def remove(home: Home, name: str) -> None:
+    """The document is gone, if there was one. Raises AeroCastError when it cannot be removed."""
+    if isinstance(home, ObjectHome):
+        import obstore
+
+        with _told(home, name, "removed"):
+            obstore.delete(_bucket(home.url), [name])
+        return
+    path = Path(home) / name
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            durable.sync_folder(path.parent)
+    except OSError as error:
+        raise AeroCastError(f"{path} cannot be removed: {error.strerror or error}") from error
+
+
+def check(home: ObjectHome) -> None:
+    """Proves that the bucket answers and takes documents.
+
+    Raises:
+        AeroCastError: it does not, with the reason.
+    """
+    probe = f".writable-{os.getpid()}"
+    replace(home, probe, b"aerocast")
+    remove(home, probe)
+
+
+def _put_if(home: ObjectHome, name: str, data: bytes, seen: Stamp | None) -> bool:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    with _told(home, name, "written"):
+        try:
+            obstore.put(_bucket(home.url), name, data, mode="create" if seen is None else {"e_tag": str(seen)})
+        except (AlreadyExistsError, PreconditionError):
+            # The store tries again where an answer was lost: what is in the way may be what this call has put there.
+            return read(home, name) == data
+    return True
+
+
+def _objects(home: ObjectHome, folder: str) -> dict[str, Stamp]:
+    import obstore
+
+    with _told(home, folder, "listed"):
+        pages = obstore.list(_bucket(home.url), folder.rstrip("/"), chunk_size=_PAGE)
+        return {each["path"]: _etag(each["e_tag"]) for page in pages for each in page}
+
+
+def _files(root: Path, folder: str) -> dict[str, Stamp]:
+    found = {}
+    try:
+        for above, _, files in os.walk(root / folder, onerror=_raised):
+            for name in files:
+                path = Path(above) / name
+                if (seen := durable.stamp(path)) is not None:
+                    found[path.relative_to(root).as_posix()] = seen
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise AeroCastError(f"{root / folder} cannot be listed: {error.strerror or error}") from error
+    return found
+
+
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def _etag(found: str | None) -> str:
+    if not found:
+        raise AeroCastError("the object store gives its objects no ETag: documents cannot be told apart")
+    return found
+
+
+def _check_bucket(error: FileNotFoundError) -> None:
+    """Raises the error where the bucket itself is not there: that says nothing about its documents."""
+    if "NoSuchBucket" in str(error):
+        raise error
+
+
+def _bucket(url: str) -> S3Store:
+    return _opened(url, tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AWS_"))))
+
+
+@lru_cache(maxsize=16)
+def _opened(url: str, variables: tuple[tuple[str, str], ...]) -> S3Store:
+    """One client a home, with its connections; `variables` are those that it reads itself."""
+    from obstore.store import S3Store
+
+    return S3Store.from_url(
+        url,
+        # Given options replace all those of the environment.
+        client_options={
+            "allow_http": dict(variables).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on"),
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=60),
+        },
+        retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
+    )
+
+
+@contextmanager
+def _told(home: ObjectHome, name: str, done: str) -> Iterator[None]:
+    """Turns the object store's refusal into one sentence."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        raise AeroCastError(f"{home.url}/{name} could not be {done}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why, in a few words: the library's own message goes on with the whole request."""
+    text = str(error)
+    if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
+        return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")
+    if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
+        return "access is denied: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    first = text.split("\n", 1)[0]
+    if "error sending request" in first or "HTTP error" in first:
+        return "the object store does not answer: see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
+    return first[:300]
