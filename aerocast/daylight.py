@@ -4,6 +4,7 @@ Times are UTC datetime64 of any shape; NaT gives NaN. The server imports this mo
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,15 +17,23 @@ def local_hours(times: Times, timezone: str) -> NDArray[np.float64]:
     """Hours since local midnight, fractions included; NaN where the time is unknown."""
     seconds = times.astype("datetime64[s]").astype(np.int64)
     known = ~np.isnat(times)
-    # A zone's offset holds for whole quarters of an hour: look each up once, not once a row.
-    quarters, back = np.unique(seconds[known] // 900, return_inverse=True)
-    zone = ZoneInfo(timezone)
-    offsets = [datetime.fromtimestamp(int(quarter) * 900, UTC).astimezone(zone).utcoffset() for quarter in quarters]
-    shift = np.array([offset.total_seconds() if offset else 0.0 for offset in offsets])
+    # A zone's offset holds for a whole day, or, where the clock is changed, for whole quarters of an hour.
+    days, day = np.unique(seconds[known] // 86400, return_inverse=True)
+    edges = [(_offset(timezone, int(each) * 96), _offset(timezone, int(each) * 96 + 96)) for each in days]
+    shift = np.array([start for start, _ in edges])[day]
+    for at in np.flatnonzero([start != end for start, end in edges]):
+        shift[day == at] = [_offset(timezone, int(each)) for each in seconds[known][day == at] // 900]
     hours = np.full(times.shape, np.nan)
     if known.any():
-        hours[known] = ((seconds[known] + shift[back]) % 86400) / 3600
+        hours[known] = ((seconds[known] + shift) % 86400) / 3600
     return hours
+
+
+@lru_cache(maxsize=65_536)
+def _offset(timezone: str, quarter: int) -> float:
+    """Seconds that local clocks are ahead of UTC in a quarter of an hour, counted from 1970."""
+    offset = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(timezone)).utcoffset()
+    return offset.total_seconds() if offset else 0.0
 
 
 def sun_height(times: Times, latitude: float, longitude: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

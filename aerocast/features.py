@@ -1,19 +1,20 @@
 """The features of a window, in blocks: each gives its names from the spec and its values from the same rows.
 
 A row at origin `i` is a function of grid rows `i - look_back + 1 .. i` and of the clock alone, so the newest
-`look_back` rows give the same features as the whole history, and nothing later than the origin counts.
+`look_back` rows give the same features as the whole history, and nothing later than the origin counts. Sums run step
+by step from the newest, so that one origin gets the very bits that it gets among a million.
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
-import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aerocast.daylight import local_hours, sun_height
@@ -24,19 +25,44 @@ FAR = (14, 17, 20, 23, 29, 35, 41, 47)
 CHANGES = (1, 3, 6, 12, 24)
 SPANS = ((0, 3), (0, 6), (0, 12), (0, 24), (24, 48))
 OTHERS = (0, 1, 3)
-CHUNK = 16384  # origins at a time: bounds the memory of the windows
+CHUNK = 4096  # origins at a time: their windows stay in the processor's cache
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """Sums over stations side by side, for the mean of the others: made once, it costs no more per station than one.
+
+    `total` (C, T + 1) float64 and `count` are of the spec's inputs from the time `first` on; the last place is empty.
+    Sums of float32 are as good as exact in float64, so a station's own value can be taken off again.
+    """
+
+    stations: frozenset[str]
+    first: np.datetime64
+    total: NDArray[np.float64]
+    count: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class _Rows:
     """What the feature blocks see of n origins; nothing in it is later than its origin."""
 
     spec: WindowSpec
     place: Place
-    time: Times  # (n,) of the origins
-    window: Floats  # (n, C, look_back) of the spec's inputs, index = steps before the origin
-    age: Floats  # (n, C) at the origin
-    near: Floats  # (n, C, len(OTHERS)) mean of the other stations
+    window: Floats  # (C, look_back, n) of the spec's inputs, index = steps before the origin
+    age: Floats  # (C, n) at the origin
+    near: NDArray[np.float64]  # (C, len(OTHERS), n) mean of the other stations
+    steps: Times  # (m,) every step from the oldest origin to the newest target
+    at: Ints  # (n,) the origins among `steps`
+
+    @cached_property
+    def change(self) -> Floats:
+        """The window less its newest step."""
+        return self.window - self.window[:, :1]
+
+    def ahead(self, table: NDArray[Any]) -> NDArray[Any]:
+        """(1 + H, n): what a table of `steps` says of the origin and of each target."""
+        picked: NDArray[Any] = table[self.at + np.array([0, *self.spec.horizons])[:, None]]
+        return picked
 
 
 Block = tuple[Callable[[WindowSpec], list[str]], Callable[[_Rows], NDArray[Any]]]
@@ -60,8 +86,8 @@ def lag_names(spec: WindowSpec) -> list[str]:
 
 def _lags(rows: _Rows) -> NDArray[Any]:
     spec, count = rows.spec, len(rows.spec.columns)
-    near, far = rows.window[:, :, near_lags(spec)], rows.window[:, :count, _far_lags(spec)]
-    return np.hstack([_flat(near), _flat(far)])
+    near, far = rows.window[:, near_lags(spec)], rows.window[:count, _far_lags(spec)]
+    return np.concatenate([_flat(near), _flat(far)])
 
 
 def _age_names(spec: WindowSpec) -> list[str]:
@@ -77,7 +103,7 @@ def change_names(spec: WindowSpec) -> list[str]:
 
 
 def _changes(rows: _Rows) -> NDArray[Any]:
-    return _flat(rows.window[:, :, :1] - rows.window[:, :, _change_lags(rows.spec)])
+    return -_flat(rows.change[:, _change_lags(rows.spec)])
 
 
 def _spans(spec: WindowSpec) -> list[tuple[int, int]]:
@@ -90,8 +116,8 @@ def _mean_names(spec: WindowSpec) -> list[str]:
 
 def _means(rows: _Rows) -> NDArray[Any]:
     """Means over spans less the newest value; what is missing does not count."""
-    means = [_mean(rows.window[:, :, start:end]) - rows.window[:, :, 0] for start, end in _spans(rows.spec)]
-    return _flat(np.stack(means, axis=2))
+    means = _averages(rows.change, _spans(rows.spec))
+    return _flat(np.stack(means, axis=1)) if means else np.empty((0, len(rows.at)))
 
 
 def _range_names(spec: WindowSpec) -> list[str]:
@@ -99,15 +125,16 @@ def _range_names(spec: WindowSpec) -> list[str]:
 
 
 def _ranges(rows: _Rows) -> NDArray[Any]:
-    """How the target varied, and its extremes less its newest value."""
-    series = rows.window[:, rows.spec.columns.index(rows.spec.target)]
-    series = series - series[:, :1]
-    parts = []
-    for _, end in _spans(rows.spec):
-        span = series[:, :end]
-        spread = np.sqrt(_mean((span - _mean(span)[:, None]) ** 2))
-        parts += [spread, np.fmin.reduce(span, axis=1), np.fmax.reduce(span, axis=1)]
-    return np.stack(parts, axis=1)
+    """How the target varied since a span began, and its extremes less its newest value."""
+    series = rows.change[[rows.spec.columns.index(rows.spec.target)]]
+    spans = [(0, end) for _, end in _spans(rows.spec)]
+    powers = np.concatenate([series, np.square(series, dtype=np.float64)], dtype=np.float64)
+    parts: list[NDArray[Any]] = [np.empty((0, len(rows.at)))]
+    for (start, end), (mean, square) in zip(spans, _averages(powers, spans), strict=True):
+        span = series[0, start:end]
+        spread = np.sqrt(np.maximum(square - mean**2, 0))
+        parts.append(np.stack([spread, np.fmin.reduce(span), np.fmax.reduce(span)]))
+    return np.concatenate(parts)
 
 
 def _near_names(spec: WindowSpec) -> list[str]:
@@ -116,7 +143,7 @@ def _near_names(spec: WindowSpec) -> list[str]:
 
 def _near(rows: _Rows) -> NDArray[Any]:
     """The other stations' mean less this station's value."""
-    return _flat(rows.near - rows.window[:, :, _others_lags(rows.spec)])
+    return _flat(rows.near - rows.window[:, _others_lags(rows.spec)])
 
 
 def _others_lags(spec: WindowSpec) -> list[int]:
@@ -124,15 +151,24 @@ def _others_lags(spec: WindowSpec) -> list[int]:
 
 
 def _flat(table: NDArray[Any]) -> NDArray[Any]:
-    return table.reshape(len(table), -1)
+    return table.reshape(-1, table.shape[-1])
 
 
-def _mean(table: NDArray[Any]) -> NDArray[Any]:
-    """Mean over the last axis of what is not missing; NaN where all is."""
-    seen = ~np.isnan(table)
-    count = seen.sum(axis=-1)
-    total: NDArray[Any] = np.where(seen, table, 0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def _averages(table: NDArray[Any], spans: Sequence[tuple[int, int]]) -> list[NDArray[Any]]:
+    """Means (C, n) over spans of the steps of a table (C, look_back, n), of what is not missing; NaN where all is."""
+    missing = np.isnan(table)
+    whole = not missing.any()
+    table = table if whole else np.where(missing, table.dtype.type(0), table)
+    edges = sorted({edge for span in spans for edge in span})
+    # With n > 1 the sum runs along the steps, in order; spans that overlap share their pieces.
+    sums = [table[:, start:end].sum(axis=1) for start, end in pairwise(edges)]
+    counts = [end - start - (0 if whole else missing[:, start:end].sum(axis=1)) for start, end in pairwise(edges)]
+    means = []
+    for start, end in spans:
+        pieces = slice(edges.index(start), edges.index(end))
+        count = np.asarray(sum(counts[pieces]), dtype=table.dtype)
+        means.append(np.where(count > 0, sum(sums[pieces]) / np.maximum(count, 1), np.nan))
+    return means
 
 
 def clock_names(spec: WindowSpec) -> list[str]:
@@ -141,9 +177,8 @@ def clock_names(spec: WindowSpec) -> list[str]:
 
 def _clock(rows: _Rows) -> NDArray[Any]:
     """Local hour of day of the origin and of each target, on the circle."""
-    times = _ahead(rows)
-    angle = 2 * np.pi * local_hours(times, rows.place.timezone) / 24
-    return np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(times), -1)
+    angle = 2 * np.pi * local_hours(rows.steps, rows.place.timezone) / 24
+    return _flat(np.stack([rows.ahead(np.sin(angle)), rows.ahead(np.cos(angle))], axis=1))
 
 
 def sun_names(spec: WindowSpec) -> list[str]:
@@ -155,15 +190,16 @@ def _sun(rows: _Rows) -> NDArray[Any]:
 
     A date that was never trained on has a sun that was; a sine of the day of the year has not.
     """
-    times, place = _ahead(rows), rows.place
+    place = rows.place
     if place.latitude is None or place.longitude is None:
-        return np.full((len(times), len(sun_names(rows.spec))), np.nan)
-    hourly = np.arange(rows.spec.horizons[-1] + 1) * np.timedelta64(rows.spec.cadence, "s")
-    path, declination = sun_height(rows.time[:, None] + hourly, place.latitude, place.longitude)
-    energy = np.cumsum(np.maximum(path, 0), axis=1)
-    steps = np.array(rows.spec.horizons)
-    parts = [path[:, [0, *steps]], energy[:, steps] - energy[:, :1], declination[:, :1]]
-    return np.hstack(parts)
+        return np.full((len(sun_names(rows.spec)), len(rows.at)), np.nan)
+    path, declination = sun_height(rows.steps, place.latitude, place.longitude)
+    shining, energy, sums = np.maximum(path, 0), np.zeros(len(rows.at)), []
+    for step in range(1, rows.spec.horizons[-1] + 1):
+        energy = energy + shining[rows.at + step]
+        sums.append(energy)
+    total = [sums[horizon - 1] for horizon in rows.spec.horizons]
+    return np.concatenate([rows.ahead(path), total, declination[rows.at][None]])
 
 
 def _station_names(spec: WindowSpec) -> list[str]:
@@ -173,7 +209,7 @@ def _station_names(spec: WindowSpec) -> list[str]:
 def _station(rows: _Rows) -> NDArray[Any]:
     known = [place.id == rows.place.id for place in rows.spec.places]
     code = np.array(known, dtype=np.float32) if any(known) else np.full(len(known), np.nan, dtype=np.float32)
-    return np.broadcast_to(code, (len(rows.time), len(code)))
+    return np.broadcast_to(code[:, None], (len(code), len(rows.at)))
 
 
 _BLOCKS: tuple[Block, ...] = (
@@ -194,56 +230,72 @@ def feature_names(spec: WindowSpec) -> list[str]:
     return [name for names, _ in _BLOCKS for name in names(spec)]
 
 
-def features(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid] = ()) -> Floats:
+def together(spec: WindowSpec, grids: Iterable[Grid]) -> Together:
+    """The sums of stations whose grids share one cadence; a grid without times has no place among them."""
+    known = [grid for grid in grids if len(grid.time) and not np.isnat(grid.time[0])]
+    step = np.timedelta64(spec.cadence, "s")
+    first = min((grid.time[0] for grid in known), default=np.datetime64("NaT", "s"))
+    starts = [int((grid.time[0] - first) // step) for grid in known]
+    length = max((start + len(grid.time) for start, grid in zip(starts, known, strict=True)), default=0)
+    total = np.zeros((len(spec.inputs), length + 1))
+    count = np.zeros(total.shape, dtype=np.int32)
+    for start, grid in zip(starts, known, strict=True):
+        own = slice(start, start + len(grid.time))
+        values = _padded(spec, grid.columns, grid.values)[:, :-1]
+        measured = ~np.isnan(values)
+        total[:, own] += np.where(measured, values, 0)
+        count[:, own] += measured
+    return Together(frozenset(grid.station for grid in known), first, total, count)
+
+
+def features(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid] | Together = ()) -> Floats:
     """Feature rows (n, F) float32 at the grid rows `origins` (n,); NaN for what is missing. Cost is linear in n.
 
     `others` are the feed's other stations: their newest `look_back` rows, matched by time, are features too. The
-    same grid among them does not count, so a caller may pass every station's.
+    same grid among them does not count, so a caller may pass every station's; who asks for every station's features
+    passes them `together`, of these very grids. The rows lie column by column in memory.
     """
     origins = np.asarray(origins, dtype=np.int64)
-    others = [other for other in others if other.station != grid.station]
-    parts = [_block(spec, grid, origins[at : at + CHUNK], others) for at in range(0, max(1, len(origins)), CHUNK)]
-    return np.concatenate(parts)
+    if not isinstance(others, Together):
+        others = together(spec, [other for other in others if other.station != grid.station])
+    values, ages = _padded(spec, grid.columns, grid.values), _padded(spec, grid.columns, grid.age)
+    rows = np.empty((len(feature_names(spec)), len(origins)), dtype=np.float32)
+    for start in range(0, len(origins), CHUNK):
+        part = origins[start : start + CHUNK]
+        seen = _seen(spec, grid, values, ages, np.repeat(part, 2) if len(part) == 1 else part, others)
+        blocks = [block(seen)[:, : len(part)] for _, block in _BLOCKS]
+        np.concatenate(blocks, out=rows[:, start : start + CHUNK], casting="same_kind")
+    return rows.T
 
 
-def _block(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid]) -> Floats:
-    time = grid.time[origins]
-    window = _window(spec, grid.columns, grid.values, origins)
-    near = _others(spec, time, others, window.shape[1])
-    age = _window(msgspec.structs.replace(spec, look_back=1), grid.columns, grid.age, origins)[:, :, 0]
-    rows = _Rows(spec, spec.place(grid.station), time, window, age, near)
-    return np.hstack([np.asarray(block(rows), dtype=np.float32) for _, block in _BLOCKS])
+def _seen(spec: WindowSpec, grid: Grid, values: Floats, ages: Floats, origins: Ints, others: Together) -> _Rows:
+    window = values[:, np.maximum(origins - np.arange(spec.look_back)[:, None], -1)]
+    oldest, newest = int(origins.min()), int(origins.max())
+    steps = grid.time[oldest] + np.arange(newest - oldest + 1 + spec.horizons[-1]) * np.timedelta64(spec.cadence, "s")
+    near = _others(spec, grid, origins, window, others)
+    return _Rows(spec, spec.place(grid.station), window, ages[:, origins], near, steps, origins - oldest)
 
 
-def _others(spec: WindowSpec, time: Times, others: Sequence[Grid], columns: int) -> Floats:
-    """(n, C, len(lags)): mean over the other stations at the same times, of what is not missing there."""
-    lags = _others_lags(spec)
-    total = np.zeros((len(time), columns, len(lags)), dtype=np.float32)
-    count = np.zeros(total.shape, dtype=np.int32)
-    for other in others:
-        step = (time - other.time[0]) // np.timedelta64(spec.cadence, "s")
-        same = np.where(np.isnat(time), -1, step.astype(np.int64))
-        window = _window(spec, other.columns, other.values, same)[:, :, lags]
-        known = ~np.isnan(window)
-        total += np.where(known, window, 0)
-        count += known
-    mean: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-    return mean
-
-
-def _window(spec: WindowSpec, columns: tuple[str, ...], table: Floats, origins: Ints) -> Floats:
-    """(n, C, look_back) of the spec's inputs, newest first; NaN for a column or a row that the table has not."""
-    pad = spec.look_back
-    picked = np.full((len(table) + 2 * pad, len(spec.inputs)), np.nan, dtype=np.float32)
+def _padded(spec: WindowSpec, columns: tuple[str, ...], table: Floats) -> Floats:
+    """(C, T + 1) of the spec's inputs; NaN for a column that the table (T, C') has not, and in the last place."""
+    picked = np.full((len(spec.inputs), len(table) + 1), np.nan, dtype=np.float32)
     for index, name in enumerate(spec.inputs):
         if name in columns:
-            picked[pad:-pad, index] = table[:, columns.index(name)]
-    rows = np.clip(origins, -1, len(table) + pad - 1)
-    windows: Floats = sliding_window_view(picked, spec.look_back, axis=0)[rows + 1, :, ::-1]
-    return windows
+            picked[index, :-1] = table[:, columns.index(name)]
+    return picked
 
 
-def _ahead(rows: _Rows) -> Times:
-    """(n, 1 + H): times of the origin and of each target."""
-    steps = np.array([0, *rows.spec.horizons]) * np.timedelta64(rows.spec.cadence, "s")
-    return rows.time[:, None] + steps
+def _others(spec: WindowSpec, grid: Grid, origins: Ints, window: Floats, others: Together) -> NDArray[np.float64]:
+    """(C, len(lags), n): mean over the other stations at the same times, of what is not missing there."""
+    lags = _others_lags(spec)
+    if np.isnat(grid.time[0]) or np.isnat(others.first):
+        return np.full((len(window), len(lags), len(origins)), np.nan)
+    offset = int((grid.time[0] - others.first) // np.timedelta64(spec.cadence, "s"))
+    at, empty = origins + offset - np.array(lags)[:, None], others.total.shape[1] - 1
+    at = np.where((at < 0) | (at > empty), empty, at)
+    total, count = others.total[:, at], others.count[:, at]
+    if grid.station in others.stations:
+        own = window[:, lags]
+        measured = ~np.isnan(own)
+        total, count = total - np.where(measured, own, 0), count - measured
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
