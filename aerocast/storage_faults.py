@@ -1,5 +1,6 @@
 """What the store's errors mean, in words: it gives the system's error numbers inside texts of several forms."""
 
+import os
 import re
 
 from deltalake.exceptions import CommitFailedError
@@ -13,6 +14,7 @@ _DISK = {  # the system's error numbers, as the store spells them
     "os error 20": "a part of the path is a file, not a folder",
     "os error 2)": "the place does not exist and cannot be made",
 }
+_WORDED = (28, 122, 27, 30, 13, 20)  # these DuckDB gives in words
 
 
 def told(error: Exception) -> str:
@@ -22,8 +24,10 @@ def told(error: Exception) -> str:
 
 
 def coded(fault: str) -> str:
-    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`."""
-    return re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
+    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`, some words."""
+    numbered = re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
+    worded = next((number for number in _WORDED if f": {os.strerror(number)}" in numbered), None)
+    return numbered if worded is None else f"{numbered} (os error {worded})"
 
 
 def is_overtaken(error: Exception) -> bool:
