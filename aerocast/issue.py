@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aerocast.features import feature_names, features
+from aerocast.features import feature_names, features, together
 from aerocast.grid import Floats, Grid, Times
 from aerocast.release import Release
 from aerocast.scoring import forecast
@@ -69,7 +69,8 @@ def newest(release: Release, grids: Mapping[str, Grid]) -> Issued:
         empty = np.empty((0, len(horizons)), dtype=np.float32)
         return Issued(release, (), empty.astype("datetime64[s]"), empty, empty, empty)
     names = feature_names(spec)
-    rows = [features(spec, grid, np.array([len(grid.time) - 1]), list(grids.values())) for grid in ready]
+    others = together(spec, grids.values())
+    rows = [features(spec, grid, np.array([len(grid.time) - 1]), others) for grid in ready]
     x = np.concatenate(rows)
     values = forecast(release.files[graph.file], x, names, graph.features)
     lower, upper = graph.intervals.apply(values, x, names)

@@ -13,6 +13,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from aerocast.errors import AeroCastError
+from aerocast.features import Together, together
 from aerocast.forecasters.base import Rows
 from aerocast.lake import PARTITION
 from aerocast.months import months_around
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 # Rows of silver at a time: each becomes hundreds of float32 columns.
-PIECE = 60_000
+PIECE = 200_000
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,35 @@ def outcome(spec: WindowSpec, horizon: int) -> str:
 
 
 def table(spec: WindowSpec, grids: Mapping[str, Grid], months: Iterable[str]) -> pa.Table:
-    """Rows whose origin lies in `months`: station, time, every feature, the outcomes, month.
+    """Rows whose origin lies in `months`: station, time, every feature, the outcomes, month; by station and time.
 
     `grids` must hold at least `months_read`'s rows, or windows at a border would miss what is there.
     """
     wanted = np.array(sorted(months), dtype="datetime64[M]")
-    pieces = [_piece(spec, grid, grids, wanted) for grid in grids.values()]
-    return pa.concat_tables(pieces).sort_by([("time", "ascending"), ("station", "ascending")])
+    others = together(spec, grids.values())
+    return pa.concat_tables([_piece(spec, grid, others, wanted) for grid in grids.values()])
 
 
-def _piece(spec: WindowSpec, grid: Grid, grids: Mapping[str, Grid], months: NDArray[np.datetime64]) -> pa.Table:
+def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.datetime64]) -> pa.Table:
     origins = valid_origins(spec, grid)
     origins = origins[np.isin(grid.time[origins].astype("datetime64[M]"), months)]
     time = grid.time[origins]
-    others = [other for other in grids.values() if other.station != grid.station]
-    x, y = features(spec, grid, origins, others), targets(spec, grid, origins)
-    named = dict(zip(feature_names(spec), np.ascontiguousarray(x.T), strict=True))
-    named |= {outcome(spec, horizon): np.ascontiguousarray(y[:, i]) for i, horizon in enumerate(spec.horizons)}
-    columns = {name: pa.array(values, pa.float32(), from_pandas=True) for name, values in named.items()}
-    month = np.datetime_as_string(time.astype("datetime64[M]"))
+    names = [*feature_names(spec), *(outcome(spec, horizon) for horizon in spec.horizons)]
+    values = [*features(spec, grid, origins, others).T, *np.ascontiguousarray(targets(spec, grid, origins).T)]
+    found, month = np.unique(time.astype("datetime64[M]"), return_inverse=True)
     return pa.table(
         {
-            "station": pa.array([grid.station] * len(time), pa.string()),
+            "station": pa.repeat(grid.station, len(time)),
             "time": pa.array(time.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-            **columns,
-            PARTITION: pa.array(month.tolist(), pa.string()),
+            **{name: _nullable(column) for name, column in zip(names, values, strict=True)},
+            PARTITION: pa.array(found.astype(str).tolist(), pa.string()).take(pa.array(month)),
         }
     )
+
+
+def _nullable(column: Floats) -> pa.Array:
+    """NaN as null; without one, the array's own memory."""
+    return pa.array(column, pa.float32(), from_pandas=bool(np.isnan(column).any()))
 
 
 def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
