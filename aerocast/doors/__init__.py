@@ -16,4 +16,6 @@ def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
 
     Claim checks (`aerocast.doors.claims`) are not among them: feeds share a broker's topics.
     """
-    return []  # until the doors are there
+    from aerocast.doors.observations import Observations
+
+    return [Observations(home, feed.name)]

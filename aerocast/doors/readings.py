@@ -5,7 +5,7 @@ nobody knows, a value out of range) goes into raw: bronze judges it, and quarant
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -168,8 +168,10 @@ def _time_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 def _placed(feed: Feed, texts: pa.ChunkedArray, now: datetime) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The instant of each text (null if it is none), and the month that its row goes to."""
-    present = max(feed.clock(now), feed.start)
-    low, high = month_span(month_of(feed.start))[0], month_span(month_of(present + feed.cadence))[1]
+    last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
+    present = min(max(now, feed.start), last)
+    ahead = present + min(feed.cadence, last - present)
+    low, high = month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]
     inside = " AND ".join(f"time {sign} {literal(f'{bound:%Y-%m-%d}')}" for sign, bound in ((">=", low), ("<", high)))
     stray = literal(month_of(present))
     with duckdb.connect() as con:
