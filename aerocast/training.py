@@ -54,8 +54,13 @@ class Samples:
 
 def months_read(spec: WindowSpec, months: Iterable[str]) -> list[str]:
     """The months of silver that windows of these months are made of: look-back before, the longest horizon after."""
+    return months_around(list(months), *reach(spec))
+
+
+def reach(spec: WindowSpec) -> tuple[timedelta, timedelta]:
+    """How far before a month's start and after its end its windows read: the look-back, the longest horizon."""
     step = timedelta(seconds=spec.cadence)
-    return months_around(list(months), (spec.look_back - 1) * step, spec.horizons[-1] * step)
+    return (spec.look_back - 1) * step, spec.horizons[-1] * step
 
 
 def outcome(spec: WindowSpec, horizon: int) -> str:
@@ -121,6 +126,14 @@ def _matrix(stored: pa.Table, names: list[str]) -> Floats:
     for index, name in enumerate(names):
         matrix[:, index] = stored[name].to_numpy(zero_copy_only=False)
     return matrix
+
+
+def csv_grid(spec: WindowSpec, grid: Grid, months: Iterable[str]) -> Grid:
+    """The rows that the windowed CSV of origins in these months is made of, and no origin of another month."""
+    inside = np.flatnonzero(np.isin(grid.time.astype("datetime64[M]"), np.array(sorted(months), dtype="datetime64[M]")))
+    first, last = (inside[0], inside[-1] + 1 + spec.horizons[0]) if len(inside) else (0, 0)
+    rows = slice(max(0, first - spec.steps + 1), last)
+    return Grid(grid.station, grid.time[rows], grid.columns, grid.values[rows], grid.age[rows])
 
 
 def write_csv(path: Path, spec: WindowSpec, grids: Iterable[Grid]) -> int:

@@ -101,3 +101,14 @@ def test_the_csv_is_replaced_whole_or_not_at_all(spec: WindowSpec, grids: dict[s
         training.write_csv(path, spec, breaking())
     assert path.read_text().splitlines() == lines
     assert [each.name for each in path.parent.iterdir()] == ["windows.csv"]
+
+
+def test_the_csv_of_some_months_after_others_is_that_of_all(
+    spec: WindowSpec, grids: dict[str, Grid], tmp_path: Path
+) -> None:
+    training.write_csv(tmp_path / "whole.csv", spec, grids.values())
+    pieces = [training.csv_grid(spec, grid, [month]) for month in [*MONTHS, "2024-04"] for grid in grids.values()]
+    training.write_csv(tmp_path / "pieces.csv", spec, pieces)
+    whole, found = ((tmp_path / name).read_text().splitlines() for name in ("whole.csv", "pieces.csv"))
+    assert found[0] == whole[0]
+    assert sorted(found) == sorted(whole)

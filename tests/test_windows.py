@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aerocast.daylight import local_hours, sun_height
 from aerocast.errors import AeroCastError
+from aerocast.features import together
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
 from aerocast.sequences import sequence_names, sequence_rows, shortest_rows
@@ -76,6 +77,15 @@ def test_many_origins_equal_one_by_one_and_repeat_their_own_grid() -> None:
     together = features(SPEC, FULL, origins, [FULL, OTHER])
     singly = [features(SPEC, FULL, np.array([origin]), [OTHER]) for origin in origins]
     np.testing.assert_array_equal(together, np.concatenate(singly))
+
+
+def test_sums_of_all_stations_give_what_the_others_give() -> None:
+    """Stations that begin at other times, and miss readings of their own, have their share in the mean."""
+    short, third = cut(OTHER, 100, 590), grid("CCC", seed=9, gaps=0.3)
+    sums = together(SPEC, [FULL, short, third])
+    for each, others in ((FULL, [short, third]), (short, [FULL, third])):
+        at = np.arange(len(each.time))
+        np.testing.assert_allclose(features(SPEC, each, at, sums), features(SPEC, each, at, others), atol=1e-5)
 
 
 def test_values_by_hand() -> None:
