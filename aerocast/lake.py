@@ -197,6 +197,11 @@ class Lake:
         held = None if table is None else table.transaction_version(f"{slot}@{segment}")
         return table is not None and held is not None and held == table.transaction_version(slot)
 
+    def has(self, name: str, segment: str) -> bool:
+        """Whether this segment was taken, once and for ever (see `append`)."""
+        table = self._open(name)
+        return table is not None and table.transaction_version(segment) is not None
+
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""
         if datafiles.is_remote(self.root):
@@ -288,6 +293,29 @@ class Lake:
         """
         marks = [Transaction(_hash_mark(WHOLE), _hash_number(config_hash))] if config_hash else []
         return self._guarded(name, lambda: self._write(self._open(name), name, rows, "overwrite", marks))
+
+    def remove(self, name: str, months: Sequence[str]) -> int:
+        """Takes these months' rows out of a table for good; what each held, and was made from, stays known.
+
+        `gone` names them from then on: what was made from them must not be made again from nothing.
+        """
+        marks = [Transaction(content_marks.removed(month), 1) for month in months]
+
+        def attempt() -> int:
+            none = self.relation(self._cursor(), name, [])
+            return self._write(self._open(name), name, none, "overwrite", marks, months)
+
+        return self._guarded(name, attempt)
+
+    def gone(self, name: str) -> set[str]:
+        """The months that were taken out of a table with `remove`."""
+        table = self._open(name)
+        start = content_marks.removed("")
+        return (
+            {mark[len(start) :] for mark in self._transactions(table, name) if mark.startswith(start)}
+            if table
+            else set()
+        )
 
     def compact(self, name: str, month: str) -> None:
         """Joins the small files of a month of a table that exists; its rows stay as they are."""
