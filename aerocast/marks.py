@@ -60,6 +60,11 @@ def origin(month: str) -> str:
     return f"origin/{month}"
 
 
+def removed(month: str) -> str:
+    """The transaction that says that a month's rows were taken out for good."""
+    return f"gone/{month}"
+
+
 def number(*parts: object) -> int:
     """The parts as the positive 60-bit number that a Delta application transaction can carry."""
     return int(hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:15], 16)
@@ -82,7 +87,7 @@ def digests(
     A month without rows has a mark, too: it was made, and is empty. Columns named in `apart` do not count.
     """
     names, kept = sorted(set(rows.columns) - {*apart, "month"}), edges.kept()
-    tests = {"head": "at < low + {}", "tail": "at >= high - {}"}
+    tests = {"head": "instant < low + {}", "tail": "instant >= high - {}"}
     inside = {"all": "true"} | {side: tests[side].format(reach // _MICROSECOND) for side, reach in kept.items()}
     spans = {month: [round(at.timestamp() * 1e6) for at in month_span(month)] for month in sorted(set(months))}
     values = ", ".join(f"({literal(month)}, {low}, {high})" for month, (low, high) in spans.items())
@@ -93,7 +98,7 @@ def digests(
     )
     rows.create_view("marked_rows", replace=True)
     found = con.execute(
-        f"SELECT month, {figures} FROM (SELECT month, {at} AS at, hash({', '.join(map(quoted, names))}) AS h"
+        f"SELECT month, {figures} FROM (SELECT month, {at} AS instant, hash({', '.join(map(quoted, names))}) AS h"
         f" FROM marked_rows) JOIN (VALUES {values}) spans(month, low, high) USING (month) GROUP BY month"
     ).fetchall()
     counted = {row[0]: row[1:] for row in found}

@@ -32,7 +32,12 @@ def names(feed: Feed) -> tuple[str, ...]:
 
 def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
     """The months of bronze that silver of these months is made of: a fill reaches back over a month's border."""
-    return months_around(months, _max_steps(feed) * feed.cadence, timedelta(0))
+    return months_around(months, reach(feed), timedelta(0))
+
+
+def reach(feed: Feed) -> timedelta:
+    """How far before a month's start its result depends on readings: as far as a fill goes back."""
+    return _max_steps(feed) * feed.cadence
 
 
 def build(

@@ -19,9 +19,13 @@ def with_neighbours(before: int = 1, after: int = 1) -> dg.TimeWindowPartitionMa
     )
 
 
-def out_of_date(lake: "Lake", name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:
-    """The months whose stored rows were not computed from exactly this, oldest first."""
-    return sorted(hashes) if force else lake.stale(name, hashes)
+def out_of_date(lake: "Lake", source: str, name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:
+    """The months whose stored rows were not computed from exactly this, oldest first.
+
+    A month is left as it is once its retention has removed it here, or the rows of table `source` that it is made of.
+    """
+    frozen = lake.gone(source) | lake.gone(name)
+    return sorted(month for month in (hashes if force else lake.stale(name, hashes)) if month not in frozen)
 
 
 def deliveries(

@@ -1,45 +1,52 @@
 """bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import preview, sample, status
+from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
-from aerocast_assets.partitions import computed, deliveries, out_of_date, with_neighbours
+from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
     from aerocast.drift.state import Fault
+    from aerocast.lake import Lake
 
 CODE = ("quality", "units", "faults")
+# Who brought a reading, and that its value is doubted, changes nothing below.
+APART = ("segment", "flags")
 EXAMPLES = 20
 SHOWN = ("station", "time", "rule", "reason")
 
 
 def _hashes(
-    feed: Feed,
-    salt: str,
-    commits: Mapping[str, list[str]],
-    broken: "Sequence[Fault]",
-    partitions: Sequence[str],
+    feed: Feed, salt: str, lake: "Lake", broken: "Sequence[Fault]", partitions: Sequence[str]
 ) -> dict[str, str]:
-    """What each month is computed from: declaration, code, raw of the months around it, the faults that touch it."""
-    from aerocast import faults
-    from aerocast.quality import months_read, reach
+    """What each month is computed from: what the rules use, code, raw as far as they read it, the faults that touch."""
+    from aerocast import faults, marks
+    from aerocast.quality import reach
 
-    declared = feed.model_dump(mode="json", include={"source", "columns", "stations", "cadence", "start", "end"})
-    parts = {"feed": declared, "code": code_version(*CODE), "salt": salt}
+    parts = {"rules": _rules(feed), "code": code_version(*CODE), "salt": salt}
+    near = reach(feed)
+    raw = marks.around(lake, table(feed, "raw"), partitions, near, near)
     return {
-        month: config_hash(
-            **parts,
-            raw=[commits.get(near, []) for near in months_read(feed, [month])],
-            faults=faults.touching(broken, month, reach(feed)),
-        )
-        for month in partitions
+        month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, near)) for month in partitions
+    }
+
+
+def _rules(feed: Feed) -> dict[str, Any]:
+    """What of the declaration decides what becomes of a reading; how a column is called in a CSV, say, does not."""
+    judged = {"name", "field", "source_unit", "unit", "range", "max_step", "circular"}
+    return {
+        "columns": [column.model_dump(mode="json", include=judged) for column in feed.columns],
+        "stations": feed.station_ids,
+        "source": feed.source.model_dump(mode="json", include={"missing", "station_field", "time_field"}),
+        **feed.model_dump(mode="json", include={"cadence", "start", "end"}),
     }
 
 
@@ -60,21 +67,27 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock, faults
         from aerocast.lake import Lake
+        from aerocast.marks import Edges
         from aerocast.quality import clean, months_read, reach
+        from aerocast.silver import reach as filled
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         now = clock.now(platform.root, feed.name, feed.end)
         raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
         with platform.sql() as con:
-            commits, broken = deliveries(con, lake, raw), faults.read(con, lake, table(feed, "faults"))
-            hashes = _hashes(feed, platform.hash_salt, commits, broken, partitions)
-            stale = out_of_date(lake, good, hashes, force=config.force)
+            broken = faults.read(con, lake, table(feed, "faults"))
+            # Looked up before the rows are read: what comes in between is found the next time.
+            held = {month: content.all for month, content in lake.content(raw, partitions).items()}
+            hashes = _hashes(feed, platform.hash_salt, lake, broken, partitions)
+            stale = out_of_date(lake, raw, good, hashes, force=config.force)
             for piece in lake.chunks(raw, stale):
                 read = lake.relation(con, raw, months_read(feed, piece))
                 cleaned = clean(con, feed, read, piece, now, broken)
                 # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
                 lake.replace(bad, cleaned.quarantine, piece)
-                lake.replace(good, cleaned.bronze, piece, {month: hashes[month] for month in piece})
+                made, origins = ({month: each[month] for month in piece if month in each} for each in (hashes, held))
+                edges = Edges(tail=filled(feed))
+                lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             rejected = lake.relation(con, bad, partitions)
             reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())
@@ -94,7 +107,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
                 "delta_version": lake.version(good),
                 "preview": sample(lake, good),
             },
-            data_version=dg.DataVersion(config_hash(months=hashes)),
+            data_version=data_version(context, contents(lake, good, partitions, platform.hash_salt)),
         )
 
     return asset

@@ -1,6 +1,6 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -8,6 +8,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
 from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
@@ -19,20 +20,31 @@ if TYPE_CHECKING:
 CODE = ("silver",)
 
 
-def _hashes(feed: Feed, lake: "Lake", bronze: str, partitions: list[str], span: "Span") -> dict[str, str]:
-    """What each month is computed from: declaration, code, the months of bronze around it, and the grid's own ends."""
-    from aerocast.silver import months_read
+def _hashes(feed: Feed, salt: str, lake: "Lake", bronze: str, partitions: list[str], span: "Span") -> dict[str, str]:
+    """What each month is computed from: what the grid uses, code, bronze as far as a fill reaches, the grid's ends."""
+    from aerocast import marks
+    from aerocast.silver import reach
 
-    fields = {"columns", "vectors", "stations", "cadence", "gap_policy"}
-    parts = {"feed": feed.model_dump(mode="json", include=fields), "code": code_version(*CODE)}
-    around = {month: months_read(feed, [month]) for month in partitions}
-    marks = lake.marks(bronze, sorted({near for months in around.values() for near in months}))
+    parts = {"grid": _grid(feed), "code": code_version(*CODE), "salt": salt}
+    held = marks.around(lake, bronze, partitions, before=reach(feed))
     hashes = {}
     for month in partitions:
         first, end = month_span(month)
         edges = [str(max(first, span[0])), str(min(end, span[1]))]
-        hashes[month] = config_hash(**parts, span=edges, bronze=[marks.get(near, "") for near in around[month]])
+        hashes[month] = config_hash(**parts, span=edges, bronze=held[month])
     return hashes
+
+
+def _grid(feed: Feed) -> dict[str, Any]:
+    """What of the declaration shapes the grid; what is credible, or how a column is called in a CSV, does not."""
+    angles = {column.name for column in feed.columns if column.circular} | {each.direction for each in feed.vectors}
+    return {
+        "columns": [
+            [column.name, column.circular, column.unit if column.name in angles else ""] for column in feed.columns
+        ],
+        "stations": feed.station_ids,
+        **feed.model_dump(mode="json", include={"vectors", "cadence", "gap_policy"}),
+    }
 
 
 def silver(feed: Feed) -> dg.AssetsDefinition:
@@ -50,27 +62,31 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import durable, tail
         from aerocast import silver as layer
+        from aerocast import store, tail
         from aerocast.lake import Lake
+        from aerocast.marks import Edges
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
         span = lake.span(source)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
-        hashes = _hashes(feed, lake, source, partitions, span)
-        stale = out_of_date(lake, name, hashes, force=config.force)
+        hashes = _hashes(feed, platform.hash_salt, lake, source, partitions, span)
+        stale = out_of_date(lake, source, name, hashes, force=config.force)
+        # Windows look back before a month's start, and to the longest horizon after its end.
+        edges = Edges(feed.horizons[-1] * feed.cadence, (feed.window.look_back - 1) * feed.cadence)
         with platform.sql() as con:
             for piece in lake.chunks(source, stale):
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
-                lake.replace(name, rows, piece, {month: hashes[month] for month in piece})
+                lake.replace(name, rows, piece, {month: hashes[month] for month in piece}, edges=edges)
             newest = lake.months(name)[-2:]
-            origin = config_hash(**lake.marks(name, newest), rows=feed.window.look_back)
+            origin = config_hash(content=lake.content(name, newest), rows=feed.window.look_back)
             # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old tail.
-            if durable.made_from(tail.place(platform.root, feed.name)) != origin:
+            if store.made_from(platform.root, tail.name(feed.name)) != origin:
                 grids = layer.grids(con, feed, lake.relation(con, name, newest), last=feed.window.look_back)
-                durable.note_origin(tail.write(platform.root, feed.name, grids), origin)
+                tail.write(platform.root, feed.name, grids)
+                store.note_origin(platform.root, tail.name(feed.name), origin)
         counts = lake.rows(name)
         for month in partitions:
             context.add_asset_metadata({"dagster/row_count": counts.get(month, 0)}, partition_key=month)
@@ -84,7 +100,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
                 "delta_version": lake.version(name),
                 "preview": sample(lake, name),
             },
-            data_version=dg.DataVersion(config_hash(months=hashes)),
+            data_version=data_version(context, contents(lake, name, partitions, platform.hash_salt)),
         )
 
     return asset

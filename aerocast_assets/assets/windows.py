@@ -1,7 +1,8 @@
 """windows: what models are trained on, as a table for us and as the windowed CSV for people."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import msgspec
@@ -10,9 +11,14 @@ from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date, with_neighbours
 from aerocast_assets.resources import Platform, Refresh
+
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+    from aerocast.windows import Grid, WindowSpec
 
 CODE = ("grid", "features", "windows", "daylight", "training")
 
@@ -39,16 +45,18 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         partitions = sorted(context.partition_keys)
         metadata: dict[str, Any] = {}
-        versions = {}
+        held: dict[str, dict[str, str]] = {month: {} for month in partitions}
         for target in feed.targets:
             with platform.sql() as con:
-                stale, hashes, found = _build(con, feed, target, partitions, platform, force=config.force)
+                stale, content, found = _build(con, feed, target, partitions, platform, force=config.force)
             metadata |= {name if len(feed.targets) == 1 else f"{target}_{name}": value for name, value in found.items()}
-            versions[target] = hashes
+            for month in partitions:
+                held[month][target] = content[month]
             context.log.info(f"{target}: {computed(stale, partitions)}")
         work = sum(metadata[name] for name in metadata if name.endswith("months_computed"))
         return dg.MaterializeResult(
-            metadata=status(work) | metadata, data_version=dg.DataVersion(config_hash(targets=versions))
+            metadata=status(work) | metadata,
+            data_version=data_version(context, {month: config_hash(**each)[:16] for month, each in held.items()}),
         )
 
     return asset
@@ -57,34 +65,32 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
 def _build(
     con: Any, feed: Feed, target: str, partitions: list[str], platform: Platform, *, force: bool
 ) -> tuple[list[str], dict[str, str], dict[str, Any]]:
-    """Months computed, every month's hash, and what to show."""
-    from aerocast import durable, training
+    """Months computed, what every month holds, and what to show."""
+    from aerocast import durable, marks, training
     from aerocast.lake import Lake
     from aerocast.silver import grids
     from aerocast.windows import WindowSpec, feature_names
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
     silver, name = table(feed, "silver"), table(feed, target, "windows")
-    parts = {"spec": msgspec.to_builtins(spec), "code": code_version(*CODE)}
-    around = {month: training.months_read(spec, [month]) for month in partitions}
-    marks = lake.marks(silver, sorted({near for months in around.values() for near in months}))
-    hashes = {
-        month: config_hash(**parts, silver=[marks.get(near, "") for near in around[month]]) for month in partitions
-    }
-    stale = out_of_date(lake, name, hashes, force=force)
+    parts = {"spec": msgspec.to_builtins(spec), "code": code_version(*CODE), "salt": platform.hash_salt}
+    held = marks.around(lake, silver, partitions, *training.reach(spec))
+    hashes = {month: config_hash(**parts, silver=held[month]) for month in partitions}
+    stale = out_of_date(lake, silver, name, hashes, force=force)
     for piece in lake.chunks(silver, stale, training.PIECE):
         series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
-        lake.replace(name, training.table(spec, series, piece), piece, {month: hashes[month] for month in piece})
+        made = {month: hashes[month] for month in piece}
+        lake.replace(name, training.table(spec, series, piece), piece, made, edges=marks.Edges())
     path = csv_path(platform.root, feed, target)
-    origin = config_hash(**parts, **lake.marks(name, lake.months(name)))
+    origin = config_hash(**parts, silver=lake.content(silver, lake.months(silver)))
     # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old file.
     if durable.made_from(path) != origin:
-        training.write_csv(path, spec, grids(con, feed, lake.relation(con, silver)).values())
+        training.write_csv(path, spec, _exported(con, feed, spec, lake))
         durable.note_origin(path, origin)
     rows = lake.rows(name)
     return (
         stale,
-        hashes,
+        contents(lake, name, partitions, platform.hash_salt),
         {
             "months_computed": len(stale),
             "rows": sum(rows.get(month, 0) for month in partitions),
@@ -94,3 +100,14 @@ def _build(
             "preview": sample(lake, name),
         },
     )
+
+
+def _exported(con: Any, feed: Feed, spec: "WindowSpec", lake: "Lake") -> Iterator["Grid"]:
+    """Silver for the windowed CSV, some months of all stations at a time."""
+    from aerocast import training
+    from aerocast.silver import grids
+
+    silver = table(feed, "silver")
+    for piece in lake.chunks(silver, lake.months(silver), training.PIECE):
+        series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
+        yield from (training.csv_grid(spec, grid, piece) for grid in series.values())
