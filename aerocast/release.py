@@ -3,42 +3,39 @@
     <home>/releases/<feed>/<target>/
         current.json                      {"version", "promoted_at", "previous"}; replaced atomically
         challenger.json                   the same of a release that answers in the shadow; only while there is one
-        <NNNN>-<config_hash[:8]>/         written beside its place, synced, renamed in; never changed afterwards
+        <NNNN>-<config_hash[:8]>/         complete or invisible; never changed afterwards
             model.onnx [sequence.onnx] manifest.json SHA256SUMS
 
-This module is the only writer and reader of that folder. A release is data, not code: ONNX and JSON, no pickle.
+In an object store the two pointers lie in `promoted/<feed>/<target>/` (see `aerocast.shelves`).
+This module is the only writer and reader of releases. A release is data, not code: ONNX and JSON, no pickle.
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from aerocast import durable
+from aerocast import shelves, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import Manifest
+from aerocast.shelves import VERSION, Shelf, shelf
 
-FOLDER = "releases"
+FOLDER = shelves.FOLDER
 MANIFEST = "manifest.json"
-SUMS = "SHA256SUMS"
+SUMS = shelves.LAST
 POINTER = "current.json"
 CHALLENGER = "challenger.json"
-_VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 
-Stamp = durable.Stamp
+Stamp = store.Stamp
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -78,24 +75,16 @@ def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     Raises:
         AeroCastError: the manifest does not fit the files or JSON, or the disk refuses; nothing is visible then.
     """
-    place = folder(home, manifest.feed.name, manifest.target)
     _check(manifest, files)
-    with durable.locked(place, f"release of {manifest.feed.name}/{manifest.target}"):
-        _clean(place)
-        existing = _same(home, manifest)
-        if existing:
-            return existing
-        number = max((_number(version) for version in _versions(place)), default=0) + 1
-        version = f"{number:04d}-{manifest.lineage.config_hash[:8]}"
-        staging = place / f".new-{version}"
-        try:
-            _fill(staging, manifest.stamped(version, {name: _sha(data) for name, data in files.items()}), files)
-            os.rename(staging, place / version)
-        except OSError:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        durable.sync_folder(place)
-    return version
+    place = shelf(home, manifest.feed.name, manifest.target)
+    with place.writing(f"release of {manifest.feed.name}/{manifest.target}"):
+        number = 0
+        while (existing := _same(home, manifest)) is None:
+            number = max(number, *map(_number, place.versions()), 0) + 1
+            version = f"{number:04d}-{manifest.lineage.config_hash[:8]}"
+            if place.add(number, version, _contents(manifest, version, files)):
+                return version
+    return existing
 
 
 def promote(home: Home, feed: str, target: str, version: str) -> Current:
@@ -105,15 +94,16 @@ def promote(home: Home, feed: str, target: str, version: str) -> Current:
         AeroCastError: there is no such release, it is damaged, or the disk refuses; the old one serves on then.
     """
     load(home, feed, target, version)
-    place = folder(home, feed, target)
-    with durable.locked(place, f"{POINTER} of {feed}/{target}"):
-        now = _pointer(place)
+    while True:
+        now, seen = _pointer(home, feed, target, POINTER)
         if now and now.version == version:
             return now
         # First, so that a release never challenges itself, not even after a kill in between.
-        _drop_challenger(place)
+        _drop_challenger(home, feed, target)
         pointer = Current(version, datetime.now(UTC), now.version if now else None)
-        durable.replace_file(place / POINTER, msgspec.json.encode(pointer))
+        if _move(home, feed, target, POINTER, pointer, seen):
+            break
+    _stop_challenging_itself(home, feed, target)
     return pointer
 
 
@@ -125,36 +115,37 @@ def challenge(home: Home, feed: str, target: str, version: str | None) -> Curren
     Raises:
         AeroCastError: no such release, a damaged one, the one that serves itself, or the disk refuses.
     """
-    place = folder(home, feed, target)
     if version is None:
-        with durable.locked(place, f"{CHALLENGER} of {feed}/{target}"):
-            _drop_challenger(place)
+        _drop_challenger(home, feed, target)
         return None
     load(home, feed, target, version)
-    with durable.locked(place, f"{CHALLENGER} of {feed}/{target}"):
-        now, serves = _pointer(place, CHALLENGER), _pointer(place)
+    while True:
+        now, seen = _pointer(home, feed, target, CHALLENGER)
+        serves = current(home, feed, target)
         if serves is None or serves.version == version:
             raise AeroCastError(f"release {version} of {feed}/{target} cannot challenge: no other one serves")
         if now and now.version == version:
             return now
         pointer = Current(version, datetime.now(UTC), now.version if now else None)
-        durable.replace_file(place / CHALLENGER, msgspec.json.encode(pointer))
+        if _move(home, feed, target, CHALLENGER, pointer, seen):
+            break
+    _stop_challenging_itself(home, feed, target)
     return pointer
 
 
 def current(home: Home, feed: str, target: str) -> Current | None:
     """The pointer, or None where nothing was promoted yet. Raises AeroCastError when it cannot be read."""
-    return _pointer(folder(home, feed, target))
+    return _pointer(home, feed, target, POINTER)[0]
 
 
 def challenger(home: Home, feed: str, target: str) -> Current | None:
     """The release that answers in the shadow, or None. Raises AeroCastError when its pointer cannot be read."""
-    return _pointer(folder(home, feed, target), CHALLENGER)
+    return _pointer(home, feed, target, CHALLENGER)[0]
 
 
 def challenger_stamp(home: Home, feed: str, target: str) -> Stamp | None:
-    """Changes whenever the challenger does; None without one. One stat. Raises OSError for an unreadable folder."""
-    return durable.stamp(folder(home, feed, target) / CHALLENGER)
+    """Changes whenever the challenger does; None without one. Costs and raises what `store.stamp` does."""
+    return store.stamp(home, shelf(home, feed, target).pointer(CHALLENGER))
 
 
 def load(home: Home, feed: str, target: str, version: str) -> Release:
@@ -163,7 +154,7 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
     Raises:
         AeroCastError: no such version, a missing or changed file, a manifest of an unknown form.
     """
-    place = _release(home, feed, target, version)
+    place = _bundle(home, feed, target, version)
     sums = _sums(place)
     manifest = _manifest(place, sums)
     files = {graph.file: _verified(place, graph.file, sums) for graph in manifest.graphs.all()}
@@ -177,8 +168,8 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
     """Releases, newest first, with their manifests; a damaged one is listed with its error."""
     entries = []
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
-        place = _release(home, feed, target, version)
         try:
+            place = _bundle(home, feed, target, version)
             entries.append(Entry(version, _manifest(place, _sums(place))))
         except AeroCastError as error:
             entries.append(Entry(version, None, str(error)))
@@ -187,56 +178,71 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
 
 def versions(home: Home, feed: str, target: str) -> list[str]:
     """All complete releases, oldest first."""
-    return _versions(folder(home, feed, target))
+    return sorted(shelf(home, feed, target).versions(), key=lambda name: (_number(name), name))
 
 
 def discover(home: Home) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 
-    Cheap enough for a poll: one listing a feed and one stat a target, no file is opened. A feed that cannot be read
-    does not hide the others. Raises OSError when there is a `releases` folder that cannot be listed.
+    Cheap enough for a poll: see `shelves.pointers`, which says what it raises, too.
     """
-    root = Path(home) / FOLDER
-    for feed in _listing(root) if root.exists() else ():
-        for target, stamp in _pointers(root / feed):
-            yield feed, target, stamp
+    return shelves.pointers(home, POINTER)
 
 
-def _pointers(place: Path) -> list[tuple[str, Stamp]]:
-    """The targets of one feed that have a pointer, as far as they can be read."""
-    found = []
-    with suppress(OSError):
-        for target in _listing(place):
-            with suppress(OSError):
-                if stamp := durable.stamp(place / target / POINTER):
-                    found.append((target, stamp))
-    return found
+def folder(home: Path, feed: str, target: str) -> Path:
+    """Where a (feed, target) keeps its releases in a home that is a folder. Raises AeroCastError for a bad name."""
+    return home / Path(shelf(home, feed, target).pointer(POINTER)).parent
 
 
-def _drop_challenger(place: Path) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(place / CHALLENGER)
-        durable.sync_folder(place)
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    """The files of one release, where they lie; as text that place."""
+
+    shelf: Shelf
+    version: str
+
+    def __str__(self) -> str:
+        return self.shelf.where(self.version)
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self.shelf.read(self.version, name)
+        except OSError as error:
+            raise AeroCastError(f"release {self} is damaged: {name} cannot be read: {error.strerror}") from error
 
 
-def folder(home: Home, feed: str, target: str) -> Path:
-    """Where a (feed, target) keeps its releases. Raises AeroCastError for a name that is none."""
-    for name in (feed, target):
-        if not _NAME.match(name):
-            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
-    return Path(home) / FOLDER / feed / target
+def _bundle(home: Home, feed: str, target: str, version: str) -> _Bundle:
+    place = shelf(home, feed, target)
+    if not VERSION.match(version) or not place.has(version):
+        raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
+    return _Bundle(place, version)
 
 
-def _listing(path: Path) -> list[str]:
-    return sorted(name for name in os.listdir(path) if _NAME.match(name))
-
-
-def _versions(place: Path) -> list[str]:
+def _pointer(home: Home, feed: str, target: str, file: str) -> tuple[Current | None, Stamp | None]:
+    """What it says, and the stamp of the version that says it."""
+    name = shelf(home, feed, target).pointer(file)
+    found = store.read_stamped(home, name)
+    if found is None:
+        return None, None
     try:
-        found = [name for name in os.listdir(place) if _VERSION.match(name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(found, key=lambda name: (_number(name), name))
+        return msgspec.json.decode(found[0], type=Current), found[1]
+    except msgspec.DecodeError as error:
+        raise AeroCastError(f"{home}/{name} is damaged: {error}") from error
+
+
+def _move(home: Home, feed: str, target: str, file: str, pointer: Current, seen: Stamp | None) -> bool:
+    return store.swap(home, shelf(home, feed, target).pointer(file), msgspec.json.encode(pointer), seen)
+
+
+def _drop_challenger(home: Home, feed: str, target: str) -> None:
+    store.remove(home, shelf(home, feed, target).pointer(CHALLENGER))
+
+
+def _stop_challenging_itself(home: Home, feed: str, target: str) -> None:
+    """A promotion and a challenge at once: whichever ends last sees both pointers."""
+    named, serves = challenger(home, feed, target), current(home, feed, target)
+    if named and serves and named.version == serves.version:
+        _drop_challenger(home, feed, target)
 
 
 def _number(version: str) -> int:
@@ -263,13 +269,6 @@ def _check(manifest: Manifest, files: Mapping[str, bytes]) -> None:
         raise AeroCastError(f"release: the manifest does not survive JSON: {error}") from error
 
 
-def _clean(place: Path) -> None:
-    """Only the holder of the lock writes here, so whatever is half written belongs to the dead."""
-    for name in os.listdir(place):
-        if name.startswith(".new-"):
-            shutil.rmtree(place / name)
-
-
 def _same(home: Home, manifest: Manifest) -> str | None:
     """The newest sound release of the same config_hash."""
     config_hash, feed, target = manifest.lineage.config_hash, manifest.feed.name, manifest.target
@@ -283,62 +282,36 @@ def _same(home: Home, manifest: Manifest) -> str | None:
     return None
 
 
-def _fill(staging: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=1)}
+def _contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a release in the order of their writing: the checksums last."""
+    stamped = manifest.stamped(version, {name: _sha(data) for name, data in files.items()})
+    contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(stamped), indent=1)}
     sums = "".join(f"{_sha(data)}  {name}\n" for name, data in contents.items())
-    staging.mkdir()
-    for name, data in {**contents, SUMS: sums.encode()}.items():
-        durable.write_file(staging / name, data)
-    durable.sync_folder(staging)
+    return {**contents, SUMS: sums.encode()}
 
 
-def _release(home: Home, feed: str, target: str, version: str) -> Path:
-    place = folder(home, feed, target) / version
-    if not _VERSION.match(version) or not place.is_dir():
-        raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
-    return place
-
-
-def _sums(place: Path) -> dict[str, str]:
-    lines = _read(place, SUMS).decode(errors="replace").splitlines()
+def _sums(place: _Bundle) -> dict[str, str]:
+    lines = place.read(SUMS).decode(errors="replace").splitlines()
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 for pair in pairs):
         raise AeroCastError(f"release {place} is damaged: {SUMS} has a line that is not 'sha256  file'")
     return {name: digest for digest, name in pairs}
 
 
-def _manifest(place: Path, sums: Mapping[str, str]) -> Manifest:
+def _manifest(place: _Bundle, sums: Mapping[str, str]) -> Manifest:
     try:
         manifest = msgspec.json.decode(_verified(place, MANIFEST, sums), type=Manifest)
     except msgspec.DecodeError as error:
         raise AeroCastError(f"release {place} has a manifest of an unknown form: {error}") from error
-    if manifest.version != place.name:
+    if manifest.version != place.version:
         raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
     return manifest
 
 
-def _verified(place: Path, name: str, sums: Mapping[str, str]) -> bytes:
+def _verified(place: _Bundle, name: str, sums: Mapping[str, str]) -> bytes:
     if name not in sums or not _FILE.match(name):
         raise AeroCastError(f"release {place} is damaged: {SUMS} does not list {name}")
-    data = _read(place, name)
+    data = place.read(name)
     if _sha(data) != sums[name]:
         raise AeroCastError(f"release {place} is damaged: the sha256 of {name} is not the one in {SUMS}")
     return data
-
-
-def _read(place: Path, name: str) -> bytes:
-    try:
-        return (place / name).read_bytes()
-    except OSError as error:
-        raise AeroCastError(f"release {place} is damaged: {name} cannot be read: {error.strerror}") from error
-
-
-def _pointer(place: Path, name: str = POINTER) -> Current | None:
-    try:
-        return msgspec.json.decode((place / name).read_bytes(), type=Current)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AeroCastError(f"{place / name} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"{place / name} is damaged: {error}") from error

@@ -140,6 +140,17 @@ def remove(home: Home, name: str) -> None:
         raise AeroCastError(f"{path} cannot be removed: {error.strerror or error}") from error
 
 
+def made_from(home: Home, name: str) -> str | None:
+    """What `note_origin` said of this document; None if nothing, or if the document is gone."""
+    note = read(home, _note(name))
+    return note.decode() if note is not None and stamp(home, name) is not None else None
+
+
+def note_origin(home: Home, name: str, config_hash: str) -> None:
+    """Says what a derived document was made from, after it was made: a kill in between leaves it to be made again."""
+    replace(home, _note(name), config_hash.encode())
+
+
 def check(home: ObjectHome) -> None:
     """Proves that the bucket answers and takes documents.
 
@@ -149,6 +160,11 @@ def check(home: ObjectHome) -> None:
     probe = f".writable-{os.getpid()}"
     replace(home, probe, b"aerocast")
     remove(home, probe)
+
+
+def _note(name: str) -> str:
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}.{file}.from"
 
 
 def _put_if(home: ObjectHome, name: str, data: bytes, seen: Stamp | None) -> bool:

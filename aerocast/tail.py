@@ -1,7 +1,7 @@
 """The newest rows of silver as one small file a feed: all that the server reads of the lake.
 
 `<home>/tail/<feed>.npz` holds every station's newest grid rows. Reason: a server must not load a table engine (memory),
-and its cost must not grow with history. Written by the silver asset, replaced atomically.
+and its cost must not grow with history. Written by the silver asset, replaced atomically, through `aerocast.store`.
 The server imports this module: numpy and the standard library only.
 """
 
@@ -9,11 +9,10 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from aerocast import durable
+from aerocast import store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.windows import Grid
@@ -21,7 +20,7 @@ from aerocast.windows import Grid
 _NO_TIME = np.empty(0, dtype="datetime64[s]")
 
 
-def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> Path:
+def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> None:
     """Write every station's newest `rows` rows (all rows without it); all grids have the same columns.
 
     Raises:
@@ -44,38 +43,37 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = N
         values=np.concatenate([nothing, *(grid.values for grid in tails)]),
         age=np.concatenate([nothing, *(grid.age for grid in tails)]),
     )
-    path = place(home, feed)
-    with durable.locked(path.parent, f"tail of {feed}"):
-        durable.replace_file(path, buffer.getvalue())
-    return path
+    store.replace(home, name(feed), buffer.getvalue())
 
 
 def read(home: Home, feed: str) -> dict[str, Grid]:
     """The newest grid of each station, by station id. Raises AeroCastError for a missing or damaged file."""
-    path = place(home, feed)
+    path = f"{home}/{name(feed)}"
+    data = store.read(home, name(feed))
+    if data is None:
+        raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            table = {name: arrays[name] for name in ("stations", "columns", "ends", "time", "values", "age")}
-    except FileNotFoundError:
-        raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist") from None
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            table = {key: arrays[key] for key in ("stations", "columns", "ends", "time", "values", "age")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise AeroCastError(f"the tail {path} is damaged: {error}") from error
-    columns = tuple(str(name) for name in table["columns"])
+    columns = tuple(str(column) for column in table["columns"])
     shape = (len(table["time"]), len(columns))
     ends = [0, *table["ends"].tolist()]
     if table["values"].shape != shape or table["age"].shape != shape or ends[-1] != shape[0]:
         raise AeroCastError(f"the tail {path} is damaged: its arrays do not fit together")
     grids = {}
-    for index, station in enumerate(str(name) for name in table["stations"]):
+    for index, station in enumerate(str(each) for each in table["stations"]):
         rows = slice(ends[index], ends[index + 1])
         grids[station] = Grid(station, table["time"][rows], columns, table["values"][rows], table["age"][rows])
     return grids
 
 
-def stamp(home: Home, feed: str) -> durable.Stamp | None:
-    """What changes whenever the file is replaced; None while there is none."""
-    return durable.stamp(place(home, feed))
+def stamp(home: Home, feed: str) -> store.Stamp | None:
+    """What changes whenever the file is replaced; None while there is none. Costs what `store.stamp` does."""
+    return store.stamp(home, name(feed))
 
 
-def place(home: Home, feed: str) -> Path:
-    return Path(home) / "tail" / f"{feed}.npz"
+def name(feed: str) -> str:
+    """The document's name in the home."""
+    return f"tail/{feed}.npz"

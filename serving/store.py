@@ -15,6 +15,7 @@ from aerocast import clock, durable, release, tail
 from aerocast.clock import Clock
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
+from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
 from serving.loading import Key, Served, Tail, open_challenger, open_current, open_previous, open_tail
@@ -44,8 +45,8 @@ class Store:
         try:
             found = {(feed, target): stamp for feed, target, stamp in release.discover(self.home)}
             self.error = None
-        except OSError as error:
-            self.error = f"releases under {self.home} cannot be listed: {error.strerror or error}"
+        except (OSError, AeroCastError) as error:
+            self.error = f"releases under {self.home} cannot be listed: {getattr(error, 'strerror', None) or error}"
             return
         for key in found.keys() - self.releases.keys():
             self._add(key)

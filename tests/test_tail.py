@@ -56,7 +56,8 @@ def test_the_stamp_changes_with_every_write(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["bit", "cut", "text", "empty", "other"])
 def test_damage_is_one_sentence(tmp_path: Path, fault: str) -> None:
-    path = tail.write(tmp_path, "noaa", {"JFK": grid("JFK")})
+    tail.write(tmp_path, "noaa", {"JFK": grid("JFK")})
+    path = tmp_path / tail.name("noaa")
     data = path.read_bytes()
     if fault == "bit":
         damage(path)
@@ -82,7 +83,7 @@ def test_a_full_disk_keeps_the_old_tail(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(durable, "write_file", full)
-    with pytest.raises(AeroCastError, match=r"tail of noaa could not be written .*No space left"):
+    with pytest.raises(AeroCastError, match=r"tail/noaa.npz could not be written .*No space left"):
         tail.write(tmp_path, "noaa", {"LGA": grid("LGA")})
     assert list(tail.read(tmp_path, "noaa")) == ["JFK"]
     assert sorted(path.name for path in (tmp_path / "tail").iterdir()) == [".lock", "noaa.npz"]

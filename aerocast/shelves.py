@@ -1,0 +1,236 @@
+"""Where releases stand, and how a bundle of files becomes visible whole: in a folder, and in an object store.
+
+`aerocast.release` is the only user: it knows what is in a bundle, this module how it gets there. In a folder a bundle
+is written beside its place and renamed in. An object store has no rename, so there a bundle is complete when it has
+its last file, and a number belongs to whoever put its claim first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from aerocast import durable, store
+from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome
+
+FOLDER = "releases"
+PROMOTED = "promoted"
+LAST = "SHA256SUMS"
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
+_ABANDONED = timedelta(days=1)
+
+
+class Shelf(Protocol):
+    """The bundles of one (feed, target), by version."""
+
+    def versions(self) -> list[str]:
+        """The complete bundles, in no order."""
+
+    def has(self, version: str) -> bool: ...
+
+    def where(self, version: str) -> str:
+        """The bundle's place, for people."""
+
+    def read(self, version: str, file: str) -> bytes:
+        """Raises OSError for a file that is missing or cannot be read."""
+
+    def writing(self, purpose: str) -> AbstractContextManager[None]:
+        """Around `add`. Raises AeroCastError for whatever the storage refuses in the block."""
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        """The bundle is there, whole, with the last of `contents` last; False if the number is taken."""
+
+    def pointer(self, file: str) -> str:
+        """The document's name in the home (see `aerocast.store`) that points to a bundle."""
+
+
+def shelf(home: Home, feed: str, target: str) -> Shelf:
+    """Where a (feed, target) keeps its releases. Raises AeroCastError for a name that is none."""
+    for name in (feed, target):
+        if not NAME.match(name):
+            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
+    return _Objects(home, feed, target) if isinstance(home, ObjectHome) else _Folder(Path(home), feed, target)
+
+
+def pointers(home: Home, file: str) -> Iterator[tuple[str, str, store.Stamp]]:
+    """(feed, target, stamp) of every pointer of this name; a feed that cannot be read does not hide the others.
+
+    One listing a feed and one stat a target; of an object store one listing for all, whatever their history.
+
+    Raises:
+        OSError: there is a folder of releases that cannot be listed.
+        AeroCastError: the object store cannot be listed.
+    """
+    if isinstance(home, ObjectHome):
+        for name, stamp in store.stamps(home, PROMOTED).items():
+            parts = name.split("/")
+            if len(parts) == 4 and parts[3] == file and all(NAME.match(part) for part in parts[1:3]):
+                yield parts[1], parts[2], stamp
+        return
+    root = Path(home) / FOLDER
+    for feed in _listing(root) if root.exists() else ():
+        for target, stamp in _in_feed(root / feed, file):
+            yield feed, target, stamp
+
+
+def _in_feed(place: Path, file: str) -> list[tuple[str, store.Stamp]]:
+    """The targets of one feed that have a pointer, as far as they can be read."""
+    found = []
+    with suppress(OSError):
+        for target in _listing(place):
+            with suppress(OSError):
+                if stamp := durable.stamp(place / target / file):
+                    found.append((target, stamp))
+    return found
+
+
+def _listing(path: Path) -> list[str]:
+    return sorted(name for name in os.listdir(path) if NAME.match(name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """`releases/<feed>/<target>/<version>/<file>`, the pointers beside the versions."""
+
+    home: Path
+    feed: str
+    target: str
+
+    @property
+    def place(self) -> Path:
+        return self.home / FOLDER / self.feed / self.target
+
+    def versions(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self.place) if VERSION.match(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def has(self, version: str) -> bool:
+        return (self.place / version).is_dir()
+
+    def where(self, version: str) -> str:
+        return str(self.place / version)
+
+    def read(self, version: str, file: str) -> bytes:
+        return (self.place / version / file).read_bytes()
+
+    @contextmanager
+    def writing(self, purpose: str) -> Iterator[None]:
+        """One writer at a time, so whatever is half written belongs to the dead."""
+        with durable.locked(self.place, purpose):
+            for name in os.listdir(self.place):
+                if name.startswith(".new-"):
+                    shutil.rmtree(self.place / name)
+            yield
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        staging = self.place / f".new-{version}"
+        try:
+            staging.mkdir()
+            for name, data in contents.items():
+                durable.write_file(staging / name, data)
+            durable.sync_folder(staging)
+            os.rename(staging, self.place / version)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        durable.sync_folder(self.place)
+        return True
+
+    def pointer(self, file: str) -> str:
+        return f"{FOLDER}/{self.feed}/{self.target}/{file}"
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """Who writes the bundle of a number, since when; `by` makes each claim another document."""
+
+    version: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """`releases/<feed>/<target>/<version>/<file>`; pointers under `promoted/`, so that a poll lists nothing else."""
+
+    home: ObjectHome
+    feed: str
+    target: str
+
+    @property
+    def place(self) -> str:
+        return f"{FOLDER}/{self.feed}/{self.target}"
+
+    def versions(self) -> list[str]:
+        return [version for version, files in self._bundles().items() if LAST in files]
+
+    def has(self, version: str) -> bool:
+        return store.stamp(self.home, f"{self.place}/{version}/{LAST}") is not None
+
+    def where(self, version: str) -> str:
+        return f"{self.home}/{self.place}/{version}"
+
+    def read(self, version: str, file: str) -> bytes:
+        found = store.read(self.home, f"{self.place}/{version}/{file}")
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such object")
+        return found
+
+    @contextmanager
+    def writing(self, purpose: str) -> Iterator[None]:
+        """Others may write, too: what is incomplete goes only when it is a day old."""
+        try:
+            for version, files in self._bundles().items():
+                if LAST not in files and self._is_abandoned(version):
+                    for file in files:
+                        store.remove(self.home, f"{self.place}/{version}/{file}")
+            yield
+        except AeroCastError as error:
+            raise AeroCastError(f"{purpose}: {error}") from error
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        claim = _Claim(version, datetime.now(UTC), uuid.uuid4().hex)
+        if not store.swap(self.home, self._claim(version), msgspec.json.encode(claim), None):
+            return False
+        for name, data in contents.items():
+            if not store.swap(self.home, f"{self.place}/{version}/{name}", data, None):
+                raise AeroCastError(f"{self.where(version)}/{name} is there already: nobody may write into a release")
+        return True
+
+    def pointer(self, file: str) -> str:
+        return f"{PROMOTED}/{self.feed}/{self.target}/{file}"
+
+    def _bundles(self) -> dict[str, list[str]]:
+        """The files of each version, complete or not."""
+        found: dict[str, list[str]] = {}
+        for name in store.names(self.home, self.place):
+            version, _, file = name.removeprefix(f"{self.place}/").partition("/")
+            if VERSION.match(version):
+                found.setdefault(version, []).append(file)
+        return found
+
+    def _claim(self, version: str) -> str:
+        return f"{self.place}/.claims/{version.split('-')[0]}"
+
+    def _is_abandoned(self, version: str) -> bool:
+        data = store.read(self.home, self._claim(version))
+        if data is None:
+            return True
+        try:
+            return datetime.now(UTC) - msgspec.json.decode(data, type=_Claim).at > _ABANDONED
+        except msgspec.DecodeError:
+            return False
