@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 
 from aerocast.feed import Feed
+from aerocast.home import ObjectHome
 from aerocast_assets.feeds import find_feed
 from tests.making import small_feed, write_readings
+from tests.objects import new_home, object_store
 
 # At the very end DuckDB's bindings list objects that other modules still hold; that would bury pytest's last line.
 atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
@@ -31,6 +33,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.setenv("AEROCAST_HOME", str(place))
     return place
+
+
+@pytest.fixture(scope="session")
+def objects() -> Iterator[None]:
+    """An object store, which the environment names while tests that want one run."""
+    with pytest.MonkeyPatch.context() as patch, object_store(patch):
+        yield
+
+
+@pytest.fixture
+def bucket(objects: None, tmp_path: Path) -> ObjectHome:
+    """An empty home in a bucket of its own."""
+    return new_home(tmp_path / "work")
 
 
 @pytest.fixture

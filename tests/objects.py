@@ -1,0 +1,41 @@
+"""An object store for tests: moto's server, asked over real HTTP, and a bucket for each test that wants one."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aerocast.home import ObjectHome
+
+
+@contextmanager
+def object_store(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The store's address and credentials are in the environment, also of child processes, while the block lasts."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        patch.setenv(name, value)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def new_home(work: Path, prefix: str = "home") -> ObjectHome:
+    """A home in a bucket that is made for it."""
+    import boto3
+
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return ObjectHome(f"s3://{bucket}/{prefix}", work)
