@@ -8,7 +8,7 @@ as the version of a Delta application transaction, so it is there exactly when t
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aerocast.lake import Lake
 
 NOTHING = timedelta(0)
+NONE = 0  # the mark of an edge where nothing lies; a neighbour that was never made counts the same
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -106,8 +107,9 @@ def digests(
     for month in spans:
         sums = counted.get(month, (0,) * 3 * len(inside))
         for place, side in enumerate(inside):
+            own = sums[3 * place : 3 * place + 3]
             named = edge(month, side, kept[side]) if side in kept else whole(month)
-            marks[named] = number("rows", *names, *sums[3 * place : 3 * place + 3])
+            marks[named] = NONE if side in kept and not own[0] else number("rows", *names, *own)
     return marks
 
 
@@ -130,7 +132,8 @@ def chained(
             if old is None or side in sides:
                 # An edge that is kept from now on began with whatever the whole month held.
                 known = before(month) if old is None else text(old)
-                marks[mark] = number("segment", known, *(segment if side in sides else ()))
+                said = segment if side in sides else ()
+                marks[mark] = number("segment", known, *said) if known or said else NONE
     return marks
 
 
@@ -218,13 +221,17 @@ def around(
         for side, others in (("tail", earlier[:-1]), ("head", later[1:])):
             # A reach over several months ends inside the farthest, at an edge that was not kept.
             kept = side if len(others) == 1 else "all"
-            parts += [getattr(held[other], kept) if other in held else "" for other in others]
+            parts += [getattr(held[other], kept) if other in held else text(NONE) for other in others]
         found[month] = parts
     return found
 
 
-def outrun(lake: "Lake", source: str, made: str) -> list[str]:
-    """Months of table `source` whose rows are others than those that table `made` was made from, oldest first."""
-    months = lake.months(source)
-    held, origins = lake.content(source, months), lake.origins(made)
-    return [month for month in months if held[month].all != origins.get(month)]
+def made_from(parts: Sequence[str]) -> str:
+    """The marks of all that a month was made from as one, such as `replace` takes for its `origins`."""
+    return text(number("from", *parts))
+
+
+def behind(lake: "Lake", made: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The months of table `made` that were made from something else than these marks, oldest first."""
+    origins = lake.origins(made)
+    return [month for month in sorted(inputs) if origins.get(month) != made_from(inputs[month])]

@@ -10,6 +10,7 @@ import msgspec
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, report, status, utc
+from aerocast_assets.assets.training_set import content
 from aerocast_assets.keys import ONCE, key, table
 from aerocast_assets.resources import Platform, Training
 
@@ -46,7 +47,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, target, kind),
-        deps=[key(feed, "windows")],
+        deps=[key(feed, target, "training_set")],
         group_name=feed.name,
         kinds={"onnx", "mlflow"},
         code_version=code(kind),
@@ -59,7 +60,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         from aerocast.splits import instant
 
         lake, name = Lake(platform.root), table(feed, target, "windows")
-        data_version = config_hash(windows=lake.marks(name, lake.months(name)))
+        data_version = content(lake, feed, target)
         found = candidates.read(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
         asked = instant(config.since)

@@ -39,7 +39,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, target, "champion"),
-        deps=[key(feed, target, kind) for kind in (*feed.candidates, SEQUENCE)] + [key(feed, "windows")],
+        deps=[key(feed, target, name) for name in (*feed.candidates, SEQUENCE, "training_set")],
         group_name=feed.name,
         kinds={"onnx", "mlflow"},
         code_version=code_version(*CODE),

@@ -1,0 +1,61 @@
+"""training_set: the rows that a target's models are trained on, as one version that changes when their content does.
+
+Models hang below it and not below the months themselves: of an asset without partitions Dagster's staleness leaves out
+every dependency that has some, so a backfill of one month would mark no model.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast.lineage import config_hash
+from aerocast_assets.assets.describe import preview, sample, status
+from aerocast_assets.keys import FORWARD, key, table
+from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+
+
+def content(lake: "Lake", feed: Feed, target: str) -> str:
+    """What the months of a target's windows hold; a month without rows trains nothing and does not count."""
+    name = table(feed, target, "windows")
+    held = lake.content(name, lake.months(name))
+    return config_hash(windows={month: each.all for month, each in held.items()})
+
+
+def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
+    """`<feed>/<target>/training_set`: nothing is written; the rows are those of `<feed>/<target>/windows`."""
+
+    @dg.asset(
+        key=key(feed, target, "training_set"),
+        deps=[key(feed, "windows")],
+        group_name=feed.name,
+        kinds={"deltalake"},
+        description=f"The rows that models of {target} are trained on: one version of all months, by content.",
+        automation_condition=FORWARD,
+    )
+    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast.lake import Lake
+
+        lake, name = Lake(platform.root), table(feed, target, "windows")
+        rows, span = lake.rows(name), lake.span(name)
+        version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
+        before = context.instance.get_latest_materialization_event(context.asset_key)
+        made = before.asset_materialization if before else None
+        fresh = made is None or (made.tags or {}).get("dagster/data_version") != version
+        context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
+        return dg.MaterializeResult(
+            metadata={
+                **status(fresh or None),
+                "rows": sum(rows.values()),
+                "span": f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}" if span else "none",
+                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)]),
+                "delta_version": lake.version(name),
+                "preview": sample(lake, name),
+            },
+            data_version=dg.DataVersion(version),
+        )
+
+    return asset
