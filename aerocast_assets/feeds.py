@@ -10,15 +10,19 @@ from aerocast.feed import Feed
 DEFS = Path(__file__).parent / "defs"
 
 
+def declared(defs: Path = DEFS) -> list[str]:
+    """The names of all declared feeds."""
+    return sorted(path.parent.name for path in defs.glob("*/defs.yaml"))
+
+
 def find_feed(name: str, defs: Path = DEFS) -> Feed:
     """The feed declared in `defs/<name>/defs.yaml`.
 
     Raises:
         AeroCastError: there is none (the message lists those there are), or its declaration is not valid.
     """
-    declared = sorted(path.parent.name for path in defs.glob("*/defs.yaml"))
-    if name not in declared:
-        raise AeroCastError(f"--feed: there is no feed {name!r}; declared: {', '.join(declared)}")
+    if name not in declared(defs):
+        raise AeroCastError(f"--feed: there is no feed {name!r}; declared: {', '.join(declared(defs))}")
     path = defs / name / "defs.yaml"
     try:
         declaration = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import hashlib
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -139,7 +139,7 @@ class Broker(ABC):
         """Sends messages in order; on return the broker has acknowledged every one. Makes the topic."""
 
     @abstractmethod
-    def consume(self, topics: Sequence[str], seconds: float) -> Iterator[Message]:
+    def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         """Messages that are not committed yet, until none has come for `seconds`. One consumption at a time.
 
         To be closed, or exhausted, before the next one.

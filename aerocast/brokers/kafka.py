@@ -6,7 +6,7 @@ rest of its partition.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -88,7 +88,7 @@ class Kafka(Broker):
             why = refused[0].str() if refused else "no answer in time"
             raise AeroCastError(f"the broker {self.address.shown} did not take a message for {topic}: {why}")
 
-    def consume(self, topics: Sequence[str], seconds: float) -> Iterator[Message]:
+    def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         for topic in topics:
             self._make(checked(topic))
         places = self._positions(topics)

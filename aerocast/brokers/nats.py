@@ -6,7 +6,7 @@ The client is asyncio's: it lives on a loop in one background thread, and each c
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,7 +48,7 @@ class Nats(Broker):
     def publish_all(self, topic: str, letters: Sequence[Letter]) -> None:
         self._call(self._send(checked(topic), letters), PATIENCE + len(letters) / 100)
 
-    def consume(self, topics: Sequence[str], seconds: float) -> Iterator[Message]:
+    def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         bound = {topic: self._call(self._bind(checked(topic))) for topic in topics}
         quiet = time.monotonic()
         try:

@@ -1,0 +1,249 @@
+"""Claim checks: a small message over a broker says that a Parquet object with readings lies ready.
+
+A claim is taken in the order message, object, table, broker: its position is committed only when the rows are in raw,
+whose commit holds the object's sha256. A kill in between makes the broker hand it over again, and raw knows it then.
+What is wrong with a claim itself makes it a dead letter; what is wrong around it (disk, table, object store) leaves it
+with the broker, for later.
+"""
+
+import errno
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aerocast import clock, store
+from aerocast.brokers import Broker, Letter, Message
+from aerocast.doors.readings import to_raw
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.home import Home, ObjectHome
+from aerocast.lake import Lake
+from aerocast.lineage import config_hash
+from aerocast.quality import edges
+
+TRAINING, INFERENCE = "training-data", "inference-data"
+TOPICS = (TRAINING, INFERENCE)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
+FOLDER = "claims"  # of a home: objects that `announce` has put there
+LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
+QUIET = 1.0  # seconds without a message after which a run ends
+MOST = 1000  # claims that one run takes
+PATIENCE = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
+_OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from."""
+
+    feed: str
+    uri: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    config_hash: str
+
+    @property
+    def segment(self) -> str:
+        """What raw knows the object by."""
+        return f"claim/{self.sha256}"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A message that did not become rows: where it was, and why."""
+
+    topic: str
+    position: str
+    error: str
+
+
+@dataclass
+class Taken:
+    """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already."""
+
+    messages: int = 0
+    claims: list[Claim] = field(default_factory=list)
+    known: int = 0
+    dead: list[Refused] = field(default_factory=list)
+    later: list[Refused] = field(default_factory=list)
+
+    @property
+    def rows(self) -> Counter[str]:
+        """Readings appended, by feed."""
+        total: Counter[str] = Counter()
+        for claim in self.claims:
+            total[claim.feed] += claim.rows
+        return total
+
+
+Find = Callable[[str], Feed | None]
+
+
+def take(broker: Broker, home: Home, find: Find, topics: Sequence[str] = TOPICS, quiet: float = QUIET) -> Taken:
+    """Takes what the broker has, until it is quiet. `find` gives the feed of a name, None where there is none.
+
+    Raises:
+        AeroCastError: the broker cannot be used; what was not committed comes again.
+    """
+    taken, lake, find = Taken(), Lake(home), cache(find)
+    with closing(broker.consume(topics, quiet)) as messages:
+        for message in messages:
+            taken.messages += 1
+            _handle(broker, message, lambda body: _enter(lake, home, find, body, taken), taken)
+            if taken.messages >= MOST or len(taken.later) >= PATIENCE:
+                break
+    return taken
+
+
+def _handle(broker: Broker, message: Message, enter: Callable[[bytes], None], taken: Taken) -> None:
+    """One message, from the table's commit to the broker's; a kill may come between any two lines."""
+    about = (message.topic, message.position)
+    try:
+        enter(message.body)
+    except Unusable as error:
+        broker.dead(message, str(error))
+        broker.commit(message)
+        taken.dead.append(Refused(*about, str(error)))
+    except AeroCastError as error:
+        broker.later(message)
+        taken.later.append(Refused(*about, str(error)))
+    else:
+        broker.commit(message)
+
+
+def announce(broker: Broker, topic: str, feed: Feed, files: Iterable[Path], place: Home) -> list[Claim]:
+    """Puts Parquet files into `claims/<feed>/` of a place, named by content, and then announces them.
+
+    An object that a message names is there before the message, whole, and nobody changes it.
+
+    Raises:
+        AeroCastError: a file cannot be read as Parquet, the place cannot be written, or the broker does not take it.
+    """
+    claims = []
+    for path in files:
+        data = _read_path(path, str(path), AeroCastError)
+        rows = len(_parquet(data, str(path), AeroCastError))
+        if not rows:
+            raise AeroCastError(f"{path} holds no rows: there is nothing to announce")
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = f"{FOLDER}/{feed.name}/{sha256}.parquet"
+        store.replace(place, name, data)
+        uri = f"{place}/{name}" if isinstance(place, ObjectHome) else (Path(place).resolve() / name).as_uri()
+        claims.append(Claim(feed.name, uri, sha256, rows, declared_hash(feed)))
+    letters = [Letter(f"{claim.feed}/{claim.sha256}", msgspec.json.encode(claim), claim.feed) for claim in claims]
+    broker.publish_all(topic, letters)
+    return claims
+
+
+def declared_hash(feed: Feed) -> str:
+    """Which declaration of the feed a claim was made by."""
+    return config_hash(feed=feed.model_dump(mode="json"))
+
+
+class Unusable(Exception):
+    """The claim itself is wrong: no later attempt would help."""
+
+
+def _enter(lake: Lake, home: Home, find: Find, body: bytes, taken: Taken) -> None:
+    """Appends the rows of one claim, unless they are there.
+
+    Raises:
+        Unusable: the claim is wrong.
+        AeroCastError: something else is; the claim is to be tried again.
+    """
+    claim = _parse(body)
+    feed = find(claim.feed)
+    if feed is None:
+        raise Unusable(f"feed: there is no feed {claim.feed!r}")
+    name = f"{feed.name}/raw"
+    if lake.has(name, claim.segment):  # its object may be gone by now
+        taken.known += 1
+        return
+    now = clock.now(home, feed.name, feed.end)
+    fresh = lake.append(name, _rows(claim, feed, now), claim.segment, edges=edges(feed))
+    if fresh:
+        taken.claims.append(claim)
+    else:
+        taken.known += 1
+
+
+def _parse(body: bytes) -> Claim:
+    try:
+        return msgspec.json.decode(body, type=Claim)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unusable(f"the message is no claim: {error}") from error
+
+
+def _rows(claim: Claim, feed: Feed, now: datetime) -> pa.Table:
+    """The object's rows as raw's, after everything that the claim says of it has been checked."""
+    data = _fetch(claim.uri)
+    found = hashlib.sha256(data).hexdigest()
+    if found != claim.sha256:
+        raise Unusable(f"sha256: {claim.uri} has {found}, the claim says {claim.sha256}")
+    rows = _parquet(data, claim.uri, Unusable)
+    if len(rows) != claim.rows:
+        raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
+    try:
+        return to_raw(feed, rows, claim.uri, claim.segment, now)
+    except AeroCastError as error:
+        raise Unusable(str(error)) from error
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise Unusable(f"{claim.uri} holds no readings of {feed.name}: {_line(error)}") from error
+
+
+def _fetch(uri: str) -> bytes:
+    """The object's bytes.
+
+    Raises:
+        Unusable: it is not there, or its address is none.
+        AeroCastError: it cannot be read now.
+    """
+    if (found := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(found[2].split("/")):
+        data = store.read(ObjectHome(f"s3://{found[1]}", Path()), found[2])
+        if data is None:
+            raise Unusable(f"uri: there is no object {uri}")
+        return data
+    if uri.startswith(("file:///", "file://localhost/")):
+        return _read_path(Path(unquote(urlsplit(uri).path)), uri, Unusable)
+    if uri.startswith("/"):
+        return _read_path(Path(uri), uri, Unusable)
+    raise Unusable(f"uri: {uri!r} is neither an absolute path nor file:///path nor s3://bucket/name")
+
+
+def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
+    """The file's bytes; raises `wrong` where it is not there, AeroCastError where it cannot be read now."""
+    try:
+        if not path.is_file():
+            raise wrong(f"uri: there is no file {uri}")
+        if (size := path.stat().st_size) > LARGEST:
+            raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
+        return path.read_bytes()
+    except ValueError:  # a NUL
+        raise wrong(f"uri: {uri!r} is no path") from None
+    except OSError as error:
+        said = f"uri: {uri} cannot be read: {error.strerror or error}"
+        never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
+        raise (wrong(said) if never else AeroCastError(said)) from error
+
+
+def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
+    """The whole file; raises `wrong` where it is none."""
+    try:
+        return pq.read_table(pa.BufferReader(data))
+    except MemoryError:  # one of Arrow's own, too, and no fault of the file
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise wrong(f"uri: {uri} cannot be read as Parquet: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,80 @@
+"""claims: what brokers announce, taken into the raw tables of all feeds; one asset, since feeds share the topics."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import msgspec
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast_assets.assets.describe import PREVIEW, preview, status
+from aerocast_assets.feeds import declared, find_feed
+from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.doors.claims import Taken
+
+GROUP = "platform"
+KEY = dg.AssetKey([GROUP, "claims"])
+UNSET = "no broker: set AEROCAST_BROKER"
+SHOWN = 20  # dead letters in the metadata; all of them are at the broker
+
+
+def known(name: str) -> Feed | None:
+    """The feed of this name, None if none is declared. Raises AeroCastError for a declaration that is not valid."""
+    return find_feed(name) if name in declared() else None
+
+
+def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
+    """`platform/claims`: each materialisation is what one run took."""
+
+    @dg.asset(
+        key=KEY,
+        group_name=GROUP,
+        kinds={"parquet", "deltalake"},
+        description="Claim checks from the broker: announced Parquet objects, appended to raw exactly once.",
+    )
+    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import brokers
+        from aerocast.doors.claims import TOPICS, take
+        from aerocast.settings import Settings
+
+        address = Settings().broker
+        if not address:
+            raise AeroCastError(UNSET)
+        with brokers.connect(address) as broker:
+            taken = take(broker, platform.root, find)
+            left = broker.waiting(TOPICS)
+        shown = _shown(taken, left)
+        said = f"{taken.messages} messages: {taken.rows.total()} readings from {len(taken.claims)} objects"
+        context.log.info(f"{said}, {taken.known} known already, {len(taken.dead)} dead letters, {left} wait")
+        for each in taken.dead:
+            context.log.warning(f"dead letter: {each.topic} {each.position}: {each.error}")
+        if taken.later:
+            # The broker keeps them. What was taken stays taken.
+            why = f"{len(taken.later)} claims were put off; the first: {taken.later[0].error}"
+            raise dg.Failure(f"{said}; {why}", metadata=shown, allow_retries=False)
+        return dg.MaterializeResult(metadata=shown)
+
+    return asset
+
+
+def _shown(taken: "Taken", left: int) -> dict[str, Any]:
+    return {
+        **status(taken.claims),
+        "messages": taken.messages,
+        "waiting": left,
+        "objects": len(taken.claims),
+        "objects_known": taken.known,
+        "rows": taken.rows.total(),
+        "rows_by_feed": preview([{"feed": feed, "rows": rows} for feed, rows in sorted(taken.rows.items())]),
+        "newest_claims": _table(taken.claims[-PREVIEW:]),
+        "dead_letters": len(taken.dead),
+        "dead_letters_why": _table(taken.dead[:SHOWN]),
+        "put_off": _table(taken.later),
+    }
+
+
+def _table(rows: Sequence[msgspec.Struct]) -> dg.MarkdownMetadataValue:
+    return preview([msgspec.structs.asdict(row) for row in rows])

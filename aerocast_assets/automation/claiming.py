@@ -1,0 +1,79 @@
+"""The sensor that takes claims while a broker has some; without a broker it costs nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast_assets.assets.claims import KEY, UNSET, claims, known
+from aerocast_assets.automation.runs import own_retries
+
+JOB = "platform_claims"
+POLL = 15  # seconds
+PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
+FAILURES = 8
+
+
+def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
+    """The asset `platform/claims`, its job and its sensor."""
+    job = dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(KEY), description="Takes what the broker announces into raw."
+    )
+    return dg.Definitions(assets=[claims(find)], jobs=[job], sensors=[_sensor(job)])
+
+
+def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="claims_waiting",
+        job=job,
+        minimum_interval_seconds=POLL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs when the broker has claims that nobody has taken; one run at a time.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        from aerocast.settings import Settings
+
+        address = Settings().broker
+        if not address:
+            return dg.SkipReason(UNSET)
+        if why := _pause(context.instance, datetime.now(UTC)):
+            return dg.SkipReason(why)
+        try:
+            waiting = _waiting(address)
+        except AeroCastError as error:
+            return dg.SkipReason(str(error))
+        if not waiting:
+            return dg.SkipReason("no claims wait")
+        # The next tick tries again, after a pause; Dagster's own retry would come at once.
+        return dg.RunRequest(tags={**own_retries(), "aerocast/claims": f"{waiting} waited"})
+
+    return sensor
+
+
+def _waiting(address: str) -> int:
+    from aerocast import brokers
+    from aerocast.doors.claims import TOPICS
+
+    with brokers.connect(address) as broker:
+        return broker.waiting(TOPICS)
+
+
+def _pause(instance: dg.DagsterInstance, now: datetime) -> str:
+    """Why no run may start now, as a sentence; empty if one may."""
+    if instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=NOT_FINISHED_STATUSES), limit=1):
+        return "a run is under way"
+    records = instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=FAILURES)
+    statuses = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in records]
+    failed = statuses.index(False) if False in statuses else len(statuses)
+    if not failed or not (ended := records[0].end_time):
+        return ""
+    left = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1)) - (now - datetime.fromtimestamp(ended, UTC))
+    return (
+        f"the newest {failed} runs failed: the next one starts in {left.total_seconds():.0f} s"
+        if left > timedelta(0)
+        else ""
+    )
