@@ -40,9 +40,9 @@ def read_stamped(home: Home, name: str) -> tuple[bytes, Stamp] | None:
     if isinstance(home, ObjectHome):
         import obstore
 
-        with _told(home, name, "read"):
+        with told(home, name, "read"):
             try:
-                found = obstore.get(_bucket(home.url), name)
+                found = obstore.get(bucket(home.url), name)
                 return bytes(found.bytes()), _etag(found.meta["e_tag"])
             except FileNotFoundError as error:
                 _check_bucket(error)
@@ -66,8 +66,8 @@ def replace(home: Home, name: str, data: bytes) -> None:
     if isinstance(home, ObjectHome):
         import obstore
 
-        with _told(home, name, "written"):
-            obstore.put(_bucket(home.url), name, data)
+        with told(home, name, "written"):
+            obstore.put(bucket(home.url), name, data)
         return
     path = Path(home) / name
     with durable.locked(path.parent, name):
@@ -101,9 +101,9 @@ def stamp(home: Home, name: str) -> Stamp | None:
         return durable.stamp(Path(home) / name)
     import obstore
 
-    with _told(home, name, "read"):
+    with told(home, name, "read"):
         try:
-            return _etag(obstore.head(_bucket(home.url), name)["e_tag"])
+            return _etag(obstore.head(bucket(home.url), name)["e_tag"])
         except FileNotFoundError:
             return None
 
@@ -128,8 +128,8 @@ def remove(home: Home, name: str) -> None:
     if isinstance(home, ObjectHome):
         import obstore
 
-        with _told(home, name, "removed"):
-            obstore.delete(_bucket(home.url), [name])
+        with told(home, name, "removed"):
+            obstore.delete(bucket(home.url), [name])
         return
     path = Path(home) / name
     try:
@@ -171,9 +171,9 @@ def _put_if(home: ObjectHome, name: str, data: bytes, seen: Stamp | None) -> boo
     import obstore
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-    with _told(home, name, "written"):
+    with told(home, name, "written"):
         try:
-            obstore.put(_bucket(home.url), name, data, mode="create" if seen is None else {"e_tag": str(seen)})
+            obstore.put(bucket(home.url), name, data, mode="create" if seen is None else {"e_tag": str(seen)})
         except (AlreadyExistsError, PreconditionError):
             # The store tries again where an answer was lost: what is in the way may be what this call has put there.
             return read(home, name) == data
@@ -183,8 +183,8 @@ def _put_if(home: ObjectHome, name: str, data: bytes, seen: Stamp | None) -> boo
 def _objects(home: ObjectHome, folder: str) -> dict[str, Stamp]:
     import obstore
 
-    with _told(home, folder, "listed"):
-        pages = obstore.list(_bucket(home.url), folder.rstrip("/"), chunk_size=_PAGE)
+    with told(home, folder, "listed"):
+        pages = obstore.list(bucket(home.url), folder.rstrip("/"), chunk_size=_PAGE)
         return {each["path"]: _etag(each["e_tag"]) for page in pages for each in page}
 
 
@@ -219,7 +219,8 @@ def _check_bucket(error: FileNotFoundError) -> None:
         raise error
 
 
-def _bucket(url: str) -> S3Store:
+def bucket(url: str) -> S3Store:
+    """The client of `s3://bucket/prefix`; names of objects are relative to the prefix."""
     return _opened(url, tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AWS_"))))
 
 
@@ -241,7 +242,7 @@ def _opened(url: str, variables: tuple[tuple[str, str], ...]) -> S3Store:
 
 
 @contextmanager
-def _told(home: ObjectHome, name: str, done: str) -> Iterator[None]:
+def told(home: ObjectHome, name: str, done: str) -> Iterator[None]:
     """Turns the object store's refusal into one sentence."""
     from obstore.exceptions import BaseError
 

@@ -16,6 +16,7 @@ def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
 
     Claim checks (`aerocast.doors.claims`) are not among them: feeds share a broker's topics.
     """
+    from aerocast.doors.inbox import Inbox, inbox_of
     from aerocast.doors.observations import Observations
 
-    return [Observations(home, feed.name)]
+    return [Observations(home, feed.name), Inbox(inbox_of(home, settings), home, feed.name)]

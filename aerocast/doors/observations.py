@@ -10,7 +10,7 @@ import pyarrow as pa
 from aerocast import clock
 from aerocast.doors.base import Batch
 from aerocast.doors.posted import Post, Posted
-from aerocast.doors.readings import parse_arrow, parse_json, parse_json_lines, to_raw
+from aerocast.doors.readings import as_batch, parse_arrow, parse_json, parse_json_lines, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
@@ -39,7 +39,7 @@ class Observations:
             now = clock.now(self._home, feed.name, feed.end)
             tables = list(self._tables(feed, posts, segment, now))
             if sum(map(len, tables)):
-                yield Batch(segment, _numbered(pa.concat_tables(tables)), position)
+                yield Batch(segment, as_batch(tables, segment), position)
             else:
                 self._posted.forget(position)
 
@@ -80,9 +80,3 @@ def _joined(bodies: Sequence[bytes]) -> bytes:
     """Objects and arrays of objects as one array: parsing each alone would make a table of each."""
     inner = [body[1:-1].strip() if body.startswith(b"[") else body for body in (each.strip() for each in bodies)]
     return b"[" + b",".join(each for each in inner if each) + b"]"
-
-
-def _numbered(table: pa.Table) -> pa.Table:
-    """`line` counts through the whole batch."""
-    place = table.column_names.index("line")
-    return table.set_column(place, table.schema.field(place), pa.array(range(len(table)), pa.int64()))

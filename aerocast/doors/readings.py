@@ -20,8 +20,16 @@ from aerocast.months import month_of, month_span
 from aerocast.sources.base import iso_time, raw_names, raw_schema
 from aerocast.sql import literal
 
-_SHOWN = 60
+_SHOWN, _LISTED = 60, 300
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+
+
+class Malformed(AeroCastError):
+    """Readings that no judge could read: `field` holds `value`, and the `rule` says what is allowed."""
+
+    def __init__(self, field: str, value: object, rule: str, where: str = "") -> None:
+        self.field, self.value, self.rule = field, shortened(value), rule
+        super().__init__(f"{where + ': ' if where else ''}{field} is {self.value}; allowed: {rule}")
 
 
 def to_raw(feed: Feed, rows: pa.Table, source: str, segment: str, now: datetime) -> pa.Table:
@@ -48,9 +56,25 @@ def to_raw(feed: Feed, rows: pa.Table, source: str, segment: str, now: datetime)
     return pa.table([whole[name] for name in schema.names], schema=schema)
 
 
-def check_columns(feed: Feed, names: Sequence[str]) -> None:
-    """Whether `to_raw` can take columns of these names. Raises AeroCastError as it does."""
-    _place(feed, names)
+def check(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
+    """What these columns call station and time. Raises AeroCastError where `to_raw` would."""
+    station, time = _place(feed, schema.names)
+    for name in schema.names:
+        nothing = pa.chunked_array([], schema.field(name).type)
+        _time_text(nothing, name) if name == time else _text(nothing, name)
+    return station, time
+
+
+def as_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
+    """Rows of raw as one batch: they bear its segment, and `line` counts through them."""
+    table = pa.concat_tables(tables)
+    values = {
+        "segment": pa.array([segment], pa.string()).take(pa.array([0] * len(table), pa.int8())),
+        "line": pa.array(range(len(table)), pa.int64()),
+    }
+    for name, column in values.items():
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
+    return table
 
 
 def parse_json(body: bytes) -> pa.Table:
@@ -58,7 +82,7 @@ def parse_json(body: bytes) -> pa.Table:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise AeroCastError(f"the readings are no JSON: {error}") from error
+        raise Malformed("body", body[:_SHOWN], f"JSON ({error})") from error
     return from_records(found if isinstance(found, list) else [found])
 
 
@@ -71,8 +95,7 @@ def parse_json_lines(body: bytes, first: int = 1) -> pa.Table:
             if line.strip():
                 records.append(msgspec.json.decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            shown = line[:_SHOWN].decode(errors="replace")
-            raise AeroCastError(f"line {number} is no JSON: {error}: {shown!r}") from error
+            raise Malformed(f"line {number}", line[:_SHOWN], f"a JSON object a line ({error})") from error
     return from_records(records, first, "line")
 
 
@@ -82,7 +105,7 @@ def parse_arrow(body: bytes) -> pa.Table:
         with pa.ipc.open_stream(body) as stream:
             return stream.read_all()
     except (pa.ArrowException, OSError) as error:
-        raise AeroCastError(f"the readings are no Arrow stream: {_first_line(error)}") from error
+        raise Malformed("body", body[:_SHOWN], f"an Arrow IPC stream ({_first_line(error)})") from error
 
 
 def from_records(records: Sequence[Any], first: int = 0, called: str = "reading") -> pa.Table:
@@ -94,7 +117,7 @@ def from_records(records: Sequence[Any], first: int = 0, called: str = "reading"
     names: dict[str, None] = {}
     for number, record in enumerate(records, first):
         if not isinstance(record, Mapping):
-            raise AeroCastError(f"{called} {number}: {_shown(record)} must be an object")
+            raise Malformed(f"{called} {number}", record, "an object")
         names.update(dict.fromkeys(record))
     columns = {name: [record.get(name) for record in records] for name in names}
     return pa.table({name: _column(values, name, first, called) for name, values in columns.items()})
@@ -107,7 +130,7 @@ def _column(values: list[Any], name: str, first: int, called: str) -> pa.Array:
         return pa.array(values, pa.float64() if kinds == {float} else pa.string())
     for number, value in enumerate(values, first):
         if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-            raise AeroCastError(f"{called} {number}: {name} is {_shown(value)}, and must be a number, a text or null")
+            raise Malformed(name, value, "a number, a text or null", f"{called} {number}")
     return pa.array([value if value is None else str(value) for value in values], pa.string())
 
 
@@ -119,19 +142,19 @@ def _place(feed: Feed, names: Sequence[str]) -> tuple[str, str]:
     """What the station's and the time's columns are called; checks that all others are declared."""
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise AeroCastError(f"feed {feed.name}: column {twice[0]!r} is there more than once")
+        raise Malformed("column", twice[0], "each column once", f"feed {feed.name}")
     plain = door_names(feed)
     found = []
     for declared, usual in zip((feed.source.station_field, feed.source.time_field), plain, strict=True):
         wanted = list(dict.fromkeys((declared, usual)))
         here = [name for name in wanted if name in names]
         if not here:
-            raise AeroCastError(f"feed {feed.name}: column {' or '.join(wanted)} is missing in {_listed(names)}")
+            rule = f"{' or '.join(wanted)} must be among the columns"
+            raise Malformed("columns", _listed(names), rule, f"feed {feed.name}")
         found.append(here[0])
     unknown = [name for name in names if name not in {*found, *raw_names(feed)}]
     if unknown:
-        allowed = _listed([*found, *raw_names(feed)])
-        raise AeroCastError(f"feed {feed.name}: there is no column {_shown(unknown[0])}; allowed: {allowed}")
+        raise Malformed("column", unknown[0], _listed([*found, *raw_names(feed)]), f"feed {feed.name}")
     return found[0], found[1]
 
 
@@ -145,7 +168,7 @@ def _text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_null(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
         return column.cast(pa.string())
     if not any(matches(kind) for matches in _NUMBERS):
-        raise AeroCastError(f"column {name!r} is of type {kind}; a number or a text is expected")
+        raise Malformed(name, str(kind), "a column of numbers or texts")
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
         return (column.cast(pa.float32()) if kind == pa.float16() else column).cast(pa.string())
@@ -161,7 +184,7 @@ def _time_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         column = column.cast(pa.timestamp("ms"))
     elif not pa.types.is_timestamp(kind):
         if any(matches(kind) for matches in _NUMBERS):
-            raise AeroCastError(f"column {name!r} is of type {kind}; a time in ISO 8601 or a timestamp is expected")
+            raise Malformed(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
         return _text(column, name)
     return pc.strftime(column.cast(pa.timestamp("us", "UTC"), safe=False), format="%Y-%m-%dT%H:%M:%SZ")
 
@@ -186,12 +209,19 @@ def _placed(feed: Feed, texts: pa.ChunkedArray, now: datetime) -> tuple[pa.Chunk
 
 def _listed(names: Iterable[str]) -> str:
     text = ", ".join(names)
-    return text if len(text) <= 300 else text[:300] + "..."
+    return text if len(text) <= _LISTED else text[:_LISTED] + "..."
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+def shortened(value: object) -> str:
+    """A value for a message: as it was sent, without what is too long to read."""
+    text = (
+        value.decode(errors="replace") if isinstance(value, bytes) else value if isinstance(value, str) else repr(value)
+    )
+    return (
+        repr(text if len(text) <= _LISTED else text[:_LISTED] + "...")
+        if isinstance(value, str | bytes)
+        else text[:_LISTED]
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,237 @@
+"""The inbox: files of readings put into `<inbox>/<feed>/`, taken whole or not at all.
+
+`*.csv`, `*.csv.gz`, `*.parquet`, `*.jsonl` and `*.jsonl.gz` are looked at. In a folder a file is complete when it has
+its name: write it as `name.part` (or `.tmp`, or beginning with a dot), then rename it. Or put a manifest beside it,
+`<name>.manifest.json` with `{"sha256": ..., "rows": ..., "bytes": ...}` (rows and bytes may be left out): then it is
+complete when it is what the manifest says. Objects in a store need a manifest.
+A file that is in raw goes to `done/`; one that cannot be read goes to `rejected/`, with `<name>.reason.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from aerocast import clock
+from aerocast.doors.base import Batch
+from aerocast.doors.files import kind_of, pieces
+from aerocast.doors.places import Found, Place, place_of
+from aerocast.doors.readings import Malformed, as_batch, to_raw
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.home import Home, ObjectHome
+from aerocast.settings import Settings
+
+GRACE_SECONDS = 120.0
+# Part of the names of batches: with another number a file that was taken in part would be taken again.
+PART_ROWS = 200_000
+MANIFEST, REASON = ".manifest.json", ".reason.json"
+DONE, REJECTED = "done", "rejected"
+log = logging.getLogger("aerocast.doors")
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a file must be to be complete."""
+
+    sha256: str
+    rows: int | None = None
+    bytes: int | None = None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a file was rejected, and when."""
+
+    file: str
+    detail: str
+    field: str
+    value: str
+    rule: str
+    rejected_at: datetime
+
+
+class _Announced(NamedTuple):
+    """A file that may be complete, with its manifest as it was read; the later of the two changes."""
+
+    found: Found
+    manifest: bytes | None
+    changed: float
+
+
+class _Whole(NamedTuple):
+    """A file that was read to its end, and what is in it."""
+
+    found: Found
+    path: Path
+    kind: str
+    sha256: str
+    rows: int
+    manifest: bool
+
+
+class Inbox:
+    """Implements `Door`: a batch is a file, or PART_ROWS of it; the segment is the content's hash and the part.
+
+    The same content under another name is the same batches. A file whose manifest does not hold is left alone for
+    `grace` seconds after its last change.
+    """
+
+    name = "inbox"
+
+    def __init__(self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS) -> None:
+        self._place: Place = place_of(inbox, feed)
+        self._home, self._grace = home, grace
+        self._ends: dict[str, _Whole] = {}
+
+    def waiting(self) -> int:
+        """Files that are complete, or look like it."""
+        return sum(not self._growing(one) for one in self._announced())
+
+    def take(self, feed: Feed) -> Iterator[Batch]:
+        """See `Door`. A file that the disk does not give is told at the end, after all others.
+
+        Raises:
+            AeroCastError: the inbox, or a file in it, cannot be read.
+        """
+        trouble = []
+        for one in self._announced():
+            try:
+                with self._place.local(one.found) as path:
+                    yield from self._batches(feed, one, path)
+            except Malformed as error:
+                self._reject(one.found, error)
+            except FileNotFoundError:  # taken back, or taken up by another process
+                continue
+            except OSError as error:
+                trouble.append(f"{self._place}/{one.found.name} cannot be read: {error.strerror or error}")
+        if trouble:
+            raise AeroCastError("; ".join(trouble))
+
+    def done(self, batch: Batch) -> None:
+        """Moves the file away with its last part."""
+        whole = self._ends.pop(batch.segment, None)
+        if whole:
+            self._put_away(whole.found, DONE, whole.sha256)
+
+    def _announced(self) -> list[_Announced]:
+        """The files that may be complete, oldest first."""
+        found = {one.name: one for one in self._place.found()}
+        files = [one for name, one in found.items() if kind_of(name) and not name.startswith(".")]
+        announced = []
+        for one in sorted(files, key=lambda one: (one.changed, one.name)):
+            beside = found.get(one.name + MANIFEST)
+            if beside:
+                announced.append(_Announced(one, self._place.read(beside.name), max(one.changed, beside.changed)))
+            elif not self._place.atomic:
+                announced.append(_Announced(one, None, one.changed))
+        return announced
+
+    def _growing(self, one: _Announced) -> bool:
+        """Whether the manifest says, without a look into the file, that there is more to come."""
+        try:
+            size = _manifest(one.manifest).bytes if one.manifest is not None else None
+        except Malformed:
+            size = -1
+        return size is not None and size != one.found.size and self._fresh(one)
+
+    def _fresh(self, one: _Announced) -> bool:
+        return time.time() - one.changed < self._grace
+
+    def _batches(self, feed: Feed, one: _Announced, path: Path) -> Iterator[Batch]:
+        whole = self._whole(feed, one, path)
+        if whole is None:
+            return
+        if not whole.rows:
+            self._put_away(whole.found, DONE, whole.sha256)
+        for part, rows in enumerate(_parts(self._raw(feed, whole))):
+            if not self._place.same(whole.found):
+                log.warning("%s/%s was replaced while it was read; it comes next time", self._place, one.found.name)
+                return
+            segment = f"{whole.sha256}/{part}"
+            if (part + 1) * PART_ROWS >= whole.rows:
+                self._ends[segment] = whole
+            yield Batch(segment, as_batch(rows, segment))
+
+    def _whole(self, feed: Feed, one: _Announced, path: Path) -> _Whole | None:
+        """The file, once it was read to its end; None if it may become what its manifest says.
+
+        Raises:
+            Malformed: it is not, or is damaged.
+        """
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        manifest = None
+        if one.manifest is not None:
+            try:
+                manifest = _manifest(one.manifest)
+                if manifest.sha256.lower() != sha256:
+                    raise Malformed("sha256", sha256, f"{manifest.sha256}, as the manifest says: the file is cut off?")
+            except Malformed:
+                if self._fresh(one):
+                    return None
+                raise
+        kind = kind_of(one.found.name)
+        assert kind is not None
+        rows = sum(len(table) for table in pieces(path, kind, feed, manifest is not None))
+        if manifest and manifest.rows not in (None, rows):
+            raise Malformed("rows", rows, f"{manifest.rows}, as the manifest says")
+        return _Whole(one.found, path, kind, sha256, rows, manifest is not None)
+
+    def _raw(self, feed: Feed, whole: _Whole) -> Iterator[pa.Table]:
+        now = clock.now(self._home, feed.name, feed.end)
+        for table in pieces(whole.path, whole.kind, feed, whole.manifest):
+            yield to_raw(feed, table, f"inbox/{whole.found.name}", "", now)
+
+    def _reject(self, found: Found, error: Malformed) -> None:
+        log.warning("%s/%s is rejected: %s", self._place, found.name, error)
+        reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
+        self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
+
+    def _put_away(self, found: Found, folder: str, unique: str, reason: bytes | None = None) -> None:
+        """The file and its manifest out of the way, beside one of the same name that may be there already."""
+        if not self._place.same(found):  # another one has its name now, and its turn comes
+            return
+        name = found.name
+        if self._place.exists(f"{folder}/{name}"):
+            name = f"{unique[:20]}-{name}"
+        if reason:
+            self._place.write(f"{folder}/{name}{REASON}", reason)
+        endings = ["", MANIFEST] if self._place.atomic else [MANIFEST, ""]
+        for ending in endings:  # a kill in between leaves a file that is looked at once more, or a manifest of nothing
+            self._place.move(found.name + ending, f"{folder}/{name}{ending}")
+
+
+def inbox_of(home: Home, settings: Settings) -> str:
+    """The folder or `s3://` prefix that holds the feeds' inboxes."""
+    if settings.inbox:
+        return settings.inbox if "://" in settings.inbox else str(Path(settings.inbox).expanduser().absolute())
+    return f"{home.url}/inbox" if isinstance(home, ObjectHome) else str(home / "inbox")
+
+
+def _manifest(data: bytes) -> Manifest:
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+
+
+def _parts(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    """The rows of the tables in lists of PART_ROWS together; the last one may hold fewer."""
+    held: list[pa.Table] = []
+    room = PART_ROWS
+    for table in tables:
+        while len(table) >= room:
+            yield [*held, table.slice(0, room)]
+            table, held, room = table.slice(room), [], PART_ROWS
+        if len(table):
+            held.append(table)
+            room -= len(table)
+    if held:
+        yield held

@@ -1,0 +1,179 @@
+"""Where files for the inbox are put: a folder, or a prefix in an object store. No word here about what they hold."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from aerocast import durable, store
+from aerocast.durable import Stamp
+from aerocast.errors import AeroCastError
+from aerocast.home import ObjectHome
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+
+class Found(NamedTuple):
+    """A file by name; `changed` in seconds since 1970. The stamp is another one once the file was replaced."""
+
+    name: str
+    size: int
+    changed: float
+    stamp: Stamp
+
+
+class Place(Protocol):
+    """One folder of files. Names are relative to it; every method raises AeroCastError when the place refuses."""
+
+    atomic: bool  # a file is never there in part
+
+    def found(self) -> list[Found]:
+        """The files directly in it, none if there is no such folder."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """A small file, or None."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """A small file, durable."""
+        ...
+
+    def local(self, found: Found) -> AbstractContextManager[Path]:
+        """The file as one on this machine's disk, for as long as the block lasts."""
+        ...
+
+    def same(self, found: Found) -> bool:
+        """Whether it is still the file that was found."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def move(self, name: str, target: str) -> None:
+        """Over whatever is there; nothing happens to a name that is gone."""
+        ...
+
+
+class Folder:
+    """A folder on this machine."""
+
+    atomic = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def found(self) -> list[Found]:
+        try:
+            with os.scandir(self._folder) as entries:
+                return [_found(entry) for entry in entries if entry.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def read(self, name: str) -> bytes | None:
+        return store.read(self._folder, name)
+
+    def write(self, name: str, data: bytes) -> None:
+        store.replace(self._folder, name, data)
+
+    @contextmanager
+    def local(self, found: Found) -> Iterator[Path]:
+        yield self._folder / found.name
+
+    def same(self, found: Found) -> bool:
+        return durable.stamp(self._folder / found.name) == found.stamp
+
+    def exists(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def move(self, name: str, target: str) -> None:
+        place = self._folder / target
+        try:
+            durable.make_folder(place.parent)
+            os.replace(self._folder / name, place)
+            durable.sync_folder(place.parent)
+            durable.sync_folder(self._folder)
+        except FileNotFoundError:  # moved before, by who was killed then
+            return
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> AeroCastError:
+        return AeroCastError(f"the inbox {self._folder} cannot be used: {error.strerror or error}")
+
+
+class Prefix:
+    """Objects under `s3://bucket/prefix`; one that is there is whole, but nothing in it can be renamed at once."""
+
+    atomic = True
+
+    def __init__(self, url: str) -> None:
+        self._home = ObjectHome(url.rstrip("/"), Path())
+
+    def __str__(self) -> str:
+        return self._home.url
+
+    def found(self) -> list[Found]:
+        import obstore
+
+        with store.told(self._home, "", "listed"):
+            objects = obstore.list_with_delimiter(self._bucket())["objects"]
+            return [
+                Found(each["path"], each["size"], each["last_modified"].timestamp(), str(each["e_tag"]))
+                for each in objects
+            ]
+
+    def read(self, name: str) -> bytes | None:
+        return store.read(self._home, name)
+
+    def write(self, name: str, data: bytes) -> None:
+        store.replace(self._home, name, data)
+
+    @contextmanager
+    def local(self, found: Found) -> Iterator[Path]:
+        import obstore
+
+        with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
+            path = Path(folder) / "object"
+            with store.told(self._home, found.name, "read"), path.open("wb") as file:
+                for chunk in obstore.get(self._bucket(), found.name, options={"if_match": str(found.stamp)}):
+                    file.write(chunk)
+            yield path
+
+    def same(self, found: Found) -> bool:
+        return store.stamp(self._home, found.name) == found.stamp
+
+    def exists(self, name: str) -> bool:
+        return store.stamp(self._home, name) is not None
+
+    def move(self, name: str, target: str) -> None:
+        import obstore
+
+        with store.told(self._home, name, "moved"):
+            try:
+                obstore.copy(self._bucket(), name, target)
+            except FileNotFoundError:
+                return
+            obstore.delete(self._bucket(), [name])
+
+    def _bucket(self) -> S3Store:
+        return store.bucket(self._home.url)
+
+
+def place_of(url: str, feed: str) -> Place:
+    """The feed's folder in an inbox, which is a folder or `s3://bucket/prefix`."""
+    return Prefix(f"{url.rstrip('/')}/{feed}") if "://" in url else Folder(Path(url) / feed)
+
+
+def _found(entry: os.DirEntry[str]) -> Found:
+    seen = entry.stat()
+    return Found(entry.name, seen.st_size, seen.st_mtime, durable.stamp_of(seen))
