@@ -1,4 +1,4 @@
-"""`python -m aerocast_assets run|up|sql|simulate|demo`: what the Makefile's targets call."""
+"""`python -m aerocast_assets run|up|sql|simulate|demo|announce`: what the Makefile's targets call."""
 
 import argparse
 import os
@@ -38,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             from aerocast_assets.cli.demo import demo
 
             return demo(home)
+        if options.command == "announce":
+            from aerocast_assets.cli.announce import send
+
+            return send(home, options.feed, options.topic, options.files, options.to)
         from aerocast_assets.cli.sql import shell
 
         return shell(home)
@@ -64,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--ui-port", type=int, default=3000)
     commands.add_parser("sql", help="DuckDB with a view of every table")
     commands.add_parser("demo", help="the self-healing loop as a story, on simulated time, with real processes")
+    announce = commands.add_parser("announce", help="put Parquet files with readings in place and tell the broker")
+    announce.add_argument("--feed", required=True)
+    announce.add_argument("--topic", default="training-data", choices=("training-data", "inference-data"))
+    announce.add_argument("--to", help="folder or s3://bucket/prefix that the platform can read; default: the home")
+    announce.add_argument("files", nargs="+", type=Path, metavar="FILE")
     simulate = commands.add_parser("simulate", help="set the clock of a simulated feed")
     simulate.add_argument("--feed", default="heatwave")
     simulate.add_argument("--at", required=True, help="the feed's present, ISO 8601, UTC unless it says otherwise")

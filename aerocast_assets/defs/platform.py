@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from aerocast_assets.automation.announcing import announcing
+from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.retention import retention
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
@@ -22,4 +24,4 @@ def platform() -> dg.Definitions:
             )
         ],
     )
-    return dg.Definitions.merge(shared, retention())
+    return dg.Definitions.merge(shared, retention(), claiming(), announcing())

@@ -1,0 +1,251 @@
+"""What the platform tells others over the broker: the course of every retrain run, and every promotion.
+
+`model-training` and `model-selected`, each message at least once and with an id by which a reader drops repetitions.
+The sensor reads what the instance and the promotions table have recorded, from where it stopped: a run status sensor
+would go on past an event that the broker did not take. Without a broker nothing is lost, and nothing breaks.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+import msgspec
+
+from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome
+from aerocast_assets.assets.champion import RETRAIN_TAG
+from aerocast_assets.assets.claims import UNSET
+from aerocast_assets.keys import RETRAIN_OF
+from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.brokers import Letter
+
+TRAINING, SELECTED = "model-training", "model-selected"
+POLL = 15  # seconds
+PAGE = 200  # events of a kind, and promotions of a target, that a tick looks at
+UNRECORDED = timedelta(minutes=15)  # after which a promotion without a row of the table is told from its pointer
+Status = Literal["RUNNING", "SUCCESS", "FAILED"]
+STATUSES: dict[dg.DagsterEventType, Status] = {
+    dg.DagsterEventType.RUN_START: "RUNNING",
+    dg.DagsterEventType.RUN_SUCCESS: "SUCCESS",
+    dg.DagsterEventType.RUN_FAILURE: "FAILED",
+    dg.DagsterEventType.RUN_CANCELED: "FAILED",
+}
+
+
+class Training(msgspec.Struct, frozen=True):
+    """A message of `model-training`. Of a run that succeeded `version` and `config_hash` are what serves after it."""
+
+    id: str
+    feed: str
+    target: str
+    run_id: str
+    status: Status
+    reason: str
+    time: datetime
+    version: str | None = None
+    config_hash: str | None = None
+
+
+class Selected(msgspec.Struct, frozen=True):
+    """A message of `model-selected`: `version` serves from now on; `metrics` are those on its test rows."""
+
+    id: str
+    feed: str
+    target: str
+    version: str
+    kind: str | None
+    config_hash: str | None
+    metrics: dict[str, Any]
+    uri: str
+    reason: str
+    time: datetime
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What was told of one target: up to which row of promotions, and which version; `stamp` is its pointer's then."""
+
+    row: int = -1
+    version: str = ""
+    stamp: str = ""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Where the sensor stopped: the newest event of the instance, and each target."""
+
+    event: int = -1
+    targets: dict[str, Told] = {}
+
+
+def announcing() -> dg.Definitions:
+    """The sensor `announcements`."""
+
+    @dg.sensor(
+        name="announcements",
+        minimum_interval_seconds=POLL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Tells the broker of retrain runs ({TRAINING}) and promotions ({SELECTED}).",
+    )
+    def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+        from aerocast.settings import Settings
+
+        address = Settings().broker
+        if not address:
+            return dg.SensorResult(skip_reason=UNSET, cursor=context.cursor)
+        try:
+            told, cursor = tell(context.instance, platform.root, address, _remembered(context))
+        except AeroCastError as error:
+            return dg.SensorResult(skip_reason=f"to be told later: {error}", cursor=context.cursor)
+        said = f"told of {told} changes" if told else "nothing new to tell"
+        return dg.SensorResult(skip_reason=said, cursor=msgspec.json.encode(cursor).decode())
+
+    return dg.Definitions(sensors=[sensor])
+
+
+def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor) -> tuple[int, Cursor]:
+    """Publishes what has happened since; how many messages, and where the next call begins.
+
+    Raises:
+        AeroCastError: the broker cannot be reached, or does not take one: the next call begins where this one did.
+    """
+    from aerocast import brokers
+
+    event, trainings = _trainings(instance, before.event)
+    targets, selected = _selections(root, before.targets)
+    letters = {TRAINING: [_letter(each) for each in trainings], SELECTED: [_letter(each) for each in selected]}
+    if any(letters.values()):
+        with brokers.connect(address) as broker:
+            for topic, new in letters.items():
+                if new:
+                    broker.publish_all(topic, new)
+    return sum(map(len, letters.values())), Cursor(event, targets)
+
+
+def _letter(message: Training | Selected) -> "Letter":
+    from aerocast.brokers import Letter
+
+    return Letter(message.id, msgspec.json.encode(message), f"{message.feed}/{message.target}")
+
+
+def _trainings(instance: dg.DagsterInstance, after: int) -> tuple[int, list[Training]]:
+    """The changes of retrain runs after an event, in order, and the newest event that was looked at."""
+    pages = {
+        kind: instance.fetch_run_status_changes(
+            dg.RunStatusChangeRecordsFilter(kind, after_storage_id=after),  # type: ignore[arg-type]  # its four kinds
+            limit=PAGE,
+            ascending=True,
+        )
+        for kind in STATUSES
+    }
+    # Of a kind with more events than a page holds the later ones are not known yet: they go before those of others.
+    ends = [page.records[-1].storage_id for page in pages.values() if page.has_more]
+    found = [(record.storage_id, kind, record) for kind, page in pages.items() for record in page.records]
+    found = [each for each in found if not ends or each[0] <= min(ends)]
+    records = instance.get_run_records(dg.RunsFilter(run_ids=[each[2].run_id for each in found])) if found else []
+    runs = {record.dagster_run.run_id: record.dagster_run for record in records}
+    messages = []
+    for _, kind, record in sorted(found, key=lambda each: each[0]):
+        run = runs.get(record.run_id)
+        if run and "/" in (of := run.tags.get(RETRAIN_OF, "")):
+            messages.append(_training(instance, run, of, STATUSES[kind], record.timestamp))
+    return max((each[0] for each in found), default=after), messages
+
+
+def _training(instance: dg.DagsterInstance, run: dg.DagsterRun, of: str, status: Status, at: float) -> Training:
+    feed, _, target = of.partition("/")
+    said = _champion(instance, run.run_id, feed, target) if status == "SUCCESS" else {}
+    return Training(
+        id=f"{run.run_id}/{status}",
+        feed=feed,
+        target=target,
+        run_id=run.run_id,
+        status=status,
+        reason=run.tags.get(RETRAIN_TAG, ""),
+        time=datetime.fromtimestamp(at, UTC),
+        version=said.get("release"),
+        config_hash=said.get("config_hash"),
+    )
+
+
+def _champion(instance: dg.DagsterInstance, run_id: str, feed: str, target: str) -> dict[str, Any]:
+    """What the run's champion said of itself."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    made = [record.asset_materialization for record in records]
+    own = [each for each in made if each and each.asset_key == dg.AssetKey([feed, target, "champion"])]
+    return {name: value.value for name, value in own[-1].metadata.items()} if own else {}
+
+
+def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], list[Selected]]:
+    """The promotions of every target that were not told of yet; a target whose pointer has not moved costs a stat."""
+    from aerocast import release
+
+    after, messages = dict(told), list[Selected]()
+    for feed, target, stamp in release.discover(root):
+        name = f"{feed}/{target}"
+        before = after.get(name, Told())
+        if before.stamp == str(stamp):
+            continue
+        for row, message in _promotions(root, feed, target, before):
+            if message.version != before.version:
+                messages.append(message)
+            before = Told(row, message.version)
+        pointer = release.current(root, feed, target)
+        if pointer and pointer.version != before.version and datetime.now(UTC) - pointer.promoted_at > UNRECORDED:
+            # Killed between the two, and never repeated.
+            messages.append(_selected(root, feed, target, pointer.version, pointer.promoted_at, {}))
+            before = Told(before.row, pointer.version)
+        # The pointer moves before the row is there: until then each tick looks again.
+        quiet = pointer is not None and pointer.version == before.version
+        after[name] = Told(before.row, before.version, str(stamp) if quiet else "")
+    return after, messages
+
+
+def _promotions(root: Home, feed: str, target: str, before: Told) -> Iterator[tuple[int, Selected]]:
+    """The rows of the promotions table behind the one told of last, oldest first, as messages."""
+    import duckdb
+
+    from aerocast.lake import Lake
+
+    lake, name = Lake(root), f"{feed}/{target}/promotions"
+    if not lake.exists(name):
+        return
+    with duckdb.connect() as con:
+        new = lake.relation(con, name).filter(f"promoted AND version IS NOT NULL AND delivery > {before.row}")
+        rows = new.order("delivery").limit(PAGE).to_arrow_table().to_pylist()
+    for row in rows:
+        yield row["delivery"], _selected(root, feed, target, row["version"], row["decided_at"], row)
+
+
+def _selected(root: Home, feed: str, target: str, version: str, at: datetime, row: dict[str, Any]) -> Selected:
+    """The message of one promotion; its release may be damaged or gone by now, which does not unmake it."""
+    from aerocast import release
+
+    try:
+        manifest = release.load(root, feed, target, version).manifest
+    except AeroCastError:
+        manifest = None
+    place = f"releases/{feed}/{target}/{version}"
+    return Selected(
+        id=f"{feed}/{target}/{version}@{at.isoformat()}",
+        feed=feed,
+        target=target,
+        version=version,
+        kind=manifest.kind if manifest else row.get("winner"),
+        config_hash=manifest.lineage.config_hash if manifest else None,
+        metrics=msgspec.to_builtins(manifest.metrics.overall) if manifest else {},
+        uri=f"{root}/{place}" if isinstance(root, ObjectHome) else (Path(root).resolve() / place).as_uri(),
+        reason=row.get("retrain_reason") or row.get("reason") or "",
+        time=at,
+    )
+
+
+def _remembered(context: dg.SensorEvaluationContext) -> Cursor:
+    """The cursor; where it cannot be read all is told again, under the same ids."""
+    try:
+        return msgspec.json.decode(context.cursor, type=Cursor) if context.cursor else Cursor()
+    except msgspec.DecodeError as error:
+        context.log.warning(f"the cursor cannot be read ({error}): everything is told again")
+        return Cursor()
