@@ -1,0 +1,86 @@
+"""Raw to windows as the assets do it, without Dagster: their pieces, their tables, their marks and edges."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.lineage import config_hash
+from aerocast.marks import Edges
+from aerocast.windows import WindowSpec
+from measuring.generated import RAW
+from measuring.scaled import Step, measured
+
+BRONZE, QUARANTINE, SILVER, WINDOWS = (f"bench/{layer}" for layer in ("bronze", "quarantine", "silver", "windows"))
+
+
+def ours(feed: Feed, home: Path) -> list[Step]:
+    """Every layer below raw, a step each; the last step writes the windowed CSV beside the table."""
+    lake, spec = Lake(home), WindowSpec.of(feed, feed.targets[0])
+    with duckdb.connect() as con:
+        return [
+            measured("bronze, quarantine", lambda: _bronze(con, lake, feed)),
+            measured("silver", lambda: _silver(con, lake, feed)),
+            measured("windows", lambda: _windows(con, lake, feed, spec)),
+            measured("windowed CSV", lambda: _csv(con, lake, feed, spec)),
+        ]
+
+
+def _hashes(months: Sequence[str]) -> dict[str, str]:
+    return {month: config_hash(month=month) for month in months}
+
+
+def _bronze(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
+    from aerocast.quality import clean, months_read
+    from aerocast.silver import reach
+
+    months = lake.months(RAW)
+    origins = {month: content.all for month, content in lake.content(RAW, months).items()}
+    for piece in lake.chunks(RAW, months):
+        cleaned = clean(con, feed, lake.relation(con, RAW, months_read(feed, piece)), piece, feed.clock())
+        lake.replace(QUARANTINE, cleaned.quarantine, piece)
+        made, edges = {month: origins[month] for month in piece}, Edges(tail=reach(feed))
+        lake.replace(BRONZE, cleaned.bronze, piece, _hashes(piece), made, edges, apart=("segment", "flags"))
+    return sum(lake.rows(BRONZE).values()) + sum(lake.rows(QUARANTINE).values())
+
+
+def _silver(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
+    from aerocast.silver import build, months_read
+
+    span, edges = lake.span(BRONZE), _edges(feed)
+    if span is None:
+        raise SystemExit("no reading is clean")
+    for piece in lake.chunks(BRONZE, lake.months(BRONZE)):
+        bronze = lake.relation(con, BRONZE, months_read(feed, piece))
+        lake.replace(SILVER, build(con, feed, bronze, piece, span), piece, _hashes(piece), edges=edges)
+    return sum(lake.rows(SILVER).values())
+
+
+def _edges(feed: Feed) -> Edges:
+    return Edges(feed.horizons[-1] * feed.cadence, (feed.window.look_back - 1) * feed.cadence)
+
+
+def _windows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, spec: WindowSpec) -> int:
+    from aerocast.silver import grids
+    from aerocast.training import PIECE, months_read, table
+
+    for piece in lake.chunks(SILVER, lake.months(SILVER), PIECE):
+        series = grids(con, feed, lake.relation(con, SILVER, months_read(spec, piece)))
+        lake.replace(WINDOWS, table(spec, series, piece), piece, _hashes(piece), edges=Edges())
+    return sum(lake.rows(WINDOWS).values())
+
+
+def _csv(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, spec: WindowSpec) -> int:
+    from aerocast.silver import grids
+    from aerocast.training import PIECE, csv_grid, months_read, write_csv
+
+    pieces = (
+        csv_grid(spec, grid, piece)
+        for piece in lake.chunks(SILVER, lake.months(SILVER), PIECE)
+        for grid in grids(con, feed, lake.relation(con, SILVER, months_read(spec, piece))).values()
+    )
+    with tempfile.TemporaryDirectory(dir=lake.root) as folder:
+        return write_csv(Path(folder) / "windows.csv", spec, pieces)
