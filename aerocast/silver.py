@@ -120,25 +120,49 @@ def grids(
 def _measured(feed: Feed) -> str:
     """A select of one row per (station, step) that has a reading: mean, std, min, max, count of every series."""
     step = _microseconds(feed.cadence)
-    vectors = "".join(
-        f", {expression} AS {quoted(f'{vector.name}_{axis}')}"
-        for vector in feed.vectors
-        for axis, expression in _components(feed, vector.speed, vector.direction).items()
-    )
     circular = {column.name: column for column in feed.columns if column.circular}
     spreads = ", ".join(_spread(name, circular.get(name)) for name in names(feed))
     return f"""
         SELECT station, epoch_us(time) // {step} AS step, {spreads}
-        FROM (SELECT *{vectors} FROM silver_bronze)
+        FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
         WHERE epoch_us(time) >= (SELECT min(low) FROM pieces) * {step}
             AND epoch_us(time) < (SELECT max(high) FROM pieces) * {step}
         GROUP BY ALL"""
 
 
-def _components(feed: Feed, speed: str, direction: str) -> dict[str, str]:
+def with_vectors(feed: Feed) -> str:
+    """What a select of readings adds to `*` to hold every one of `names(feed)`, with its comma; empty for nothing."""
+    return "".join(
+        f", {expression} AS {quoted(f'{vector.name}_{axis}')}"
+        for vector in feed.vectors
+        for axis, expression in _components(feed, vector.speed, vector.direction).items()
+    )
+
+
+def around(column: Column, x: str, y: str, low: str, high: str, count: str) -> tuple[str, str]:
+    """Mean and standard deviation of angles as SQL, from their mean cosine `x` and sine `y`, extremes and count.
+
+    The mean of angles that cancel out is null: they have none.
+    """
+    radian, _ = conversion(column.unit, "radian")
+    turn = float(2 * np.pi / radian)
+    length = f"sqrt({x} * {x} + {y} * {y})"
+    angle = f"(atan2({y}, {x}) / {radian!r} + {turn!r}) % {turn!r}"
+    mean = f"CASE WHEN {low} = {high} THEN {low} WHEN {length} > 1e-9 THEN {angle} END"
+    std = f"CASE WHEN {count} > 1 AND {length} > 1e-9 THEN sqrt(greatest(0, -2 * ln({length}))) / {radian!r} END"
+    return mean, std
+
+
+def direction(column: Column) -> tuple[str, str]:
+    """Cosine and sine of an angle as SQL."""
+    radian, _ = conversion(column.unit, "radian")
+    return f"cos({quoted(column.name)} * {radian!r})", f"sin({quoted(column.name)} * {radian!r})"
+
+
+def _components(feed: Feed, speed: str, heading: str) -> dict[str, str]:
     """A reading's vector; a calm has no direction and needs none."""
-    factor, _ = conversion(feed.column(direction).unit, "radian")
-    s, angle = quoted(speed), f"{quoted(direction)} * {factor!r}"
+    factor, _ = conversion(feed.column(heading).unit, "radian")
+    s, angle = quoted(speed), f"{quoted(heading)} * {factor!r}"
     return {
         axis: f"CASE WHEN {s} = 0 THEN 0.0 ELSE -{s} * {function}({angle}) END"
         for axis, function in {"u": "sin", "v": "cos"}.items()
@@ -146,16 +170,11 @@ def _components(feed: Feed, speed: str, direction: str) -> dict[str, str]:
 
 
 def _spread(name: str, circular: Column | None) -> str:
-    """The five figures of a series. The mean of angles that cancel out is null: they have none."""
+    """The five figures of a series."""
     c, mean, std = quoted(name), f"avg({quoted(name)})", f"stddev_samp({quoted(name)})"
     if circular:
-        radian, _ = conversion(circular.unit, "radian")
-        turn = 2 * np.pi / radian
-        x, y = f"avg(cos({c} * {radian!r}))", f"avg(sin({c} * {radian!r}))"
-        length = f"sqrt({x} * {x} + {y} * {y})"
-        around = f"(atan2({y}, {x}) / {radian!r} + {float(turn)!r}) % {float(turn)!r}"
-        mean = f"CASE WHEN min({c}) = max({c}) THEN min({c}) WHEN {length} > 1e-9 THEN {around} END"
-        std = f"CASE WHEN count({c}) > 1 AND {length} > 1e-9 THEN sqrt(greatest(0, -2 * ln({length}))) / {radian!r} END"
+        x, y = (f"avg({each})" for each in direction(circular))
+        mean, std = around(circular, x, y, f"min({c})", f"max({c})", f"count({c})")
     figures = {"mean": mean, "std": std, "min": f"min({c})", "max": f"max({c})", "count": f"count({c})"}
     return ", ".join(f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items())
 
