@@ -181,14 +181,11 @@ def _rows(start: int, end: int) -> str:
 
 
 def _lags(names: list[str]) -> list[str]:
-    lag = [
-        f"lag({n}, {k}) {_OVER} AS {n}_lag{k}"
-        for n in names
-        for k in (*range(12), 14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
-    ]
+    near, far = range(12), (14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
+    lags = [f"lag({n}, {k}) {_OVER} AS {n}_lag{k}" for steps in (near, far) for n in names for k in steps]
     ages = [f"{n}_age AS {n}_age" for n in names]
     changes = [f"{n} - lag({n}, {k}) {_OVER} AS {n}_change{k}" for n in names for k in (1, 3, 6, 12, 24)]
-    return [*near, *far, *ages, *changes]
+    return [*lags, *ages, *changes]
 
 
 def _spans(names: list[str], target: str) -> list[str]:
