@@ -23,7 +23,7 @@ import pytest
 
 HOST = "127.0.0.1"
 PATIENCE = 20.0
-ACK_WAIT = 2  # seconds after which NATS delivers again what a killed consumer had; tests wait for it
+ACK_WAIT = 1  # seconds after which NATS hands over again what a killed consumer had; tests wait for it
 # librdkafka's own broker for tests; it lives in a client's process, so that process is the broker.
 MOCK = """
 import sys
@@ -36,9 +36,13 @@ sys.stdin.read()
 
 
 class Running(Protocol):
-    """A broker that runs; `url` stays the same across a restart."""
+    """A broker that runs; `url` stays the same across a restart.
+
+    `again` is how long to wait, in seconds, for what a killed consumer had; it comes at the next look otherwise.
+    """
 
     url: str
+    again: float
 
     def stop(self) -> None:
         """Nobody can reach the broker from now on."""
@@ -55,6 +59,8 @@ class Running(Protocol):
 
 class Nats:
     """A real nats-server with JetStream; its store is on disk, and a stop is a `kill -9`."""
+
+    again = ACK_WAIT + 0.5
 
     def __init__(self, program: str, store: Path) -> None:
         self._program, self._store = program, store
@@ -87,6 +93,8 @@ class Kafka:
     with a broker that hangs or a network that is cut. What a Kafka loses or keeps in a real restart it cannot show.
     """
 
+    again = 0.0
+
     def __init__(self) -> None:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -105,7 +113,7 @@ class Kafka:
 
     def restart(self) -> None:
         self.stop()
-        time.sleep(0.5)
+        time.sleep(0.3)
         self.start()
 
     def close(self) -> None:
