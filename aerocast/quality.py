@@ -1,8 +1,9 @@
 """Raw -> bronze and quarantine: one row per (station, time), typed, in canonical units; what fails is kept apart.
 
 Duplicates go first (the last delivery wins), then every survivor is judged. Rules, in this order, the first that fails
-is the row's: `unparseable`, `unknown_station`, `future`, `early`, `range`, `sensor_fault`, `step`. A missing value is
-no fault. A reading of a sensor that is known to be at fault is no neighbour either when steps are judged.
+is the row's: `unparseable`, `unknown_station`, `future`, `early`, `rejected` (by its sender), `range`, `sensor_fault`,
+`step`. A missing value is no fault. A reading of a sensor that is known to be at fault is no neighbour either when
+steps are judged.
 """
 
 from collections.abc import Sequence
@@ -13,16 +14,20 @@ import duckdb
 
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
+from aerocast.marks import Edges
 from aerocast.months import month_span, months_around
 from aerocast.sources.base import raw_names
 from aerocast.sql import literal, quoted
 from aerocast.units import conversion
 
-RULES = ("unparseable", "unknown_station", "future", "early", "range", "sensor_fault", "step")
+RULES = ("unparseable", "unknown_station", "future", "early", "rejected", "range", "sensor_fault", "step")
 
 # How many readings, and how many steps of the cadence, the step rule looks back and ahead.
 REACH = 3
+REJECTED = "X"  # the sender's own mark of a value that it does not believe
 _SHOWN = 60
+# A range just under a column's step counts as one over it: sums and differences round differently.
+_SURELY = 0.999
 
 
 class Cleaned(NamedTuple):
@@ -57,6 +62,11 @@ def reach(feed: Feed) -> timedelta:
     return REACH * feed.cadence
 
 
+def edges(feed: Feed) -> Edges:
+    """Raw's rows over a month's borders that its neighbours read: whoever appends to raw tells the lake of them."""
+    return Edges(reach(feed), reach(feed))
+
+
 def clean(
     con: duckdb.DuckDBPyConnection,
     feed: Feed,
@@ -69,24 +79,25 @@ def clean(
 
     `raw` is a relation of `con` that holds at least `months_read(feed, months)`; `now` bounds the rule `future`;
     `faults` are all that touch these months or their `reach`.
-    Bronze: `station`, `time`, a float64 per column in its canonical unit (null = missing), `segment`, `month`.
+    Bronze: `station`, `time`, a float64 per column in its canonical unit (null = missing), `segment`, `flags`, `month`.
     Quarantine: raw's columns, `rule` and `reason`.
     """
     con.execute("SET TimeZone = 'UTC'")
     raw.create_view("quality_raw", replace=True)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_judged(feed, months, now, faults)}")
+    flags = "r.flags" if "flags" in raw.columns else "NULL::VARCHAR"  # a raw table of an older home has none
+    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_judged(feed, months, now, faults, flags)}")
     rows_in = _count(con, f"SELECT count(*) FROM quality_rows WHERE {_within(months)}")
     _drop_duplicates(con, feed)
     _judge_steps(con, feed)
     columns = ", ".join(quoted(column.name) for column in feed.columns)
     bronze = con.sql(
-        f"SELECT station, make_timestamptz(epoch_us(time)) AS time, {columns}, segment, month"
+        f"SELECT station, make_timestamptz(epoch_us(time)) AS time, {columns}, segment, flags, month"
         f" FROM quality_rows WHERE rule IS NULL AND {_within(months)}"
     )
     quarantine = con.sql(
         f"SELECT r.*, q.rule, {_reason(feed, now, faults)} AS reason FROM quality_raw r"
         " JOIN quality_rows q ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment"
-        " LEFT JOIN quality_steps s ON s.delivery = q.delivery AND s.line = q.line AND s.segment = q.segment"
+        " LEFT JOIN quality_steps s ON s.id = q.rowid"
         f" WHERE q.rule IS NOT NULL AND {_within(months, 'q.month')} AND {_within(months, 'r.month')}"
         " ORDER BY r.month, r.station, r.time, r.delivery, r.line"
     )
@@ -116,9 +127,10 @@ def audit(
     return Audit(rows_in, kept[0], kept[1], rows_in - distinct)
 
 
-def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[Fault]) -> str:
+def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[Fault], flags: str) -> str:
     """A select of typed rows with the first rule that fails of those that need no other row."""
     wanted = sorted(set(months))
+    beside = [month for month in months_read(feed, wanted) if month not in wanted]
     spans = [(start - reach(feed), end + reach(feed)) for start, end in map(month_span, wanted)]
     near = " OR ".join(
         f"(r.time >= {_time(start)}::TIMESTAMPTZ AND r.time < {_time(end)}::TIMESTAMPTZ)"
@@ -135,19 +147,29 @@ def _judged(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[F
         for name, column in zip(names, feed.columns, strict=True)
     )
     broken = " OR ".join(_broken(feed, fault) for fault in faults) or "false"
+    rejected = " OR ".join(_rejected(column) for column in feed.columns)
     return f"""
         SELECT * EXCLUDE (low, high), CASE
             WHEN {nonsense} THEN 'unparseable'
             WHEN station IS NULL OR station NOT IN ({", ".join(map(literal, feed.station_ids))}) THEN 'unknown_station'
             WHEN time > {_time(_latest(feed, now))} OR time >= high THEN 'future'
             WHEN time < {_time(feed.start)} OR time < low THEN 'early'
+            WHEN flags IS NOT NULL AND ({rejected}) THEN 'rejected'
             WHEN {outside} THEN 'range'
             WHEN {broken} THEN 'sensor_fault' END AS rule
         FROM (
             SELECT r.month, r.station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line, r.segment,
-                {values}, b.low, b.high
-            FROM quality_raw r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month
-            WHERE {_within(wanted, "r.month")} OR {near})"""
+                {flags} AS flags, {values}, b.low, b.high
+            FROM (
+                SELECT * FROM quality_raw WHERE {_within(wanted)}
+                UNION ALL SELECT * FROM quality_raw r WHERE {_within(beside)} AND ({near})
+            ) r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month)"""
+
+
+def _rejected(column: Column, row: str = "") -> str:
+    """Whether the sender of a typed row does not believe its value of this column."""
+    said = f"list_contains(string_split({row}flags, ' '), {literal(f'{column.name}={REJECTED}')})"
+    return f"({row}{quoted(column.name)} IS NOT NULL AND {said})"
 
 
 def _broken(feed: Feed, fault: Fault, row: str = "") -> str:
@@ -172,28 +194,24 @@ def _value(feed: Feed, column: Column) -> str:
 
 def _drop_duplicates(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     """Keeps the last delivered row of each (station, time); rows without a time are equal only if every text is."""
+    key = "hash(q.month, q.station, q.time)"  # of few rows that share it, the windows below look at all
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE quality_twice AS SELECT month, station, time FROM quality_rows"
-        " GROUP BY ALL HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE quality_twice AS SELECT {key} AS key FROM quality_rows q"
+        " GROUP BY 1 HAVING count(*) > 1"
     )
     if not _count(con, "SELECT count(*) FROM quality_twice"):
         return
     texts = ", ".join(f"r.{quoted(name)}" for name in ["time_text", *raw_names(feed).values()])
     newest = "ORDER BY q.delivery DESC, q.line DESC, q.segment DESC"
-    same = "q.month IS NOT DISTINCT FROM t.month AND q.station IS NOT DISTINCT FROM t.station"
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE quality_losers AS
-        SELECT delivery, line, segment FROM quality_rows q JOIN quality_twice t ON {same} AND q.time = t.time
-        QUALIFY row_number() OVER (PARTITION BY q.month, q.station, q.time {newest}) > 1
-        UNION ALL
-        SELECT q.delivery, q.line, q.segment FROM quality_rows q JOIN quality_raw r
-            ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment AND r.month = q.month
-        WHERE q.time IS NULL
-        QUALIFY row_number() OVER (PARTITION BY q.month, q.station, {texts} {newest}) > 1""")
-    con.execute(
-        "DELETE FROM quality_rows q USING quality_losers l"
-        " WHERE q.delivery = l.delivery AND q.line = l.line AND q.segment = l.segment"
-    )
+        DELETE FROM quality_rows WHERE rowid IN (
+            SELECT q.rowid FROM quality_rows q SEMI JOIN quality_twice t ON {key} = t.key WHERE q.time IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY q.month, q.station, q.time {newest}) > 1
+            UNION ALL
+            SELECT q.rowid FROM quality_rows q JOIN quality_raw r
+                ON r.delivery = q.delivery AND r.line = q.line AND r.segment = q.segment AND r.month = q.month
+            WHERE q.time IS NULL
+            QUALIFY row_number() OVER (PARTITION BY q.month, q.station, {texts} {newest}) > 1)""")
 
 
 def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
@@ -203,29 +221,27 @@ def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     REACH bad readings are found; a good reading between two bad ones has more friends around it than they have.
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE quality_steps AS {_steps(feed)}")
-    con.execute(
-        "UPDATE quality_rows q SET rule = 'step' FROM quality_steps s"
-        " WHERE q.delivery = s.delivery AND q.line = s.line AND q.segment = s.segment"
-    )
+    con.execute("UPDATE quality_rows SET rule = 'step' WHERE rowid IN (SELECT id FROM quality_steps)")
 
 
 def _steps(feed: Feed) -> str:
     """A select of the rows that fail the step rule: which column, and what stood before and after it."""
     columns = [(i, column) for i, column in enumerate(feed.columns) if column.max_step is not None]
     if not columns:
-        return "SELECT delivery, line, segment, '' AS name, 0.0 AS before, 0.0 AS after FROM quality_rows LIMIT 0"
-    near = f"INTERVAL {int(reach(feed).total_seconds() * 1e6)} MICROSECOND"
+        return "SELECT 0 AS id, '' AS name, 0.0 AS before, 0.0 AS after WHERE false"
+    near = reach(feed) // timedelta(microseconds=1)
     sides = []
     for k in range(1, REACH + 1):
         for i, column in columns:
             value = quoted(column.name)
+            sides.append(f"CASE WHEN us - lag(us, {k}) OVER w <= {near} THEN lag({value}, {k}) OVER w END AS b{k}_{i}")
             sides.append(
-                f"CASE WHEN time - lag(time, {k}) OVER w <= {near} THEN lag({value}, {k}) OVER w END AS b{k}_{i}"
-            )
-            sides.append(
-                f"CASE WHEN lead(time, {k}) OVER w - time <= {near} THEN lead({value}, {k}) OVER w END AS a{k}_{i}"
+                f"CASE WHEN lead(us, {k}) OVER w - us <= {near} THEN lead({value}, {k}) OVER w END AS a{k}_{i}"
             )
     values = ", ".join(f"{quoted(column.name)} AS v_{i}" for i, column in columns)
+    # Cheap, and true of few rows, which alone are then judged.
+    around = {i: f"v_{i}, {_side('b', i)}, {_side('a', i)}" for i, _ in columns}
+    unlike = " OR ".join(f"greatest({around[i]}) - least({around[i]}) > {_less(column)}" for i, column in columns)
     first = " ".join(f"WHEN {_jumps(column, i)} THEN {i}" for i, column in columns)
     picked = [
         " ".join(f"WHEN {i} THEN {text}" for i, text in side)
@@ -236,12 +252,40 @@ def _steps(feed: Feed) -> str:
         )
     ]
     return f"""
-        SELECT delivery, line, segment, CASE which {picked[0]} END AS name,
+        {_restless(feed, columns)}
+        SELECT id, CASE which {picked[0]} END AS name,
             CASE which {picked[1]} END AS before, CASE which {picked[2]} END AS after
         FROM (SELECT *, CASE {first} END AS which FROM (
-            SELECT delivery, line, segment, {values}, {", ".join(sides)} FROM quality_rows
-            WHERE rule IS NULL WINDOW w AS (PARTITION BY station ORDER BY time)))
+            SELECT id, {values}, {", ".join(sides)} FROM good SEMI JOIN restless USING (station, span)
+            WINDOW w AS (PARTITION BY station ORDER BY us))
+            WHERE {unlike})
         WHERE which IS NOT NULL"""
+
+
+def _restless(feed: Feed, columns: list[tuple[int, Column]]) -> str:
+    """WITH `good` readings and the `restless` spans in which alone one of them, or a neighbour of one, can jump.
+
+    A jump by more than a column's step needs neighbours within the reach that are that far apart. Spans are as long as
+    the reach, so that a reading's neighbours lie in its own and in those beside it.
+    """
+    span = reach(feed) // timedelta(microseconds=1)
+    names = {i: quoted(column.name) for i, column in columns}
+    extremes = ", ".join(f"min({name}) AS low_{i}, max({name}) AS high_{i}" for i, name in names.items())
+    wide = " OR ".join(f"max(high_{i}) - min(low_{i}) > {_less(c)}" for i, c in columns)
+    beside = "(VALUES (-1), (0), (1)) beside(shift)"
+    return f"""
+        WITH good AS (
+            SELECT rowid AS id, station, epoch_us(time) AS us, us // {span} AS span, {", ".join(names.values())}
+            FROM quality_rows WHERE rule IS NULL),
+        spans AS (SELECT station, span, {extremes} FROM good GROUP BY ALL),
+        wide AS (
+            SELECT station, span + shift AS span FROM spans, {beside} GROUP BY ALL HAVING {wide}),
+        restless AS (SELECT DISTINCT station, span + shift AS span FROM wide, {beside})"""
+
+
+def _less(column: Column) -> str:
+    """Just under the column's step."""
+    return repr((column.max_step or 0) * _SURELY)
 
 
 def _side(letter: str, i: int) -> str:
@@ -288,6 +332,10 @@ def _reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
             "r.time_text, r.month",
         ),
     }
+    for column in feed.columns:
+        told = f"{column.name} was rejected by its sender (code {REJECTED}, rule rejected): "
+        value = f"{literal(told)} || left(r.{quoted(raw_names(feed)[column.field])}, {_SHOWN})"
+        cases[f"q.rule = 'rejected' AND {_rejected(column, 'q.')}"] = value
     for fault in faults:
         span = f"from {fault.start:%Y-%m-%dT%H:%MZ} " + (f"to {fault.end:%Y-%m-%dT%H:%MZ}" if fault.end else "on")
         told = f"{fault.column} of {fault.station} is not to be believed {span}: {fault.kind} (rule sensor_fault)"
