@@ -13,12 +13,13 @@ from aerocast import durable
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.intervals import Intervals
+from aerocast.manifest import TrainingRows
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """`graph` is ONNX over the window's `features`, by name; `start` and `end` bound the origins (UTC) that it learned
     from; `data_version` names the rows of the training table, `delta_versions` the tables they came from; `since` is
-    where the regime began that it was chosen and calibrated for, if one did.
+    where the regime began that it was chosen and calibrated for, if one did; `read` says which rows those were.
     """
 
     feed: str
@@ -39,6 +40,7 @@ class Candidate(msgspec.Struct, frozen=True):
     mlflow_run_id: str
     model_uri: str
     since: datetime | None = None
+    read: TrainingRows | None = None
 
 
 def place(home: Home, feed: str, target: str, kind: str) -> Path:

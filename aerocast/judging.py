@@ -203,6 +203,7 @@ def manifest(
             mlflow_run_id=winner.mlflow_run_id,
             feed_time=feed_time,
             since=winner.since,
+            rows=winner.read,
         ),
     )
 

@@ -120,11 +120,30 @@ class Metrics(msgspec.Struct, frozen=True):
     sequence: dict[int, Scores] = {}
 
 
+class TrainingRows(msgspec.Struct, frozen=True):
+    """The rows that one training read: how many, a digest of their content, and who saw which (`aerocast.readback`).
+
+    `start` and `end` are the first and last origin that were split, `test` where the rows begin that judged; before
+    it, blocks of `block` seconds have the `roles`, and `reach` seconds of labels are purged between two. What lies
+    before `start`, from `earlier` on, is older than the regime.
+    """
+
+    digest: str
+    count: int
+    start: datetime
+    end: datetime
+    test: datetime
+    block: int
+    reach: int
+    roles: tuple[str, ...]
+    earlier: datetime | None = None
+
+
 class Lineage(msgspec.Struct, frozen=True):
     """Where the release came from: enough to read back the very rows it was trained on.
 
     `feed_time` is the feed's own present when it was made (see `aerocast.clock`); `since` the start of the regime it
-    was trained for, where drift asked for it.
+    was trained for, where drift asked for it; `rows` are the windows at `delta_versions["windows"]`.
     """
 
     run_id: str
@@ -139,6 +158,7 @@ class Lineage(msgspec.Struct, frozen=True):
     mlflow_run_id: str | None = None
     feed_time: datetime | None = None
     since: datetime | None = None
+    rows: TrainingRows | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

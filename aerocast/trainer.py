@@ -15,6 +15,8 @@ from aerocast.forecasters.base import Forecaster, Log, Rows, Training, fit, rmse
 from aerocast.forecasters.sequence import fit_sequence
 from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate
+from aerocast.manifest import TrainingRows
+from aerocast.readback import described
 from aerocast.scoring import forecast
 from aerocast.sequences import sequence_names, shortest_rows
 from aerocast.splits import Cut, Role, cut, cut_since
@@ -35,7 +37,8 @@ LEANING = 5
 @dataclass(frozen=True)
 class Trained:
     """`graph` is serialised ONNX over `features`; `start` and `end` bound the origins (UTC) of its `rows`;
-    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows.
+    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows; `read`
+    says what rows it was given, and which part of the split each was.
     """
 
     graph: bytes
@@ -46,6 +49,7 @@ class Trained:
     rows: int
     seconds: float
     validation: dict[str, float]
+    read: TrainingRows
 
 
 def split(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
@@ -92,6 +96,7 @@ def train(
         rows=len(learned),
         seconds=time.monotonic() - started,
         validation=fitted.metrics | calm,
+        read=described(samples, plan),
     )
 
 

@@ -116,12 +116,13 @@ def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
     return Samples(
         station=np.array(stored["station"].to_pylist(), dtype=np.str_),
         time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
-        rows=Rows(_matrix(stored, names), _matrix(stored, [outcome(spec, horizon) for horizon in spec.horizons])),
+        rows=Rows(matrix(stored, names), matrix(stored, [outcome(spec, horizon) for horizon in spec.horizons])),
         names=tuple(names),
     )
 
 
-def _matrix(stored: pa.Table, names: list[str]) -> Floats:
+def matrix(stored: pa.Table, names: list[str]) -> Floats:
+    """Columns of a table side by side, (rows, names); null as NaN."""
     matrix = np.empty((len(stored), len(names)), dtype=np.float32)
     for index, name in enumerate(names):
         matrix[:, index] = stored[name].to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""`python -m aerocast_assets run|up|sql|simulate|demo|announce`: what the Makefile's targets call."""
+"""`python -m aerocast_assets run|up|sql|rows|simulate|demo|announce`: what the Makefile's targets call."""
 
 import argparse
 import os
@@ -42,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
             from aerocast_assets.cli.announce import send
 
             return send(home, options.feed, options.topic, options.files, options.to)
+        if options.command == "rows":
+            from aerocast_assets.cli.rows import rows
+
+            return rows(home, options.feed, options.target, options.release, options.output)
         from aerocast_assets.cli.sql import shell
 
         return shell(home)
@@ -67,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=8000)
     up.add_argument("--ui-port", type=int, default=3000)
     commands.add_parser("sql", help="DuckDB with a view of every table")
+    rows = commands.add_parser("rows", help="the rows that a release was trained on, read back and checked")
+    rows.add_argument("--feed", default="noaa")
+    rows.add_argument("--target", default="temperature")
+    rows.add_argument("--release", default="", help="its version; default: the one that serves")
+    rows.add_argument("--output", default="", help="a Parquet file to write them to")
     commands.add_parser("demo", help="the self-healing loop as a story, on simulated time, with real processes")
     announce = commands.add_parser("announce", help="put Parquet files with readings in place and tell the broker")
     announce.add_argument("--feed", required=True)

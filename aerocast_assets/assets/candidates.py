@@ -75,10 +75,10 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             version = found.config_hash
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
-            layers = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
-            read = layers | {"windows": lake.version(name) or 0}
+            read = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
+            read["windows"] = lake.version(name) or 0
             with platform.sql() as con:
-                relation = lake.relation(con, name)
+                relation = lake.relation(con, name, version=read["windows"])
                 hashes = (version, data_version)
                 found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
             candidates.write(platform.root, found)
@@ -157,6 +157,7 @@ def _train(
         mlflow_run_id=run_id,
         model_uri=model_uri,
         since=since,
+        read=trained.read,
     )
     return made, record.curves
 

@@ -1,0 +1,122 @@
+"""From a release back to the very rows it was trained on: time travel in its windows table, checked by their content.
+
+The manifest says which version of the table was read, a digest of what was read, and how the rows were split.
+"""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aerocast.errors import AeroCastError
+from aerocast.forecasters.base import Rows
+from aerocast.manifest import Manifest, TrainingRows
+from aerocast.splits import Cut, Role
+from aerocast.training import Samples, matrix, outcome
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from aerocast.lake import Lake
+
+LAYER = "windows"
+
+
+def described(samples: Samples, cut: Cut) -> TrainingRows:
+    """What a manifest says of the rows of one training, and of who was allowed to see which."""
+    return TrainingRows(
+        digest=digest(samples),
+        count=len(samples.time),
+        start=_instant(cut.start),
+        end=_instant(cut.end),
+        test=_instant(cut.test),
+        block=_seconds(cut.block),
+        reach=_seconds(cut.reach),
+        roles=tuple(str(role) for role in cut.roles),
+        earlier=None if cut.earlier is None else _instant(cut.earlier),
+    )
+
+
+def digest(samples: Samples) -> str:
+    """SHA-256 of rows in their order: names of the features, stations, times, features and outcomes; NaN is NaN."""
+    whole = hashlib.sha256("\0".join(samples.names).encode())
+    whole.update("\0".join(samples.station.tolist()).encode())
+    for array in (samples.time.astype("datetime64[s]").astype(np.int64), samples.rows.x, samples.rows.y):
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()
+
+
+def training_rows(con: "duckdb.DuckDBPyConnection", lake: "Lake", manifest: Manifest) -> "pa.Table":
+    """The rows that a release was trained on: `station`, `time`, `role`, its features, its outcomes; by time, station.
+
+    `role` is what each row was used for (`aerocast.splits.Role`); all that the training read is there, in the order
+    in which it was read.
+
+    Raises:
+        AeroCastError: the release does not say which rows they were, their version is no longer readable, or what is
+            read is not what was trained on.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    said, name = manifest.lineage.rows, f"{manifest.feed.name}/{manifest.target}/{LAYER}"
+    version = manifest.lineage.delta_versions.get(LAYER)
+    if said is None or version is None:
+        raise AeroCastError(f"{_called(manifest)} does not say which rows it was trained on: it was made before that")
+    features = list(manifest.graphs.station.features)
+    outcomes = [outcome(manifest.window, horizon) for horizon in manifest.horizons]
+    names = ["station", "time", *features, *outcomes]
+    try:
+        relation = lake.relation(con, name, version=version)
+        missing = sorted(set(names) - set(relation.columns))
+        stored = relation.select(*names).order("time, station").to_arrow_table() if not missing else None
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise AeroCastError(f"{_called(manifest)}: version {version} of {name} cannot be read back: {reason}") from None
+    samples = None
+    if stored is not None:
+        samples = Samples(
+            station=np.array(stored["station"].to_pylist(), dtype=np.str_),
+            time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
+            rows=Rows(matrix(stored, features), matrix(stored, outcomes)),
+            names=tuple(features),
+        )
+    if stored is None or samples is None or digest(samples) != said.digest:
+        found = "columns are missing" if samples is None else f"{len(samples.time)} rows with another digest"
+        raise AeroCastError(
+            f"{_called(manifest)}: version {version} of {name} is not what it was trained on ({said.count} rows with"
+            f" digest {said.digest[:12]}): {found}"
+        )
+    role = pa.array(_cut(said).of(samples.time).tolist(), pa.string())
+    return stored.add_column(2, "role", role)
+
+
+def _called(manifest: Manifest) -> str:
+    return f"release {manifest.version} of {manifest.feed.name}/{manifest.target}"
+
+
+def _cut(said: TrainingRows) -> Cut:
+    """The split as it was made, whatever the code and the declaration would make of it today."""
+    return Cut(
+        start=_moment(said.start),
+        end=_moment(said.end),
+        test=_moment(said.test),
+        block=np.timedelta64(said.block, "s"),
+        reach=np.timedelta64(said.reach, "s"),
+        roles=tuple(Role(role) for role in said.roles),
+        earlier=None if said.earlier is None else _moment(said.earlier),
+    )
+
+
+def _instant(moment: np.datetime64) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(moment.astype("datetime64[s]").astype(np.int64)))
+
+
+def _moment(instant: datetime) -> np.datetime64:
+    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "s")
+
+
+def _seconds(span: np.timedelta64) -> int:
+    return int(span / np.timedelta64(1, "s"))

@@ -1,0 +1,46 @@
+"""The rows that a release was trained on, read back from the version of the table that it read, and checked."""
+
+from collections import Counter
+from pathlib import Path
+
+from aerocast.errors import AeroCastError
+from aerocast.home import Home
+
+
+def rows(home: Home, feed: str, target: str, version: str = "", output: str = "") -> int:
+    """Says what a release (the one that serves, if none is named) was trained on; writes it as Parquet if asked to.
+
+    Raises:
+        AeroCastError: there is no such release, or its rows cannot be read back as they were.
+    """
+    import duckdb
+    import pyarrow.parquet as pq
+
+    from aerocast import release
+    from aerocast.lake import Lake
+    from aerocast.readback import LAYER, training_rows
+
+    chosen = version or _serving(home, feed, target)
+    manifest = release.load(home, feed, target, chosen).manifest
+    with duckdb.connect() as con:
+        found = training_rows(con, Lake(home), manifest)
+    lineage, roles = manifest.lineage, Counter(found["role"].to_pylist())
+    print(f"release {chosen} of {feed}/{target} ({manifest.kind}), config_hash {lineage.config_hash[:8]}")
+    print(f"{len(found)} rows of {feed}/{target}/{LAYER} version {lineage.delta_versions[LAYER]}, content verified")
+    print("roles: " + ", ".join(f"{role} {count}" for role, count in sorted(roles.items())))
+    if output:
+        try:
+            pq.write_table(found, Path(output))
+        except OSError as error:
+            raise AeroCastError(f"--output: {output} cannot be written: {error.strerror or error}") from error
+        print(f"written to {output}")
+    return 0
+
+
+def _serving(home: Home, feed: str, target: str) -> str:
+    from aerocast import release
+
+    pointer = release.current(home, feed, target)
+    if pointer is None:
+        raise AeroCastError(f"{feed}/{target}: no release serves yet; `make run` makes one")
+    return pointer.version
