@@ -21,11 +21,13 @@ from serving.controllers import (
     health,
     metrics,
     models,
+    observe,
     predict,
     retrain_check,
 )
 from serving.loop import Loop
 from serving.metrics import Metrics
+from serving.observations import Observations
 from serving.store import Store
 
 FIRST_LOOK_SECONDS = 1.0
@@ -38,17 +40,19 @@ def create_app(
     """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts."""
     store = Store(home)
     loop = Loop(home, store, log_seconds)
-    found = Metrics(store, loop)
+    observations = Observations(home)
+    found = Metrics(store, loop, observations)
     return Litestar(
-        route_handlers=[health, feeds, models, predict, evaluate, retrain_check, ask_for_retrain, metrics],
+        route_handlers=[health, feeds, models, predict, observe, evaluate, retrain_check, ask_for_retrain, metrics],
         plugins=[problems.plugin(found.problems)],
         openapi_config=openapi.config(_version()),
-        lifespan=[_watching(store, loop, poll_seconds)],
+        lifespan=[_watching(store, loop, observations, poll_seconds)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
                 "metrics": found,
+                "observations": observations,
                 "poll_seconds": poll_seconds,
                 "access": access or Access(),
             }
@@ -58,11 +62,13 @@ def create_app(
     )
 
 
-def _watching(store: Store, loop: Loop, seconds: float) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _watching(
+    store: Store, loop: Loop, observations: Observations, seconds: float
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
-        task = asyncio.create_task(_watch(store, seconds, first))
+        task = asyncio.create_task(_watch(store, observations, seconds, first))
         task.add_done_callback(_report)
         # With many feeds the rest is loaded while /health already answers.
         with suppress(TimeoutError):
@@ -71,6 +77,7 @@ def _watching(store: Store, loop: Loop, seconds: float) -> Callable[[Litestar], 
         task.cancel()
         await asyncio.wait([task])
         await asyncio.to_thread(loop.close)
+        await asyncio.to_thread(observations.close)
 
     return lifespan
 
@@ -81,10 +88,11 @@ def _report(task: asyncio.Task[None]) -> None:
         log.critical("the look-up of releases has stopped", exc_info=task.exception())
 
 
-async def _watch(store: Store, seconds: float, first: asyncio.Event) -> None:
+async def _watch(store: Store, observations: Observations, seconds: float, first: asyncio.Event) -> None:
     while True:
         await asyncio.to_thread(store.poll)
         first.set()
+        await asyncio.to_thread(observations.look)
         await asyncio.sleep(seconds)
 
 

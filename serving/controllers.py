@@ -8,14 +8,17 @@ from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from serving import predictor, routine, views
+from serving import observations, predictor, routine, views
 from serving.access import may_write
-from serving.openapi import EvalOperation, PredictOperation, RetrainOperation
+from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation
 from serving.parsing import check_content_type, decode, parse
+from serving.readings import kind_of
 from serving.schemas import (
+    Accepted,
     EvalRequest,
     Evaluation,
     FeedView,
@@ -39,13 +42,23 @@ DENIED = {
     401: ResponseSpec(Problem, description="The token is wrong."),
     403: ResponseSpec(Problem, description="The server listens beyond loopback and has no token set."),
 }
+NOT_KEPT = {
+    400: ResponseSpec(Problem, description="A reading is malformed; the problem names its index, field, value, rule."),
+    404: ResponseSpec(Problem, description="There is no such feed; the problem names those that there are."),
+    413: REFUSED[413],
+    415: REFUSED[415],
+    422: ResponseSpec(Problem, description="The key was used for another body."),
+    429: ResponseSpec(Problem, description="Too much waits for the platform; try again after Retry-After seconds."),
+    503: ResponseSpec(Problem, description="The readings cannot be kept; nothing of them is."),
+    507: ResponseSpec(Problem, description="The disk is full; nothing is kept."),
+}
 UNKNOWN = {404: ResponseSpec(Problem, description="No answer of that id is remembered.")}
 
 
 @get("/health", tags=["state"], summary="Is it well, and which release serves", responses={503: ResponseSpec(Health)})
 async def health(state: State) -> Response[Health]:
     """200 while the server can answer, 503 while there is no release at all."""
-    report = views.health(state.store, state.loop.log, state.poll_seconds)
+    report = views.health(state.store, state.loop.log, state.poll_seconds, state.observations.errors)
     return Response(report, status_code=200 if state.store.index else 503)
 
 
@@ -86,6 +99,43 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
     return prediction
 
 
+@post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
+      operation_class=ObserveOperation, responses=DENIED | NOT_KEPT,
+      request_max_body_size=observations.MAX_BODY)  # fmt: skip
+async def observe(
+    request: HttpRequest,
+    state: State,
+    feed: str,
+    idempotency_key: Annotated[
+        str | None,
+        Parameter(
+            header="Idempotency-Key",
+            description="Names this post for a day: sent again, also after a crash, it is kept once.",
+        ),
+    ] = None,
+) -> Accepted:
+    """One reading, or many: `station`, `time` (ISO 8601 with an offset) and the feed's measured fields in its source's
+    units. They are on the disk before the answer. All of a body is kept, or nothing.
+
+    A value may be null or left out. What is well-formed is taken and judged by the platform: what is out of range, in
+    the future or of an unknown station is quarantined with its reason, never dropped. Without a key each post counts;
+    the platform keeps one reading per station and time, the newest.
+    """
+    key, kind = observations.checked_key(idempotency_key), kind_of(request.headers.get("content-type"))
+    reader, kept = await state.observations.reader(feed), state.observations
+    with kept.room(_length(request)):
+        try:
+            body = await request.body()
+        except RequestEntityTooLarge:
+            raise observations.too_large() from None
+        if len(body) < observations.LARGE_BODY and kind != "arrow":
+            rows = reader.count(kind, body)
+        else:
+            rows = await asyncio.to_thread(reader.count, kind, body)
+        receipt = await kept.keep(feed, key, kind, body, rows)
+    return Accepted(receipt.id, receipt.accepted, receipt.duplicate)
+
+
 @post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write],
       operation_class=EvalOperation, responses=REFUSED | DENIED | UNKNOWN)  # fmt: skip
 async def evaluate(request: HttpRequest, state: State) -> Evaluation:
@@ -117,6 +167,15 @@ async def ask_for_retrain(
     body = await _body(request)
     force = decode(body, RetrainRequest).force if body else False
     return await asyncio.to_thread(routine.ask, state.store, feed, target, force)
+
+
+def _length(request: HttpRequest) -> int:
+    """How long the body is said to be; as long as one may be, if nothing is said. Raises a 413 problem."""
+    said = request.headers.get("content-length", "")
+    length = int(said) if said.isdigit() else observations.MAX_BODY
+    if length > observations.MAX_BODY:
+        raise observations.too_large(length)
+    return length
 
 
 async def _body(request: HttpRequest) -> bytes:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from serving.loop import Loop
+from serving.observations import Observations
 from serving.shadow import RESULTS
 from serving.store import Store
 
@@ -22,7 +23,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 class Metrics:
     """One registry an application, so that two in one process do not mix."""
 
-    def __init__(self, store: Store, loop: Loop) -> None:
+    def __init__(self, store: Store, loop: Loop, observations: Observations) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no hints
         self.store = store
         self.registry = CollectorRegistry()
@@ -34,7 +35,7 @@ class Metrics:
             registry=self.registry,
         )
         self.problems = Counter("aerocast_problems", "Requests refused.", ["status"], registry=self.registry)
-        self.registry.register(_Collector(store, loop))
+        self.registry.register(_Collector(store, loop, observations))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
@@ -45,8 +46,8 @@ class Metrics:
 
 
 class _Collector(Collector):
-    def __init__(self, store: Store, loop: Loop) -> None:
-        self._store, self._loop = store, loop
+    def __init__(self, store: Store, loop: Loop, observations: Observations) -> None:
+        self._store, self._loop, self._observations = store, loop, observations
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -56,6 +57,7 @@ class _Collector(Collector):
         yield from self._failures()
         yield from self._drift()
         yield from self._records()
+        yield from self._posted()
         polled = self._store.last_poll or EPOCH
         yield GaugeMetricFamily("aerocast_last_poll_ts", "Unix time of the last look-up.", value=polled.timestamp())
 
@@ -131,3 +133,13 @@ class _Collector(Collector):
         for (key, result), value in sorted(known.items()):
             shadows.add_metric([*key, result], value)
         return [lost, shadows]
+
+    def _posted(self) -> Iterable[Metric]:
+        accepted = CounterMetricFamily("aerocast_observations", "Readings accepted by this process.", labels=["feed"])
+        waiting = GaugeMetricFamily(
+            "aerocast_observations_waiting", "Readings on this disk that the platform has not taken.", labels=["feed"]
+        )
+        for feed, rows in sorted(self._observations.waiting.items()):
+            accepted.add_metric([feed], self._observations.accepted[feed])
+            waiting.add_metric([feed], rows)
+        return [accepted, waiting]

@@ -79,6 +79,22 @@ _OUTCOME = Schema(
     },
     any_of=[Schema(required=["id", "horizon"]), Schema(required=["predicted"])],
 )
+_READING = Schema(
+    type=OpenAPIType.OBJECT,
+    title="Reading",
+    description="Besides station and time the fields that the feed measures, as its source names them.",
+    required=["station", "time"],
+    properties={
+        "station": Schema(type=OpenAPIType.STRING, min_length=1, max_length=200),
+        "time": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME, description="ISO 8601 with an offset."),
+    },
+    additional_properties=Schema(type=[OpenAPIType.NUMBER, OpenAPIType.NULL], description="In the source's unit."),
+)
+_ONE = {"station": "JFK", "time": "2013-12-30T19:00:00Z", "temp": 37.04, "wind_speed": 6.9, "pressure": None}
+_READINGS = {
+    "one": Example(summary="One reading", value=_ONE),
+    "many": Example(summary="Many readings", value=[_ONE, {**_ONE, "station": "LGA", "temp": 38.1}]),
+}
 _RETRAIN = Schema(
     type=OpenAPIType.OBJECT,
     title="RetrainRequest",
@@ -99,6 +115,30 @@ class PredictOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _json(_REQUEST, _EXAMPLES)
+
+
+@dataclass
+class ObserveOperation(Operation):
+    """The body of /observations/{feed}: its measured fields are the feed's own."""
+
+    def __post_init__(self) -> None:
+        media = {
+            "application/json": OpenAPIMediaType(
+                schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, items=_READING)]),
+                examples=dict(_READINGS),
+            ),
+            "application/x-ndjson": OpenAPIMediaType(
+                schema=Schema(type=OpenAPIType.STRING, description="One reading a line.")
+            ),
+            "application/vnd.apache.arrow.stream": OpenAPIMediaType(
+                schema=Schema(
+                    type=OpenAPIType.STRING,
+                    format=OpenAPIFormat.BINARY,
+                    description="An Arrow IPC stream: station as text, time as timestamp with a zone or text, numbers.",
+                )
+            ),
+        }
+        self.request_body = RequestBody(content=media, required=True)
 
 
 @dataclass

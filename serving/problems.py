@@ -32,17 +32,25 @@ def problem(
     field: str | None = None,
     value: object = UNSET,
     rule: str | None = None,
+    index: int | None = None,
+    headers: dict[str, str] | None = None,
 ) -> ProblemDetailsException:
-    """The exception to raise. `slug` is stable, for programs; `detail` is a sentence, for people."""
+    """The exception to raise. `slug` is stable, for programs; `detail` is a sentence, for people.
+
+    `index` is the place of what is wrong, counted from 0, in a body that holds many.
+    """
     extra: dict[str, Any] = {}
     if field is not None:
         extra = {"field": field, "rule": rule or detail} | ({} if value is UNSET else {"value": shown(value)})
+    if index is not None:
+        extra["index"] = index
     return ProblemDetailsException(
         detail=detail,
         status_code=status,
         title=slug.replace("-", " ").capitalize(),
         type_=f"urn:aerocast:problem:{slug}",
         extra=extra,
+        headers=headers,
     )
 
 

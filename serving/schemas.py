@@ -202,7 +202,9 @@ class FeedView(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """RFC 9457 problem details. `field`, `value` and `rule` say which input broke which rule."""
+    """RFC 9457 problem details. `field`, `value` and `rule` say which input broke which rule, and
+    `index` in which reading.
+    """
 
     type: str
     title: str
@@ -211,6 +213,15 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     field: str | None = None
     value: str | float | bool | None = None
     rule: str | None = None
+    index: int | None = None
+
+
+class Accepted(Struct, frozen=True):
+    """Readings that are on the disk and will be in raw, each once. The same key gives the same answer again."""
+
+    id: Annotated[str, Meta(description="Names this post.", examples=["5a0e7c1b9d3f2a64/17"])]
+    accepted: Annotated[int, Meta(description="How many readings the post holds.", examples=[1])]
+    duplicate: Annotated[bool, Meta(description="Its key was used before: it is there once.")]
 
 
 class ReleaseView(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,9 +30,9 @@ from serving.store import Store
 STUCK_POLLS = 10
 
 
-def health(store: Store, log: Log, poll_seconds: float) -> Health:
+def health(store: Store, log: Log, poll_seconds: float, others: Sequence[str] = ()) -> Health:
     """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
-    errors = [error for error in (store.error, log.error) if error]
+    errors = [error for error in (store.error, log.error, *others) if error]
     late = store.last_poll and datetime.now(UTC) - store.last_poll
     if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
         errors.append(f"nothing was looked up for {late.total_seconds():.0f} s")

@@ -21,6 +21,7 @@ from aerocast.sources.base import iso_time, raw_names, raw_schema
 from aerocast.sql import literal
 
 _SHOWN, _LISTED = 60, 300
+_YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 
@@ -186,7 +187,18 @@ def _time_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         if any(matches(kind) for matches in _NUMBERS):
             raise Malformed(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
         return _text(column, name)
-    return pc.strftime(column.cast(pa.timestamp("us", "UTC"), safe=False), format="%Y-%m-%dT%H:%M:%SZ")
+    return _written(column)
+
+
+def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Instants as ISO 8601 in UTC; one outside the years 1 to 9999 as its number, which nobody reads as a time."""
+    ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    count = column.cast(pa.int64())
+    low, high = (max(-(2**63), min(2**63 - 1, second * ticks)) for second in _YEARS)
+    inside = pc.and_(pc.greater_equal(count, low), pc.less(count, high))
+    instants = pc.if_else(inside, column, pa.scalar(None, column.type)).cast(pa.timestamp("us", "UTC"), safe=False)
+    texts = pc.strftime(instants, format="%Y-%m-%dT%H:%M:%SZ")
+    return texts if pc.all(inside, min_count=0).as_py() else pc.if_else(inside, texts, count.cast(pa.string()))
 
 
 def _placed(feed: Feed, texts: pa.ChunkedArray, now: datetime) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from aerocast import declared
+from tests.making import small_feed
 from tests.serving.making import Server, publish, write_tail
 
 HEAVY = {"torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost"}
@@ -26,6 +28,8 @@ with TestClient(create_app(Path(sys.argv[1]))) as http:
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
     assert http.post("/eval", json={"predicted": 40.0, "actual": 41.0}).status_code == 200
     assert http.post("/routine-retrain-check").status_code == 200
+    reading = {"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5}
+    assert http.post("/observations/small", json=reading).status_code == 202
     paths = ("/health", "/feeds", "/models", "/routine-retrain-check", "/metrics", "/schema", "/schema/openapi.json")
     for path in paths:
         assert http.get(path).status_code == 200
@@ -41,6 +45,7 @@ def run(*arguments: str, code: str | None = None, **options: Any) -> subprocess.
 def test_what_the_server_loads_stays_light(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
+    declared.publish(tmp_path, small_feed(tmp_path))
     done = run(str(tmp_path), code=PROBE)
     assert done.returncode == 0, done.stderr
     assert HEAVY & set(done.stdout.split()) == set()

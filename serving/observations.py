@@ -1,0 +1,160 @@
+"""Observations on their way to the platform: which feeds take them, and what waits on this server's disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from litestar.plugins.problem_details import ProblemDetailsException
+from msgspec import UNSET
+
+from aerocast import declared
+from aerocast.doors.posted import Limits, Posted, Receipt, Refused, Why
+from aerocast.durable import Stamp
+from aerocast.errors import AeroCastError
+from aerocast.home import Home
+from serving.problems import problem
+from serving.readings import Reader
+
+MAX_BODY = 8 << 20
+LONGEST_KEY = 200
+# Larger bodies are checked in a thread, so that others are answered meanwhile.
+LARGE_BODY = 32 << 10
+MOST_IN_FLIGHT = 128 << 20
+LOOK_SECONDS, MISS_SECONDS = 2.0, 0.2
+_STATUS = {Why.FULL: 429, Why.DISK: 507, Why.KEY: 422, Why.UNUSABLE: 503}
+_SLUG = {Why.FULL: "too-much-waits", Why.DISK: "disk-full", Why.KEY: "key-reused", Why.UNUSABLE: "not-kept"}
+_RETRY_AFTER = {Why.FULL: "10", Why.DISK: "60", Why.UNUSABLE: "10"}
+
+
+class _Known(NamedTuple):
+    stamp: Stamp
+    reader: Reader
+
+
+class Observations:
+    """The posts of one server. `accepted` counts readings by feed since it started, `waiting` those not taken yet."""
+
+    def __init__(self, home: Home, limits: Limits | None = None) -> None:
+        self.accepted: Counter[str] = Counter()
+        self.waiting: Mapping[str, int] = {}
+        self.errors: list[str] = []
+        self._home, self._limits = home, limits
+        self._known: Mapping[str, _Known] = {}
+        self._posted: dict[str, Posted] = {}
+        self._undeclared: list[str] = []
+        self._looked = -LOOK_SECONDS
+        self._lock = threading.Lock()
+        self._in_flight = 0
+
+    def look(self, every: float = LOOK_SECONDS) -> None:
+        """Looks up what waits, and what is declared if that is so long ago; never raises for what lies on disk.
+
+        Not for the event loop.
+        """
+        with self._lock:
+            if time.monotonic() - self._looked >= every:
+                self._undeclared = self._look_up()
+            errors, waiting = [*self._undeclared], {}
+            for name in list(self._known):
+                try:
+                    waiting[name] = self._buffer(name).waiting()
+                except AeroCastError as error:
+                    errors.append(str(error))
+            self.waiting, self.errors = waiting, errors
+
+    async def reader(self, feed: str) -> Reader:
+        """Who checks the feed's bodies. Raises a 404 problem that names the feeds that there are."""
+        if feed not in self._known:
+            await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
+        found = self._known.get(feed)
+        if found is None:
+            names = ", ".join(sorted(self._known)) or "none yet: the platform publishes them"
+            detail = f"There is no feed {feed[:80]}; known: {names}."
+            raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
+        return found.reader
+
+    @contextmanager
+    def room(self, size: int) -> Iterator[None]:
+        """Room in memory for a body. Raises a 429 problem when others take all of it."""
+        if self._in_flight + size > MOST_IN_FLIGHT:
+            raise refusal(Refused(Why.FULL, "Too many bodies are being received; send again in a moment."))
+        self._in_flight += size
+        try:
+            yield
+        finally:
+            self._in_flight -= size
+
+    async def keep(self, feed: str, key: str | None, kind: str, body: bytes, rows: int) -> Receipt:
+        """The receipt, once the body is on the disk. Raises a problem: 422 for a key, 429, 503 or 507."""
+        try:
+            receipt = await asyncio.wrap_future(self._buffer(feed).offer(key, body, kind, rows))
+        except Refused as error:
+            raise refusal(error, key) from None
+        if not receipt.duplicate:
+            self.accepted[feed] += receipt.accepted
+        return receipt
+
+    def close(self) -> None:
+        """What was taken is on the disk when this returns."""
+        for posted in list(self._posted.values()):
+            posted.close()
+
+    def _buffer(self, feed: str) -> Posted:
+        found = self._posted.get(feed)
+        return found or self._posted.setdefault(feed, Posted(self._home, feed, self._limits))
+
+    def _look_up(self) -> list[str]:
+        """Readers of all that is declared; what cannot be read now stays as it was."""
+        self._looked = time.monotonic()
+        errors = []
+        try:
+            stamps = declared.stamps(self._home)
+        except (AeroCastError, OSError) as error:
+            return [f"what is declared cannot be looked up: {error}"]
+        known: dict[str, _Known] = {}
+        for name, stamp in stamps.items():
+            before = self._known.get(name)
+            if before and before.stamp == stamp:
+                known[name] = before
+                continue
+            try:
+                found = declared.read(self._home, name)
+            except AeroCastError as error:
+                errors.append(str(error))
+                found = None
+            if found:
+                known[name] = _Known(stamp, Reader(found))
+            elif before:
+                known[name] = before
+        self._known = known
+        return errors
+
+
+def checked_key(key: str | None) -> str | None:
+    """The value of the header Idempotency-Key. Raises a 400 problem."""
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        rule = f"1 to {LONGEST_KEY} printable ASCII characters"
+        detail = f"Idempotency-Key must be {rule}."
+        raise problem("invalid-key", detail, status=400, field="Idempotency-Key", value=key, rule=rule)
+    return key
+
+
+def too_large(size: int | None = None) -> ProblemDetailsException:
+    """The problem for a body over MAX_BODY."""
+    rule = f"at most {MAX_BODY} bytes"
+    detail = f"The body is larger than {MAX_BODY} bytes; send the readings in several."
+    shown = UNSET if size is None else size
+    return problem("request-entity-too-large", detail, status=413, field="body", value=shown, rule=rule)
+
+
+def refusal(error: Refused, key: str | None = None) -> ProblemDetailsException:
+    """The problem for a post that was not kept."""
+    headers = {"retry-after": _RETRY_AFTER[error.why]} if error.why in _RETRY_AFTER else None
+    field = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"} if error.why is Why.KEY else {}
+    return problem(_SLUG[error.why], f"{error}", status=_STATUS[error.why], headers=headers, **field)  # type: ignore[arg-type]
