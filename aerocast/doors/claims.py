@@ -227,8 +227,6 @@ def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
         if (size := path.stat().st_size) > LARGEST:
             raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
         return path.read_bytes()
-    except ValueError:  # a NUL
-        raise wrong(f"uri: {uri!r} is no path") from None
     except OSError as error:
         said = f"uri: {uri} cannot be read: {error.strerror or error}"
         never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
