@@ -1,0 +1,163 @@
+"""The same work in pandas, by hand: some months at a time for the readings, a station at a time for the windows.
+
+100 million rows of text do not fit into memory at once, so it goes in the pieces that ours goes in.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from measuring.script import BACK, HOUR, REACH, Job
+
+SPANS = ((0, 3), (0, 6), (0, 12), (0, 24), (24, 48))
+LAGS = (*range(12), 14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
+
+
+def run(job: Job, out: Path) -> int:
+    """Writes bronze, quarantine, silver and windows below `out`; how many rows there are of windows."""
+    for layer in ("bronze", "quarantine", "silver", "windows"):
+        (out / layer).mkdir(parents=True)
+    pieces = []
+    for number, piece in enumerate(job["pieces"]):
+        good, bad = _clean(job, piece)
+        good.drop(columns="sec").to_parquet(out / "bronze" / f"{number}.parquet")
+        bad.to_parquet(out / "quarantine" / f"{number}.parquet")
+        pieces.append(_hourly(job, good))
+    grid = _grid(job, pd.concat(pieces))
+    grid.to_parquet(out / "silver" / "0.parquet")
+    rows = 0
+    for station, frame in _windows(job, grid):
+        frame.to_parquet(out / "windows" / f"{station}.parquet")
+        rows += len(frame)
+    return rows
+
+
+def _clean(job: Job, piece: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One piece of bronze and of quarantine."""
+    around = [
+        pd.Timestamp(piece[at] + way * REACH * HOUR, unit="s", tz="UTC") for at, way in (("low", -1), ("high", 1))
+    ]
+    near = [("time", ">=", around[0]), ("time", "<", around[1])]
+    rows = pd.concat([pd.read_parquet(file, filters=near) for file in piece["files"]], ignore_index=True)
+    rows["sec"] = rows["time"].dt.as_unit("s").astype("int64")
+    rows = rows.sort_values(["delivery", "line"]).drop_duplicates(["station", "sec"], keep="last")
+    rows = rows.sort_values(["station", "sec"], ignore_index=True)
+    values = pd.DataFrame({"station": rows["station"], "time": rows["time"]})
+    nonsense, outside = rows["time"].isna(), pd.Series(False, index=rows.index)
+    for name, field, factor, offset, low, high, _ in job["columns"]:
+        texts = rows[field].replace("", None)
+        values[name] = pd.to_numeric(texts, errors="coerce") * factor + offset
+        nonsense |= values[name].isna() & texts.notna()
+        outside |= (values[name] < low) | (values[name] > high)
+    unknown = ~rows["station"].isin([name for name, *_ in job["stations"]])
+    tests = [nonsense, unknown, rows["sec"] > job["latest"], rows["sec"] < job["start"], outside]
+    rule = np.select(tests, ["unparseable", "unknown_station", "future", "early", "range"], default="")
+    values["segment"], values["flags"], values["sec"] = rows["segment"], rows["flags"], rows["sec"]
+    spike = _spikes(job, values[rule == ""])
+    rule[spike] = "step"
+    inside = (rows["sec"] >= piece["low"]) & (rows["sec"] < piece["high"])
+    bad = rows[inside & (rule != "")].assign(rule=rule[inside & (rule != "")])
+    texts = bad[[field for _, field, *_ in job["columns"]]].fillna("nothing").agg(", ".join, axis=1)
+    bad["reason"] = "rule " + bad["rule"] + " broken by one of " + texts if len(bad) else ""
+    return values[inside & (rule == "")], bad.drop(columns="sec")
+
+
+def _spikes(job: Job, rows: pd.DataFrame) -> pd.Index:
+    """The rows that jump up and back: away from both sides, and from most around them."""
+    by, near = rows.groupby("station"), REACH * HOUR
+    shifts = [*range(1, REACH + 1), *range(-REACH, 0)]
+    apart = {k: (rows["sec"] - by["sec"].shift(k)).abs() <= near for k in shifts}
+    found = pd.Series(False, index=rows.index)
+    for name, *_, step in job["columns"]:
+        if not step:
+            continue
+        value = rows[name]
+        around = {k: by[name].shift(k).where(apart[k]) for k in shifts}
+        sides = [pd.concat([around[k] for k in side], axis=1) for side in (shifts[:REACH], shifts[REACH:])]
+        up = (value > sides[0].min(axis=1) + step) & (value > sides[1].min(axis=1) + step)
+        down = (value < sides[0].max(axis=1) - step) & (value < sides[1].max(axis=1) - step)
+        votes = sum(((value - n).abs() > step).astype(int) * 2 - n.notna().astype(int) for n in around.values())
+        found |= (up | down) & (votes > 0)
+    return rows.index[found]
+
+
+def _hourly(job: Job, rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, spread, extremes and count of each station's hours that have a reading."""
+    names = [name for name, *_ in job["columns"]]
+    hours = rows.assign(step=rows["sec"] // HOUR).groupby(["station", "step"])[names]
+    table = hours.agg(["mean", "std", "min", "max", "count"])
+    table.columns = [f"{name}_{figure}" for name, figure in table.columns]
+    return table.reset_index()
+
+
+def _grid(job: Job, hours: pd.DataFrame) -> pd.DataFrame:
+    """Silver: every hour of every station, the last mean carried on for BACK hours, with its age."""
+    steps = np.arange(hours["step"].min(), hours["step"].max() + 1)
+    every = pd.MultiIndex.from_product([[name for name, *_ in job["stations"]], steps], names=["station", "step"])
+    grid = hours.set_index(["station", "step"]).reindex(every).reset_index()
+    for name, *_ in job["columns"]:
+        mean = grid[f"{name}_mean"]
+        since = grid["step"] - grid["step"].where(mean.notna()).groupby(grid["station"]).ffill()
+        grid[name] = mean.groupby(grid["station"]).ffill(limit=BACK)
+        grid[f"{name}_age"] = since.where(since <= BACK).astype("Int16")
+        grid[f"{name}_count"] = grid[f"{name}_count"].fillna(0).astype("int32")
+    return grid
+
+
+def _windows(job: Job, grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Features and outcomes of each station's origins."""
+    names, ahead = [name for name, *_ in job["columns"]], job["horizons"][-1]
+    by = grid.groupby("step")[names]
+    total, count = by.sum(), by.count()
+    places = {name: (latitude, longitude) for name, latitude, longitude in job["stations"]}
+    for station, rows in grid.groupby("station", sort=False):
+        own = rows.set_index("step")
+        own = own.reindex(np.arange(own.index[0], own.index[-1] + 1 + ahead))
+        columns = _series(names, job["target"], own)
+        for name in names:
+            others = (total[name] - own[name].fillna(0)) / (count[name] - own[name].notna()).replace(0, np.nan)
+            columns |= {f"near_{name}_lag{k}": (others - own[name]).shift(k) for k in (0, 1, 3)}
+        columns |= _sky(job, own.index.to_numpy(), places[str(station)])
+        columns |= {f"station_{name}": np.float32(name == station) for name in places}
+        outcome = own[job["target"]].where(own[f"{job['target']}_age"] == 0)
+        columns |= {f"y_{job['target']}_{h}": outcome.shift(-h) for h in job["horizons"]}
+        frame = pd.DataFrame(columns, index=own.index).astype(np.float32)
+        whole = own[job["target"]].notna().rolling(5).sum() == 5
+        frame = frame[whole].iloc[: len(rows)]
+        yield str(station), frame.assign(station=station, time=pd.to_datetime(frame.index * HOUR, unit="s", utc=True))
+
+
+def _series(names: list[str], target: str, own: pd.DataFrame) -> dict[str, pd.Series]:
+    """What a station's own columns say."""
+    columns = {f"{n}_lag{k}": own[n].shift(k) for n in names for k in LAGS}
+    columns |= {f"{n}_age": own[f"{n}_age"].astype("float32") for n in names}
+    columns |= {f"{n}_change{k}": own[n] - own[n].shift(k) for n in names for k in (1, 3, 6, 12, 24)}
+    for n in names:
+        for start, end in SPANS:
+            columns[f"{n}_mean{start}to{end}"] = own[n].shift(start).rolling(end - start, 1).mean() - own[n]
+    for _, end in SPANS:
+        rolled = own[target].rolling(end, 1)
+        columns[f"{target}_std{end}"] = rolled.std(ddof=0)
+        columns[f"{target}_min{end}"] = rolled.min() - own[target]
+        columns[f"{target}_max{end}"] = rolled.max() - own[target]
+    return columns
+
+
+def _sky(job: Job, steps: np.ndarray, place: tuple[float, float]) -> dict[str, pd.Series]:
+    """The sun and the local clock (Spencer 1971)."""
+    seconds, (latitude, longitude) = steps * HOUR, np.deg2rad(place)
+    year = 2 * np.pi * ((seconds / 86400 / 365.2425) % 1)
+    declination = np.deg2rad(23.44) * np.sin(year - 2 * np.pi * 80 / 365.2425)
+    orbit = 0.0000075 + 0.001868 * np.cos(year) - 0.032077 * np.sin(year)
+    orbit -= 0.014615 * np.cos(2 * year) + 0.040849 * np.sin(2 * year)
+    angle = 2 * np.pi * (seconds % 86400 / 86400 - 0.5) + longitude + orbit
+    height = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(angle)
+    path, local = pd.Series(height, index=steps), pd.to_datetime(seconds, unit="s", utc=True).tz_convert(job["zone"])
+    turn = pd.Series(2 * np.pi * local.hour.to_numpy() / 24, index=steps)
+    horizons, energy = job["horizons"], path.clip(lower=0)
+    columns = {f"hour_{wave}_{h}": getattr(np, wave)(turn).shift(-h) for h in (0, *horizons) for wave in ("sin", "cos")}
+    columns |= {f"sun_{h}": path.shift(-h) for h in (0, *horizons)}
+    columns |= {f"sunshine_{h}": energy.rolling(h).sum().shift(-h) for h in horizons}
+    return columns | {"season": pd.Series(declination, index=steps)}
