@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from aerocast.feed import CsvSource, Feed, NwsSource, PushSource, Source
-from aerocast.sources import csv, simulated
+from aerocast.sources import csv, push, simulated
 from aerocast.sources.base import Delivery, raw_names, raw_schema
 
 __all__ = ["Delivery", "fingerprint", "raw_names", "raw_schema", "read"]
@@ -43,7 +43,7 @@ def read(
 
         return nws.read(source, feed, months, now, after, work=work, notes=notes)
     if isinstance(source, PushSource):
-        return iter(())
+        return push.read()
     return simulated.read(source, feed, months, now, after)
 
 
@@ -55,5 +55,7 @@ def fingerprint(source: Source, feed: Feed, now: datetime | None = None) -> str:
     """
     if isinstance(source, CsvSource):
         return csv.fingerprint(source)
-    # A schedule asks a service, and what is pushed announces itself: there is nothing to look at in between.
-    return source.kind if isinstance(source, NwsSource | PushSource) else simulated.fingerprint(source, feed, now)
+    if isinstance(source, PushSource):
+        return push.fingerprint()
+    # A schedule asks a service: there is nothing to look at in between.
+    return source.kind if isinstance(source, NwsSource) else simulated.fingerprint(source, feed, now)
