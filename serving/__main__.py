@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 
 from aerocast import durable, release, store
+from aerocast.doors.posted import Limits
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome, home_of
 from serving.access import Access
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.poll_seconds,
             settings.log_seconds if settings.log else None,
             Access(settings.token, _is_loopback(host)),
+            Limits(rows=settings.most_waiting),
         ),
         log_level="warning",
         access_log=False,

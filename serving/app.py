@@ -11,6 +11,7 @@ from importlib import metadata
 from litestar import Litestar
 from litestar.datastructures import State
 
+from aerocast.doors.posted import Limits
 from aerocast.home import Home
 from serving import openapi, problems
 from serving.access import Access
@@ -35,12 +36,19 @@ log = logging.getLogger("aerocast.serving")
 
 
 def create_app(
-    home: Home, poll_seconds: float = 1.0, log_seconds: float | None = 10.0, access: Access | None = None
+    home: Home,
+    poll_seconds: float = 1.0,
+    log_seconds: float | None = 10.0,
+    access: Access | None = None,
+    limits: Limits | None = None,
 ) -> Litestar:
-    """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts."""
+    """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts.
+
+    `limits`: what of each feed may wait for the platform.
+    """
     store = Store(home)
     loop = Loop(home, store, log_seconds)
-    observations = Observations(home)
+    observations = Observations(home, limits)
     found = Metrics(store, loop, observations)
     return Litestar(
         route_handlers=[health, feeds, models, predict, observe, evaluate, retrain_check, ask_for_retrain, metrics],

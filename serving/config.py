@@ -11,13 +11,15 @@ class ServerSettings(Settings):
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
     prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
-    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access).
+    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access); `AEROCAST_MOST_WAITING`: how many
+    readings of a feed may wait on the disk for the platform before clients are asked to come back later.
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
     log_seconds: float = Field(default=10.0, gt=0, le=3600)
     log: bool = True
     token: str = ""
+    most_waiting: int = Field(default=5_000_000, ge=1)
 
 
 def read_settings() -> ServerSettings:

@@ -114,6 +114,17 @@ def test_the_same_key_is_kept_once_also_by_the_next_server(serve: Start, tmp_pat
     _damage(server, other, tmp_path, small)
 
 
+def test_what_the_platform_does_not_take_is_not_piled_up_for_ever(serve: Start, tmp_path: Path, small: Feed) -> None:
+    publish(tmp_path, small)
+    _, http = serve(MOST_WAITING="3")
+    assert http.post(PATH, json=[ONE] * 3).status_code == 202
+    refused = http.post(PATH, json=ONE)
+    check(refused, 429, "too-much-waits", None, None)
+    assert int(refused.headers["retry-after"]) > 0
+    assert len(rows(tmp_path, small)) == 3
+    assert http.post(PATH, json=ONE).status_code == 202
+
+
 def _damage(server: Server, http: httpx.Client, home: Path, small: Feed) -> None:
     """A buffer that is none any more: this feed says so, others go on."""
     publish(home, small.model_copy(update={"name": "other"}))
