@@ -95,7 +95,7 @@ class Lake:
         newest = [action["max.time"] for action in actions if action.get("max.time") is not None]
         return (min(oldest), max(newest)) if oldest else None
 
-    def chunks(self, name: str, months: Sequence[str], limit: int = 500_000) -> list[list[str]]:
+    def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
         """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole)."""
         rows = self.rows(name)
         pieces: list[list[str]] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from aerocast.feed import Column, Feed
 from aerocast.months import month_span, months_around
-from aerocast.sql import literal, quoted
+from aerocast.sql import instant, literal, quoted
 from aerocast.units import conversion
 from aerocast.windows import Grid
 
@@ -53,9 +53,8 @@ def build(
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("silver_bronze", replace=True)
     step = _microseconds(feed.cadence)
-    runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in _pieces(feed, months, span))
-    if not runs:
-        runs = "(NULL, 0, 0)"
+    pieces = _pieces(feed, months, span) or [(None, 0, 0)]
+    runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
     stations = ", ".join(f"({literal(station)})" for station in feed.station_ids)
     series = names(feed)
     means = [quoted(f"{name}_mean") for name in series]
@@ -71,7 +70,7 @@ def build(
         WITH pieces(month, low, high) AS (VALUES {runs}),
         steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
         grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station), steps),
-        measured AS MATERIALIZED ({_measured(feed)}),
+        measured AS MATERIALIZED ({_measured(feed, pieces[0][1], pieces[-1][2])}),
         filled AS (
             SELECT station, step, month, {filled}
             FROM grid LEFT JOIN (SELECT station, step, {", ".join(means)} FROM measured) USING (station, step)
@@ -117,16 +116,15 @@ def grids(
     return {station: Grid(station, time, series, values[at], ages[at]) for at, station in enumerate(chosen)}
 
 
-def _measured(feed: Feed) -> str:
-    """A select of one row per (station, step) that has a reading: mean, std, min, max, count of every series."""
+def _measured(feed: Feed, low: int, high: int) -> str:
+    """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
     step = _microseconds(feed.cadence)
     circular = {column.name: column for column in feed.columns if column.circular}
     spreads = ", ".join(_spread(name, circular.get(name)) for name in names(feed))
     return f"""
         SELECT station, epoch_us(time) // {step} AS step, {spreads}
         FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
-        WHERE epoch_us(time) >= (SELECT min(low) FROM pieces) * {step}
-            AND epoch_us(time) < (SELECT max(high) FROM pieces) * {step}
+        WHERE time >= {instant(low * step)} AND time < {instant(high * step)}
         GROUP BY ALL"""
 
 

@@ -1,6 +1,7 @@
 """The few places where a value or a name becomes SQL text: always through here, so that it is always quoted."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 
 def quoted(name: str) -> str:
@@ -11,6 +12,11 @@ def quoted(name: str) -> str:
 def literal(value: str | float) -> str:
     """A text or number as an SQL literal."""
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def instant(microseconds: int) -> str:
+    """Microseconds since 1970 as an SQL literal, which a scan of Parquet files compares with their statistics."""
+    return f"TIMESTAMPTZ '{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)}'"
 
 
 def scan(files: Sequence[str]) -> str:

@@ -41,13 +41,15 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
-        from aerocast.quality import audit
+        from aerocast.quality import Audit, audit
 
         lake = Lake(platform.root)
         span = _months(context, lake, feed)
+        counted = Audit(0, 0, 0, 0)
         with platform.sql() as con:
-            tables = (lake.relation(con, table(feed, layer), span) for layer in ("raw", "bronze", "quarantine"))
-            counted = audit(con, feed, *tables)
+            for piece in lake.chunks(table(feed, "raw"), span):
+                tables = (lake.relation(con, table(feed, layer), piece) for layer in ("raw", "bronze", "quarantine"))
+                counted = Audit(*map(sum, zip(counted, audit(con, feed, *tables), strict=True)))
         return dg.AssetCheckResult(
             passed=counted.balanced,
             severity=dg.AssetCheckSeverity.ERROR,
