@@ -223,7 +223,7 @@ class GapPolicy(Strict):
 
 
 class Sliding(Strict):
-    """Overlapping windows [start, start + size), one every `every`; final once `watermark` of the feed's time passed."""
+    """Overlapping windows [start, start + size), one every `every`; final once `watermark` of feed time passed."""
 
     size: Duration = timedelta(minutes=5)
     every: Duration = timedelta(minutes=1)
@@ -372,6 +372,9 @@ class Feed(Strict):
             raise ValueError(f"horizons: {list(self.horizons)} must rise")
         if self.window.look_back < max(self.window.steps, self.season):
             raise ValueError(f"window.look_back: {self.window.look_back} must cover window.steps and season")
+        if isinstance(self.source, NwsSource) and self.poll and not _divides_an_hour(self.poll):
+            allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
+            raise ValueError(f"poll: {self.poll} must be {allowed}")
         if self.end and self.end <= self.start:
             raise ValueError(f"end: {self.end} must be later than start {self.start}")
         absent = [kind for kind in BASELINES if kind not in self.candidates]
@@ -397,6 +400,11 @@ class Feed(Strict):
             return cls.model_validate(declaration)
         except ValidationError as error:
             raise AeroCastError("\n".join([f"{where} is not valid:", *_mistakes(error)])) from None
+
+
+def _divides_an_hour(poll: timedelta) -> bool:
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    return minute <= poll <= hour and not poll % minute and not hour % poll
 
 
 def _path(loc: tuple[int | str, ...]) -> list[str]:

@@ -11,20 +11,19 @@ from aerocast_assets.assets.evaluation import evaluation
 from aerocast_assets.assets.forecasts import forecasts
 from aerocast_assets.assets.raw import raw, source
 from aerocast_assets.assets.silver import silver
+from aerocast_assets.assets.sliding import sliding_layer
+from aerocast_assets.assets.training_set import training_set
 from aerocast_assets.assets.windows import windows
 from aerocast_assets.automation.live import live_sensor
+from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
 from aerocast_assets.checks.drift import drift_checks
+from aerocast_assets.checks.intake import intake_check
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import RETRAIN_OF, key, live_job_name, retrain_job_name
-
-
-def job_name(feed: Feed) -> str:
-    """The job over the feed's whole graph."""
-    return f"{feed.name}_refresh"
+from aerocast_assets.keys import RETRAIN_OF, job_name, key, live_job_name, retrain_job_name, tables
 
 
 def observe_job_name(feed: Feed) -> str:
@@ -34,10 +33,12 @@ def observe_job_name(feed: Feed) -> str:
 
 def feed_definitions(feed: Feed) -> dg.Definitions:
     """Definitions of one feed; nothing in them is shared with another feed."""
-    layers = [raw(feed), bronze(feed), silver(feed), windows(feed)]
+    layers = [raw(feed), bronze(feed), *sliding_layer(feed), silver(feed), windows(feed)]
+    layers += [training_set(feed, target) for target in feed.targets]
     models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
     checks = [
+        intake_check(feed),
         *quality_checks(feed),
         *drift_checks(feed),
         *(check for target in feed.targets for check in skill_checks(feed, target)),
@@ -64,21 +65,26 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
             *retrains.values(),
         ],
         sensors=[live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
-        schedules=[routine_schedule(feed, target, job) for target, job in retrains.items()],
+        schedules=[
+            *(routine_schedule(feed, target, job) for target, job in retrains.items()),
+            *poll_schedule(feed, live),
+        ],
     )
 
 
 def _live_job(feed: Feed) -> UnresolvedAssetJobDefinition:
-    layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation")]
+    layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
     return dg.define_asset_job(
         live_job_name(feed),
-        selection=dg.AssetSelection.assets(*layers, *(key(feed, target, "forecasts") for target in feed.targets)),
+        selection=dg.AssetSelection.assets(
+            *layers, *(key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts"))
+        ),
         description="New readings and logged forecasts, up to evaluation and drift; models are left as they are.",
     )
 
 
 def _retrain_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
-    names = (*feed.candidates, SEQUENCE, "champion", "forecasts")
+    names = ("training_set", *feed.candidates, SEQUENCE, "champion", "forecasts")
     return dg.define_asset_job(
         retrain_job_name(feed, target),
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),

@@ -28,8 +28,14 @@ _READY = (
 )
 # Newer data flows forward by itself into every month (eager() knows only the newest).
 FORWARD = (_MISSING | _Condition.any_deps_updated().since_last_handled()) & _READY
-# Models are made once by themselves; after that a retrain is a decision (sensor, schedule or person).
-ONCE = _MISSING & _READY
+# What waits for enough rows is looked at each hour until there are, and follows what is newer from then on.
+_NEWER = _Condition.any_deps_updated().since_last_handled()
+_HANDLED = _Condition.newly_requested() | _Condition.newly_updated() | _Condition.initial_evaluation()
+_HOUR_PASSED = _Condition.cron_tick_passed("41 * * * *").since(_HANDLED)
+WHEN_ENOUGH = (_MISSING | _NEWER & (~_Condition.missing() | _HOUR_PASSED)) & _READY
+# Models are made once by themselves; after that a retrain is a decision (sensor, schedule or person). As long as there
+# is none, newer rows are a reason to try again, at most each hour.
+ONCE = (_MISSING | _Condition.missing() & _NEWER & _HOUR_PASSED) & _READY
 # A source is looked at when it never was, and then each hour.
 HOURLY = _MISSING | _Condition.on_cron("5 * * * *")
 # Raw follows its source one look later: a look that is only under way says nothing yet.
@@ -49,6 +55,16 @@ def follow(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-ar
 def key(feed: Feed, *parts: str) -> dg.AssetKey:
     """`noaa/raw`, `noaa/temperature/gru`."""
     return dg.AssetKey([feed.name, *parts])
+
+
+def tables(feed: Feed) -> tuple[str, ...]:
+    """The feed's layers of monthly tables, in the order in which readings run through them."""
+    return ("raw", "bronze", *(("sliding",) if feed.sliding else ()), "silver", "windows")
+
+
+def job_name(feed: Feed) -> str:
+    """The job over the feed's whole graph."""
+    return f"{feed.name}_refresh"
 
 
 def retrain_job_name(feed: Feed, target: str) -> str:

@@ -4,19 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from aerocast.lake import Lake
-
-
-def with_neighbours(before: int = 1, after: int = 1) -> dg.TimeWindowPartitionMapping:
-    """A month depends on its neighbours too: a step rule looks both ways, a gap is filled from before."""
-    return dg.TimeWindowPartitionMapping(
-        start_offset=-before, end_offset=after, allow_nonexistent_upstream_partitions=True
-    )
 
 
 def out_of_date(lake: "Lake", source: str, name: str, hashes: Mapping[str, str], *, force: bool) -> list[str]:
@@ -26,19 +17,6 @@ def out_of_date(lake: "Lake", source: str, name: str, hashes: Mapping[str, str],
     """
     frozen = lake.gone(source) | lake.gone(name)
     return sorted(month for month in (hashes if force else lake.stale(name, hashes)) if month not in frozen)
-
-
-def deliveries(
-    con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str] | None = None
-) -> dict[str, list[str]]:
-    """Segments of each month of raw in the order they were delivered: what a month of bronze is a function of."""
-    if not lake.exists(raw):
-        return {}
-    rows = lake.relation(con, raw, months).aggregate("month, segment, max(delivery) AS delivery", "month, segment")
-    found: dict[str, list[str]] = {}
-    for month, segment, _ in rows.order("month, delivery, segment").fetchall():
-        found.setdefault(month, []).append(segment)
-    return found
 
 
 def newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str]) -> dict[str, datetime]:

@@ -1,6 +1,6 @@
 """bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,7 +10,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
-from aerocast_assets.partitions import computed, out_of_date, with_neighbours
+from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -24,18 +24,25 @@ EXAMPLES = 20
 SHOWN = ("station", "time", "rule", "reason")
 
 
+def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str]) -> dict[str, list[str]]:
+    """Marks of the rows that each month is made of: raw's, as far as the rules read it."""
+    from aerocast import marks
+    from aerocast.quality import reach
+
+    return marks.around(lake, table(feed, "raw"), partitions, reach(feed), reach(feed))
+
+
 def _hashes(
-    feed: Feed, salt: str, lake: "Lake", broken: "Sequence[Fault]", partitions: Sequence[str]
+    feed: Feed, salt: str, raw: Mapping[str, list[str]], broken: "Sequence[Fault]", partitions: Sequence[str]
 ) -> dict[str, str]:
     """What each month is computed from: what the rules use, code, raw as far as they read it, the faults that touch."""
-    from aerocast import faults, marks
+    from aerocast import faults
     from aerocast.quality import reach
 
     parts = {"rules": _rules(feed), "code": code_version(*CODE), "salt": salt}
-    near = reach(feed)
-    raw = marks.around(lake, table(feed, "raw"), partitions, near, near)
     return {
-        month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, near)) for month in partitions
+        month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, reach(feed)))
+        for month in partitions
     }
 
 
@@ -55,7 +62,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, "bronze"),
-        deps=[dg.AssetDep(key(feed, "raw"), partition_mapping=with_neighbours())],
+        deps=[key(feed, "raw")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
@@ -67,7 +74,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock, faults
         from aerocast.lake import Lake
-        from aerocast.marks import Edges
+        from aerocast.marks import NOTHING, Edges, made_from
         from aerocast.quality import clean, months_read, reach
         from aerocast.silver import reach as filled
 
@@ -77,16 +84,18 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         with platform.sql() as con:
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
-            held = {month: content.all for month, content in lake.content(raw, partitions).items()}
-            hashes = _hashes(feed, platform.hash_salt, lake, broken, partitions)
+            held = inputs(feed, lake, partitions)
+            hashes = _hashes(feed, platform.hash_salt, held, broken, partitions)
             stale = out_of_date(lake, raw, good, hashes, force=config.force)
+            # Sliding windows look into the month after theirs, silver's fills into the one before.
+            ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING
             for piece in lake.chunks(raw, stale):
                 read = lake.relation(con, raw, months_read(feed, piece))
                 cleaned = clean(con, feed, read, piece, now, broken)
                 # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
                 lake.replace(bad, cleaned.quarantine, piece)
-                made, origins = ({month: each[month] for month in piece if month in each} for each in (hashes, held))
-                edges = Edges(tail=filled(feed))
+                made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
+                edges = Edges(ahead, filled(feed))
                 lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             rejected = lake.relation(con, bad, partitions)

@@ -1,14 +1,28 @@
 """raw: readings as delivered, appended exactly once; and the source they come from, observed for changes."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
+from aerocast.feed import Feed, NwsSource
+from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, table
 from aerocast_assets.keys import months as partitions
-from aerocast_assets.partitions import deliveries, newest
+from aerocast_assets.partitions import newest
 from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aerocast.doors.intake import Taken
+    from aerocast.lake import Lake
+    from aerocast.sources import Delivery
+
+UNREAD = "could_not_be_read"  # metadata of raw: which ways in, and why
+RECENT = 2  # newest months of raw in which a live source's newest reading is looked for
 
 
 def source(feed: Feed) -> dg.SourceAsset:
@@ -30,7 +44,7 @@ def source(feed: Feed) -> dg.SourceAsset:
 
 
 def raw(feed: Feed) -> dg.AssetsDefinition:
-    """`<feed>/raw`: a delivery that is already there is not written again."""
+    """`<feed>/raw`: what the source has of these months, and all that waits at the doors, whatever its month."""
 
     @dg.asset(
         key=key(feed, "raw"),
@@ -44,36 +58,70 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=follow(feed),
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock
+        from aerocast import clock, declared
+        from aerocast.doors import doors_of
+        from aerocast.doors.intake import take_all, take_source
         from aerocast.lake import Lake
-        from aerocast.sources import read
+        from aerocast.settings import Settings
 
         lake, name, months = Lake(platform.root), table(feed, "raw"), sorted(context.partition_keys)
-        now = clock.now(platform.root, feed.name, feed.end)
-        with platform.sql() as con:
-            after = newest(con, lake, name, months) if feed.source.live else None
-            new = appended = 0
-            for delivery in read(feed.source, feed, months, now, after):
-                fresh = lake.append(name, delivery.table, *delivery.once)
-                new, appended = new + fresh * len(delivery.table), appended + fresh
-            commits = deliveries(con, lake, name, months)
+        now, notes = clock.now(platform.root, feed.name, feed.end), list[str]()
+        declared.publish(platform.root, feed)
+        # Doors first: a source that cannot be read must not keep what people have sent.
+        taken = take_all(lake, feed, doors_of(platform.root, feed, Settings()))
+        take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
+        if taken.failed and not lake.exists(name):
+            raise dg.Failure(f"{name}: nothing could be read: {told(taken.failed)}")
+        for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failed.items())):
+            context.log.warning(line)
         held = {month: rows for month, rows in lake.rows(name).items() if month in months}
         for month, count in held.items():
             context.add_asset_metadata({"dagster/row_count": count}, partition_key=month)
-        rows, segments = sum(held.values()), sum(map(len, commits.values()))
-        context.log.info(f"{rows} readings in {segments} segments, {appended} segments new ({new} readings)")
+        rows, new = sum(held.values()), taken.rows.total()
+        context.log.info(f"{rows} readings, {taken.segments} segments new ({new} readings)")
         return dg.MaterializeResult(
             metadata={
-                **status(appended),
+                **status(new),
                 "rows": rows,
                 "rows_new": new,
-                "segments": segments,
-                "segments_new": appended,
+                "segments_new": taken.segments,
+                **shown(taken, notes),
                 "now": now.isoformat(timespec="seconds"),
                 "delta_version": lake.version(name),
                 "preview": sample(lake, name),
             },
-            data_version=dg.DataVersion(config_hash(segments=commits)),
+            data_version=data_version(context, contents(lake, name, months, platform.hash_salt)),
         )
 
     return asset
+
+
+def _read(
+    feed: Feed, platform: Platform, lake: "Lake", months: list[str], now: "datetime", notes: list[str]
+) -> "Iterator[Delivery]":
+    """What the source has: a file all that it holds, a service all that is news, a simulation these months."""
+    from pathlib import Path
+
+    from aerocast.months import month_of
+    from aerocast.sources import read
+
+    after, name = None, table(feed, "raw")
+    if feed.source.live:
+        with platform.sql() as con:
+            after = newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
+    polled = isinstance(feed.source, NwsSource) and month_of(now) in months
+    wanted = None if polled or not feed.source.live else months
+    yield from read(feed.source, feed, wanted, now, after, work=Path(platform.root), notes=notes)
+
+
+def shown(taken: "Taken", notes: list[str]) -> dict[str, Any]:
+    """What of an intake is worth a look, and nothing else."""
+    found: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(taken.rows.items())}
+    found |= {"months_touched": ", ".join(sorted(taken.months)), "known_already": taken.known, "no_news": taken.unsaid}
+    found |= {"rejected": "; ".join(taken.rejected), "notes": "; ".join(notes), UNREAD: told(taken.failed)}
+    return {name: value for name, value in found.items() if value}
+
+
+def told(failed: dict[str, str]) -> str:
+    """Ways in that could not be read, as one line."""
+    return "; ".join(f"{way}: {why}" for way, why in failed.items())

@@ -1,5 +1,6 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ from aerocast.months import month_span
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
-from aerocast_assets.partitions import computed, out_of_date, with_neighbours
+from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -20,31 +21,33 @@ if TYPE_CHECKING:
 CODE = ("silver",)
 
 
-def _hashes(feed: Feed, salt: str, lake: "Lake", bronze: str, partitions: list[str], span: "Span") -> dict[str, str]:
-    """What each month is computed from: what the grid uses, code, bronze as far as a fill reaches, the grid's ends."""
+def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], span: "Span") -> dict[str, list[str]]:
+    """What rows each month is made of: marks of bronze's as far as a fill reaches, and where the grid itself ends."""
     from aerocast import marks
     from aerocast.silver import reach
 
-    parts = {"grid": _grid(feed), "code": code_version(*CODE), "salt": salt}
-    held = marks.around(lake, bronze, partitions, before=reach(feed))
-    hashes = {}
+    held = marks.around(lake, table(feed, "bronze"), partitions, before=reach(feed))
     for month in partitions:
         first, end = month_span(month)
-        edges = [str(max(first, span[0])), str(min(end, span[1]))]
-        hashes[month] = config_hash(**parts, span=edges, bronze=held[month])
-    return hashes
+        held[month] += [str(max(first, span[0])), str(min(end, span[1]))]
+    return held
 
 
-def _grid(feed: Feed) -> dict[str, Any]:
-    """What of the declaration shapes the grid; what is credible, or how a column is called in a CSV, does not."""
+def series(feed: Feed) -> dict[str, Any]:
+    """What of the declaration shapes a layer's series; what is credible, or a column's name in a CSV, does not."""
     angles = {column.name for column in feed.columns if column.circular} | {each.direction for each in feed.vectors}
     return {
         "columns": [
             [column.name, column.circular, column.unit if column.name in angles else ""] for column in feed.columns
         ],
-        "stations": feed.station_ids,
-        **feed.model_dump(mode="json", include={"vectors", "cadence", "gap_policy"}),
+        **feed.model_dump(mode="json", include={"vectors"}),
     }
+
+
+def _grid(feed: Feed) -> dict[str, Any]:
+    """What of the declaration shapes the grid."""
+    own = feed.model_dump(mode="json", include={"cadence", "gap_policy"})
+    return {**series(feed), "stations": feed.station_ids, **own}
 
 
 def silver(feed: Feed) -> dg.AssetsDefinition:
@@ -52,7 +55,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, "silver"),
-        deps=[dg.AssetDep(key(feed, "bronze"), partition_mapping=with_neighbours(after=0))],
+        deps=[key(feed, "bronze")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
@@ -65,21 +68,24 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         from aerocast import silver as layer
         from aerocast import store, tail
         from aerocast.lake import Lake
-        from aerocast.marks import Edges
+        from aerocast.marks import Edges, made_from
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
         span = lake.span(source)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
-        hashes = _hashes(feed, platform.hash_salt, lake, source, partitions, span)
+        parts = {"grid": _grid(feed), "code": code_version(*CODE), "salt": platform.hash_salt}
+        held = inputs(feed, lake, partitions, span)
+        hashes = {month: config_hash(**parts, bronze=held[month]) for month in partitions}
         stale = out_of_date(lake, source, name, hashes, force=config.force)
         # Windows look back before a month's start, and to the longest horizon after its end.
         edges = Edges(feed.horizons[-1] * feed.cadence, (feed.window.look_back - 1) * feed.cadence)
         with platform.sql() as con:
             for piece in lake.chunks(source, stale):
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
-                lake.replace(name, rows, piece, {month: hashes[month] for month in piece}, edges=edges)
+                made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
+                lake.replace(name, rows, piece, made, origins, edges=edges)
             newest = lake.months(name)[-2:]
             origin = config_hash(content=lake.content(name, newest), rows=feed.window.look_back)
             # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old tail.

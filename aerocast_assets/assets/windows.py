@@ -1,6 +1,6 @@
 """windows: what models are trained on, as a table for us and as the windowed CSV for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
-from aerocast_assets.partitions import computed, out_of_date, with_neighbours
+from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -28,12 +28,20 @@ def csv_path(root: Home, feed: Feed, target: str) -> Path:
     return root / "exports" / feed.name / target / "windows.csv"
 
 
+def inputs(feed: Feed, lake: "Lake", target: str, partitions: Sequence[str]) -> dict[str, list[str]]:
+    """Marks of the rows that each month is made of: silver's, from the look-back to the longest horizon."""
+    from aerocast import marks, training
+    from aerocast.windows import WindowSpec
+
+    return marks.around(lake, table(feed, "silver"), partitions, *training.reach(WindowSpec.of(feed, target)))
+
+
 def windows(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
 
     @dg.asset(
         key=key(feed, "windows"),
-        deps=[dg.AssetDep(key(feed, "silver"), partition_mapping=with_neighbours())],
+        deps=[key(feed, "silver")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
@@ -74,13 +82,14 @@ def _build(
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
     silver, name = table(feed, "silver"), table(feed, target, "windows")
     parts = {"spec": msgspec.to_builtins(spec), "code": code_version(*CODE), "salt": platform.hash_salt}
-    held = marks.around(lake, silver, partitions, *training.reach(spec))
+    held = inputs(feed, lake, target, partitions)
     hashes = {month: config_hash(**parts, silver=held[month]) for month in partitions}
     stale = out_of_date(lake, silver, name, hashes, force=force)
     for piece in lake.chunks(silver, stale, training.PIECE):
         series = grids(con, feed, lake.relation(con, silver, training.months_read(spec, piece)))
         made = {month: hashes[month] for month in piece}
-        lake.replace(name, training.table(spec, series, piece), piece, made, edges=marks.Edges())
+        origins = {month: marks.made_from(held[month]) for month in piece}
+        lake.replace(name, training.table(spec, series, piece), piece, made, origins, edges=marks.Edges())
     path = csv_path(platform.root, feed, target)
     origin = config_hash(**parts, silver=lake.content(silver, lake.months(silver)))
     # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old file.

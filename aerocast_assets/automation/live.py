@@ -1,45 +1,64 @@
-"""The sensor that keeps a feed alive: new readings, logged forecasts and changed sensor faults become one run.
+"""What keeps a feed alive: new readings, logged forecasts and changed sensor faults become runs, one at a time.
 
-A tick looks at what is cheap to look at: the source's fingerprint, the log's closed segments, the faults that bronze
-was made with. What a run then has to compute is the assets' own business: months that have not changed are skipped.
+A tick looks at what is cheap to look at: the source's fingerprint, the doors, the log's closed segments, the faults
+that bronze was made with, and what each month of raw holds beside what bronze was made of. A run covers what must be
+made anew and no more: months that touch each other go together, the newest first, the others with the next ticks.
+What a run then has to compute is the assets' own business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 import msgspec
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from aerocast.feed import Feed
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed, NwsSource, PushSource
 from aerocast.home import Home
 from aerocast.months import month_of
-from aerocast_assets.keys import key, live_job_name, months, table
+from aerocast_assets.automation import runs
+from aerocast_assets.automation.behind import behind
+from aerocast_assets.keys import job_name, key, live_job_name, months, table, tables
 from aerocast_assets.resources import Platform
 
-POLL = timedelta(seconds=30)
-NEWEST = 2  # months that a run covers at least
+if TYPE_CHECKING:
+    from aerocast.doors.base import Door
+
+LOOK = timedelta(seconds=30)
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
 FAILURES = 8
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """What the newest run was asked for with: the source's fingerprint, and the newest month there was."""
+    """What the newest run over the present was asked for with: the source's fingerprint, and the months from and to.
+
+    A month that was asked for is not yet one that was read: after a failure the next run begins with `since` again.
+    """
 
     fingerprint: str = ""
     month: str = ""
+    since: str = ""
+
+    def unread(self) -> "Cursor":
+        """As it was before that run."""
+        return Cursor("", self.since, self.since)
 
 
 class Look(NamedTuple):
-    """What there is to do: reasons for a run (none: nothing to do), what was seen, and months that must be covered."""
+    """What there is to do: reasons for a run over the present, months that must be made anew, and what is quiet."""
 
-    reasons: list[str]
+    present: list[str]
+    touched: dict[str, list[str]]
     said: list[str]
-    cursor: Cursor
-    touched: Sequence[str]
+    fingerprint: str
+
+    @property
+    def reasons(self) -> list[str]:
+        return [*self.present, *(f"{what} in {', '.join(held)}" for what, held in self.touched.items())]
 
 
 def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
@@ -48,58 +67,90 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
     @dg.sensor(
         name=live_job_name(feed),
         job=job,
-        minimum_interval_seconds=max(1, round((feed.poll or POLL).total_seconds())),
+        minimum_interval_seconds=max(1, round(((_looked_at(feed) and feed.poll) or LOOK).total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Runs when the source, the prediction log or the list of sensor faults has changed.",
+        description="Runs when the source, a door, the prediction log, a month or the list of faults asks for it.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        from aerocast import clock
+        from aerocast import clock, declared
+        from aerocast.doors import doors_of
+        from aerocast.settings import Settings
 
         root, before = platform.root, _remembered(context)
         now = clock.now(root, feed.name, feed.end)
-        failed, waits = _newest_runs(context.instance, root, feed, datetime.now(UTC))
+        declared.publish(root, feed)  # a feed without a source begins with the server that knows it
+        failed, waits = newest_runs(context.instance, root, feed, datetime.now(UTC))
         if waits:
             return dg.SensorResult(skip_reason=waits, cursor=context.cursor)
-        look = look_around(root, feed, before, now)
+        before = before.unread() if failed else before
+        look = look_around(root, feed, before, now, doors_of(root, feed, Settings()))
         if failed:
-            look.reasons.append(f"the newest {failed} runs failed")
+            look.present.append(f"the newest {failed} runs failed")
         if not look.reasons:
             told = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
             return dg.SensorResult(skip_reason=told, cursor=context.cursor)
         context.log.info("; ".join(look.reasons))
-        request = _request(root, feed, look, before, now)
-        return dg.SensorResult(run_requests=[request], cursor=msgspec.json.encode(look.cursor).decode())
+        covered, after = _choose(root, feed, look, before, now, failed)
+        request = ask(root, feed, covered, "; ".join(look.reasons), now)
+        return dg.SensorResult(run_requests=[request], cursor=msgspec.json.encode(after).decode())
 
     return sensor
 
 
-def look_around(root: Home, feed: Feed, before: Cursor, now: datetime) -> Look:
-    """What has changed since `before`, as of the feed's `now`.
+def _looked_at(feed: Feed) -> bool:
+    """Whether its source is looked at by the sensor: a service is asked by a schedule, and a push needs no look."""
+    return feed.poll is not None and not isinstance(feed.source, NwsSource | PushSource)
+
+
+def look_around(root: Home, feed: Feed, before: Cursor, now: datetime, doors: "Sequence[Door]") -> Look:
+    """What has changed since `before`, as of the feed's `now`. A door that cannot be looked at is told, and waited for.
 
     Raises:
-        AeroCastError: the source, the log or the drift state cannot be read.
+        AeroCastError: the source, the log, a table or the drift state cannot be read.
     """
     from aerocast import faults, predictions
     from aerocast.drift import state
+    from aerocast.lake import Lake
     from aerocast.quality import reach
     from aerocast.sources import fingerprint
 
-    seen, keys = state.read(root, feed.name), months(feed).get_partition_keys()
-    mark = fingerprint(feed.source, feed, now) if feed.poll else before.fingerprint
+    seen, lake = state.read(root, feed.name), Lake(root)
+    looked = _looked_at(feed)
+    mark = fingerprint(feed.source, feed, now) if looked else before.fingerprint
     segments = len(predictions.segments(root, feed.name))
-    outdated = faults.outdated(root, feed.name, seen.faults if seen else (), now, reach(feed))
-    touched = [month for month in outdated if month in keys]
+    waiting, closed = _waiting(doors)
     found = [
-        (mark != before.fingerprint, "the source has changed", "the source is as it was" if feed.poll else ""),
+        (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
+        (bool(waiting), f"readings wait: {', '.join(waiting)}", "nothing waits at the doors"),
         (segments > 0, f"{segments} segments of the prediction log wait", "the prediction log is empty"),
-        (bool(touched), f"sensor faults have changed in {', '.join(touched)}", "sensor faults are as they were"),
     ]
+    keys = set(months(feed).get_partition_keys())
+    outdated = faults.outdated(root, feed.name, seen.faults if seen else (), now, reach(feed))
+    touched = {
+        "sensor faults have changed": sorted(keys & set(outdated)),
+        "readings are new": sorted(keys & set(behind(feed, lake))),
+    }
+    quiet = ["sensor faults are as they were", "every month is made of what is there"]
+    said = [old for changed, _, old in found if not changed and old]
+    said += [calm for calm, held in zip(quiet, touched.values(), strict=True) if not held]
     return Look(
         [new for changed, new, _ in found if changed],
-        [old for changed, _, old in found if not changed and old],
-        Cursor(mark, _newest(feed, now)),
-        touched,
+        {what: held for what, held in touched.items() if held},
+        [*said, *closed],
+        mark,
     )
+
+
+def _waiting(doors: "Iterable[Door]") -> tuple[list[str], list[str]]:
+    """What waits at each door that has something, and what is wrong with those that cannot be looked at."""
+    waiting, closed = [], []
+    for door in doors:
+        try:
+            if count := door.waiting():
+                waiting.append(f"{count} at {door.name}")
+        except AeroCastError as error:
+            closed.append(f"{door.name} cannot be looked at: {error}")
+    return waiting, closed
 
 
 def _newest(feed: Feed, now: datetime) -> str:
@@ -108,20 +159,50 @@ def _newest(feed: Feed, now: datetime) -> str:
     return max((month for month in keys if month <= month_of(now)), default=keys[0])
 
 
-def _request(root: Home, feed: Feed, look: Look, before: Cursor, now: datetime) -> dg.RunRequest:
-    """One run over the newest months, and all since the last one or that a fault touches; the first over all."""
-    from aerocast import release
+def present(root: Home, feed: Feed, now: datetime, since: str = "") -> list[str]:
+    """The months of a run over the present: from `since` to the newest; all of them as long as there is no silver.
+
+    Without `since` the source may have moved on from the newest month that raw holds. In the first hours of a month the
+    one before is covered, too: its windows still wait for their outcomes.
+    """
     from aerocast.lake import Lake
 
-    keys = months(feed).get_partition_keys()
-    at = keys.index(look.cursor.month)
-    wanted = [*keys[max(0, at - NEWEST + 1) : at + 1], *look.touched, *([before.month] if before.month else [])]
-    known = [month for month in wanted if month in keys]
-    first, last = min(known), max(known)
-    if not Lake(root).exists(table(feed, "silver")):
-        first, last = keys[0], keys[-1]
+    keys, lake = list(months(feed).get_partition_keys()), Lake(root)
+    if not lake.exists(table(feed, "silver")):
+        return keys
+    newest = _newest(feed, now)
+    known = since or max((month for month in lake.months(table(feed, "raw")) if month <= newest), default=newest)
+    first = min(known, month_of(now - feed.horizons[-1] * feed.cadence))
+    return [month for month in keys if first <= month <= newest] or [newest]
+
+
+def _choose(root: Home, feed: Feed, look: Look, before: Cursor, now: datetime, failed: int) -> tuple[list[str], Cursor]:
+    """The months of the next run, and the cursor after it; after failures the groups take turns."""
+    wanted = {month for held in look.touched.values() for month in held}
+    current = present(root, feed, now, before.month) if look.present else []
+    groups = grouped(months(feed).get_partition_keys(), wanted | set(current))
+    chosen = groups[failed % len(groups)]
+    read = bool(current) and current[-1] in chosen
+    return chosen, Cursor(look.fingerprint, _newest(feed, now), current[0]) if read else before
+
+
+def grouped(keys: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:
+    """The wanted months of `keys` in groups without a gap, the newest first."""
+    places, groups = {month: at for at, month in enumerate(keys)}, list[list[str]]()
+    for month in sorted(set(wanted) & set(keys)):
+        if groups and places[groups[-1][-1]] == places[month] - 1:
+            groups[-1].append(month)
+        else:
+            groups.append([month])
+    return groups[::-1]
+
+
+def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: datetime) -> dg.RunRequest:
+    """A live run over these months, which have no gap."""
+    from aerocast import release
+
     serving = [target for target in feed.targets if release.current(root, feed.name, target)]
-    layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation")]
+    layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
     return dg.RunRequest(
         job_name=live_job_name(feed),
         # A target without a champion has no forecasts to make yet.
@@ -129,22 +210,23 @@ def _request(root: Home, feed: Feed, look: Look, before: Cursor, now: datetime) 
         if len(serving) == len(feed.targets)
         else [*layers, *(key(feed, target, "forecasts") for target in serving)],
         tags={
-            "dagster/asset_partition_range_start": first,
-            "dagster/asset_partition_range_end": last,
-            "aerocast/live": "; ".join(look.reasons)[:200],
+            "dagster/asset_partition_range_start": covered[0],
+            "dagster/asset_partition_range_end": covered[-1],
+            "aerocast/live": runs.shortened(reason),
             "aerocast/feed_time": now.isoformat(),
+            **runs.own_retries(),  # the sensor itself asks again
         },
     )
 
 
-def _newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> tuple[int, str]:
+def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> tuple[int, str]:
     """How many of the newest runs failed in a row; and why no run may start now, as a sentence, empty if one may."""
     from aerocast import release
 
     job = live_job_name(feed)
-    running = instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES), limit=1)
-    if running:
-        return 0, f"run {running[0].run_id[:8]} is under way"
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        if run.job_name == job or _makes_tables(feed, run):
+            return 0, f"run {run.run_id[:8]} is under way"
     records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=FAILURES)
     failed = 0
     while failed < len(records) and records[failed].dagster_run.status is dg.DagsterRunStatus.FAILURE:
@@ -161,6 +243,12 @@ def _newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: dat
     elif since < ROOM and not all(release.current(root, feed.name, target) for target in feed.targets):
         return 0, "a target has no champion yet: its first models get room to be made"
     return failed, ""
+
+
+def _makes_tables(feed: Feed, run: dg.DagsterRun) -> bool:
+    """Whether some other run makes the feed's tables: what it will make is not behind."""
+    layers = {key(feed, layer) for layer in tables(feed)}
+    return run.job_name == job_name(feed) or bool(layers & set(run.asset_selection or ()))
 
 
 def _remembered(context: dg.SensorEvaluationContext) -> Cursor:

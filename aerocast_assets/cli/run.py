@@ -11,8 +11,8 @@ from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.cli.recovery import PROCESS_TAG, process, recover
 from aerocast_assets.definitions import defs as load_definitions
 from aerocast_assets.feeds import find_feed
-from aerocast_assets.graph import job_name, observe_job_name
-from aerocast_assets.keys import months
+from aerocast_assets.graph import observe_job_name
+from aerocast_assets.keys import job_name, months
 
 
 def run(feed_name: str, home: Home, *, force: bool = False) -> int:

@@ -1,0 +1,144 @@
+"""Into raw: what the source delivers and what waits at the doors, each exactly once, whatever its month.
+
+A kill may come between any two lines here. Then the next intake finds what was appended there, and tells the doors.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+from aerocast.doors.base import Batch, Door
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.lake import DELIVERY, Lake
+from aerocast.quality import edges
+from aerocast.sources.base import Delivery, raw_names
+from aerocast.sql import quoted
+
+SOURCE = "source"  # the way in that is no door
+
+
+@dataclass
+class Taken:
+    """What an intake found. `rows` are those appended, by the way they came in; `months` the same by month.
+
+    `known` are readings of batches that were there already, `unsaid` those of a live source that say nothing new.
+    `failed` says of each way in that could not be read why.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    months: Counter[str] = field(default_factory=Counter)
+    segments: int = 0
+    known: int = 0
+    unsaid: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    rejected: list[str] = field(default_factory=list)
+
+    def note(self, way: str, table: pa.Table, *, fresh: bool) -> None:
+        if not fresh:
+            self.known += len(table)
+            return
+        self.segments += 1
+        self.rows[way] += len(table)
+        self.months.update(table["month"].to_pylist())
+
+
+def table_of(feed: Feed) -> str:
+    """The name of the feed's raw table in the lake."""
+    return f"{feed.name}/raw"
+
+
+def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
+    """Appends what waits at the doors. One that cannot be read is noted in `failed`, and the others are taken.
+
+    Raises:
+        AeroCastError: raw cannot be written; what was not appended waits at its door.
+    """
+    taken = Taken()
+    for door in doors:
+        for batch in _guarded(door, feed, taken):
+            fresh = lake.append(table_of(feed), batch.table, batch.segment, position=batch.position, edges=edges(feed))
+            taken.note(door.name, batch.table, fresh=fresh)
+    return taken
+
+
+def _guarded(door: Door, feed: Feed, taken: Taken) -> Iterator[Batch]:
+    """The door's batches; each is done with when the next one is asked for, that is, after its commit."""
+    try:
+        for batch in door.take(feed):
+            yield batch
+            door.done(batch)
+    except AeroCastError as error:
+        taken.failed[door.name] = str(error)
+
+
+def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: Taken) -> None:
+    """Appends what a source delivers: of a file what its months do not hold yet, of a live source what is news.
+
+    A live source that cannot be read is noted in `taken.failed`: what came in before it stays useful.
+
+    Raises:
+        AeroCastError: raw cannot be written, or the source is a file that cannot be read.
+    """
+    if not feed.source.live:
+        for delivery in deliveries:
+            fresh = lake.append(table_of(feed), delivery.table, delivery.segment, delivery.slot, edges=edges(feed))
+            taken.note(SOURCE, delivery.table, fresh=fresh)
+        return
+    with duckdb.connect() as con:
+        for delivery in _noted(deliveries, taken):
+            _append_news(con, lake, feed, delivery.table, taken)
+
+
+def _noted(deliveries: Iterable[Delivery], taken: Taken) -> Iterator[Delivery]:
+    try:
+        yield from deliveries
+    except AeroCastError as error:
+        taken.failed[SOURCE] = str(error)
+
+
+def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table, taken: Taken) -> None:
+    """Appends the rows that are news against one version of raw, if no other intake of the source came in between.
+
+    The position is that of the commit which this version allows: what was decided on an older version is refused, and
+    decided again. A name for each delivery would not do: content that comes back after a correction is news again.
+    """
+    name = table_of(feed)
+    while True:
+        version = lake.version(name)
+        rows = news(con, lake, feed, table, version)
+        stream, position = f"{SOURCE}/{feed.source.label}", 0 if version is None else version + 1
+        if not len(rows) or lake.append(name, rows, stream, position=position, edges=edges(feed)):
+            break
+    taken.unsaid += len(table) - len(rows)
+    if len(rows):
+        taken.note(SOURCE, rows, fresh=True)
+
+
+def news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table, version: int | None) -> pa.Table:
+    """The rows that say something else than the one before them of their (station, time), stored or in the table.
+
+    Compared is with what the same source said: what came in by another way is no reason to repeat it. A correction is
+    news, and so is its reversal. Rows whose time cannot be read are news once.
+    """
+    said = f"row({', '.join(quoted(column) for column in ('flags', *raw_names(feed).values()))})"
+    unread = f"CASE WHEN time IS NULL THEN row(time_text, {said}) END"
+    spoken = f"station, time, source, {unread} AS unread, {said} AS said"
+    lake.ready(con).register("delivered", table.append_column("place", pa.array(range(len(table)), pa.int64())))
+    stored = ""
+    if version is not None:
+        lake.relation(con, table_of(feed), table["month"].unique().to_pylist(), version).create_view("stored")
+        span = "(SELECT min(time) FROM delivered) AND (SELECT max(time) FROM delivered)"
+        stored = f"SELECT {spoken}, {DELIVERY}, line, NULL AS place FROM stored"
+        stored += f" WHERE time IS NULL OR time BETWEEN {span} UNION ALL"
+    places = con.sql(
+        f"SELECT place FROM ({stored} SELECT {spoken}, {2**62} AS {DELIVERY}, line, place FROM delivered)"
+        " QUALIFY place IS NOT NULL AND said IS DISTINCT FROM lag(said)"
+        f" OVER (PARTITION BY station, time, source, unread ORDER BY {DELIVERY}, line) ORDER BY place"
+    ).to_arrow_table()
+    con.unregister("delivered")
+    con.execute("DROP VIEW IF EXISTS stored")
+    return table.take(places["place"])

@@ -1,0 +1,45 @@
+"""The schedule that asks a web service: how often is the declaration's business, whether now is this module's."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from aerocast.feed import Feed, NwsSource
+from aerocast_assets.automation import live
+from aerocast_assets.resources import Platform
+
+HOUR = timedelta(hours=1)
+
+
+def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.ScheduleDefinition]:
+    """`<feed>_poll`, of a feed whose source is a service; no other one has it."""
+    if not isinstance(feed.source, NwsSource):
+        return
+    every = feed.poll or HOUR
+
+    @dg.schedule(
+        name=f"{feed.name}_poll",
+        job=job,
+        cron_schedule=cron(every),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Asks {feed.source.label} for news every {every}.",
+    )
+    def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
+        from aerocast import clock
+
+        root, real = platform.root, datetime.now(UTC)
+        _, waits = live.newest_runs(context.instance, root, feed, real)
+        if waits:
+            return dg.SkipReason(waits)
+        now = clock.now(root, feed.name, feed.end, real)
+        return live.ask(root, feed, live.present(root, feed, now), f"{feed.source.label} is asked", now)
+
+    yield schedule
+
+
+def cron(every: timedelta) -> str:
+    """Every so many minutes of the hour, which `Feed` has checked."""
+    minutes = every // timedelta(minutes=1)
+    return f"*/{minutes} * * * *" if minutes < 60 else "0 * * * *"
