@@ -143,10 +143,14 @@ class Nats(Broker):
 
         return await self._insist(look)
 
+    def _consumer(self, topic: str) -> str:
+        """The durable consumer's name: a stream that an operator made may keep several topics."""
+        return f"{self.address.group}-{topic}"
+
     async def _bind(self, topic: str) -> "JetStreamContext.PullSubscription":
         from nats.js.api import AckPolicy, ConsumerConfig
 
-        stream, group = await self._stream(topic), self.address.group
+        stream, name = await self._stream(topic), self._consumer(topic)
         config = ConsumerConfig(
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self.address.ack_wait,
@@ -154,7 +158,7 @@ class Nats(Broker):
             # letter, and that we decide.
             max_deliver=-1,
         )
-        return await self._insist(lambda: self._js.pull_subscribe(topic, durable=group, stream=stream, config=config))
+        return await self._insist(lambda: self._js.pull_subscribe(topic, durable=name, stream=stream, config=config))
 
     async def _next(
         self, bound: "dict[str, JetStreamContext.PullSubscription]", seconds: float
@@ -196,7 +200,7 @@ class Nats(Broker):
 
         async def look() -> int:
             try:
-                about = await self._js.consumer_info(stream, self.address.group)
+                about = await self._js.consumer_info(stream, self._consumer(topic))
             except NotFoundError:  # nobody has consumed yet
                 return (await self._js.stream_info(stream)).state.messages
             return (about.num_pending or 0) + (about.num_ack_pending or 0)

@@ -9,6 +9,7 @@ with the broker, for later.
 import errno
 import hashlib
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -139,7 +140,8 @@ def announce(broker: Broker, topic: str, feed: Feed, files: Iterable[Path], plac
         store.replace(place, name, data)
         uri = f"{place}/{name}" if isinstance(place, ObjectHome) else (Path(place).resolve() / name).as_uri()
         claims.append(Claim(feed.name, uri, sha256, rows, declared_hash(feed)))
-    letters = [Letter(f"{claim.feed}/{claim.sha256}", msgspec.json.encode(claim), claim.feed) for claim in claims]
+    # A name of this announcement, not of the object: one that became a dead letter may be announced again at once.
+    letters = [Letter(uuid.uuid4().hex, msgspec.json.encode(claim), claim.feed) for claim in claims]
     broker.publish_all(topic, letters)
     return claims
 

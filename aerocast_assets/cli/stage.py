@@ -35,6 +35,7 @@ class Stage:
             "AEROCAST_HOME": str(home),
             "DAGSTER_HOME": str(home),
             "AEROCAST_FEED": feed.name,
+            "AEROCAST_BROKER": "",  # what waits there is the platform's, and not for a demonstration to take
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
             "AEROCAST_LOG_SECONDS": "1",
