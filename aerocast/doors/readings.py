@@ -22,6 +22,7 @@ from aerocast.sql import literal
 
 _SHOWN, _LISTED = 60, 300
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
+_DATED = "time >= '0001-01-01' AND time < '9999-12-31'"  # an offset can lead beyond what Python and Delta can say
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 
@@ -213,7 +214,7 @@ def _placed(feed: Feed, texts: pa.ChunkedArray, now: datetime) -> tuple[pa.Chunk
         con.execute("SET TimeZone = 'UTC'")
         con.register("texts", pa.table({"t": texts}))
         placed = con.sql(
-            f"SELECT time, CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
+            f"SELECT CASE WHEN {_DATED} THEN time END AS time, CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
             f" FROM (SELECT {iso_time('t')} AS time FROM texts)"
         ).to_arrow_table()
     return placed["time"].cast(pa.timestamp("us", "UTC")), placed["month"]

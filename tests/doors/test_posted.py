@@ -1,0 +1,262 @@
+"""The buffer of posts: shared commits, keys, kills, limits, and parts that come back just as they were."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aerocast.doors import doors_of, posted
+from aerocast.doors.observations import Observations
+from aerocast.doors.posted import Limits, Posted, Refused, Why
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.settings import Settings
+
+BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
+
+# Posts for ever, from two threads; says which ones were acknowledged, and posts each of them twice.
+WRITER = """
+import sys, threading
+from pathlib import Path
+from aerocast.doors.posted import Posted
+posted, lock = Posted(Path(sys.argv[1]), "small"), threading.Lock()
+def run(name):
+    number = 0
+    while True:
+        number += 1
+        key = f"{name}-{number}"
+        for _ in range(2):
+            posted.put(key, key.encode(), "json", 1)
+        with lock:
+            print(key, flush=True)
+for name in ("a" + sys.argv[2], "b" + sys.argv[2]):
+    threading.Thread(target=run, args=(name,)).start()
+"""
+
+
+def put(store: Posted, number: int, key: str | None = None) -> str:
+    return store.put(key, BODY % number, "json", 1).id
+
+
+def values(table: Any) -> list[int]:
+    return [int(text) for text in table["t"].to_pylist()]
+
+
+def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[int] = []
+    commit = posted._Writer.commit
+
+    def counted(self: Any, group: Any) -> Any:
+        groups.append(len(group))
+        time.sleep(0.01)  # the others come meanwhile
+        return commit(self, group)
+
+    monkeypatch.setattr(posted._Writer, "commit", counted)
+    store = Posted(tmp_path, "small")
+    threads = [threading.Thread(target=lambda n=n: [put(store, 10 * n + i) for i in range(5)]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
+    assert sum(groups) == 40
+    assert len(groups) < 20
+    assert Posted(tmp_path, "small").waiting() == 40
+    with pytest.raises(Refused, match="being stopped"):
+        put(store, 1)
+
+
+def test_what_was_acknowledged_outlives_a_kill_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    for round in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(round)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line.strip())
+            if len(said) == 40 * (round + 1):
+                os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    said = [key for key in said if "-" in key]
+    found = Counter(post.body.decode() for part in Posted(tmp_path, "small").parts() for post in part.posts)
+    assert set(said) <= set(found)
+    assert set(found.values()) == {1}
+    assert len(found) <= len(said) + 3 * 2  # at most those that were on their way
+
+
+def test_two_processes_write_one_file(tmp_path: Path) -> None:
+    first, second = Posted(tmp_path, "small"), Posted(tmp_path, "small")
+    threads = [
+        threading.Thread(target=lambda s=s, n=n: [put(s, i, f"{i}") for i in range(n, n + 40)])
+        for s, n in ((first, 0), (second, 20))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert first.waiting() == 60, "twenty keys were used by both"
+    first.close()
+    second.close()
+
+
+def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Posted(tmp_path, "small")
+    first = put(store, 1, "k")
+    (part,) = store.parts()
+    store.forget(part.position)
+    assert put(store, 1, "k") == first
+    monkeypatch.setattr(posted, "_PRUNE_SECONDS", 0)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 24 * 3600)
+    assert put(store, 1, "k") == first
+    with pytest.raises(Refused, match="another body") as refused:
+        put(store, 2, "k")
+    assert refused.value.why is Why.KEY
+    monkeypatch.setattr(time, "time", lambda: now + 26 * 3600)
+    put(store, 3)  # prunes
+    assert put(store, 1, "k") != first
+    store.close()
+
+
+def test_limits(tmp_path: Path) -> None:
+    store = Posted(tmp_path, "small", Limits(rows=3, bytes=300))
+    store.put(None, b"[]", "json", 2)
+    for rows, size in ((2, 10), (1, 300)):
+        with pytest.raises(Refused) as refused:
+            store.put(None, b" " * size, "json", rows)
+        assert refused.value.why is Why.FULL
+    put(store, 1)
+    store.forget(10)
+    assert store.waiting() == 0
+    put(store, 2)
+    store.close()
+    slow = Posted(tmp_path, "small", Limits(pending=0))
+    with pytest.raises(Refused, match="wait for the disk"):
+        put(slow, 1)
+
+
+def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
+    store = Posted(tmp_path, "small")
+    for number in range(5):
+        put(store, number)
+    taking = store.parts(rows=2)
+    first, second = next(taking), next(taking)
+    assert [len(part.posts) for part in (first, second)] == [2, 2]
+    put(store, 5)  # and the process that took the two is killed
+    again = list(Posted(tmp_path, "small").parts(rows=100))
+    assert again[:2] == [first, second]
+    assert [post.id for post in again[2].posts] == [5, 6]
+    store.forget(first.position)
+    assert [part.position for part in store.parts()] == [4, 6]
+    store.forget(6)
+    assert list(store.parts()) == []
+    large = Posted(tmp_path, "large")
+    for _ in range(3):
+        large.put(None, b" " * 1000, "json", 1)
+    assert [len(part.posts) for part in large.parts(size=2500)] == [2, 1]
+    store.close()
+    large.close()
+
+
+def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -> None:
+    store = Posted(tmp_path, feed.name)
+    door = doors_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
+    assert isinstance(door, Observations)
+    assert door.waiting() == 0
+    assert list(door.take(feed)) == []
+    for number in range(3):
+        put(store, number)
+    (batch,) = door.take(feed)
+    assert (batch.segment, batch.position) == (f"http/{store.name()}", 3)
+    assert values(batch.table) == [0, 1, 2]
+    assert batch.table["line"].to_pylist() == [0, 1, 2]
+    door.done(batch)
+    put(store, 3)
+    (batch,) = door.take(feed)
+    assert (batch.position, values(batch.table)) == (4, [3])
+    store.close()
+
+
+def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Path, feed: Feed) -> None:
+    store = Posted(tmp_path, feed.name)
+    put(store, 1)
+    store.put(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
+    store.put(None, b"?", "tablets", 1)
+    put(store, 2)
+    door = Observations(tmp_path, feed.name)
+    (batch,) = door.take(feed)
+    assert values(batch.table) == [1, 2]
+    door.done(batch)
+    assert [number for number, _ in store.refused()] == [2, 3]
+    assert "gone" in store.refused()[0][1]
+    assert store.waiting() == 0
+    store.put(None, b"?", "tablets", 1)
+    assert list(door.take(feed)) == []
+    assert list(store.parts()) == []
+    store.close()
+
+
+def test_a_file_made_anew_has_another_name(tmp_path: Path) -> None:
+    store = Posted(tmp_path, "small")
+    first = put(store, 1)
+    before = store.name()
+    store.path.unlink()
+    second = put(store, 2)  # the connection that was open writes nowhere
+    assert store.name() not in (None, before)
+    assert first.split("/")[1] == second.split("/")[1]
+    assert Posted(tmp_path, "small").waiting() == 1
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 300])
+def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> None:
+    path = tmp_path / "observations" / f"{feed.name}.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    store = Posted(tmp_path, feed.name)
+    with pytest.raises(Refused, match=str(path)) as refused:
+        put(store, 1)
+    assert refused.value.why is Why.UNUSABLE
+    with pytest.raises(AeroCastError, match=str(path)):
+        store.waiting()
+    with pytest.raises(AeroCastError, match=str(path)):
+        list(Observations(tmp_path, feed.name).take(feed))
+    path.unlink()
+    put(store, 1)
+    store.close()
+
+
+def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posted, "_BUSY_SECONDS", 0.05)
+    store = Posted(tmp_path, "small")
+    put(store, 1)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store.close()
+    store = Posted(tmp_path, "small")
+    with pytest.raises(Refused, match="locked"):
+        put(store, 2)
+    other.execute("COMMIT")
+    other.close()
+    put(store, 3)
+    store.close()
+
+
+def test_strays_go_to_the_month_of_the_present(tmp_path: Path, feed: Feed) -> None:
+    store = Posted(tmp_path, feed.name)
+    late = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
+    for time_ in ("1999-01-01T00:00:00Z", "2024-02-01T00:00:00+01:00", late.isoformat()):
+        store.put(None, BODY.replace(b"2024-01-05T00:00:00Z", time_.encode()) % 1, "json", 1)
+    (batch,) = Observations(tmp_path, feed.name).take(feed)
+    assert batch.table["month"].to_pylist() == ["2024-04", "2024-01", "2024-04"]
+    store.close()
