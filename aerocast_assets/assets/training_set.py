@@ -1,17 +1,20 @@
 """training_set: the rows that a target's models are trained on, as one version that changes when their content does.
 
 Models hang below it and not below the months themselves: of an asset without partitions Dagster's staleness leaves out
-every dependency that has some, so a backfill of one month would mark no model.
+every dependency that has some, so a backfill of one month would mark no model. As long as the rows are too few to be
+split, there is no training set, and everything below waits without failing: so begins a feed that starts empty.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast_assets.assets.describe import preview, sample, status
-from aerocast_assets.keys import FORWARD, key, table
+from aerocast_assets.keys import WHEN_ENOUGH, key, table
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -25,6 +28,24 @@ def content(lake: "Lake", feed: Feed, target: str) -> str:
     return config_hash(windows={month: each.all for month, each in held.items()})
 
 
+def too_few(lake: "Lake", feed: Feed, target: str) -> str:
+    """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
+    import numpy as np
+
+    from aerocast.splits import cut
+    from aerocast.windows import WindowSpec
+
+    span = lake.span(table(feed, target, "windows"))
+    if span is None:
+        return "there is no row with a whole look-back yet"
+    first, last = (np.datetime64(instant.replace(tzinfo=None), "s") for instant in span)
+    try:
+        cut(feed.split, WindowSpec.of(feed, target), first, last)
+    except AeroCastError as error:
+        return str(error)
+    return ""
+
+
 def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
     """`<feed>/<target>/training_set`: nothing is written; the rows are those of `<feed>/<target>/windows`."""
 
@@ -34,19 +55,23 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         group_name=feed.name,
         kinds={"deltalake"},
         description=f"The rows that models of {target} are trained on: one version of all months, by content.",
-        automation_condition=FORWARD,
+        automation_condition=WHEN_ENOUGH,
+        output_required=False,
     )
-    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
+    def asset(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:
         from aerocast.lake import Lake
 
         lake, name = Lake(platform.root), table(feed, target, "windows")
         rows, span = lake.rows(name), lake.span(name)
+        if lacking := too_few(lake, feed, target):
+            context.log.warning(f"{name}: no training set yet: {lacking}")
+            return
         version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
         before = context.instance.get_latest_materialization_event(context.asset_key)
         made = before.asset_materialization if before else None
         fresh = made is None or (made.tags or {}).get("dagster/data_version") != version
         context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 **status(fresh or None),
                 "rows": sum(rows.values()),
