@@ -214,7 +214,8 @@ def _placed(feed: Feed, texts: pa.ChunkedArray, now: datetime) -> tuple[pa.Chunk
         con.execute("SET TimeZone = 'UTC'")
         con.register("texts", pa.table({"t": texts}))
         placed = con.sql(
-            f"SELECT CASE WHEN {_DATED} THEN time END AS time, CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
+            f"SELECT CASE WHEN {_DATED} THEN time END AS time,"
+            f" CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
             f" FROM (SELECT {iso_time('t')} AS time FROM texts)"
         ).to_arrow_table()
     return placed["time"].cast(pa.timestamp("us", "UTC")), placed["month"]

@@ -130,6 +130,9 @@ def test_a_time_beyond_all_years_is_kept_as_its_number() -> None:
     assert (beyond["time"], beyond["time_text"], beyond["month"]) == (None, str(1 << 55), "2024-04")
     assert good["time"] == datetime(2024, 1, 5, tzinfo=UTC)
     assert (missing["time"], missing["time_text"]) == (None, None)
+    edge = "0001-01-01T00:00:00+14:00"
+    (row,) = raw(pa.table({"station": ["A"], "time": [edge]}))
+    assert (row["time"], row["time_text"]) == (None, edge)
 
 
 def test_names_of_the_source_are_as_good_as_plain_ones() -> None:
