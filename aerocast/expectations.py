@@ -45,7 +45,7 @@ class Verdict:
 
 def rules(feed: Feed) -> list[Rule]:
     """The feed's suite: schema, keys, physical ranges, and how often a target was measured."""
-    names = ["station", "time", *(column.name for column in feed.columns), "segment", "month"]
+    names = ["station", "time", *(column.name for column in feed.columns), "segment", "flags", "month"]
     found = [
         Rule("columns", "expect_table_columns_to_match_set", {"column_set": names}, "Exactly the declared columns."),
         Rule(

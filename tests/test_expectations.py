@@ -13,7 +13,7 @@ def bronze(feed: Feed) -> pd.DataFrame:
     """A hundred rows that are as they should be."""
     time = pd.date_range("2024-01-01", periods=100, freq="h", tz="UTC")
     values = {column.name: np.full(100, np.mean(column.range)) for column in feed.columns}
-    return pd.DataFrame({"station": "AAA", "time": time, **values, "segment": "s", "month": "2024-01"})
+    return pd.DataFrame({"station": "AAA", "time": time, **values, "segment": "s", "flags": None, "month": "2024-01"})
 
 
 def failed(feed: Feed, frame: pd.DataFrame) -> dict[str, Verdict]:
