@@ -4,8 +4,8 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -36,10 +36,14 @@ PARTITION = "month"
 DELIVERY = "delivery"
 WHOLE = "whole"
 NO_EDGES = Edges()
+KEPT_LOG = "delta.enableExpiredLogCleanup"
 
 _ATTEMPTS = 200
 _LEAST_FREE = 4 << 20
-_CHECKPOINT = {"delta.checkpointInterval": "10"}  # commits; a reader opens a checkpoint and what came after it
+_CHECKPOINT = {
+    "delta.checkpointInterval": "10",  # commits; a reader opens a checkpoint and what came after it
+    KEPT_LOG: "false",  # the library would drop versions that a release names: `maintenance` knows which
+}
 
 
 class Lake:
@@ -140,9 +144,7 @@ class Lake:
             AeroCastError: there is no such table, or no such version of it any more.
         """
         self.ready(con)
-        table = self._open(name, version)
-        if table is None:
-            raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
+        table = self.opened(name, version)
         return self._stored(con, table.schema(), self._files(table, months))
 
     def select(self, name: str) -> str:
@@ -310,17 +312,51 @@ class Lake:
     def gone(self, name: str) -> set[str]:
         """The months that were taken out of a table with `remove`."""
         table = self._open(name)
+        held = self._transactions(table, name) if table is not None else {}
         start = content_marks.removed("")
-        return (
-            {mark[len(start) :] for mark in self._transactions(table, name) if mark.startswith(start)}
-            if table
-            else set()
-        )
+        return {mark[len(start) :] for mark in held if mark.startswith(start)}
 
-    def compact(self, name: str, month: str) -> None:
-        """Joins the small files of a month of a table that exists; its rows stay as they are."""
-        chosen = [(PARTITION, "=", month)]
-        self._guarded(name, lambda: DeltaTable(self.uri(name)).optimize.compact(partition_filters=chosen))
+    def compact(self, name: str, month: str | None = None) -> None:
+        """Joins the files of a month (or of a table without months) that exists; its rows and marks stay as they are.
+
+        Rows that are added meanwhile are not lost: then it begins again.
+        """
+
+        def attempt() -> int:
+            table = self.opened(name)
+            chosen = None if month is None else [month]
+            rows = self._stored(self._cursor(), table.schema(), self._files(table, chosen))
+            return self._write(table, name, rows, "overwrite", [], chosen)
+
+        self._guarded(name, attempt)
+
+    def opened(self, name: str, version: int | None = None) -> DeltaTable:
+        """The table itself, for what only its keeper does. Raises AeroCastError without one."""
+        table = self._open(name, version)
+        if table is None:
+            raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
+        return table
+
+    def vacuum(self, name: str, keep: Iterable[int], retention: timedelta) -> int:
+        """Deletes files that no version needs which is younger than `retention` or in `keep`; how many.
+
+        Files that no commit names (their writer was killed) go at that age, too.
+
+        Raises:
+            AeroCastError: a version of `keep` cannot be read (nothing is deleted then), or the disk refuses.
+        """
+        hours, versions = round(retention / timedelta(hours=1)), sorted(keep)
+
+        def sweep(table: DeltaTable, dry_run: bool) -> int:
+            found = table.vacuum(hours, dry_run, enforce_retention_duration=False, full=True, keep_versions=versions)
+            return len(found)
+
+        def attempt() -> int:
+            table = self.opened(name)
+            # Looked at first: a vacuum that finds nothing is a commit all the same.
+            return sweep(table, dry_run=False) if sweep(table, dry_run=True) else 0
+
+        return self._guarded(name, attempt)
 
     def _chained(
         self, table: DeltaTable | None, reached: dict[str, list[str]], edges: Edges, *segment: object

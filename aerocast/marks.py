@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from deltalake import DeltaTable
+    from pyarrow.fs import PyFileSystem
 
     from aerocast.lake import Lake
 
@@ -166,13 +167,29 @@ def transactions(table: "DeltaTable") -> dict[str, int]:
     Raises:
         OSError: the log changed under the look.
     """
-    import pyarrow.parquet as pq
+    log, version = log_of(table), table.version()
+    try:
+        return _transactions(log, version, _hinted(log))
+    except FileNotFoundError:
+        # The hint is of a later version, or of one whose successors were cleaned away.
+        return _transactions(log, version, max((each for each in checkpoints(log) if each <= version), default=None))
+
+
+def log_of(table: "DeltaTable") -> "PyFileSystem":
+    """The table's folder, wherever it is; its log lies in `_delta_log`."""
     from deltalake.fs import DeltaStorageHandler
     from pyarrow.fs import PyFileSystem
 
-    log, version = PyFileSystem(DeltaStorageHandler.from_table(table._table)), table.version()
+    return PyFileSystem(DeltaStorageHandler.from_table(table._table))
+
+
+def _transactions(log: "PyFileSystem", version: int, start: int | None) -> dict[str, int]:
+    """Those of the checkpoint `start` (None: of the log's beginning) and of each commit after it."""
+    import pyarrow.parquet as pq
+
     found: dict[str, int] = {}
-    start = _checkpoint(log, version)
+    if start is not None and start > version:
+        raise FileNotFoundError
     if start is not None:
         stored = pq.read_table(f"_delta_log/{start:020d}.checkpoint.parquet", columns=["txn"], filesystem=log)["txn"]
         for chunk in stored.chunks:
@@ -187,20 +204,21 @@ def transactions(table: "DeltaTable") -> dict[str, int]:
     return found
 
 
-def _checkpoint(log: "pa.fs.FileSystem", version: int) -> int | None:
-    """The newest checkpoint that is not later than the version; None without one."""
-    from pyarrow.fs import FileSelector
-
+def _hinted(log: "PyFileSystem") -> int | None:
+    """The checkpoint that the log calls its newest; None without one."""
     try:
         with log.open_input_stream("_delta_log/_last_checkpoint") as stream:
-            newest = int(json.loads(stream.read())["version"])
+            return int(json.loads(stream.read())["version"])
     except FileNotFoundError:
         return None
-    if newest <= version:
-        return newest
+
+
+def checkpoints(log: "PyFileSystem") -> list[int]:
+    """The versions that have a checkpoint, oldest first."""
+    from pyarrow.fs import FileSelector
+
     names = [info.base_name for info in log.get_file_info(FileSelector("_delta_log"))]
-    numbers = [int(name.split(".")[0]) for name in names if name.endswith(".checkpoint.parquet")]
-    return max((each for each in numbers if each <= version), default=None)
+    return sorted(int(name.split(".")[0]) for name in names if name.endswith(".checkpoint.parquet"))
 
 
 def around(
