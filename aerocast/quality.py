@@ -333,9 +333,9 @@ def _reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
         ),
     }
     for column in feed.columns:
-        told = f"{column.name} was rejected by its sender (code {REJECTED}, rule rejected): "
-        value = f"{literal(told)} || left(r.{quoted(raw_names(feed)[column.field])}, {_SHOWN})"
-        cases[f"q.rule = 'rejected' AND {_rejected(column, 'q.')}"] = value
+        text = f"left(r.{quoted(raw_names(feed)[column.field])}, {_SHOWN})"
+        told = f'{column.name} "{{}}" was rejected by its sender, code {REJECTED} (rule rejected)'
+        cases[f"q.rule = 'rejected' AND {_rejected(column, 'q.')}"] = _sentence(told, text)
     for fault in faults:
         span = f"from {fault.start:%Y-%m-%dT%H:%MZ} " + (f"to {fault.end:%Y-%m-%dT%H:%MZ}" if fault.end else "on")
         told = f"{fault.column} of {fault.station} is not to be believed {span}: {fault.kind} (rule sensor_fault)"

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast import datafiles
 from aerocast import lake as lake_module
 from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
@@ -78,6 +80,15 @@ def test_what_comes_back_to_a_slot_counts_again(lake: Lake, con: duckdb.DuckDBPy
     newest = lake.relation(con, RAW).order("delivery DESC").limit(1).select("mark").fetchall()
     assert newest == [("a",)]
     assert lake.append(RAW, rows("2013-02", "a"), "a", slot="file 2013-02"), "another slot, another segment"
+
+
+def test_a_stream_is_taken_from_where_it_was_left(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    taken = [
+        lake.append(RAW, rows("2013-01", str(position)), "door", position=position) for position in (3, 3, 2, 7, 5)
+    ]
+    assert taken == [True, False, False, True, False]
+    assert set(marks(con, lake, RAW)) == {("2013-01", "3"), ("2013-01", "7")}
+    assert lake.append(RAW, rows("2013-01", "x"), "another door", position=1)
 
 
 def test_replace_is_one_commit_over_several_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
@@ -165,6 +176,54 @@ def test_a_relation_is_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -
     before = lake.relation(con, BRONZE)
     lake.replace(BRONZE, rows("2013-01", "new"), ["2013-01"])
     assert {mark for (mark,) in before.select("mark").fetchall()} == {"old"}
+
+
+def test_an_old_version_can_be_read(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    for mark in ("old", "new"):
+        lake.replace(BRONZE, rows("2013-01", mark), ["2013-01"])
+    assert lake.relation(con, BRONZE, version=0).select("mark").distinct().fetchall() == [("old",)]
+    with pytest.raises(AeroCastError, match=r"table feed/bronze in .* could not be read"):
+        lake.relation(con, BRONZE, version=9)
+
+
+def test_files_hold_delta_s_types_and_the_log_their_span(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    start = "TIMESTAMPTZ '2013-01-31 22:00:00.123456+00' + INTERVAL 1 HOUR * i"
+    con.execute("SET TimeZone = 'America/New_York'")
+    made = con.sql(f"SELECT {start} AS time, sum(i) AS total, i::SMALLINT AS small, '2013-01' AS month"
+                   " FROM range(2) r(i) GROUP BY ALL")  # fmt: skip
+    lake.replace(BRONZE, made, ["2013-01"])
+    file = lake.files(BRONZE)[0]
+    kinds = dict(con.sql(f"SELECT name, duckdb_type FROM parquet_schema('{file}') WHERE type IS NOT NULL").fetchall())
+    assert kinds == {"time": "TIMESTAMP WITH TIME ZONE", "total": "DECIMAL(38,0)", "small": "SMALLINT"}
+    times = [datetime(2013, 1, 31, 22 + i, microsecond=123_000, tzinfo=UTC) for i in range(2)]
+    assert lake.span(BRONZE) == tuple(times)
+    assert list(map(str, lake.relation(con, BRONZE).types))[1:3] == ["DECIMAL(38,0)", "SMALLINT"]
+    lake.replace(BRONZE, con.sql("SELECT now() AS time, 7 AS total, 1 AS small, '2013-02' AS month"), ["2013-02"])
+    assert list(map(str, lake.relation(con, BRONZE).types))[1:3] == ["DECIMAL(38,0)", "SMALLINT"]
+
+
+def test_what_came_to_nothing_leaves_no_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is misplaced, and a commit that another writer was faster with."""
+    lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
+    with pytest.raises(ValueError, match="none of the months"):
+        lake.replace(BRONZE, pa.concat_tables([rows("2013-01", "x"), rows("2013-02", "x")]), ["2013-01"])
+    settle = datafiles.settle
+
+    def overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(datafiles, "settle", settle)
+        Lake(Path(lake.root).parent).replace(BRONZE, rows("2013-01", "faster"), ["2013-01"])
+        settle(*arguments)
+
+    monkeypatch.setattr(datafiles, "settle", overtaken)
+    assert lake.replace(BRONZE, rows("2013-01", "new"), ["2013-01"]) == 2
+    files = [path for path in Path(lake.uri(BRONZE)).glob("*/*.parquet") if "_delta_log" not in path.parts]
+    assert len(files) == 3, "those of the three versions"
+
+
+def test_checkpoints_are_made(lake: Lake) -> None:
+    for number in range(11):
+        lake.append(RAW, rows("2013-01", "a"), str(number))
+    assert (Path(lake.uri(RAW)) / "_delta_log" / "_last_checkpoint").exists()
 
 
 def test_times_are_utc_whatever_the_session(lake: Lake) -> None:

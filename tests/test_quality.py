@@ -306,6 +306,35 @@ def test_the_first_rule_that_fails_names_the_row(con: duckdb.DuckDBPyConnection)
     assert rules == ["unparseable", "unknown_station", "future", "range"]
 
 
+def test_a_value_that_its_sender_rejects(con: duckdb.DuckDBPyConnection) -> None:
+    rows = [
+        {"time": START, "temp": "50", "wind": "5", "flags": "wind=Q temp=X"},
+        {"time": START + HOUR, "temp": "50", "wind": "5", "flags": "temp=Q wind=V"},
+        {"time": START + 2 * HOUR, "temp": "", "wind": "5", "flags": "temp=X"},
+        {"time": START + 3 * HOUR, "temp": "999", "flags": "temp=X"},
+        {"time": START + 4 * HOUR, "temp": "50", "flags": "xtemp=X wind=XX"},
+        {"time": NOW + 9 * HOUR, "temp": "50", "flags": "temp=X"},
+    ]
+    result = clean(con, rows)
+    assert [(row["line"], row["rule"]) for row in sorted(result.quarantine, key=lambda row: row["line"])] == [
+        (0, "rejected"),
+        (3, "rejected"),
+        (5, "future"),
+    ]
+    assert 'temp "50" was rejected by its sender, code X (rule rejected)' in {reason for _, reason in faults(result)}
+    assert [row["flags"] for row in sorted(result.bronze, key=lambda row: row["time"])] == [
+        "temp=Q wind=V",
+        "temp=X",
+        "xtemp=X wind=XX",
+    ]
+    assert result.rules == {"future": 1, "rejected": 2}
+
+
+def test_raw_of_an_older_home_has_no_flags(con: duckdb.DuckDBPyConnection) -> None:
+    table = raw(feed(), series([50])).drop_columns("flags")
+    assert [row["flags"] for row in Result(con, feed(), table, MONTHS).bronze] == [None]
+
+
 # Steps ---------------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +355,7 @@ def test_the_first_rule_that_fails_names_the_row(con: duckdb.DuckDBPyConnection)
         ([57, 57, 57, 57, 13], []),
         ([13, 57, 57, 57, 57], []),
         ([57, 57, 57, 82, 57, 57], []),
+        ([57, 57, 57, 82.01, 57, 57], [3]),
     ],
 )
 def test_a_jump_up_and_back(con: duckdb.DuckDBPyConnection, values: list[float | None], bad: list[int]) -> None:
