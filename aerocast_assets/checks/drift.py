@@ -83,7 +83,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             asset_key=silver,
             check_name="sensors",
             severity=dg.AssetCheckSeverity.WARN,
-            description=nothing or _told(broken),
+            description=_told(broken) if broken or not nothing else f"{nothing} but single readings for their unit",
             metadata={"faults": preview([_fault(fault) for fault in broken]), **_shown(seen.diagnoses)},
         )
         yield dg.AssetCheckResult(
