@@ -1,0 +1,38 @@
+"""The whole path with the home in an object store: a feed is materialised into the bucket, a server answers from it."""
+
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import pytest
+
+from aerocast import release, store
+from aerocast.home import ObjectHome
+from aerocast.lake import Lake
+from tests.making import refresh, small_feed, write_readings
+from tests.serving.making import Server
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
+    tmp_path: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = write_readings(tmp_path / "readings.csv", hours=60 * 24)
+    feed = small_feed(readings, end="2024-03-01T00:00:00Z", horizons=[1])
+    monkeypatch.setenv("AEROCAST_HOME", str(bucket))
+    monkeypatch.setenv("AEROCAST_WORK", str(bucket.work))
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    with dg.DagsterInstance.get() as instance:
+        assert refresh(feed, bucket, instance).success
+    assert {"small/raw", "small/bronze", "small/silver", "small/temperature/windows"} <= set(Lake(bucket).tables())
+    (version,) = release.versions(bucket, "small", "temperature")
+    assert store.names(bucket, "tail") == ["tail/small.npz"]
+    here = {path.name for path in bucket.work.iterdir()}
+    assert {"history", "schedules", "candidates", "mlflow.db"} <= here, "this machine's own state"
+    assert here.isdisjoint({"lake", "releases", "tail"}), "what others read, too, lies in the bucket"
+    # Another machine: all that it knows is the bucket.
+    with Server(bucket, settings={"AEROCAST_WORK": str(bucket.work.with_name("elsewhere"))}) as server:
+        answer = httpx.post(f"{server.url}/predict", json={"station": "AAA"}).json()
+    assert answer["model"]["version"] == version
+    assert len(answer["forecasts"]) == len(feed.horizons)

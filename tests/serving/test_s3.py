@@ -1,0 +1,69 @@
+"""A server whose home is an object store: it finds, verifies, loads and swaps what others put into the bucket."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aerocast import release, store, tail
+from aerocast.errors import AeroCastError
+from aerocast.home import ObjectHome
+from serving.__main__ import _home as home_for_serving
+from serving.config import read_settings
+from tests.serving.making import Server, graph, grid, manifest, publish, until, write_tail
+
+POINTER = "promoted/noaa/temperature/current.json"
+
+
+@pytest.fixture
+def http(bucket: ObjectHome) -> Iterator[httpx.Client]:
+    """A server on release 1 and a tail, both in the bucket."""
+    publish(bucket, 1, bias=1.0)
+    write_tail(bucket)
+    work = {"AEROCAST_WORK": str(bucket.work), "AEROCAST_LOG_SECONDS": "0.1"}
+    with Server(bucket, settings=work) as server, httpx.Client(base_url=server.url) as client:
+        yield client
+
+
+def release_of(http: httpx.Client) -> dict[str, str]:
+    found: dict[str, str] = http.get("/health").json()["releases"][0]
+    return found
+
+
+def test_promotions_tails_and_faults_in_the_bucket_reach_the_server(http: httpx.Client, bucket: ObjectHome) -> None:
+    before = http.post("/predict", json={"station": "JFK"}).json()
+    assert before["model"]["version"] == "0001-00000001"
+    version = publish(bucket, 2, bias=5.0)
+    until(lambda: release_of(http)["version"] == version)
+    after = http.post("/predict", json={"station": "JFK"}).json()
+    assert after["forecasts"][0]["value"] == pytest.approx(before["forecasts"][0]["value"] + 4)
+
+    tail.write(bucket, "noaa", {"JFK": grid("JFK", level=60.0)})
+    until(lambda: http.post("/predict", json={"station": "JFK"}).json()["forecasts"][0]["value"] > 70)
+
+    damaged = release.write(bucket, manifest(3), {"model.onnx": graph()})
+    store.replace(bucket, f"releases/noaa/temperature/{damaged}/model.onnx", b"something else")
+    data, seen = store.read_stamped(bucket, POINTER) or (b"", None)
+    assert store.swap(bucket, POINTER, data.replace(version.encode(), damaged.encode()), seen)
+    until(lambda: "is damaged" in http.get("/health").text)
+    assert release_of(http)["version"] == version, "the good one serves on"
+
+    assert version in http.get("/models").text
+    assert list(bucket.work.glob("log/**/*.*")), "answers are logged on this machine"
+    assert not any("log" in name for name in store.names(bucket, ""))
+
+
+@pytest.mark.parametrize(
+    ("url", "says"), [("gs://bucket/home", "cannot be used"), ("s3://nobody/home", "NoSuchBucket")]
+)
+def test_a_home_that_cannot_be_used_is_one_sentence(
+    objects: None, tmp_path: Path, url: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEROCAST_HOME", url)
+    monkeypatch.setenv("AEROCAST_WORK", str(tmp_path))
+    with pytest.raises(AeroCastError, match=says) as caught:
+        home_for_serving(read_settings())
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
