@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -40,6 +40,7 @@ KEPT_LOG = "delta.enableExpiredLogCleanup"
 
 _ATTEMPTS = 200
 _LEAST_FREE = 4 << 20
+_VOID = 'PrimitiveType("void")'  # of a column that held nothing but nulls so far
 _CHECKPOINT = {
     "delta.checkpointInterval": "10",  # commits; a reader opens a checkpoint and what came after it
     KEPT_LOG: "false",  # the library would drop versions that a release names: `maintenance` knows which
@@ -512,11 +513,17 @@ class Lake:
     def _widened(self, table: DeltaTable, schema: Schema) -> Schema:
         """The table's columns; those of `schema` that it lacks are added in a commit of their own, before the rows."""
         held = table.schema()
-        names = {field.name for field in held.fields}
-        fresh = [field for field in schema.fields if field.name not in names]
-        if not fresh:
+        kinds = {field.name: str(field.type) for field in held.fields}
+        if all(kinds.get(f.name) == str(f.type) or kinds.get(f.name) not in (None, _VOID) for f in schema.fields):
             return held
-        table.alter.add_columns(fresh, commit_properties=CommitProperties(max_commit_retries=0))
+        write_deltalake(
+            table,
+            pa.schema(schema.to_arrow()).empty_table(),
+            mode="append",
+            schema_mode="merge",
+            partition_by=table.metadata().partition_columns,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
         raise _Overtaken
 
     def _check_room(self, name: str) -> None:

@@ -140,6 +140,13 @@ def test_a_new_column_is_null_in_older_months(lake: Lake, con: duckdb.DuckDBPyCo
         assert winds == [(None,)]
 
 
+def test_a_column_of_nulls_may_turn_out_to_be_anything(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+    for segment, values in enumerate(({"b": [None]}, {"b": ["x"]}, {"b": [None], "c": [None]})):
+        lake.append("feed/scores", pa.table({"a": [segment]} | values), str(segment))
+    found = lake.relation(con, "feed/scores").order("a").select("a, b, c").fetchall()
+    assert found == [(0, None, None), (1, "x", None), (2, None, None)]
+
+
 def test_overwrite_replaces_rows_and_columns(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     lake.overwrite("feed/forecasts", pa.table({"a": [1, 2]}))
     lake.overwrite("feed/forecasts", pa.table({"b": ["x"]}))
