@@ -6,7 +6,8 @@ bronze: the month is made again, and the windows that hold the late reading chan
 stored, and nothing is filled.
 
 Readings are summed up once per `every`, and windows are put together from these sums. Deviations are taken from each
-window's own mean (Chan, Golub, LeVeque 1979), so that large values with little spread keep their digits.
+window's own mean (Chan, Golub, LeVeque 1979), so that large values with little spread keep their digits; sums are
+compensated (Kahan 1965), so that the order of the readings does not show.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,7 +119,7 @@ def _sums(name: str, circular: Column | None) -> dict[str, str]:
 def _centre(name: str, circular: Column | None) -> dict[str, str]:
     """A window's count and mean, from which deviations are taken."""
     n = quoted(f"{name}_n")
-    mean = f"sum({n} * {quoted(f'{name}_mean')}) / nullif(sum({n}), 0)"
+    mean = f"fsum({n} * {quoted(f'{name}_mean')}) / nullif(sum({n}), 0)"
     return {"total": f"sum({n})"} | ({} if circular else {"centre": mean})
 
 
@@ -126,10 +127,10 @@ def _combined(name: str, circular: Column | None) -> dict[str, str]:
     n, total = quoted(f"{name}_n"), f"any_value({quoted(f'{name}_total')})"
     kept = {"n": total, "min": f"min({quoted(f'{name}_min')})", "max": f"max({quoted(f'{name}_max')})"}
     if circular:
-        turned = {axis: f"sum({n} * {quoted(f'{name}_{axis}')}) / nullif({total}, 0)" for axis in "xy"}
+        turned = {axis: f"fsum({n} * {quoted(f'{name}_{axis}')}) / nullif({total}, 0)" for axis in "xy"}
         return kept | turned
     mean, centre = quoted(f"{name}_mean"), quoted(f"{name}_centre")
-    far = f"sum({quoted(f'{name}_far')} + {n} * ({mean} - {centre}) ** 2)"
+    far = f"fsum({quoted(f'{name}_far')} + {n} * ({mean} - {centre}) ** 2)"
     return kept | {"mean": f"any_value({centre})", "far": far}
 
 

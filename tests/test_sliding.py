@@ -4,9 +4,12 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +18,15 @@ from hypothesis import strategies as st
 from aerocast import silver, sliding
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast_assets.assets.bronze import bronze as bronze_layer
+from aerocast_assets.assets.raw import raw
+from aerocast_assets.assets.sliding import sliding as sliding_asset
+from aerocast_assets.feeds import find_feed
+from aerocast_assets.keys import key, months
+from aerocast_assets.resources import Platform
 from tests import test_silver
+from tests.making import START, definitions, metadata, refresh, small_feed
 from tests.test_silver import bronze
 
 Row = dict[str, Any]
@@ -100,14 +111,14 @@ def measured(row: Row, name: str) -> float | None:
 
 def same(windows: dict[Key, Row], expected: dict[Key, Row]) -> None:
     assert sorted(windows) == sorted(expected)
-    for key, wanted in expected.items():
+    for place, wanted in expected.items():
         for name, value in wanted.items():
-            found = windows[key][name]
+            found = windows[place][name]
             if isinstance(value, float) and name == "direction_mean":
-                assert abs((found - value + 180) % 360 - 180) < 1e-6, (key, name)
+                assert abs((found - value + 180) % 360 - 180) < 1e-6, (place, name)
             else:
                 close = {"rel": 1e-9, "abs": 1e-5 if "std" in name else 1e-9}
-                assert found == (pytest.approx(value, **close) if isinstance(value, float) else value), (key, name)
+                assert found == (pytest.approx(value, **close) if isinstance(value, float) else value), (place, name)
 
 
 def test_a_reading_is_in_every_window_over_it_and_in_no_other(con: duckdb.DuckDBPyConnection) -> None:
@@ -211,7 +222,7 @@ readings = st.lists(
     max_size=25,
     unique_by=lambda row: (row["station"], row["time"]),
 )
-quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(readings, st.sampled_from([("PT5M", "PT1M"), ("PT3M", "PT3M"), ("PT10M", "PT5M")]), st.integers(0, 3000))
@@ -220,8 +231,8 @@ def test_windows_are_what_plain_python_counts(
     con: duckdb.DuckDBPyConnection, rows: list[Row], plan: tuple[str, str], passed: int
 ) -> None:
     declared, newest = feed(*plan), NIGHT + passed * SECOND
-    for months in (MONTHS, MONTHS[:1], MONTHS[1:]):
-        same(build(con, rows, months, newest, declared), by_hand(rows, months, newest, declared))
+    for asked in (MONTHS, MONTHS[:1], MONTHS[1:]):
+        same(build(con, rows, asked, newest, declared), by_hand(rows, asked, newest, declared))
 
 
 @given(readings.filter(bool), st.randoms(use_true_random=False))
@@ -241,3 +252,63 @@ def test_neither_order_nor_a_late_reading_changes_any_other_window(
         {k: v for k, v in without.items() if k not in over},
     )
     assert all(key not in without or without[key]["readings"] == before[key]["readings"] - 1 for key in over)
+
+
+# The layer in Dagster
+
+
+def windows_of(home: Path, name: str = "small/sliding") -> dict[Key, Row]:
+    with duckdb.connect() as con:
+        rows = Lake(home).relation(con, name).to_arrow_table().to_pylist()
+    return {(row["station"], row["time"]): row for row in sorted(rows, key=lambda row: (row["station"], row["time"]))}
+
+
+def test_a_late_reading_makes_the_months_anew_whose_windows_hold_it(
+    readings: Path, home: Path, instance: dg.DagsterInstance
+) -> None:
+    declared = small_feed(readings, sliding={"size": "PT3H", "every": "PT1H", "watermark": "PT2H"})
+    assets = [make(declared) for make in (raw, bronze_layer, sliding_asset)]
+    job = dg.define_asset_job("tables", dg.AssetSelection.all())
+    defs = dg.Definitions(assets, jobs=[job], resources={"platform": Platform(home=str(home))})
+    partitions = months(declared).get_partition_keys()
+    tags = {f"dagster/asset_partition_range_{end}": partitions[at] for end, at in (("start", 0), ("end", -1))}
+
+    def run() -> Row:
+        result = defs.resolve_job_def("tables").execute_in_process(instance=instance, tags=tags)
+        return metadata(result, key(declared, "sliding"))
+
+    def late(time: str) -> Row:
+        """One more reading of AAA at that time, and what the layer says then."""
+        with readings.open("a") as stream:
+            stream.write(f"AAA,{time},7.5,3.0,1000.0\n")
+        return run()
+
+    first = run()
+    before = windows_of(home)
+    numbers = [name for name in before["AAA", START] if name not in ("station", "time", "month")]
+    assert (first["status"], first["months_computed"], first["rows"]) == ("computed", 4, len(before))
+    assert first["newest"] == "2024-04-30 23:00:00+00:00"
+    assert first["final_until"] == "2024-04-30 21:00:00+00:00"
+    assert max(start for _, start in before) == datetime(2024, 4, 30, 18, tzinfo=UTC)
+    assert (run()["status"], windows_of(home)) == ("unchanged", before)
+    for time, months_touched in (("2024-02-10T05:30:00Z", 1), ("2024-03-01T00:30:00Z", 2)):
+        told, at = late(time), datetime.fromisoformat(time)
+        assert (told["status"], told["months_computed"]) == ("computed", months_touched)
+        after = windows_of(home)
+        over = {("AAA", at - timedelta(minutes=30) - n * HOUR) for n in range(3)}
+        assert all(after[place]["readings"] == before[place]["readings"] + 1 for place in over)
+        figures = [
+            [row[name] for name in numbers] for found in (before, after) for k, row in found.items() if k not in over
+        ]
+        one, other = np.array(figures, float).reshape(2, -1, len(numbers))
+        np.testing.assert_allclose(one, other, rtol=1e-12, err_msg="no other window is another one")
+        before = after
+
+
+def test_a_feed_without_readings_has_no_windows_and_no_failure(home: Path, instance: dg.DagsterInstance) -> None:
+    declared = find_feed("midwest")
+    assert key(declared, "sliding") in definitions(home, declared).resolve_asset_graph().get_all_asset_keys()
+    result = refresh(declared, home, instance, ["2026-01"], [key(declared, "sliding")])
+    assert result.success
+    told = metadata(result, key(declared, "sliding"))
+    assert (told["status"], told["rows"], told["final_until"]) == ("unchanged", 0, "no reading yet")
