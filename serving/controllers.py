@@ -121,8 +121,9 @@ async def observe(
     the future or of an unknown station is quarantined with its reason, never dropped. Without a key each post counts;
     the platform keeps one reading per station and time, the newest.
     """
+    kept = state.observations
+    reader = await kept.reader(feed)
     key, kind = observations.checked_key(idempotency_key), kind_of(request.headers.get("content-type"))
-    reader, kept = await state.observations.reader(feed), state.observations
     with kept.room(_length(request)):
         try:
             body = await request.body()

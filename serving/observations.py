@@ -93,7 +93,7 @@ class Observations:
     async def keep(self, feed: str, key: str | None, kind: str, body: bytes, rows: int) -> Receipt:
         """The receipt, once the body is on the disk. Raises a problem: 422 for a key, 429, 503 or 507."""
         try:
-            receipt = await asyncio.wrap_future(self._buffer(feed).offer(key, body, kind, rows))
+            receipt = await self._buffer(feed).keep(key, body, kind, rows)
         except Refused as error:
             raise refusal(error, key) from None
         if not receipt.duplicate:

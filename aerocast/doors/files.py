@@ -80,9 +80,9 @@ def _check_ending(path: Path) -> None:
     last = b""
     with _opened(path) as file:
         while chunk := file.read(_BLOCK):
-            last = chunk[-40:]
+            last = chunk[-80:]
     if not last.endswith((b"\n", b"\r")):
-        raise Malformed("last line", last, "a line break at the end, or a manifest: it looks cut off")
+        raise Malformed("last line", last.splitlines()[-1], "a line break at the end, or a manifest: it looks cut off")
 
 
 def _read_parquet(path: Path, whole: bool) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import logging
@@ -19,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -111,12 +112,15 @@ class Limits:
 
 
 class _Offer(NamedTuple):
+    """`answer` waits for the disk: in a thread, or in the event loop `loop`."""
+
     key: str | None
     digest: bytes
     kind: str
     rows: int
     body: bytes
-    answer: Future[Receipt]
+    answer: Future[Receipt] | asyncio.Future[Receipt]
+    loop: asyncio.AbstractEventLoop | None
 
 
 class Posted:
@@ -132,30 +136,38 @@ class Posted:
         self._closed = False
 
     def put(self, key: str | None, body: bytes, kind: str, rows: int) -> Receipt:
-        """Keeps a body of `rows` readings; it is on the disk when this returns. Raises Refused."""
-        return self.offer(key, body, kind, rows).result()
-
-    def offer(self, key: str | None, body: bytes, kind: str, rows: int) -> Future[Receipt]:
-        """As `put`, at once: the future has the receipt, or Refused, when the disk has answered. From any thread.
+        """Keeps a body of `rows` readings; it is on the disk when this returns.
 
         A `key` that was used within a day stands for what it stood for then: the same body is not kept twice, another
         one is refused. Without a key each body counts.
+
+        Raises:
+            Refused: nothing of it is kept.
         """
-        digest = hashlib.sha256(kind.encode() + b"\0" + body).digest() if key is not None else b""
-        offer = _Offer(key, digest, kind, rows, body, Future())
-        offer.answer.set_running_or_notify_cancel()  # who goes away does not take back what was sent
+        answer: Future[Receipt] = Future()
+        self._offer(_Offer(key, _digest(key, body, kind), kind, rows, body, answer, None))
+        return answer.result()
+
+    async def keep(self, key: str | None, body: bytes, kind: str, rows: int) -> Receipt:
+        """As `put`, without a thread that waits. Who is cancelled does not take back what was sent."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Receipt] = loop.create_future()
+        self._offer(_Offer(key, _digest(key, body, kind), kind, rows, body, answer, loop))
+        return await answer
+
+    def _offer(self, offer: _Offer) -> None:
+        size = len(offer.body)
         with self._lock:
             if self._closed:
                 raise Refused(Why.UNUSABLE, "the server is being stopped")
-            if self._pending >= self._limits.pending or self._pending_bytes + len(body) > self._limits.pending_bytes:
+            if self._pending >= self._limits.pending or self._pending_bytes + size > self._limits.pending_bytes:
                 raise Refused(Why.FULL, f"{self._pending} posts of {self._feed} wait for the disk already")
             self._pending += 1
-            self._pending_bytes += len(body)
+            self._pending_bytes += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, name=f"posted-{self._feed}", daemon=True)
                 self._thread.start()
             self._offers.put(offer)
-        return offer.answer
 
     def close(self) -> None:
         """What was offered is answered when this returns; nothing more is taken."""
@@ -285,11 +297,7 @@ class Posted:
                 with self._lock:
                     self._pending -= len(group)
                     self._pending_bytes -= sum(len(offer.body) for offer in group)
-                for offer, answer in zip(group, answers, strict=True):
-                    if isinstance(answer, Receipt):
-                        offer.answer.set_result(answer)
-                    else:
-                        offer.answer.set_exception(answer)
+                _tell(group, answers)
         writer.close()
 
     def _gather(self) -> tuple[list[_Offer], bool]:
@@ -407,6 +415,33 @@ class _Writer:
         self._pruned = now
         old = "SELECT key FROM keys WHERE at < ? ORDER BY at LIMIT ?"
         con.execute(f"DELETE FROM keys WHERE key IN ({old})", (now - KEEP_KEYS_SECONDS, _PRUNE_ROWS))
+
+
+def _digest(key: str | None, body: bytes, kind: str) -> bytes:
+    return hashlib.sha256(kind.encode() + b"\0" + body).digest() if key is not None else b""
+
+
+def _tell(group: Sequence[_Offer], answers: Sequence[Answer]) -> None:
+    """Gives everybody the answer; an event loop is woken once for all who wait in it."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[_Offer, Answer]]] = {}
+    for offer, answer in zip(group, answers, strict=True):
+        if offer.loop is None:
+            _settle([(offer, answer)])
+        else:
+            loops.setdefault(offer.loop, []).append((offer, answer))
+    for loop, told in loops.items():
+        with suppress(RuntimeError):  # it was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(told: Sequence[tuple[_Offer, Answer]]) -> None:
+    for offer, answer in told:
+        if offer.answer.done():  # cancelled
+            continue
+        if isinstance(answer, Receipt):
+            offer.answer.set_result(answer)
+        else:
+            offer.answer.set_exception(answer)
 
 
 def _make(path: Path) -> None:
