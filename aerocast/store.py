@@ -108,6 +108,17 @@ def stamp(home: Home, name: str) -> Stamp | None:
             return None
 
 
+def size(home: ObjectHome, name: str) -> int | None:
+    """The object's bytes; None if there is none. Raises AeroCastError when the object store does not answer."""
+    import obstore
+
+    with told(home, name, "read"):
+        try:
+            return int(obstore.head(bucket(home.url), name)["size"])
+        except FileNotFoundError:
+            return None
+
+
 def stamps(home: Home, folder: str) -> dict[str, Stamp]:
     """The stamps of all documents below a folder, by name, sorted: of an object store one request a thousand.
 

@@ -210,7 +210,9 @@ def _fetch(uri: str) -> bytes:
         AeroCastError: it cannot be read now.
     """
     if (found := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(found[2].split("/")):
-        data = store.read(ObjectHome(f"s3://{found[1]}", Path()), found[2])
+        bucket = ObjectHome(f"s3://{found[1]}", Path())
+        _check_size(store.size(bucket, found[2]) or 0, uri, Unusable)
+        data = store.read(bucket, found[2])
         if data is None:
             raise Unusable(f"uri: there is no object {uri}")
         return data
@@ -226,13 +228,17 @@ def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
     try:
         if not path.is_file():
             raise wrong(f"uri: there is no file {uri}")
-        if (size := path.stat().st_size) > LARGEST:
-            raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
+        _check_size(path.stat().st_size, uri, wrong)
         return path.read_bytes()
     except OSError as error:
         said = f"uri: {uri} cannot be read: {error.strerror or error}"
         never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
         raise (wrong(said) if never else AeroCastError(said)) from error
+
+
+def _check_size(size: int, uri: str, wrong: type[Exception]) -> None:
+    if size > LARGEST:
+        raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
 
 
 def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
