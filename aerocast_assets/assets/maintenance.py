@@ -1,0 +1,109 @@
+"""maintenance: the lake kept small and readable, once a night, and what it takes on the disk."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.assets.describe import preview, status
+from aerocast_assets.feeds import declared, find_feed
+from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.maintenance import Use
+
+GROUP = "platform"
+KEY = dg.AssetKey([GROUP, "maintenance"])
+LEAST_FREE = 0.1  # of the disk: below it the check warns
+SHOWN = 30
+
+
+def known() -> list[Feed]:
+    """The declared feeds."""
+    return [find_feed(name) for name in declared()]
+
+
+def maintenance(find: Callable[[], Sequence[Feed]] = known) -> dg.AssetsDefinition:
+    """`platform/maintenance`: its figures are numbers, which the UI draws over time."""
+
+    @dg.asset(
+        key=KEY,
+        group_name=GROUP,
+        kinds={"deltalake"},
+        description="Months past their retention removed, small files joined, old versions vacuumed; disk use told."
+        " What a release was trained on stays readable.",
+    )
+    def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import clock
+        from aerocast.lake import Lake
+        from aerocast.maintenance import disk, maintain, used
+
+        root, lake = platform.root, Lake(platform.root)
+        feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
+        done = maintain(root, lake, feeds)
+        for name, why in done.spared.items():
+            context.log.warning(f"{name} was left alone: {why}")
+        figures = {
+            "months_removed": sum(map(len, done.removed.values())),
+            "months_joined": sum(done.joined.values()),
+            "files_vacuumed": sum(done.vacuumed.values()),
+            "commits_forgotten": sum(done.forgotten.values()),
+            "tables_spared": len(done.spared),
+        }
+        context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))
+        tables, (free, total) = used(lake), disk(root)
+        removed = [{"table": name, "months": ", ".join(months)} for name, months in sorted(done.removed.items())]
+        return dg.MaterializeResult(
+            metadata={
+                **status(sum(figures.values())),
+                **figures,
+                "tables": _shown(tables),
+                "bytes": sum(use.bytes for use in tables),
+                "bytes_kept": sum(use.kept for use in tables),
+                "files": sum(use.files for use in tables),
+                "rows": sum(use.rows for use in tables),
+                "disk_free": free,
+                "disk_total": total,
+                "removed": preview(removed),
+                "spared": preview([{"table": name, "why": why} for name, why in sorted(done.spared.items())]),
+            }
+        )
+
+    return asset
+
+
+def _shown(tables: "Sequence[Use]") -> dg.MarkdownMetadataValue:
+    """The largest tables; `kept_mb` counts older versions and the log, too."""
+    return preview(
+        [
+            {
+                "table": use.table,
+                "rows": use.rows,
+                "files": use.files,
+                "mb": round(use.bytes / 1e6, 2),
+                "kept_mb": round(use.kept / 1e6, 2),
+            }
+            for use in tables[:SHOWN]
+        ]
+    )
+
+
+def disk_check() -> dg.AssetChecksDefinition:
+    """Warns before a disk is full; the share of it that is free is drawn over time."""
+
+    @dg.asset_check(
+        asset=KEY, name="disk_has_room", description=f"At least {LEAST_FREE:.0%} of the disk of the home is free."
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast.maintenance import disk
+
+        free, total = disk(platform.root)
+        share = free / total if total else 1.0
+        return dg.AssetCheckResult(
+            passed=share >= LEAST_FREE,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"free": free, "total": total, "share_free": round(share, 4)},
+        )
+
+    return check

@@ -1,0 +1,31 @@
+"""The nightly round of maintenance over all tables."""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.assets.maintenance import KEY, disk_check, known, maintenance
+
+JOB = "platform_maintenance"
+
+
+def upkeep(find: Callable[[], Sequence[Feed]] = known) -> dg.Definitions:
+    """The asset `platform/maintenance`, its check, its job and its schedule."""
+    job = dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(KEY), description="Keeps the lake small; nothing that is needed goes."
+    )
+    return dg.Definitions(
+        assets=[maintenance(find)],
+        asset_checks=[disk_check()],
+        jobs=[job],
+        schedules=[
+            dg.ScheduleDefinition(
+                name="maintain_tables",
+                job=job,
+                cron_schedule="41 3 * * *",
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+                description="Every night: retention, compaction, vacuum, disk use.",
+            )
+        ],
+    )
