@@ -110,7 +110,8 @@ def _read(
         with platform.sql() as con:
             after = newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
     polled = isinstance(feed.source, NwsSource) and month_of(now) in months
-    wanted = None if polled or not feed.source.live else months
+    # What retention has taken out is not asked for again.
+    wanted = None if polled or not feed.source.live else sorted(set(months) - lake.gone(name))
     yield from read(feed.source, feed, wanted, now, after, work=Path(platform.root), notes=notes)
 
 

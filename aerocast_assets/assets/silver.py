@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 CODE = ("silver",)
 
 
+def span_of(lake: "Lake", bronze: str) -> "Span | None":
+    """Where the grid begins and ends; months that retention took out of bronze still count, so no month looks new."""
+    span, gone = lake.span(bronze), lake.gone(bronze)
+    return (min(span[0], month_span(min(gone))[0]), span[1]) if span and gone else span
+
+
 def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], span: "Span") -> dict[str, list[str]]:
     """What rows each month is made of: marks of bronze's as far as a fill reaches, and where the grid itself ends."""
     from aerocast import marks
@@ -72,7 +78,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
-        span = lake.span(source)
+        span = span_of(lake, source)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
         parts = {"grid": _grid(feed), "code": code_version(*CODE), "salt": platform.hash_salt}
