@@ -139,7 +139,11 @@ class _Collector(Collector):
         waiting = GaugeMetricFamily(
             "aerocast_observations_waiting", "Readings on this disk that the platform has not taken.", labels=["feed"]
         )
-        for feed, rows in sorted(self._observations.waiting.items()):
+        refused = GaugeMetricFamily(
+            "aerocast_observations_put_aside", "Posts that no longer fitted the feed's declaration.", labels=["feed"]
+        )
+        for feed, counts in sorted(self._observations.counts.items()):
             accepted.add_metric([feed], self._observations.accepted[feed])
-            waiting.add_metric([feed], rows)
-        return [accepted, waiting]
+            waiting.add_metric([feed], counts.waiting)
+            refused.add_metric([feed], counts.refused)
+        return [accepted, waiting, refused]

@@ -14,7 +14,7 @@ from litestar.plugins.problem_details import ProblemDetailsException
 from msgspec import UNSET
 
 from aerocast import declared
-from aerocast.doors.posted import Limits, Posted, Receipt, Refused, Why
+from aerocast.doors.posted import Counts, Limits, Posted, Receipt, Refused, Why
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
@@ -38,15 +38,16 @@ class _Known(NamedTuple):
 
 
 class Observations:
-    """The posts of one server. `accepted` counts readings by feed since it started, `waiting` those not taken yet."""
+    """The posts of one server. `accepted` counts readings by feed since it started, `counts` is what is on the disk."""
 
     def __init__(self, home: Home, limits: Limits | None = None) -> None:
         self.accepted: Counter[str] = Counter()
-        self.waiting: Mapping[str, int] = {}
+        self.counts: Mapping[str, Counts] = {}
         self.errors: list[str] = []
         self._home, self._limits = home, limits
         self._known: Mapping[str, _Known] = {}
         self._posted: dict[str, Posted] = {}
+        self._seen: dict[str, tuple[object, Counts]] = {}
         self._undeclared: list[str] = []
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
@@ -60,13 +61,13 @@ class Observations:
         with self._lock:
             if time.monotonic() - self._looked >= every:
                 self._undeclared = self._look_up()
-            errors, waiting = [*self._undeclared], {}
+            errors, counts = [*self._undeclared], {}
             for name in list(self._known):
                 try:
-                    waiting[name] = self._buffer(name).waiting()
-                except AeroCastError as error:
+                    counts[name] = self._counted(name)
+                except (AeroCastError, OSError) as error:
                     errors.append(str(error))
-            self.waiting, self.errors = waiting, errors
+            self.counts, self.errors = counts, errors
 
     async def reader(self, feed: str) -> Reader:
         """Who checks the feed's bodies. Raises a 404 problem that names the feeds that there are."""
@@ -104,6 +105,15 @@ class Observations:
         """What was taken is on the disk when this returns."""
         for posted in list(self._posted.values()):
             posted.close()
+
+    def _counted(self, feed: str) -> Counts:
+        """Opens the file only after it has changed."""
+        posted = self._buffer(feed)
+        stamp, (before, counts) = posted.stamp(), self._seen.get(feed, (None, Counts(0, 0)))
+        if stamp is None or stamp != before:
+            counts = posted.counts()
+            self._seen[feed] = stamp, counts
+        return counts
 
     def _buffer(self, feed: str) -> Posted:
         found = self._posted.get(feed)

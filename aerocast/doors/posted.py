@@ -94,6 +94,13 @@ class Post(NamedTuple):
     body: bytes
 
 
+class Counts(NamedTuple):
+    """Readings that wait, and posts that were put aside."""
+
+    waiting: int
+    refused: int
+
+
 class Part(NamedTuple):
     """The posts up to the `position`, oldest first, that no earlier part holds; always the same ones."""
 
@@ -180,8 +187,22 @@ class Posted:
 
     def waiting(self) -> int:
         """How many readings the platform has not taken. Raises AeroCastError when the file cannot be read."""
+        return self.counts().waiting
+
+    def counts(self) -> Counts:
+        """What is in the file. Raises AeroCastError when it cannot be read."""
         with self._reading() as con:
-            return int(con.execute("SELECT rows FROM state").fetchone()[0]) if con else 0
+            if con is None:
+                return Counts(0, 0)
+            return Counts(*con.execute("SELECT rows, (SELECT count(*) FROM refused) FROM state").fetchone())
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """What changes when the file does; None within a second of a write, for clocks of disks are coarse."""
+        beside = self.path.with_name(f"{self.path.name}-wal")
+        seen = [os.stat(path) for path in (self.path, beside) if path.exists()]
+        if any(time.time() - each.st_mtime < 1 for each in seen):
+            return None
+        return tuple(number for each in seen for number in (each.st_ino, each.st_mtime_ns, each.st_size))
 
     def refused(self) -> list[tuple[int, str]]:
         """The posts that were put aside, with their reasons. Raises AeroCastError when the file cannot be read."""
