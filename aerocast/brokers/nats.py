@@ -38,6 +38,7 @@ class Nats(Broker):
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
         self._known: dict[str, str] = {}
+        self._held: set[tuple[str, str]] = set()
         self._fetches: dict[str, asyncio.Task[list[Msg]]] = {}
         try:
             self._client, self._js = self._call(self._open())
@@ -50,12 +51,17 @@ class Nats(Broker):
 
     def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         bound = {topic: self._call(self._bind(checked(topic))) for topic in topics}
+        self._held.clear()
         quiet = time.monotonic()
         try:
             while (left := quiet + seconds - time.monotonic()) > 0:
                 for topic, raw in self._call(self._next(bound, left), left + PATIENCE):
                     about = raw.metadata
-                    yield Message(topic, raw.data, str(about.sequence.stream), about.num_delivered, raw)
+                    message = Message(topic, raw.data, str(about.sequence.stream), about.num_delivered, raw)
+                    if (topic, message.position) in self._held:
+                        self.later(message)  # not in this consumption
+                        continue
+                    yield message
                     quiet = time.monotonic()
             if not self._client.is_connected:
                 raise AeroCastError(f"the broker {self.address.shown} cannot be reached: the connection was lost")
@@ -68,6 +74,7 @@ class Nats(Broker):
         self._call(self._insist(lambda: message.token.ack_sync(timeout=STEP)))
 
     def later(self, message: Message) -> None:
+        self._held.add((message.topic, message.position))
         self._call(message.token.nak(delay=AGAIN))
 
     def waiting(self, topics: Sequence[str]) -> int:

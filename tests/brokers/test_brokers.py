@@ -63,6 +63,9 @@ def test_what_is_not_committed_comes_again(running: Running, topic: str, monkeyp
         left = broker.waiting([topic])
         again = read(broker, topic, quiet=QUIET + 0.5)
         assert sorted(again) == [b"1", b"2", b"3"][:left]
+        broker.publish(topic, b"put off", "p")
+        assert [broker.later(message) for message in broker.consume([topic], 1.0)] == [None], "once a consumption"
+        assert read(broker, topic, quiet=QUIET + 0.5) == [b"put off"]
         broker.publish(topic, b"taken and never answered for", "t")
         gone = next(taken := broker.consume([topic], QUIET))
         taken.close()
