@@ -198,8 +198,10 @@ class Posted:
 
     def stamp(self) -> tuple[int, ...] | None:
         """What changes when the file does; None within a second of a write, for clocks of disks are coarse."""
-        beside = self.path.with_name(f"{self.path.name}-wal")
-        seen = [os.stat(path) for path in (self.path, beside) if path.exists()]
+        seen = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with suppress(FileNotFoundError):
+                seen.append(os.stat(path))
         if any(time.time() - each.st_mtime < 1 for each in seen):
             return None
         return tuple(number for each in seen for number in (each.st_ino, each.st_mtime_ns, each.st_size))
