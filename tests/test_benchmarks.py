@@ -28,7 +28,14 @@ def _scripts_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_benchmark_says_what_it_measures() -> None:
     scripts = sorted(BENCHMARKS.glob("*.py"))
-    assert {script.stem for script in scripts} >= {"main_job", "code_location", "server", "accuracy", "scaling"}
+    assert {script.stem for script in scripts} >= {
+        "main_job",
+        "code_location",
+        "server",
+        "accuracy",
+        "scaling",
+        "ingest",
+    }
     for script in scripts:
         assert script.read_text().startswith('"""')
 
@@ -122,6 +129,31 @@ def test_readings_are_repeated_in_years_and_stations(tmp_path: Path) -> None:
     rows = {way: WAYS[way](feed, tmp_path, 0)[-1].rows for way in ("duckdb", "pandas")}
     assert rows["duckdb"] == rows["pandas"] > 4 * 26115
     assert newest({"2013-01": 5, "2013-02": 5, "2013-03": 7}, 12) == ["2013-02", "2013-03"]
+
+
+def test_by_hand_or_by_the_platform_readings_become_the_same_tables(tmp_path: Path) -> None:
+    """Over the border of a month: duplicates, spikes and gaps among some thousand readings."""
+    from datetime import UTC, datetime
+
+    from measuring import by_duckdb, by_pandas
+    from measuring.contest import LAYERS, differences, job, kept, stored, totals
+    from measuring.generated import Size, generate, generated_feed
+    from measuring.ingesting import ours
+
+    from aerocast.lake import Lake
+
+    feed, lake = generated_feed(Size(3, 6 / 365), datetime(2000, 1, 28, tzinfo=UTC)), Lake(tmp_path)
+    readings = generate(lake, feed)
+    steps = {step.name: step.rows for step in ours(feed, tmp_path)}
+    mine, told = totals(feed, kept(lake)), job(feed, lake, 1)
+    assert len(told["pieces"]) == 2
+    assert readings > steps["bronze, quarantine"] > 4000
+    assert all(mine[layer]["rows"][0] for layer in LAYERS)
+    for way, run in {"duckdb": by_duckdb.run, "pandas": by_pandas.run}.items():
+        assert run(told, tmp_path / way) == steps["windows"]
+        theirs = totals(feed, stored(tmp_path / way))
+        assert differences(mine, theirs) == []
+    assert differences(mine, theirs | {"silver": theirs["silver"] | {"humidity": (0, 0.0, 0.0)}})
 
 
 def test_a_project_without_components_loads(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Run as a script in an environment of its own, which has pyspark and not AeroCast
 
 import json
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,8 +17,8 @@ from measuring.script import windows as window_rows
 MEMORY = "6g"
 
 
-def run(job: Job, out: Path) -> int:
-    """Writes bronze, quarantine, silver and windows below `out`; how many rows there are of windows."""
+def run(job: Job, out: Path) -> dict[str, float]:
+    """Writes bronze, quarantine, silver and windows below `out`: rows of windows, seconds once Spark is up, MiB."""
     from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # in an environment of its own
 
     built = SparkSession.builder.master("local[2]").config("spark.driver.memory", MEMORY)
@@ -34,6 +35,7 @@ def run(job: Job, out: Path) -> int:
         built = built.config(name, value)
     spark = built.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    began = time.perf_counter()
 
     def write(query: str, table: str) -> None:
         spark.sql(query).write.parquet(f"file://{out / table}")
@@ -52,9 +54,16 @@ def run(job: Job, out: Path) -> int:
     first, last = spark.sql("SELECT min(step), max(step) FROM hours").collect()[0]
     write(silver_rows(job, SPARK, "hours", first, last + 1), "silver")
     write(window_rows(job, SPARK, "silver", first, last + 1, first, last + 1), "windows")
-    rows = int(spark.table("windows").count())
+    found = {"rows": spark.table("windows").count(), "seconds": time.perf_counter() - began}
+    found["mib"] = _peak("self") + _peak(str(spark.sparkContext._gateway.proc.pid))
     spark.stop()
-    return rows
+    return found
+
+
+def _peak(process: str) -> float:
+    """The most memory (RSS) that a process ever held, in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 if __name__ == "__main__":

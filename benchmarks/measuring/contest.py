@@ -21,10 +21,10 @@ CLOSE = 2e-5  # of the sum of the absolute values: float32 against float64
 Totals = dict[str, dict[str, tuple[int, float, float]]]
 
 
-def job(feed: Feed, lake: Lake) -> Job:
-    """The whole work as plain data: what the peers know."""
+def job(feed: Feed, lake: Lake, most: int = PIECE) -> Job:
+    """The whole work as plain data: what the peers know; `most` readings at a time."""
     pieces = []
-    for months in lake.chunks(RAW, lake.months(RAW), PIECE):
+    for months in lake.chunks(RAW, lake.months(RAW), most):
         low, high = month_span(months[0])[0], month_span(months[-1])[1]
         files = lake.files(RAW, months_around(months, reach(feed), reach(feed)))
         pieces.append({"low": int(low.timestamp()), "high": int(high.timestamp()), "files": files})

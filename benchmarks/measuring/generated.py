@@ -21,15 +21,13 @@ from aerocast.sources.base import raw_schema
 from aerocast.sql import literal
 from aerocast_assets.feeds import find_feed
 
-FIRST = 2000
+FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 RAW = "bench/raw"
-_A_YEAR = 365 * 24 * 12
 
 
 class Size(NamedTuple):
-    """So many stations over so many years from 2000 on."""
+    """So many stations over so many years."""
 
-    millions: float
     stations: int
     years: float
 
@@ -37,19 +35,13 @@ class Size(NamedTuple):
     def name(self) -> str:
         return f"{self.stations} stations, {self.years:g} year{'s' * (self.years != 1)}"
 
-    @classmethod
-    def of_rows(cls, rows: int, stations: int = 3) -> "Size":
-        """A size for tests: about so many readings."""
-        return cls(rows / 1e6, stations, rows / stations / _A_YEAR)
+
+SIZES = {1: Size(5, 2), 10: Size(16, 6), 100: Size(50, 19)}
 
 
-SIZES = {1: Size(1, 5, 2), 10: Size(10, 16, 6), 100: Size(100, 50, 19)}
-
-
-def generated_feed(size: Size) -> Feed:
+def generated_feed(size: Size, start: datetime = FIRST) -> Feed:
     """`midwest` with its stations repeated, a little further west each time."""
     feed = find_feed("midwest")
-    start = datetime(FIRST, 1, 1, tzinfo=UTC)
     stations = tuple(_station(feed, number) for number in range(size.stations))
     changed = {"stations": stations, "start": start, "end": start + timedelta(days=round(365 * size.years, 3))}
     return feed.model_copy(update=changed)
@@ -87,7 +79,7 @@ def _deliveries(con: duckdb.DuckDBPyConnection, feed: Feed, month: str) -> Itera
 def _readings(feed: Feed, month: str, segment: str, again: bool) -> str:
     """A select of raw's rows of one delivery."""
     low, high = month_span(month)
-    last = min(high, feed.end or high)
+    first, last = max(low, feed.start), min(high, feed.end or high)
     stations = ", ".join(f"({literal(station)}, {number})" for number, station in enumerate(feed.station_ids))
     # A hash of station and instant makes noise that is the same however the rows are made.
     noise = {bits: f"(((h >> {bits}) & 1023) / 1023.0 - 0.5)" for bits in (0, 10, 20, 30)}
@@ -110,7 +102,7 @@ def _readings(feed: Feed, month: str, segment: str, again: bool) -> str:
         FROM (
             SELECT station, n, sec, sec / 86400.0 AS day, sec % 86400 / 86400.0 * 6.283185307 AS turn, hash(n, sec) AS h
             FROM (VALUES {stations}) s(station, n),
-                range({int(low.timestamp())}, {int(last.timestamp())}, 300) r(sec))
+                range({int(first.timestamp())}, {int(last.timestamp())}, 300) r(sec))
         WHERE h % 101 <> 5 AND (sec // 36000) % 73 <> n % 73 {"AND h % 50 = 9" if again else ""}
         ORDER BY sec, n"""
 
