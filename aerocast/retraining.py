@@ -138,6 +138,27 @@ def routine(limits: Retraining, made: datetime, now: datetime, *, last: LastRun 
     return True, state
 
 
+def unserved(
+    limits: Retraining, tried: datetime | None, now: datetime, *, newer: bool, last: LastRun | None = None
+) -> tuple[bool, str]:
+    """Whether a target that nothing serves is due for another try, and why (not).
+
+    The first models are made by themselves. Where none of them was good enough (at `tried`), rows that are `newer` are
+    worth a try each cool-down: so a feed that began with little comes to its first champion.
+    """
+    if tried is None:
+        return False, "nothing serves yet, so nothing is old"
+    state = f"nothing serves yet: no model was good enough at {show(tried)}"
+    if last and last.outcome == "running":
+        return False, f"{state}; a retrain is under way since {show(last.started)}"
+    if not newer:
+        return False, f"{state}, and there are no newer rows"
+    until = max(tried, (last.ended or last.started) if last else tried) + limits.cool_down
+    if now < until:
+        return False, f"{state}; next try at {show(until)}"
+    return True, f"{state}, and there are newer rows"
+
+
 def promising(limits: Promotion, shadow: Shadow) -> bool:
     """Whether live requests alone prove that the challenger is better than the champion."""
     proven = shadow.p_value is not None and shadow.p_value <= limits.max_p

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from aerocast.drift.state import Heat, Shadow
 from aerocast.feed import Promotion, Retraining
-from aerocast.retraining import KEPT, PAIRS, Action, LastRun, Memory, decide, helped, note, promising, routine, span
+from aerocast.retraining import (
+    KEPT,
+    PAIRS,
+    Action,
+    LastRun,
+    Memory,
+    decide,
+    helped,
+    note,
+    promising,
+    routine,
+    span,
+    unserved,
+)
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -337,3 +350,17 @@ def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:
 )
 def test_lengths_are_told_in_the_unit_that_says_most(length: timedelta, text: str) -> None:
     assert span(length) == text
+
+
+def test_where_nothing_serves_newer_rows_are_worth_another_try_each_cool_down() -> None:
+    assert unserved(LIMITS, None, T0, newer=True) == (False, "nothing serves yet, so nothing is old")
+    assert unserved(LIMITS, T0, T0 + 40 * DAY, newer=False) == (
+        False,
+        "nothing serves yet: no model was good enough at 2024-03-01 00:00, and there are no newer rows",
+    )
+    soon = T0 + LIMITS.cool_down
+    assert not unserved(LIMITS, T0, soon - HOUR, newer=True)[0]
+    assert unserved(LIMITS, T0, soon, newer=True)[0]
+    running, failed = LastRun("running", T0), LastRun("failed", T0, soon)
+    assert not unserved(LIMITS, T0, soon, newer=True, last=running)[0]
+    assert "next try" in unserved(LIMITS, T0, soon, newer=True, last=failed)[1]

@@ -63,12 +63,14 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
 
         lake, name = Lake(platform.root), table(feed, target, "windows")
         rows, span = lake.rows(name), lake.span(name)
-        if lacking := too_few(lake, feed, target):
-            context.log.warning(f"{name}: no training set yet: {lacking}")
-            return
         version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
         before = context.instance.get_latest_materialization_event(context.asset_key)
         made = before.asset_materialization if before else None
+        if lacking := too_few(lake, feed, target):
+            if made:  # rows were enough, and are no longer: that is a fault, not a beginning
+                raise AeroCastError(f"{name}: {lacking}")
+            context.log.warning(f"{name}: no training set yet: {lacking}")
+            return
         fresh = made is None or (made.tags or {}).get("dagster/data_version") != version
         context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
         yield dg.MaterializeResult(

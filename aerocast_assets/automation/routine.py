@@ -1,11 +1,21 @@
-"""The routine retrain: what does not drift is trained again, too, when its champion is older than its limit."""
+"""The routine retrain: what does not drift is trained again, too, when its champion is older than its limit.
+
+A target that nothing serves yet, since no model was good enough, is tried again when there are newer rows.
+"""
+
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from aerocast.feed import Feed
+from aerocast.feed import BASELINES, Feed
 from aerocast_assets.automation import runs
 from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from aerocast.home import Home
 
 HOURLY = "23 * * * *"
 
@@ -25,17 +35,34 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
 
         root = platform.root
         pointer = release.current(root, feed.name, target)
-        if pointer is None:
-            return dg.SkipReason(f"{target}: nothing serves yet, so nothing is old")
-        lineage = release.load(root, feed.name, target, pointer.version).manifest.lineage
         now = clock.now(root, feed.name, feed.end)
         last = next(runs.retrains(context.instance, root, feed, target), None)
-        due, why = retraining.routine(feed.retraining, lineage.feed_time or lineage.created_at, now, last=last)
+        since = None
+        if pointer is None:
+            tried, newer = _tried(root, feed, target)
+            due, why = retraining.unserved(feed.retraining, tried, now, newer=newer, last=last)
+        else:
+            lineage = release.load(root, feed.name, target, pointer.version).manifest.lineage
+            since, made = lineage.since, lineage.feed_time or lineage.created_at
+            due, why = retraining.routine(feed.retraining, made, now, last=last)
         if due:
-            return runs.ask(feed, target, f"schedule: {why}", now, since=lineage.since)
+            return runs.ask(feed, target, f"schedule: {why}", now, since=since)
         over = feed.end is not None and now >= feed.end
         return dg.SkipReason(
             f"{target}: {why}" + (f"; the feed's clock stands at its end, {feed.end:%Y-%m-%d}" if over else "")
         )
 
     return schedule
+
+
+def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, bool]":
+    """When models were judged last, in the feed's time, and whether there are other rows than they learned from."""
+    from aerocast import candidates
+    from aerocast.lake import Lake
+    from aerocast_assets.assets import training_set, verdicts
+
+    lake = Lake(root)
+    if (judged := verdicts.newest(lake, feed, target)) is None:
+        return None, False
+    found = candidates.read(root, feed.name, target, BASELINES[0])
+    return judged["feed_time"], found is None or found.data_version != training_set.content(lake, feed, target)

@@ -17,6 +17,7 @@ from aerocast.drift import state
 from aerocast.drift.state import Shadow
 from aerocast.feed import Feed
 from aerocast.retraining import Memory
+from aerocast_assets.assets import training_set
 from aerocast_assets.automation.runs import retrains
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT
@@ -269,6 +270,18 @@ def test_the_routine_retrains_what_is_old_and_says_otherwise_why_not(loop: Loop)
     assert run.success
     said = str(loop.due().skip_message)
     assert "nothing better was found" in said, "nothing new to learn from: not asked again each hour"
+
+
+def test_a_target_that_nothing_serves_is_tried_again_with_newer_rows(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "current", lambda *_: None)
+    assert loop.due().skip_message == (
+        "temperature: nothing serves yet: no model was good enough at 2024-05-01 00:00, and there are no newer rows"
+    )
+    monkeypatch.setattr(training_set, "content", lambda *_: "other rows")
+    (wanted,) = loop.due().run_requests
+    assert wanted.tags["retrain_reason"].endswith("and there are newer rows")
 
 
 def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:
