@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from aerocast import clock
 from aerocast.doors.base import Batch
-from aerocast.doors.posted import Post, Posted
+from aerocast.doors.posted import Part, Post, Posted
 from aerocast.doors.readings import as_batch, parse_arrow, parse_json, parse_json_lines, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -26,6 +26,7 @@ class Observations:
 
     def __init__(self, home: Home, feed: str) -> None:
         self._home, self._posted = home, Posted(home, feed)
+        self.rejected: list[str] = []
 
     def waiting(self) -> int:
         """Readings that are not taken yet."""
@@ -33,37 +34,36 @@ class Observations:
 
     def take(self, feed: Feed) -> Iterator[Batch]:
         """A part at a time. A post that does not fit the declaration any more is put aside in the file of posts."""
-        name = self._posted.name()
-        segment = f"{SOURCE}/{name}"
-        for position, posts in self._posted.parts():
-            now = clock.now(self._home, feed.name, feed.end)
-            tables = list(self._tables(feed, posts, segment, now))
+        for part in self._posted.parts():
+            segment = f"{SOURCE}/{part.file}"
+            tables = list(self._tables(feed, part, clock.now(self._home, feed.name, feed.end)))
             if sum(map(len, tables)):
-                yield Batch(segment, as_batch(tables, segment), position)
+                yield Batch(segment, as_batch(tables, segment), part.position)
             else:
-                self._posted.forget(position)
+                self._posted.forget(part.file, part.position)
 
     def done(self, batch: Batch) -> None:
         """Forgets the posts; their keys stay."""
         assert batch.position is not None
-        self._posted.forget(batch.position)
+        self._posted.forget(batch.segment.removeprefix(f"{SOURCE}/"), batch.position)
 
-    def _tables(self, feed: Feed, posts: Sequence[Post], segment: str, now: datetime) -> Iterator[pa.Table]:
+    def _tables(self, feed: Feed, part: Part, now: datetime) -> Iterator[pa.Table]:
         """Runs of posts of a kind together: one at a time only where something is wrong with one of them."""
-        for kind, group in groupby(posts, key=lambda post: post.kind):
+        for kind, group in groupby(part.posts, key=lambda post: post.kind):
             run = list(group)
             try:
-                yield to_raw(feed, _together(kind, run), SOURCE, segment, now)
+                yield to_raw(feed, _together(kind, run), SOURCE, "", now)
             except (AeroCastError, pa.ArrowException):
                 for post in run:
-                    yield from self._alone(feed, post, segment, now)
+                    yield from self._alone(feed, part.file, post, now)
 
-    def _alone(self, feed: Feed, post: Post, segment: str, now: datetime) -> Iterator[pa.Table]:
+    def _alone(self, feed: Feed, file: str, post: Post, now: datetime) -> Iterator[pa.Table]:
         try:
-            yield to_raw(feed, _together(post.kind, [post]), SOURCE, segment, now)
+            yield to_raw(feed, _together(post.kind, [post]), SOURCE, "", now)
         except (AeroCastError, pa.ArrowException) as error:
             log.warning("post %d of %s is put aside: %s", post.id, feed.name, error)
-            self._posted.put_aside([post], str(error))
+            self.rejected.append(f"post {post.id}: {error}")
+            self._posted.put_aside(file, post, str(error))
 
 
 def _together(kind: str, posts: Sequence[Post]) -> pa.Table:

@@ -102,8 +102,12 @@ class Counts(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The posts up to the `position`, oldest first, that no earlier part holds; always the same ones."""
+    """The posts up to the `position`, oldest first, that no earlier part holds; always the same ones.
 
+    `file` is the file's own name: random, given when it was made, never used again.
+    """
+
+    file: str
     position: int
     posts: list[Post]
 
@@ -211,35 +215,38 @@ class Posted:
         with self._reading() as con:
             return con.execute("SELECT id, reason FROM refused ORDER BY id").fetchall() if con else []
 
-    def name(self) -> str | None:
-        """The file's own name: random, given when it was made, never used again. None while there is no file."""
-        with self._reading() as con:
-            return str(con.execute("SELECT name FROM state").fetchone()[0]) if con else None
-
     def parts(self, rows: int = PART_ROWS, size: int = PART_BYTES) -> Iterator[Part]:
         """What is there now, in parts of about so many readings and bytes; first those that were handed out before.
 
         The bounds of a part are on the disk before it is handed out. Raises AeroCastError when the file cannot be read.
         """
-        end, after = None, 0
+        first, end, after = None, None, 0
         while True:
             with self._reading() as con:
                 if con is None:
                     return
-                end = con.execute("SELECT last FROM state").fetchone()[0] if end is None else end
+                file, last = con.execute("SELECT name, last FROM state").fetchone()
+                if end is None:
+                    first, end = file, last
+                if file != first:  # made anew meanwhile: it begins with the next look
+                    return
                 position = self._next_part(con, after, end, rows, size)
                 if position is None:
                     return
                 chosen = "SELECT id, kind, rows, body FROM posts WHERE id > ? AND id <= ? ORDER BY id"
                 posts = [Post(*row) for row in con.execute(chosen, (after, position)).fetchall()]
-            yield Part(position, posts)
+            yield Part(file, position, posts)
             after = position
 
-    def forget(self, position: int) -> None:
-        """The posts up to the position are in raw. Their keys stay. Raises AeroCastError when the disk refuses."""
+    def forget(self, file: str, position: int) -> None:
+        """The posts of this file up to the position are in raw. Their keys stay.
+
+        Raises:
+            AeroCastError: the disk refuses, or the file is another one now.
+        """
         left = True
         while left:  # a little at a time: whoever posts waits for it
-            with self._changing() as con:
+            with self._changing(file) as con:
                 found = con.execute("SELECT id FROM posts WHERE id <= ? LIMIT ?", (position, _FORGET)).fetchall()
                 left = len(found) == _FORGET
                 if found:
@@ -247,13 +254,12 @@ class Posted:
                 if not left:
                     con.execute("DELETE FROM parts WHERE last <= ?", (position,))
 
-    def put_aside(self, posts: Sequence[Post], reason: str) -> None:
-        """These posts cannot be taken; they stay in the file, with the reason. Raises AeroCastError as `forget`."""
+    def put_aside(self, file: str, post: Post, reason: str) -> None:
+        """This post cannot be taken; it stays in the file, with the reason. Raises AeroCastError as `forget`."""
         copy = "INSERT OR IGNORE INTO refused SELECT id, at, kind, rows, body, ? FROM posts WHERE id = ?"
-        with self._changing() as con:
-            for post in posts:
-                con.execute(copy, (reason, post.id))
-                self._drop(con, "id = ?", (post.id,))
+        with self._changing(file) as con:
+            con.execute(copy, (reason, post.id))
+            self._drop(con, "id = ?", (post.id,))
 
     @staticmethod
     def _next_part(con: sqlite3.Connection, after: int, end: int, rows: int, size: int) -> int | None:
@@ -301,11 +307,13 @@ class Posted:
                 con.close()
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _changing(self, file: str) -> Iterator[sqlite3.Connection]:
+        """One transaction on the file of that name, not on one that was made in its place."""
         with self._reading() as con:
-            if con is None:
-                raise AeroCastError(f"{self.path} is gone, and what was posted with it")
-            con.execute("BEGIN IMMEDIATE")
+            if con:
+                con.execute("BEGIN IMMEDIATE")
+            if con is None or con.execute("SELECT name FROM state").fetchone()[0] != file:
+                raise AeroCastError(f"{self.path} was removed while it was read, and what was posted with it")
             yield con
             con.execute("COMMIT")
 

@@ -113,7 +113,7 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypat
     store = Posted(tmp_path, "small")
     first = put(store, 1, "k")
     (part,) = store.parts()
-    store.forget(part.position)
+    store.forget(part.file, part.position)
     assert put(store, 1, "k") == first
     monkeypatch.setattr(posted, "_PRUNE_SECONDS", 0)
     now = time.time()
@@ -135,8 +135,8 @@ def test_limits(tmp_path: Path) -> None:
         with pytest.raises(Refused) as refused:
             store.put(None, b" " * size, "json", rows)
         assert refused.value.why is Why.FULL
-    put(store, 1)
-    store.forget(10)
+    file = put(store, 1).split("/")[0]
+    store.forget(file, 10)
     assert store.waiting() == 0
     put(store, 2)
     store.close()
@@ -156,9 +156,9 @@ def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
     again = list(Posted(tmp_path, "small").parts(rows=100))
     assert again[:2] == [first, second]
     assert [post.id for post in again[2].posts] == [5, 6]
-    store.forget(first.position)
+    store.forget(first.file, first.position)
     assert [part.position for part in store.parts()] == [4, 6]
-    store.forget(6)
+    store.forget(first.file, 6)
     assert list(store.parts()) == []
     large = Posted(tmp_path, "large")
     for _ in range(3):
@@ -177,13 +177,14 @@ def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -
     for number in range(3):
         put(store, number)
     (batch,) = door.take(feed)
-    assert (batch.segment, batch.position) == (f"http/{store.name()}", 3)
+    assert batch.position == 3
     assert values(batch.table) == [0, 1, 2]
     assert batch.table["line"].to_pylist() == [0, 1, 2]
     door.done(batch)
-    put(store, 3)
+    name = put(store, 3)
     (batch,) = door.take(feed)
     assert (batch.position, values(batch.table)) == (4, [3])
+    assert f"{batch.segment}/4" == f"http/{name}"
     store.close()
 
 
@@ -206,14 +207,19 @@ def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Pat
     store.close()
 
 
-def test_a_file_made_anew_has_another_name(tmp_path: Path) -> None:
+def test_a_file_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
     store = Posted(tmp_path, "small")
     first = put(store, 1)
-    before = store.name()
+    taking = store.parts(rows=1)
+    put(store, 2)
+    part = next(taking)
     store.path.unlink()
-    second = put(store, 2)  # the connection that was open writes nowhere
-    assert store.name() not in (None, before)
+    second = put(store, 3)  # the connection that was open writes nowhere
+    assert first.split("/")[0] != second.split("/")[0]
     assert first.split("/")[1] == second.split("/")[1]
+    with pytest.raises(AeroCastError, match="was removed"):
+        store.forget(part.file, part.position)
+    assert list(taking) == []
     assert Posted(tmp_path, "small").waiting() == 1
     store.close()
 
