@@ -10,6 +10,8 @@ from aerocast.home import Home, home_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+MEMORY = 3 << 30  # of a step's queries; with the process around them a step stays below 4 GiB
+
 
 class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's generic is not subscriptable at runtime
     """Where everything is stored; an empty `home` means `AEROCAST_HOME`, read when a run starts.
@@ -32,10 +34,19 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         return Settings().hash_salt
 
     def sql(self) -> "AbstractContextManager[DuckDBPyConnection]":
-        """A connection to DuckDB in memory: the engine, never the store."""
+        """A connection to DuckDB in memory: the engine, never the store. What does not fit goes to the system's
+        folder for temporary files (`TMPDIR`), apart from other processes' and only while the connection is open."""
+        import os
+        import tempfile
+
         from dagster_duckdb import DuckDBResource
 
-        return DuckDBResource(database=":memory:").get_connection()
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        config = {
+            "temp_directory": f"{tempfile.gettempdir()}/aerocast-{os.getpid()}",
+            "memory_limit": f"{min(MEMORY, machine * 3 // 4) >> 20}MiB",
+        }
+        return DuckDBResource(database=":memory:", connection_config=config).get_connection()
 
 
 class Refresh(dg.Config):
