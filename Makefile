@@ -68,5 +68,6 @@ lock:
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
 	  -o requirements.lock pyproject.toml
 
+# Of a home in an object store what lies on this machine; a bucket is not emptied.
 clean:
-	@rm -rf $(AEROCAST_HOME) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	@rm -rf $(if $(findstring ://,$(AEROCAST_HOME)),$(or $(AEROCAST_WORK),.aerocast/work),$(AEROCAST_HOME)) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -18,13 +18,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from aerocast import shelves, store
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.home import Home, ObjectHome
 from aerocast.manifest import Manifest
 from aerocast.shelves import VERSION, Shelf, shelf
 
@@ -165,12 +166,15 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
 
 
 def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[Entry]:
-    """Releases, newest first, with their manifests; a damaged one is listed with its error."""
+    """Releases, newest first, with their manifests; a damaged one is listed with its error.
+
+    Of an object store a sound manifest is read once a process: a release never changes, and each costs three requests.
+    """
     entries = []
+    described = _remembered if isinstance(home, ObjectHome) else _described
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
         try:
-            place = _bundle(home, feed, target, version)
-            entries.append(Entry(version, _manifest(place, _sums(place))))
+            entries.append(Entry(version, described(home, feed, target, version)))
         except AeroCastError as error:
             entries.append(Entry(version, None, str(error)))
     return entries
@@ -216,6 +220,14 @@ def _bundle(home: Home, feed: str, target: str, version: str) -> _Bundle:
     if not VERSION.match(version) or not place.has(version):
         raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
     return _Bundle(place, version)
+
+
+def _described(home: Home, feed: str, target: str, version: str) -> Manifest:
+    place = _bundle(home, feed, target, version)
+    return _manifest(place, _sums(place))
+
+
+_remembered = lru_cache(maxsize=256)(_described)
 
 
 def _pointer(home: Home, feed: str, target: str, file: str) -> tuple[Current | None, Stamp | None]:

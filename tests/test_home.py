@@ -1,6 +1,7 @@
 """Homes: what the settings name, and what a home in an object store is as a path and as text."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome, home_of
 from aerocast.settings import Settings
+from aerocast_assets.__main__ import main
 
 
 def named(home: str, **more: str) -> Home:
@@ -46,3 +48,27 @@ def test_what_cannot_be_a_home_is_one_sentence(url: str) -> None:
     with pytest.raises(AeroCastError, match=r"AEROCAST_HOME=.* cannot be used; allowed: a folder, or s3") as caught:
         named(url)
     assert url in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("gs://bucket/home", "AEROCAST_HOME='gs://bucket/home' cannot be used; allowed: a folder, or s3://"),
+        (
+            "s3://nobody-has-this/home",
+            "AEROCAST_HOME: s3://nobody-has-this/home/.* could not be written: .*NoSuchBucket",
+        ),
+    ],
+)
+def test_a_command_says_at_once_what_is_wrong_with_its_home(
+    objects: None,
+    tmp_path: Path,
+    url: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AEROCAST_HOME", url)
+    monkeypatch.setenv("AEROCAST_WORK", str(tmp_path))
+    assert main(["sql"]) == 1
+    assert re.fullmatch(f"error: {says}.*\n", capsys.readouterr().err)

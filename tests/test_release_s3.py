@@ -52,7 +52,8 @@ def test_a_release_comes_back_as_it_was_written(bucket: ObjectHome) -> None:
     assert loaded.manifest == made.stamped(version, {"model.onnx": loaded.manifest.graphs.station.sha256})
     assert write(bucket, 7, b"other bytes") == version, "the same config_hash is written once"
     assert write(bucket, 8) == "0002-00000008"
-    assert [entry.version for entry in release.history(bucket, *KEY)] == ["0002-00000008", version]
+    for _ in range(2):
+        assert [entry.version for entry in release.history(bucket, *KEY)] == ["0002-00000008", version]
     assert not bucket.work.exists(), "nothing of a release is kept on the machine"
 
 

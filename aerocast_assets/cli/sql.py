@@ -1,15 +1,23 @@
-"""An SQL shell on the lake: DuckDB's own, with one view a table on the newest snapshot."""
+"""An SQL shell on the lake: DuckDB's own, with one view a table on the newest snapshot.
 
+DuckDB's program opens no object store without an extension from the network; the library does, through `Lake.ready`. So
+a home in an object store gets a plain shell on the library.
+"""
+
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
+
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.home import Home, ObjectHome
 from aerocast.lake import Lake
 
 
@@ -20,15 +28,47 @@ def views(home: Home) -> list[str]:
 
 
 def shell(home: Home) -> int:
-    """DuckDB's command line, in the tables' time zone; with statements on standard input only their results are said.
+    """SQL in the tables' time zone; with statements on standard input only their results are said.
 
     Raises:
         AeroCastError: no table exists yet, or DuckDB's command line is not installed.
     """
     statements = views(home)
-    program = shutil.which("duckdb", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if not statements:
         raise AeroCastError(f"no tables under {home} yet; `make run` makes them")
+    return _library(home, statements) if isinstance(home, ObjectHome) else _program(statements)
+
+
+def _library(home: ObjectHome, statements: Sequence[str]) -> int:
+    with duckdb.connect() as con:
+        Lake(home).ready(con).execute("\n".join(statements))
+        if not sys.stdin.isatty():
+            return 0 if _said(con, sys.stdin.read()) else 1
+        print("One view a table, each on its newest version; Ctrl-D leaves.")
+        _said(con, "SHOW TABLES")
+        with contextlib.suppress(EOFError):
+            while True:
+                lines = [input("SQL> ")]
+                while lines[-1].strip() and not lines[-1].rstrip().endswith(";"):
+                    lines.append(input("...> "))
+                _said(con, "\n".join(lines))
+    return 0
+
+
+def _said(con: duckdb.DuckDBPyConnection, text: str) -> bool:
+    """Says the results of statements, until one fails."""
+    try:
+        for statement in con.extract_statements(text):
+            if rows := con.sql(statement):
+                rows.show()
+    except duckdb.Error as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def _program(statements: Sequence[str]) -> int:
+    program = shutil.which("duckdb", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
         raise AeroCastError("the `duckdb` program is not installed; `make setup` installs it")
     person = sys.stdin.isatty()

@@ -1,5 +1,6 @@
 """The whole path with the home in an object store: a feed is materialised into the bucket, a server answers from it."""
 
+from io import StringIO
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,7 @@ import pytest
 from aerocast import release, store
 from aerocast.home import ObjectHome
 from aerocast.lake import Lake
+from aerocast_assets.cli import sql
 from tests.making import refresh, small_feed, write_readings
 from tests.serving.making import Server
 
@@ -16,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
-    tmp_path: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readings = write_readings(tmp_path / "readings.csv", hours=60 * 24)
     feed = small_feed(readings, end="2024-03-01T00:00:00Z", horizons=[1])
@@ -31,6 +33,10 @@ def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
     here = {path.name for path in bucket.work.iterdir()}
     assert {"history", "schedules", "candidates", "mlflow.db"} <= here, "this machine's own state"
     assert here.isdisjoint({"lake", "releases", "tail"}), "what others read, too, lies in the bucket"
+    monkeypatch.setattr("sys.stdin", StringIO("SELECT count(*) AS readings FROM small_raw"))
+    capsys.readouterr()
+    assert sql.shell(bucket) == 0
+    assert str(2 * 60 * 24 + 1) in capsys.readouterr().out
     # Another machine: all that it knows is the bucket.
     with Server(bucket, settings={"AEROCAST_WORK": str(bucket.work.with_name("elsewhere"))}) as server:
         answer = httpx.post(f"{server.url}/predict", json={"station": "AAA"}).json()
