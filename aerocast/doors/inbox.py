@@ -89,6 +89,7 @@ class Inbox:
         self._place: Place = place_of(inbox, feed)
         self._home, self._grace = home, grace
         self._ends: dict[str, _Whole] = {}
+        self.rejected: list[str] = []
 
     def waiting(self) -> int:
         """Files that are complete, or look like it."""
@@ -191,6 +192,7 @@ class Inbox:
 
     def _reject(self, found: Found, error: Malformed) -> None:
         log.warning("%s/%s is rejected: %s", self._place, found.name, error)
+        self.rejected.append(f"{found.name}: {error}")
         reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
         self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 

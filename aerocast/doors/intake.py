@@ -26,7 +26,7 @@ class Taken:
     """What an intake found. `rows` are those appended, by the way they came in; `months` the same by month.
 
     `known` are readings of batches that were there already, `unsaid` those of a live source that say nothing new.
-    `failed` says of each way in that could not be read why.
+    `failed` says of each way in that could not be read why, `rejected` what was put aside there and why.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -62,6 +62,7 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
         for batch in _guarded(door, feed, taken):
             fresh = lake.append(table_of(feed), batch.table, batch.segment, position=batch.position, edges=edges(feed))
             taken.note(door.name, batch.table, fresh=fresh)
+        taken.rejected += door.rejected
     return taken
 
 

@@ -15,21 +15,10 @@ from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
     from aerocast.drift.state import Fault
-    from aerocast.lake import Lake
 
 CODE = ("quality", "units", "faults")
-# Who brought a reading, and that its value is doubted, changes nothing below.
-APART = ("segment", "flags")
 EXAMPLES = 20
 SHOWN = ("station", "time", "rule", "reason")
-
-
-def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str]) -> dict[str, list[str]]:
-    """Marks of the rows that each month is made of: raw's, as far as the rules read it."""
-    from aerocast import marks
-    from aerocast.quality import reach
-
-    return marks.around(lake, table(feed, "raw"), partitions, reach(feed), reach(feed))
 
 
 def _hashes(
@@ -72,11 +61,9 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock, faults
+        from aerocast import cleaning, clock, faults
         from aerocast.lake import Lake
-        from aerocast.marks import NOTHING, Edges, made_from
-        from aerocast.quality import clean, months_read, reach
-        from aerocast.silver import reach as filled
+        from aerocast.quality import reach
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         now = clock.now(platform.root, feed.name, feed.end)
@@ -84,19 +71,10 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         with platform.sql() as con:
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
-            held = inputs(feed, lake, partitions)
+            held = cleaning.inputs(feed, lake, partitions)
             hashes = _hashes(feed, platform.hash_salt, held, broken, partitions)
             stale = out_of_date(lake, raw, good, hashes, force=config.force)
-            # Sliding windows look into the month after theirs, silver's fills into the one before.
-            ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING
-            for piece in lake.chunks(raw, stale):
-                read = lake.relation(con, raw, months_read(feed, piece))
-                cleaned = clean(con, feed, read, piece, now, broken)
-                # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
-                lake.replace(bad, cleaned.quarantine, piece)
-                made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
-                edges = Edges(ahead, filled(feed))
-                lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)
+            cleaning.remake(con, lake, feed, {month: hashes[month] for month in stale}, held, now, broken)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             rejected = lake.relation(con, bad, partitions)
             reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())

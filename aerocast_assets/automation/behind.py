@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from aerocast.feed import Feed
-from aerocast_assets.assets import bronze, silver, sliding, windows
+from aerocast_assets.assets import silver, sliding, windows
 from aerocast_assets.keys import table
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ def behind(feed: Feed, lake: "Lake") -> list[str]:
 
 def _layers(feed: Feed, lake: "Lake") -> Iterator[Inputs]:
     """Each layer's table, and the marks of what each month that it can have would be made of now."""
+    from aerocast import cleaning
+
     raw, good, grid = (table(feed, layer) for layer in ("raw", "bronze", "silver"))
     if lake.exists(good):
-        yield good, bronze.inputs(feed, lake, _months(lake, raw))
-    span = lake.span(good)
+        yield good, cleaning.inputs(feed, lake, _months(lake, raw))
+    span = silver.span_of(lake, good)
     if span and feed.sliding and lake.exists(made := table(feed, "sliding")):
         yield made, sliding.inputs(feed, lake, _months(lake, good), span[1])
     if span and lake.exists(grid):

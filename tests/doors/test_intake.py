@@ -112,6 +112,7 @@ class Made:
     def __init__(self, name: str, *waiting: Batch | str) -> None:
         self.name, self.queue = name, list(waiting)
         self.told: list[str] = []
+        self.rejected = ["half.csv: cut off"]
 
     def waiting(self) -> int:
         return len(self.queue)
@@ -135,6 +136,7 @@ def test_every_door_is_taken_and_a_broken_one_is_told(live: Feed, tmp_path: Path
     assert taken.rows == {"inbox": 2, "posted": 2}
     assert taken.months == {"2024-01": 1, "2024-02": 3}
     assert taken.failed == {"inbox": "the folder is gone"}
+    assert taken.rejected == ["half.csv: cut off"] * 2
     assert (broken.told, posted.told) == (["sha:None"], ["posted:4", "posted:7"])
 
 

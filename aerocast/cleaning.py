@@ -1,0 +1,47 @@
+"""Raw's months into bronze and quarantine, in the lake: what was computed, from what, and what others read of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import duckdb
+
+from aerocast import marks, silver
+from aerocast.drift.state import Fault
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.marks import NOTHING, Edges
+from aerocast.quality import clean, months_read, reach
+
+# Who brought a reading, and that its value is doubted, changes nothing below.
+APART = ("segment", "flags")
+
+
+def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
+    """Marks of the rows that each month is made of: raw's, as far as the rules read it."""
+    return marks.around(lake, f"{feed.name}/raw", months, reach(feed), reach(feed))
+
+
+def remake(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    hashes: Mapping[str, str],
+    held: Mapping[str, Sequence[str]],
+    now: datetime,
+    faults: Sequence[Fault] = (),
+) -> None:
+    """Makes the months of `hashes` anew; `held` are their `inputs`, looked up before this reads any row.
+
+    Raises:
+        AeroCastError: a table cannot be read or written.
+    """
+    raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
+    # Sliding windows look into the month after theirs, silver's fills into the one before.
+    ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING
+    edges = Edges(ahead, silver.reach(feed))
+    for piece in lake.chunks(raw, list(hashes)):
+        cleaned = clean(con, feed, lake.relation(con, raw, months_read(feed, piece)), piece, now, faults)
+        # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
+        lake.replace(bad, cleaned.quarantine, piece)
+        made, origins = ({month: hashes[month] for month in piece}, {m: marks.made_from(held[m]) for m in piece})
+        lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)

@@ -1,0 +1,163 @@
+"""An ingesting process that is killed again and again: python -m tests.e2e.ingesting HOME DECLARATION BROKER.
+
+It imports everything once and starts no thread. For each line on stdin, `SEED SECONDS`, it forks a child that takes
+from every door and cleans bronze, round after round, and kills it after so many seconds. `SEED end` lets the child work
+until nothing waits any more. For each line it prints one, as JSON: what the child said of its rounds before it died.
+"""
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from aerocast import cleaning, clock, marks
+from aerocast.brokers import Broker, connect, nats  # noqa: F401  # the client's import is half of a short life
+from aerocast.doors import claims, doors_of, inbox, observations  # noqa: F401
+from aerocast.doors.intake import take_all
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.lineage import config_hash
+from aerocast.settings import Settings
+
+QUIET = 0.05
+CLEAN_EVERY = 2
+
+
+class Ingest:
+    """What the platform does with readings up to bronze, in one process, until it is killed."""
+
+    def __init__(self, home: Path, feed: Feed, url: str, say: Callable[[str], None]) -> None:
+        self.home, self.feed, self.url, self.say = home, feed, url, say
+        self.lake = Lake(home)
+        self.doors = doors_of(home, feed, Settings(home=str(home)))
+        self._broker: Broker | None = None
+
+    def round(self, chance: random.Random, clean: bool) -> None:
+        """Everything that waits into raw, and bronze, in any order; what fails is left for the next round."""
+        ways: list[Callable[[], Any]] = [self.take_doors, self.take_claims, *([self.clean] if clean else [])]
+        chance.shuffle(ways)
+        for way in ways:
+            self.say(way.__name__)
+            try:
+                way()
+            except AeroCastError as error:
+                self.say(f"failed: {error}")
+                self.hang_up()
+
+    def take_doors(self) -> None:
+        taken = take_all(self.lake, self.feed, self.doors)
+        if taken.failed:
+            self.say(f"failed: {taken.failed}")
+
+    def take_claims(self) -> None:
+        taken = claims.take(self.broker(), self.home, self._find, quiet=QUIET)
+        for refused in (*taken.dead, *taken.later):
+            self.say(f"failed: {refused.error}")
+
+    def clean(self) -> None:
+        months = self.lake.months(f"{self.feed.name}/raw")
+        held = cleaning.inputs(self.feed, self.lake, months)
+        behind = marks.behind(self.lake, f"{self.feed.name}/bronze", held)
+        if not behind:
+            return
+        now = clock.now(self.home, self.feed.name, self.feed.end)
+        with duckdb.connect() as con:
+            hashes = {month: config_hash(raw=held[month]) for month in behind}
+            cleaning.remake(con, self.lake, self.feed, hashes, held, now)
+
+    def waiting(self) -> int:
+        try:
+            return sum(door.waiting() for door in self.doors) + self.broker().waiting(claims.TOPICS)
+        except AeroCastError as error:
+            self.say(f"failed: {error}")
+            self.hang_up()
+            return 1
+
+    def broker(self) -> Broker:
+        self._broker = self._broker or connect(self.url)
+        return self._broker
+
+    def hang_up(self) -> None:
+        if self._broker:
+            self._broker.close()
+        self._broker = None
+
+    def _find(self, name: str) -> Feed | None:
+        return self.feed if name == self.feed.name else None
+
+
+def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
+    """Rounds; with `until_quiet` only as long as something waits."""
+    chance, number = random.Random(seed), seed
+    while True:
+        number += 1
+        waiting = ingest.waiting() if until_quiet else sum(door.waiting() for door in ingest.doors)
+        ingest.say("work" if waiting else "look")
+        ingest.round(chance, clean=until_quiet or number % CLEAN_EVERY == 0)
+        ingest.say("end")
+        if until_quiet and not waiting:
+            return ingest.clean()
+
+
+def child(home: Path, feed: Feed, url: str, pipe: int, seed: int, end: bool) -> None:
+    """The forked process; never returns."""
+    status = 1
+    try:
+        work(Ingest(home, feed, url, lambda text: os.write(pipe, f"{text}\n".encode()) and None), seed, until_quiet=end)
+        status = 0
+    except BaseException as error:  # whatever it is: it is told, and the test fails by it
+        os.write(pipe, f"died: {error!r}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def attempt(home: Path, feed: Feed, url: str, seed: int, seconds: float | None) -> dict[str, Any]:
+    """One life: forked, killed after `seconds` (None: not at all), and what it said."""
+    read, write = os.pipe()
+    began = time.monotonic()
+    pid = os.fork()
+    if not pid:
+        os.close(read)
+        child(home, feed, url, write, seed, seconds is None)
+    os.close(write)
+    said, killed = b"", False
+    while True:
+        left = None if seconds is None else max(0.0, began + seconds - time.monotonic())
+        if not killed and not select.select([read], [], [], left)[0]:
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+        if killed or select.select([read], [], [], 0)[0]:
+            data = os.read(read, 65536)
+            said += data
+            if not data:
+                break
+    os.close(read)
+    _, status, used = os.wait4(pid, 0)
+    return {
+        "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
+        "seconds": time.monotonic() - began,
+        "cpu": used.ru_utime + used.ru_stime,
+        "said": said.decode(errors="replace").splitlines(),
+    }
+
+
+def main(home: str, declaration: str, url: str) -> None:
+    feed = Feed.model_validate_json(Path(declaration).read_bytes())
+    print("{}", flush=True)
+    for line in sys.stdin:
+        seed, _, wanted = line.strip().partition(" ")
+        found = attempt(Path(home), feed, url, int(seed), None if wanted == "end" else float(wanted))
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

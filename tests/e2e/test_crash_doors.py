@@ -1,0 +1,143 @@
+"""kill -9 while readings arrive through every door: afterwards each reading sent is there exactly once.
+
+`tests.e2e.sending` sends and keeps the books, `tests.e2e.ingesting` is what is killed.
+"""
+
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from aerocast import declared
+from aerocast.brokers import connect
+from aerocast.doors import claims, doors_of
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.quality import audit
+from aerocast.settings import Settings
+from tests.brokers.running import Nats, start_nats
+from tests.conftest import PROJECT
+from tests.e2e.sending import FEED, Sender
+from tests.making import small_feed
+from tests.serving.making import Server
+
+KILLS = 205
+A_LIFE = 2  # deliveries sent while a child lives
+LONGEST = 1.2  # rounds that a child may live for
+RESTART_AT = KILLS // 2  # the broker is killed and started again
+UNFINISHED = KILLS // 3  # lives, at least, that were ended in the middle of work
+LAYERS = ("raw", "bronze", "quarantine")
+
+
+class Killed:
+    """The process that forks a child a time and kills it (see `tests.e2e.ingesting`)."""
+
+    def __init__(self, home: Path, feed: Feed, url: str) -> None:
+        declaration = home / "declaration.json"
+        declaration.write_text(feed.model_dump_json())
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.ingesting", str(home), str(declaration), url],
+            cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.answer()
+
+    def ask(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert not any(line.startswith("died") for line in found.get("said", [])), found["said"][-3:]
+        return found
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+@pytest.fixture
+def pushed(tmp_path: Path) -> Feed:
+    return small_feed(tmp_path, source={"kind": "push"})
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Nats]:
+    with start_nats(tmp_path) as running:
+        yield running
+
+
+def test_every_reading_sent_is_there_exactly_once(pushed: Feed, home: Path, broker: Nats) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    declared.publish(home, pushed)
+    with Server(home) as server:
+        sender = Sender(home, pushed, server.url, broker.url, chance)
+        killed = Killed(home, pushed, broker.url)
+        lives = list(_lives(sender, killed, broker, chance))
+        sender.send_the_rest()
+        killed.ask(f"{seed} end")
+        last = killed.answer()
+        killed.close()
+        sender.close()
+    unfinished = [said for said in lives if "work" in said and "end" not in said[said.index("work") :][-1:]]
+    ended_in = Counter(said[-1] if said else "before anything" for said in lives)
+    print(f"{len(lives)} lives, {len(unfinished)} ended in the middle of work: {dict(ended_in)}; sent {sender.by_door}")
+    assert len(lives) >= 200
+    assert len(unfinished) >= UNFINISHED
+    assert not last["killed"]
+    _all_is_there_once(sender, home, pushed)
+    _nothing_waits(sender, home, pushed, broker)
+
+
+def _lives(sender: Sender, killed: Killed, broker: Nats, chance: random.Random) -> Iterator[list[str]]:
+    """What each killed child said; a kill may come at any moment of a round."""
+    for number in range(2):
+        sender.send()
+        killed.ask(f"{number} end")
+        a_round = killed.answer()["seconds"] / 3  # of the second one: it works, looks once more, and cleans
+    for number in range(KILLS):
+        killed.ask(f"{chance.randrange(2**31)} {chance.uniform(0, LONGEST * a_round):.4f}")
+        if number == RESTART_AT:
+            broker.restart()
+        for _ in range(A_LIFE):
+            sender.send()
+        found = killed.answer()
+        assert found["killed"]
+        yield found["said"]
+
+
+def _all_is_there_once(sender: Sender, home: Path, feed: Feed) -> None:
+    lake = Lake(home)
+    with duckdb.connect() as con:
+        tables = [lake.relation(con, f"{FEED}/{layer}") for layer in LAYERS]
+        door = "split_part(replace(source, 'file:', 'claim/'), '/', 1)"
+        delivered = Counter(tables[0].select(f"{door}, station, time_text").fetchall())
+        assert delivered == sender.raw, "raw has what each door was given, and nothing twice"
+        good = tables[1].select("station, strftime(time, '%Y-%m-%dT%H:%M:%SZ')").fetchall()
+        bad = tables[2].select("station, time_text").fetchall()
+        assert Counter(good + bad) == Counter(sender.readings)
+        assert len(bad) > len(sender.readings) // 10, "some were sent to be put aside"
+        counted = audit(con, feed, *tables)
+    assert counted.balanced
+    assert counted.rows_in == sender.raw.total()
+
+
+def _nothing_waits(sender: Sender, home: Path, feed: Feed, broker: Nats) -> None:
+    assert [door.waiting() for door in doors_of(home, feed, Settings(home=str(home)))] == [0, 0]
+    with connect(broker.url) as connection:
+        assert connection.waiting(claims.TOPICS) == 0
+    left = [path.name for path in sender.inbox.iterdir() if path.is_file() and not path.name.startswith(".")]
+    assert left == []
+    rejected = {path.name for path in (sender.inbox / "rejected").glob("*.reason.json")}
+    assert rejected == {f"{name}.reason.json" for name in sender.refused}

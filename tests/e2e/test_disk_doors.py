@@ -1,0 +1,172 @@
+"""A disk that is full while readings arrive: what was acknowledged is there once as soon as there is room again."""
+
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from aerocast import cleaning, clock, marks
+from aerocast.brokers import connect
+from aerocast.doors import claims, doors_of
+from aerocast.doors.intake import take_all
+from aerocast.doors.posted import Posted, Refused, Why
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.quality import audit
+from aerocast.settings import Settings
+from tests.brokers.running import start_nats
+from tests.e2e.sending import FEED, Reading, encoded, known, readings
+from tests.making import small_feed
+
+SIZE = 24 << 20
+LEFT = (0, 4 << 10, 40 << 10, 400 << 10, 4200 << 10, 4600 << 10)  # bytes left of it; a table needs some to begin
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def pushed(tmp_path: Path) -> Feed:
+    return small_feed(tmp_path, source={"kind": "push"})
+
+
+def fill(disk: Path, left: int) -> Path:
+    """A file that leaves so many bytes of the disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as stream:
+        for size in (1 << 20, 4096):
+            try:
+                while True:
+                    stream.write(bytes(size))
+            except OSError:
+                continue
+    with filler.open("r+b") as stream:
+        stream.truncate(max(0, filler.stat().st_size - left))
+    return filler
+
+
+class Doors:
+    """Every door of a home, used directly; `sent` is what was acknowledged."""
+
+    def __init__(self, home: Path, feed: Feed, url: str, outside: Path) -> None:
+        self.home, self.feed, self.outside = home, feed, outside
+        self.posted, self.broker, self.lake = Posted(home, FEED), connect(url), Lake(home)
+        self.inbox = home / "inbox" / FEED
+        self.inbox.mkdir(parents=True)
+        self.stock = readings(random.Random(3))
+        self.sent: list[Reading] = []
+        self.refused: Counter[str] = Counter()
+        self.number = 0
+
+    def send(self) -> None:
+        """Some readings through each door; a door without room refuses them, and then they were not sent."""
+        for way in (self.post, self.put, self.claim):
+            self.number += 1
+            rows = [self.stock.pop() for _ in range(5)]
+            try:
+                way(rows)
+            except (Refused, OSError, AeroCastError) as error:
+                self.refused[way.__name__ if getattr(error, "why", Why.DISK) is Why.DISK else str(error)] += 1
+            else:
+                self.sent += rows
+
+    def post(self, rows: list[Reading]) -> None:
+        self.posted.put(f"key {self.number}", encoded(rows, ".jsonl"), "ndjson", len(rows))
+
+    def put(self, rows: list[Reading]) -> None:
+        part = self.inbox / f"{self.number}.part"
+        try:
+            part.write_bytes(encoded(rows, ".csv"))
+            part.rename(self.inbox / f"{self.number}.csv")
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+    def claim(self, rows: list[Reading]) -> None:
+        path = self.outside / f"{self.number}.parquet"
+        path.write_bytes(encoded(rows, ".parquet"))
+        claims.announce(self.broker, claims.TRAINING, self.feed, [path], self.outside)
+
+    def take(self) -> list[str]:
+        """One round of the platform; what went wrong."""
+        wrong = []
+        try:
+            taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
+            wrong += taken.failed.values()
+        except AeroCastError as error:
+            wrong.append(str(error))
+        claimed = claims.take(self.broker, self.home, lambda name: self.feed, quiet=0.1)
+        assert not claimed.dead
+        return [*wrong, *(refused.error for refused in claimed.later)]
+
+    def clean(self) -> None:
+        held = cleaning.inputs(self.feed, self.lake, self.lake.months(f"{FEED}/raw"))
+        behind = marks.behind(self.lake, f"{FEED}/bronze", held)
+        with duckdb.connect() as con:
+            now = clock.now(self.home, FEED, self.feed.end)
+            cleaning.remake(con, self.lake, self.feed, dict.fromkeys(behind, "0" * 64), held, now)
+
+
+def test_what_was_acknowledged_survives_a_full_disk(
+    disk: Path, pushed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aerocast.brokers.nats.AGAIN", 0.1)
+    with start_nats(tmp_path) as broker:
+        doors = Doors(disk / "home", pushed, broker.url, tmp_path)
+        doors.send()
+        assert doors.take() == []
+        told = []
+        for left in LEFT:
+            doors.send()
+            filler = fill(disk, left)
+            doors.send()
+            told += doors.take()
+            filler.unlink()
+        assert doors.refused["post"], "an acknowledgement needs room"
+        assert set(doors.refused) <= {"post", "put"}
+        assert any("full" in each or "No space" in each for each in told), told
+        doors.send()
+        for _ in range(3):  # what the broker was told to keep for later comes a little later
+            left_over = doors.take()
+        assert left_over == []
+        doors.clean()
+        doors.broker.close()
+    doors.posted.close()
+    with duckdb.connect() as con:
+        raw, good, bad = (doors.lake.relation(con, f"{FEED}/{layer}") for layer in ("raw", "bronze", "quarantine"))
+        assert Counter(raw.select("station, time_text").fetchall()) == Counter(map(known, doors.sent))
+        assert audit(con, pushed, raw, good, bad).balanced
+        kept = good.count("*").fetchall()[0][0] + bad.count("*").fetchall()[0][0]
+        assert kept == len(doors.sent)
+
+
+def test_a_file_that_was_cut_off_and_comes_whole_later(pushed: Feed, home: Path) -> None:
+    inbox, lake = home / "inbox" / FEED, Lake(home)
+    inbox.mkdir(parents=True)
+    rows = readings(random.Random(3), hours=10)
+    for ending in (".parquet", ".csv", ".csv.gz", ".jsonl.gz"):
+        data = encoded(rows, ending)
+        (inbox / f"file{ending}").write_bytes(data[:-3])
+    cut = take_all(lake, pushed, doors_of(home, pushed, Settings(home=str(home))))
+    assert not cut.rows
+    assert len(cut.rejected) == 4, cut.rejected
+    for name in ("file.parquet", "again.parquet"):
+        (inbox / name).write_bytes(encoded(rows, ".parquet"))
+        taken = take_all(lake, pushed, doors_of(home, pushed, Settings(home=str(home))))
+        assert taken.rows.total() + taken.known == len(rows)
+    assert sum(lake.rows(f"{FEED}/raw").values()) == len(rows)
+    assert sorted(path.name for path in (inbox / "done").iterdir()) == ["again.parquet", "file.parquet"]
