@@ -4,8 +4,11 @@ import time
 
 import dagster as dg
 
+from aerocast import release
 from aerocast.feed import Feed
 from aerocast.home import Home
+from aerocast.lake import Lake
+from aerocast_assets.assets.training_set import too_few
 from aerocast_assets.cli import summary
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.cli.recovery import PROCESS_TAG, process, recover
@@ -34,12 +37,25 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
             summary.print_failure(result)
             return 1
         steps = summary.steps(result)
+    if waiting := unserved(home, feed):
+        print(f"\nNothing serves {feed.name} yet:")
+        for target, why in waiting.items():
+            print(f"  {target}: {why}")
+        return 1
     asked = time.monotonic()
     print("  server ...", flush=True)
     answer, served = ask_server(home, feed)
     steps.append(("server: start, forecast, stop", time.monotonic() - asked, f"first answer after {served:.1f} s"))
     summary.print_summary(home, feed, steps, answer, time.monotonic() - started)
     return 0
+
+
+def unserved(home: Home, feed: Feed) -> dict[str, str]:
+    """Why there is no forecast to be had, by target; empty if a model serves one of them."""
+    lake = Lake(home)
+    if any(release.current(home, feed.name, target) for target in feed.targets):
+        return {}
+    return {target: too_few(lake, feed, target) or "no model was good enough" for target in feed.targets}
 
 
 def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> None:
