@@ -119,7 +119,7 @@ async def observe(
 
     A value may be null or left out. What is well-formed is taken and judged by the platform: what is out of range, in
     the future or of an unknown station is quarantined with its reason, never dropped. Without a key each post counts;
-    the platform keeps one reading per station and time, the newest.
+    the platform keeps one reading per station and time, the last that came.
     """
     kept = state.observations
     reader = await kept.reader(feed)
