@@ -203,6 +203,7 @@ def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: dateti
 
     serving = [target for target in feed.targets if release.current(root, feed.name, target)]
     layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
+    layers += [key(feed, target, "training_set") for target in feed.targets]
     return dg.RunRequest(
         job_name=live_job_name(feed),
         # A target without a champion has no forecasts to make yet.

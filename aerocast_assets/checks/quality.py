@@ -32,6 +32,12 @@ def _months(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) ->
     return sorted({month for layer in ("raw", "bronze") for month in lake.months(table(feed, layer))})
 
 
+def _open(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) -> list[str]:
+    """Those months whose books are open: what retention took a part of stays as the rules of its time left it."""
+    gone = set[str]().union(*(lake.gone(table(feed, layer)) for layer in ("raw", "bronze", "quarantine")))
+    return [month for month in _months(context, lake, feed) if month not in gone]
+
+
 def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "bronze"),
@@ -44,9 +50,7 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.quality import Audit, audit
 
         lake = Lake(platform.root)
-        # Months that retention took out of one of the books have none to balance.
-        gone = set[str]().union(*(lake.gone(table(feed, layer)) for layer in ("raw", "bronze", "quarantine")))
-        span = [month for month in _months(context, lake, feed) if month not in gone]
+        span = _open(context, lake, feed)
         counted = Audit(0, 0, 0, 0)
         with platform.sql() as con:
             for piece in lake.chunks(table(feed, "raw"), span):
@@ -81,7 +85,7 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
 
         lake = Lake(platform.root)
         with platform.sql() as con:
-            rows = lake.relation(con, table(feed, "bronze"), _months(context, lake, feed))
+            rows = lake.relation(con, table(feed, "bronze"), _open(context, lake, feed))
             frame = rows.to_arrow_table().to_pandas()
         for verdict in validate(feed, frame):
             yield _result(bronze, verdict)

@@ -2,19 +2,29 @@
 
 import csv
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from aerocast import candidates, release
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast_assets.keys import key
+from aerocast.maintenance import maintain
+from aerocast_assets.__main__ import main
+from aerocast_assets.automation.behind import behind
+from aerocast_assets.automation.upkeep import JOB, upkeep
+from aerocast_assets.keys import key, months
+from aerocast_assets.resources import Platform
 from tests.conftest import PROJECT
-from tests.making import definitions, metadata, refresh, small_feed, write_readings, write_rows
+from tests.making import check, definitions, metadata, refresh, small_feed, write_readings, write_rows
 
 OLD = "2024-02"
 LAYERS = ("bronze", "silver", "windows")
@@ -106,7 +116,7 @@ def layers(lake: Lake) -> list[str]:
 
 def events(world: World) -> dict[tuple[str, str], int]:
     """The newest materialisation of every partition: its number in the log."""
-    found = {}
+    found: dict[tuple[str, str], int] = {}
     for feed in (world.feed, world.other):
         for layer in LAYERS:
             ids = world.instance.event_log_storage.get_latest_storage_id_by_partition(
@@ -169,12 +179,101 @@ def test_a_rule_changes_and_one_old_month_is_made_again(world: World) -> None:
     assert differences(logged, events(world)) == {(f"small/{layer}", OLD) for layer in LAYERS}
 
 
-def test_a_second_backfill_of_the_month_computes_nothing_and_marks_nothing(world: World) -> None:
-    before = stale(world, world.feed)
-    versions = {name: Lake(world.home).version(name) for name in layers(Lake(world.home))}
-    done = backfill(world, world.feed)
-    assert [metadata(done, key(world.feed, layer))["status"] for layer in LAYERS] == ["unchanged"] * 3
-    assert {name: Lake(world.home).version(name) for name in layers(Lake(world.home))} == versions
-    sets = [key(world.feed, TARGET, "training_set")]
-    assert refresh(world.feed, world.home, world.instance, selection=sets).success
-    assert stale(world, world.feed) == before == set()
+def made_again(world: World, feed: Feed, config: dict[str, Any] | None = None) -> tuple[dict[str, int], str, str]:
+    """Months that each layer computed, the training set's version, and whether the model was trained."""
+    keys = [key(feed, layer) for layer in LAYERS] + [
+        key(feed, TARGET, name) for name in ("training_set", "persistence")
+    ]
+    done = refresh(feed, world.home, world.instance, selection=keys, config=config)
+    assert done.success
+    events = {event.asset_key: event.materialization for event in done.get_asset_materialization_events()}
+    counts = {layer: metadata(done, key(feed, layer))["months_computed"] for layer in LAYERS}
+    return counts, (events[keys[-2]].tags or {})["dagster/data_version"], metadata(done, keys[-1])["status"]
+
+
+def test_a_salt_begins_a_new_lineage_everywhere_and_changes_no_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, before = contents(Lake(world.home)), candidates.read(world.home, "small", TARGET, "persistence")
+    newest = world.instance.get_latest_materialization_event(key(world.feed, TARGET, "training_set"))
+    assert newest
+    assert newest.asset_materialization
+    had = (newest.asset_materialization.tags or {})["dagster/data_version"]
+    monkeypatch.setenv("AEROCAST_HASH_SALT", "another")
+    counts, version, trained = made_again(world, world.feed)
+    assert counts == dict.fromkeys(LAYERS, len(months(world.feed).get_partition_keys()))
+    assert version != had
+    assert trained == "computed"
+    after = candidates.read(world.home, "small", TARGET, "persistence")
+    assert before
+    assert after
+    assert before.config_hash != after.config_hash, "which is also the release's"
+    assert contents(Lake(world.home)) == held
+
+
+def test_force_makes_a_layer_again_and_nothing_below_is_stale(world: World) -> None:
+    lake, before = Lake(world.home), made_again(world, world.feed)
+    assert before[0] == dict.fromkeys(LAYERS, 0), "the same hash is no work"
+    assert before[2] == "unchanged"
+    versions = {name: lake.version(name) for name in layers(lake)}
+    backfill(world, world.feed)
+    assert {name: lake.version(name) for name in layers(lake)} == versions
+    config = {"ops": {f"small__{layer}": {"config": {"force": True}} for layer in LAYERS}}
+    counts, version, trained = made_again(world, world.feed, config)
+    assert counts == dict.fromkeys(LAYERS, len(months(world.feed).get_partition_keys()))
+    assert (version, trained) == (before[1], "unchanged")
+    assert stale(world, world.feed) == set()
+
+
+def test_a_removed_month_is_frozen_below_and_its_books_are_closed(world: World) -> None:
+    lake, held = Lake(world.home), contents(Lake(world.home))
+    feed = Feed.parse(stricter(world.feed).model_dump(mode="json") | {"retention": {"raw": "P30D"}})
+    assert maintain(world.home, lake, {"small": (feed, datetime(2024, 3, 2, tzinfo=UTC))}).removed == {
+        "small/raw": ["2024-01"]
+    }
+    done = refresh(feed, world.home, world.instance, ["2024-01", OLD], selection=[key(feed, each) for each in LAYERS])
+    assert done.success
+    assert check(done, "nothing_lost").passed
+    assert metadata(done, key(feed, "bronze"))["months_computed"] == 1, (
+        "February, whose rule changed; January has no raw"
+    )
+    now = contents(lake)
+    assert all(now[name]["2024-01"] == held[name]["2024-01"] for name in now if name.startswith("small/"))
+    assert behind(feed, lake) == []
+
+
+def test_the_rows_of_a_release_are_read_back_from_the_command_line(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "rows.parquet"
+    backfill(world, stricter(world.feed))
+    maintain(world.home, Lake(world.home), {}, timedelta(0))
+    assert main(["rows", "--feed", "small", "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    rows = pq.read_table(output)
+    pointer = release.current(world.home, "small", TARGET)
+    assert pointer
+    assert f"release {pointer.version} of small/temperature" in said
+    manifest = release.load(world.home, "small", TARGET, pointer.version).manifest
+    assert manifest.lineage.rows
+    assert len(rows) == manifest.lineage.rows.count
+    learned = rows.filter(pc.is_in(rows["role"], pa.array(["train", "validation"])))["time"]
+    assert (pc.min(learned).as_py(), pc.max(learned).as_py()) == (
+        manifest.lineage.training_start,
+        manifest.lineage.training_end,
+    )
+    assert main(["rows", "--feed", "small", "--release", "0009-00000000"]) == 1
+    assert "0009-00000000" in capsys.readouterr().err
+
+
+def test_maintenance_is_a_nightly_asset_that_tells_disk_use(world: World) -> None:
+    defs = dg.Definitions.merge(
+        upkeep(lambda: [world.feed]), dg.Definitions(resources={"platform": Platform(home=str(world.home))})
+    )
+    done = defs.resolve_job_def(JOB).execute_in_process(instance=world.instance)
+    assert done.success
+    told = metadata(done, dg.AssetKey(["platform", "maintenance"]))
+    assert told["tables_spared"] == 0
+    assert told["bytes_kept"] > told["bytes"] > 0
+    assert "small/raw" in told["tables"]
+    assert 0 < float(str(check(done, "disk_has_room").metadata["share_free"].value)) <= 1
