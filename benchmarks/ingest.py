@@ -7,7 +7,8 @@ the lake as the assets run them; `duckdb`, the limit, one script in SQL; `pandas
 environment of its own. The peers write plain Parquet: no versions, no marks, nothing that survives a kill. Rows and
 sums of every column that they wrote are compared, and the benchmark fails where they differ. Seconds are the work
 alone: no imports of pandas, no start of Spark. Peak memory is the process's (RSS), of Spark its JVM's too. The
-exponent k of seconds ~ rows^k is from the size before: 1 is linear. The second table is about the doors.
+exponent k of seconds ~ rows^k is from the size before: 1 is linear. Then come the doors (doors.py): observations
+acknowledged a second through HTTP and through each broker.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import doors
 from measuring import spark
 from measuring.contest import LAYERS, Totals, differences, job, kept, stored, totals
 from measuring.generated import SIZES, Size, folder_size, generate, generated_feed
@@ -166,7 +168,7 @@ def contest(millions: int, rounds: int, peers: Peers) -> tuple[int, Found, dict[
     return made.readings, found, absent
 
 
-def peers(options: argparse.Namespace, smallest: int) -> Peers:
+def peers(options: argparse.Namespace, smallest: float) -> Peers:
     """Who takes part; PySpark is looked for only if some size is small enough."""
     python: Path | str = "no size is small enough"
     if smallest <= options.pyspark:
@@ -185,6 +187,7 @@ def main() -> None:
     made.add_argument("--patience", type=float, default=3600, help="seconds for PySpark (default: %(default)s)")
     cache = Path(tempfile.gettempdir()) / "aerocast-bench-pyspark"
     made.add_argument("--spark-env", type=Path, default=cache, help="PySpark's environment (default: %(default)s)")
+    made.add_argument("--doors", action=argparse.BooleanOptionalAction, default=True, help="measure the doors, too")
     made.add_argument("--child", nargs=4, metavar="ARG", help="run one way at one size, and print it as JSON")
     options = made.parse_args()
     if options.child:
@@ -194,11 +197,13 @@ def main() -> None:
     sizes = [int(part) for part in options.rows.split(",") if part]
     if unknown := [size for size in sizes if size not in SIZES]:
         sys.exit(f"--rows: {unknown[0]} is none of {', '.join(map(str, SIZES))}")
-    invited, before = peers(options, min(sizes)), None
+    invited, before = peers(options, min(sizes, default=math.inf)), None
     for size in sizes:
         readings, found, absent = contest(size, options.rounds if size < 100 else 1, invited)
         show_size(SIZES[size], readings, found, absent, before)
         before = readings, found
+    if options.doors:
+        doors.measure(options.rounds)
 
 
 if __name__ == "__main__":
