@@ -208,7 +208,10 @@ class Lake:
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""
         if datafiles.is_remote(self.root):
-            return sorted(datafiles.listed(self.root, "_delta_log"))
+            try:
+                return sorted(datafiles.listed(self.root, "_delta_log"))
+            except Exception as error:  # obstore's, which is not imported for a folder
+                raise AeroCastError(f"tables in {self.root} could not be listed: {told(error)}") from None
         return sorted(str(log.parent.relative_to(self.root)) for log in Path(self.root).glob("**/_delta_log"))
 
     def holds(self, name: str, month: str, config_hash: str) -> bool:

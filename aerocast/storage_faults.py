@@ -20,6 +20,8 @@ _WORDED = (28, 122, 27, 30, 13, 20)  # these DuckDB gives in words
 def told(error: Exception) -> str:
     """Why, in a few words."""
     text = coded(str(error))
+    if "Generic S3 error" in text:  # a tree of causes with arrows and colours, or a sentence with a dump behind it
+        return " ".join(re.sub(r"\x1b\[\d*m|↳", "", text.partition("Debug source")[0]).split())
     return next((why for fault, why in _DISK.items() if fault in text), None) or text.splitlines()[0]
 
 

@@ -227,6 +227,30 @@ def test_what_came_to_nothing_leaves_no_files(lake: Lake, monkeypatch: pytest.Mo
     assert len(files) == 3, "those of the three versions"
 
 
+def test_files_are_on_disk_before_a_commit_names_them(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after the commit must find what it names, and the commit itself once the caller was told."""
+    synced: list[str] = []
+    sync, commit = os.fsync, Lake._commit
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def committed(self: Lake, *arguments: Any) -> int:
+        before.extend(synced)
+        return commit(self, *arguments)
+
+    before: list[str] = []
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Lake, "_commit", committed)
+    lake.append(RAW, pa.concat_tables([rows("2013-01", "a"), rows("2013-02", "a")]), "a")
+    files = lake.files(RAW)
+    folders = {str(Path(file).parent) for file in files} | {lake.uri(RAW)}
+    assert len(files) == 2
+    assert {*files, *folders} <= set(before)
+    assert f"{lake.uri(RAW)}/_delta_log/{0:020}.json" in synced
+
+
 def test_checkpoints_are_made(lake: Lake) -> None:
     for number in range(11):
         lake.append(RAW, rows("2013-01", "a"), str(number))

@@ -70,3 +70,13 @@ def test_a_bucket_that_is_not_there_is_one_sentence(lake: Lake, tmp_path: Path) 
     with pytest.raises(AeroCastError, match=r"table feed/raw in s3://no-such-bucket/x/lake could not be") as caught:
         Lake("s3://no-such-bucket/x").append(RAW, rows("2013-01", "a"), "a")
     assert "\n" not in str(caught.value)
+    with pytest.raises(
+        AeroCastError, match=r"tables in s3://no-such-bucket/x/lake could not be listed: .*NoSuchBucket"
+    ):
+        Lake("s3://no-such-bucket/x").tables()
+
+
+def test_a_store_that_does_not_answer_is_no_empty_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(AeroCastError, match=r"could not be read: .*S3 error .*Connection refused"):
+        Lake(lake.root.removesuffix("/lake")).exists(RAW)
