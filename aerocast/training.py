@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -75,7 +76,9 @@ def table(spec: WindowSpec, grids: Mapping[str, Grid], months: Iterable[str]) ->
     """
     wanted = np.array(sorted(months), dtype="datetime64[M]")
     others = together(spec, grids.values())
-    return pa.concat_tables([_piece(spec, grid, others, wanted) for grid in grids.values()])
+    # numpy lets go of the interpreter while it computes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return pa.concat_tables(list(pool.map(lambda grid: _piece(spec, grid, others, wanted), grids.values())))
 
 
 def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.datetime64]) -> pa.Table:

@@ -11,6 +11,7 @@ from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.marks import Edges
 from aerocast.windows import WindowSpec
+from aerocast_assets.resources import Platform
 from measuring.generated import RAW
 from measuring.scaled import Step, measured
 
@@ -20,7 +21,7 @@ BRONZE, QUARANTINE, SILVER, WINDOWS = (f"bench/{layer}" for layer in ("bronze", 
 def ours(feed: Feed, home: Path) -> list[Step]:
     """Every layer below raw, a step each; the last step writes the windowed CSV beside the table."""
     lake, spec = Lake(home), WindowSpec.of(feed, feed.targets[0])
-    with duckdb.connect() as con:
+    with Platform(home=str(home)).sql() as con:
         return [
             measured("bronze, quarantine", lambda: _bronze(con, lake, feed)),
             measured("silver", lambda: _silver(con, lake, feed)),
