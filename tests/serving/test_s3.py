@@ -12,6 +12,7 @@ from aerocast.errors import AeroCastError
 from aerocast.home import ObjectHome
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
+from serving.store import Store
 from tests.serving.making import Server, graph, grid, manifest, publish, until, write_tail
 
 POINTER = "promoted/noaa/temperature/current.json"
@@ -67,3 +68,19 @@ def test_a_home_that_cannot_be_used_is_one_sentence(
         home_for_serving(read_settings())
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_store_that_goes_away_leaves_what_serves(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = publish(bucket, 1)
+    write_tail(bucket)
+    server = Store(bucket)
+    server.poll()
+    assert server.error is None
+    monkeypatch.setattr(store, "_RETRY_SECONDS", 0.1)
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        server.poll()
+    assert "the object store does not answer" in (server.error or "")
+    assert [served.manifest.version for served in server.serving()] == [version]
+    server.poll()
+    assert server.error is None
