@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -23,10 +25,8 @@ from aerocast.doors.claims import Claim, announce, take
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from tests.brokers.claiming import hours_in_raw, only, write_object
-from tests.brokers.running import Running
+from tests.brokers.running import PATIENCE, Running
 from tests.conftest import PROJECT
-
-QUIET = 0.3
 
 
 class Door:
@@ -42,22 +42,22 @@ class Door:
         made = [write_object(self.place / f"{span.start}-{span.stop}.parquet", span) for span in spans]
         return announce(self.broker, self.topic, self.feed, made, self.place)
 
-    def take(self, quiet: float = QUIET) -> claims.Taken:
-        return take(self.broker, self.home, only(self.feed), [self.topic], quiet)
+    def take(self, count: int) -> claims.Taken:
+        """The next messages, as many as must come."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(claims, "MOST", count)
+            return take(self.broker, self.home, only(self.feed), [self.topic], PATIENCE)
 
     def send(self, body: bytes) -> None:
         self.broker.publish(self.topic, body, uuid.uuid4().hex)
 
-    def dead(self) -> list[DeadLetter]:
-        found = []
-        for message in self.broker.consume([f"DLQ-{self.topic}"], QUIET):
-            found.append(msgspec.json.decode(message.body, type=DeadLetter))
-            self.broker.commit(message)
-        return found
+    def dead(self, count: int) -> list[DeadLetter]:
+        with closing(self.broker.consume([f"DLQ-{self.topic}"], PATIENCE)) as messages:
+            return [msgspec.json.decode(message.body, type=DeadLetter) for message in islice(messages, count)]
 
 
 @pytest.fixture
-def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> "Door":
+def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Door]:
     made = Door(running, feed, home, tmp_path)
     yield made
     made.broker.close()
@@ -65,7 +65,7 @@ def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> "Door":
 
 def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
     first, second = door.announce(range(5), range(5, 12))
-    taken = door.take()
+    taken = door.take(2)
     assert (taken.messages, taken.rows, taken.known, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
     assert sorted(claim.rows for claim in taken.claims) == [5, 7]
     assert {claim.config_hash for claim in taken.claims} == {claims.declared_hash(door.feed)}
@@ -73,7 +73,7 @@ def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
     for claim in (first, second):
         Path(claim.uri.removeprefix("file://")).unlink()
         door.send(msgspec.json.encode(claim))
-    taken = door.take()
+    taken = door.take(2)
     assert (taken.messages, taken.known, taken.rows, taken.dead) == (2, 2, {}, [])
     assert hours_in_raw(door.home) == list(range(12))
     assert door.broker.waiting([door.topic]) == 0
@@ -88,7 +88,7 @@ def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_pat
     killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert door.broker.waiting([door.topic]) == 2, "nothing is committed"
-    taken = door.take(QUIET + door.running.again)
+    taken = door.take(2)
     assert (taken.messages, taken.known) == (2, 1 if where == "appended" else 0)
     assert hours_in_raw(door.home) == list(range(12))
     assert door.broker.waiting([door.topic]) == 0
@@ -109,7 +109,7 @@ def test_a_broker_that_restarts_in_the_middle(door: Door, monkeypatch: pytest.Mo
             door.announce(range(12, 14))
 
     monkeypatch.setattr(door.broker, "commit", shaken)
-    taken = door.take(QUIET + door.running.again)
+    taken = take(door.broker, door.home, only(door.feed), [door.topic], 1 + 2 * door.running.again)
     assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
     assert hours_in_raw(door.home) == list(range(14))
     assert door.broker.waiting([door.topic]) == 0
@@ -128,18 +128,19 @@ def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeyp
     first = Claim("small", "s3://bucket/first.parquet", sha256, 3, "")
     door.broker.publish(door.topic, msgspec.json.encode(first), "first", "small")
     door.announce(range(3, 6))
-    taken = door.take()
+    # NATS hands over what comes after it; a partition of Kafka waits.
+    nats = door.running.url.startswith("nats")
+    taken = door.take(2 if nats else 1)
     assert [refused.error for refused in taken.later] == [
         "s3://bucket/first.parquet could not be read: the object store does not answer: "
         "see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
     ]
     assert taken.dead == []
-    # NATS hands over what comes after it; a partition of Kafka waits.
-    assert taken.rows == ({"small": 3} if door.running.url.startswith("nats") else {})
+    assert taken.rows == ({"small": 3} if nats else {})
     monkeypatch.setattr(
         claims, "_fetch", lambda uri, fetch=claims._fetch: fetch(uri.replace("s3://bucket", str(door.place)))
     )
-    again = door.take(QUIET + 0.5)
+    again = door.take(1 if nats else 2)
     assert taken.rows.total() + again.rows.total() == 6
     assert (again.later, again.dead) == ([], [])
     assert hours_in_raw(door.home) == list(range(6))
@@ -150,12 +151,12 @@ def test_a_table_that_cannot_be_written_puts_claims_off(door: Door, monkeypatch:
     door.announce(range(3))
     blocker = door.home / "lake"
     blocker.write_text("not a folder")
-    taken = door.take()
+    taken = door.take(1)
     assert [len(taken.later), len(taken.dead), len(taken.claims)] == [1, 0, 0]
     assert "a part of the path is a file" in taken.later[0].error
     assert door.broker.waiting([door.topic]) == 1
     blocker.unlink()
-    assert door.take(QUIET + 0.5).rows == {"small": 3}
+    assert door.take(1).rows == {"small": 3}
 
 
 POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
@@ -214,11 +215,11 @@ def test_what_is_wrong_with_a_claim_is_a_dead_letter(door: Door) -> None:
     for body in bodies:
         door.send(body)
     door.announce(range(3, 5))
-    taken = door.take()
+    taken = door.take(len(POISON) + 2)
     assert (taken.messages, taken.rows, taken.later) == (len(POISON) + 2, {"small": 5}, [])
     assert hours_in_raw(door.home) == list(range(5))
     assert door.broker.waiting([door.topic]) == 0
-    dead = door.dead()
+    dead = door.dead(len(POISON))
     assert len(dead) == len(taken.dead) == len(POISON)
     for letter in dead:
         body = letter.body.encode() if letter.encoding == "utf-8" else b'{"feed": "\xff"}'
@@ -248,7 +249,7 @@ def test_a_message_is_committed_only_after_its_dead_letter(door: Door, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Broker, "dead", refused)
         with pytest.raises(AeroCastError, match="does not take it"):
-            door.take()
+            door.take(1)
     assert door.broker.waiting([door.topic]) == 1
-    assert len(door.take(QUIET + door.running.again).dead) == 1
+    assert len(door.take(1).dead) == 1
     assert door.broker.waiting([door.topic]) == 0

@@ -42,7 +42,7 @@ def test_objects_are_put_before_they_are_announced_and_taken_once(
     nowhere = msgspec.structs.replace(gone, uri="s3://no-such-bucket/a.parquet")
     for number, each in enumerate((gone, nowhere)):
         broker.publish("training-data", msgspec.json.encode(each), f"{number}")
-    taken = take(broker, home, only(feed), quiet=0.3)
+    taken = take(broker, home, only(feed), quiet=1.5)
     assert taken.rows == {"small": 4}
     assert [refused.error for refused in taken.dead] == [f"uri: there is no object {gone.uri}"]
     # A bucket that is not there says nothing about its objects: a wrong account must not make dead letters of all.
@@ -50,10 +50,10 @@ def test_objects_are_put_before_they_are_announced_and_taken_once(
 
     monkeypatch.setattr(claims, "LARGEST", 100)
     broker.publish("training-data", msgspec.json.encode(msgspec.structs.replace(claim, sha256="1" * 64)), "large")
-    (large,) = take(broker, home, only(feed), quiet=0.3).dead
+    (large,) = take(broker, home, only(feed), quiet=1.0).dead
     assert "announce it in parts of at most 100" in large.error
 
     store.remove(bucket, name)
     broker.publish("inference-data", msgspec.json.encode(claim), "again")
-    assert take(broker, home, only(feed), quiet=0.3).known == 1
+    assert take(broker, home, only(feed), quiet=1.0).known == 1
     assert hours_in_raw(home) == list(range(4))

@@ -125,7 +125,7 @@ def test_claims_are_taken_when_some_wait(
 
 def messages(broker: Running, topic: str) -> list[dict[str, Any]]:
     with connect(broker.url) as reader:
-        return [json.loads(message.body) for message in reader.consume([topic], 0.3) if not reader.commit(message)]
+        return [json.loads(message.body) for message in reader.consume([topic], 1.0) if not reader.commit(message)]
 
 
 def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, version: str) -> dg.ExecuteInProcessResult:
