@@ -289,7 +289,7 @@ def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step])
             heat, on_edge = hot(heat.edges + 1, now, now - HOUR), []
         if last and last.outcome == "running" and outcome != "running":
             last = None if outcome == "lost" else LastRun(outcome, last.started, now, last.key)
-            on_edge = [*on_edge[:-1], outcome]
+            on_edge = [*on_edge[:-1], outcome] if on_edge else []  # a run of an older edge is none of this one's
             if outcome in ("promoted", "refused"):
                 finished.append(now)
         busy = last is not None and last.outcome == "running"

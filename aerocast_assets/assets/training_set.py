@@ -14,7 +14,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast_assets.assets.describe import preview, sample, status
-from aerocast_assets.keys import WHEN_ENOUGH, key, table
+from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         before = context.instance.get_latest_materialization_event(context.asset_key)
         made = before.asset_materialization if before else None
         if lacking := too_few(lake, feed, target):
-            if made:  # rows were enough, and are no longer: that is a fault, not a beginning
+            # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
+            if made or RETRAIN_OF in context.run.tags:
                 raise AeroCastError(f"{name}: {lacking}")
             context.log.warning(f"{name}: no training set yet: {lacking}")
             return

@@ -101,7 +101,7 @@ def test_the_edge_starts_one_run_with_its_reason_and_heat_no_other(loop: Loop) -
     for name in ("linear", "persistence", "seasonal_naive", "sequence", "champion"):
         assert run.dagster_run.run_config["ops"][f"small__temperature__{name}"]["config"]["since"] == began
     made = {event.asset_key for event in run.get_asset_materialization_events()}
-    names = ("linear", "persistence", "seasonal_naive", "sequence", "champion", "forecasts")
+    names = ("training_set", "linear", "persistence", "seasonal_naive", "sequence", "champion", "forecasts")
     assert made == {key(loop.feed, TARGET, name) for name in names}
     for hours in (1, 5, 7, 11):
         assert "nothing to do" not in loop.at(T + hours * HOUR).heat(hot(T, onset=T - 10 * DAY)).said()
