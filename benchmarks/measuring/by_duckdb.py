@@ -78,8 +78,9 @@ def _windows(con: duckdb.DuckDBPyConnection, job: Job, piece: Job, out: Path, nu
     """One piece of windows from silver's files, with the steps before and after that they look at."""
     low, high = max(piece["low"] // HOUR, span[0]), min(piece["high"] // HOUR, span[1])
     first, end = max(low - job["look_back"], span[0]), min(high + job["horizons"][-1], span[1])
+    around = [out / "silver" / f"{each}.parquet" for each in range(number - 1, number + 2)]
+    files = ", ".join(f"'{file}'" for file in around if file.exists())
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE grid AS FROM read_parquet('{out}/silver/*.parquet')"
-        f" WHERE step >= {first} AND step < {end}"
+        f"CREATE OR REPLACE TEMP TABLE grid AS FROM read_parquet([{files}]) WHERE step >= {first} AND step < {end}"
     )
     return _copy(con, window_rows(job, DUCKDB, "grid", low, high, first, end), out / "windows" / f"{number}.parquet")

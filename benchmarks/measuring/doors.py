@@ -22,16 +22,16 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring.http import Load, load, post
-from measuring.spread import Spread, parser
-from measuring.standing import BROKERS, Absent, server
-from measuring.table import show
 
 from aerocast import declared
 from aerocast.brokers import Broker, Letter, connect
 from aerocast.doors import claims
 from aerocast.feed import Feed
 from aerocast_assets.feeds import find_feed
+from measuring.http import Load, load, post
+from measuring.spread import Spread
+from measuring.standing import BROKERS, Absent, server
+from measuring.table import show
 
 BATCH = 1000
 QUIET = 0.5  # seconds without a message that end a consumption
@@ -182,15 +182,3 @@ def measure(rounds: int, requests: int = 2000, messages: int = 1000) -> None:
     feed = find_feed("midwest")
     over_http(feed, rounds, requests)
     brokers(feed, rounds, messages)
-
-
-def main() -> None:
-    made = parser(__doc__, rounds=3)
-    made.add_argument("--requests", type=int, default=2000, help="single readings a round (default: %(default)s)")
-    made.add_argument("--messages", type=int, default=1000, help="claims a round (default: %(default)s)")
-    options = made.parse_args()
-    measure(options.rounds, options.requests, options.messages)
-
-
-if __name__ == "__main__":
-    main()
