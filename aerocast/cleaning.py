@@ -5,12 +5,11 @@ from datetime import datetime
 
 import duckdb
 
-from aerocast import marks, silver
+from aerocast import marks, quality, silver
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.marks import NOTHING, Edges
-from aerocast.quality import clean, months_read, reach
 
 # Who brought a reading, and that its value is doubted, changes nothing below.
 APART = ("segment", "flags")
@@ -18,7 +17,7 @@ APART = ("segment", "flags")
 
 def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
     """Marks of the rows that each month is made of: raw's, as far as the rules read it."""
-    return marks.around(lake, f"{feed.name}/raw", months, reach(feed), reach(feed))
+    return marks.around(lake, f"{feed.name}/raw", months, quality.reach(feed), quality.reach(feed))
 
 
 def remake(
@@ -40,7 +39,8 @@ def remake(
     ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING
     edges = Edges(ahead, silver.reach(feed))
     for piece in lake.chunks(raw, list(hashes)):
-        cleaned = clean(con, feed, lake.relation(con, raw, months_read(feed, piece)), piece, now, faults)
+        read = lake.relation(con, raw, quality.months_read(feed, piece))
+        cleaned = quality.clean(con, feed, read, piece, now, faults)
         # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
         lake.replace(bad, cleaned.quarantine, piece)
         made, origins = ({month: hashes[month] for month in piece}, {m: marks.made_from(held[m]) for m in piece})
