@@ -1,6 +1,7 @@
 """A rule changes and one old month is made again: that month alone, and exactly the models that rest on it go stale."""
 
 import csv
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.test_utils import in_process_test_workspace
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster_graphql.test.utils import execute_dagster_graphql
 
 from aerocast import candidates, release
 from aerocast.feed import Feed
@@ -106,6 +110,27 @@ def stale(world: World, *feeds: Feed) -> set[str]:
     return found
 
 
+LOCATION = """
+import json
+from pathlib import Path
+from aerocast.feed import Feed
+from tests.making import definitions
+feeds = json.loads(Path({feeds!r}).read_text())
+defs = definitions(Path({home!r}), *map(Feed.parse, feeds))
+"""
+
+
+def shown_stale(world: World, *feeds: Feed) -> set[str]:
+    """The assets without partitions that the webserver's own GraphQL calls stale."""
+    place, declared = world.home / "location.py", world.home / "feeds.json"
+    declared.write_text(json.dumps([feed.model_dump(mode="json") for feed in feeds]))
+    place.write_text(LOCATION.format(feeds=str(declared), home=str(world.home)))
+    origin = LoadableTargetOrigin(python_file=str(place), working_directory=str(PROJECT), attribute="defs")
+    with in_process_test_workspace(world.instance, origin) as workspace:
+        answer = execute_dagster_graphql(workspace, "{ assetNodes { assetKey { path } staleStatus } }")
+    return {"/".join(each["assetKey"]["path"]) for each in answer.data["assetNodes"] if each["staleStatus"] == "STALE"}
+
+
 def contents(lake: Lake) -> dict[str, dict[str, str]]:
     return {name: {m: each.all for m, each in lake.content(name, lake.months(name)).items()} for name in layers(lake)}
 
@@ -173,6 +198,7 @@ def test_a_rule_changes_and_one_old_month_is_made_again(world: World) -> None:
     assert refresh(feed, world.home, world.instance, selection=[rows]).success
     expected = {f"small/{TARGET}/{model}" for model in MODELS}
     found = stale(world, feed, world.other)
+    assert shown_stale(world, feed, world.other) == found
     assert expected <= found
     assert not any(each.startswith("other/") for each in found)
     assert found - expected <= {f"small/{TARGET}/forecasts", "small/evaluation"}, "what rests on models"
