@@ -40,6 +40,7 @@ KEPT_LOG = "delta.enableExpiredLogCleanup"
 
 _ATTEMPTS = 200
 _LEAST_FREE = 4 << 20
+_AT_ONCE = 120  # months
 _VOID = 'PrimitiveType("void")'  # of a column that held nothing but nulls so far
 _CHECKPOINT = {
     "delta.checkpointInterval": "10",  # commits; a reader opens a checkpoint and what came after it
@@ -101,12 +102,15 @@ class Lake:
         return (min(oldest), max(newest)) if oldest else None
 
     def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
-        """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole)."""
+        """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole).
+
+        A piece holds at most ten years too: each month is a file of its own, and those written at once are in memory.
+        """
         rows = self.rows(name)
         pieces: list[list[str]] = []
         held = limit + 1
         for month in sorted(months):
-            if held + rows.get(month, 0) > limit:
+            if held + rows.get(month, 0) > limit or len(pieces[-1]) == _AT_ONCE:
                 pieces.append([])
                 held = 0
             pieces[-1].append(month)

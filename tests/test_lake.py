@@ -175,6 +175,8 @@ def test_span_and_chunks_come_from_the_log(lake: Lake) -> None:
     months = ["2013-04", "2013-03", "2013-02", "2013-01", "2013-05"]
     assert lake.chunks(RAW, months, 25) == [["2013-01", "2013-02"], ["2013-03"], ["2013-04", "2013-05"]]
     assert lake.chunks(RAW, []) == []
+    centuries = [f"{year}-{month:02d}" for year in range(1800, 2000) for month in range(1, 13)]
+    assert [len(piece) for piece in lake.chunks(RAW, centuries)] == [120] * 20
 
 
 def test_a_relation_is_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
