@@ -129,9 +129,9 @@ class Lake:
         """Lets `con` read and write this lake's files: it is set to UTC, and knows the object store."""
         con.execute("SET TimeZone = 'UTC'")
         if datafiles.is_remote(self.root) and not con.filesystem_is_registered("s3"):
-            from obstore.fsspec import FsspecStore
+            from aerocast.objectfiles import DataFiles
 
-            con.register_filesystem(FsspecStore("s3"))
+            con.register_filesystem(DataFiles("s3"))
         return con
 
     def relation(
