@@ -1,6 +1,6 @@
 """bronze and quarantine: readings in canonical units that passed every rule, and those that did not, with why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -59,8 +59,11 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         code_version=code_version(*CODE),
         description="One row per station and time, canonical units. What fails a rule is quarantined with its reason.",
         automation_condition=forward(feed),
+        output_required=False,
     )
-    def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform
+    ) -> Iterator[dg.MaterializeResult[None]]:
         from aerocast import cleaning, clock, faults
         from aerocast.lake import Lake
         from aerocast.quality import reach
@@ -68,6 +71,9 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         now = clock.now(platform.root, feed.name, feed.end)
         raw, good, bad = (table(feed, layer) for layer in ("raw", "bronze", "quarantine"))
+        if not lake.exists(raw):
+            context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")
+            return
         with platform.sql() as con:
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
@@ -83,7 +89,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         for month in partitions:
             context.add_asset_metadata({"dagster/row_count": rows.get(month, 0)}, partition_key=month)
         context.log.info(computed(stale, partitions))
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 **status(stale),
                 "months_computed": len(stale),
