@@ -6,10 +6,10 @@ and the table of windows, in a fresh process, one way after the other in each ro
 the lake as the assets run them; `duckdb`, the limit, one script in SQL; `pandas`; `pyspark` on two cores in an
 environment of its own. The peers write plain Parquet: no versions, no marks, nothing that survives a kill. Rows and
 sums of every column that they wrote are compared, and the benchmark fails where they differ. Seconds are the work
-alone: no imports of pandas, no start of Spark. Peak memory is the process's (RSS), of Spark its JVM's too. The
-exponent k of seconds ~ rows^k is from the size before: 1 is linear. Then come the doors (measuring/doors.py):
-observations acknowledged a second through HTTP and through each broker; `--rows=` measures them alone. The largest size
-takes about 12 GB of the folder for temporary files, and half an hour.
+alone: no imports of pandas, no start of Spark; `of a core` is what was used of all cores together. Peak memory is the
+process's (RSS), of Spark its JVM's too. The exponent k of seconds ~ rows^k is from the size before: 1 is linear. Then
+come the doors (measuring/doors.py): observations acknowledged a second through HTTP and through each broker; `--rows=`
+measures them alone. The largest size takes about 12 GB of the folder for temporary files, and half an hour.
 """
 
 import argparse
@@ -34,9 +34,10 @@ LIMIT, FASTER, MOST = 1.5, 5.0, 4096.0  # of the limit's time, than the others, 
 
 
 class Run(NamedTuple):
-    """One way, once: `steps` are ours alone, name -> rows, seconds."""
+    """One way, once: wall seconds, and those of all cores; `steps` are ours alone, name -> rows, seconds."""
 
     seconds: float
+    busy: float
     mib: float
     steps: dict[str, tuple[int, float]]
 
@@ -58,18 +59,20 @@ def child(way: str, millions: int, home: Path, out: Path) -> Run:
 
     feed = generated_feed(SIZES[millions])
     if way == "ours":
-        from measuring.ingesting import ours
+        from measuring.ingesting import exported, ours
 
+        busy = time.process_time()
         steps = ours(feed, home)
-        compared = sum(step.seconds for step in steps if step.name != "windowed CSV")
-        shown = {step.name: (step.rows, step.seconds) for step in steps}
-        return Run(compared, max(step.mib for step in steps), shown)
+        busy = time.process_time() - busy
+        all_steps = [*steps, exported(feed, home)]
+        shown = {step.name: (step.rows, step.seconds) for step in all_steps}
+        return Run(sum(step.seconds for step in steps), busy, max(step.mib for step in all_steps), shown)
     from measuring import by_duckdb, by_pandas
 
     told, work = job(feed, Lake(home)), {"duckdb": by_duckdb.run, "pandas": by_pandas.run}[way]
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     work(told, out)
-    return Run(time.perf_counter() - began, peak_mib(), {})
+    return Run(time.perf_counter() - began, time.process_time() - busy, peak_mib(), {})
 
 
 class Contest:
@@ -110,7 +113,7 @@ class Contest:
         told = self.home / "job.json"
         told.write_text(json.dumps(job(self.feed, self.lake)))
         done = spark.run(self.peers.python, told, self.out, self.peers.patience)
-        return Run(done["seconds"], done["mib"], {})
+        return Run(done["seconds"], done["busy"], done["mib"], {})
 
 
 def exponent(rows: float, seconds: float, rows_before: float, seconds_before: float) -> float:
@@ -123,11 +126,11 @@ def show_size(
 ) -> None:
     """A row a way, ours step by step below it, and how ours stands to each peer."""
     rows = [_row(way, readings, found[way], before) for way in found]
-    rows += [[f"{way}: {why}", *[""] * 5] for way, why in absent.items()]
+    rows += [[f"{way}: {why}", *[""] * 6] for way, why in absent.items()]
     for name in found["ours"][0].steps:
         took = Spread.of(run.steps[name][1] for run in found["ours"])
-        rows.append([f"  ours: {name}", took.text(2, " s"), "", "", "", f"{found['ours'][0].steps[name][0]:,}"])
-    header = ["", "seconds", "readings/s", "peak memory", "exponent", "rows out"]
+        rows.append([f"  ours: {name}", took.text(2, " s"), *[""] * 4, f"{found['ours'][0].steps[name][0]:,}"])
+    header = ["", "seconds", "of a core", "readings/s", "peak memory", "exponent", "rows out"]
     show(f"{readings:,} readings ({size.name}), {len(found['ours'])} round(s)", header, rows)
     ours = [run.seconds for run in found["ours"]]
     for way in [way for way in found if way != "ours"]:
@@ -147,7 +150,8 @@ def _row(way: str, readings: int, runs: list[Run], before: tuple[int, Found] | N
     grown = ""
     if before and way in before[1]:
         grown = f"{exponent(readings, took.median, before[0], Spread.of(r.seconds for r in before[1][way]).median):.2f}"
-    return [way, took.text(2, " s"), speed.text(0), Spread.of(run.mib for run in runs).text(0, " MiB"), grown, ""]
+    busy, peak = Spread.of(run.busy for run in runs), Spread.of(run.mib for run in runs)
+    return [way, took.text(2, " s"), busy.text(1, " s"), speed.text(0), peak.text(0, " MiB"), grown, ""]
 
 
 def contest(millions: int, rounds: int, peers: Peers) -> tuple[int, Found, dict[str, str]]:

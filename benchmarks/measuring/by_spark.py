@@ -4,6 +4,7 @@ Run as a script in an environment of its own, which has pyspark and not AeroCast
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ MEMORY = "6g"
 
 
 def run(job: Job, out: Path) -> dict[str, float]:
-    """Writes bronze, quarantine, silver and windows below `out`: rows of windows, seconds once Spark is up, MiB."""
+    """Writes bronze, quarantine, silver and windows below `out`: rows of windows, seconds once Spark is up, of
+    which so many of a core, and MiB."""
     from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # in an environment of its own
 
     built = SparkSession.builder.master("local[2]").config("spark.driver.memory", MEMORY)
@@ -35,7 +37,7 @@ def run(job: Job, out: Path) -> dict[str, float]:
         built = built.config(name, value)
     spark = built.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), _busy(str(spark.sparkContext._gateway.proc.pid))
 
     def write(query: str, table: str) -> None:
         spark.sql(query).write.parquet(f"file://{out / table}")
@@ -55,7 +57,8 @@ def run(job: Job, out: Path) -> dict[str, float]:
     write(silver_rows(job, SPARK, "hours", first, last + 1), "silver")
     write(window_rows(job, SPARK, "silver", first, last + 1, first, last + 1), "windows")
     found = {"rows": spark.table("windows").count(), "seconds": time.perf_counter() - began}
-    found["mib"] = _peak("self") + _peak(str(spark.sparkContext._gateway.proc.pid))
+    java = str(spark.sparkContext._gateway.proc.pid)
+    found["mib"], found["busy"] = _peak("self") + _peak(java), _busy(java) - busy
     spark.stop()
     return found
 
@@ -64,6 +67,12 @@ def _peak(process: str) -> float:
     """The most memory (RSS) that a process ever held, in MiB."""
     status = Path(f"/proc/{process}/status").read_text()
     return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
+
+def _busy(process: str) -> float:
+    """Seconds of a core that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
