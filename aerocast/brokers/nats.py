@@ -38,6 +38,7 @@ class Nats(Broker):
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
         self._known: dict[str, str] = {}
+        self._fault = ""
         self._held: set[tuple[str, str]] = set()
         self._fetches: dict[str, asyncio.Task[list[Msg]]] = {}
         try:
@@ -88,14 +89,15 @@ class Nats(Broker):
     async def _open(self) -> "tuple[Any, JetStreamContext]":
         import nats
 
-        async def silent(_: Exception) -> None:
-            """What goes wrong is raised by the call that meets it."""
+        async def noted(error: Exception) -> None:
+            """The client goes on trying; whoever waits in vain is told of it."""
+            self._fault = _sentence(error)
 
         client = await asyncio.wait_for(
             nats.connect(
                 [f"nats://{server}" for server in self.address.servers],
                 name=self.address.group,
-                error_cb=silent,
+                error_cb=noted,
                 connect_timeout=3,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.2,
@@ -228,13 +230,19 @@ class Nats(Broker):
     def _call(self, work: Coroutine[Any, Any, Result], seconds: float = PATIENCE) -> Result:
         """The result of what runs on the loop; every failure becomes a sentence."""
         import nats.errors
+        import nats.js.errors
 
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds + 1)
         except TimeoutError as error:
             future.cancel()
-            raise AeroCastError(f"the broker {self.address.shown} did not answer in time") from error
+            why = f": {self._fault}" if self._fault else ""
+            raise AeroCastError(f"the broker {self.address.shown} did not answer in time{why}") from error
+        except nats.js.errors.ServiceUnavailableError as error:
+            raise AeroCastError(
+                f"the broker {self.address.shown} has no JetStream (start it as nats-server -js)"
+            ) from error
         except (nats.errors.Error, OSError) as error:
             raise AeroCastError(f"the broker {self.address.shown} refused: {_sentence(error)}") from error
 

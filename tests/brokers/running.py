@@ -62,8 +62,8 @@ class Nats:
 
     again = ACK_WAIT + 0.5
 
-    def __init__(self, program: str, store: Path) -> None:
-        self._program, self._store = program, store
+    def __init__(self, program: str, store: Path, *options: str) -> None:
+        self._program, self._store, self._options = program, store, options
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self._port = int(probe.getsockname()[1])
@@ -71,7 +71,7 @@ class Nats:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [self._program, "-a", HOST, "-p", str(self._port), "-js", "-sd", str(self._store)]
+        command = [self._program, "-a", HOST, "-p", str(self._port), "-js", "-sd", str(self._store), *self._options]
         with (self._store.parent / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         _reached(self._port, self._process)
@@ -122,15 +122,15 @@ class Kafka:
 
 
 @contextmanager
-def start_nats(folder: Path) -> Iterator[Nats]:
-    """A nats-server that keeps its streams in `folder`, until the block ends."""
+def start_nats(folder: Path, *options: str) -> Iterator[Nats]:
+    """A nats-server that keeps its streams in `folder`, until the block ends; `options` as on its command line."""
     # Debian installs it where only root's PATH looks.
     program = shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if program is None or importlib.util.find_spec("nats") is None:
         pytest.skip("nats-server (Debian) or nats-py is not installed")
     store = folder / "jetstream"
     store.mkdir(parents=True, exist_ok=True)
-    server = Nats(program, store)
+    server = Nats(program, store, *options)
     try:
         server.start()
         yield server

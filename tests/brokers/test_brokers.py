@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from aerocast.brokers import Broker, DeadLetter, Letter, Message, connect
 from aerocast.brokers import kafka as kafka_broker
 from aerocast.brokers import nats as nats_broker
 from aerocast.errors import AeroCastError
-from tests.brokers.running import PATIENCE, Running
+from tests.brokers.running import PATIENCE, Running, start_nats
 
 QUIET = 0.3
 
@@ -166,6 +167,15 @@ def test_an_address_that_is_none_is_refused(url: str, said: str) -> None:
     with pytest.raises(AeroCastError, match=re.escape(said)) as error:
         connect(url.replace("PORT", str(port)))
     assert "secret" not in str(error.value)
+
+
+def test_a_server_that_does_not_let_us_in_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_broker, "PATIENCE", 1.0)
+    with start_nats(tmp_path, "--user", "somebody", "--pass", "secret") as running:
+        with pytest.raises(AeroCastError, match="Authorization Violation"):
+            connect(running.url)
+        with connect(running.url.replace("://", "://somebody:secret@")) as broker:
+            assert broker.waiting(["topic"]) == 0
 
 
 def test_a_topic_of_a_name_that_one_of_them_refuses(running: Running) -> None:
