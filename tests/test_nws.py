@@ -40,7 +40,7 @@ EVERYTHING = {
 
 
 class Reply(NamedTuple):
-    """One scripted answer."""
+    """One scripted answer; a body that is called says what happens in between."""
 
     body: Any = b""
     status: int = 200
@@ -60,7 +60,8 @@ class Service:
                 service.asked.append((self.path, dict(self.headers)))
                 lines = service.script.get(self.path) or service.script.get(self.path.partition("?")[0])
                 reply = (lines.pop(0) if len(lines) > 1 else lines[0]) if lines else Reply(status=404)
-                body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+                said = reply.body() if callable(reply.body) else reply.body
+                body = said if isinstance(said, bytes) else json.dumps(said).encode()
                 self.send_response(reply.status)
                 for name, value in ({"Content-Length": str(len(body))} | dict(reply.headers)).items():
                     self.send_header(name, value)
@@ -443,6 +444,29 @@ def test_everything_ends_in_time(service: Service, time: Time) -> None:
     time.now = 6
     with pytest.raises(RefusedError, match="no time left"):
         client.get(home())
+
+
+def test_an_answer_that_takes_too_long_is_left(service: Service, time: Time) -> None:
+    def drip() -> bytes:
+        time.now += 1000
+        return b" "
+
+    service.script = {home(): [Reply(drip)]}
+    with pytest.raises(RefusedError, match="took longer than there is time"):
+        time.client(service).get(home())
+
+
+@pytest.mark.parametrize("base", ["api.weather.gov", "ftp://127.0.0.1", "http://"])
+def test_an_address_that_is_none_is_asked_once(time: Time, base: str) -> None:
+    with pytest.raises(RefusedError, match="cannot be asked for"):
+        Client(base, "AeroCast test", sleep=time.sleep, clock=lambda: time.now).get(home())
+    assert time.slept == []
+
+
+def test_who_asks_must_be_sendable() -> None:
+    for agent in ("Jürgen", "one\ntwo"):
+        with pytest.raises(AeroCastError, match="AEROCAST_USER_AGENT"):
+            Client("http://127.0.0.1", agent)
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(

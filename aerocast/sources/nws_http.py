@@ -53,6 +53,9 @@ class Client:
     """One service for one poll. Whatever is asked for, all of it ends within `seconds`.
 
     `sleep` and `clock` (seconds that only rise) are given by tests, which must not wait.
+
+    Raises:
+        AeroCastError: `agent` is no text that a header can carry.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Client:
         self._sleep = sleep
         self._attempts = ATTEMPTS
         self._wait = wait_exponential_jitter(initial=1, max=30, jitter=1)
+        if not (agent.isascii() and agent.isprintable()):
+            raise AeroCastError(f"AEROCAST_USER_AGENT {agent!r}: only printable ASCII can be sent")
         headers = {"User-Agent": agent, "Accept": "application/geo+json, application/json;q=0.9"}
         self._http = httpx.Client(headers=headers, follow_redirects=True, max_redirects=3)
 
@@ -133,13 +138,13 @@ class Client:
         try:
             with self._http.stream("GET", self.base + path, headers=dict(headers), timeout=timeout) as response:
                 body = self._body(response, path, latest)
+        except (httpx.TooManyRedirects, httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise RefusedError(f"{self.base}{path} cannot be asked for: {_told(error)}") from error
         except httpx.ConnectError as error:
             self._attempts = 1  # where nobody answers, the next station is not worth more than a look
             raise _AgainError(f"{self.base} cannot be reached: {_told(error)}") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _AgainError(f"{path} was not answered: {_told(error)}") from error
-        except (httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise RefusedError(f"{path} cannot be asked for: {_told(error)}") from error
         self._attempts = ATTEMPTS
         if response.status_code == HTTPStatus.OK or (response.status_code == HTTPStatus.NOT_MODIFIED and headers):
             return Answer(response.status_code, body, response.headers)
