@@ -19,7 +19,7 @@ Inputs = tuple[str, dict[str, list[str]]]
 def behind(feed: Feed, lake: "Lake") -> list[str]:
     """The months of which a layer was made from other rows than the layer above holds now, oldest first.
 
-    A layer that there is not yet has no such month, and one that retention has taken out, here or above, is left alone.
+    Below bronze a layer that there is not yet has no such month; one that retention has taken out is left alone.
     """
     from aerocast import marks
 
@@ -34,8 +34,8 @@ def _layers(feed: Feed, lake: "Lake") -> Iterator[Inputs]:
     from aerocast import cleaning
 
     raw, good, grid = (table(feed, layer) for layer in ("raw", "bronze", "silver"))
-    if lake.exists(good):
-        yield good, cleaning.inputs(feed, lake, _months(lake, raw))
+    # Raw may begin with a door, which nobody waits for.
+    yield good, cleaning.inputs(feed, lake, _months(lake, raw))
     span = silver.span_of(lake, good)
     if span and feed.sliding and lake.exists(made := table(feed, "sliding")):
         yield made, sliding.inputs(feed, lake, _months(lake, good), span[1])
