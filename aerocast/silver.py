@@ -7,6 +7,7 @@ Vectors are components of the flow, as in meteorology: `u` > 0 blows to the east
 where it comes from, clockwise from north: u = -speed sin(direction), v = -speed cos(direction). A calm is (0, 0).
 """
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -22,6 +23,8 @@ from aerocast.windows import Grid
 Span = tuple[datetime, datetime]
 
 _AGE_LIMIT = 32_767  # ages are int16
+# Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
+_PARTS = f"{2**45}::DOUBLE"
 
 
 def names(feed: Feed) -> tuple[str, ...]:
@@ -119,13 +122,15 @@ def grids(
 def _measured(feed: Feed, low: int, high: int) -> str:
     """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
     step = _microseconds(feed.cadence)
-    circular = {column.name: column for column in feed.columns if column.circular}
-    spreads = ", ".join(_spread(name, circular.get(name)) for name in names(feed))
+    spreads = [_spread(feed, i, name) for i, name in enumerate(names(feed))]
+    values, sums, figures = (", ".join(text for spread in spreads for text in spread[level]) for level in range(3))
     return f"""
-        SELECT station, epoch_us(time) // {step} AS step, {spreads}
-        FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
-        WHERE time >= {instant(low * step)} AND time < {instant(high * step)}
-        GROUP BY ALL"""
+        SELECT station, step, {figures} FROM (
+            SELECT station, step, {sums} FROM (
+                SELECT station, epoch_us(time) // {step} AS step, {values}
+                FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
+                WHERE time >= {instant(low * step)} AND time < {instant(high * step)})
+            GROUP BY station, step)"""
 
 
 def with_vectors(feed: Feed) -> str:
@@ -167,14 +172,35 @@ def _components(feed: Feed, speed: str, heading: str) -> dict[str, str]:
     }
 
 
-def _spread(name: str, circular: Column | None) -> str:
-    """The five figures of a series."""
-    c, mean, std = quoted(name), f"avg({quoted(name)})", f"stddev_samp({quoted(name)})"
+def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[str]]:
+    """The series' values of a reading, their sums of a step, and of these its five figures, all as SQL.
+
+    Values are summed as whole numbers of tiny parts: sums of doubles differ in their last places with the order of
+    the readings, and a month that is made again of the same readings must be the same month.
+    """
+    c, low, high, count = quoted(name), f"low{i}", f"high{i}", f"n{i}"
+    values, sums = [f"{c} AS v{i}"], [f"min(v{i}) AS {low}", f"max(v{i}) AS {high}", f"count(v{i}) AS {count}"]
+    circular = next((column for column in feed.columns if column.name == name and column.circular), None)
     if circular:
-        x, y = (f"avg({each})" for each in direction(circular))
-        mean, std = around(circular, x, y, f"min({c})", f"max({c})", f"count({c})")
-    figures = {"mean": mean, "std": std, "min": f"min({c})", "max": f"max({c})", "count": f"count({c})"}
-    return ", ".join(f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items())
+        for axis, of in zip("xy", direction(circular), strict=True):
+            values.append(f"CAST({of} * {_PARTS} AS BIGINT) AS {axis}{i}")
+            sums.append(f"sum({axis}{i}) / (count(v{i}) * {_PARTS}) AS {axis}{i}")
+        mean, std = around(circular, f"x{i}", f"y{i}", low, high, count)
+    else:
+        parts = f"({_PARTS} / {_bound(feed, name)!r})"
+        values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
+        sums += [f"sum(w{i}) AS s{i}", f"sum(w{i}::HUGEINT * w{i}) AS q{i}"]
+        mean = f"CASE WHEN {low} = {high} THEN {low} ELSE s{i} / ({count} * {parts}) END"
+        squares = f"({count} * q{i} - s{i} * s{i}) / ({count} * ({count} - 1)::DOUBLE)"
+        std = f"CASE WHEN {count} > 1 THEN sqrt({squares}) / {parts} END"
+    figures = {"mean": mean, "std": std, "min": low, "max": high, "count": count}
+    return values, sums, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
+
+
+def _bound(feed: Feed, name: str) -> float:
+    """A power of two that no value of the series is beyond."""
+    speeds = {f"{vector.name}_{axis}": vector.speed for vector in feed.vectors for axis in "uv"}
+    return 2.0 ** math.ceil(math.log2(max(map(abs, feed.column(speeds.get(name, name)).range)) or 1.0))
 
 
 def _outputs(name: str, max_steps: int) -> str:

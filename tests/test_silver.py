@@ -1,6 +1,7 @@
 """Silver: a regular grid, figures that plain Python agrees with, and fills that know nothing of the future."""
 
 import math
+import random
 import statistics
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,22 @@ def test_a_null_reading_is_not_a_measured_one(con: duckdb.DuckDBPyConnection) ->
     rows = build(con, [{"time": START, "temp": 7.0, "speed": 1.0}, {"time": START + HOUR, "speed": 2.0}])
     last = rows[1]
     assert (last["temp"], last["temp_age"], last["temp_count"], last["speed_age"]) == (7, 1, 0, 0)
+
+
+def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection) -> None:
+    """Whatever the order of the readings and the threads that sum them."""
+    chance = random.Random(3)
+    times = [START + i * MINUTE for i in range(4 * 60)]
+    rows = [
+        {"time": t, "temp": chance.uniform(-9, 9), "speed": chance.uniform(0, 9), "direction": chance.uniform(0, 360)}
+        for t in times
+    ]
+    made = build(con, rows)
+    for _ in range(5):
+        chance.shuffle(rows)
+        assert build(con, rows) == made
+    assert made[0]["temp_mean"] == pytest.approx(statistics.fmean(r["temp"] for r in rows if r["time"] < START + HOUR))
+    assert made[0]["temp_std"] == pytest.approx(statistics.stdev(r["temp"] for r in rows if r["time"] < START + HOUR))
 
 
 # Angles and vectors --------------------------------------------------------------------------------------------------
