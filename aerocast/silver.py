@@ -187,7 +187,7 @@ def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[s
             sums.append(f"sum({axis}{i}) / (count(v{i}) * {_PARTS}) AS {axis}{i}")
         mean, std = around(circular, f"x{i}", f"y{i}", low, high, count)
     else:
-        parts = f"({_PARTS} / {_bound(feed, name)!r})"
+        parts = f"({_PARTS} / {bound(feed, name)!r})"
         values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
         sums += [f"sum(w{i}) AS s{i}", f"sum(w{i}::HUGEINT * w{i}) AS q{i}"]
         mean = f"CASE WHEN {low} = {high} THEN {low} ELSE s{i} / ({count} * {parts}) END"
@@ -197,8 +197,8 @@ def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[s
     return values, sums, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
 
 
-def _bound(feed: Feed, name: str) -> float:
-    """A power of two that no value of the series is beyond."""
+def bound(feed: Feed, name: str) -> float:
+    """A power of two that no value of the series is beyond: what its sums are counted in parts of."""
     speeds = {f"{vector.name}_{axis}": vector.speed for vector in feed.vectors for axis in "uv"}
     return 2.0 ** math.ceil(math.log2(max(map(abs, feed.column(speeds.get(name, name)).range)) or 1.0))
 

@@ -51,8 +51,12 @@ def series(feed: Feed) -> dict[str, Any]:
 
 
 def _grid(feed: Feed) -> dict[str, Any]:
-    """What of the declaration shapes the grid."""
+    """What of the declaration shapes the grid; of a range, only the power of two that sums are counted in parts of."""
+    from aerocast.silver import bound, names
+
+    angles = {column.name for column in feed.columns if column.circular}
     own = feed.model_dump(mode="json", include={"cadence", "gap_policy"})
+    own["bounds"] = [bound(feed, name) for name in names(feed) if name not in angles]
     return {**series(feed), "stations": feed.station_ids, **own}
 
 
