@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 
 from aerocast.feed import Feed
+from aerocast.home import Home
 from aerocast_assets.graph import feed_definitions, job_name
 from aerocast_assets.keys import months
 from aerocast_assets.resources import Platform
@@ -85,7 +86,7 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> Path:
     return path
 
 
-def definitions(home: Path, *feeds: Feed) -> dg.Definitions:
+def definitions(home: Home, *feeds: Feed) -> dg.Definitions:
     """Feeds' definitions with resources of one home."""
     shared = dg.Definitions(resources={"platform": Platform(home=str(home))}, executor=dg.in_process_executor)
     return dg.Definitions.merge(*map(feed_definitions, feeds), shared)
@@ -93,7 +94,7 @@ def definitions(home: Path, *feeds: Feed) -> dg.Definitions:
 
 def refresh(
     feed: Feed,
-    home: Path,
+    home: Home,
     instance: dg.DagsterInstance,
     partitions: Sequence[str] = (),
     selection: Sequence[dg.AssetKey] | None = None,

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from aerocast import release, tail
+from aerocast.home import Home
 from aerocast.intervals import Intervals
 from aerocast.manifest import (
     ColumnInfo,
@@ -114,7 +115,7 @@ def manifest(number: int = 1, feed: str = "noaa", target: str = "temperature", *
     return Manifest(**{**known, **changes})
 
 
-def publish(home: Path, number: int = 1, bias: float = 0.0, **changes: Any) -> str:
+def publish(home: Home, number: int = 1, bias: float = 0.0, **changes: Any) -> str:
     """Write and promote release `number`; its forecasts carry `bias`."""
     made = manifest(number, **changes)
     version = release.write(home, made, {"model.onnx": graph(bias)})
@@ -152,7 +153,7 @@ def gappy(station: str, column: int, age: int) -> Grid:
     return made
 
 
-def write_tail(home: Path, feed: str = "noaa", **others: Grid) -> None:
+def write_tail(home: Home, feed: str = "noaa", **others: Grid) -> None:
     """JFK whole, LGA with pressure 3 steps old, EWR 4 steps behind, unless `others` says otherwise."""
     late = grid("EWR", newest=NEWEST - np.timedelta64(4, "h"))
     tail.write(home, feed, {"JFK": grid("JFK"), "LGA": gappy("LGA", 2, 3), "EWR": late, **others})
@@ -176,7 +177,7 @@ def metric(http: Any, name: str) -> float:
 class Server:
     """`python -m serving` on a free loopback port, as a user starts it."""
 
-    home: Path
+    home: Home
     arguments: tuple[str, ...] = ("--poll-seconds", "0.1")
     settings: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
