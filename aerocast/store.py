@@ -268,6 +268,8 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
         return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")
+    if "169.254.169.254" in text:  # where a machine of the cloud asks for the rights of its role
+        return "there are no credentials: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
         return "access is denied: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     first = text.split("\n", 1)[0]
