@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from aerocast import quality, silver, training
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
@@ -41,28 +42,24 @@ def _hashes(months: Sequence[str]) -> dict[str, str]:
 
 
 def _bronze(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
-    from aerocast.quality import clean, months_read
-    from aerocast.silver import reach
-
     months = lake.months(RAW)
     origins = {month: content.all for month, content in lake.content(RAW, months).items()}
     for piece in lake.chunks(RAW, months):
-        cleaned = clean(con, feed, lake.relation(con, RAW, months_read(feed, piece)), piece, feed.clock())
+        raw = lake.relation(con, RAW, quality.months_read(feed, piece))
+        cleaned = quality.clean(con, feed, raw, piece, feed.clock())
         lake.replace(QUARANTINE, cleaned.quarantine, piece)
-        made, edges = {month: origins[month] for month in piece}, Edges(tail=reach(feed))
+        made, edges = {month: origins[month] for month in piece}, Edges(tail=silver.reach(feed))
         lake.replace(BRONZE, cleaned.bronze, piece, _hashes(piece), made, edges, apart=("segment", "flags"))
     return sum(lake.rows(BRONZE).values()) + sum(lake.rows(QUARANTINE).values())
 
 
 def _silver(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
-    from aerocast.silver import build, months_read
-
     span, edges = lake.span(BRONZE), _edges(feed)
     if span is None:
         raise SystemExit("no reading is clean")
     for piece in lake.chunks(BRONZE, lake.months(BRONZE)):
-        bronze = lake.relation(con, BRONZE, months_read(feed, piece))
-        lake.replace(SILVER, build(con, feed, bronze, piece, span), piece, _hashes(piece), edges=edges)
+        bronze = lake.relation(con, BRONZE, silver.months_read(feed, piece))
+        lake.replace(SILVER, silver.build(con, feed, bronze, piece, span), piece, _hashes(piece), edges=edges)
     return sum(lake.rows(SILVER).values())
 
 
@@ -71,23 +68,17 @@ def _edges(feed: Feed) -> Edges:
 
 
 def _windows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, spec: WindowSpec) -> int:
-    from aerocast.silver import grids
-    from aerocast.training import PIECE, months_read, table
-
-    for piece in lake.chunks(SILVER, lake.months(SILVER), PIECE):
-        series = grids(con, feed, lake.relation(con, SILVER, months_read(spec, piece)))
-        lake.replace(WINDOWS, table(spec, series, piece), piece, _hashes(piece), edges=Edges())
+    for piece in lake.chunks(SILVER, lake.months(SILVER), training.PIECE):
+        series = silver.grids(con, feed, lake.relation(con, SILVER, training.months_read(spec, piece)))
+        lake.replace(WINDOWS, training.table(spec, series, piece), piece, _hashes(piece), edges=Edges())
     return sum(lake.rows(WINDOWS).values())
 
 
 def _csv(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, spec: WindowSpec) -> int:
-    from aerocast.silver import grids
-    from aerocast.training import PIECE, csv_grid, months_read, write_csv
-
     pieces = (
-        csv_grid(spec, grid, piece)
-        for piece in lake.chunks(SILVER, lake.months(SILVER), PIECE)
-        for grid in grids(con, feed, lake.relation(con, SILVER, months_read(spec, piece))).values()
+        training.csv_grid(spec, grid, piece)
+        for piece in lake.chunks(SILVER, lake.months(SILVER), training.PIECE)
+        for grid in silver.grids(con, feed, lake.relation(con, SILVER, training.months_read(spec, piece))).values()
     )
     with tempfile.TemporaryDirectory(dir=lake.root) as folder:
-        return write_csv(Path(folder) / "windows.csv", spec, pieces)
+        return training.write_csv(Path(folder) / "windows.csv", spec, pieces)
