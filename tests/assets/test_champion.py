@@ -73,6 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
         patch.setenv("DAGSTER_HOME", str(PROJECT))
         with dg.DagsterInstance.get() as made:
             layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
+            layers.append(key(feed, "temperature", "training_set"))
             models = [key(feed, "temperature", name) for name in (*KINDS, "champion")]
             assert refresh(feed, home, made, selection=[*layers, *models]).success
             readings.write_text(whole)

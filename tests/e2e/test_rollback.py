@@ -29,7 +29,7 @@ LOADING = 1.5  # seconds that a busy machine may take to load and warm up a rele
 def run(feed: Feed, home: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """From readings to champion, with no run config: what runs by itself."""
     layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
-    models = [key(feed, "temperature", name) for name in (*feed.candidates, SEQUENCE, "champion")]
+    models = [key(feed, "temperature", name) for name in ("training_set", *feed.candidates, SEQUENCE, "champion")]
     result = refresh(feed, home, instance, selection=[*layers, *models])
     assert result.success
     return result
