@@ -5,7 +5,7 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -38,6 +38,7 @@ WHOLE = "whole"
 NO_EDGES = Edges()
 KEPT_LOG = "delta.enableExpiredLogCleanup"
 
+_MONTH = f"partition.{PARTITION}"  # as the log's table of files names it
 _ATTEMPTS = 200
 _LEAST_FREE = 4 << 20
 _AT_ONCE = 120  # months
@@ -86,9 +87,9 @@ class Lake:
         if table is None:
             return {}
         counts: dict[str, int] = {}
-        for action in pa.table(table.get_add_actions(flatten=True)).to_pylist():
-            month = action[f"partition.{PARTITION}"]
-            counts[month] = counts.get(month, 0) + action["num_records"]
+        actions = _actions(table)
+        for month, number in zip(*(actions[name].to_pylist() for name in (_MONTH, "num_records")), strict=True):
+            counts[month] = counts.get(month, 0) + number
         return {month: rows for month, rows in counts.items() if rows}
 
     def span(self, name: str) -> tuple[datetime, datetime] | None:
@@ -96,10 +97,13 @@ class Lake:
         table = self._open(name)
         if table is None:
             return None
-        actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-        oldest = [action["min.time"] for action in actions if action.get("min.time") is not None]
-        newest = [action["max.time"] for action in actions if action.get("max.time") is not None]
-        return (min(oldest), max(newest)) if oldest else None
+        actions = _actions(table)
+        if "min.time" not in actions.column_names:
+            return None
+        # As numbers: pyarrow imports pandas to make a time with a zone.
+        bounds = [actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max")]
+        oldest, newest = ([at for at in own if at is not None] for own in bounds)
+        return (_time(min(oldest)), _time(max(newest))) if oldest and newest else None
 
     def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
         """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole).
@@ -567,6 +571,15 @@ class Lake:
 
     def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
         return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
+
+
+def _actions(table: DeltaTable) -> pa.Table:
+    """What the log says of each file. (`pa.table` would do, and import pandas.)"""
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _hash_mark(month: str) -> str:
