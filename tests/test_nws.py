@@ -528,11 +528,11 @@ def test_a_row_is_what_was_said(service: Service) -> None:
 def test_the_same_answers_are_the_same_segment_and_are_taken_once(service: Service, tmp_path: Path) -> None:
     lake, first = Lake(tmp_path), [observation(NOW - n * HOUR) for n in range(3)]
     service.script = {home(): [Reply(collection(*first)), Reply(collection(*reversed(first)))]}
-    taken = [lake.append("t/raw", each.table, *each.once) for _ in range(2) for each in poll(service)]
+    taken = [lake.append("t/raw", each.table, each.segment, each.slot) for _ in range(2) for each in poll(service)]
     assert taken == [True, False]
     service.script = {home(): [Reply(collection(*first[:2], observation(NOW - 2 * HOUR, temperature=9)))]}
     (corrected,) = poll(service)
-    assert lake.append("t/raw", corrected.table, *corrected.once), "what says something else is news"
+    assert lake.append("t/raw", corrected.table, corrected.segment, corrected.slot), "what says something else is news"
 
 
 def test_a_row_without_a_time_comes_with_the_newest_month(service: Service) -> None:
@@ -620,7 +620,7 @@ class Poller:
         assert isinstance(source, NwsSource)
         reader = nws.read(source, self.feed, now=now, after=self.newest, work=self.work, client=client, **more)
         for delivery in reader:
-            self.lake.append("t/raw", delivery.table, *delivery.once)
+            self.lake.append("t/raw", delivery.table, delivery.segment, delivery.slot)
             times = [time for time in delivery.table["time"].to_pylist() if time]
             self.newest[delivery.month] = max([*times, self.newest.get(delivery.month, times[0])])
             if killed:

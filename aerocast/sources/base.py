@@ -20,20 +20,14 @@ AFTER = ("line", "month", "delivery")
 class Delivery(NamedTuple):
     """Readings of one month as delivered; `segment` is the content's hash.
 
-    `slot` holds one content at a time: a changed file replaces, not adds. A `piece` of a stream is named by where it
-    begins instead: what begins there is taken once, whatever it holds, and the next piece begins where it ends.
+    The `slot` of a file's month holds one content at a time: a changed file replaces, not adds. What a live source
+    delivers is taken row by row instead, as far as it is news (see `aerocast.doors.intake`).
     """
 
     month: str
     segment: str
     slot: str
     table: pa.Table
-    piece: bool = False
-
-    @property
-    def once(self) -> tuple[str, str | None]:
-        """What the lake knows a delivery by, as `Lake.append` takes it: segment and slot."""
-        return (self.slot, None) if self.piece else (self.segment, self.slot)
 
 
 def raw_names(feed: Feed) -> dict[str, str]:

@@ -85,7 +85,7 @@ def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> 
     columns |= {name: pa.array([value] * len(times), pa.string()) for name, value in same.items()}
     columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
     table = pa.table({name: columns[name] for name in raw_schema(feed).names}, schema=raw_schema(feed))
-    return Delivery(month, segment, f"{source.label} from {times[0]:%Y-%m-%dT%H:%M:%SZ}", table, piece=True)
+    return Delivery(month, segment, f"{source.label} {month}", table)
 
 
 def _months(feed: Feed, first: int, last: int) -> list[str]:
