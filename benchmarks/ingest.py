@@ -6,10 +6,11 @@ and the table of windows, in a fresh process, one way after the other in each ro
 the lake as the assets run them; `duckdb`, the limit, one script in SQL; `pandas`; `pyspark` on two cores in an
 environment of its own. The peers write plain Parquet: no versions, no marks, nothing that survives a kill. Rows and
 sums of every column that they wrote are compared, and the benchmark fails where they differ. Seconds are the work
-alone: no imports of pandas, no start of Spark; `of a core` is what was used of all cores together. Peak memory is the
-process's (RSS), of Spark its JVM's too. The exponent k of seconds ~ rows^k is from the size before: 1 is linear. Then
-come the doors (measuring/doors.py): observations acknowledged a second through HTTP and through each broker; `--rows=`
-measures them alone. The largest size takes about 12 GB of the folder for temporary files, and half an hour.
+alone: no imports, no table of units, no start of Spark; `of a core` is what was used of all cores together. Peak
+memory is the process's (RSS), of Spark its JVM's too. The exponent k of seconds ~ rows^k is from the size before: 1 is
+linear. Then come the doors (measuring/doors.py): observations acknowledged a second through HTTP and through each
+broker; `--rows=` measures them alone. The largest size takes about 12 GB of the folder for temporary files, and half an
+hour.
 """
 
 import argparse
@@ -59,8 +60,9 @@ def child(way: str, millions: int, home: Path, out: Path) -> Run:
 
     feed = generated_feed(SIZES[millions])
     if way == "ours":
-        from measuring.ingesting import exported, ours
+        from measuring.ingesting import exported, load, ours
 
+        load(home)
         busy = time.process_time()
         steps = ours(feed, home)
         busy = time.process_time() - busy

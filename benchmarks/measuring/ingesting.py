@@ -11,12 +11,20 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.marks import Edges
+from aerocast.units import registry
 from aerocast.windows import WindowSpec
 from aerocast_assets.resources import Platform
 from measuring.generated import RAW
 from measuring.scaled import Step, measured
 
 BRONZE, QUARANTINE, SILVER, WINDOWS = (f"bench/{layer}" for layer in ("bronze", "quarantine", "silver", "windows"))
+
+
+def load(home: Path) -> None:
+    """What a process does once: modules, pint's table of units."""
+    registry()
+    with Platform(home=str(home)).sql() as con:
+        con.execute("SELECT 1")
 
 
 def ours(feed: Feed, home: Path) -> list[Step]:
