@@ -5,7 +5,7 @@ The list itself is plain data, so that the code location names its checks withou
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Verdict:
     unexpected: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
     observed: str = ""
+    raised: bool = False  # the expectation itself broke
 
 
 def rules(feed: Feed) -> list[Rule]:
@@ -85,8 +86,31 @@ def rules(feed: Feed) -> list[Rule]:
     return found
 
 
-def validate(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
-    """Every rule's verdict over the frame (bronze's columns; float columns in canonical units)."""
+def validate(feed: Feed, pieces: "Iterable[pd.DataFrame]") -> list[Verdict]:
+    """Every rule's verdict over all frames together (bronze's columns; float columns in canonical units).
+
+    A month lies in one frame; so what is unique in each is unique in all, and one frame at a time is in memory.
+    """
+    found = [_validated(feed, piece) for piece in pieces]
+    return [_together(each) for each in zip(*found, strict=True)]
+
+
+def _together(parts: Sequence[Verdict]) -> Verdict:
+    """The verdict over several frames from those over each."""
+    rule, rows, unexpected = parts[0].rule, sum(part.rows for part in parts), sum(part.unexpected for part in parts)
+    enough = "mostly" in rule.arguments and rows - unexpected >= rule.arguments["mostly"] * rows
+    return Verdict(
+        rule=rule,
+        passed=all(part.passed for part in parts) or (enough and not any(part.raised for part in parts)),
+        rows=rows,
+        unexpected=unexpected,
+        examples=[example for part in parts for example in part.examples][:EXAMPLES],
+        observed=next((part.observed for part in parts if part.observed), ""),
+        raised=any(part.raised for part in parts),
+    )
+
+
+def _validated(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.registry import get_expectation_impl
@@ -118,4 +142,5 @@ def _verdict(rule: Rule, result: Any, bronze: "pd.DataFrame") -> Verdict:
         unexpected=int(details.get("unexpected_count") or 0),
         examples=[{str(name): value for name, value in row.items()} for row in rows],
         observed=raised or str(details.get("observed_value") or ""),
+        raised=bool(raised),
     )

@@ -118,19 +118,6 @@ def test_the_scripts_grid_is_the_platforms(noaa: Feed) -> None:
         np.testing.assert_array_equal(plain[station].age, grid.age)
 
 
-def test_readings_are_repeated_in_years_and_stations(tmp_path: Path) -> None:
-    from measuring.scaled import WAYS, newest, scaled_feed, write
-
-    path = tmp_path / "readings.csv"
-    assert write(2, 2, path) == 4 * 26115
-    feed = scaled_feed(2, 2, path)
-    assert feed.station_ids == ("JFK", "LGA", "EWR", "JFK-1", "LGA-1", "EWR-1")
-    assert feed.start.year == 2012
-    rows = {way: WAYS[way](feed, tmp_path, 0)[-1].rows for way in ("duckdb", "pandas")}
-    assert rows["duckdb"] == rows["pandas"] > 4 * 26115
-    assert newest({"2013-01": 5, "2013-02": 5, "2013-03": 7}, 12) == ["2013-02", "2013-03"]
-
-
 def test_by_hand_or_by_the_platform_readings_become_the_same_tables(tmp_path: Path) -> None:
     """Over the border of a month: duplicates, spikes and gaps among some thousand readings."""
     from datetime import UTC, datetime

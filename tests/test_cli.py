@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from aerocast.feed import Feed
+from aerocast_assets.cli import processes
 from aerocast_assets.cli.recovery import recover
 from aerocast_assets.keys import months
 from tests.conftest import PROJECT
@@ -161,8 +162,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path, number: int) -> None:
+def test_both_signals_are_noted_and_end_nothing_by_themselves() -> None:
+    with processes.stoppable() as received:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert received == [signal.SIGTERM, signal.SIGINT]
+
+
+def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path) -> None:
     port, ui_port = free_port(), free_port()
     command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
     log = (tmp_path / "log").open("w")
@@ -179,7 +186,7 @@ def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path,
         while f"http://127.0.0.1:{ui_port}" not in (tmp_path / "log").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        up.send_signal(number)
+        up.send_signal(signal.SIGINT)
         assert up.wait(40) == 0
         assert psutil.wait_procs(family, timeout=5)[1] == []
     finally:

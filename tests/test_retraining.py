@@ -273,7 +273,7 @@ ANY_LIMITS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(ANY_LIMITS, STEPS)
 def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step]) -> None:
     heat, memory, now = cool(), Memory(), T0

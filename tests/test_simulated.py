@@ -142,15 +142,13 @@ def test_the_fingerprint_changes_with_each_reading() -> None:
     assert late[0] == late[1], "a feed that has ended does not change"
 
 
-def test_raw_takes_each_reading_once_and_history_is_quick(home: Path, instance: dg.DagsterInstance) -> None:
+def test_raw_takes_each_reading_once(home: Path, instance: dg.DagsterInstance) -> None:
     declared, keys = feed(), [key(feed(), layer) for layer in ("raw", "bronze", "silver")]
     seen, lake = [], Lake(home)
     for now in (ONSET, ONSET, ONSET + 5 * HOUR, datetime(2024, 5, 1, 2, tzinfo=UTC)):
         clock.write(home, declared.name, Clock(now, datetime.now(UTC), 0.0))
         result = refresh(declared, home, instance, selection=keys, partitions=("2024-01", "2024-05"))
         assert result.success
-        taken = [e.step_success_data.duration_ms for e in result.all_events if e.event_type_value == "STEP_SUCCESS"]
-        assert sum(taken) < 8000, "milliseconds"
         seen.append(metadata(result, key(declared, "raw")))
         hours = int((now - START) / HOUR) + 1
         assert [sum(lake.rows(f"heatwave/{layer}").values()) for layer in ("raw", "bronze", "silver")] == [hours] * 3

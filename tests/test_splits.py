@@ -94,7 +94,7 @@ def new(hours: int, before: int, reach: int, split: Split | None = None) -> tupl
     validation=st.floats(0.05, 0.2),
     calibration=st.floats(0.05, 0.2),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_new_regime_alone_chooses_calibrates_and_judges(
     hours: int, before: int, reach: int, days: int, validation: float, calibration: float
 ) -> None:

@@ -15,7 +15,7 @@ from aerocast.units import registry
 from aerocast.windows import WindowSpec
 from aerocast_assets.resources import Platform
 from measuring.generated import RAW
-from measuring.scaled import Step, measured
+from measuring.steps import Step, measured
 
 BRONZE, QUARANTINE, SILVER, WINDOWS = (f"bench/{layer}" for layer in ("bronze", "quarantine", "silver", "windows"))
 

@@ -1,4 +1,4 @@
-"""An ingesting process that is killed again and again: python -m tests.e2e.ingesting HOME DECLARATION BROKER.
+"""An ingesting process that is killed again and again: python -m tests.e2e.ingesting HOME DECLARATION BROKER...
 
 It imports everything once and starts no thread. For each line on stdin, `SEED SECONDS`, it forks a child that takes
 from every door and cleans bronze, round after round, and kills it after so many seconds. `SEED end` lets the child work
@@ -12,14 +12,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from aerocast import cleaning, clock, marks
-from aerocast.brokers import Broker, connect, nats  # noqa: F401  # the client's import is half of a short life
+from aerocast.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
 from aerocast.doors import claims, doors_of, inbox, observations  # noqa: F401
 from aerocast.doors.intake import take_all
 from aerocast.errors import AeroCastError
@@ -35,18 +36,20 @@ CLEAN_EVERY = 2
 class Ingest:
     """What the platform does with readings up to bronze, in one process, until it is killed."""
 
-    def __init__(self, home: Path, feed: Feed, url: str, say: Callable[[str], None]) -> None:
-        self.home, self.feed, self.url, self.say = home, feed, url, say
+    def __init__(self, home: Path, feed: Feed, urls: Sequence[str], say: Callable[[str], None]) -> None:
+        self.home, self.feed, self.urls, self.say = home, feed, urls, say
         self.lake = Lake(home)
         self.doors = doors_of(home, feed, Settings(home=str(home)))
-        self._broker: Broker | None = None
+        self._brokers: dict[str, Broker] = {}
 
     def round(self, chance: random.Random, clean: bool) -> None:
         """Everything that waits into raw, and bronze, in any order; what fails is left for the next round."""
-        ways: list[Callable[[], Any]] = [self.take_doors, self.take_claims, *([self.clean] if clean else [])]
+        ways: list[tuple[str, Callable[[], Any]]] = [("doors", self.take_doors)]
+        ways += [(f"claims of {url.split(':')[0]}", partial(self.take_claims, url)) for url in self.urls]
+        ways += [("clean", self.clean)] if clean else []
         chance.shuffle(ways)
-        for way in ways:
-            self.say(way.__name__)
+        for name, way in ways:
+            self.say(name)
             try:
                 way()
             except AeroCastError as error:
@@ -58,8 +61,8 @@ class Ingest:
         if taken.failed:
             self.say(f"failed: {taken.failed}")
 
-    def take_claims(self) -> None:
-        taken = claims.take(self.broker(), self.home, self._find, quiet=QUIET)
+    def take_claims(self, url: str) -> None:
+        taken = claims.take(self.broker(url), self.home, self._find, quiet=QUIET)
         for refused in (*taken.dead, *taken.later):
             self.say(f"failed: {refused.error}")
 
@@ -76,20 +79,23 @@ class Ingest:
 
     def waiting(self) -> int:
         try:
-            return sum(door.waiting() for door in self.doors) + self.broker().waiting(claims.TOPICS)
+            return sum(door.waiting() for door in self.doors) + sum(
+                self.broker(url).waiting(claims.TOPICS) for url in self.urls
+            )
         except AeroCastError as error:
             self.say(f"failed: {error}")
             self.hang_up()
             return 1
 
-    def broker(self) -> Broker:
-        self._broker = self._broker or connect(self.url)
-        return self._broker
+    def broker(self, url: str) -> Broker:
+        if url not in self._brokers:
+            self._brokers[url] = connect(url)
+        return self._brokers[url]
 
     def hang_up(self) -> None:
-        if self._broker:
-            self._broker.close()
-        self._broker = None
+        for broker in self._brokers.values():
+            broker.close()
+        self._brokers = {}
 
     def _find(self, name: str) -> Feed | None:
         return self.feed if name == self.feed.name else None
@@ -108,11 +114,15 @@ def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
             return ingest.clean()
 
 
-def child(home: Path, feed: Feed, url: str, pipe: int, seed: int, end: bool) -> None:
+def child(home: Path, feed: Feed, urls: Sequence[str], pipe: int, seed: int, end: bool) -> None:
     """The forked process; never returns."""
     status = 1
+
+    def say(text: str) -> None:
+        os.write(pipe, f"{text}\n".encode())
+
     try:
-        work(Ingest(home, feed, url, lambda text: os.write(pipe, f"{text}\n".encode()) and None), seed, until_quiet=end)
+        work(Ingest(home, feed, urls, say), seed, until_quiet=end)
         status = 0
     except BaseException as error:  # whatever it is: it is told, and the test fails by it
         os.write(pipe, f"died: {error!r}\n".encode())
@@ -120,14 +130,14 @@ def child(home: Path, feed: Feed, url: str, pipe: int, seed: int, end: bool) -> 
         os._exit(status)
 
 
-def attempt(home: Path, feed: Feed, url: str, seed: int, seconds: float | None) -> dict[str, Any]:
+def attempt(home: Path, feed: Feed, urls: Sequence[str], seed: int, seconds: float | None) -> dict[str, Any]:
     """One life: forked, killed after `seconds` (None: not at all), and what it said."""
     read, write = os.pipe()
     began = time.monotonic()
     pid = os.fork()
     if not pid:
         os.close(read)
-        child(home, feed, url, write, seed, seconds is None)
+        child(home, feed, urls, write, seed, seconds is None)
     os.close(write)
     said, killed = b"", False
     while True:
@@ -150,12 +160,12 @@ def attempt(home: Path, feed: Feed, url: str, seed: int, seconds: float | None) 
     }
 
 
-def main(home: str, declaration: str, url: str) -> None:
+def main(home: str, declaration: str, *urls: str) -> None:
     feed = Feed.model_validate_json(Path(declaration).read_bytes())
     print("{}", flush=True)
     for line in sys.stdin:
         seed, _, wanted = line.strip().partition(" ")
-        found = attempt(Path(home), feed, url, int(seed), None if wanted == "end" else float(wanted))
+        found = attempt(Path(home), feed, urls, int(seed), None if wanted == "end" else float(wanted))
         print(json.dumps(found), flush=True)
 
 

@@ -58,8 +58,8 @@ def known(reading: Reading) -> tuple[str, str]:
 class Sender:
     """Sends some readings at a time, through a door by chance, and some of it again."""
 
-    def __init__(self, home: Path, feed: Feed, server: str, broker: str, chance: random.Random) -> None:
-        self.home, self.feed, self.chance, self.url = home, feed, chance, broker
+    def __init__(self, home: Path, feed: Feed, server: str, brokers: Sequence[str], chance: random.Random) -> None:
+        self.home, self.feed, self.chance, self.urls = home, feed, chance, brokers
         self.inbox = home / "inbox" / FEED
         self.inbox.mkdir(parents=True, exist_ok=True)
         self.outbox = home / "outbox"
@@ -74,7 +74,7 @@ class Sender:
         self._sent: list[list[Reading]] = []
         self._contents: set[tuple[str, object]] = set()
         self._number = 0
-        self._broker: Broker | None = None
+        self._brokers: dict[str, Broker] = {}
 
     def send(self) -> None:
         """One delivery; with some luck one that was sent before, or readings that another door has brought already."""
@@ -106,8 +106,8 @@ class Sender:
 
     def close(self) -> None:
         self.http.close()
-        if self._broker:
-            self._broker.close()
+        for broker in self._brokers.values():
+            broker.close()
 
     def _http(self, rows: list[Reading], name: str) -> object:
         body, kind = json.dumps(rows).encode(), "application/json"
@@ -162,16 +162,17 @@ class Sender:
         return path.read_bytes()
 
     def announce(self, topic: str, path: Path) -> None:
-        """Until the broker has taken it: a broker that was away may have heard it twice."""
+        """By one broker, until it has taken it: a broker that was away may have heard it twice."""
+        url = self.chance.choice(self.urls)
         for _ in range(20):
             try:
-                self._broker = self._broker or connect(self.url)
-                claims.announce(self._broker, topic, self.feed, [path], self.home)
+                if url not in self._brokers:
+                    self._brokers[url] = connect(url)
+                claims.announce(self._brokers[url], topic, self.feed, [path], self.home)
                 return
             except AeroCastError:
-                if self._broker:
-                    self._broker.close()
-                self._broker = None
+                if url in self._brokers:
+                    self._brokers.pop(url).close()
         raise AssertionError("the broker never took the claim")
 
 

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.quality import audit
 from aerocast.settings import Settings
-from tests.brokers.running import Nats, start_nats
+from tests.brokers.running import Running, start_kafka, start_nats
 from tests.conftest import PROJECT
 from tests.e2e.sending import FEED, Sender
 from tests.making import small_feed
@@ -39,11 +39,11 @@ LAYERS = ("raw", "bronze", "quarantine")
 class Killed:
     """The process that forks a child a time and kills it (see `tests.e2e.ingesting`)."""
 
-    def __init__(self, home: Path, feed: Feed, url: str) -> None:
+    def __init__(self, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
         declaration = home / "declaration.json"
         declaration.write_text(feed.model_dump_json())
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.ingesting", str(home), str(declaration), url],
+            [sys.executable, "-m", "tests.e2e.ingesting", str(home), str(declaration), *(each.url for each in brokers)],
             cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.answer()
@@ -71,20 +71,20 @@ def pushed(tmp_path: Path) -> Feed:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Nats]:
-    with start_nats(tmp_path) as running:
-        yield running
+def brokers(tmp_path: Path) -> Iterator[list[Running]]:
+    with start_nats(tmp_path) as nats, start_kafka(tmp_path) as kafka:
+        yield [nats, kafka]
 
 
-def test_every_reading_sent_is_there_exactly_once(pushed: Feed, home: Path, broker: Nats) -> None:
+def test_every_reading_sent_is_there_exactly_once(pushed: Feed, home: Path, brokers: list[Running]) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     declared.publish(home, pushed)
     with Server(home) as server:
-        sender = Sender(home, pushed, server.url, broker.url, chance)
-        killed = Killed(home, pushed, broker.url)
-        lives = list(_lives(sender, killed, broker, chance))
+        sender = Sender(home, pushed, server.url, [each.url for each in brokers], chance)
+        killed = Killed(home, pushed, brokers)
+        lives = list(_lives(sender, killed, brokers[0], chance))
         sender.send_the_rest()
         killed.ask(f"{seed} end")
         last = killed.answer()
@@ -97,10 +97,10 @@ def test_every_reading_sent_is_there_exactly_once(pushed: Feed, home: Path, brok
     assert len(unfinished) >= UNFINISHED
     assert not last["killed"]
     _all_is_there_once(sender, home, pushed)
-    _nothing_waits(sender, home, pushed, broker)
+    _nothing_waits(sender, home, pushed, brokers)
 
 
-def _lives(sender: Sender, killed: Killed, broker: Nats, chance: random.Random) -> Iterator[list[str]]:
+def _lives(sender: Sender, killed: Killed, broker: Running, chance: random.Random) -> Iterator[list[str]]:
     """What each killed child said; a kill may come at any moment of a round."""
     for number in range(2):
         sender.send()
@@ -133,10 +133,11 @@ def _all_is_there_once(sender: Sender, home: Path, feed: Feed) -> None:
     assert counted.rows_in == sender.raw.total()
 
 
-def _nothing_waits(sender: Sender, home: Path, feed: Feed, broker: Nats) -> None:
+def _nothing_waits(sender: Sender, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
     assert [door.waiting() for door in doors_of(home, feed, Settings(home=str(home)))] == [0, 0]
-    with connect(broker.url) as connection:
-        assert connection.waiting(claims.TOPICS) == 0
+    for broker in brokers:
+        with connect(broker.url) as connection:
+            assert connection.waiting(claims.TOPICS) == 0
     left = [path.name for path in sender.inbox.iterdir() if path.is_file() and not path.name.startswith(".")]
     assert left == []
     rejected = {path.name for path in (sender.inbox / "rejected").glob("*.reason.json")}

@@ -162,7 +162,7 @@ FIELDS = st.fixed_dictionaries(
         "target": JSON | st.just("temperature"),
     },
 )
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @QUICK
