@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from aerocast.doors import doors_of, posted
+from aerocast.doors import doors_of, postfile, posting
 from aerocast.doors.observations import Observations
 from aerocast.doors.posted import Limits, Posted, Refused, Why
 from aerocast.errors import AeroCastError
@@ -53,14 +53,14 @@ def values(table: Any) -> list[int]:
 
 def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[int] = []
-    commit = posted._Writer.commit
+    commit = posting.Writer.commit
 
     def counted(self: Any, group: Any) -> Any:
         groups.append(len(group))
         time.sleep(0.01)  # the others come meanwhile
         return commit(self, group)
 
-    monkeypatch.setattr(posted._Writer, "commit", counted)
+    monkeypatch.setattr(posting.Writer, "commit", counted)
     store = Posted(tmp_path, "small")
     threads = [threading.Thread(target=lambda n=n: [put(store, 10 * n + i) for i in range(5)]) for n in range(8)]
     for thread in threads:
@@ -115,7 +115,7 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypat
     (part,) = store.parts()
     store.forget(part.file, part.position)
     assert put(store, 1, "k") == first
-    monkeypatch.setattr(posted, "_PRUNE_SECONDS", 0)
+    monkeypatch.setattr(posting, "_PRUNE_SECONDS", 0)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 24 * 3600)
     assert put(store, 1, "k") == first
@@ -243,7 +243,7 @@ def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> N
 
 
 def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posted, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(postfile, "BUSY_SECONDS", 0.05)
     store = Posted(tmp_path, "small")
     put(store, 1)
     other = sqlite3.connect(store.path, isolation_level=None)
