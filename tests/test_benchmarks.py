@@ -33,7 +33,8 @@ def test_every_benchmark_says_what_it_measures() -> None:
         "code_location",
         "server",
         "accuracy",
-        "scaling",
+        "healing",
+        "unit_jumps",
         "ingest",
     }
     for script in scripts:
