@@ -10,7 +10,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 UI_PORT ?= 3000
 FEED ?= noaa
-JOBS ?= 3
+JOBS ?= 4
 
 export AEROCAST_HOME ?= $(CURDIR)/.aerocast
 export DAGSTER_HOME ?= $(CURDIR)

@@ -87,13 +87,7 @@ def test_an_address_that_cannot_be_is_one_sentence(home: Path, arguments: tuple[
 
 SOURCES = {
     "missing": (None, "does not exist"),
-    "empty": (b"", "is empty"),
     "binary": (b"\x00\x01" * 999 + b"\n", "is binary"),
-    "cut off": (
-        b"origin,time_hour,temp,dewp,humid,wind_speed,wind_dir,wind_gust,precip,pressure,visib\nJFK,2013",
-        "cut",
-    ),
-    "another table": (b"a,b\n1,2\n", "field 'origin' is missing"),
 }
 
 

@@ -23,7 +23,7 @@ RAW, BRONZE = "feed/raw", "feed/bronze"
 MONTHS = ["2013-01", "2013-02", "2013-03"]
 SEGMENTS = [f"segment-{i}" for i in range(400)]
 ROWS = 200
-KILLS = 25
+KILLS = 15
 
 
 def rows(month: str, mark: str) -> pa.Table:

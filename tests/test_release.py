@@ -286,7 +286,7 @@ def test_no_reader_ever_sees_the_half_of_a_killed_writer(tmp_path: Path) -> None
     """Writers die by SIGKILL at random moments, each in the middle of something, while this process reads it all."""
     rng, reads, halves = random.Random(7), 0, 0
     place = release.folder(tmp_path, *KEY)
-    for attempt in range(100):
+    for attempt in range(40):
         writer = get_context("fork").Process(target=_write_for_ever, args=(tmp_path, 1 + attempt * 10_000))
         writer.start()
         until = time.monotonic() + rng.uniform(0.005, 0.04)
@@ -297,7 +297,7 @@ def test_no_reader_ever_sees_the_half_of_a_killed_writer(tmp_path: Path) -> None
         reads += _read_all(tmp_path)
         halves += any(path.name.startswith(".new-") for path in place.glob(".new-*"))
     assert reads > 100
-    assert halves > 10, "the writers were not killed while they wrote"
+    assert halves > 4, "the writers were not killed while they wrote"
     write(tmp_path, 99_999_999)
     assert list(place.glob(".new-*")) == []
     for version in release.versions(tmp_path, *KEY):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -108,25 +107,3 @@ def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: p
 def test_the_picture_is_drawn_and_no_process_is_left(told: Told) -> None:
     assert (told.home / "reports" / "demo-drift.png").read_bytes().startswith(b"\x89PNG")
     assert told.left == []
-
-
-def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
-    process = start(tmp_path / "home", tmp_path / "log")
-    family: list[psutil.Process] = []
-    try:
-        deadline = time.monotonic() + 240
-        while "processes" not in (said := (tmp_path / "log").read_text()):
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.2)
-        family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 5
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert psutil.wait_procs(family, timeout=5)[1] == []
-    finally:
-        for each in (*family, process):
-            with_open = each.is_running() if isinstance(each, psutil.Process) else each.poll() is None
-            if with_open:
-                each.kill()
-    assert "Traceback" not in (tmp_path / "log").read_text()
