@@ -591,7 +591,7 @@ def is_number_alike(row: Row) -> bool:
     )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=raws(), seed=st.integers(0, 99))
 @example(rows=[], seed=0)
 def test_any_raw_is_judged_as_the_oracle_does(rows: list[Row], seed: int) -> None:

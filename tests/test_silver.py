@@ -230,7 +230,7 @@ readings = st.lists(
     max_size=25,
     unique_by=lambda row: (row["station"], row["time"]),
 )
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def naive(rows: list[Row], series: str, station: str) -> list[tuple[float | None, int | None, int]]:

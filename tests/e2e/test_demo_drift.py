@@ -1,7 +1,7 @@
-"""`make demo-drift` as people run it: the whole story with real processes, once, and what it leaves behind."""
+"""`make demo-drift` as people run it: the loop with real processes until the new model serves, and then Ctrl-C."""
 
 import os
-import re
+import signal
 import subprocess
 import sys
 import time
@@ -20,20 +20,8 @@ from aerocast_assets.keys import RETRAIN_OF
 from tests.conftest import PROJECT
 
 LIMIT = 900.0  # seconds on a machine that others use, too; a quiet one with two cores needs less than 180
-CHAPTERS = (
-    "history",
-    "ok",
-    "HEATWAVE BEGINS",
-    "concept drift",
-    "DRIFT DETECTED",
-    "retrain started",
-    "promoted",
-    "cool again",
-    "RECOVERED",
-    "CALM AGAIN",
-    "Result",
-    "Picture",
-)
+CHAPTERS = ("history", "ok", "HEATWAVE BEGINS", "concept drift", "DRIFT DETECTED", "retrain started", "promoted")
+LAST = "server answers"  # from here on the story only waits; how it cools is told by tests/assets/test_retraining.py
 
 pytestmark = pytest.mark.timeout(LIMIT + 60)
 
@@ -59,9 +47,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     process, family = start(place / "home", place / "log"), {}
     deadline = time.monotonic() + LIMIT
     try:
-        while process.poll() is None and time.monotonic() < deadline:
+        while LAST not in (place / "log").read_text() and process.poll() is None and time.monotonic() < deadline:
             family |= {child.pid: child for child in psutil.Process(process.pid).children(recursive=True)}
-            time.sleep(0.5)
+            time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
     finally:
         process.kill()
     left = psutil.wait_procs(list(family.values()), timeout=5)[1]
@@ -69,27 +59,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 
 def test_every_chapter_happens_in_order(told: Told) -> None:
-    assert told.status == 0, told.said[-3000:]
-    places = [told.said.index(chapter) for chapter in CHAPTERS]
+    assert told.status == 130, told.said[-3000:]
+    places = [told.said.index(chapter) for chapter in (*CHAPTERS, LAST)]
     assert places == sorted(places), told.said
     assert "retrain_reason: drift temperature" in told.said
     assert "Traceback" not in told.said
-
-
-def test_the_errors_rise_and_fall_and_the_drift_is_found_soon(told: Told) -> None:
-    errors = {name: float(text) for name, text in re.findall(r"(before|during|after)\s+([\d.]+) degC", told.said)}
-    assert errors["during"] > 3 * errors["before"]
-    assert errors["after"] < errors["during"] / 2
-    (delay,) = re.findall(r"detected (\d+) readings after the onset", told.said)
-    assert 0 < int(delay) < 14 * 24
 
 
 def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, pointer = state.read(told.home, "heatwave"), release.current(told.home, "heatwave", "temperature")
     assert seen is not None
     assert pointer is not None
-    heat = seen.of("temperature")
-    assert (heat.hot, heat.edges, heat.version) == (False, 1, pointer.version)
+    assert seen.of("temperature").edges == 1
     assert pointer.version.startswith("0002-")
     with duckdb.connect() as con:
         decisions = Lake(told.home).relation(con, "heatwave/temperature/promotions").order("delivery").fetchdf()
@@ -100,10 +81,7 @@ def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: p
     monkeypatch.setenv("DAGSTER_HOME", str(told.home))
     with dg.DagsterInstance.get() as instance:
         assert len(instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: "heatwave/temperature"}))) == 1
-        failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    assert [run.job_name for run in failed] == []
 
 
-def test_the_picture_is_drawn_and_no_process_is_left(told: Told) -> None:
-    assert (told.home / "reports" / "demo-drift.png").read_bytes().startswith(b"\x89PNG")
+def test_ctrl_c_leaves_no_process(told: Told) -> None:
     assert told.left == []
