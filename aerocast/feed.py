@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -30,6 +31,14 @@ Kind = Literal["gru", "xgboost", "linear", "persistence", "seasonal_naive"]
 BASELINES: tuple[Kind, ...] = ("persistence", "seasonal_naive")
 
 
+def _known_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no IANA time zone, such as Europe/London") from error
+    return value
+
+
 class Strict(BaseModel):
     """Frozen, and an unknown field is an error: a misspelt limit must not be a silent default."""
 
@@ -44,15 +53,48 @@ class Strict(BaseModel):
         return data
 
 
-class CsvSource(Strict):
+def _as_text(value: Any) -> Any:
+    """A number in a list of texts as YAML spells it: `missing: [-999]` needs no quotation marks."""
+    if isinstance(value, list | tuple):
+        return [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in value]
+    return value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_text)]
+
+
+class ReadingFormat(Strict):
+    """How readings of a feed are written, whichever way they come in."""
+
+    station_field: str = "station"
+    time_field: str = Field(default="time", description="ISO 8601, with an offset unless `timezone` is given")
+    timezone: str | None = Field(
+        default=None, description="IANA zone of times without an offset (UTC, Europe/Amsterdam); none: they are refused"
+    )
+    missing: Texts = Field(
+        default=(),
+        description="texts or numbers that mean: not measured; besides the usual words (blank, NA, NaN, null, none ...)"
+        " and -999 or -9999 where the range excludes them",
+    )
+    withdrawn: Texts = Field(default=(), description="texts that take back what was said of the value before")
+    broken_lines: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05, description="largest share of a file's lines that are set aside one by one if they are broken"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return value if value is None else _known_timezone(value)
+
+
+class CsvSource(ReadingFormat):
     """A CSV file on disk, or one that ships inside an installed package (found without importing it)."""
 
     kind: Literal["csv"] = "csv"
     path: str = Field(description="file path; inside `package` when one is named; `$NAME` is read from the environment")
     package: str | None = Field(default=None, description="installed Python package that ships the file")
     station_field: str
-    time_field: str = Field(description="true UTC, ISO 8601")
-    missing: tuple[str, ...] = Field(default=("", "NA"), description="texts that mean: not measured")
+    time_field: str = Field(description="ISO 8601, with an offset unless `timezone` is given")
     live: ClassVar[bool] = False  # delivers its months whole, whatever is there already
 
     @property
@@ -61,7 +103,7 @@ class CsvSource(Strict):
         return f"{self.package}/{self.path}" if self.package else self.path
 
 
-class SimulatedSource(Strict):
+class SimulatedSource(ReadingFormat):
     """A made station with one column: a daily cycle around a calm level, then a heatwave. Seeded.
 
     Every reading is a function of the seed and its instant alone, so any span can be asked for again. `CALM_ONLY=1` in
@@ -82,9 +124,6 @@ class SimulatedSource(Strict):
     hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
     hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
     hot_noise: Annotated[float, Field(ge=0)] = Field(default=0.4, description="as `noise`, in the heatwave")
-    station_field: str = "station"
-    time_field: str = "time"
-    missing: tuple[str, ...] = ("",)
     live: ClassVar[bool] = True  # delivers what is newer than what is there
 
     @property
@@ -93,7 +132,7 @@ class SimulatedSource(Strict):
         return f"simulated (seed {self.seed})"
 
 
-class NwsSource(Strict):
+class NwsSource(ReadingFormat):
     """Station observations of the US National Weather Service (api.weather.gov), polled by a schedule.
 
     A column's `field` is the API's name of the quantity (`windSpeed`); its unit is taken from each value's `unitCode`.
@@ -105,9 +144,7 @@ class NwsSource(Strict):
     )
     reach: Duration = Field(default=timedelta(days=7), description="how far back the first poll asks")
     page: Annotated[int, Field(ge=1, le=500)] = Field(default=100, description="readings a page")
-    station_field: str = "station"
     time_field: str = "timestamp"
-    missing: tuple[str, ...] = ("",)
     live: ClassVar[bool] = True  # delivers what is newer, or says something else, than what is there
 
     @property
@@ -116,13 +153,10 @@ class NwsSource(Strict):
         return "api.weather.gov"
 
 
-class PushSource(Strict):
+class PushSource(ReadingFormat):
     """No source of its own: readings come through the doors alone (HTTP, inbox, broker)."""
 
     kind: Literal["push"]
-    station_field: str = "station"
-    time_field: str = "time"
-    missing: tuple[str, ...] = ("",)
     live: ClassVar[bool] = True
 
     @property
@@ -154,15 +188,31 @@ class Station(Strict):
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     timezone: str = "UTC"
+    aliases: Texts = Field(default=(), description="other ids under which its readings come, or came")
 
     @field_validator("timezone")
     @classmethod
-    def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{value!r} is no IANA time zone, such as Europe/London") from error
-        return value
+    def _known_zone(cls, value: str) -> str:
+        return _known_timezone(value)
+
+
+def _known_unit(value: str) -> str:
+    if dimension(value) is None:
+        raise ValueError(f"{value!r} is no unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
+    return value
+
+
+class Former(Strict):
+    """How a column was sent before an instant: under another field, in another unit, or both."""
+
+    before: AwareDatetime = Field(description="readings of earlier instants are read like this")
+    field: str | None = Field(default=None, description="the source's name for it then; default: as now")
+    source_unit: Unit | None = Field(default=None, description="its unit then; default: as now")
+
+    @field_validator("source_unit")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else _known_unit(value)
 
 
 class Column(Strict):
@@ -178,17 +228,27 @@ class Column(Strict):
         default=None, description="largest credible change between neighbouring steps, canonical unit"
     )
     circular: bool = Field(default=False, description="an angle: 359 and 1 are neighbours")
+    aliases: Texts = Field(default=(), description="other names of the field; the first one that has a value counts")
+    former: tuple[Former, ...] = Field(default=(), description="how it was sent before some instants")
+    missing: Texts = Field(default=(), description="as the source's, for this column alone")
+    max_missing: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="share without a believed value that is usual here; default: quality.warn"
+    )
 
     @property
     def short(self) -> str:
         return self.label or self.name
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every name under which the source sends it, or sent it, the present one first."""
+        names = [self.field, *self.aliases, *(each.field for each in self.former if each.field)]
+        return tuple(dict.fromkeys(names))
+
     @field_validator("source_unit", "unit")
     @classmethod
-    def _known_unit(cls, value: str) -> str:
-        if dimension(value) is None:
-            raise ValueError(f"{value!r} is no unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
-        return value
+    def _known(cls, value: str) -> str:
+        return _known_unit(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -196,6 +256,12 @@ class Column(Strict):
             raise ValueError(f"range {list(self.range)} must be [low, high] with low < high")
         if dimension(self.source_unit) != dimension(self.unit):
             raise ValueError(f"source_unit {self.source_unit!r} does not convert to unit {self.unit!r}")
+        instants = [each.before for each in self.former]
+        if instants != sorted(set(instants)):
+            raise ValueError("former: must be in the order of its instants, each once")
+        for each in self.former:
+            if each.source_unit and dimension(each.source_unit) != dimension(self.unit):
+                raise ValueError(f"former: source_unit {each.source_unit!r} does not convert to unit {self.unit!r}")
         return self
 
 
@@ -236,6 +302,15 @@ class Sliding(Strict):
         if self.watermark < timedelta(0):
             raise ValueError(f"watermark: {self.watermark} must not be negative")
         return self
+
+
+class Quality(Strict):
+    """Shares of a column's, or of a station's, readings that are missing or in quarantine."""
+
+    warn: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="above this share a check warns")
+    block: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="from this share on nothing is trained on; none: it is only said"
+    )
 
 
 class Retention(Strict):
@@ -319,6 +394,7 @@ class Feed(Strict):
     retraining: Retraining = Retraining()
     drift: Drift = Drift()
     sliding: Sliding | None = None
+    quality: Quality = Quality()
     retention: Retention = Retention()
 
     @property
@@ -343,7 +419,8 @@ class Feed(Strict):
         named: dict[str, list[Any]] = {
             "columns": names,
             "columns.label": [column.short for column in self.columns],
-            "stations": list(self.station_ids),
+            "columns.aliases": [name for column in self.columns for name in dict.fromkeys(column.aliases)],
+            "stations": [name for station in self.stations for name in (station.id, *station.aliases)],
             "targets": list(self.targets),
             "horizons": list(self.horizons),
         }
@@ -351,6 +428,10 @@ class Feed(Strict):
             twice = sorted({str(value) for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"{field}: {', '.join(twice)} named twice")
+        for column in self.columns:
+            others = {other.field for other in self.columns if other is not column}
+            if shared := sorted(others & set(column.aliases)):
+                raise ValueError(f"columns.aliases: {shared[0]!r} is the field of another column")
         used = {"targets": self.targets, "window.columns": self.window.columns}
         used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
         for field, wanted in used.items():

@@ -15,6 +15,9 @@ _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
 AFTER = ("line", "month", "delivery")
+# What the intake itself says of a row in `flags`. A withdrawal is no reading: what the same source said before it of
+# this station and time is gone. A malformed line has no station and no time; its text is its `time_text`.
+WITHDRAWAL, MALFORMED = "withdrawal", "malformed="
 
 
 class Delivery(NamedTuple):
@@ -31,15 +34,15 @@ class Delivery(NamedTuple):
 
 
 def raw_names(feed: Feed) -> dict[str, str]:
-    """Column of raw for each source field that the feed declares, in the declaration's order.
+    """Column of raw for each source field that the feed declares, aliases included, in the declaration's order.
 
     Raises:
         AeroCastError: two fields differ only in case, which no SQL engine tells apart.
     """
     names: dict[str, str] = {}
-    for column in feed.columns:
-        taken = column.field.casefold() in (*BEFORE, *AFTER)
-        names[column.field] = f"{column.field}_" if taken else column.field
+    for field in (field for column in feed.columns for field in column.fields):
+        taken = field.casefold() in (*BEFORE, *AFTER)
+        names[field] = f"{field}_" if taken else field
     folded = [name.casefold() for name in names.values()]
     for field, name in names.items():
         if folded.count(name.casefold()) > 1:
@@ -51,7 +54,8 @@ def raw_schema(feed: Feed) -> pa.Schema:
     """Raw without `delivery`, which the lake adds: the order of the commits. `line` is the row's place in its segment.
 
     A row's order among all that was ever delivered is (`delivery`, `line`). `flags` is what its sender says of single
-    values, `column=CODE` with a space between two (`windspeed=Q`): X rejected, Q questioned; null for nothing.
+    values, `column=CODE` with a space between two (`windspeed=Q`): X rejected, Q questioned; null for nothing. The
+    intake's own words in it are `withdrawal`, and `malformed=` with the line's number and what is wrong with it.
     """
     text = [(name, pa.string()) for name in raw_names(feed).values()]
     return pa.schema(
