@@ -10,9 +10,30 @@ from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.marks import NOTHING, Edges
+from aerocast.quality import quarantine
+from aerocast.sql import quoted
 
 # Who brought a reading, and that its value is doubted, changes nothing below.
 APART = ("segment", "flags")
+
+
+def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
+    """A quarantine of before values were judged one by one gets today's columns; its rows are whole readings.
+
+    Raises:
+        AeroCastError: the table cannot be read or written.
+    """
+    name = f"{feed.name}/quarantine"
+    if not lake.exists(name):
+        return
+    stored = lake.relation(con, name)
+    if "column" in stored.columns:
+        return
+    columns = ", ".join(
+        f"CAST({quoted(each) if each in stored.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
+        for each, kind in quarantine.COLUMNS.items()
+    )
+    lake.overwrite(name, stored.select(columns))
 
 
 def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
@@ -34,6 +55,7 @@ def remake(
     Raises:
         AeroCastError: a table cannot be read or written.
     """
+    adopt(con, lake, feed)
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
     # Sliding windows look into the month after theirs, silver's fills into the one before.
     ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING
