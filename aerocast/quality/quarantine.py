@@ -13,11 +13,9 @@ from aerocast.sources.base import MALFORMED, raw_names
 from aerocast.sql import literal, quoted
 
 # `column` is null for a whole reading; `value` is the text that broke the rule, as it was delivered.
-COLUMNS = {
-    **{"station": "VARCHAR", "time": "TIMESTAMPTZ", "time_text": "VARCHAR", "column": "VARCHAR", "value": "VARCHAR"},
-    **{"rule": "VARCHAR", "reason": "VARCHAR", "source": "VARCHAR", "segment": "VARCHAR", "delivery": "BIGINT"},
-    **{"line": "BIGINT", "month": "VARCHAR"},
-}
+_TEXTS = ("time_text", "column", "value", "rule", "reason", "source", "segment")
+COLUMNS = {"station": "VARCHAR", "time": "TIMESTAMPTZ", **dict.fromkeys(_TEXTS, "VARCHAR")}
+COLUMNS |= {"delivery": "BIGINT", "line": "BIGINT", "month": "VARCHAR"}
 _SHOWN = 60
 _SAME = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q.segment = r.segment"
 
@@ -28,7 +26,7 @@ def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[s
     shown = "CASE q.rule WHEN 'unknown_station' THEN r.station WHEN 'sensor_fault' THEN NULL ELSE r.time_text END"
     return f"""
         SELECT coalesce(q.station, r.station) AS station, r.time, r.time_text, NULL::VARCHAR AS "column",
-            {shown} AS value, q.rule, {_reading_reason(feed, now, faults)} AS reason, r.source, r.segment,
+            {shown} AS value, q.rule, {_reading_reason(feed, now, faults, have)} AS reason, r.source, r.segment,
             r.delivery, r.line, r.month
         FROM quality_raw r JOIN quality_rows q ON {_SAME}
         WHERE q.rule IS NOT NULL AND {within}
@@ -102,11 +100,12 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
     return _case(cases)
 
 
-def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
+def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str]) -> str:
     time, station = feed.source.time_field, feed.source.station_field
     shown = f"left(coalesce(r.time_text, ''), {_SHOWN})"
-    line = f"split_part(substr(r.flags, {len(MALFORMED) + 1}), ':', 1)"
-    wrong = f"trim(substr(r.flags, {len(MALFORMED) + 1} + length({line}) + 1))"
+    told = f"substr({readings.flags(have)}, {len(MALFORMED) + 1})"
+    line = f"split_part({told}, ':', 1)"
+    wrong = f"trim(substr({told}, length({line}) + 2))"
     cases = {
         "q.rule = 'malformed'": _sentence(
             'line {} "{}" is not a reading: {} (rule malformed)', f"{line}, {shown}, {wrong}"

@@ -59,7 +59,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
         code_version=code_version(*CODE),
-        description="One row per station and time, canonical units. A value that fails a rule is null and in quarantine.",
+        description="One row per station and time, canonical units. What fails a rule is null, and in quarantine.",
         automation_condition=forward(feed),
         output_required=False,
     )
