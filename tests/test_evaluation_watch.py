@@ -21,7 +21,7 @@ from aerocast.errors import AeroCastError
 from aerocast.evaluation import outcomes, shadow, views, watch
 from aerocast.evaluation.intake import take
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.lineage import config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of, month_span
@@ -67,12 +67,12 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
         month: config_hash(made=str(lake.version("small/raw")), faults=faults.touching(known, month))
         for month in months
     }
-    lake.replace("small/quarantine", cleaned.quarantine, months)
+    lake.replace("small/quarantine", cleaned.quarantine, months, edges=NO_EDGES)
     lake.replace("small/bronze", cleaned.bronze, months, marks)
     span = lake.span("small/bronze")
     assert span
     built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, span)
-    lake.replace("small/silver", built, months, marks)
+    lake.replace("small/silver", built, months, marks, edges=NO_EDGES)
 
 
 def champion(home: Path, number: int = 1, **changes: Any) -> Manifest:
