@@ -63,7 +63,7 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
         if lake.exists(f"{feed.name}/{layer}"):
             lake.relation(con, f"{feed.name}/{layer}", months).create_view(view, replace=True)
         else:
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {_nothing(view)}")
+            con.sql(_nothing(view)).create_view(view, replace=True)
     step = feed.cadence // timedelta(microseconds=1)
     season = feed.season * step
     levels = " UNION ALL ".join(
