@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -33,31 +33,31 @@ NOT_COUNTED = frozenset(
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A module as it counts: the SHA-256 of its bytes and of what it does, and its imports as (module, name)."""
+    """A module as it counts: the SHA-256 of its text and of its meaning, and its imports as (module, name)."""
 
-    read: str
-    does: str
+    text: str
+    meaning: str
     imports: tuple[tuple[str, str | None], ...]
 
 
-class _Known(msgspec.Struct):
-    """Sources by module, as this very code sees them."""
+class _Cache(msgspec.Struct):
+    """Sources by module; `reader` is the SHA-256 of the code that parsed them, this file."""
 
-    by: str
+    reader: str
     sources: dict[str, Source]
 
 
 class Package:
-    """The sources of one package, such as `.../aerocast`. What was parsed is kept beside its byte code.
+    """The sources of one package, such as `.../aerocast`. Parsed sources are cached beside the byte code.
 
-    Parsing all modules takes half as long as `import dagster`; a kept entry counts only for the same bytes.
+    Parsing all modules takes half as long as `import dagster`; a cached one counts only for the same text.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._by = _sha(Path(__file__).read_bytes())
-        self._kept = Path(cache_from_source(str(folder / "closure.py"))).with_suffix(".json")
-        self._known = self._read_kept()
+        self._reader = _sha(Path(__file__).read_bytes())
+        self._cache = Path(cache_from_source(str(folder / "closure.py"))).with_suffix(".json")
+        self._cached = self._load()
         self._files = _files(folder)
         self._sources: dict[str, Source] = {}
         self._imports: dict[str, list[str]] = {}
@@ -70,8 +70,8 @@ class Package:
         """
         digest = hashlib.sha256()
         for module in self.closure(*starts):
-            digest.update(f"{module} {self._source(module).does}\n".encode())
-        self._keep()
+            digest.update(f"{module} {self._source(module).meaning}\n".encode())
+        self._save()
         return digest.hexdigest()[:12]
 
     def closure(self, *starts: str) -> list[str]:
@@ -99,29 +99,29 @@ class Package:
             path = self._files[module]
             with open(path, "rb") as stream:
                 text = stream.read()
-            known = self._known.get(module)
-            if known is None or known.read != _sha(text):
-                known = parsed(text, module if path.endswith("__init__.py") else module.rpartition(".")[0])
-            self._sources[module] = known
+            cached = self._cached.get(module)
+            if cached is None or cached.text != _sha(text):
+                cached = parse(text, module if path.endswith("__init__.py") else module.rpartition(".")[0])
+            self._sources[module] = cached
         return self._sources[module]
 
-    def _read_kept(self) -> dict[str, Source]:
+    def _load(self) -> dict[str, Source]:
         try:
-            kept = msgspec.json.decode(self._kept.read_bytes(), type=_Known)
+            cache = msgspec.json.decode(self._cache.read_bytes(), type=_Cache)
         except (OSError, msgspec.DecodeError):
             return {}
-        return kept.sources if kept.by == self._by else {}
+        return cache.sources if cache.reader == self._reader else {}
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         """Like byte code: where it cannot be written it is parsed again by the next process."""
-        if self._sources.items() <= self._known.items() or sys.dont_write_bytecode:
+        if self._sources.items() <= self._cached.items() or sys.dont_write_bytecode:
             return
-        self._known = self._known | self._sources
-        beside = self._kept.with_suffix(f".{os.getpid()}")
+        self._cached = self._cached | self._sources
+        beside = self._cache.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.encode(_Known(self._by, self._known)))
-            beside.replace(self._kept)
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(msgspec.json.encode(_Cache(self._reader, self._cached)))
+            beside.replace(self._cache)
         with suppress(OSError):
             beside.unlink()
 
@@ -138,15 +138,15 @@ def _files(folder: Path) -> dict[str, str]:
     return found
 
 
-def parsed(text: bytes, package: str) -> Source:
+def parse(text: bytes, package: str) -> Source:
     """A module's source as it counts; `package` is what its relative imports start from."""
     words: list[str] = []
     imports: set[tuple[str, str | None]] = set()
-    _read(ast.parse(text), package, words, imports)
+    _describe(ast.parse(text), package, words, imports)
     return Source(_sha(text), _sha("".join(words).encode()), tuple(sorted(imports, key=str)))
 
 
-def _read(node: Any, package: str, words: list[str], imports: set[tuple[str, str | None]]) -> None:
+def _describe(node: Any, package: str, words: list[str], imports: set[tuple[str, str | None]]) -> None:
     """Takes down a part of the tree, in one pass: what it says, in words, and what it imports.
 
     Empty fields are left out: they are shown by some versions of Python and not by others.
@@ -154,12 +154,12 @@ def _read(node: Any, package: str, words: list[str], imports: set[tuple[str, str
     if isinstance(node, list):
         words.append("[")
         for each in node:
-            _read(each, package, words, imports)
+            _describe(each, package, words, imports)
         words.append("]")
     elif not isinstance(node, ast.AST):
         words.append(f"{node!r},")
     elif _only_for_type_checkers(node):
-        _read(node.orelse, package, words, imports)
+        _describe(node.orelse, package, words, imports)
     elif not _bare_string(node):
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.update(_imported(node, package))
@@ -169,7 +169,7 @@ def _read(node: Any, package: str, words: list[str], imports: set[tuple[str, str
             value = getattr(node, name, None)
             if value is not None and value != []:
                 words.append(name)
-                _read(value, package, words, imports)
+                _describe(value, package, words, imports)
         words.append(")")
 
 
@@ -178,7 +178,7 @@ def _bare_string(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _only_for_type_checkers(node: ast.AST) -> bool:
+def _only_for_type_checkers(node: ast.AST) -> TypeGuard[ast.If]:
     if not isinstance(node, ast.If):
         return False
     return "TYPE_CHECKING" in (getattr(node.test, "id", ""), getattr(node.test, "attr", ""))

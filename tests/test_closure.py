@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import aerocast
 from aerocast import closure
-from aerocast.closure import NOT_COUNTED, Package, parsed
+from aerocast.closure import NOT_COUNTED, Package, parse
 from aerocast.forecasters import sequence
 from tests.conftest import PROJECT
 
@@ -29,8 +29,8 @@ print(json.dumps(found))
 """
 
 
-def does(text: str) -> str:
-    return parsed(text.encode(), "aerocast").does
+def meaning(text: str) -> str:
+    return parse(text.encode(), "aerocast").meaning
 
 
 # One module ----------------------------------------------------------------------------------------------------------
@@ -40,14 +40,14 @@ def does(text: str) -> str:
 @settings(max_examples=20, deadline=None)
 def test_comments_and_formatting_do_not_count(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert does(ast.unparse(ast.parse(text))) == does(text)
+    assert meaning(ast.unparse(ast.parse(text))) == meaning(text)
 
 
 @given(st.sampled_from([path for path in SOURCES if re.search(r"^[A-Z_]+ = \d+", path.read_text(), re.MULTILINE)]))
 @settings(max_examples=10, deadline=None)
 def test_a_constant_counts(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert does(re.sub(r"^([A-Z_]+ = )(\d+)", r"\g<1>1\2", text, count=1, flags=re.MULTILINE)) != does(text)
+    assert meaning(re.sub(r"^([A-Z_]+ = )(\d+)", r"\g<1>1\2", text, count=1, flags=re.MULTILINE)) != meaning(text)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_constant_counts(path: Path) -> None:
     ],
 )
 def test_what_counts_of_a_module(one: str, other: str, same: bool) -> None:
-    assert (does(one) == does(other)) == same
+    assert (meaning(one) == meaning(other)) == same
 
 
 def test_what_a_type_checker_alone_reads_is_no_import() -> None:
@@ -86,7 +86,7 @@ else:
 def late():
     from aerocast.h import y
 """
-    imports = set(parsed(text, "aerocast.room").imports)
+    imports = set(parse(text, "aerocast.room").imports)
     assert imports == {
         ("aerocast.a", None),
         ("aerocast", "b"),

@@ -73,8 +73,8 @@ def evidence(lake: Lake, home: Home, feed: Feed, now: datetime) -> str:
     span = lake.span(f"{feed.name}/bronze")
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
     return config_hash(
-        outcomes=_held(lake, outcomes, views.MONTHS),
-        silver=_held(lake, silver, views.RECENT),
+        outcomes=_contents(lake, outcomes, views.MONTHS),
+        silver=_contents(lake, silver, views.RECENT),
         champions={target: each.version if each else None for target, each in pointers.items()},
         silent=span is None or now - span[1].astimezone(UTC) > feed.freshness,
     )
@@ -91,9 +91,9 @@ def basis(evidence: str, home: Home, feed: Feed) -> str:
     )
 
 
-def _held(lake: Lake, name: str, newest: int) -> dict[str, str]:
+def _contents(lake: Lake, name: str, newest: int) -> dict[str, str]:
     """What each of the newest months holds."""
-    return {month: held.all for month, held in lake.content(name, lake.months(name)[-newest:]).items()}
+    return {month: content.all for month, content in lake.content(name, lake.months(name)[-newest:]).items()}
 
 
 def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now: datetime) -> Seen:

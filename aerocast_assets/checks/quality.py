@@ -122,9 +122,7 @@ def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Fe
         )
 
 
-def _believed(
-    found: "list[Share]", high: "list[Share]", severity: dg.AssetCheckSeverity
-) -> dg.AssetCheckResult:
+def _believed(found: "list[Share]", high: "list[Share]", severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not high,
         severity=severity,
