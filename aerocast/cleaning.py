@@ -8,7 +8,7 @@ import duckdb
 from aerocast import marks, quality, silver
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.marks import NOTHING, Edges
 from aerocast.quality import quarantine
 from aerocast.sql import quoted
@@ -64,6 +64,6 @@ def remake(
         read = lake.relation(con, raw, quality.months_read(feed, piece))
         cleaned = quality.clean(con, feed, read, piece, now, faults)
         # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
-        lake.replace(bad, cleaned.quarantine, piece)
+        lake.replace(bad, cleaned.quarantine, piece, edges=NO_EDGES)
         made, origins = ({month: hashes[month] for month in piece}, {m: marks.made_from(held[m]) for m in piece})
         lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)

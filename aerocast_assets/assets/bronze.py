@@ -17,7 +17,7 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.drift.state import Fault
 
-CODE = ("quality", "units", "faults")
+CODE = code_version("aerocast.cleaning", "aerocast.faults")
 EXAMPLES = 20
 SHOWN = ("station", "time", "column", "value", "rule", "reason")
 
@@ -29,7 +29,7 @@ def _hashes(
     from aerocast import faults
     from aerocast.quality import reach
 
-    parts = {"rules": _rules(feed), "code": code_version(*CODE), "salt": salt}
+    parts = {"rules": _rules(feed), "code": CODE, "salt": salt}
     return {
         month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, reach(feed)))
         for month in partitions
@@ -58,7 +58,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description="One row per station and time, canonical units. What fails a rule is null, and in quarantine.",
         automation_condition=forward(feed),
         output_required=False,

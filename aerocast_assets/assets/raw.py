@@ -53,7 +53,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake"},
-        code_version=code_version(f"sources/{feed.source.kind}", "sources/base"),
+        code_version=code_version(f"aerocast.sources.{feed.source.kind}"),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
         automation_condition=follow(feed),
     )
