@@ -17,23 +17,26 @@ from aerocast.sql import quoted
 APART = ("segment", "flags")
 
 
-def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
-    """A quarantine of before values were judged one by one gets today's columns; its rows are whole readings.
+def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> bool:
+    """A quarantine of before values were judged one by one gets today's columns; whether it was one.
+
+    Its rows are whole readings; those of months that can still be made are judged anew after that.
 
     Raises:
         AeroCastError: the table cannot be read or written.
     """
     name = f"{feed.name}/quarantine"
     if not lake.exists(name):
-        return
+        return False
     stored = lake.relation(con, name)
     if "column" in stored.columns:
-        return
+        return False
     columns = ", ".join(
         f"CAST({quoted(each) if each in stored.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
         for each, kind in quarantine.COLUMNS.items()
     )
     lake.overwrite(name, stored.select(columns))
+    return True
 
 
 def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
@@ -55,7 +58,6 @@ def remake(
     Raises:
         AeroCastError: a table cannot be read or written.
     """
-    adopt(con, lake, feed)
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
     # Sliding windows look into the month after theirs, silver's fills into the one before.
     ahead = feed.sliding.size - feed.sliding.every if feed.sliding else NOTHING

@@ -77,6 +77,8 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")
             return
         with platform.sql() as con:
+            if cleaning.adopt(con, lake, feed):
+                context.log.warning(f"{bad} is of an earlier version: every month is judged anew, value by value")
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
             held = cleaning.inputs(feed, lake, partitions)
