@@ -24,11 +24,13 @@ class Batch(NamedTuple):
 class Door(Protocol):
     """One way into raw, of one feed. A kill may come between any two lines of whoever uses it.
 
-    `rejected` names what was put aside since the door was made, one sentence each.
+    `rejected` names what was put aside since the door was made, one sentence each; `notes` says what was ignored or
+    looks odd, each sentence once in the last `take`.
     """
 
     name: str
     rejected: list[str]
+    notes: list[str]
 
     def waiting(self) -> int:
         """How much there is to take, in the door's own unit; cheap, for a sensor's tick.

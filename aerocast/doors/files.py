@@ -2,104 +2,174 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
+from aerocast.declared import door_names
 from aerocast.doors.readings import Malformed, check, parse_json_lines
 from aerocast.feed import Feed
+from aerocast.sources.base import MALFORMED, raw_names
+from aerocast.sources.csv_file import Choice, Piece, open_csv
+from aerocast.sources.csv_lines import CsvFault
 
-Reader = Callable[[Path, bool], Iterator[pa.Table]]
-_BLOCK = 4 << 20
+ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 _LINE = 1 << 20
 _ROWS = 20_000
 _MAGIC = b"\x1f\x8b"
 
 
+@dataclass
+class Content:
+    """What a file holds, known to be readable to its end: how many rows, and all of them, as often as asked for.
+
+    `notes` are sentences without a subject on what was ignored or looks odd.
+    """
+
+    rows: int
+    pieces: Callable[[], Iterator[Piece]]
+    notes: list[str] = field(default_factory=list)
+
+
 def kind_of(name: str) -> str | None:
     """`csv`, `parquet` or `jsonl` by the file's name; None for what is no file of readings."""
-    plain = name.lower().removesuffix(".gz")
-    ending = plain.rpartition(".")[2]
-    return ending if ending in _READERS and (ending != "parquet" or plain == name.lower()) else None
+    found = [ending for ending in ENDINGS if name.lower().endswith(f".{ending}")]
+    return found[0].removesuffix(".gz") if found else None
 
 
-def pieces(path: Path, kind: str, feed: Feed, whole: bool) -> Iterator[pa.Table]:
+@contextmanager
+def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Content]:
     """The file's rows in their order, in tables that `to_raw` takes. `whole`: nothing can be missing at its end.
 
+    Fields that the feed does not declare are left out.
+
     Raises:
-        Malformed: it is cut off, damaged, or its columns are not those of the feed.
+        Malformed: it is cut off, damaged, has too many broken lines, or lacks what makes a reading.
         OSError: it cannot be read.
     """
     with _damage(path):
         if not path.stat().st_size:
             raise Malformed("file", "0 bytes", "a file with readings")
-        before = 0
-        for table in _READERS[kind](path, whole):
-            names = check(feed, table.schema)
-            if kind == "jsonl":
-                _check_keys(table, names, before)
-            before += len(table)
-            yield table
+        if kind == "csv":
+            with open_csv(path, lambda names: chosen(feed, names), feed.source.broken_lines, whole=whole) as file:
+                yield Content(file.rows, file.pieces, file.notes)
+        else:
+            yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
 
 
-def _read_csv(path: Path, whole: bool) -> Iterator[pa.Table]:
-    if not whole:
-        _check_ending(path)
-    with _opened(path) as file:
-        head = file.read(_LINE)
-    if b"\0" in head:
-        raise Malformed("file", head[:20], "CSV text")
-    first = next(iter(head.splitlines()), b"").decode("utf-8-sig")
-    header = next(csv.reader([first]), [])
-    with (
-        _opened(path) as file,
-        pc_csv.open_csv(
-            file,
-            pc_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            pc_csv.ParseOptions(newlines_in_values=True),
-            pc_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), null_values=[], strings_can_be_null=False
-            ),
-        ) as reader,
-    ):
-        yield reader.schema.empty_table()
-        for batch in reader:
-            yield pa.Table.from_batches([batch])
+def chosen(feed: Feed, names: Sequence[str], *, measured: bool = True) -> Choice:
+    """Which of these columns are taken up.
+
+    Raises:
+        Malformed: there is no station, no time, or with `measured` nothing that was measured.
+    """
+    usual = door_names(feed)
+    groups = [(feed.source.station_field, usual[0]), (feed.source.time_field, usual[1]), tuple(raw_names(feed))]
+    for group in groups if measured else groups[:2]:
+        if not set(group) & set(names):
+            rule = f"{' or '.join(dict.fromkeys(group))} must be among the columns"
+            raise Malformed("columns", ", ".join(names), rule, f"feed {feed.name}")
+    station, time = (next(name for name in group if name in names) for group in groups[:2])
+    return Choice(station, time, tuple(name for name in groups[2] if name in names))
 
 
-def _check_ending(path: Path) -> None:
-    """The last line of a CSV that ends in the middle may be half a line, and still look like one."""
-    last = b""
-    with _opened(path) as file:
-        while chunk := file.read(_BLOCK):
-            last = chunk[-80:]
-    if not last.endswith((b"\n", b"\r")):
-        raise Malformed("last line", last.splitlines()[-1], "a line break at the end, or a manifest: it looks cut off")
-
-
-def _read_parquet(path: Path, whole: bool) -> Iterator[pa.Table]:
+def _parquet(path: Path, feed: Feed) -> Content:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-        yield file.schema_arrow.empty_table()
-        for batch in file.iter_batches(batch_size=_ROWS):
-            yield pa.Table.from_batches([batch])
+        names = file.schema_arrow.names
+        choice = chosen(feed, names)
+        twice = [name for name in choice.names if names.count(name) > 1]
+        if twice:
+            raise Malformed("column", twice[0], "each column once", f"feed {feed.name}")
+        check(feed, pa.schema([file.schema_arrow.field(name) for name in choice.names]))
+
+    def pieces() -> Iterator[Piece]:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=choice.names):
+                yield Piece(pa.Table.from_batches([batch]))
+
+    return Content(sum(len(piece.table) for piece in pieces()), pieces, _ignored(set(names) - set(choice.names)))
 
 
-def _read_json_lines(path: Path, whole: bool) -> Iterator[pa.Table]:
-    with _opened(path) as file:
+@dataclass
+class _JsonLines:
+    """A file with a reading a line; what the last look at it met."""
+
+    path: Path
+    feed: Feed
+    whole: bool
+    rows: int = 0
+    broken: int = 0
+    example: str = ""
+    names: set[str] = field(default_factory=set)
+
+    def pieces(self) -> Iterator[Piece]:
+        self.rows = self.broken = 0
         first = 1
-        while lines := list(_some_lines(file)):
+        with _unpacked(self.path) as file:
+            while lines := list(_some_lines(file)):
+                for piece in self._read(lines, first):
+                    self.rows += len(piece.table)
+                    yield piece
+                first += len(lines)
+
+    def _read(self, lines: list[bytes], first: int) -> Iterator[Piece]:
+        """The lines' readings; where something is wrong with one of them, half of the lines at a time."""
+        try:
             table = parse_json_lines(b"".join(lines), first)
-            first += len(lines)
             if len(table):
-                yield table
+                yield Piece(self._selected(table, first))
+        except Malformed as error:
+            if len(lines) > 1:
+                half = len(lines) // 2
+                yield from self._read(lines[:half], first)
+                yield from self._read(lines[half:], first + half)
+            else:
+                yield self._broken(lines[0], first, error)
+
+    def _selected(self, table: pa.Table, first: int) -> pa.Table:
+        choice = chosen(self.feed, table.column_names, measured=False)
+        check(self.feed, table.select(choice.names).schema)
+        for name in (choice.station, choice.time):
+            if table.column(name).null_count:
+                raise Malformed(name, None, "given in every reading", f"line {first}")
+        self.names |= set(table.column_names)
+        return table.select(choice.names)
+
+    def _broken(self, line: bytes, number: int, error: Malformed) -> Piece:
+        text = line.decode(errors="replace").rstrip("\r\n")
+        if not self.whole and not line.endswith(b"\n") and not text.endswith("}"):
+            raise error  # the file looks cut off
+        said = str(error).removeprefix(f"line {number}: ")
+        self.broken, self.example = self.broken + 1, self.example or f"line {number}: {said}: {text[:200]!r}"
+        station, time = door_names(self.feed)
+        nothing = pa.nulls(1, pa.string())
+        table = pa.table({station: nothing, time: nothing})
+        return Piece(table, pa.array([f"{MALFORMED}{number}: {said}"]), pa.array([text]))
+
+
+def _json_lines(path: Path, feed: Feed, whole: bool) -> Content:
+    lines = _JsonLines(path, feed, whole)
+    for _ in lines.pieces():
+        pass
+    if lines.broken > feed.source.broken_lines * lines.rows:
+        rule = f"at most {feed.source.broken_lines:.0%} of the lines; the first is {lines.example}"
+        raise Malformed("broken lines", f"{lines.broken} of {lines.rows}", rule)
+    choice = chosen(feed, sorted(lines.names)) if lines.names else None
+    notes = _ignored(lines.names - set(choice.names)) if choice else []
+    if lines.broken:
+        notes.append(f"{lines.broken} of {lines.rows} lines are broken and set aside; the first is {lines.example}")
+    return Content(lines.rows, lines.pieces, notes)
+
+
+def _ignored(names: set[str]) -> list[str]:
+    return [f"columns that are not declared are ignored: {', '.join(sorted(names))}"[:600]] if names else []
 
 
 def _some_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -112,16 +182,8 @@ def _some_lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _check_keys(table: pa.Table, names: Sequence[str], before: int) -> None:
-    """A reading of a JSON line says both where and when."""
-    for name in names:
-        if table.column(name).null_count:
-            row = before + table.column(name).to_pylist().index(None) + 1
-            raise Malformed(name, None, "given in every reading", f"reading {row}")
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes; compressed ones are known by their first two, not by their name."""
     with path.open("rb") as file:
         packed = file.read(2) == _MAGIC
@@ -138,7 +200,9 @@ def _damage(path: Path) -> Iterator[None]:
     """What the libraries say of a damaged file; an error that the disk gave a number stays what it is."""
     try:
         yield
-    except (pa.ArrowException, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+    except CsvFault as fault:
+        raise Malformed(fault.field, fault.value, fault.rule) from fault
+    except (pa.ArrowException, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise Malformed("file", f"{path.stat().st_size} bytes", f"whole and readable ({_first_line(error)})") from error
     except OSError as error:
         if error.errno is not None:
@@ -148,6 +212,3 @@ def _damage(path: Path) -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-_READERS: dict[str, Reader] = {"csv": _read_csv, "parquet": _read_parquet, "jsonl": _read_json_lines}

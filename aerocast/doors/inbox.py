@@ -5,12 +5,14 @@ its name: write it as `name.part` (or `.tmp`, or beginning with a dot), then ren
 `<name>.manifest.json` with `{"sha256": ..., "rows": ..., "bytes": ...}` (rows and bytes may be left out): then it is
 complete when it is what the manifest says. Objects in a store need a manifest.
 A file that is in raw goes to `done/`; one that cannot be read goes to `rejected/`, with `<name>.reason.json`.
+Put there once more it is a new delivery, whatever it holds: the newest one counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,11 +21,13 @@ from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aerocast import clock
 from aerocast.doors.base import Batch
-from aerocast.doors.files import kind_of, pieces
-from aerocast.doors.places import Found, Place, place_of
+from aerocast.doors.files import ENDINGS, Content, kind_of, opened
+from aerocast.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
+from aerocast.doors.places import Found, Listing, Place, place_of
 from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -33,8 +37,8 @@ from aerocast.settings import Settings
 GRACE_SECONDS = 120.0
 # Part of the names of batches: with another number a file that was taken in part would be taken again.
 PART_ROWS = 200_000
-MANIFEST, REASON = ".manifest.json", ".reason.json"
-DONE, REJECTED = "done", "rejected"
+LISTED = 100  # rejected files whose reasons are read
+REASON = ".reason.json"
 log = logging.getLogger("aerocast.doors")
 
 
@@ -66,21 +70,18 @@ class _Announced(NamedTuple):
 
 
 class _Whole(NamedTuple):
-    """A file that was read to its end, and what is in it."""
+    """A file that was read to its end."""
 
     found: Found
     path: Path
-    kind: str
     sha256: str
-    rows: int
-    manifest: bool
 
 
 class Inbox:
-    """Implements `Door`: a batch is a file, or PART_ROWS of it; the segment is the content's hash and the part.
+    """Implements `Door`: a batch is a file, or PART_ROWS of it; the segment is the delivery's identity and the part.
 
-    The same content under another name is the same batches. A file whose manifest does not hold is left alone for
-    `grace` seconds after its last change.
+    A delivery is a file with its content as it lies there: looked at again it is the same, moved there again or copied
+    it is another one. A file whose manifest does not hold is left alone for `grace` seconds after its last change.
     """
 
     name = "inbox"
@@ -90,10 +91,12 @@ class Inbox:
         self._home, self._grace = home, grace
         self._ends: dict[str, _Whole] = {}
         self.rejected: list[str] = []
+        self.notes: list[str] = []
 
     def waiting(self) -> int:
-        """Files that are complete, or look like it."""
-        return sum(not self._growing(one) for one in self._announced())
+        """Files that are complete, or look like it, and those that are none of readings."""
+        listing = self._place.listing()
+        return len(strangers(listing)) + sum(not self._growing(one) for one in self._announced(listing))
 
     def take(self, feed: Feed) -> Iterator[Batch]:
         """See `Door`. A file that the disk does not give is told at the end, after all others.
@@ -101,8 +104,12 @@ class Inbox:
         Raises:
             AeroCastError: the inbox, or a file in it, cannot be read.
         """
+        listing = self._place.listing()
+        self.notes = [f"{self._place}/{note}" for note in unfinished(listing, self._place.atomic, self._grace)]
+        for found in strangers(listing):
+            self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
         trouble = []
-        for one in self._announced():
+        for one in self._announced(listing):
             try:
                 with self._place.local(one.found) as path:
                     yield from self._batches(feed, one, path)
@@ -110,20 +117,33 @@ class Inbox:
                 self._reject(one.found, error)
             except FileNotFoundError:  # taken back, or taken up by another process
                 continue
-            except OSError as error:
-                trouble.append(f"{self._place}/{one.found.name} cannot be read: {error.strerror or error}")
+            except (OSError, AeroCastError) as error:
+                why = (error.strerror if isinstance(error, OSError) else None) or error
+                trouble.append(f"{self._place}/{one.found.name} cannot be read: {why}")
         if trouble:
             raise AeroCastError("; ".join(trouble))
 
     def done(self, batch: Batch) -> None:
         """Moves the file away with its last part."""
         whole = self._ends.pop(batch.segment, None)
-        if whole:
+        if whole and self._is_same(whole):
             self._put_away(whole.found, DONE, whole.sha256)
 
-    def _announced(self) -> list[_Announced]:
+    def refused(self) -> list[Reason]:
+        """Why files were rejected that still lie in `rejected/`: the newest LISTED of them, newest first.
+
+        Raises:
+            AeroCastError: the inbox cannot be read.
+        """
+        files = {one.name: one for one in self._place.listing(REJECTED).files}
+        reasons = [one for name, one in files.items() if name.endswith(REASON) and name.removesuffix(REASON) in files]
+        newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:LISTED]
+        read = (self._place.read(f"{REJECTED}/{one.name}") for one in newest)
+        return [reason for data in read if data is not None and (reason := _reason(data))]
+
+    def _announced(self, listing: Listing) -> list[_Announced]:
         """The files that may be complete, oldest first."""
-        found = {one.name: one for one in self._place.found()}
+        found = {one.name: one for one in listing.files}
         files = [one for name, one in found.items() if kind_of(name) and not name.startswith(".")]
         announced = []
         for one in sorted(files, key=lambda one: (one.changed, one.name)):
@@ -146,60 +166,82 @@ class Inbox:
         return time.time() - one.changed < self._grace
 
     def _batches(self, feed: Feed, one: _Announced, path: Path) -> Iterator[Batch]:
-        whole = self._whole(feed, one, path)
+        whole = self._whole(one, path)
         if whole is None:
             return
-        if not whole.rows:
-            self._put_away(whole.found, DONE, whole.sha256)
-        for part, rows in enumerate(_parts(self._raw(feed, whole))):
-            if not self._place.same(whole.found):
-                log.warning("%s/%s was replaced while it was read; it comes next time", self._place, one.found.name)
+        kind = kind_of(one.found.name)
+        assert kind is not None
+        with opened(path, kind, feed, whole=one.manifest is not None) as content:
+            rows = _manifest(one.manifest).rows if one.manifest is not None else None
+            if rows not in (None, content.rows):
+                raise Malformed("rows", content.rows, f"{rows}, as the manifest says")
+            self.notes += [f"{one.found.name}: {note}" for note in content.notes]
+            if not content.rows and self._is_same(whole):
+                self._put_away(whole.found, DONE, whole.sha256)
+            yield from self._parts(feed, whole, content)
+
+    def _parts(self, feed: Feed, whole: _Whole, content: Content) -> Iterator[Batch]:
+        identity = hashlib.sha256(f"{whole.sha256} {whole.found.identity}".encode()).hexdigest()
+        for part, rows in enumerate(_parts(self._raw(feed, whole.found.name, content))):
+            if not self._is_same(whole):
+                log.warning("%s/%s was replaced while it was read; it comes next time", self._place, whole.found.name)
                 return
-            segment = f"{whole.sha256}/{part}"
-            if (part + 1) * PART_ROWS >= whole.rows:
+            segment = f"{self.name}/{identity}/{part}"
+            if (part + 1) * PART_ROWS >= content.rows:
                 self._ends[segment] = whole
             yield Batch(segment, as_batch(rows, segment))
 
-    def _whole(self, feed: Feed, one: _Announced, path: Path) -> _Whole | None:
-        """The file, once it was read to its end; None if it may become what its manifest says.
+    def _whole(self, one: _Announced, path: Path) -> _Whole | None:
+        """The file; None if it may become what its manifest says.
 
         Raises:
-            Malformed: it is not, or is damaged.
+            Malformed: it is not.
         """
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        manifest = None
         if one.manifest is not None:
             try:
-                manifest = _manifest(one.manifest)
-                if manifest.sha256.lower() != sha256:
-                    raise Malformed("sha256", sha256, f"{manifest.sha256}, as the manifest says: the file is cut off?")
+                said = _manifest(one.manifest).sha256
+                if said.lower() != sha256:
+                    raise Malformed("sha256", sha256, f"{said}, as the manifest says: the file is cut off?")
             except Malformed:
                 if self._fresh(one):
                     return None
                 raise
-        kind = kind_of(one.found.name)
-        assert kind is not None
-        rows = sum(len(table) for table in pieces(path, kind, feed, manifest is not None))
-        if manifest and manifest.rows not in (None, rows):
-            raise Malformed("rows", rows, f"{manifest.rows}, as the manifest says")
-        return _Whole(one.found, path, kind, sha256, rows, manifest is not None)
+        return _Whole(one.found, path, sha256)
 
-    def _raw(self, feed: Feed, whole: _Whole) -> Iterator[pa.Table]:
+    def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
         now = clock.now(self._home, feed.name, feed.end)
-        for table in pieces(whole.path, whole.kind, feed, whole.manifest):
-            yield to_raw(feed, table, f"inbox/{whole.found.name}", "", now)
+        for table, flags, texts in content.pieces():
+            rows = to_raw(feed, table, f"{self.name}/{name}", "", now)
+            for column, values in {"flags": flags, "time_text": texts}.items():
+                if values is not None:
+                    at = rows.column_names.index(column)
+                    rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
+            yield rows
+
+    def _is_same(self, whole: _Whole) -> bool:
+        """Whether the file is still the one that was read, even if its times were set meanwhile."""
+        same = self._place.same(whole.found)
+        if same or self._place.atomic:
+            return same
+        try:
+            with whole.path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                again = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        return whole.found.stamp[0] == inode and again == whole.sha256
 
     def _reject(self, found: Found, error: Malformed) -> None:
         log.warning("%s/%s is rejected: %s", self._place, found.name, error)
         self.rejected.append(f"{found.name}: {error}")
         reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
-        self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
+        if self._place.same(found):  # else another one has its name now, and its turn comes
+            self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 
     def _put_away(self, found: Found, folder: str, unique: str, reason: bytes | None = None) -> None:
         """The file and its manifest out of the way, beside one of the same name that may be there already."""
-        if not self._place.same(found):  # another one has its name now, and its turn comes
-            return
         name = found.name
         if self._place.exists(f"{folder}/{name}"):
             name = f"{unique[:20]}-{name}"
@@ -222,6 +264,13 @@ def _manifest(data: bytes) -> Manifest:
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
         raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+
+
+def _reason(data: bytes) -> Reason | None:
+    try:
+        return msgspec.json.decode(data, type=Reason)
+    except msgspec.DecodeError:
+        return None
 
 
 def _parts(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:

@@ -15,16 +15,28 @@ from aerocast.errors import AeroCastError
 from aerocast.home import ObjectHome
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 
 class Found(NamedTuple):
-    """A file by name; `changed` in seconds since 1970. The stamp is another one once the file was replaced."""
+    """A file by name; `changed` in seconds since 1970. The stamp is another one once the file was replaced.
+
+    The `identity` is that of the file as it was put there: moved here once more, or uploaded again, it has another.
+    """
 
     name: str
     size: int
     changed: float
     stamp: Stamp
+    identity: str
+
+
+class Listing(NamedTuple):
+    """What lies in a folder: its files, and the names of all else, which is not looked into."""
+
+    files: list[Found]
+    others: list[str]
 
 
 class Place(Protocol):
@@ -32,8 +44,8 @@ class Place(Protocol):
 
     atomic: bool  # a file is never there in part
 
-    def found(self) -> list[Found]:
-        """The files directly in it, none if there is no such folder."""
+    def listing(self, folder: str = "") -> Listing:
+        """What is directly in it or in one of its folders, nothing if there is no such folder."""
         ...
 
     def read(self, name: str) -> bytes | None:
@@ -70,14 +82,20 @@ class Folder:
     def __str__(self) -> str:
         return str(self._folder)
 
-    def found(self) -> list[Found]:
+    def listing(self, folder: str = "") -> Listing:
+        files, others = [], []
         try:
-            with os.scandir(self._folder) as entries:
-                return [_found(entry) for entry in entries if entry.is_file()]
+            with os.scandir(self._folder / folder) as entries:
+                for entry in entries:
+                    if not entry.is_file():
+                        others.append(entry.name)
+                    elif found := _found(entry):
+                        files.append(found)
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return Listing([], [])
         except OSError as error:
             raise self._refusal(error) from error
+        return Listing(files, others)
 
     def read(self, name: str) -> bytes | None:
         return store.read(self._folder, name)
@@ -122,15 +140,14 @@ class Prefix:
     def __str__(self) -> str:
         return self._home.url
 
-    def found(self) -> list[Found]:
+    def listing(self, folder: str = "") -> Listing:
         import obstore
 
-        with store.told(self._home, "", "listed"):
-            objects = obstore.list_with_delimiter(self._bucket())["objects"]
-            return [
-                Found(each["path"], each["size"], each["last_modified"].timestamp(), str(each["e_tag"]))
-                for each in objects
-            ]
+        with store.told(self._home, folder, "listed"):
+            found = obstore.list_with_delimiter(self._bucket(), folder or None)
+        begin = f"{folder}/" if folder else ""
+        files = [_object(each, each["path"].removeprefix(begin)) for each in found["objects"]]
+        return Listing(files, [path.removeprefix(begin).rstrip("/") for path in found["common_prefixes"]])
 
     def read(self, name: str) -> bytes | None:
         return store.read(self._home, name)
@@ -174,6 +191,16 @@ def place_of(url: str, feed: str) -> Place:
     return Prefix(f"{url.rstrip('/')}/{feed}") if "://" in url else Folder(Path(url) / feed)
 
 
-def _found(entry: os.DirEntry[str]) -> Found:
-    seen = entry.stat()
-    return Found(entry.name, seen.st_size, seen.st_mtime, durable.stamp_of(seen))
+def _found(entry: os.DirEntry[str]) -> Found | None:
+    """None if it is gone by now. A move changes the inode's ctime, a copy has an inode of its own."""
+    try:
+        seen = entry.stat()
+    except FileNotFoundError:
+        return None
+    identity = f"{seen.st_ino} {seen.st_ctime_ns}"
+    return Found(entry.name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), identity)
+
+
+def _object(meta: ObjectMeta, name: str) -> Found:
+    changed, tag = meta["last_modified"].timestamp(), str(meta["e_tag"])
+    return Found(name, meta["size"], changed, tag, f"{tag} {changed}")

@@ -37,7 +37,7 @@ def read(
         AeroCastError: the source is missing, damaged, or lacks a declared field.
     """
     if isinstance(source, CsvSource):
-        return csv.read(source, feed, months, now)
+        return csv.read(source, feed, months, now, notes)
     if isinstance(source, NwsSource):
         from aerocast.sources import nws  # httpx costs what no other source needs
 

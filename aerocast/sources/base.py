@@ -84,14 +84,14 @@ def iso_time(text: str) -> str:
 
 
 def segment_of(table: pa.Table) -> str:
-    """SHA-256 of the texts in a table's string columns, the same however Arrow has chunked them."""
+    """SHA-256 of the texts and nulls in a table's string columns, the same however Arrow has chunked them."""
     total = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns, strict=True):
         lengths, texts = hashlib.sha256(), hashlib.sha256()
         for chunk in column.chunks:
             whole = chunk.cast(pa.large_string())
-            lengths.update(pc.binary_length(whole).cast(pa.int64()).to_numpy().tobytes())
-            texts.update(_texts(whole))
+            lengths.update(pc.binary_length(whole).fill_null(-1).cast(pa.int64()).to_numpy().tobytes())
+            texts.update(_texts(whole.fill_null("")))
         total.update(name.encode() + lengths.digest() + texts.digest())
     return total.hexdigest()
 

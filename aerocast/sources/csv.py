@@ -1,50 +1,60 @@
 """Readings from a CSV file on disk or inside an installed package, plain or compressed (`.gz`, `.bz2`, `.zst`).
 
-The file is streamed once and its rows are sorted into months by DuckDB, which spills to disk: memory is bounded by
-the largest month, not by the file.
+Its rows are streamed and sorted into months by DuckDB, which spills to disk: memory is bounded by the largest month,
+not by the file.
 """
 
-import csv
 import hashlib
 import importlib.util
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pc_csv
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import CsvSource, Feed
 from aerocast.months import month_of, month_span
 from aerocast.sources.base import Delivery, iso_time, raw_names, raw_schema, segment_of
+from aerocast.sources.csv_file import Choice, Piece, open_csv
+from aerocast.sources.csv_lines import CsvFault
 from aerocast.sql import literal, quoted
 
-_BLOCK = 4 << 20
 _MEMORY = "1GB"
 
 
 def read(
-    source: CsvSource, feed: Feed, months: Sequence[str] | None = None, now: datetime | None = None
+    source: CsvSource,
+    feed: Feed,
+    months: Sequence[str] | None = None,
+    now: datetime | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Delivery]:
     """See `aerocast.sources.read`."""
     path, label = locate(source), source.label
-    fields = [source.station_field, source.time_field, *raw_names(feed)]
-    _check(path, label, fields)
     try:
-        with tempfile.TemporaryDirectory(prefix="aerocast-") as folder, duckdb.connect() as con:
+        with (
+            open_csv(path, _choose(feed), source.broken_lines) as file,
+            tempfile.TemporaryDirectory(prefix="aerocast-") as folder,
+            duckdb.connect() as con,
+        ):
+            if notes is not None:
+                notes += [f"source {label}: {note}" for note in file.notes]
             con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
-            _load(con, _batches(path, label, fields), feed, months, now or datetime.now(UTC))
-            found = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _loaded(con) else []
+            _load(con, file.pieces(), feed, months, now or datetime.now(UTC))
+            found = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
             for (month,) in found:
-                yield _delivery(con, feed, month, label)
-    except (OSError, duckdb.Error) as error:
-        raise AeroCastError(f"source {label} could not be sorted into months: {_first_line(error)}") from error
+                yield _delivery(con, feed, file.choice, month)
+    except AeroCastError as error:
+        raise AeroCastError(f"source {label} {error}") from error
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        raise AeroCastError(f"source {label} cannot be read, or is damaged: {_first_line(error)}") from error
 
 
 def fingerprint(source: CsvSource) -> str:
@@ -81,108 +91,74 @@ def locate(source: CsvSource) -> Path:
     return path
 
 
-def _check(path: Path, label: str, fields: Sequence[str]) -> None:
-    """Refuses, before anything is read, what is empty, binary, cut off, or lacks a declared field."""
-    try:
-        with pa.input_stream(path, compression="detect") as stream:
-            head = stream.read(1 << 20)
-        plain = path.suffix.lower() in (".csv", ".txt", "")
-        ending = _last_byte(path) if plain else b"\n"
-    except (OSError, pa.ArrowException) as error:
-        raise AeroCastError(f"source {label} cannot be read: {_first_line(error)}") from error
-    if not head.strip():
-        raise AeroCastError(f"source {label} is empty: a header with the declared fields is expected")
-    if b"\0" in head:
-        raise AeroCastError(f"source {label} is binary, not CSV text")
-    try:
-        header = next(csv.reader([head.splitlines()[0].decode("utf-8-sig")]))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise AeroCastError(f"source {label}: its header is not UTF-8 text: {error}") from error
-    for field in fields:
-        if header.count(field) != 1:
-            many = "is missing in" if field not in header else "occurs more than once in"
-            raise AeroCastError(f"source {label}: field {field!r} {many} the header ({', '.join(header)})"[:600])
-    if ending not in (b"\n", b"\r"):
-        raise AeroCastError(f"source {label} looks cut off: its last line has no line break")
+def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
+    """The fields of a header that the feed declares; of each column one of its names must be there."""
+    station, time = feed.source.station_field, feed.source.time_field
 
+    def choose(names: list[str]) -> Choice:
+        for wanted in ((station,), (time,), *(column.fields for column in feed.columns)):
+            if not set(wanted) & set(names):
+                called = " or ".join(map(repr, wanted))
+                sentence = f"does not fit: field {called} is missing in the header ({', '.join(names)})"[:600]
+                raise CsvFault(sentence, "columns", ", ".join(names), f"{called} must be among the columns")
+        return Choice(station, time, tuple(field for field in raw_names(feed) if field in names))
 
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1 if path.stat().st_size else 0, os.SEEK_END)
-        return file.read(1)
-
-
-def _batches(path: Path, label: str, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The declared fields as text, block by block, columns in the order of `fields`."""
-    try:
-        with (
-            pa.input_stream(path, compression="detect") as stream,
-            pc_csv.open_csv(
-                stream,
-                pc_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-                pc_csv.ParseOptions(newlines_in_values=True),
-                pc_csv.ConvertOptions(
-                    column_types=dict.fromkeys(fields, pa.string()),
-                    include_columns=list(dict.fromkeys(fields)),
-                    null_values=[],
-                    strings_can_be_null=False,
-                ),
-            ) as reader,
-        ):
-            yield from reader
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise AeroCastError(f"source {label} is damaged or cut off: {_first_line(error)}") from error
+    return choose
 
 
 def _load(
     con: duckdb.DuckDBPyConnection,
-    batches: Iterator[pa.RecordBatch],
+    pieces: Iterator[Piece],
     feed: Feed,
     months: Sequence[str] | None,
     now: datetime,
 ) -> None:
-    """Fills DuckDB's table `rows`: the fields' texts with `time`, `month` and `position`, the line's number."""
+    """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
     first, limit = month_of(feed.start), month_span(month_of(feed.clock(now) + feed.cadence))[1]
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in (month_span(first)[0], limit))
     wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    before, position = first, 0
-    for batch in batches:
-        con.register("texts", pa.table({"t": batch.column(feed.source.time_field)}))
+    before = first
+    for table, flags, texts in pieces:
+        con.register("texts", pa.table({"t": table.column(feed.source.time_field)}))
         placed = con.sql(
             f"SELECT time, CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month"
             f" FROM (SELECT {iso_time('t')} AS time FROM texts)"
         ).to_arrow_table()
         con.unregister("texts")
-        month = pc.fill_null_forward(pa.chunked_array([[before], *placed["month"].chunks], pa.string()))[1:]
+        month = placed["month"]
+        if month.null_count:
+            month = pc.fill_null_forward(pa.chunked_array([[before], *month.chunks], pa.string()))[1:]
         before = month[-1].as_py() if len(month) else before
-        rows = pa.table(batch.columns, names=[f"f{i}" for i in range(batch.num_columns)])
+        rows = table.rename_columns([f"f{i}" for i in range(table.num_columns)])
+        for name, column in {"flags": flags, "text": texts}.items():
+            rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
         rows = rows.append_column("time", placed["time"]).append_column("month", month)
-        rows = rows.append_column("position", pa.array(range(position, position + len(rows)), pa.int64()))
-        position += len(rows)
-        verb = "INSERT INTO rows" if _loaded(con) else "CREATE TEMP TABLE rows AS"
+        verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
         con.register("batch", rows)
         con.execute(f"{verb} SELECT * FROM batch {wanted}")
         con.unregister("batch")
 
 
-def _loaded(con: duckdb.DuckDBPyConnection) -> bool:
+def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(con.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'rows'").fetchall())
 
 
-def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, month: str, label: str) -> Delivery:
-    names = list(raw_names(feed).values())
-    fields = dict.fromkeys([feed.source.station_field, feed.source.time_field, *raw_names(feed)])
-    place = {field: f"f{i}" for i, field in enumerate(fields)}
-    texts = {"station": place[feed.source.station_field], "time_text": place[feed.source.time_field]}
-    texts |= {name: place[field] for field, name in raw_names(feed).items()}
+def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month: str) -> Delivery:
+    """A month's rows; the segment is that of what the file has, whatever other names of a field are declared."""
+    schema, label = raw_schema(feed), feed.source.label
+    place = {field: f"f{i}" for i, field in enumerate(choice.names)}
+    texts = {"station": place[choice.station], "time_text": f"coalesce(text, {place[choice.time]})"}
+    texts |= {name: place[field] for field, name in raw_names(feed).items() if field in choice.fields}
     chosen = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
-    rows = con.sql(f"SELECT {chosen}, time FROM rows WHERE month = {literal(month)} ORDER BY position").to_arrow_table()
-    segment = segment_of(rows.select(["station", "time_text", *names]))
-    same = pa.array([0] * len(rows), pa.int8())
-    rows = rows.append_column("line", pa.array(range(len(rows)), pa.int64()))
-    for name, value in {"source": label, "segment": segment, "month": month, "flags": None}.items():
-        rows = rows.append_column(name, pa.array([value], pa.string()).take(same))
-    return Delivery(month, segment, f"{label} {month}", rows.select(raw_schema(feed).names).cast(raw_schema(feed)))
+    # DuckDB keeps the order of insertion, and sorts nothing here.
+    rows = con.sql(f"SELECT {chosen}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
+    segment = segment_of(rows.select(list(texts)))
+    rows = rows.append_column("line", pa.array(np.arange(len(rows))))
+    constant = {"source": label, "segment": segment, "month": month}
+    for name in schema.names:
+        if name in constant or name not in rows.column_names:
+            rows = rows.append_column(name, pa.repeat(pa.scalar(constant.get(name), pa.string()), len(rows)))
+    return Delivery(month, segment, f"{label} {month}", rows.select(schema.names).cast(schema))
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from aerocast.doors import inbox as inbox_module
 from aerocast.doors.base import Batch
 from aerocast.doors.inbox import Inbox
 from aerocast.feed import Feed
+from tests.making import small_feed
 
 HEADER = "station,time,t,w,p\n"
 LINES = [f"AAA,2024-01-0{day}T00:00:00Z,{day}.5,3,1012.25\n" for day in range(1, 5)]
@@ -87,11 +90,42 @@ def test_every_kind_of_file_gives_the_same_readings(door: Callable[..., Inbox], 
 def test_what_is_not_complete_by_its_name_is_not_looked_at(
     door: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
-    for name in ("a.csv.part", ".a.csv", "b.jsonl.tmp", "notes.txt", "c.parquet.gz"):
+    names = ("a.csv.part", ".a.csv", "b.jsonl.tmp", ".hidden", "c.csv.manifest.json")
+    for name in names:
         (folder / name).write_text(HEADER + LINES[0])
-    assert door().waiting() == 0
-    assert taken(door(), feed) == []
+    (folder / "older").mkdir()
+    one = door()
+    assert one.waiting() == 0
+    assert taken(one, feed) == []
+    assert one.notes == [f"{folder}/older is no file: what is in it is not looked at"]
+    for name in names:
+        os.utime(folder / name, (time.time() - 7300,) * 2)
+    assert taken(one, feed) == []
+    assert [note.removeprefix(f"{folder}/") for note in one.notes] == [
+        "older is no file: what is in it is not looked at",
+        ".a.csv is not finished, by its name; it was last changed 2 hours ago",
+        "a.csv.part is not finished, by its name; it was last changed 2 hours ago",
+        "b.jsonl.tmp is not finished, by its name; it was last changed 2 hours ago",
+        "c.csv.manifest.json announces a file that is not there; it was last changed 2 hours ago",
+    ]
     assert len(listing(folder)) == 5
+
+
+def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    for name in ("notes.txt", "c.parquet.gz", "plain"):
+        (folder / name).write_text(HEADER + LINES[0])
+    one = door()
+    assert one.waiting() == 3
+    assert taken(one, feed) == []
+    assert one.waiting() == 0
+    assert len(one.rejected) == 3
+    assert {why.file for why in one.refused()} == {"notes.txt", "c.parquet.gz", "plain"}
+    assert {why.rule for why in one.refused()} == {".csv, .csv.gz, .parquet, .jsonl, .jsonl.gz"}
+    (folder / "rejected" / "plain").unlink()
+    (folder / "rejected" / "notes.txt.reason.json").write_text("{")
+    assert [why.file for why in door().refused()] == ["c.parquet.gz"]
 
 
 @pytest.mark.parametrize(
@@ -99,23 +133,38 @@ def test_what_is_not_complete_by_its_name_is_not_looked_at(
     [
         ("cut.csv", (HEADER + LINES[0] + LINES[1][:9]).encode(), "last line", "line break"),
         ("cut.csv.gz", gzip.compress((HEADER + "".join(LINES)).encode(), mtime=0)[:-9], "file", "readable"),
-        ("short.csv", (HEADER + LINES[0] + "AAA,2024-01-02T00:00:00Z\n").encode(), "file", "Expected 5 columns"),
+        (
+            "short.csv",
+            (HEADER + LINES[0] + "AAA,2024-01-02T00:00:00Z\n").encode(),
+            "broken lines",
+            "line 3: 2 fields instead of 5",
+        ),
         ("binary.csv", b"PAR1\0\0\0\n", "file", "CSV text"),
-        ("latin.csv", "station,time,t\nZ\xfcrich,2024-01-01T00:00:00Z,1\n".encode("latin-1"), "file", "UTF8"),
+        ("latin.csv", "station,time,t\nZ\xfcrich,2024-01-01T00:00:00Z,1\n".encode("latin-1"), "broken lines", "UTF-8"),
         ("empty.csv", b"", "file", "a file with readings"),
-        ("more.csv", b"station,time,t,rain\n", "column", "station, time, t, w, p"),
+        ("other.csv", b"station,time,rain\n", "columns", "t or w or p"),
         ("twice.csv", b"station,time,t,t\nA,2024-01-01T00:00:00Z,1,1\n", "column", "each column once"),
         ("nowhere.csv", b"time,t\n2024-01-01T00:00:00Z,1\n", "columns", "place or station"),
         ("never.csv", b"station,t\nAAA,1\n", "columns", "at or time"),
         ("half.jsonl", json_lines()[:-20], "line 4", "JSON object a line"),
-        ("list.jsonl", b"[1, 2]\n", "line 1", "an object"),
-        ("deep.jsonl", b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": [1]}\n', "t", "a number, a text"),
-        ("true.jsonl", b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": true}\n', "t", "a number, a text"),
+        ("list.jsonl", b"[1, 2]\n", "broken lines", "an object"),
+        (
+            "deep.jsonl",
+            b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": [1]}\n',
+            "broken lines",
+            "a number, a text",
+        ),
+        (
+            "true.jsonl",
+            b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": true}\n',
+            "broken lines",
+            "a number, a text",
+        ),
         (
             "whenever.jsonl",
             b'{"station": "AAA", "time": "2024-01-01T00:00:00Z"}\n{"station": "AAA"}\n',
-            "time",
-            "given",
+            "broken lines",
+            "time must be among",
         ),
         ("no.parquet", b"PAR1" + b"x" * 100, "file", "readable"),
     ],
@@ -138,7 +187,8 @@ def test_a_damaged_file_is_put_aside_with_its_reason(
 def test_a_type_that_holds_no_reading_is_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"]})
     pq.write_table(table.append_column("t", pa.array([True])), folder / "bool.parquet")
-    pq.write_table(table.set_column(1, "time", pa.array([1_704_067_200])), folder / "epoch.parquet")
+    epoch = table.set_column(1, "time", pa.array([1_704_067_200])).append_column("t", pa.array([1.5]))
+    pq.write_table(epoch, folder / "epoch.parquet")
     assert taken(door(), feed) == []
     assert reason(folder, "bool.parquet")["field"] == "t"
     assert reason(folder, "epoch.parquet")["rule"] == "a column of timestamps, or of texts in ISO 8601"
@@ -186,16 +236,111 @@ def test_a_manifest_with_another_number_of_rows_is_refused(
     assert reason(folder, "a.csv")["field"] == "rows"
 
 
-def test_the_same_content_is_the_same_batch_whatever_its_name(
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+
+
+def case(name: str, columns: Sequence[str] = ("temp", "rh")) -> tuple[Feed, Path]:
+    """A feed of a case's columns, and its folder."""
+    if not (CASES / name).exists():
+        pytest.skip(f"no case at {CASES / name}")
+    declared = [
+        {"name": column, "field": column, "source_unit": "degC", "unit": "degC", "range": [-90, 99]}
+        for column in columns
+    ]
+    window = {"steps": 2, "columns": [columns[0]], "look_back": 24}
+    return small_feed(Path("x"), columns=declared, targets=[columns[0]], window=window, vectors=[]), CASES / name
+
+
+def test_one_broken_line_is_set_aside(door: Callable[..., Inbox], folder: Path) -> None:
+    feed, files = case("17-one-broken-line")
+    shutil.copy(files / "readings.csv", folder)
+    one = door()
+    (batch,) = taken(one, feed)
+    rows = batch.table.to_pylist()
+    assert len(rows) == 47
+    broken = rows.pop(19)
+    assert all(row["station"] == "AAA" and row["time"] and row["flags"] is None for row in rows)
+    assert broken["time_text"] == "AAA,2024-03-01T19:0AAA,2024-03-01T20:00:00Z,4.5,55"
+    assert broken["flags"] == "malformed=21: 5 fields instead of 4"
+    assert [broken[name] for name in ("station", "time", "temp", "rh")] == [None] * 4
+    assert one.notes == [
+        "readings.csv: 1 of 47 lines are broken and set aside; the first is line 21: 5 fields instead of 4: "
+        "'AAA,2024-03-01T19:0AAA,2024-03-01T20:00:00Z,4.5,55'"
+    ]
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "[1]", '{"station": "AAA", "t": 1}', '{"station": "AAA", "time": [2]}'])
+def test_one_line_that_is_no_reading_is_set_aside(
+    bad: str, door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    lines = json_lines().decode().splitlines() * 8
+    lines[17:17] = ["", bad]
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    one = door()
+    (batch,) = taken(one, feed)
+    rows = batch.table.to_pylist()
+    assert len(rows) == 33
+    broken = rows.pop(17)
+    assert [row["t"] for row in rows] == ["1.5", "2.5", "3.5", "4.5"] * 8
+    assert (broken["station"], broken["time"], broken["time_text"]) == (None, None, bad)
+    assert broken["flags"].startswith("malformed=19: ")
+    assert one.notes[0].startswith("a.jsonl: 1 of 33 lines are broken and set aside; the first is line 19: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "rows", "ignored"),
+    [
+        ("18-one-column-more", ("temp", "rh"), {"old.csv": 6, "readings.csv": 6}, "battery_v"),
+        ("47-many-files-and-addresses", ("temp",), {"month_1.csv": 12, "month_2.csv": 12}, "quality"),
+    ],
+)
+def test_columns_that_are_not_declared_are_ignored_and_named(
+    name: str, columns: tuple[str, ...], rows: dict[str, int], ignored: str, door: Callable[..., Inbox], folder: Path
+) -> None:
+    feed, files = case(name, columns)
+    for file in rows:
+        shutil.copy(files / file, folder)
+    one = door()
+    assert {each.table["source"][0].as_py(): len(each.table) for each in taken(one, feed)} == {
+        f"inbox/{file}": count for file, count in rows.items()
+    }
+    assert one.rejected == []
+    assert f"{list(rows)[-1]}: columns that are not declared are ignored: {ignored}" in one.notes
+
+
+def test_columns_of_other_files_are_ignored_and_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"], "t": [1.5]})
+    table = table.append_column("__index_level_0__", pa.array([7])).append_column("ok", pa.array([True]))
+    pq.write_table(table, folder / "a.parquet")
+    (folder / "b.jsonl").write_text(json.dumps(table.to_pylist()[0] | {"ok": "yes"}) + "\n")
+    one = door()
+    assert [batch.table["t"].to_pylist() for batch in taken(one, feed)] == [["1.5"], ["1.5"]]
+    said = "columns that are not declared are ignored: __index_level_0__, "
+    assert one.notes == [f"a.parquet: {said}ok", f"b.jsonl: {said}ok"]
+
+
+def test_content_that_comes_back_is_a_new_delivery(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    """Also if it was moved back: the newest delivery counts, and after a correction this is it again."""
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    segments = [batch.segment for batch in taken(door(), feed)]
+    os.rename(folder / "done" / "a.csv", folder / "a.csv")
+    segments += [batch.segment for batch in taken(door(), feed)]
+    shutil.copy2(folder / "done" / "a.csv", folder / "b.csv")
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    segments += [batch.segment for batch in taken(door(), feed)]
+    assert len(set(segments)) == 4
+    assert len(listing(folder)) == 3  # done/a.csv twice, under two names
+
+
+def test_a_file_whose_times_are_set_while_it_is_read_is_taken_once(
     door: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
     (folder / "a.csv").write_text(HEADER + LINES[0])
-    (first,) = taken(door(), feed)
-    (folder / "b.csv").write_text(HEADER + LINES[0])
-    (folder / "a.csv").write_text(HEADER + LINES[0])
-    again = taken(door(), feed)
-    assert {batch.segment for batch in again} == {first.segment}
-    assert len(listing(folder)) == 3  # done/a.csv twice, under two names
+    one = door()
+    for batch in one.take(feed):
+        os.utime(folder / "a.csv", (1, 1))
+        one.done(batch)
+    assert listing(folder) == ["done/a.csv"]
 
 
 def test_a_kill_before_the_move_gives_the_same_batches_again(

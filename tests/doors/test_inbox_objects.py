@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,11 +42,13 @@ def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
     announce(home, "cut.csv", hashlib.sha256(TEXT).hexdigest())
     assert door.waiting() == 2
     (batch,) = door.take(feed)
-    assert batch.segment == f"{hashlib.sha256(TEXT).hexdigest()}/0"
+    assert [each.segment for each in door.take(feed)] == [batch.segment], "looked at again it is the same delivery"
     assert batch.table["t"].to_pylist() == ["1.5", "2.5"]
     door.done(batch)
     impatient = Inbox(f"{home.url}/inbox", home, feed.name, grace=0)
     assert list(impatient.take(feed)) == []
+    assert [note.split("; ")[0] for note in impatient.notes] == [f"{home.url}/inbox/small/silent.csv has no manifest"]
+    assert [why.file for why in impatient.refused()] == ["cut.csv"]
     assert store.names(home, "inbox") == [
         f"inbox/small/{name}"
         for name in (
@@ -57,6 +60,21 @@ def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
             "silent.csv",
         )
     ]
+
+
+def test_an_object_uploaded_again_is_a_new_delivery(home: ObjectHome) -> None:
+    feed: Feed = small_feed(Path("readings.csv"))
+    door = Inbox(f"{home.url}/again", home, feed.name)
+    segments = []
+    for _ in range(2):
+        store.replace(home, "again/small/a.csv", TEXT)
+        manifest = json.dumps({"sha256": hashlib.sha256(TEXT).hexdigest()}).encode()
+        store.replace(home, "again/small/a.csv.manifest.json", manifest)
+        (batch,) = door.take(feed)
+        door.done(batch)
+        segments.append(batch.segment)
+        time.sleep(1)  # an object store may know the time to the second only
+    assert len(set(segments)) == 2
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(home: ObjectHome) -> None:

@@ -1,0 +1,58 @@
+"""What lies in an inbox and is not taken: files of no known ending, unfinished ones, manifests of nothing, folders."""
+
+import time
+from collections.abc import Iterator
+
+from aerocast.doors.files import ENDINGS, kind_of
+from aerocast.doors.places import Found, Listing
+
+MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp")
+DONE, REJECTED = "done", "rejected"
+
+
+def strangers(listing: Listing) -> list[Found]:
+    """Files that are no readings by their ending, and nothing that is still to become some."""
+    return [
+        one
+        for one in sorted(listing.files)
+        if not (kind_of(one.name) or one.name.endswith(MANIFEST) or one.name.startswith("."))
+        and not _is_unfinished(one.name)
+    ]
+
+
+def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[str]:
+    """A sentence for each thing that is not taken and has not changed for `patience` seconds.
+
+    `announced`: files are taken only if a manifest announces them.
+    """
+    for name in sorted(set(listing.others) - {DONE, REJECTED}):
+        if not name.startswith("."):
+            yield f"{name} is no file: what is in it is not looked at"
+    names = {one.name for one in listing.files}
+    for one in sorted(listing.files):
+        what, age = _lack(one.name, names, announced), time.time() - one.changed
+        if what and age >= patience:
+            yield f"{one.name} {what}; it was last changed {_span(age)} ago"
+
+
+def _lack(name: str, names: set[str], announced: bool) -> str | None:
+    """What keeps the file from being taken."""
+    if name.endswith(MANIFEST):
+        return None if name.removesuffix(MANIFEST) in names else "announces a file that is not there"
+    if _is_unfinished(name):
+        return "is not finished, by its name"
+    return "has no manifest" if announced and kind_of(name) and name + MANIFEST not in names else None
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether the name says that a file of readings is to come: hidden files of another kind are nobody's business."""
+    hidden = name.startswith(".") and any(f".{ending}" in name.lower() for ending in ENDINGS)
+    return hidden or name.lower().endswith(UNFINISHED)
+
+
+def _span(seconds: float) -> str:
+    """A span in its largest whole unit."""
+    units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)]
+    unit, size = next(((unit, size) for unit, size in units if seconds >= size), units[-1])
+    count = int(seconds // size)
+    return f"{count} {unit}{'' if count == 1 else 's'}"
