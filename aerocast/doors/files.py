@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from aerocast.doors.readings import Malformed, check, parse_json_lines
 from aerocast.feed import Feed
 
-Reader = Callable[[Path, bool], Iterator[pa.Table]]
+Reader = Callable[[Path, bool, Feed], Iterator[pa.Table]]
 _BLOCK = 4 << 20
 _LINE = 1 << 20
 _ROWS = 20_000
@@ -42,7 +42,7 @@ def pieces(path: Path, kind: str, feed: Feed, whole: bool) -> Iterator[pa.Table]
         if not path.stat().st_size:
             raise Malformed("file", "0 bytes", "a file with readings")
         before = 0
-        for table in _READERS[kind](path, whole):
+        for table in _READERS[kind](path, whole, feed):
             names = check(feed, table.schema)
             if kind == "jsonl":
                 _check_keys(table, names, before)
@@ -50,7 +50,7 @@ def pieces(path: Path, kind: str, feed: Feed, whole: bool) -> Iterator[pa.Table]
             yield table
 
 
-def _read_csv(path: Path, whole: bool) -> Iterator[pa.Table]:
+def _read_csv(path: Path, whole: bool, feed: Feed) -> Iterator[pa.Table]:
     if not whole:
         _check_ending(path)
     with _opened(path) as file:
@@ -85,18 +85,18 @@ def _check_ending(path: Path) -> None:
         raise Malformed("last line", last.splitlines()[-1], "a line break at the end, or a manifest: it looks cut off")
 
 
-def _read_parquet(path: Path, whole: bool) -> Iterator[pa.Table]:
+def _read_parquet(path: Path, whole: bool, feed: Feed) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         yield file.schema_arrow.empty_table()
         for batch in file.iter_batches(batch_size=_ROWS):
             yield pa.Table.from_batches([batch])
 
 
-def _read_json_lines(path: Path, whole: bool) -> Iterator[pa.Table]:
+def _read_json_lines(path: Path, whole: bool, feed: Feed) -> Iterator[pa.Table]:
     with _opened(path) as file:
         first = 1
         while lines := list(_some_lines(file)):
-            table = parse_json_lines(b"".join(lines), first)
+            table = parse_json_lines(feed, b"".join(lines), first)[0]
             first += len(lines)
             if len(table):
                 yield table
