@@ -32,12 +32,18 @@ _GRAMMAR = rf"[ \t\r\n]*({_DATE})(?:(?:[Tt]|[ \t]+)({_CLOCK})(?:[ \t]*({_OFFSET}
 _USUAL = r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?"
 _USUAL_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
 _TEXT = re.compile(_GRAMMAR, re.ASCII)
+_USUAL_TEXT = re.compile(f"{_USUAL}Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
 
 
 def parse(text: str) -> datetime | None:
     """The time that a text names: in UTC if it has an offset, else without a zone; None if it names none."""
+    try:
+        if _USUAL_TEXT.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        return None
     found = _TEXT.fullmatch(text)
     if found is None:
         return None

@@ -20,6 +20,7 @@ KINDS = {
     "application/x-ndjson": "ndjson",
     "application/vnd.apache.arrow.stream": "arrow",
 }
+MOST_MEMBERS = 256  # a gzip stream may have several; each costs a copy of all that follows
 # The argument of zlib that reads each; "deflate" is its own format, as RFC 9110 says.
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
@@ -102,7 +103,7 @@ def decoded(body: bytes, encoding: str) -> bytes:
     """
     found, rest = bytearray(), body
     try:
-        while True:  # a gzip stream may have several members
+        for _ in range(MOST_MEMBERS):
             stream = zlib.decompressobj(ENCODINGS[encoding])
             found += stream.decompress(rest, MAX_BODY + 1 - len(found))
             if len(found) > MAX_BODY:
@@ -110,11 +111,11 @@ def decoded(body: bytes, encoding: str) -> bytes:
             if not stream.eof:
                 raise zlib.error("it is cut off")
             if not (rest := stream.unused_data):
-                break
+                return bytes(found)
+        raise zlib.error(f"it has more than {MOST_MEMBERS} members")
     except zlib.error as error:
         rule = f"a whole {encoding} stream ({error})"
         raise problem("malformed-encoding", f"The body is not {rule}.", status=400, field="body", rule=rule) from None
-    return bytes(found)
 
 
 def too_large(size: int | None = None) -> ProblemDetailsException:

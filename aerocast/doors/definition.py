@@ -26,8 +26,9 @@ STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
 
 Value = int | float | str | None
-_PLAIN = (str, float, int, type(None), UnsetType)
-_INFINITE = (float("inf"), float("-inf"))
+_PLAIN = {str, float, int, type(None), UnsetType}
+_INFINITE = {float("inf"), float("-inf")}
+_ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
 
 
 class Malformed(AeroCastError):
@@ -99,7 +100,6 @@ class Definition:
         # Most bodies are of one of these exactly, and are checked while they are parsed.
         self._whole: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind | list[kind]) for kind in kinds]  # type: ignore[valid-type]
         self._lines: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind) for kind in kinds]
-        self._any = msgspec.json.Decoder(float_hook=float)
 
     def _kind(self, station: str, time: str) -> type[Any]:
         """The type of a reading that has these names and no other."""
@@ -140,11 +140,7 @@ class Definition:
                 continue
             many = isinstance(found, list)
             return Readings(found if many else [found], many, ())
-        try:
-            found = self._any.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            detail = f"The body is no JSON: {error}."
-            raise Malformed("body", body[:_SHOWN], f"JSON ({error})", slug="malformed-json", detail=detail) from None
+        found = _decoded(body, "body", "JSON")
         many = isinstance(found, list)
         return self._each([("", record) for record in (found if many else [found])], many)
 
@@ -155,16 +151,8 @@ class Definition:
                 return Readings(decoder.decode_lines(body), True, ())
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
-        records = []
-        for number, line in enumerate(body.splitlines(), first):
-            try:
-                if line.strip():
-                    records.append((f"line {number}", self._any.decode(line)))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                detail = f"Line {number} of the body is no JSON: {error}."
-                rule = f"a JSON object a line ({error})"
-                raise Malformed(f"line {number}", line[:_SHOWN], rule, slug="malformed-json", detail=detail) from None
-        return self._each(records, True)
+        numbered = ((f"line {number}", line) for number, line in enumerate(body.splitlines(), first) if line.strip())
+        return self._each([(where, _decoded(line, where, "a JSON object a line")) for where, line in numbered], True)
 
     def check(self, readings: Readings) -> None:
         """Each reading says where and when, and one of them something else. Raises Malformed.
@@ -234,12 +222,15 @@ class Definition:
                 raise Malformed(wanted[-1], UNSET, rule, where, index=index, slug="missing-field", detail=detail)
         assert station is not None
         assert time is not None
-        values = [fields.get(name, UNSET) for name in (station, time, *self.measured)]
-        for name, value in zip((station, time, *self.measured), values, strict=True):
-            if type(value) not in _PLAIN or value in _INFINITE:
-                raise Malformed(name, value, self._rule(name, station, time), where, index=index)
-        used = {station, time, *self.measured}
-        ignored.update(dict.fromkeys(name for name in fields if name not in used))
+        used = (station, time, *self.measured)
+        values = [fields.get(name, UNSET) for name in used]
+        if not _PLAIN.issuperset(map(type, values)) or not _INFINITE.isdisjoint(values):
+            name, value = next(
+                each for each in zip(used, values, strict=True) if type(each[1]) not in _PLAIN or each[1] in _INFINITE
+            )
+            raise Malformed(name, value, self._rule(name, station, time), where, index=index)
+        if len(fields) > len(values) - values.count(UNSET):
+            ignored |= dict.fromkeys(name for name in fields if name not in used)
         return self._struct(*values)
 
     def _rule(self, name: str, station: str, time: str) -> str:
@@ -284,7 +275,22 @@ def shortened(value: object) -> str:
 
 
 def _first(fields: dict[str, Any], names: Sequence[str]) -> str | None:
-    return next((name for name in names if fields.get(name) is not None), None)
+    for name in names:
+        if fields.get(name) is not None:
+            return name
+    return None
+
+
+def _decoded(data: bytes, field: str, rule: str) -> Any:
+    """What JSON says. Raises Malformed that says of which field it was no JSON."""
+    try:
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.ValidationError:
+            return _ANY.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = f"The {field} is no JSON: {error}."
+        raise Malformed(field, data[:_SHOWN], f"{rule} ({error})", slug="malformed-json", detail=detail) from None
 
 
 def _unique(*names: str | None) -> tuple[str, ...]:

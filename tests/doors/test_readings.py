@@ -19,7 +19,6 @@ from aerocast.doors.readings import definition_of, parse_json_lines, to_raw
 from aerocast.feed import Feed
 from aerocast.quality import clean
 from aerocast.sources.base import raw_schema
-from aerocast.times import instant
 from serving.readings import check as checked
 from tests.making import small_feed
 
@@ -74,6 +73,21 @@ def test_json_is_read_back_as_it_was_sent(records: list[dict[str, Any]]) -> None
     lines = b"\n".join(json.dumps(record).encode() for record in sent(records))
     assert checked(DEFINITION, "ndjson", lines) == (len(records), ())
     check(records, raw(parse_json_lines(SMALL, lines)[0]))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(readings, min_size=1, max_size=8))
+def test_what_is_ignored_changes_nothing_of_the_rest(records: list[dict[str, Any]]) -> None:
+    """Bodies of exactly the usual fields are checked while they are parsed; all others field by field."""
+    usual = sent(records)
+    more = [{"other": {"a": [1, True]}, **record} for record in usual]
+    own = [{{"station": "place", "time": "at"}.get(name, name): record[name] for name in record} for record in usual]
+    mixed = [{("place" if name == "station" else name): record[name] for name in record} for record in usual]
+    expected = raw(parse_json(json.dumps(usual).encode()))
+    for bodies, ignored in ((more, ("other",)), (own, ()), (mixed, ())):
+        body = json.dumps(bodies).encode()
+        assert checked(DEFINITION, "json", body) == (len(records), ignored)
+        assert raw(parse_json(body)) == expected
 
 
 @settings(max_examples=15, deadline=None)
