@@ -1,4 +1,4 @@
-"""CSV files whatever their damage: what was written is read back, and no stray mark or lost byte loses other records."""
+"""CSV files of any damage: what was written is read back, and no stray mark or lost byte loses other records."""
 
 import csv
 import io
