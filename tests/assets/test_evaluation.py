@@ -178,14 +178,15 @@ def test_errors_that_grow_fail_the_check_and_heat_the_target(
 
 
 def test_a_forced_run_is_no_further_examination(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    assert feed.end
     state.place(again, "small").unlink()
     serve(again, feed, "drift", NEWEST - 100 * HOUR, 100, error=12.0)
-    set_clock(again, feed, NEWEST)
+    set_clock(again, feed, feed.end - HOUR / 2)  # after the last reading, so that none is new
     evaluate(feed, again, instance)
     before, rows = state.read(again, "small"), table(again, "small/drift", "delivery")
     assert before is not None
     assert before.of("temperature").warm == 1
-    set_clock(again, feed, NEWEST + HOUR)
+    set_clock(again, feed, feed.end - HOUR / 4)
     layers = ("bronze", "silver", "evaluation")
     forced = refresh(
         feed, again, instance, ["2024-03", "2024-04"], selection=[key(feed, layer) for layer in layers],
