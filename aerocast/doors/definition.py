@@ -176,11 +176,16 @@ class Definition:
             )
         self.check_measured(readings)
 
+    def check_columns(self, columns: Columns) -> None:
+        """As `check_measured`, of a table."""
+        if not columns.measured:
+            raise self._nothing_measured(columns.ignored)
+
     def check_measured(self, readings: Readings) -> None:
         """Raises Malformed where no reading of the body has any measured field: nothing would be kept of it."""
         attributes = [f"f{number}" for number in range(len(self.measured))]
         if not any(getattr(row, name) is not UNSET for row in readings.rows for name in attributes):
-            raise self.nothing_measured(readings.ignored)
+            raise self._nothing_measured(readings.ignored)
 
     def no_station(self, value: object, index: int | None) -> Malformed:
         """The fault of a reading that does not say where."""
@@ -192,8 +197,7 @@ class Definition:
         rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
         return Malformed(self.time[-1], value, rule, index=index)
 
-    def nothing_measured(self, others: Iterable[str]) -> Malformed:
-        """The fault of readings that hold nothing that the feed declares."""
+    def _nothing_measured(self, others: Iterable[str]) -> Malformed:
         rule = f"at least one of {listed(self.measured)}"
         there = listed(others) or "no field besides station and time"
         detail = f"No reading has a field that {self.name} measures ({listed(self.measured)}); there is: {there}."

@@ -39,7 +39,7 @@ def to_raw(
     start or after `now`'s month, goes to `now`'s month.
 
     Raises:
-        Malformed: no station, time or measured column, or one of a type that holds no such thing.
+        Malformed: no station or time column, or one of a type that holds no such thing.
     """
     definition = definition_of(feed)
     readings, _ = arrow.as_texts(definition, rows)
@@ -55,17 +55,23 @@ def to_raw(
 
 def check(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
     """What these columns call station and time. Raises Malformed where `to_raw` would."""
-    columns = _columns(feed, schema)
+    columns = _columns(definition_of(feed), schema)
     return columns.station, columns.time
 
 
 def ignored(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that `to_raw` takes nothing from, a bounded number of names. Raises Malformed as it does."""
-    return _columns(feed, schema).ignored
+    """The columns that `to_raw` takes nothing from, a bounded number of names.
 
-
-def _columns(feed: Feed, schema: pa.Schema) -> Columns:
+    Raises:
+        Malformed: as `to_raw`, and where it would take nothing at all.
+    """
     definition = definition_of(feed)
+    columns = _columns(definition, schema)
+    definition.check_columns(columns)
+    return columns.ignored
+
+
+def _columns(definition: Definition, schema: pa.Schema) -> Columns:
     names = (*definition.station, *definition.time, *definition.measured)
     return arrow.check(definition, arrow.flat(schema.empty_table(), names).schema)
 
@@ -85,13 +91,10 @@ def as_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
 def parse_json_lines(feed: Feed, body: bytes, first: int = 1) -> tuple[pa.Table, tuple[str, ...]]:
     """One reading a line as a table for `to_raw`, and the fields that are ignored; `first` is the first line's number.
 
-    Raises:
-        Malformed: a line is no reading, or none of them has a measured field.
+    A measured field that no line has is no column. Raises Malformed, which names the line.
     """
     definition = definition_of(feed)
     readings = definition.json_lines(body, first)
-    if readings.rows:
-        definition.check_measured(readings)
     return arrow.table_of(definition, [readings]), readings.ignored
 
 
