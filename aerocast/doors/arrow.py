@@ -38,6 +38,7 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
     with _stream(body) as stream:
         empty = flat(stream.schema.empty_table(), definition.measured)
         columns = check(definition, empty.schema)
+        definition.check_columns(columns)
         for batch in stream:
             if rows + batch.num_rows <= most:
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
@@ -53,8 +54,6 @@ def check(definition: Definition, schema: pa.Schema) -> Columns:
     for name in (columns.station, columns.time, *columns.measured):
         nothing = pa.chunked_array([], schema.field(name).type)
         time_texts(nothing, name) if name == columns.time else texts(nothing, name)
-    if not columns.measured:
-        raise definition.nothing_measured(columns.ignored)
     return columns
 
 
@@ -68,7 +67,7 @@ def flat(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table's readings as texts, in the columns that `table_of` makes, and the columns that are ignored.
+    """The table's readings as texts, in the columns that `table_of` makes and all of them, and what is ignored.
 
     Raises:
         Malformed: as `check`.
@@ -88,13 +87,13 @@ def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[s
 
 
 def table_of(definition: Definition, bodies: Sequence[Readings]) -> pa.Table:
-    """Readings of JSON bodies, one after the other, as a table of texts."""
+    """Readings of JSON bodies, one after the other, as a table of texts; a field that none of them has is no column."""
     rows = [row for readings in bodies for row in readings.rows]
-    columns = {
-        definition.station[0]: [row.station for row in rows],
-        definition.time[0]: [row.time for row in rows],
-        **{name: [getattr(row, f"f{number}") for row in rows] for number, name in enumerate(definition.measured)},
-    }
+    columns = {definition.station[0]: [row.station for row in rows], definition.time[0]: [row.time for row in rows]}
+    for number, name in enumerate(definition.measured):
+        values = [getattr(row, f"f{number}") for row in rows]
+        if any(value is not UNSET for value in values):
+            columns[name] = values
     return pa.table({name: _texts_of(values) for name, values in columns.items()})
 
 

@@ -203,7 +203,6 @@ class Definition:
 
     def nothing_measured(self, others: Iterable[str]) -> Malformed:
         """The fault of readings without any measured field; `others` are those that they have."""
-        """The fault of readings that hold nothing that the feed declares."""
         rule = f"at least one of {listed(self.measured)}"
         there = listed(others) or "no field besides station and time"
         detail = f"No reading has a field that {self.name} measures ({listed(self.measured)}); there is: {there}."

@@ -92,4 +92,4 @@ def _together(definition: Definition, bodies: Sequence[_Body]) -> pa.Table:
     for is_table, run in groupby((body.found for body in bodies), key=lambda found: isinstance(found, pa.Table)):
         found = list(run)
         tables += found if is_table else [table_of(definition, found)]
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="default")

@@ -39,7 +39,7 @@ def to_raw(
     start or after `now`'s month, goes to `now`'s month.
 
     Raises:
-        Malformed: no station, time or measured column, or one of a type that holds no such thing.
+        Malformed: no station or time column, or one of a type that holds no such thing.
     """
     definition = definition_of(feed)
     readings, _ = arrow.as_texts(definition, rows)
@@ -55,17 +55,23 @@ def to_raw(
 
 def check(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
     """What these columns call station and time. Raises Malformed where `to_raw` would."""
-    columns = _columns(feed, schema)
+    columns = _columns(definition_of(feed), schema)
     return columns.station, columns.time
 
 
 def ignored(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that `to_raw` takes nothing from, a bounded number of names. Raises Malformed as it does."""
-    return _columns(feed, schema).ignored
+    """The columns that `to_raw` takes nothing from, a bounded number of names.
 
-
-def _columns(feed: Feed, schema: pa.Schema) -> Columns:
+    Raises:
+        Malformed: as `to_raw`, and where it would take nothing at all.
+    """
     definition = definition_of(feed)
+    columns = _columns(definition, schema)
+    definition.check_columns(columns)
+    return columns.ignored
+
+
+def _columns(definition: Definition, schema: pa.Schema) -> Columns:
     names = (*definition.station, *definition.time, *definition.measured)
     return arrow.check(definition, arrow.flat(schema.empty_table(), names).schema)
 

@@ -153,7 +153,6 @@ def test_names_of_the_source_are_as_good_as_plain_ones() -> None:
     [
         ({"time": ["x"]}, "columns"),
         ({"station": ["x"]}, "columns"),
-        ({"station": ["x"], "time": ["x"], "rain": [1]}, "fields"),
         ({"station": ["x"], "time": [1.5]}, "time"),
         ({"station": ["x"], "time": ["x"], "t": [True]}, "t"),
         ({"station": ["x"], "time": ["x"], "t": [[1]]}, "t"),
