@@ -1,24 +1,29 @@
-"""Readings that came before their time could be placed: they go to their own month once the declaration covers it.
+"""Readings whose month, or whose instant, the declaration tells otherwise now: they go to where they belong.
 
-A reading before the feed's start, after its end or ahead of its clock lies in the month with which it came. Its row is
-copied to the month of its time, with its place among all deliveries, and withdrawn where it was: in one commit.
+A reading before the feed's start, after its end or ahead of its clock lies in the month with which it came, and so does
+one whose time has no offset as long as no zone is declared. Once the declaration covers it, its row is copied to the
+month of its time, with its place among all deliveries, and withdrawn where it was: in one commit.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aerocast.doors.slots import withdrawals
 from aerocast.feed import Feed
+from aerocast.instants import Instants
 from aerocast.lake import DELIVERY, Lake
 from aerocast.marks import number
 from aerocast.months import month_of, month_span
 from aerocast.quality import edges
 from aerocast.sources.base import WITHDRAWAL, Delivery, raw_schema
-from aerocast.sql import literal, quoted, timestamp
+from aerocast.sql import literal, timestamp
+from aerocast.times import wall_time
 
-_STREAM = "placed"
+_MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
 
 
 def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
@@ -30,48 +35,108 @@ def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
 
 
 def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
-    """Moves the strays that have a month now; how many. Looks again only when what can be placed has changed.
+    """Moves the rows that belong elsewhere now; how many. Looks again only when zone or placeable months have changed.
 
     Raises:
         AeroCastError: the lake cannot be read or written.
     """
-    low, high = placeable(feed, now)
-    bounds = number(low, high)
+    span = placeable(feed, now)
+    return sum(
+        _settle(con, lake, feed, table, stream, state, span)
+        # The zone first: by it a time may turn out to lie in another month.
+        for stream, state in ((_ZONE, number(feed.source.timezone)), (_MONTHS, number(*span)))
+    )
+
+
+def _settle(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    table: str,
+    stream: str,
+    state: int,
+    span: tuple[datetime, datetime],
+) -> int:
     while True:
         version = lake.version(table)
-        if version is None or lake.transactions(table).get(_STREAM) == bounds:
+        known = lake.transactions(table).get(stream) if version is not None else state
+        if version is None or known == state:
             return 0
-        rows = _moved(con, lake, feed, table, version, low, high)
-        if lake.amend(table, rows, _STREAM, bounds, upon=version, edges=edges(feed)):
-            return sum(flags != WITHDRAWAL for flags in rows["flags"].to_pylist())
+        con.execute("SET TimeZone = 'UTC'")
+        if stream == _MONTHS:
+            found = _outside(con, lake, feed, table, version, span)
+        else:
+            # Never settled, and no zone: whatever has no offset has no instant, as it should.
+            found = _naive(con, lake, feed, table, version, span) if known or feed.source.timezone else None
+        moved = _moves(feed, found)
+        if lake.amend(table, moved, stream, state, upon=version, edges=edges(feed)):
+            return 0 if found is None else len(found)
 
 
-def _moved(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, version: int, low: datetime, high: datetime
-) -> pa.Table:
-    """Copies of the strays in their own months, and withdrawals of them in those where they are."""
-    schema = raw_schema(feed).append(pa.field(DELIVERY, pa.int64()))
-    months = [month for month, span in lake.spans(table).items() if _has_strays(month, span, low, high)]
+def _outside(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    table: str,
+    version: int,
+    span: tuple[datetime, datetime],
+) -> pa.Table | None:
+    """The rows of placeable months that lie in others, as far as the log says which may have any."""
+    months = [month for month, held in lake.spans(table).items() if _has_strays(month, held, *span)]
     if not months:
-        return schema.empty_table()
+        return None
+    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
+    _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
+    return con.sql(
+        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS came_with FROM live_rows"
+        f" WHERE strftime(time, '%Y-%m') <> month ORDER BY {DELIVERY}, line"
+    ).to_arrow_table()
+
+
+def _naive(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    table: str,
+    version: int,
+    span: tuple[datetime, datetime],
+) -> pa.Table | None:
+    """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
+
+    They are delivered anew, in their order: a row that stays in its month must come after its own withdrawal.
+    """
+    _live(con, lake, table, None, version, f"{wall_time('time_text')} IS NOT NULL")
+    rows = con.sql(f"SELECT *, month AS came_with FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
+    if not len(rows):
+        return None
+    clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
+    rows = rows.append_column("instant", Instants(con, feed.source.timezone).of(rows["time_text"], clocks))
+    con.register("strays_naive", rows)
+    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
+    inside = f"CASE WHEN instant >= {low} AND instant < {high} THEN strftime(instant, '%Y-%m') ELSE month END"
+    found = con.sql(
+        f"SELECT * EXCLUDE (instant) REPLACE (instant AS time, {inside} AS month, NULL::BIGINT AS {DELIVERY},"
+        f" row_number() OVER (ORDER BY {DELIVERY}, line) - 1 AS line) FROM strays_naive"
+        f" WHERE instant IS DISTINCT FROM time ORDER BY line"
+    ).to_arrow_table()
+    con.unregister("strays_naive")
+    return found
+
+
+def _live(
+    con: duckdb.DuckDBPyConnection, lake: Lake, table: str, months: list[str] | None, version: int, which: str
+) -> None:
+    """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
     stored = lake.relation(con, table, months, version)
     flags = "" if "flags" in stored.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
     stored.select(f"*{flags}").create_view("strays_raw", replace=True)
-    key = "PARTITION BY month, source, station, time_text"
-    withdrawn = f"max(CASE WHEN flags = {literal(WITHDRAWAL)} THEN ({DELIVERY}, line) END) OVER ({key})"
-    columns = ", ".join(
-        quoted(name) for name in schema.names if name in stored.columns and name not in ("month", "flags")
+    said = f"flags = {literal(WITHDRAWAL)}"
+    upto = f"max(CASE WHEN {said} THEN ({DELIVERY}, line) END) OVER (PARTITION BY month, source, station, time_text)"
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE (upto) FROM ("
+        f" SELECT *, {upto} AS upto FROM strays_raw WHERE {which} OR {said})"
+        f" WHERE ({said}) IS NOT TRUE AND (upto IS NULL OR ({DELIVERY}, line) > upto)"
     )
-    span = f"time >= {timestamp(low)}::TIMESTAMPTZ AND time < {timestamp(high)}::TIMESTAMPTZ"
-    con.execute("SET TimeZone = 'UTC'")
-    found = con.sql(f"""
-        SELECT {columns}, flags, strftime(time, '%Y-%m') AS month, month AS came_with
-        FROM (SELECT *, {withdrawn} AS upto FROM strays_raw WHERE {span})
-        WHERE strftime(time, '%Y-%m') <> month AND flags IS DISTINCT FROM {literal(WITHDRAWAL)}
-            AND (upto IS NULL OR ({DELIVERY}, line) > upto)
-        ORDER BY {DELIVERY}, line""").to_arrow_table()
-    copies = pa.table([_column(found, field) for field in schema], schema=schema)
-    return pa.concat_tables([*_withdrawn(feed, found, schema), copies])
 
 
 def _has_strays(month: str, span: tuple[datetime, datetime], low: datetime, high: datetime) -> bool:
@@ -81,23 +146,29 @@ def _has_strays(month: str, span: tuple[datetime, datetime], low: datetime, high
     return before or after
 
 
-def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> list[pa.Table]:
-    """Withdrawals in the months where the strays are, a table a (month, source)."""
-    tables, line = [], 0
-    for came_with, source in sorted(set(zip(*(found[n].to_pylist() for n in ("came_with", "source")), strict=True))):
-        rows = [
-            row
-            for row in found.select(["station", "time", "time_text", "came_with", "source"]).to_pylist()
-            if (row["came_with"], row["source"]) == (came_with, source)
-        ]
-        distinct = {(row["station"], row["time_text"]): row for row in rows}
-        table = pa.Table.from_pylist(list(distinct.values()), found.select(["station", "time", "time_text"]).schema)
-        gone = withdrawals(feed, table, source, Delivery(came_with, _STREAM, "", table))
-        lines = pa.array(range(line - len(gone), line), pa.int64())
-        line -= len(gone)
-        gone = gone.set_column(gone.column_names.index("line"), "line", lines)
-        tables.append(gone.append_column(DELIVERY, pa.nulls(len(gone), pa.int64())).cast(schema))
-    return tables
+def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
+    """Withdrawals of rows where they are (`came_with`), and their copies where they belong."""
+    schema = raw_schema(feed).append(pa.field(DELIVERY, pa.int64()))
+    if found is None or not len(found):
+        return schema.empty_table()
+    copies = pa.table([_column(found, field) for field in schema], schema=schema)
+    return pa.concat_tables([*_withdrawn(feed, found, schema), copies])
+
+
+def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Withdrawals, a table a (month, source); their lines are negative, and no two of a commit are the same."""
+    key, line = ["station", "time", "time_text"], 0
+    places = found.group_by(["came_with", "source"]).aggregate([])
+    for place in sorted(places.to_pylist(), key=lambda each: (each["came_with"], each["source"])):
+        own = found.filter(
+            pc.and_(pc.equal(found["came_with"], place["came_with"]), pc.equal(found["source"], place["source"]))
+        )
+        distinct = own.select(key).group_by(key).aggregate([])
+        table = withdrawals(feed, distinct, place["source"], Delivery(place["came_with"], "placed", "", distinct))
+        lines = pa.array(range(line - len(table), line), pa.int64())
+        line -= len(table)
+        table = table.set_column(table.column_names.index("line"), "line", lines)
+        yield table.append_column(DELIVERY, pa.nulls(len(table), pa.int64())).cast(schema)
 
 
 def _column(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:

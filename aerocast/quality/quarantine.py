@@ -11,6 +11,7 @@ from aerocast.quality import readings, values
 from aerocast.quality.steps import stepped
 from aerocast.sources.base import MALFORMED, raw_names
 from aerocast.sql import literal, quoted
+from aerocast.times import why_no_time
 
 # `column` is null for a whole reading; `value` is the text that broke the rule, as it was delivered.
 _TEXTS = ("time_text", "column", "value", "rule", "reason", "source", "segment")
@@ -110,7 +111,7 @@ def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Co
         "q.rule = 'malformed'": _sentence(
             'line {} "{}" is not a reading: {} (rule malformed)', f"{line}, {shown}, {wrong}"
         ),
-        "q.rule = 'unparseable'": _sentence(f'{time} "{{}}" is not a time in ISO 8601 (rule unparseable)', shown),
+        "q.rule = 'unparseable'": _sentence(f'{time} "{{}}" {{}} (rule unparseable)', f"{shown}, {_no_time(feed)}"),
         "q.rule = 'unknown_station'": _sentence(
             f'{station} "{{}}" is none of the {len(feed.stations)} declared stations (rule unknown_station)',
             f"left(coalesce(r.station, ''), {_SHOWN})",
@@ -129,6 +130,16 @@ def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Co
     for fault in readings.spoilt_wholly(feed, faults):
         cases[f"q.rule = 'sensor_fault' AND {readings.covers(fault, 'q.')}"] = literal(_fault(fault))
     return _case(cases)
+
+
+def _no_time(feed: Feed) -> str:
+    """Why a text was read as no instant."""
+    said = {
+        "naive": "has no offset from UTC, and the feed declares no zone (source.timezone)",
+        "skipped": f"is a time that the clocks of {feed.source.timezone} skip",
+    }
+    cases = " ".join(f"WHEN {literal(why)} THEN {literal(text)}" for why, text in said.items())
+    return f"CASE {why_no_time('r.time_text', feed.source.timezone)} {cases} ELSE 'is not a time in ISO 8601' END"
 
 
 def _fault(fault: Fault) -> str:

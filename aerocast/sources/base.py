@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.times import iso_time as iso_time
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
