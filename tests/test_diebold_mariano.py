@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal, stats
@@ -49,7 +49,6 @@ def test_independent_losses_are_judged_much_as_students_t_test_does() -> None:
     lag=st.integers(0, 30),
     missing=st.floats(0, 0.6),
 )
-@settings(max_examples=80, deadline=None)
 def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, missing: float) -> None:
     made = np.random.default_rng(seed)
     first, second = made.normal(size=n) ** 2, made.normal(size=n) ** 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -32,7 +32,6 @@ def _climate(seed: int, days: int = 80):
     return climate(np.random.default_rng(seed), days)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(SENSORS + WORLDS), onset=st.integers(30 * 24, 50 * 24))
 def test_an_injection_touches_nothing_before_its_onset_or_after_its_end(seed: int, name: str, onset: int) -> None:
     from measuring import faults

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import sources
@@ -278,7 +278,6 @@ speeds = st.floats(0, 500).map(lambda value: round(value, 3))
 
 
 @given(speeds, st.sampled_from(["wmoUnit:", "unit:", "http://codes.wmo.int/common/unit/"]))
-@settings(max_examples=100, deadline=None)
 def test_a_speed_is_the_same_in_whichever_unit_it_comes(speed: float, prefix: str) -> None:
     for unit in ("m/s", "km/h", "mph"):
         one, other = text_of(speed / 3.6, f"{prefix}m_s-1", unit), text_of(speed, f"{prefix}km_h-1", unit)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.daylight import local_hours, sun_height
@@ -41,7 +41,6 @@ def test_names_are_unique_and_as_many_as_columns() -> None:
 
 
 @given(origin=st.integers(0, 599), later=st.floats(-1e6, 1e6), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
 def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: int) -> None:
     changed, neighbour = (replace(each, values=each.values.copy(), age=each.age.copy()) for each in (FULL, OTHER))
     made = np.random.default_rng(seed)
@@ -53,7 +52,6 @@ def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: i
 
 
 @given(origin=st.integers(47, 599), behind=st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
 def test_the_tail_gives_what_the_whole_history_gives(origin: int, behind: int) -> None:
     """Also where the other station's newest reading is some hours behind."""
     tail = cut(FULL, origin - 47, origin + 1)

@@ -36,7 +36,7 @@ CHAPTERS = (
     "Picture",
 )
 
-pytestmark = [pytest.mark.timeout(LIMIT + 60), pytest.mark.story]
+pytestmark = pytest.mark.timeout(LIMIT + 60)
 
 
 def start(home: Path, log: Path) -> subprocess.Popen[bytes]:
