@@ -35,7 +35,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seed", type=int, help=f"seed of all random tests, hypothesis' too (default: ${SEED}, or a new one)")
+    parser.addoption("--seed", type=int, help=f"seed of all random tests (default: ${SEED}, or a new one)")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,12 +56,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"The same random choices again: --seed {os.environ[SEED]}")
 
 
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of the whole run."""
+    return int(os.environ[SEED])
+
+
 @pytest.fixture
-def chance(request: pytest.FixtureRequest) -> random.Random:
-    """Random choices of one test; what it printed is shown when it fails."""
-    seed = f"{os.environ[SEED]} {request.node.name}"
-    print(f"--seed {os.environ[SEED]}")
-    return random.Random(seed)
+def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
+    """Random choices of one test."""
+    print(f"--seed {seed}")  # shown when the test fails
+    return random.Random(f"{seed} {request.node.name}")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.conftest import PROJECT
 from tests.making import HOURS, check, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server
 
-PATIENCE = 15.0
+PATIENCE = 120.0
 SEQUENCE = [[50.0, 8.0, 1012.0]] * 5
 
 

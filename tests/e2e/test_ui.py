@@ -32,7 +32,7 @@ import dagster as dg
 from tests.making import definitions, small_feed
 defs = definitions(Path({home!r}), small_feed(Path({readings!r})))
 """
-PATIENCE = 30.0
+PATIENCE = 240.0
 
 Page = Callable[[str], str]
 

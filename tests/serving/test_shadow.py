@@ -58,7 +58,7 @@ def test_the_challenger_answers_the_same_question_into_the_log(tmp_path: Path, s
         own, shadow = found[answer["id"], False], found[answer["id"], True]
         assert (own.version, shadow.version, answer["model"]["version"]) == (champion, other, champion)
         assert [one.value for one in own.forecasts] == [one["value"] for one in answer["forecasts"]]
-        assert shadow.forecasts[0].value == own.forecasts[0].value + 4
+        assert shadow.forecasts[0].value == pytest.approx(own.forecasts[0].value + 4)
         assert (shadow.station, shadow.origin, shadow.graph) == (own.station, own.origin, own.graph)
         assert (shadow.reasons, shadow.issued_at) == (own.reasons, own.issued_at)
 
