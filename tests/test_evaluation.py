@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import predictions
@@ -301,6 +301,7 @@ def test_the_same_forecast_asked_for_twice_counts_once(
 _value = st.floats(-40, 40, allow_nan=False).map(lambda value: round(value, 2))
 
 
+@settings(max_examples=settings.default.max_examples // 4)  # each makes a home and its tables
 @given(forecasts=st.lists(_value, min_size=2, max_size=30), newest=st.integers(1, 40), data=st.data())
 def test_rolling_metrics_equal_a_plain_computation(
     forecasts: list[float],
