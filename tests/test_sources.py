@@ -26,6 +26,7 @@ from aerocast.sources import csv_file, csv_lines
 from aerocast.sources.base import segment_of
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"
 NOW = datetime(2013, 6, 15, 12, tzinfo=UTC)
 HEADER = ["where", "when", "temp", "wind"]
 
@@ -127,6 +128,20 @@ def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
     out = tmp_path / "real.csv"
     pyarrow.csv.write_csv(table, out)
     return out, table
+
+
+def test_hourly_readings_of_portland() -> None:
+    source = {"path": str(PORTLAND), "station_field": "origin", "time_field": "time_utc"}
+    declared = feed(source, ["temp", "wind_speed", "pressure"], start="2014-10-01T00:00:00Z")
+    found = list(sources.read(declared.source, declared, now=datetime(2015, 6, 1, tzinfo=UTC)))
+    with PORTLAND.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    table = pa.concat_tables([delivery.table for delivery in found])
+    assert [delivery.month for delivery in found] == ["2014-10", "2014-11"]
+    for field in ("temp", "wind_speed", "pressure"):
+        assert table[field].to_pylist() == [row[field] for row in rows], "text as it was written"
+    assert table["time_text"].to_pylist() == [row["time_utc"] for row in rows]
+    assert table["time"].null_count == 0
 
 
 def test_five_minute_readings_of_kmsn(tmp_path: Path) -> None:
