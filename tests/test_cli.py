@@ -164,7 +164,8 @@ def test_both_signals_are_noted_and_end_nothing_by_themselves() -> None:
 
 
 @pytest.mark.e2e
-def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path, number: int) -> None:
     port, ui_port = free_port(), free_port()
     command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
     log = (tmp_path / "log").open("w")
@@ -181,7 +182,7 @@ def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path)
         while f"http://127.0.0.1:{ui_port}" not in (tmp_path / "log").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        up.send_signal(signal.SIGINT)
+        up.send_signal(number)
         assert up.wait(120) == 0
         assert psutil.wait_procs(family, timeout=60)[1] == []
     finally:
