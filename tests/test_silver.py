@@ -136,9 +136,8 @@ def test_a_null_reading_is_not_a_measured_one(con: duckdb.DuckDBPyConnection) ->
     assert (last["temp"], last["temp_age"], last["temp_count"], last["speed_age"]) == (7, 1, 0, 0)
 
 
-def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
     """Whatever the order of the readings and the threads that sum them."""
-    chance = random.Random(3)
     times = [START + i * MINUTE for i in range(4 * 60)]
     rows = [
         {"time": t, "temp": chance.uniform(-9, 9), "speed": chance.uniform(0, 9), "direction": chance.uniform(0, 360)}

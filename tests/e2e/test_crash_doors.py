@@ -62,7 +62,7 @@ class Killed:
     def close(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(120)
 
 
 @pytest.fixture

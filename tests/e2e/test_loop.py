@@ -48,7 +48,7 @@ def flowing(url: str) -> Iterator[Traffic]:
     seen, stop = Traffic(), threading.Event()
 
     def ask(question: dict[str, object]) -> None:
-        with httpx.Client(base_url=url) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             while not stop.is_set():
                 try:
                     answer = client.post("/predict", json=question)

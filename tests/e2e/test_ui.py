@@ -62,7 +62,7 @@ def ui(tmp_path: Path, home: Path, results: Feed) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 @pytest.fixture

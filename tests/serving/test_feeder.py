@@ -244,7 +244,7 @@ def test_it_follows_new_readings_and_late_ones(tmp_path: Path) -> None:
         write_silver(tmp_path, 18 * 24 + 40)
         until(lambda: state_of(tmp_path).get("asked") == 120, 30)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     asked, posted = records(tmp_path)
     assert len({(one.origin, one.station) for one in asked}) == len(asked) == 120
     assert len(posted) == len({(one.id, one.horizon) for one in posted}) == 120 * 3 - 3 * 31
@@ -268,7 +268,7 @@ def test_it_waits_for_a_server_that_is_not_there_yet(home: Path) -> None:
     with feeding(home, "http://127.0.0.1:9", "--follow") as (process, said):
         until(lambda: any("no server answers at http://127.0.0.1:9" in line for line in said))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert "Traceback" not in "".join(said)
 
 
