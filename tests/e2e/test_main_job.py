@@ -90,7 +90,8 @@ def kill_in(step: str, reader: Reader, moment: float) -> tuple[bool, str]:
             break
         reader.look()
     alive = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
     process.stdout.close()
     process.wait()
     reader.look()
