@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-demo up sql demo-drift bench lint lock clean setup
+.PHONY: run test test-e2e up sql demo-drift bench lint lock clean setup
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
@@ -39,11 +39,11 @@ run: setup
 
 # One thread a process: threads that wait for each other on a busy machine cost more than they bring.
 test: setup
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not story"
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not e2e" --durations 15
 
-# The whole loop with real processes, twice: to its end, and to a Ctrl-C in the middle.
-test-demo: setup
-	@$(BIN)/python -m pytest -n 0 -m story tests/e2e/test_demo_drift.py
+# Whole processes: the main job, the demonstration, servers beside a platform, and whatever is killed again and again.
+test-e2e: setup
+	@$(BIN)/python -m pytest -n 2 -m e2e --timeout 1200 --durations 15
 
 up: setup
 	@$(BIN)/python -m aerocast_assets up --host $(HOST) --port $(PORT) --ui-port $(UI_PORT)

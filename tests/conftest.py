@@ -1,12 +1,14 @@
-"""Fixtures that several parts share: the real feed, a small made one, homes and Dagster instances of their own."""
+"""What all tests share: seeds, hypothesis profiles, markers, feeds, and homes and Dagster instances of their own."""
 
 import atexit
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aerocast.feed import Feed
 from aerocast.home import ObjectHome
@@ -18,6 +20,53 @@ from tests.objects import new_home, object_store
 atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 PROJECT = Path(__file__).resolve().parents[1]
+SEED = "AEROCAST_TEST_SEED"
+
+# How long an example takes says nothing on a busy machine; fixtures that examples share are read, not changed.
+settings.register_profile(
+    "default",
+    max_examples=100,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help=f"seed of all random tests (default: ${SEED}, or a new one)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for the whole run: worker processes find it in their environment."""
+    given = config.option.seed
+    os.environ[SEED] = str(given if given is not None else os.environ.get(SEED, random.SystemRandom().randrange(2**32)))
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = os.environ[SEED]
+
+
+def pytest_report_header() -> str:
+    return f"seed {os.environ[SEED]}, hypothesis profile {settings.get_current_profile_name()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.write_line(f"The same random choices again: --seed {os.environ[SEED]}")
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of the whole run."""
+    return int(os.environ[SEED])
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
+    """Random choices of one test."""
+    print(f"--seed {seed}")  # shown when the test fails
+    return random.Random(f"{seed} {request.node.name}")
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +117,9 @@ def feed(readings: Path) -> Feed:
     return small_feed(readings)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole loops first: they wait for processes most of the time, and one that began last would be waited for."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    """Marks all of tests/e2e, before pytest selects by marker."""
+    for item in items:
+        if item.path.is_relative_to(PROJECT / "tests/e2e"):
+            item.add_marker("e2e")

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal, stats
 
 from aerocast.diebold_mariano import Comparison, diebold_mariano
 from aerocast.errors import AeroCastError
+from tests.comparing import assert_close
 
 Series = NDArray[np.float64]
 ROUNDS = 600
@@ -49,7 +50,6 @@ def test_independent_losses_are_judged_much_as_students_t_test_does() -> None:
     lag=st.integers(0, 30),
     missing=st.floats(0, 0.6),
 )
-@settings(max_examples=80, deadline=None)
 def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, missing: float) -> None:
     made = np.random.default_rng(seed)
     first, second = made.normal(size=n) ** 2, made.normal(size=n) ** 2
@@ -100,12 +100,13 @@ def test_a_gap_is_neither_closed_nor_evidence() -> None:
     loss = autocorrelated(made, 200, 0.9) + 0.3
     plain = diebold_mariano(loss, np.zeros(200), 5)
     padded = np.concatenate([np.full(50, np.nan), loss, np.full(30, np.nan)])
-    assert diebold_mariano(padded, np.zeros(280), 5) == plain
+    assert_close(diebold_mariano(padded, np.zeros(280), 5), plain)
     apart = np.concatenate([loss[:100], np.full(40, np.nan), loss[100:]])
     found = diebold_mariano(apart, np.zeros(240), 5)
-    assert (found.n, found.mean_gain, found.lag) == (200, plain.mean_gain, plain.lag)
+    assert (found.n, found.lag) == (200, plain.lag)
+    assert found.mean_gain == pytest.approx(plain.mean_gain)
     # Hours on both sides of a gap do not correlate with each other, so fewer products enter the variance.
-    assert found.statistic != plain.statistic
+    assert found.statistic != pytest.approx(plain.statistic)
     assert found.p_value == pytest.approx(plain.p_value, abs=0.1)
 
 
@@ -124,8 +125,8 @@ def test_the_same_losses_are_no_gain_and_a_constant_one_is() -> None:
     loss = np.random.default_rng(0).random(50)
     same = diebold_mariano(loss, loss, 5)
     assert same == Comparison(1.0, None, 50, 0.0, 10, "both have the same losses")
-    assert diebold_mariano(loss + 0.5, loss, 5).p_value == 0.0
-    assert diebold_mariano(loss - 0.5, loss, 5).p_value == 1.0
+    assert diebold_mariano(loss + 0.5, loss, 5).p_value == pytest.approx(0, abs=1e-9)
+    assert diebold_mariano(loss - 0.5, loss, 5).p_value == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize(("first", "second", "lag"), [((3,), (4,), 1), ((3, 2), (3, 2), 1), ((9,), (9,), -1)])

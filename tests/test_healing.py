@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -32,7 +32,6 @@ def _climate(seed: int, days: int = 80):
     return climate(np.random.default_rng(seed), days)
 
 
-@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(SENSORS + WORLDS), onset=st.integers(30 * 24, 50 * 24))
 def test_an_injection_touches_nothing_before_its_onset_or_after_its_end(seed: int, name: str, onset: int) -> None:
     from measuring import faults
@@ -40,7 +39,7 @@ def test_an_injection_touches_nothing_before_its_onset_or_after_its_end(seed: in
     series = _climate(seed % 5)
     made = getattr(faults, name)(series, np.random.default_rng(seed), onset)
     again = getattr(faults, name)(series, np.random.default_rng(seed), onset)
-    np.testing.assert_array_equal(made.measured.values, again.measured.values)
+    np.testing.assert_allclose(made.measured.values, again.measured.values, rtol=1e-12)
     np.testing.assert_array_equal(made.measured.values[:onset], series.values[:onset])
     np.testing.assert_array_equal(made.measured.values[made.end :], series.values[made.end :])
     assert not np.array_equal(made.measured.values[onset : made.end], series.values[onset : made.end], equal_nan=True)

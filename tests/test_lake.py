@@ -316,7 +316,7 @@ def test_of_writers_with_the_same_segments_one_wins_each(tmp_path: Path, con: du
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     expected = {*shared, *(f"own{k}{letter}" for k in range(4) for letter in "ab")}
-    assert Counter(taken.get(timeout=5) for _ in expected) == dict.fromkeys(expected, 1)
+    assert Counter(taken.get(timeout=60) for _ in expected) == dict.fromkeys(expected, 1)
     assert taken.empty()
     lake = Lake(tmp_path)
     assert marks(con, lake, RAW) == {("2013-01", segment): 3 for segment in expected}

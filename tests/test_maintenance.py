@@ -260,7 +260,9 @@ def test_a_round_that_is_broken_off_anywhere_harms_nothing(
     assert training_rows(con, lake, made).equals(rows)
 
 
-def test_killed_at_any_moment(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_killed_at_any_moment(
+    lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path, chance: random.Random
+) -> None:
     rng = np.random.default_rng(9)
     for turn in range(20):
         replace(lake, rng, MONTHS[turn % 3])
@@ -273,11 +275,11 @@ def test_killed_at_any_moment(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_pa
         "from aerocast.maintenance import maintain; home = Path(sys.argv[1]); print('ready', flush=True);\n"
         "while True: maintain(home, Lake(home), {}, timedelta(0)); Lake(home).compact('noaa/raw', '2013-01')"
     )
-    for wait in (0.03, 0.2):
+    for longest in (0.05, 0.3):
         with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            time.sleep(wait)
+            time.sleep(chance.uniform(0.0, longest))
             child.send_signal(signal.SIGKILL)
         assert training_rows(con, lake, made).equals(rows)
         assert {name: content(lake, con, name) for name in lake.tables()} == before

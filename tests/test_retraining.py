@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.drift.state import Heat, Shadow
@@ -273,7 +273,6 @@ ANY_LIMITS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(ANY_LIMITS, STEPS)
 def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step]) -> None:
     heat, memory, now = cool(), Memory(), T0

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import quality, silver, sources
@@ -136,9 +136,8 @@ def test_a_null_reading_is_not_a_measured_one(con: duckdb.DuckDBPyConnection) ->
     assert (last["temp"], last["temp_age"], last["temp_count"], last["speed_age"]) == (7, 1, 0, 0)
 
 
-def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
     """Whatever the order of the readings and the threads that sum them."""
-    chance = random.Random(3)
     times = [START + i * MINUTE for i in range(4 * 60)]
     rows = [
         {"time": t, "temp": chance.uniform(-9, 9), "speed": chance.uniform(0, 9), "direction": chance.uniform(0, 360)}
@@ -230,7 +229,6 @@ readings = st.lists(
     max_size=25,
     unique_by=lambda row: (row["station"], row["time"]),
 )
-quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def naive(rows: list[Row], series: str, station: str) -> list[tuple[float | None, int | None, int]]:
@@ -251,7 +249,6 @@ def naive(rows: list[Row], series: str, station: str) -> list[tuple[float | None
     return result
 
 
-@quick
 @given(rows=readings)
 def test_silver_is_what_loops_would_make(rows: list[Row]) -> None:
     with duckdb.connect() as con:
@@ -266,7 +263,6 @@ def test_silver_is_what_loops_would_make(rows: list[Row]) -> None:
             assert [v for v in values if v is not None] == pytest.approx([v for v, _, _ in expected if v is not None])
 
 
-@quick
 @given(rows=readings, now=st.integers(0, 16), data=st.data())
 def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: st.DataObject) -> None:
     """What comes at or after an instant may change, vanish or be added: the steps before stay as they were."""
@@ -285,7 +281,6 @@ def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: s
     assert kept(before) == kept(after)
 
 
-@quick
 @given(rows=readings, policy=st.integers(0, 12))
 def test_month_by_month_is_all_at_once(rows: list[Row], policy: int) -> None:
     declared = feed(gap_policy={"max_steps": policy})

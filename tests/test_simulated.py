@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import clock, sources
@@ -50,16 +50,14 @@ def deliver(declared: Feed, now: datetime, **more: Any) -> list[sources.Delivery
 
 
 @given(start=st.integers(0, 8000), length=st.integers(0, 200), before=st.integers(0, 50), behind=st.integers(0, 50))
-@settings(max_examples=60, deadline=None)
 def test_a_span_alone_equals_the_same_span_of_a_longer_one(start: int, length: int, before: int, behind: int) -> None:
     declared = feed()
     before = min(before, start)
     whole = series(declared, start - before, start + length + behind)
-    np.testing.assert_array_equal(whole[before : before + length], series(declared, start, start + length))
+    np.testing.assert_allclose(whole[before : before + length], series(declared, start, start + length), rtol=1e-12)
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
 def test_the_calm_lies_between_20_and_30_degrees_with_a_daily_cycle(seed: int) -> None:
     declared = feed(source={"seed": seed})
     calm = series(declared, 0, 100 * 24)
@@ -77,7 +75,7 @@ def test_the_heatwave_lifts_the_level_and_changes_the_days() -> None:
     declared = feed()
     onset = int((ONSET - START) / HOUR)
     calm, hot = series(declared, onset - 240, onset), series(declared, onset + 48, onset + 48 + 240)
-    np.testing.assert_array_equal(calm, series(declared, onset - 240, onset, calm_only=True))
+    np.testing.assert_allclose(calm, series(declared, onset - 240, onset, calm_only=True), rtol=1e-12)
     assert hot.mean() - calm.mean() > 10
     assert np.ptp(hot.reshape(-1, 24), axis=1).mean() > 2 * np.ptp(calm.reshape(-1, 24), axis=1).mean()
     ramp = series(feed(source={"noise": 0}), onset, onset + 24)
@@ -119,7 +117,6 @@ def test_readings_come_as_text_in_raws_schema_up_to_now() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 70 * 24), min_size=1, max_size=6))
-@settings(max_examples=30, deadline=None)
 def test_pieces_add_up_to_the_whole_wherever_they_are_cut(cuts: list[int]) -> None:
     declared, last = feed(), START + timedelta(days=70)
     after: dict[str, datetime] = {}

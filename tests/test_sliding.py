@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import silver, sliding
@@ -222,11 +222,9 @@ readings = st.lists(
     max_size=25,
     unique_by=lambda row: (row["station"], row["time"]),
 )
-quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(readings, st.sampled_from([("PT5M", "PT1M"), ("PT3M", "PT3M"), ("PT10M", "PT5M")]), st.integers(0, 3000))
-@quick
 def test_windows_are_what_plain_python_counts(
     con: duckdb.DuckDBPyConnection, rows: list[Row], plan: tuple[str, str], passed: int
 ) -> None:
@@ -236,7 +234,6 @@ def test_windows_are_what_plain_python_counts(
 
 
 @given(readings.filter(bool), st.randoms(use_true_random=False))
-@quick
 def test_neither_order_nor_a_late_reading_changes_any_other_window(
     con: duckdb.DuckDBPyConnection, rows: list[Row], chance: Any
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,7 +36,6 @@ def apart(role: NDArray[np.str_], reach: int) -> None:
     calibration=st.floats(0.05, 0.2),
     days=st.integers(2, 10),
 )
-@settings(max_examples=60, deadline=None)
 def test_label_intervals_of_two_roles_never_overlap(
     hours: int, horizon: int, test: float, validation: float, calibration: float, days: int
 ) -> None:
@@ -94,7 +93,6 @@ def new(hours: int, before: int, reach: int, split: Split | None = None) -> tupl
     validation=st.floats(0.05, 0.2),
     calibration=st.floats(0.05, 0.2),
 )
-@settings(max_examples=80, deadline=None)
 def test_a_new_regime_alone_chooses_calibrates_and_judges(
     hours: int, before: int, reach: int, days: int, validation: float, calibration: float
 ) -> None:

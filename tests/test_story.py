@@ -137,6 +137,6 @@ def test_a_demonstration_begins_anew_and_alone(tmp_path: Path) -> None:
 def test_a_process_that_ends_by_itself_is_named_with_its_last_words(tmp_path: Path) -> None:
     with stage(tmp_path / "home", find_feed("heatwave")) as made:
         made._open("parrot", "no_such_module")
-        made._children["parrot"].wait(20)
+        made._children["parrot"].wait(60)
         with pytest.raises(AeroCastError, match=r"parrot ended by itself with status 1: .*No module named"):
             made.check()

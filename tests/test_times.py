@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aerocast.errors import AeroCastError
@@ -132,7 +132,6 @@ mangled = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(near, usual, mangled, st.text(st.characters(codec="utf-8"))), min_size=50, max_size=200))
 @example(["2024-03-01T01:00: 0Z", "2024-03-01T01:00:0.Z", "2024-03-01T\t1:00:00Z", "0000-01-01T00:00:00Z"])
 def test_python_and_sql_agree_on_any_text(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
@@ -183,7 +182,6 @@ walls = st.integers(-20 * 525_960, 90 * 525_960).map(  # minutes from 1950 to 20
 zones = ("Europe/Amsterdam", "America/Havana", "Australia/Lord_Howe", "Asia/Beirut", "Asia/Kathmandu", "UTC")
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(zones), st.lists(walls, min_size=1, unique=True))
 def test_columns_are_read_as_single_texts_are(con: duckdb.DuckDBPyConnection, zone: str, shown: list[datetime]) -> None:
     rows = [("A", wall.isoformat(sep=" ")) for wall in shown]

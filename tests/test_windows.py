@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.daylight import local_hours, sun_height
@@ -28,6 +28,7 @@ from tests.forecasters.series import HOUR, SPEC, START, grid
 NAMES = feature_names(SPEC)
 FULL = grid()
 OTHER = grid("BBB", seed=7)
+NEAR = {"rtol": 1e-5, "atol": 1e-4}  # single precision, for sums over arrays of other lengths
 
 
 def cut(series: Grid, start: int, end: int) -> Grid:
@@ -41,7 +42,6 @@ def test_names_are_unique_and_as_many_as_columns() -> None:
 
 
 @given(origin=st.integers(0, 599), later=st.floats(-1e6, 1e6), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
 def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: int) -> None:
     changed, neighbour = (replace(each, values=each.values.copy(), age=each.age.copy()) for each in (FULL, OTHER))
     made = np.random.default_rng(seed)
@@ -49,34 +49,33 @@ def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: i
         each.values[origin + 1 :] = later * made.random(each.values[origin + 1 :].shape)
         each.age[origin + 1 :] = 3
     at = np.array([origin])
-    np.testing.assert_array_equal(features(SPEC, FULL, at, [OTHER]), features(SPEC, changed, at, [neighbour]))
+    np.testing.assert_allclose(features(SPEC, FULL, at, [OTHER]), features(SPEC, changed, at, [neighbour]), **NEAR)
 
 
 @given(origin=st.integers(47, 599), behind=st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
 def test_the_tail_gives_what_the_whole_history_gives(origin: int, behind: int) -> None:
     """Also where the other station's newest reading is some hours behind."""
     tail = cut(FULL, origin - 47, origin + 1)
     late = cut(OTHER, origin - 47 - behind if origin - 47 >= behind else 0, origin + 1 - behind)
     known = cut(OTHER, 0, origin + 1 - behind)
     whole = features(SPEC, FULL, np.array([origin]), [known])
-    np.testing.assert_array_equal(whole, features(SPEC, tail, np.array([47]), [late]))
+    np.testing.assert_allclose(whole, features(SPEC, tail, np.array([47]), [late]), **NEAR)
 
 
 def test_look_back_bounds_the_features() -> None:
     old = replace(FULL, values=FULL.values.copy())
     old.values[:552] += 100
     at = np.array([599])
-    np.testing.assert_array_equal(features(SPEC, FULL, at), features(SPEC, old, at))
+    np.testing.assert_allclose(features(SPEC, FULL, at), features(SPEC, old, at), **NEAR)
     old.values[552] += 100
-    assert not np.array_equal(features(SPEC, FULL, at), features(SPEC, old, at), equal_nan=True)
+    assert not np.allclose(features(SPEC, FULL, at), features(SPEC, old, at), equal_nan=True, **NEAR)
 
 
 def test_many_origins_equal_one_by_one_and_repeat_their_own_grid() -> None:
     origins = valid_origins(SPEC, FULL)[:50]
     together = features(SPEC, FULL, origins, [FULL, OTHER])
     singly = [features(SPEC, FULL, np.array([origin]), [OTHER]) for origin in origins]
-    np.testing.assert_array_equal(together, np.concatenate(singly))
+    np.testing.assert_allclose(together, np.concatenate(singly), **NEAR)
 
 
 def test_sums_of_all_stations_give_what_the_others_give() -> None:
@@ -179,7 +178,8 @@ def test_training_sequences_are_cut_at_holes_and_repeat_by_seed() -> None:
     x = features(SPEC, FULL, origins)
     kept, rows = sequence_rows(SPEC, NAMES, x, seed=1)
     again = sequence_rows(SPEC, NAMES, x, seed=1)
-    np.testing.assert_array_equal(rows, again[1])
+    np.testing.assert_array_equal(kept, again[0])
+    np.testing.assert_allclose(rows, again[1], **NEAR)
     newest = [sequence_names(SPEC).index(f"{column}_lag{lag}") for column in SPEC.columns for lag in range(5)]
     assert not np.isnan(rows[:, newest]).any()
     assert 0 < len(kept) <= len(x)

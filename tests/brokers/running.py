@@ -22,7 +22,7 @@ from typing import Protocol
 import pytest
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0  # seconds for what must come; who waits knows how much that is, and waits no longer
+PATIENCE = 120.0  # seconds for what must come; who waits knows how much that is, and waits no longer
 ACK_WAIT = 1  # seconds after which NATS hands over again what a killed consumer had; tests wait for it
 # librdkafka's own broker for tests; it lives in a client's process, so that process is the broker.
 MOCK = """

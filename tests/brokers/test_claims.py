@@ -97,7 +97,7 @@ def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_pat
     declaration = tmp_path / "feed.json"
     declaration.write_text(door.feed.model_dump_json())
     command = [sys.executable, "-m", "tests.brokers.dying", where, door.running.url]
-    killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=60, check=False)
+    killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=240, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert door.broker.waiting([door.topic]) == 2, "nothing is committed"
     taken = door.take(2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -58,7 +58,6 @@ def test_psi_of_a_constant_sees_the_other_bin() -> None:
     assert psi(shares(np.zeros(100), cuts), shares(np.ones(50), cuts)) > 5
 
 
-@settings(max_examples=60, deadline=None)
 @given(samples, samples)
 def test_distances_are_distances(one: Reals, two: Reals) -> None:
     cuts = edges(one)
@@ -71,7 +70,6 @@ def test_distances_are_distances(one: Reals, two: Reals) -> None:
     assert shares(two, cuts).sum() == pytest.approx(1)
 
 
-@settings(max_examples=40, deadline=None)
 @given(samples, st.floats(0.1, 50), st.floats(-100, 100))
 def test_the_unit_does_not_matter(values: Reals, factor: float, offset: float) -> None:
     one, two = np.round(values[::2], 3), np.round(values[1::2], 3)

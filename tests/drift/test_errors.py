@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from river.drift import PageHinkley
 
@@ -91,7 +91,7 @@ def test_a_season_that_was_never_learned_is_allowed_more_and_a_changed_world_is_
     assert limits
     for name in limits:
         assert strange[name].threshold == pytest.approx(STRANGE * (known[name].threshold or 0))
-        assert strange[name].value == known[name].value
+        assert strange[name].value == pytest.approx(known[name].value)
     assert any(strange[name].fired for name in limits)
 
 
@@ -122,7 +122,6 @@ def test_page_hinkley_is_rivers() -> None:
     assert found.fired == fired == (found.value is not None and found.value > PAGE_HINKLEY)
 
 
-@settings(max_examples=20, deadline=None)
 @given(factor=st.floats(0.01, 1000), seed=st.integers(0, 3))
 def test_the_unit_does_not_matter(factor: float, seed: int) -> None:
     known = making.outcomes(making.changed(making.climate(seed, SIZE), ONSET, heatwave), HALF)
@@ -140,14 +139,12 @@ def test_the_unit_does_not_matter(factor: float, seed: int) -> None:
         assert one.value == pytest.approx(two.value, rel=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 12))
 def test_noise_is_not_foreseen(seed: int, columns: int) -> None:
     rng = np.random.default_rng(seed)
     assert foreseen(rng.normal(size=300), rng.normal(size=(300, columns)), np.arange(300) // 43) < 0.08
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), noise=st.floats(0.05, 1.0))
 def test_what_follows_from_the_known_is_foreseen(seed: int, noise: float) -> None:
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -191,7 +191,6 @@ def test_without_a_day_there_is_no_clock() -> None:
 series = arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([0.0, 1.0, 2.5, np.nan]))
 
 
-@settings(max_examples=100)
 @given(series)
 def test_runs_and_gaps_cover_the_series(values: Reals) -> None:
     first, last, held = runs(values)

@@ -51,7 +51,7 @@ def fill(disk: Path) -> None:
 def test_a_full_disk_is_told_before_anything_begins(disk: Path) -> None:
     fill(disk)
     process = start(disk / "home")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "error: AEROCAST_HOME" in said
     assert "full" in said or "No space left" in said
@@ -65,7 +65,7 @@ def test_a_disk_that_fills_up_in_the_middle_loses_nothing(disk: Path) -> None:
         if line.strip() == "noaa/silver ...":
             break
     fill(disk)
-    out, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Traceback" not in out + said
     assert any(

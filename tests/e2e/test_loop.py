@@ -26,7 +26,7 @@ from tests.conftest import PROJECT
 from tests.making import HOURS, check, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server
 
-PATIENCE = 15.0
+PATIENCE = 120.0
 SEQUENCE = [[50.0, 8.0, 1012.0]] * 5
 
 
@@ -48,7 +48,7 @@ def flowing(url: str) -> Iterator[Traffic]:
     seen, stop = Traffic(), threading.Event()
 
     def ask(question: dict[str, object]) -> None:
-        with httpx.Client(base_url=url) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             while not stop.is_set():
                 try:
                     answer = client.post("/predict", json=question)

@@ -99,7 +99,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
     messages = pd.concat([pd.read_parquet(path) for path in sorted(DATA.glob("K*_stream.parquet"))], ignore_index=True)
     messages = messages.sort_values(["file", "line"], kind="stable")
     declared.publish(home, feed)
-    with Server(home) as server, httpx.Client(base_url=server.url) as client:
+    with Server(home) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         for number, body in enumerate(posts(messages)):
             sent = client.post("/observations/replay", json=body, headers={"Idempotency-Key": f"poll-{number}"})
             assert sent.is_success, sent.text

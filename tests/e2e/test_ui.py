@@ -32,7 +32,7 @@ import dagster as dg
 from tests.making import definitions, small_feed
 defs = definitions(Path({home!r}), small_feed(Path({readings!r})))
 """
-PATIENCE = 30.0
+PATIENCE = 240.0
 
 Page = Callable[[str], str]
 
@@ -62,7 +62,7 @@ def ui(tmp_path: Path, home: Path, results: Feed) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 @pytest.fixture

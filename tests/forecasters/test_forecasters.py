@@ -95,10 +95,10 @@ def test_the_learned_kinds_beat_persistence(models: dict[str, Forecaster], kind:
 @pytest.mark.parametrize("kind", LEARNED)
 def test_the_same_seed_gives_the_same_model(data: Training, models: dict[str, Forecaster], kind: str) -> None:
     again = fit(kind, data, QUICK[kind])
-    np.testing.assert_array_equal(again.predict(TEST.x), models[kind].predict(TEST.x))
+    np.testing.assert_allclose(again.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
     if kind != "linear":
         other = fit(kind, data, {**QUICK[kind], "seed": 7})
-        assert not np.array_equal(other.predict(TEST.x), models[kind].predict(TEST.x))
+        assert not np.allclose(other.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", LEARNED)

@@ -22,7 +22,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def http(shared_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shared_server.url) as client:
+    with httpx.Client(base_url=shared_server.url, timeout=60) as client:
         yield client
 
 
@@ -34,6 +34,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, httpx.Client]]
         def start(*arguments: str, **settings: str) -> tuple[Server, httpx.Client]:
             named = {f"AEROCAST_{name}": value for name, value in settings.items()}
             server = stack.enter_context(Server(tmp_path, arguments or ("--poll-seconds", "0.05"), named))
-            return server, stack.enter_context(httpx.Client(base_url=server.url))
+            return server, stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
 
         yield start

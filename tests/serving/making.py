@@ -159,7 +159,7 @@ def write_tail(home: Home, feed: str = "noaa", **others: Grid) -> None:
     tail.write(home, feed, {"JFK": grid("JFK"), "LGA": gappy("LGA", 2, 3), "EWR": late, **others})
 
 
-def until(check: Callable[[], bool], seconds: float = 10) -> None:
+def until(check: Callable[[], bool], seconds: float = 120) -> None:
     """Poll instead of sleeping: a slow machine is slow, not wrong."""
     end = time.monotonic() + seconds
     while not check():
@@ -208,14 +208,14 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         finally:
             self.process.kill()
 
     def _wait_until_it_answers(self) -> None:
         import httpx
 
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             try:
                 httpx.get(self.url + "/health")

@@ -42,13 +42,13 @@ def test_a_token_that_is_set_is_needed(home: Path, serve: Start) -> None:
 
 def test_beyond_loopback_nothing_writes_without_a_token(home: Path, serve: Start) -> None:
     server, _ = serve("--host", "0.0.0.0")
-    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1")) as http:
+    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
         assert statuses(http) == statuses(http, BEARER) == [403, 403]
         assert http.post("/predict", json={"station": "JFK"}).status_code == 200
 
 
 def test_beyond_loopback_with_a_token(home: Path, serve: Start) -> None:
     server, _ = serve("--host", "0.0.0.0", TOKEN="secret")
-    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1")) as http:
+    with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
         assert statuses(http) == [401, 401]
         assert statuses(http, BEARER) == [200, 200]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import predictions
@@ -145,7 +145,6 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FIELDS)
 def test_any_outcome_gets_an_answer_or_a_problem(http: httpx.Client, content: Any) -> None:
     answer = http.post("/eval", content=json.dumps(content).encode())

@@ -30,7 +30,7 @@ def test_an_answer_is_logged_as_it_was_sent(tmp_path: Path, serve: Start) -> Non
     server, http = serve()
     answer = http.post("/predict", json={"station": "LGA"}).json()
     server.process.terminate()
-    assert server.process.wait(10) == 0
+    assert server.process.wait(60) == 0
     (one,) = logged(tmp_path)
     assert (one.id, one.feed, one.target, one.station) == (answer["id"], "noaa", "temperature", "LGA")
     assert (one.version, one.kind, one.graph, one.shadow, one.level) == (version, "linear", "station", False, 0.9)
@@ -67,7 +67,7 @@ def test_a_server_that_only_tries_a_release_out_logs_nothing(tmp_path: Path, ser
     pair = {"id": answer["id"], "horizon": HORIZONS[0], "actual": answer["forecasts"][0]["value"] + 1}
     assert http.post("/eval", json=pair).json()["rmse"] == 1.0
     server.process.terminate()
-    server.process.wait(10)
+    server.process.wait(60)
     assert not predictions.place(tmp_path, "noaa").exists()
 
 
@@ -77,7 +77,7 @@ def test_a_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
     server, http = serve()
     assert http.post("/predict", json={"station": "LAX"}).status_code == 422
     server.process.terminate()
-    server.process.wait(10)
+    server.process.wait(60)
     assert logged(tmp_path) == []
 
 
@@ -89,7 +89,7 @@ def test_a_server_killed_under_load_has_logged_every_answer_once(tmp_path: Path)
 
     def client(url: str, body: dict[str, Any]) -> None:
         try:
-            with httpx.Client(base_url=url) as mine:
+            with httpx.Client(base_url=url, timeout=60) as mine:
                 while True:
                     got.append(mine.post("/predict", json=body).json()["id"])
         except httpx.TransportError:

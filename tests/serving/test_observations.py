@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, small: Feed) -> Iterator[Se
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers=BEARER) as http:
+    with httpx.Client(base_url=server.url, headers=BEARER, timeout=60) as http:
         yield http
 
 
@@ -241,7 +241,10 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, smal
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
         publish(home, small)
-        with Server(home, settings={"AEROCAST_LOG": "false"}) as server, httpx.Client(base_url=server.url) as http:
+        with (
+            Server(home, settings={"AEROCAST_LOG": "false"}) as server,
+            httpx.Client(base_url=server.url, timeout=60) as http,
+        ):
             assert http.post(PATH, json=ONE).status_code == 202
             fill(home)
             many = [ONE] * 1000

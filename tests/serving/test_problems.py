@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 STEP = [40.0, 9.0, 1015.0]
@@ -162,22 +162,18 @@ FIELDS = st.fixed_dictionaries(
         "target": JSON | st.just("temperature"),
     },
 )
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@QUICK
 @given(FIELDS | JSON)
 def test_any_json_gets_an_answer_or_a_problem(http: httpx.Client, content: Any) -> None:
     _answered(http.post("/predict", content=json.dumps(content).encode()))
 
 
-@QUICK
 @given(st.binary(max_size=200))
 def test_any_bytes_get_a_problem(http: httpx.Client, content: bytes) -> None:
     _answered(http.post("/predict", content=content))
 
 
-@QUICK
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3), min_size=5, max_size=48))
 def test_any_numbers_get_a_finite_forecast_or_a_problem(http: httpx.Client, rows: list[tuple[float, ...]]) -> None:
     answer = http.post("/predict", json={"sequence": rows})

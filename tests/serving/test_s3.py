@@ -24,7 +24,7 @@ def http(bucket: ObjectHome) -> Iterator[httpx.Client]:
     publish(bucket, 1, bias=1.0)
     write_tail(bucket)
     work = {"AEROCAST_WORK": str(bucket.work), "AEROCAST_LOG_SECONDS": "0.1"}
-    with Server(bucket, settings=work) as server, httpx.Client(base_url=server.url) as client:
+    with Server(bucket, settings=work) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
 
 

@@ -44,7 +44,7 @@ def test_a_new_release_takes_over_under_load_without_a_failed_request(tmp_path: 
     done = threading.Event()
 
     def client(body: dict[str, Any]) -> None:
-        with httpx.Client(base_url=server.url) as mine:
+        with httpx.Client(base_url=server.url, timeout=60) as mine:
             while not done.is_set():
                 answer = mine.post("/predict", json=body)
                 if answer.status_code == 200:
