@@ -8,11 +8,35 @@ import duckdb
 from aerocast import marks, quality, silver
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.marks import NOTHING, Edges
+from aerocast.quality import quarantine
+from aerocast.sql import quoted
 
 # Who brought a reading, and that its value is doubted, changes nothing below.
 APART = ("segment", "flags")
+
+
+def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> bool:
+    """A quarantine of before values were judged one by one gets today's columns; whether it was one.
+
+    Its rows are whole readings; those of months that can still be made are judged anew after that.
+
+    Raises:
+        AeroCastError: the table cannot be read or written.
+    """
+    name = f"{feed.name}/quarantine"
+    if not lake.exists(name):
+        return False
+    stored = lake.relation(con, name)
+    if "column" in stored.columns:
+        return False
+    columns = ", ".join(
+        f"CAST({quoted(each) if each in stored.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
+        for each, kind in quarantine.COLUMNS.items()
+    )
+    lake.overwrite(name, stored.select(columns))
+    return True
 
 
 def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
@@ -42,6 +66,6 @@ def remake(
         read = lake.relation(con, raw, quality.months_read(feed, piece))
         cleaned = quality.clean(con, feed, read, piece, now, faults)
         # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
-        lake.replace(bad, cleaned.quarantine, piece)
+        lake.replace(bad, cleaned.quarantine, piece, edges=NO_EDGES)
         made, origins = ({month: hashes[month] for month in piece}, {m: marks.made_from(held[m]) for m in piece})
         lake.replace(good, cleaned.bronze, piece, made, origins, edges=edges, apart=APART)

@@ -16,7 +16,7 @@ from aerocast.errors import AeroCastError
 from aerocast.home import Home
 
 if TYPE_CHECKING:
-    from aerocast.feed import Feed
+    from aerocast.feed import Column, Feed
 
 FOLDER = "declared"
 
@@ -30,7 +30,10 @@ class DeclaredField(msgspec.Struct, frozen=True):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A feed as the doors know it; `station` and `time` are what a reading calls the two."""
+    """A feed as the doors know it; `station` and `time` are what a reading calls the two, or else by the source's name.
+
+    `timezone` is the zone of times without an offset; none: they are refused. `fields` holds former names, too.
+    """
 
     name: str
     description: str
@@ -38,18 +41,38 @@ class Declared(msgspec.Struct, frozen=True):
     time: str
     stations: tuple[str, ...]
     fields: tuple[DeclaredField, ...]
+    station_field: str | None = None
+    time_field: str | None = None
+    timezone: str | None = None
 
 
 def declared(feed: Feed) -> Declared:
     """The part of a declaration that is published."""
-    fields = tuple(DeclaredField(column.field, column.name, column.source_unit) for column in feed.columns)
     station, time = door_names(feed)
-    return Declared(feed.name, feed.description, station, time, feed.station_ids, fields)
+    source = feed.source
+    return Declared(
+        feed.name,
+        feed.description,
+        station,
+        time,
+        feed.station_ids,
+        tuple(field for column in feed.columns for field in _fields(column)),
+        source.station_field,
+        source.time_field,
+        source.timezone,
+    )
+
+
+def _fields(column: Column) -> list[DeclaredField]:
+    """Every name under which a column is or was sent, each once; the unit is the one of that name."""
+    former = {each.field: each.source_unit for each in column.former if each.field}
+    units = {name: former.get(name) or column.source_unit for name in column.fields}
+    return [DeclaredField(name, column.name, unit) for name, unit in units.items()]
 
 
 def door_names(feed: Feed) -> tuple[str, str]:
     """What a reading calls its station and its time at every door: just that, unless a measured field is called so."""
-    measured = {column.field.casefold() for column in feed.columns}
+    measured = {field.casefold() for column in feed.columns for field in column.fields}
     station = feed.source.station_field if "station" in measured else "station"
     return station, feed.source.time_field if "time" in measured else "time"
 

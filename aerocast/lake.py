@@ -94,16 +94,8 @@ class Lake:
 
     def span(self, name: str) -> tuple[datetime, datetime] | None:
         """The oldest and the newest `time` in the table, to the millisecond, from its log alone; None without rows."""
-        table = self._open(name)
-        if table is None:
-            return None
-        actions = _actions(table)
-        if "min.time" not in actions.column_names:
-            return None
-        # As numbers: pyarrow imports pandas to make a time with a zone.
-        bounds = [actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max")]
-        oldest, newest = ([at for at in own if at is not None] for own in bounds)
-        return (_time(min(oldest)), _time(max(newest))) if oldest and newest else None
+        spans = self.spans(name).values()
+        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
 
     def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
         """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole).
@@ -169,8 +161,11 @@ class Lake:
         slot: str | None = None,
         position: int | None = None,
         edges: Edges = NO_EDGES,
+        upon: int | None = None,
     ) -> bool:
         """Adds a delivered segment exactly once, with `delivery` (int64): the number of the commit that brought it.
+
+        A row that has a `delivery` keeps it: it was there before. `upon` is the version that the rows were decided on.
 
         Without a slot a segment is taken once and for ever. With one (a place that holds one content at a time, such
         as a month of a file) it is taken unless the slot holds it already: what comes back after a change counts.
@@ -178,11 +173,13 @@ class Lake:
         Each month that it reaches gets a new mark, and each edge of a month (see `content`).
 
         Returns:
-            False if the segment was there already, and nothing was written.
+            False if the segment was there already, or the table is not at `upon` any more; nothing was written then.
         """
 
         def attempt() -> bool:
             table = self._open(name)
+            if upon is not None and (table is None or table.version() != upon):
+                return False
             turn = 1 if position is None else position
             if table is not None and position is not None:
                 known = table.transaction_version(segment)
@@ -194,13 +191,41 @@ class Lake:
                 if held is not None and (slot is None or held == turn - 1):
                     return False
             marks = [Transaction(slot, turn), Transaction(f"{slot}@{segment}", turn)] if slot else []
-            number = 0 if table is None else table.version() + 1
-            data = self._rows(rows).select(f"*, {number}::BIGINT AS {DELIVERY}")
-            chain = self._chained(table, content_marks.reach(rows, edges), edges, segment, turn)
-            self._write(table, name, data, "append", [*(marks or [Transaction(segment, turn)]), *chain])
-            return True
+            return self._append(table, name, rows, marks or [Transaction(segment, turn)], edges, (segment, turn))
 
         return self._guarded(name, attempt)
+
+    def amend(self, name: str, rows: pa.Table, segment: str, turn: int, upon: int, edges: Edges = NO_EDGES) -> bool:
+        """Adds rows that were decided on version `upon`, and says that `segment` is at `turn` now (`transactions`).
+
+        Returns:
+            False if the table is not at that version any more, and nothing was written.
+        """
+
+        def attempt() -> bool:
+            table = self.opened(name)
+            if table.version() != upon:
+                return False
+            return self._append(table, name, rows, [Transaction(segment, turn)], edges, (segment, turn))
+
+        return self._guarded(name, attempt)
+
+    def _append(
+        self,
+        table: DeltaTable | None,
+        name: str,
+        rows: pa.Table,
+        marks: list[Transaction],
+        edges: Edges,
+        segment: tuple[object, ...],
+    ) -> bool:
+        """One commit of rows; those without a `delivery` get the commit's number."""
+        number = 0 if table is None else table.version() + 1
+        kept, own = (f" EXCLUDE ({DELIVERY})", f"{DELIVERY}, ") if DELIVERY in rows.column_names else ("", "")
+        data = self._rows(rows).select(f"*{kept}, coalesce({own}{number})::BIGINT AS {DELIVERY}")
+        chain = self._chained(table, content_marks.reach(rows, edges), edges, *segment)
+        self._write(table, name, data, "append", [*marks, *chain])
+        return True
 
     def took(self, name: str, segment: str, slot: str) -> bool:
         """Whether the slot holds this segment now (see `append`)."""
@@ -212,6 +237,26 @@ class Lake:
         """Whether this segment was taken, once and for ever (see `append`)."""
         table = self._open(name)
         return table is not None and table.transaction_version(segment) is not None
+
+    def transactions(self, name: str) -> dict[str, int]:
+        """Everything that a table's commits were told of what they took or made, by name."""
+        table = self._open(name)
+        return {} if table is None else self._transactions(table, name)
+
+    def spans(self, name: str) -> dict[str, tuple[datetime, datetime]]:
+        """The oldest and the newest `time` of each month's rows, to the millisecond, from the log alone."""
+        table = self._open(name)
+        actions = _actions(table) if table is not None else None
+        if actions is None or "min.time" not in actions.column_names:
+            return {}
+        found: dict[str, tuple[datetime, datetime]] = {}
+        # As numbers: pyarrow imports pandas to make a time with a zone.
+        bounds = (actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max"))
+        for month, low, high in zip(actions[_MONTH].to_pylist(), *bounds, strict=True):
+            if low is not None and high is not None:
+                first, last = found.get(month, (_time(low), _time(high)))
+                found[month] = min(first, _time(low)), max(last, _time(high))
+        return found
 
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""

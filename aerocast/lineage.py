@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aerocast.closure import Package
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_PACKAGE = Path(__file__).parent
 
 
 def config_hash(**parts: Any) -> str:
@@ -32,11 +32,17 @@ def digest(*arrays: "NDArray[Any]") -> str:
 
 @cache
 def code_version(*modules: str) -> str:
-    """Twelve hex digits of the sources of these modules of `aerocast` (`"silver"`, `"forecasters/gru"`).
+    """Twelve hex digits of the code that these modules and all that they import are made of (`"aerocast.silver"`).
 
-    An edit there makes everything they compute stale without anyone remembering to raise a number.
+    An edit there makes everything they compute stale without anyone remembering to raise a number; comments, docstrings
+    and formatting do not count, nor does what only moves bytes (`closure.NOT_COUNTED`).
+
+    Raises:
+        ValueError: there is no such module.
     """
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update((_PACKAGE / f"{module}.py").read_bytes())
-    return digest.hexdigest()[:12]
+    return _package().version(*modules)
+
+
+@cache
+def _package() -> Package:
+    return Package(Path(__file__).parent)

@@ -15,10 +15,10 @@ import duckdb
 import numpy as np
 
 from aerocast.feed import Column, Feed
+from aerocast.grid import Grid
 from aerocast.months import month_span, months_around
 from aerocast.sql import instant, literal, quoted
 from aerocast.units import conversion
-from aerocast.windows import Grid
 
 Span = tuple[datetime, datetime]
 

@@ -23,3 +23,8 @@ def scan(files: Sequence[str]) -> str:
     """A SELECT over Parquet files whose partition column is in their path."""
     options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
     return f"SELECT * FROM read_parquet([{', '.join(literal(file) for file in files)}], {options})"
+
+
+def timestamp(time: datetime) -> str:
+    """An instant as an SQL literal of a timestamp without a zone, in UTC."""
+    return f"TIMESTAMP '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"

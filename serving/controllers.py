@@ -16,7 +16,7 @@ from serving import observations, predictor, routine, views
 from serving.access import may_write
 from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation
 from serving.parsing import check_content_type, decode, parse
-from serving.readings import kind_of
+from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of, too_large
 from serving.schemas import (
     Accepted,
     EvalRequest,
@@ -101,7 +101,7 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
       operation_class=ObserveOperation, responses=DENIED | NOT_KEPT,
-      request_max_body_size=observations.MAX_BODY)  # fmt: skip
+      request_max_body_size=MAX_BODY)  # fmt: skip
 async def observe(
     request: HttpRequest,
     state: State,
@@ -115,26 +115,31 @@ async def observe(
     ] = None,
 ) -> Accepted:
     """One reading, or many: `station`, `time` (ISO 8601 with an offset) and the feed's measured fields in its source's
-    units. They are on the disk before the answer. All of a body is kept, or nothing.
+    units, named so or as its source names them. They are on the disk before the answer. All of a body is kept, or
+    nothing.
 
-    A value may be null or left out. What is well-formed is taken and judged by the platform: what is out of range, in
-    the future or of an unknown station is quarantined with its reason, never dropped. Without a key each post counts;
-    the platform keeps one reading per station and time, the last that came.
+    A value is a number or a text, null or left out. What is well-formed is taken and judged by the platform: what is no
+    number, out of range, in the future or of an unknown station is quarantined with its reason, never dropped. Fields
+    that are not declared are ignored, and named in the answer. A body may be compressed (`Content-Encoding: gzip`).
+    Without a key each post counts.
     """
     kept = state.observations
-    reader = await kept.reader(feed)
-    key, kind = observations.checked_key(idempotency_key), kind_of(request.headers.get("content-type"))
-    with kept.room(_length(request)):
+    definition, headers = await kept.definition(feed), request.headers
+    key, kind = observations.checked_key(idempotency_key), kind_of(headers.get("content-type"))
+    encoding = encoding_of(headers.get("content-encoding"))
+    with kept.room(MAX_BODY if encoding else _length(request)):
         try:
             body = await request.body()
         except RequestEntityTooLarge:
-            raise observations.too_large() from None
+            raise too_large() from None
+        if encoding:
+            body = await asyncio.to_thread(decoded, body, encoding)
         if len(body) < observations.LARGE_BODY and kind != "arrow":
-            rows = reader.count(kind, body)
+            rows, ignored = check(definition, kind, body)
         else:
-            rows = await asyncio.to_thread(reader.count, kind, body)
+            rows, ignored = await asyncio.to_thread(check, definition, kind, body)
         receipt = await kept.keep(feed, key, kind, body, rows)
-    return Accepted(receipt.id, receipt.accepted, receipt.duplicate)
+    return Accepted(receipt.id, receipt.accepted, receipt.duplicate, list(ignored))
 
 
 @post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write],
@@ -173,9 +178,9 @@ async def ask_for_retrain(
 def _length(request: HttpRequest) -> int:
     """How long the body is said to be; as long as one may be, if nothing is said. Raises a 413 problem."""
     said = request.headers.get("content-length", "")
-    length = int(said) if said.isdigit() else observations.MAX_BODY
-    if length > observations.MAX_BODY:
-        raise observations.too_large(length)
+    length = int(said) if said.isdigit() else MAX_BODY
+    if length > MAX_BODY:
+        raise too_large(length)
     return length
 
 

@@ -11,17 +11,15 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from litestar.plugins.problem_details import ProblemDetailsException
-from msgspec import UNSET
 
 from aerocast import declared
+from aerocast.doors.definition import Definition
 from aerocast.doors.posted import Counts, Limits, Posted, Receipt, Refused, Why
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from serving.problems import problem
-from serving.readings import Reader
 
-MAX_BODY = 8 << 20
 LONGEST_KEY = 200
 # Larger bodies are checked in a thread, so that others are answered meanwhile.
 LARGE_BODY = 32 << 10
@@ -34,7 +32,7 @@ _RETRY_AFTER = {Why.FULL: "10", Why.DISK: "60", Why.UNUSABLE: "10"}
 
 class _Known(NamedTuple):
     stamp: Stamp
-    reader: Reader
+    definition: Definition
 
 
 class Observations:
@@ -69,8 +67,8 @@ class Observations:
                     errors.append(str(error))
             self.counts, self.errors = counts, errors
 
-    async def reader(self, feed: str) -> Reader:
-        """Who checks the feed's bodies. Raises a 404 problem that names the feeds that there are."""
+    async def definition(self, feed: str) -> Definition:
+        """How the feed's readings are read. Raises a 404 problem that names the feeds that there are."""
         if feed not in self._known:
             await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
         found = self._known.get(feed)
@@ -78,7 +76,7 @@ class Observations:
             names = ", ".join(sorted(self._known)) or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
-        return found.reader
+        return found.definition
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
@@ -120,7 +118,7 @@ class Observations:
         return found or self._posted.setdefault(feed, Posted(self._home, feed, self._limits))
 
     def _look_up(self) -> list[str]:
-        """Readers of all that is declared; what cannot be read now stays as it was."""
+        """Definitions of all that is declared; what cannot be read now stays as it was."""
         self._looked = time.monotonic()
         errors = []
         try:
@@ -135,12 +133,11 @@ class Observations:
                 continue
             try:
                 found = declared.read(self._home, name)
+                if found:
+                    known[name] = _Known(stamp, Definition(found))
             except AeroCastError as error:
                 errors.append(str(error))
-                found = None
-            if found:
-                known[name] = _Known(stamp, Reader(found))
-            elif before:
+            if before and name not in known:
                 known[name] = before
         self._known = known
         return errors
@@ -153,14 +150,6 @@ def checked_key(key: str | None) -> str | None:
         detail = f"Idempotency-Key must be {rule}."
         raise problem("invalid-key", detail, status=400, field="Idempotency-Key", value=key, rule=rule)
     return key
-
-
-def too_large(size: int | None = None) -> ProblemDetailsException:
-    """The problem for a body over MAX_BODY."""
-    rule = f"at most {MAX_BODY} bytes"
-    detail = f"The body is larger than {MAX_BODY} bytes; send the readings in several."
-    shown = UNSET if size is None else size
-    return problem("request-entity-too-large", detail, status=413, field="body", value=shown, rule=rule)
 
 
 def refusal(error: Refused, key: str | None = None) -> ProblemDetailsException:

@@ -82,13 +82,19 @@ _OUTCOME = Schema(
 _READING = Schema(
     type=OpenAPIType.OBJECT,
     title="Reading",
-    description="Besides station and time the fields that the feed measures, as its source names them.",
-    required=["station", "time"],
+    description="Besides station and time the fields that the feed measures, as its source names them; others are"
+    " ignored. Station and time may have the source's names, too.",
     properties={
-        "station": Schema(type=OpenAPIType.STRING, min_length=1, max_length=200),
-        "time": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME, description="ISO 8601 with an offset."),
+        "station": Schema(type=[OpenAPIType.STRING, OpenAPIType.NUMBER], min_length=1, max_length=200),
+        "time": Schema(
+            type=OpenAPIType.STRING,
+            description="ISO 8601 with an offset; without one only where the feed declares a time zone.",
+        ),
     },
-    additional_properties=Schema(type=[OpenAPIType.NUMBER, OpenAPIType.NULL], description="In the source's unit."),
+    additional_properties=Schema(
+        type=[OpenAPIType.NUMBER, OpenAPIType.STRING, OpenAPIType.NULL],
+        description="In the source's unit, as a number or as a number's text.",
+    ),
 )
 _ONE = {"station": "JFK", "time": "2013-12-30T19:00:00Z", "temp": 37.04, "wind_speed": 6.9, "pressure": None}
 _READINGS = {

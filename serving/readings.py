@@ -1,153 +1,75 @@
-"""Posted readings: whether a body is well-formed. Whether it is true is judged later, by the platform's bronze."""
+"""Posted readings: whether a body is well-formed. Whether it is true is judged later, by the platform's bronze.
+
+What is well-formed is said by `aerocast.doors.definition`, by which the platform reads what is kept, too.
+"""
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import Annotated, Any
+import zlib
 
-import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
+from msgspec import UNSET
 
-from aerocast.declared import Declared
+from aerocast.doors.definition import Definition, Malformed
 from serving.problems import problem
 
 MOST_READINGS = 100_000
-LONGEST_STATION = 200
+MAX_BODY = 8 << 20
 KINDS = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
     "application/vnd.apache.arrow.stream": "arrow",
 }
-TIME_RULE = "a time in ISO 8601 with an offset, such as 2024-06-01T12:00:00Z"
-STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters"
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)", re.ASCII)
-_AT = re.compile(r"^(.*?)(?: - at `\$(?:\[(\d+)\])?\.?(.*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"(unknown|missing required) field `(.*)`")
-
-Station = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_STATION)]
+MOST_MEMBERS = 256  # a gzip stream may have several; each costs a copy of all that follows
+# The argument of zlib that reads each; "deflate" is its own format, as RFC 9110 says.
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-class Reader:
-    """Checks bodies of one feed; made once for what the feed declares."""
+def check(definition: Definition, kind: str, body: bytes) -> tuple[int, tuple[str, ...]]:
+    """How many readings the body holds, and which fields of them are ignored.
 
-    def __init__(self, declared: Declared) -> None:
-        self.declared = declared
-        self.names = (declared.station, declared.time, *(field.field for field in declared.fields))
-        self._rules = {declared.station: STATION_RULE, declared.time: TIME_RULE}
-        self._rules |= {field.field: f"a number ({field.unit}) or null" for field in declared.fields}
-        measured = [(f"f{i}", float | None, None) for i in range(len(declared.fields))]
-        one = msgspec.defstruct(
-            "Reading",
-            [("station", Station), ("time", str), *measured],
-            rename=dict(zip(("station", "time", *(name for name, *_ in measured)), self.names, strict=True)),
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(one | list[one])  # type: ignore[valid-type]
-        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(one)
-
-    def count(self, kind: str, body: bytes) -> int:
-        """How many readings the body holds. Raises a problem: 400 with field, value, rule and index, 413, 415."""
-        if kind == "arrow":
-            from serving.arrow import count
-
-            return count(self, body)
-        try:
-            found = self._json.decode(body) if kind == "json" else self._lines.decode_lines(body)
-        except msgspec.ValidationError as error:
-            raise self._invalid(kind, body, str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise malformed(body, "JSON", str(error)) from None
-        for index, reading in enumerate(found if isinstance(found, list) else [found]):
-            if not is_time(reading.time):
-                raise self.refused(index if isinstance(found, list) else None, self.declared.time, reading.time)
-        return checked_count(len(found) if isinstance(found, list) else 1)
-
-    def refused(
-        self, index: int | None, field: str, value: object = msgspec.UNSET, rule: str | None = None
-    ) -> ProblemDetailsException:
-        """The problem for a field of the reading at `index` (None: the only one)."""
-        rule = rule or self._rules[field]
-        which = "" if index is None else f"Reading {index}: "
-        return problem(
-            "invalid-field",
-            f"{which}{field} must be {rule}.",
-            status=400,
-            field=field,
-            value=value,
-            rule=rule,
-            index=index,
-        )
-
-    def unknown(self, index: int | None, field: str, value: object = msgspec.UNSET) -> ProblemDetailsException:
-        """The problem for a field that is not declared."""
-        allowed = f"one of {', '.join(self.names)}"
-        detail = f"{self.declared.name} has no field {field}; allowed: {allowed}."
-        return problem("unknown-field", detail, status=400, field=field, value=value, rule=allowed, index=index)
-
-    def missing(self, index: int | None, field: str) -> ProblemDetailsException:
-        """The problem for a reading that does not say where or when."""
-        which = "A reading" if index is None else f"Reading {index}"
-        rule = f"{field} must be given"
-        return problem("missing-field", f"{which} has no {field}.", status=400, field=field, rule=rule, index=index)
-
-    def _invalid(self, kind: str, body: bytes, text: str) -> ProblemDetailsException:
-        """msgspec says what is wrong and where: ``Expected `float | null`, got `str` - at `$[3].temp` ``."""
-        found = _AT.match(text)
-        assert found is not None  # it matches every text
-        what, at, field = found.groups()
-        index = int(at) if at else None
-        named = _NAMED.search(what)
-        if named and named[1] == "unknown":
-            return self.unknown(index, named[2], _value(kind, body, index, named[2]))
-        if named:
-            return self.missing(index, named[2])
-        if field in self._rules:
-            return self.refused(index, field, _value(kind, body, index, field))
-        rule = "a reading, or an array of readings" if index is None else "a reading"
-        return problem(
-            "invalid-field",
-            f"{'The body' if index is None else f'Element {index}'} must be {rule}: {what.replace('`', '')}.",
-            status=400,
-            field="body",
-            rule=f"{rule}: an object with {', '.join(self.names)}",
-            index=index,
-        )
-
-
-def is_time(text: str) -> bool:
-    """Whether the platform will read it as an instant."""
+    Raises a problem: 400 with field, value, rule and index, 413, 415.
+    """
     try:
-        return _TIME.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False
+        if kind == "arrow":
+            return _check_arrow(definition, body)
+        readings = definition.json(body) if kind == "json" else definition.json_lines(body)
+        checked_count(len(readings.rows))
+        definition.check(readings)
+    except Malformed as error:
+        raise refused(error) from None
+    return len(readings.rows), readings.ignored
+
+
+def _check_arrow(definition: Definition, body: bytes) -> tuple[int, tuple[str, ...]]:
+    """Whoever never sends Arrow pays neither pyarrow's 60 MB nor its start (docs/decisions/014)."""
+    try:
+        from aerocast.doors.arrow import check_stream
+    except ImportError:
+        detail = "This server is installed without pyarrow, and takes no Arrow streams; send JSON."
+        raise problem("unsupported-media-type", detail, status=415, field="Content-Type", rule="JSON") from None
+    rows, columns = check_stream(definition, body, MOST_READINGS)
+    return checked_count(rows), columns.ignored
+
+
+def refused(error: Malformed) -> ProblemDetailsException:
+    """The problem for a body, or a reading of it, that no judge could read."""
+    value = error.sent.decode(errors="replace") if isinstance(error.sent, bytes) else error.sent
+    return problem(
+        error.slug, error.detail, status=400, field=error.field, value=value, rule=error.rule, index=error.index
+    )
 
 
 def checked_count(count: int) -> int:
     """At least one reading, and not more than MOST_READINGS. Raises a problem."""
     if not count:
-        raise problem(
-            "no-readings", "The body holds no readings.", status=400, field="body", rule="at least one reading"
-        )
+        rule = "at least one reading"
+        raise problem("no-readings", "The body holds no readings.", status=400, field="body", rule=rule)
     if count > MOST_READINGS:
         detail = f"The body holds {count} readings; send at most {MOST_READINGS} at once."
         rule = f"at most {MOST_READINGS} readings"
         raise problem("too-many-readings", detail, status=413, field="body", value=count, rule=rule)
     return count
-
-
-def malformed(body: bytes, form: str, text: str) -> ProblemDetailsException:
-    """The problem for a body that is not of its content type."""
-    shown = body[:60].decode(errors="replace")
-    return problem(
-        f"malformed-{form.partition(' ')[0].lower()}",
-        f"The body is no {form}: {text}.",
-        status=400,
-        field="body",
-        value=shown,
-        rule=form,
-    )
 
 
 def kind_of(content_type: str | None) -> str:
@@ -160,13 +82,45 @@ def kind_of(content_type: str | None) -> str:
     return KINDS[said]
 
 
-def _value(kind: str, body: bytes, index: int | None, field: str) -> object:
-    """What the field held; UNSET where it cannot be told."""
+def encoding_of(content_encoding: str | None) -> str | None:
+    """`gzip` or `deflate`; None for a body as it is. Raises a 415 problem."""
+    said = (content_encoding or "identity").strip().lower()
+    if said == "identity":
+        return None
+    if said not in ENCODINGS:
+        rule = "gzip, deflate, or none"
+        detail = f"Content-Encoding must be {rule}, not {said[:80]}."
+        headers = {"accept-encoding": "gzip, deflate"}
+        raise problem("unsupported-encoding", detail, status=415, field="Content-Encoding", value=content_encoding,
+                      rule=rule, headers=headers)  # fmt: skip
+    return said
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """The body that was compressed; no more of it is unpacked than a body may have.
+
+    Raises a problem: 400 where it is damaged or cut off, 413 where it is too large.
+    """
+    found, rest = bytearray(), body
     try:
-        if kind == "json":
-            found: Any = msgspec.json.decode(body)
-        else:
-            found = [msgspec.json.decode(line) for line in body.splitlines() if line.strip()]
-        return (found if index is None else found[index])[field]
-    except (msgspec.DecodeError, RecursionError, LookupError, TypeError, ValueError):
-        return msgspec.UNSET
+        for _ in range(MOST_MEMBERS):
+            stream = zlib.decompressobj(ENCODINGS[encoding])
+            found += stream.decompress(rest, MAX_BODY + 1 - len(found))
+            if len(found) > MAX_BODY:
+                raise too_large()
+            if not stream.eof:
+                raise zlib.error("it is cut off")
+            if not (rest := stream.unused_data):
+                return bytes(found)
+        raise zlib.error(f"it has more than {MOST_MEMBERS} members")
+    except zlib.error as error:
+        rule = f"a whole {encoding} stream ({error})"
+        raise problem("malformed-encoding", f"The body is not {rule}.", status=400, field="body", rule=rule) from None
+
+
+def too_large(size: int | None = None) -> ProblemDetailsException:
+    """The problem for a body over MAX_BODY."""
+    rule = f"at most {MAX_BODY} bytes"
+    detail = f"The body is larger than {MAX_BODY} bytes; send the readings in several."
+    shown = UNSET if size is None else size
+    return problem("request-entity-too-large", detail, status=413, field="body", value=shown, rule=rule)

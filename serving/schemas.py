@@ -216,12 +216,15 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     index: int | None = None
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, omit_defaults=True):
     """Readings that are on the disk and will be in raw, each once. The same key gives the same answer again."""
 
     id: Annotated[str, Meta(description="Names this post.", examples=["5a0e7c1b9d3f2a64/17"])]
     accepted: Annotated[int, Meta(description="How many readings the post holds.", examples=[1])]
     duplicate: Annotated[bool, Meta(description="Its key was used before: it is there once.")]
+    ignored: Annotated[
+        list[str], Meta(description="Fields that are not declared, if any: nothing of them is kept.")
+    ] = []
 
 
 class ReleaseView(Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from aerocast import predictions
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.months import month_of
 from aerocast.predictions import Logged, LoggedForecast, Posted
 
@@ -67,4 +67,4 @@ def silver(
         }
     )
     hashes = dict.fromkeys(sorted(set(months)), (mark * 64)[:64])
-    lake.replace("small/silver", rows, sorted(hashes), hashes)
+    lake.replace("small/silver", rows, sorted(hashes), hashes, edges=NO_EDGES)

@@ -1,12 +1,17 @@
 """The benchmarks' helpers: figures, tables and the data they are made of. What they measure is not tested here."""
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from aerocast.feed import Feed
+from aerocast.lake import Lake
+from aerocast.months import month_of
+from aerocast.sources.base import raw_schema
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SUMMARY = """
@@ -120,28 +125,59 @@ def test_the_scripts_grid_is_the_platforms(noaa: Feed) -> None:
 
 
 def test_by_hand_or_by_the_platform_readings_become_the_same_tables(tmp_path: Path) -> None:
-    """Over the border of a month: duplicates, spikes and gaps among some thousand readings."""
-    from datetime import UTC, datetime
-
+    """Over the border of a month: duplicates, spikes and gaps among some thousand readings, and texts of every kind."""
     from measuring import by_duckdb, by_pandas
     from measuring.contest import LAYERS, differences, job, kept, stored, totals
     from measuring.generated import Size, generate, generated_feed
     from measuring.ingesting import ours
 
-    from aerocast.lake import Lake
-
     feed, lake = generated_feed(Size(3, 6 / 365), datetime(2000, 1, 28, tzinfo=UTC)), Lake(tmp_path)
-    readings = generate(lake, feed)
+    readings = generate(lake, feed) + _append_odd_texts(lake, feed, datetime(2000, 1, 31, 12, tzinfo=UTC))
     steps = {step.name: step.rows for step in ours(feed, tmp_path)}
     mine, told = totals(feed, kept(lake)), job(feed, lake, 1)
     assert len(told["pieces"]) == 2
     assert readings > steps["bronze, quarantine"] > 4000
     assert all(mine[layer]["rows"][0] for layer in LAYERS)
+    broken = {name: total for name, (_, total, _) in mine["quarantine"].items()}
+    assert broken['"column" IS NULL'] > 0
+    assert all(broken[f"\"column\" = 'temperature' AND rule = '{each}'"] for each in ("unparseable", "range", "step"))
     for way, run in {"duckdb": by_duckdb.run, "pandas": by_pandas.run}.items():
         assert run(told, tmp_path / way) == steps["windows"]
         theirs = totals(feed, stored(tmp_path / way))
         assert differences(mine, theirs) == []
     assert differences(mine, theirs | {"silver": theirs["silver"] | {"humidity": (0, 0.0, 0.0)}})
+
+
+def _append_odd_texts(lake: Lake, feed: Feed, start: datetime) -> int:
+    """Three more deliveries of a day and a half around a month's end, with texts of every kind; how many rows."""
+    from measuring.generated import RAW
+
+    texts = {
+        "temperature": ("8.4", "99.9", "", "error", "45.5", None, " NA ", "inf", "-9999.0", " 45.0 ", "1e999", "-40"),
+        "windSpeed": (None, "-1", "200", "20", "calm", "210.5", "-999"),
+        "barometricPressure": ("1010", "N/A", "1010.5", "9", "1040"),
+    }
+    count, stations = 0, [*feed.station_ids, "NOWHERE"]
+    for number in range(3):
+        times = [start + timedelta(minutes=20 * at) for at in range(108)]
+        for month in ("2000-01", "2000-02"):
+            rows = [
+                {
+                    "station": stations[at % len(stations)],
+                    "time": time,
+                    "time_text": time.isoformat(),
+                    **{name: of[(at * (number + 1) + number) % len(of)] for name, of in texts.items()},
+                    "source": "odd",
+                    "segment": f"{month}-odd-{number}",
+                    "line": at,
+                    "month": month,
+                }
+                for at, time in enumerate(times)
+                if month_of(time) == month
+            ]
+            lake.append(RAW, pa.Table.from_pylist(rows, raw_schema(feed)), f"{month}-odd-{number}")
+            count += len(rows)
+    return count
 
 
 def test_a_project_without_components_loads(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from aerocast import predictions
 from aerocast.evaluation import history, intake, outcomes, rolling
 from aerocast.evaluation.intake import Taken, take
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.predictions import Logged, Posted
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed
@@ -216,6 +216,49 @@ def test_a_posted_outcome_counts_only_where_nothing_was_measured_or_judged_bad(
     assert told["x"] == (45.0, "posted")
     pair = next(row for row in found.values() if row["graph"] == "pair")
     assert (pair["value"], pair["actual"], pair["error"], pair["station"]) == (5.0, 7.0, 2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "believed"),
+    [(["temperature"], False), (["pressure"], True), ([None], False), (["pressure", None], False)],
+)
+def test_a_posted_outcome_is_disbelieved_for_its_own_column_or_the_whole_reading(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, columns: list[str | None], believed: bool
+) -> None:
+    silver(lake, {T0: 40.0, T0 + HOUR: 40.0}, filled=[T0 + HOUR])
+    segment(home, "s", [answer("a", T0, {1: 44.0}), posted(45.0, "a", 1)])
+    taken(con, lake, home)
+    assert joined(con, lake, feed)["a", 1]["actual"] == 45.0
+    at = pa.array([T0 + HOUR + HOUR / 4] * len(columns), pa.timestamp("us", "UTC"))
+    spoilt = {"station": ["AAA"] * len(columns), "time": at, "column": pa.array(columns, pa.string())}
+    rows = pa.table(spoilt | {"month": ["2024-03"] * len(columns)})
+    lake.replace("small/quarantine", rows, ["2024-03"], edges=NO_EDGES)
+    assert joined(con, lake, feed)["a", 1]["actual"] == (45.0 if believed else None)
+    assert sum(lake.rows("small/outcomes").values()) == 1, "however many rows of quarantine there are"
+
+
+def test_what_is_computed_again_and_is_the_same_makes_nothing_below_stale(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = {T0 + hour * HOUR: 40.0 + hour for hour in range(30)}
+    silver(lake, readings)
+    segment(home, "s", [answer(str(at), T0 + at * HOUR, {1: 44.0}) for at in range(20)])
+    taken(con, lake, home)
+    assert outcomes.refresh(con, lake, feed) == rolling.daily(con, lake, feed) == ["2024-03"]
+    path = history.write(con, lake, home, feed)
+    before, held = path.stat().st_mtime_ns, lake.content("small/outcomes", ["2024-03"])
+    silver(lake, readings, mark="2")
+    assert outcomes.refresh(con, lake, feed) == [], "silver made by edited code, of the same rows"
+    with monkeypatch.context() as patch:
+        patch.setattr(outcomes, "code_version", lambda *_: "edited")
+        assert outcomes.refresh(con, lake, feed) == ["2024-03"]
+    assert outcomes.refresh(con, lake, feed, force=True) == ["2024-03"]
+    assert lake.content("small/outcomes", ["2024-03"]) == held
+    assert rolling.daily(con, lake, feed) == []
+    assert history.write(con, lake, home, feed).stat().st_mtime_ns == before
+    silver(lake, readings | {T0 + 5 * HOUR: 1.0})
+    assert outcomes.refresh(con, lake, feed) == rolling.daily(con, lake, feed) == ["2024-03"]
+    assert history.write(con, lake, home, feed).stat().st_mtime_ns != before
 
 
 def test_only_changed_months_are_computed_again(

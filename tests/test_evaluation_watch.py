@@ -9,8 +9,9 @@ from typing import Any
 import duckdb
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aerocast import clock, faults, quality, release, silver, sources
@@ -21,7 +22,7 @@ from aerocast.errors import AeroCastError
 from aerocast.evaluation import outcomes, shadow, views, watch
 from aerocast.evaluation.intake import take
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import NO_EDGES, Lake
 from aerocast.lineage import config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of, month_span
@@ -67,12 +68,12 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
         month: config_hash(made=str(lake.version("small/raw")), faults=faults.touching(known, month))
         for month in months
     }
-    lake.replace("small/quarantine", cleaned.quarantine, months)
+    lake.replace("small/quarantine", cleaned.quarantine, months, edges=NO_EDGES)
     lake.replace("small/bronze", cleaned.bronze, months, marks)
     span = lake.span("small/bronze")
     assert span
     built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, span)
-    lake.replace("small/silver", built, months, marks)
+    lake.replace("small/silver", built, months, marks, edges=NO_EDGES)
 
 
 def champion(home: Path, number: int = 1, **changes: Any) -> Manifest:
@@ -232,6 +233,95 @@ def test_an_examination_that_was_killed_counts_once(
     assert len(rows) == len(feed.station_ids)
 
 
+def examined(con: duckdb.DuckDBPyConnection, lake: Lake) -> list[str]:
+    """The examination of each row in the table of drift, in the order in which they came."""
+    return [row[0] for row in lake.relation(con, "small/drift").order("delivery").select("examination").fetchall()]
+
+
+def remade(
+    con: duckdb.DuckDBPyConnection, lake: Lake, temperature: str = "temperature", rows: pa.Table | None = None
+) -> None:
+    """Silver written anew as if by other code: these rows, or its own with the newest temperatures as the SQL says."""
+    lake.relation(con, "small/silver").create_view("silver_now", replace=True)
+    newest = f"CASE WHEN time = (SELECT max(time) FROM silver_now) THEN {temperature} ELSE temperature END"
+    own = con.sql(f"SELECT * REPLACE ({newest} AS temperature) FROM silver_now")
+    months = lake.months("small/silver")
+    marks = {month: config_hash(edited=lake.version("small/silver")) for month in months}
+    lake.replace("small/silver", own.to_arrow_table() if rows is None else rows, months, marks, edges=NO_EDGES)
+
+
+def test_only_other_content_is_another_examination(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(con, lake, home, feed, champion(home).version, error=15.0)
+    first = watch.judge(con, lake, home, feed).state
+    rows, heat = examined(con, lake), first.of("temperature")
+    assert (heat.warm, heat.hot, set(rows)) == (1, False, {rows[0]})
+
+    stand_at(home, NOW + HOUR)
+    forced = watch.judge(con, lake, home, feed, force=True)
+    assert forced.fresh, "it looks again"
+    assert (forced.state.diagnoses, forced.state.of("temperature")) == (first.diagnoses, heat)
+
+    remade(con, lake)
+    outcomes.refresh(con, lake, feed, force=True)
+    assert not watch.judge(con, lake, home, feed).fresh, "the same rows, computed by edited code"
+
+    limits = feed.model_copy(update={"drift": feed.drift.model_copy(update={"hot_after": 1, "recent": 48})})
+    assert watch.judge(con, lake, home, limits).state.of("temperature") == heat, "limits decide on what is new"
+    with monkeypatch.context() as patch:
+        patch.setattr(watch, "code_version", lambda *_: "edited")
+        again = watch.judge(con, lake, home, feed)
+        assert again.fresh, "other tests may see something else in the same evidence"
+        assert again.state.of("temperature") == heat
+    assert examined(con, lake) == rows
+
+    silver_before = lake.relation(con, "small/silver").to_arrow_table()
+    remade(con, lake, "temperature + 0.5")
+    outcomes.refresh(con, lake, feed)
+    second = watch.judge(con, lake, home, feed).state.of("temperature")
+    assert (second.warm, second.hot, second.edges, second.judged_at) == (2, True, 1, NOW + HOUR)
+    assert len(set(examined(con, lake))) == 2
+
+    stand_at(home, NOW + 2 * HOUR)
+    remade(con, lake, rows=silver_before)
+    outcomes.refresh(con, lake, feed)
+    back = watch.judge(con, lake, home, feed)
+    assert back.fresh
+    assert back.state.of("temperature") == second, "what comes back was examined before"
+    assert len(set(examined(con, lake))) == 2
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(["force", "code", "remake", "reading"]), min_size=1, max_size=5))
+def test_heat_counts_contents_and_nothing_else(
+    steps: list[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path_factory.mktemp("watched")
+    feed = small_feed(write_readings(place / "readings.csv", hours=24 * 100), end=None)
+    feed = feed.model_copy(update={"drift": feed.drift.model_copy(update={"hot_after": 99})})
+    home, lake = place / "home", Lake(place / "home")
+    with duckdb.connect() as con, monkeypatch.context() as patch:
+        refresh(con, lake, feed)
+        stand_at(home, NOW)
+        serve(con, lake, home, feed, champion(home).version, error=15.0)
+        watch.judge(con, lake, home, feed)
+        contents = 1
+        for turn, step in enumerate(steps):
+            stand_at(home, NOW + (turn + 1) * timedelta(minutes=10))
+            if step == "code":
+                patch.setattr(watch, "code_version", lambda *_, turn=turn: f"edited {turn}")
+            elif step in ("remake", "reading"):
+                remade(con, lake, "temperature + 0.01" if step == "reading" else "temperature")
+                contents += step == "reading"
+            outcomes.refresh(con, lake, feed, force=step == "force")
+            watch.judge(con, lake, home, feed, force=step == "force")
+        found = state.read(home, "small")
+        assert found is not None
+        assert len(set(examined(con, lake))) == contents
+        assert found.of("temperature").warm == contents
+
+
 def test_faults_that_are_over_stay_and_those_never_found_again_go(feed: Feed) -> None:
     over = Fault("AAA", "temperature", "spikes", START, START + DAY, "")
     gone = Fault("AAA", "pressure", "flat_line", START, None, "")
@@ -298,7 +388,7 @@ def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
     tables = [lake.relation(con, f"small/{layer}") for layer in ("raw", "bronze", "quarantine")]
     assert quality.audit(con, feed, *tables).balanced
     bad = lake.relation(con, "small/quarantine").filter("rule = 'sensor_fault'").select("time, reason").fetchall()
-    assert len(bad) == 10
+    assert len({time for time, _ in bad}) == 10, "under each text that was delivered"
     assert all("temperature of AAA" in reason and "unit_change" in reason for _, reason in bad)
     steps = lake.relation(con, "small/quarantine").filter(f"rule = 'step' AND time > TIMESTAMPTZ '{since - DAY}'")
     assert steps.fetchall() == [], "the healthy readings around are not blamed"

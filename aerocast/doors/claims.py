@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from aerocast import clock, store
 from aerocast.brokers import Broker, Letter, Message
-from aerocast.doors.readings import to_raw
+from aerocast.doors.readings import ignored, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home, ObjectHome
@@ -69,13 +69,17 @@ class Refused(msgspec.Struct, frozen=True):
 
 @dataclass
 class Taken:
-    """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already."""
+    """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already.
+
+    `notes` names, object by object, the columns that were ignored because they are not declared.
+    """
 
     messages: int = 0
     claims: list[Claim] = field(default_factory=list)
     known: int = 0
     dead: list[Refused] = field(default_factory=list)
     later: list[Refused] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> Counter[str]:
@@ -171,9 +175,11 @@ def _enter(lake: Lake, home: Home, find: Find, body: bytes, taken: Taken) -> Non
         taken.known += 1
         return
     now = clock.now(home, feed.name, feed.end)
-    fresh = lake.append(name, _rows(claim, feed, now), claim.segment, edges=edges(feed))
+    rows, others = _rows(claim, feed, now)
+    fresh = lake.append(name, rows, claim.segment, edges=edges(feed))
     if fresh:
         taken.claims.append(claim)
+        taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
     else:
         taken.known += 1
 
@@ -185,8 +191,8 @@ def _parse(body: bytes) -> Claim:
         raise Unusable(f"the message is no claim: {error}") from error
 
 
-def _rows(claim: Claim, feed: Feed, now: datetime) -> pa.Table:
-    """The object's rows as raw's, after everything that the claim says of it has been checked."""
+def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str, ...]]:
+    """The object's rows as raw's, and the columns that are ignored, after all that the claim says has been checked."""
     data = _fetch(claim.uri)
     found = hashlib.sha256(data).hexdigest()
     if found != claim.sha256:
@@ -195,7 +201,7 @@ def _rows(claim: Claim, feed: Feed, now: datetime) -> pa.Table:
     if len(rows) != claim.rows:
         raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
     try:
-        return to_raw(feed, rows, claim.uri, claim.segment, now)
+        return to_raw(feed, rows, claim.uri, claim.segment, now), ignored(feed, rows.schema)
     except AeroCastError as error:
         raise Unusable(str(error)) from error
     except (pa.ArrowException, ValueError, TypeError) as error:

@@ -13,10 +13,11 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast.declared import door_names
-from aerocast.doors.readings import Malformed, check, parse_json_lines
+from aerocast.doors import arrow
+from aerocast.doors.definition import Definition
+from aerocast.doors.readings import Malformed, check, definition_of
 from aerocast.feed import Feed
-from aerocast.sources.base import MALFORMED, raw_names
+from aerocast.sources.base import MALFORMED
 from aerocast.sources.csv_file import Choice, Piece, open_csv
 from aerocast.sources.csv_lines import CsvFault
 
@@ -64,29 +65,22 @@ def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Conten
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
 
 
-def chosen(feed: Feed, names: Sequence[str], *, measured: bool = True) -> Choice:
+def chosen(feed: Feed, names: Sequence[str]) -> Choice:
     """Which of these columns are taken up.
 
     Raises:
-        Malformed: there is no station, no time, or with `measured` nothing that was measured.
+        Malformed: there is no station, no time, nothing that was measured, or one of them twice.
     """
-    usual = door_names(feed)
-    groups = [(feed.source.station_field, usual[0]), (feed.source.time_field, usual[1]), tuple(raw_names(feed))]
-    for group in groups if measured else groups[:2]:
-        if not set(group) & set(names):
-            rule = f"{' or '.join(dict.fromkeys(group))} must be among the columns"
-            raise Malformed("columns", ", ".join(names), rule, f"feed {feed.name}")
-    station, time = (next(name for name in group if name in names) for group in groups[:2])
-    return Choice(station, time, tuple(name for name in groups[2] if name in names))
+    definition = definition_of(feed)
+    columns = definition.columns(names)
+    definition.check_columns(columns)
+    return Choice(columns.station, columns.time, columns.measured)
 
 
 def _parquet(path: Path, feed: Feed) -> Content:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         names = file.schema_arrow.names
         choice = chosen(feed, names)
-        twice = [name for name in choice.names if names.count(name) > 1]
-        if twice:
-            raise Malformed("column", twice[0], "each column once", f"feed {feed.name}")
         check(feed, pa.schema([file.schema_arrow.field(name) for name in choice.names]))
 
     def pieces() -> Iterator[Piece]:
@@ -102,12 +96,13 @@ class _JsonLines:
     """A file with a reading a line; what the last look at it met."""
 
     path: Path
-    feed: Feed
+    definition: Definition
     whole: bool
     rows: int = 0
     broken: int = 0
     example: str = ""
-    names: set[str] = field(default_factory=set)
+    measured: bool = False
+    ignored: set[str] = field(default_factory=set)
 
     def pieces(self) -> Iterator[Piece]:
         self.rows = self.broken = 0
@@ -122,9 +117,11 @@ class _JsonLines:
     def _read(self, lines: list[bytes], first: int) -> Iterator[Piece]:
         """The lines' readings; where something is wrong with one of them, half of the lines at a time."""
         try:
-            table = parse_json_lines(b"".join(lines), first)
-            if len(table):
-                yield Piece(self._selected(table, first))
+            readings = self.definition.json_lines(b"".join(lines), first)
+            if readings.rows:
+                self.measured = self.measured or self.definition.is_measured(readings)
+                self.ignored |= set(readings.ignored)
+                yield Piece(arrow.table_of(self.definition, [readings]))
         except Malformed as error:
             if len(lines) > 1:
                 half = len(lines) // 2
@@ -133,36 +130,28 @@ class _JsonLines:
             else:
                 yield self._broken(lines[0], first, error)
 
-    def _selected(self, table: pa.Table, first: int) -> pa.Table:
-        choice = chosen(self.feed, table.column_names, measured=False)
-        check(self.feed, table.select(choice.names).schema)
-        for name in (choice.station, choice.time):
-            if table.column(name).null_count:
-                raise Malformed(name, None, "given in every reading", f"line {first}")
-        self.names |= set(table.column_names)
-        return table.select(choice.names)
-
     def _broken(self, line: bytes, number: int, error: Malformed) -> Piece:
         text = line.decode(errors="replace").rstrip("\r\n")
         if not self.whole and not line.endswith(b"\n") and not text.endswith("}"):
             raise error  # the file looks cut off
         said = str(error).removeprefix(f"line {number}: ")
         self.broken, self.example = self.broken + 1, self.example or f"line {number}: {said}: {text[:200]!r}"
-        station, time = door_names(self.feed)
         nothing = pa.nulls(1, pa.string())
-        table = pa.table({station: nothing, time: nothing})
+        names = (self.definition.station[0], self.definition.time[0], *self.definition.measured)
+        table = pa.table(dict.fromkeys(names, nothing))
         return Piece(table, pa.array([f"{MALFORMED}{number}: {said}"]), pa.array([text]))
 
 
 def _json_lines(path: Path, feed: Feed, whole: bool) -> Content:
-    lines = _JsonLines(path, feed, whole)
+    lines = _JsonLines(path, definition_of(feed), whole)
     for _ in lines.pieces():
         pass
     if lines.broken > feed.source.broken_lines * lines.rows:
         rule = f"at most {feed.source.broken_lines:.0%} of the lines; the first is {lines.example}"
         raise Malformed("broken lines", f"{lines.broken} of {lines.rows}", rule)
-    choice = chosen(feed, sorted(lines.names)) if lines.names else None
-    notes = _ignored(lines.names - set(choice.names)) if choice else []
+    if lines.rows > lines.broken and not lines.measured:
+        raise lines.definition.nothing_measured(lines.ignored)
+    notes = _ignored(lines.ignored)
     if lines.broken:
         notes.append(f"{lines.broken} of {lines.rows} lines are broken and set aside; the first is {lines.example}")
     return Content(lines.rows, lines.pieces, notes)

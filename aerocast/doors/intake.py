@@ -6,10 +6,13 @@ A kill may come between any two lines here. Then the next intake finds what was 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from aerocast.doors import slots, strays
 from aerocast.doors.base import Batch, Door
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -25,8 +28,10 @@ SOURCE = "source"  # the way in that is no door
 class Taken:
     """What an intake found. `rows` are those appended, by the way they came in; `months` the same by month.
 
-    `known` are readings of batches that were there already, `unsaid` those of a live source that say nothing new.
-    `failed` says of each way in that could not be read why, `rejected` what was put aside there and why.
+    `known` are readings of batches, or lines of a file, that were there already, `unsaid` those of a live source that
+    say nothing new, `withdrawn` those that a file no longer holds, `placed` those that have a month only now.
+    `failed` says of each way in that could not be read why, `rejected` what was put aside there and why, `notes` what
+    was left out or looks odd.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -34,8 +39,11 @@ class Taken:
     segments: int = 0
     known: int = 0
     unsaid: int = 0
+    withdrawn: int = 0
+    placed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def note(self, way: str, table: pa.Table, *, fresh: bool) -> None:
         if not fresh:
@@ -51,6 +59,16 @@ def table_of(feed: Feed) -> str:
     return f"{feed.name}/raw"
 
 
+def place_strays(lake: Lake, feed: Feed, now: datetime, taken: Taken) -> None:
+    """Readings that came too early or too late for the declaration of then go to the months of their times.
+
+    Raises:
+        AeroCastError: raw cannot be read or written.
+    """
+    with duckdb.connect() as con:
+        taken.placed += strays.place(con, lake, feed, table_of(feed), now)
+
+
 def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
     """Appends what waits at the doors. One that cannot be read is noted in `failed`, and the others are taken.
 
@@ -63,6 +81,7 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
             fresh = lake.append(table_of(feed), batch.table, batch.segment, position=batch.position, edges=edges(feed))
             taken.note(door.name, batch.table, fresh=fresh)
         taken.rejected += door.rejected
+        taken.notes += door.notes
     return taken
 
 
@@ -84,14 +103,39 @@ def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: T
     Raises:
         AeroCastError: raw cannot be written, or the source is a file that cannot be read.
     """
-    if not feed.source.live:
-        for delivery in deliveries:
-            fresh = lake.append(table_of(feed), delivery.table, delivery.segment, delivery.slot, edges=edges(feed))
-            taken.note(SOURCE, delivery.table, fresh=fresh)
-        return
     with duckdb.connect() as con:
-        for delivery in _noted(deliveries, taken):
-            _append_news(con, lake, feed, delivery.table, taken)
+        if feed.source.live:
+            for delivery in _noted(deliveries, taken):
+                _append_news(con, lake, feed, delivery.table, taken)
+        else:
+            _take_file(con, lake, feed, deliveries, taken)
+
+
+def _take_file(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: Taken
+) -> None:
+    """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
+    table, delivered = table_of(feed), set[str]()
+    gone = lake.gone(table)
+    for delivery in deliveries:
+        delivered.add(delivery.slot)
+        if delivery.month not in gone:
+            _take_slot(con, lake, feed, delivery, taken)
+    for delivery in slots.emptied(lake, feed, table, delivered):
+        _take_slot(con, lake, feed, delivery, taken)
+
+
+def _take_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery: Delivery, taken: Taken) -> None:
+    rows = slots.replace(con, lake, feed, table_of(feed), delivery)
+    if rows is None:
+        taken.known += len(delivery.table)
+        return
+    said = rows.filter(pc.field("line") >= 0)
+    taken.withdrawn += len(rows) - len(said)
+    taken.known += len(delivery.table) - len(said)
+    if len(rows):
+        taken.note(SOURCE, said, fresh=True)
+        taken.months.update(dict.fromkeys(rows["month"].unique().to_pylist(), 0))
 
 
 def _noted(deliveries: Iterable[Delivery], taken: Taken) -> Iterator[Delivery]:

@@ -23,7 +23,6 @@ from aerocast.lineage import code_version, config_hash
 from aerocast.sql import literal
 
 MONTHS = 2
-CODE = ("evaluation/history",)
 _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, target, station, horizon,
     strftime(origin AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS origin,
     strftime(issued_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS issued_at, value AS forecast, lower, upper,
@@ -44,7 +43,7 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) ->
     """
     name, path = f"{feed.name}/outcomes", place(home, feed.name)
     months = lake.months(name)[-MONTHS:]
-    origin = config_hash(code=code_version(*CODE), outcomes=lake.marks(name, months))
+    origin = config_hash(code=code_version(__name__), outcomes=lake.content(name, months))
     if durable.made_from(path) == origin:
         return path
     beside = path.with_name(f".{path.name}.new")

@@ -6,17 +6,17 @@ the origin) and `seasonal_naive` (the newest season's that was known then; persi
 `repeated`: the same forecast was asked for again later, so it counts once. A pair of numbers that was posted without a
 forecast is a row of its own (`graph` is `pair`). All in the target's unit.
 
-A measured value counts before a posted one, and a posted one not at all where the reading itself is in quarantine.
+A measured value counts before a posted one, and a posted one not at all where the target's value, or the whole reading,
+is in quarantine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aerocast.feed import Feed
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake import NO_EDGES, PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import months_around
 from aerocast.sql import literal, quoted
@@ -24,51 +24,46 @@ from aerocast.sql import literal, quoted
 if TYPE_CHECKING:
     import duckdb
 
-CODE = ("evaluation/outcomes", "evaluation/intake")
 PAIR = "pair"
 
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
-    """Recomputes the months whose predictions, postings or readings have changed; which ones, oldest first."""
+    """Recomputes the months whose predictions, postings, readings or quarantine changed; which ones, oldest first."""
     name = f"{feed.name}/outcomes"
     wanted = hashes(lake, feed)
     stale = sorted(wanted) if force else lake.stale(name, wanted)
     for month in stale:
-        lake.replace(name, join(con, lake, feed, month), [month], {month: wanted[month]})
+        lake.replace(name, join(con, lake, feed, month), [month], {month: wanted[month]}, edges=NO_EDGES)
     return stale
 
 
 def hashes(lake: Lake, feed: Feed) -> dict[str, str]:
-    """Each month's config hash. Both logs only grow, so their number of rows says which state a month is in."""
-    issued, posted = (lake.rows(f"{feed.name}/{log}") for log in ("predictions", "posted"))
-    months = sorted(issued.keys() | posted.keys())
-    around = {month: _silver_months(feed, month) for month in months}
-    marks = lake.marks(f"{feed.name}/silver", sorted({near for found in around.values() for near in found}))
-    parts = {"code": code_version(*CODE), "feed": feed.model_dump(mode="json", include={"cadence", "season"})}
+    """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from."""
+    logs = (lake.months(f"{feed.name}/{log}") for log in ("predictions", "posted"))
+    read = {month: _months_read(feed, month) for month in sorted({month for log in logs for month in log})}
+    near: dict[str, set[str]] = {}
+    for layer, months in (item for own in read.values() for item in own.items()):
+        near.setdefault(layer, set()).update(months)
+    content = {layer: lake.content(f"{feed.name}/{layer}", sorted(months)) for layer, months in near.items()}
+    declared = feed.model_dump(mode="json", include={"cadence", "season", "targets"})
     return {
         month: config_hash(
-            **parts,
-            issued=issued.get(month, 0),
-            posted=[posted.get(near, 0) for near in _posted_months(month)],
-            silver=[marks.get(near, "") for near in around[month]],
+            code=code_version(__name__),
+            feed=declared,
+            **{layer: [content[layer].get(each) for each in months] for layer, months in own.items()},
         )
-        for month in months
+        for month, own in read.items()
     }
 
 
 def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> duckdb.DuckDBPyRelation:
     """The month's outcomes, valid until the connection joins again."""
-    views: Mapping[str, tuple[str, Sequence[str]]] = {
-        "join_issued": ("predictions", [month]),
-        "join_posted": ("posted", _posted_months(month)),
-        "join_silver": ("silver", _silver_months(feed, month)),
-        "join_quarantine": ("quarantine", [month]),
-    }
-    for view, (layer, months) in views.items():
+    for layer, months in _months_read(feed, month).items():
+        view = f"join_{layer}"
         if lake.exists(f"{feed.name}/{layer}"):
             lake.relation(con, f"{feed.name}/{layer}", months).create_view(view, replace=True)
         else:
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {_nothing(view)}")
+            con.sql(_nothing(view)).create_view(view, replace=True)
     step = feed.cadence // timedelta(microseconds=1)
     season = feed.season * step
     levels = " UNION ALL ".join(
@@ -76,9 +71,15 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
         f" CASE WHEN {quoted(f'{target}_age')} = 0 THEN {quoted(target)} END AS measured FROM join_silver"
         for target in feed.targets
     )
+    targets = ", ".join(f"({literal(target)})" for target in feed.targets)
+    # A quarantine of before there was one a value holds whole readings.
+    column = quoted("column") if "column" in con.view("join_quarantine").columns else "NULL::VARCHAR"
     return con.sql(f"""
         WITH levels AS MATERIALIZED ({levels}),
-        spoilt AS (SELECT DISTINCT station, epoch_us(time) // {step} AS step FROM join_quarantine),
+        spoilt AS (
+            SELECT DISTINCT target, station, epoch_us(time) // {step} AS step
+            FROM (SELECT station, time, {column} AS "column" FROM join_quarantine) JOIN (VALUES {targets}) t(target)
+                ON "column" IS NULL OR "column" = target),
         posted AS (
             SELECT id, horizon, actual FROM join_posted WHERE id IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY id, horizon ORDER BY posted_at DESC, delivery DESC, line DESC) = 1),
@@ -88,13 +89,13 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
                 CASE WHEN now.measured IS NOT NULL THEN 'measured'
                     WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
                 last.level AS persistence, coalesce(before.level, last.level) AS seasonal_naive
-            FROM join_issued i
+            FROM join_predictions i
             LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
             LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
             LEFT JOIN levels before ON before.target = i.target AND before.station = i.station
                 AND epoch_us(before.time) = epoch_us(i.time)
                     - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
-            LEFT JOIN spoilt q ON q.station = i.station AND q.step = epoch_us(i.time) // {step}
+            LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = epoch_us(i.time) // {step}
             LEFT JOIN posted p ON p.id = i.id AND p.horizon = i.horizon),
         pairs AS (
             SELECT target, station, posted_at AS issued_at, posted_at AS time, predicted AS value,
@@ -115,20 +116,23 @@ def reach(feed: Feed) -> timedelta:
     return max(longest, -(-longest // feed.season) * feed.season) * feed.cadence
 
 
-def _silver_months(feed: Feed, month: str) -> list[str]:
-    return months_around([month], reach(feed), timedelta(0))
-
-
-def _posted_months(month: str) -> list[str]:
-    """Its own, and the next: an outcome that was taken up before what it is about lies in the month of its posting."""
-    return months_around([month], timedelta(0), timedelta(days=1))
+def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
+    """Which months of each table a month of outcomes is joined from."""
+    none = timedelta(0)
+    return {
+        "predictions": [month],
+        # And the next: an outcome that was taken up before what it is about lies in the month of its posting.
+        "posted": months_around([month], none, timedelta(days=1)),
+        "silver": months_around([month], reach(feed), none),
+        "quarantine": [month],
+    }
 
 
 def _nothing(view: str) -> str:
     """The empty view in place of a table that is not there yet."""
     from aerocast.evaluation.intake import POSTED, PREDICTIONS
 
-    schema = {"join_issued": PREDICTIONS, "join_posted": POSTED}.get(view)
+    schema = {"join_predictions": PREDICTIONS, "join_posted": POSTED}.get(view)
     types = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "int64": "BIGINT", "bool": "BOOLEAN"}
     columns = (
         {field.name: types.get(str(field.type), "TIMESTAMPTZ") for field in schema} | {"delivery": "BIGINT"}

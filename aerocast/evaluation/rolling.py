@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-CODE = ("evaluation/rolling",)
 NEWEST = 500  # outcomes of a group in its rolling metrics
 MONTHS = 3  # months of outcomes in which they are looked for: the cost does not grow with history
 NOWHERE = "none"  # the station of a sequence that named none
@@ -66,10 +65,10 @@ def metrics(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetim
 
 
 def daily(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
-    """Brings `<feed>/evaluation_daily` up to date with the months of outcomes that changed; which ones."""
+    """Brings `<feed>/evaluation_daily` up to date with the months of outcomes whose content changed; which ones."""
     source, name = f"{feed.name}/outcomes", f"{feed.name}/evaluation_daily"
-    marks, code = lake.marks(source, lake.months(source)), code_version(*CODE)
-    hashes = {month: config_hash(code=code, outcomes=mark) for month, mark in marks.items()}
+    content, code = lake.content(source, lake.months(source)), code_version(__name__)
+    hashes = {month: config_hash(code=code, outcomes=held.all) for month, held in content.items()}
     stale = sorted(hashes) if force else lake.stale(name, hashes)
     for month in stale:
         _places(con, lake, feed, [month])

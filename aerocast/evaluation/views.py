@@ -189,11 +189,11 @@ def references(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest:
     return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
 
 
-def judged_at(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> datetime | None:
-    """The feed's instant of the examination that table `name` took last."""
-    lake.relation(con, name, lake.months(name)).create_view("watched_drift", replace=True)
-    found = con.sql("SELECT judged_at FROM watched_drift ORDER BY delivery DESC LIMIT 1").fetchall()
-    return found[0][0].astimezone(UTC) if found else None
+def judged_at(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, examination: str) -> datetime | None:
+    """The feed's instant of an examination in table `name`; None if its rows are no longer there."""
+    own = lake.relation(con, name).filter(f"examination = {literal(examination)}")
+    found = own.aggregate("min(judged_at)").fetchall()[0][0]
+    return found.astimezone(UTC) if found else None
 
 
 def _instant(time: datetime) -> str:

@@ -1,8 +1,11 @@
 """The watch over a feed: what is seen of each (target, station), and what the platform believes of it after that.
 
 `look` gathers and examines, and changes nothing. `judge` also keeps what was found: a row a diagnosis in
-`<feed>/drift`, the faults in `<feed>/faults`, heat and all in the drift state. One state of the tables is judged once:
-a run that was killed in between is taken up at the same instant of the feed, so no examination counts twice.
+`<feed>/drift`, the faults in `<feed>/faults`, heat and all in the drift state.
+
+An examination is of evidence, and evidence is content: it has its rows in `<feed>/drift` and counts for heat once, at
+the instant of the feed at which it was first seen. Whatever looks at it again (a run that was killed, `force`, other
+code or limits) may come to another diagnosis, which then stands in the drift state, but is no further examination.
 """
 
 from __future__ import annotations
@@ -11,12 +14,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from aerocast import clock, drift, durable, faults, release
+from aerocast import clock, durable, faults, release
 from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.examine import examine
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Value = TypeVar("Value")
-SLOT = "examined"
 HISTORY, HISTORY_MONTHS = 400, 2  # diagnoses that are shown over time
 
 
@@ -67,20 +68,32 @@ class Judged:
 
 
 def evidence(lake: Lake, home: Home, feed: Feed, now: datetime) -> str:
-    """Hash of all that an examination rests on: nothing new, same hash. Silence beyond `freshness` is something new."""
+    """Hash of what is examined: what the tables hold, who serves, and whether the feed is silent beyond `freshness`."""
     outcomes, silver = f"{feed.name}/outcomes", f"{feed.name}/silver"
     span = lake.span(f"{feed.name}/bronze")
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
-    rivals = {target: release.challenger(home, feed.name, target) for target in feed.targets}
     return config_hash(
-        code=code_version("evaluation/watch", "evaluation/views", *_modules()),
-        outcomes=lake.marks(outcomes, lake.months(outcomes)[-views.MONTHS :]),
-        silver=lake.marks(silver, lake.months(silver)[-views.RECENT :]),
+        outcomes=_contents(lake, outcomes, views.MONTHS),
+        silver=_contents(lake, silver, views.RECENT),
         champions={target: each.version if each else None for target, each in pointers.items()},
-        challengers={target: each.version if each else None for target, each in rivals.items()},
-        limits=feed.drift.model_dump(mode="json"),
         silent=span is None or now - span[1].astimezone(UTC) > feed.freshness,
     )
+
+
+def basis(evidence: str, home: Home, feed: Feed) -> str:
+    """Hash of all that the drift state rests on: the evidence, and how it is looked at."""
+    rivals = {target: release.challenger(home, feed.name, target) for target in feed.targets}
+    return config_hash(
+        evidence=evidence,
+        code=code_version(__name__),
+        challengers={target: each.version if each else None for target, each in rivals.items()},
+        limits=feed.drift.model_dump(mode="json"),
+    )
+
+
+def _contents(lake: Lake, name: str, newest: int) -> dict[str, str]:
+    """What each of the newest months holds."""
+    return {month: content.all for month, content in lake.content(name, lake.months(name)[-newest:]).items()}
 
 
 def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now: datetime) -> Seen:
@@ -148,22 +161,23 @@ def _overlap(one: Fault, other: Fault) -> bool:
 
 
 def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Judged:
-    """Looks, and keeps what was seen, unless exactly this was judged before.
+    """Looks, and keeps what was seen, unless exactly this was judged before; with `force` even then, but not as new.
 
     Raises:
         AeroCastError: a release, the lake or the state cannot be read or written.
     """
     now = clock.now(home, feed.name, feed.end)
-    wanted, path = evidence(lake, home, feed, now), state.place(home, feed.name)
-    before = state.read(home, feed.name)
+    examined, path = evidence(lake, home, feed, now), state.place(home, feed.name)
+    wanted, before = basis(examined, home, feed), state.read(home, feed.name)
     if before is not None and current(home, feed, wanted) and not force:
         return Judged(before, None)
     name = f"{feed.name}/drift"
-    if lake.took(name, wanted, SLOT):
-        now = views.judged_at(con, lake, name) or now
+    if lake.has(name, examined):
+        # As of then, heat is not advanced: its newest examination is this one or a later one.
+        now = views.judged_at(con, lake, name, examined) or (before.judged_at if before else now)
     seen = look(con, lake, home, feed, now)
     if seen.diagnoses:
-        lake.append(name, _rows(seen.diagnoses, wanted), wanted, SLOT)
+        lake.append(name, _rows(seen.diagnoses, examined), examined)
         intake.tidy(lake, name)
     lake.overwrite(f"{feed.name}/faults", faults.rows(seen.faults))
     versions = {target: manifest.version for target, manifest in _serving(home, feed).items()}
@@ -180,7 +194,7 @@ def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -
     """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
     now = clock.now(home, feed.name, feed.end)
     kept = state.read(home, feed.name)
-    if kept is not None and current(home, feed, evidence(lake, home, feed, now)):
+    if kept is not None and current(home, feed, basis(evidence(lake, home, feed, now), home, feed)):
         return Seen(kept.diagnoses, kept.faults, {}, {})
     return look(con, lake, home, feed, now)
 
@@ -199,7 +213,7 @@ def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str)
 
 
 def current(home: Home, feed: Feed, wanted: str) -> bool:
-    """Whether the drift state rests on exactly this evidence."""
+    """Whether the drift state rests on exactly this `basis`."""
     return durable.made_from(state.place(home, feed.name)) == wanted
 
 
@@ -258,8 +272,3 @@ def _rows(diagnoses: Sequence[Diagnosis], examination: str) -> pa.Table:
         row = msgspec.structs.asdict(each) | {"examination": examination, "month": month_of(each.judged_at)}
         rows.append(row | {"evidence": msgspec.json.encode(each.evidence).decode()})
     return pa.Table.from_pylist(rows, schema)
-
-
-def _modules() -> list[str]:
-    """Whatever the tests of drift are made of."""
-    return sorted(f"drift/{path.stem}" for path in Path(drift.__file__).parent.glob("[!_]*.py"))

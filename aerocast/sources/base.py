@@ -8,10 +8,8 @@ import pyarrow.compute as pc
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.sql import literal
+from aerocast.times import iso_time as iso_time
 
-# Extended form only: DuckDB alone would also read "1-1-1".
-_ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$"
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
 AFTER = ("line", "month", "delivery")
@@ -70,16 +68,6 @@ def raw_schema(feed: Feed) -> pa.Schema:
             ("line", pa.int64()),
             ("month", pa.string()),
         ]
-    )
-
-
-def iso_time(text: str) -> str:
-    """SQL for the instant that an expression's text names in ISO 8601, without an offset in UTC; null if it is none.
-
-    The connection's time zone must be UTC.
-    """
-    return (
-        f"TRY_CAST(CASE WHEN regexp_matches({text}, {literal(_ISO)}) THEN replace({text}, ',', '.') END AS TIMESTAMPTZ)"
     )
 
 

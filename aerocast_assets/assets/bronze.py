@@ -7,6 +7,7 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast.sql import quoted
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
@@ -16,9 +17,9 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.drift.state import Fault
 
-CODE = ("quality", "units", "faults")
+CODE = code_version("aerocast.cleaning", "aerocast.faults")
 EXAMPLES = 20
-SHOWN = ("station", "time", "rule", "reason")
+SHOWN = ("station", "time", "column", "value", "rule", "reason")
 
 
 def _hashes(
@@ -28,7 +29,7 @@ def _hashes(
     from aerocast import faults
     from aerocast.quality import reach
 
-    parts = {"rules": _rules(feed), "code": code_version(*CODE), "salt": salt}
+    parts = {"rules": _rules(feed), "code": CODE, "salt": salt}
     return {
         month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, reach(feed)))
         for month in partitions
@@ -37,11 +38,12 @@ def _hashes(
 
 def _rules(feed: Feed) -> dict[str, Any]:
     """What of the declaration decides what becomes of a reading; how a column is called in a CSV, say, does not."""
-    judged = {"name", "field", "source_unit", "unit", "range", "max_step", "circular"}
+    judged = {"name", "field", "aliases", "former", "missing", "source_unit", "unit", "range", "max_step", "circular"}
+    read = {"missing", "withdrawn", "station_field", "time_field", "timezone"}
     return {
         "columns": [column.model_dump(mode="json", include=judged) for column in feed.columns],
-        "stations": feed.station_ids,
-        "source": feed.source.model_dump(mode="json", include={"missing", "station_field", "time_field"}),
+        "stations": [[station.id, *station.aliases] for station in feed.stations],
+        "source": feed.source.model_dump(mode="json", include=read),
         **feed.model_dump(mode="json", include={"cadence", "start", "end"}),
     }
 
@@ -56,8 +58,8 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
-        code_version=code_version(*CODE),
-        description="One row per station and time, canonical units. What fails a rule is quarantined with its reason.",
+        code_version=CODE,
+        description="One row per station and time, canonical units. What fails a rule is null, and in quarantine.",
         automation_condition=forward(feed),
         output_required=False,
     )
@@ -75,6 +77,8 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")
             return
         with platform.sql() as con:
+            if cleaning.adopt(con, lake, feed):
+                context.log.warning(f"{bad} is of an earlier version: every month is judged anew, value by value")
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
             held = cleaning.inputs(feed, lake, partitions)
@@ -84,8 +88,10 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             rejected = lake.relation(con, bad, partitions)
             reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())
-            examples = rejected.select("station, time, rule, reason").order("time").limit(EXAMPLES).fetchall()
-        rows, quarantined = lake.rows(good), lake.rows(bad)
+            readings, values = rejected.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
+            chosen = ", ".join(map(quoted, SHOWN))
+            examples = rejected.select(chosen).order("time").limit(EXAMPLES).fetchall()
+        rows = lake.rows(good)
         for month in partitions:
             context.add_asset_metadata({"dagster/row_count": rows.get(month, 0)}, partition_key=month)
         context.log.info(computed(stale, partitions))
@@ -94,7 +100,8 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
                 **status(stale),
                 "months_computed": len(stale),
                 "rows": sum(rows.get(month, 0) for month in partitions),
-                "quarantined": sum(quarantined.get(month, 0) for month in partitions),
+                "quarantined_readings": readings,
+                "quarantined_values": values,
                 "quarantined_by_rule": reasons,
                 "quarantine": preview([dict(zip(SHOWN, row, strict=True)) for row in examples]),
                 "delta_version": lake.version(good),

@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 
 # As in aerocast.trainer, which is too heavy to import when the code location loads.
 SEQUENCE = "sequence"
-SHARED = (
-    *("splits", "training", "trainer", "intervals", "forward", "scoring", "grid", "features", "windows", "sequences"),
-    *(f"forecasters/{module}" for module in ("base", "graph", "linear", "params", "sequence", "xgboost")),
-)
 
 
 def code(kind: str) -> str:
-    """Version of what trains, exports and calibrates this kind."""
-    return code_version(*SHARED, f"forecasters/{kind}")
+    """Version of what trains, exports and calibrates this kind: each is imported by its name, `sequence` fits trees."""
+    kinds = (SEQUENCE, "xgboost") if kind == SEQUENCE else (kind,)
+    return code_version("aerocast.trainer", *(f"aerocast.forecasters.{each}" for each in kinds))
 
 
 def parameters(feed: Feed, kind: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aerocast.promotion import Decision
     from aerocast.release import Release
 
-CODE = ("judging", "scoring", "diebold_mariano", "promotion", "manifest", "release")
+CODE = code_version("aerocast.judging")
 RETRAIN_TAG = "retrain_reason"
 # The verdict of a release that was chosen by hand: it stands for as long as these candidates are all there are.
 STANDS = "stands:"
@@ -42,7 +42,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         deps=[key(feed, target, name) for name in (*feed.candidates, SEQUENCE, "training_set")],
         group_name=feed.name,
         kinds={"onnx", "mlflow"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description="Replaced only by a candidate that beats both baselines and, on the same rows, the incumbent.",
         automation_condition=ONCE,
     )
@@ -82,7 +82,7 @@ def _judge(
         candidates=offered,
         since=since.isoformat() if since else None,
         promotion=feed.promotion.model_dump(mode="json"),
-        code=code_version(*CODE),
+        code=CODE,
     )
     pointer = release.current(root, feed.name, target)
     incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None

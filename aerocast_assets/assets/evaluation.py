@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from aerocast.evaluation.run import Evaluated
     from aerocast.lake import Lake
 
-CODE = tuple(f"evaluation/{module}" for module in ("run", "intake", "outcomes", "rolling", "history", "watch", "views"))
 SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
 ROWS = 12
 
@@ -36,7 +35,7 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "silver"), *(key(feed, target, "champion") for target in feed.targets)],
         group_name=feed.name,
         kinds={"deltalake", "duckdb", "csv"},
-        code_version=code_version(*CODE),
+        code_version=code_version("aerocast.evaluation.run"),
         description="Logged forecasts joined with outcomes: rolling RMSE, bias, coverage, skill; and the diagnosis.",
         automation_condition=forward(feed),
     )

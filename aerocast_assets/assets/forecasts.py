@@ -12,7 +12,7 @@ from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
-CODE = ("issue", "intervals", "features", "grid", "plots")
+CODE = code_version("aerocast.issue", "aerocast.plots")
 SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 
 
@@ -29,7 +29,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         deps=[key(feed, target, "champion"), key(feed, "silver")],
         group_name=feed.name,
         kinds={"deltalake"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description=f"Newest forecast of {target} for each station and horizon, with its interval.",
         automation_condition=forward(feed),
     )
@@ -46,7 +46,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         serving, grids = release.load(root, feed.name, target, pointer.version), tail.read(root, feed.name)
         version = config_hash(
             release=serving.version,
-            code=code_version(*CODE),
+            code=CODE,
             tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
         lake, name, path = Lake(root), table(feed, target, "forecasts"), picture_path(root, feed, target)

@@ -53,14 +53,14 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake"},
-        code_version=code_version(f"sources/{feed.source.kind}", "sources/base"),
+        code_version=code_version(f"aerocast.sources.{feed.source.kind}"),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
         automation_condition=follow(feed),
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock, declared
         from aerocast.doors import doors_of
-        from aerocast.doors.intake import take_all, take_source
+        from aerocast.doors.intake import place_strays, take_all, take_source
         from aerocast.lake import Lake
         from aerocast.settings import Settings
 
@@ -70,6 +70,8 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         # Doors first: a source that cannot be read must not keep what people have sent.
         taken = take_all(lake, feed, doors_of(platform.root, feed, Settings()))
         take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
+        place_strays(lake, feed, now, taken)
+        notes += taken.notes
         if taken.failed and not lake.exists(name):
             raise dg.Failure(f"{name}: nothing could be read: {told(taken.failed)}")
         for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failed.items())):
@@ -119,6 +121,7 @@ def shown(taken: "Taken", notes: list[str]) -> dict[str, Any]:
     """What of an intake is worth a look, and nothing else."""
     found: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(taken.rows.items())}
     found |= {"months_touched": ", ".join(sorted(taken.months)), "known_already": taken.known, "no_news": taken.unsaid}
+    found |= {"withdrawn": taken.withdrawn, "placed": taken.placed}
     found |= {"rejected": "; ".join(taken.rejected), "notes": "; ".join(notes), UNREAD: told(taken.failed)}
     return {name: value for name, value in found.items() if value}
 

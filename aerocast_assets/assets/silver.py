@@ -17,8 +17,7 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.lake import Lake
     from aerocast.silver import Span
-
-CODE = ("silver",)
+CODE = code_version("aerocast.silver")
 
 
 def span_of(lake: "Lake", bronze: str) -> "Span | None":
@@ -70,7 +69,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description=f"Regular grid ({feed.cadence}), mean, std, min, max, count; gaps filled causally, with ages.",
         automation_condition=forward(feed),
     )
@@ -85,7 +84,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         span = span_of(lake, source)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
-        parts = {"grid": _grid(feed), "code": code_version(*CODE), "salt": platform.hash_salt}
+        parts = {"grid": _grid(feed), "code": CODE, "salt": platform.hash_salt}
         held = inputs(feed, lake, partitions, span)
         hashes = {month: config_hash(**parts, bronze=held[month]) for month in partitions}
         stale = out_of_date(lake, source, name, hashes, force=config.force)

@@ -17,8 +17,7 @@ from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake
-
-CODE = ("sliding", "silver")
+CODE = code_version("aerocast.sliding")
 
 
 def sliding_layer(feed: Feed) -> list[dg.AssetsDefinition]:
@@ -48,7 +47,7 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description=f"Overlapping windows of readings ({plan}): mean, std, min, max and count of each.",
         automation_condition=forward(feed),
     )
@@ -63,7 +62,7 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
         newest = span[1] if span else datetime.min.replace(tzinfo=UTC)
         held = inputs(feed, lake, partitions, newest) if span else {}
         parts = {"series": series(feed), **feed.model_dump(mode="json", include={"sliding"})}
-        parts |= {"code": code_version(*CODE), "salt": platform.hash_salt}
+        parts |= {"code": CODE, "salt": platform.hash_salt}
         hashes = {month: config_hash(**parts, bronze=held[month]) for month in held}
         # Without a reading there is nothing to make, and nothing wrong either.
         stale = out_of_date(lake, source, name, hashes, force=config.force)

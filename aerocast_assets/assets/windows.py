@@ -19,8 +19,7 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.lake import Lake
     from aerocast.windows import Grid, WindowSpec
-
-CODE = ("grid", "features", "windows", "daylight", "training")
+CODE = code_version("aerocast.training", "aerocast.silver")
 
 
 def csv_path(root: Home, feed: Feed, target: str) -> Path:
@@ -46,7 +45,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=feed.name,
         kinds={"deltalake", "csv"},
-        code_version=code_version(*CODE),
+        code_version=CODE,
         description="Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin.",
         automation_condition=forward(feed),
     )
@@ -81,7 +80,11 @@ def _build(
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
     silver, name = table(feed, "silver"), table(feed, target, "windows")
-    parts = {"spec": msgspec.to_builtins(spec), "code": code_version(*CODE), "salt": platform.hash_salt}
+    parts = {
+        "spec": msgspec.to_builtins(spec),
+        "code": CODE,
+        "salt": platform.hash_salt,
+    }
     held = inputs(feed, lake, target, partitions)
     hashes = {month: config_hash(**parts, silver=held[month]) for month in partitions}
     stale = out_of_date(lake, silver, name, hashes, force=force)

@@ -1,4 +1,4 @@
-"""Checks of the tables: nothing lost, every expectation, newest reading fresh. Blocking ones stop the run."""
+"""Checks of the tables: nothing lost, values believed, expectations, freshness. Blocking ones stop the run."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,13 +13,20 @@ from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake
+    from aerocast.quality import Share
 
 NEWEST = 2  # months in which a station's newest reading is looked for
 
 
 def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     """The feed's checks on raw, bronze and silver."""
-    return [_nothing_lost(feed), _expectations(feed), _freshness(feed)]
+    return [
+        _nothing_lost(feed),
+        _expectations(feed),
+        _freshness(feed),
+        _values_believed(feed),
+        *_training_blocked(feed),
+    ]
 
 
 def _months(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) -> list[str]:
@@ -43,15 +50,15 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         asset=key(feed, "bronze"),
         name="nothing_lost",
         blocking=True,
-        description="Readings in raw = bronze + quarantine + duplicates, counted from the three tables.",
+        description="Every reading and every value of raw went to one place, counted from the three tables.",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
-        from aerocast.quality import Audit, audit
+        from aerocast.quality import EMPTY, Audit, audit
 
         lake = Lake(platform.root)
         span = _open(context, lake, feed)
-        counted = Audit(0, 0, 0, 0)
+        counted = EMPTY
         with platform.sql() as con:
             for piece in lake.chunks(table(feed, "raw"), span):
                 tables = (lake.relation(con, table(feed, layer), piece) for layer in ("raw", "bronze", "quarantine"))
@@ -59,16 +66,73 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=counted.balanced,
             severity=dg.AssetCheckSeverity.ERROR,
-            metadata={
-                "rows_in": counted.rows_in,
-                "bronze": counted.bronze,
-                "quarantine": counted.quarantine,
-                "duplicates": counted.duplicates,
-                "months": f"{span[0]} to {span[-1]}" if span else "none",
-            },
+            metadata={**counted._asdict(), "months": f"{span[0]} to {span[-1]}" if span else "none"},
         )
 
     return check
+
+
+def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, "bronze"),
+        name="values_believed",
+        description="At every station each column is measured, and believed, about as often as is declared as usual.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+        from aerocast.quality import high
+
+        found = _shares(context, platform, feed)
+        return _believed(found, high(found), dg.AssetCheckSeverity.WARN)
+
+    return check
+
+
+def _training_blocked(feed: Feed) -> list[dg.AssetChecksDefinition]:
+    """A check a target that stops what would be trained on rows of which too much is lacking; none if none is asked."""
+    return [_trainable(feed, target) for target in feed.targets] if feed.quality.block is not None else []
+
+
+def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    block = feed.quality.block
+
+    @dg.asset_check(
+        asset=key(feed, target, "training_set"),
+        name="values_believed",
+        blocking=True,
+        description=f"No column of any station lacks {block:.0%} of its values (quality.block).",
+    )
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+        from aerocast.quality import high
+
+        found = _shares(context, platform, feed)
+        return _believed(found, high(found, block), dg.AssetCheckSeverity.ERROR)
+
+    return check
+
+
+def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[Share]":
+    from aerocast import quality
+    from aerocast.lake import Lake
+
+    lake, names = Lake(platform.root), [table(feed, layer) for layer in ("bronze", "quarantine")]
+    with platform.sql() as con:
+        return quality.together(
+            quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
+            for piece in lake.chunks(names[0], _open(context, lake, feed))
+        )
+
+
+def _believed(found: "list[Share]", high: "list[Share]", severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not high,
+        severity=severity,
+        description="; ".join(map(str, high)) or "as usual",
+        metadata={"high": preview([_row(each) for each in high]), "shares": preview([_row(each) for each in found])},
+    )
+
+
+def _row(share: "Share") -> dict[str, object]:
+    return {**share._asdict(), "share": share.share}
 
 
 def _expectations(feed: Feed) -> dg.AssetChecksDefinition:

@@ -3,6 +3,7 @@
 import time
 
 import dagster as dg
+import duckdb
 
 from aerocast import release
 from aerocast.feed import Feed
@@ -41,6 +42,8 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
         print(f"\nNothing serves {feed.name} yet:")
         for target, why in waiting.items():
             print(f"  {target}: {why}")
+        with duckdb.connect() as con:
+            summary.print_quarantine(con, Lake(home), feed)
         return 1
     asked = time.monotonic()
     print("  server ...", flush=True)

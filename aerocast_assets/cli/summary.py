@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from aerocast import candidates, release
+from aerocast import candidates, quality, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.home import Home
@@ -88,10 +88,24 @@ def _rows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
         print(f"  {layer:<12}{sum(lake.rows(table(feed, layer)).values()):>10,}")
     for target in feed.targets:
         print(f"  {'windows':<12}{sum(lake.rows(table(feed, target, 'windows')).values()):>10,}  ({target})")
-    for station, time, reason in (
-        lake.relation(con, table(feed, "quarantine")).limit(5).select("station, time, reason").fetchall()
-    ):
-        print(f"  quarantined: {station} {time:%Y-%m-%d %H:%M} {reason}")
+    print_quarantine(con, lake, feed)
+
+
+def print_quarantine(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
+    """What is in quarantine by rule, an example of each, and where so much is lacking that a person should look."""
+    good, bad = table(feed, "bronze"), table(feed, "quarantine")
+    if not lake.exists(bad):
+        return
+    by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
+    for rule, count, values, reason in by_rule.order("rule").fetchall():
+        what = "values" if values == count else "readings" if not values else "values and readings"
+        print(f"  in quarantine by rule {rule}: {count:,} {what}, such as: {reason}")
+    parts = (
+        quality.shares(con, feed, lake.relation(con, good, piece), lake.relation(con, bad, piece))
+        for piece in lake.chunks(good, sorted({*lake.months(good), *lake.months(bad)}))
+    )
+    for share in quality.high(quality.together(parts)):
+        print(f"  LOOK AT {share}")
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:

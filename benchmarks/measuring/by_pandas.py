@@ -11,6 +11,7 @@ import pandas as pd
 
 from measuring.script import BACK, HOUR, REACH, Job
 
+KEY = ["station", "sec"]  # of a reading
 SPANS = ((0, 3), (0, 6), (0, 12), (0, 24), (24, 48))
 LAGS = (*range(12), 14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
 
@@ -40,47 +41,116 @@ def _clean(job: Job, piece: Job) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.Timestamp(piece[at] + way * REACH * HOUR, unit="s", tz="UTC") for at, way in (("low", -1), ("high", 1))
     ]
     near = [("time", ">=", around[0]), ("time", "<", around[1])]
-    rows = pd.concat([pd.read_parquet(file, filters=near) for file in piece["files"]], ignore_index=True)
-    rows["sec"] = rows["time"].dt.as_unit("s").astype("int64")
-    rows = rows.sort_values(["delivery", "line"]).drop_duplicates(["station", "sec"], keep="last")
-    rows = rows.sort_values(["station", "sec"], ignore_index=True)
-    values = pd.DataFrame({"station": rows["station"], "time": rows["time"]})
-    nonsense, outside = rows["time"].isna(), pd.Series(False, index=rows.index)
+    raw = pd.concat([pd.read_parquet(file, filters=near) for file in piece["files"]], ignore_index=True)
+    raw["sec"] = raw["time"].dt.as_unit("s").astype("int64")
+    raw = raw.sort_values(["station", "sec", "delivery", "line"], ignore_index=True)
+    whole = _whole(job, raw)
+    rows, bad = _values(job, raw[whole == ""])
+    again = rows.duplicated(KEY, keep=False)
+    many = rows[again]
+    rows = pd.concat([rows[~again], many.groupby(KEY, as_index=False).last()])  # of each column the last known
+    rows = rows.sort_values(KEY, ignore_index=True)
+    spikes = _take_out_spikes(job, rows, many)
+    apart = raw[whole != ""].assign(column=None, value=None, rule=whole[whole != ""])
+    table = pd.concat([apart, *bad, *_texts(job, raw[whole == ""], spikes)])
+    table = table[(table["sec"] >= piece["low"]) & (table["sec"] < piece["high"])]
+    rows = rows[(rows["sec"] >= piece["low"]) & (rows["sec"] < piece["high"])]
+    return _flagged(rows, table), _quarantine(job, table)
+
+
+def _whole(job: Job, raw: pd.DataFrame) -> pd.Series:
+    """The rule that each reading breaks as a whole, or an empty text."""
+    unknown = ~raw["station"].isin([name for name, *_ in job["stations"]])
+    tests = [raw["time"].isna(), unknown, raw["sec"] > job["latest"], raw["sec"] < job["start"]]
+    return pd.Series(np.select(tests, ["unparseable", "unknown_station", "future", "early"], ""), index=raw.index)
+
+
+def _values(job: Job, raw: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """Readings with each value that is in its range, and the rows of the texts that are none, column by column."""
+    rows, bad = raw[["station", "time", "sec", "segment", "flags"]].copy(), []
     for name, field, factor, offset, low, high, _ in job["columns"]:
-        texts = rows[field].replace("", None)
-        values[name] = pd.to_numeric(texts, errors="coerce") * factor + offset
-        nonsense |= values[name].isna() & texts.notna()
-        outside |= (values[name] < low) | (values[name] > high)
-    unknown = ~rows["station"].isin([name for name, *_ in job["stations"]])
-    tests = [nonsense, unknown, rows["sec"] > job["latest"], rows["sec"] < job["start"], outside]
-    rule = np.select(tests, ["unparseable", "unknown_station", "future", "early", "range"], default="")
-    values["segment"], values["flags"], values["sec"] = rows["segment"], rows["flags"], rows["sec"]
-    spike = _spikes(job, values[rule == ""])
-    rule[spike] = "step"
-    inside = (rows["sec"] >= piece["low"]) & (rows["sec"] < piece["high"])
-    bad = rows[inside & (rule != "")].assign(rule=rule[inside & (rule != "")])
-    texts = bad[[field for _, field, *_ in job["columns"]]].fillna("nothing").agg(", ".join, axis=1)
-    bad["reason"] = "rule " + bad["rule"] + " broken by one of " + texts if len(bad) else ""
-    return values[inside & (rule == "")], bad.drop(columns="sec")
+        numbers = pd.to_numeric(raw[field], errors="coerce") * factor + offset
+        rows[name] = numbers.where(numbers.between(low, high))
+        apart = raw[rows[name].isna() & raw[field].notna()]
+        apart = apart[~apart[field].str.strip().str.lower().isin(job["missing"])]
+        rule = np.where(np.isfinite(numbers[apart.index]), "range", "unparseable")
+        bad.append(apart.assign(column=name, value=apart[field], rule=rule))
+    return rows, bad
 
 
-def _spikes(job: Job, rows: pd.DataFrame) -> pd.Index:
-    """The rows that jump up and back: away from both sides, and from most around them."""
-    by, near = rows.groupby("station"), REACH * HOUR
-    shifts = [*range(1, REACH + 1), *range(-REACH, 0)]
-    apart = {k: (rows["sec"] - by["sec"].shift(k)).abs() <= near for k in shifts}
-    found = pd.Series(False, index=rows.index)
+def _take_out_spikes(job: Job, rows: pd.DataFrame, many: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Takes spikes out of `rows`, the last other value of `many` in their place, which is judged in turn."""
+    spikes = {}
     for name, *_, step in job["columns"]:
         if not step:
             continue
-        value = rows[name]
-        around = {k: by[name].shift(k).where(apart[k]) for k in shifts}
-        sides = [pd.concat([around[k] for k in side], axis=1) for side in (shifts[:REACH], shifts[REACH:])]
-        up = (value > sides[0].min(axis=1) + step) & (value > sides[1].min(axis=1) + step)
-        down = (value < sides[0].max(axis=1) - step) & (value < sides[1].max(axis=1) - step)
-        votes = sum(((value - n).abs() > step).astype(int) * 2 - n.notna().astype(int) for n in around.values())
-        found |= (up | down) & (votes > 0)
-    return rows.index[found]
+        said = many.loc[many[name].notna(), [*KEY, name]]
+        failed = _spikes(rows.loc[rows[name].notna(), [*KEY, name]], name, step)
+        found = [failed]
+        while len(failed):
+            tried = pd.concat(found)
+            left = said.merge(failed[KEY]).merge(tried, how="left", indicator=True)
+            other = left[left["_merge"] == "left_only"].groupby(KEY)[name].last()
+            rows.loc[failed.index, name] = other.reindex(pd.MultiIndex.from_frame(failed[KEY])).to_numpy()
+            fallen = failed.index[rows.loc[failed.index, name].notna()]
+            beside = pd.Series(False, index=rows.index)
+            for at in fallen:
+                beside |= (rows["station"] == rows.at[at, "station"]) & (
+                    (rows["sec"] - rows.at[at, "sec"]).abs() <= REACH * HOUR
+                )
+            failed = _spikes(rows.loc[beside & rows[name].notna(), [*KEY, name]], name, step)
+            failed = failed[failed.index.isin(fallen)]
+            found.append(failed)
+        spikes[name] = pd.concat(found)
+    return spikes
+
+
+def _spikes(rows: pd.DataFrame, name: str, step: float) -> pd.DataFrame:
+    """Those of `rows` that jump up and back: away from both sides, and from most around them."""
+    by, near, value = rows.groupby("station"), REACH * HOUR, rows[name]
+    shifts = [*range(1, REACH + 1), *range(-REACH, 0)]
+    around = {k: by[name].shift(k).where((rows["sec"] - by["sec"].shift(k)).abs() <= near) for k in shifts}
+    sides = [pd.concat([around[k] for k in side], axis=1) for side in (shifts[:REACH], shifts[REACH:])]
+    up = (value > sides[0].min(axis=1) + step) & (value > sides[1].min(axis=1) + step)
+    down = (value < sides[0].max(axis=1) - step) & (value < sides[1].max(axis=1) - step)
+    votes = sum(((value - n).abs() > step).astype(int) * 2 - n.notna().astype(int) for n in around.values())
+    return rows[(up | down) & (votes > 0)]
+
+
+def _texts(job: Job, raw: pd.DataFrame, spikes: dict[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The rows of raw that said each spike."""
+    for name, field, factor, offset, *_ in job["columns"]:
+        if name in spikes and len(spikes[name]):
+            texts = raw.merge(spikes[name][KEY].drop_duplicates())
+            numbers = pd.to_numeric(texts[field], errors="coerce") * factor + offset
+            texts = texts.assign(column=name, value=texts[field], rule="step", **{name: numbers})
+            yield texts.merge(spikes[name])
+
+
+def _quarantine(job: Job, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a reading or a text, the newest, with its reason."""
+    fields = [field for _, field, *_ in job["columns"]]
+    alone, whole = table[table["column"].notna()], table[table["column"].isna()]
+    alone = alone.sort_values(["delivery", "line"]).drop_duplicates([*KEY, "column", "value"], keep="last")
+    whole = whole.sort_values(["delivery", "line"]).drop_duplicates(["station", "time_text", *fields], keep="last")
+    whole = whole.assign(value=whole["station"].where(whole["rule"] == "unknown_station", whole["time_text"]))
+    table = pd.concat([alone, whole]).astype({"column": "string", "value": "string", "rule": "string"})
+    called = table["column"].fillna("the reading")
+    table["reason"] = called + ' is "' + table["value"].fillna("") + '" (rule ' + table["rule"] + ")"
+    places = ["station", "time", "time_text", "source", "segment", "delivery", "line"]
+    return table[[*places, "column", "value", "rule", "reason"]]
+
+
+def _flagged(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Bronze, whose `flags` say by which rule a value is lacking."""
+    newest = table.sort_values(["delivery", "line"]).drop_duplicates([*KEY, "column"], keep="last")
+    flags = rows["flags"].astype("string").fillna("")
+    place = pd.MultiIndex.from_frame(rows[KEY])
+    for name in sorted(newest["column"].dropna().unique()):
+        rule = newest[newest["column"] == name].set_index(KEY)["rule"].reindex(place).to_numpy()
+        lacking = rows[name].isna() & pd.notna(rule)
+        flags[lacking] = (flags[lacking] + f" {name}=" + rule[lacking]).str.strip()
+    return rows.assign(flags=flags.where(flags != ""))
 
 
 def _hourly(job: Job, rows: pd.DataFrame) -> pd.DataFrame:

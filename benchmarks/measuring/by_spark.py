@@ -11,7 +11,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from measuring.script import SPARK, Job, bronze_columns, hourly, quarantine_columns, spikes, typed
+from measuring.script import (
+    PLACE,
+    SPARK,
+    Job,
+    bad_values,
+    beside,
+    hourly,
+    lacking,
+    others,
+    quarantine,
+    said,
+    spikes,
+    stepped,
+    typed,
+    whole_readings,
+)
 from measuring.script import silver as silver_rows
 from measuring.script import windows as window_rows
 
@@ -44,14 +59,27 @@ def run(job: Job, out: Path) -> dict[str, float]:
         spark.read.parquet(f"file://{out / table}").createOrReplaceTempView(table)
 
     spark.read.parquet(*(f"file://{file}" for file in job["files"])).createOrReplaceTempView("raw")
-    newest = "row_number() OVER (PARTITION BY station, sec ORDER BY delivery DESC, line DESC)"
-    ranked = f"SELECT *, {newest} AS place FROM ({typed(job, SPARK, 'raw')})"
-    write(f"SELECT * FROM ({ranked}) WHERE place = 1", "once")
-    jumped = f"LEFT JOIN ({spikes(job, '(SELECT * FROM once WHERE rule IS NULL)')}) s USING (station, sec)"
-    marked = f"SELECT o.*, s.station IS NOT NULL AS spike FROM once o {jumped}"
-    write(f"SELECT * EXCEPT (rule), coalesce(rule, CASE WHEN spike THEN 'step' END) AS rule FROM ({marked})", "judged")
-    write(f"SELECT {bronze_columns(job)}, sec FROM judged WHERE rule IS NULL", "bronze")
-    write(f"SELECT {quarantine_columns(job)} FROM judged WHERE rule IS NOT NULL", "quarantine")
+    write(typed(job, SPARK, "raw"), "typed")
+    write(bad_values(job, "typed"), "bad")
+    write(_merged(job), "rows_0")
+    write(said(job, "typed"), "said")
+    write(spikes(job, "rows_0"), "failed_0")
+    turn = 0
+    while spark.table(f"failed_{turn}").count():
+        found = " UNION ALL ".join(f"SELECT * FROM failed_{each}" for each in range(turn + 1))
+        spark.sql(found).createOrReplaceTempView("spikes")
+        write(others(f"failed_{turn}"), f"other_{turn}")
+        write(_replaced(job, turn), f"rows_{turn + 1}")
+        spark.sql(beside(f"rows_{turn + 1}", f"other_{turn}")).createOrReplaceTempView("beside")
+        judged = f"SELECT * FROM ({spikes(job, 'beside')}) SEMI JOIN other_{turn} USING (station, sec, name)"
+        write(judged, f"failed_{turn + 1}")
+        turn += 1
+    jumped = (
+        f"SELECT {PLACE}, name, value, 'step' AS rule FROM said SEMI JOIN spikes USING (station, sec, name, number)"
+    )
+    write(f"SELECT * FROM bad{f' UNION ALL {jumped}' if turn else ''}", "apart")
+    write(_flagged(job, f"rows_{turn}"), "bronze")
+    write(quarantine(f"(SELECT * FROM apart UNION ALL {whole_readings(job, 'typed')})", "`column`"), "quarantine")
     write(hourly(job, "bronze"), "hours")
     first, last = spark.sql("SELECT min(step), max(step) FROM hours").collect()[0]
     write(silver_rows(job, SPARK, "hours", first, last + 1), "silver")
@@ -61,6 +89,40 @@ def run(job: Job, out: Path) -> dict[str, float]:
     found["mib"], found["busy"] = _peak("self") + _peak(java), _busy(java) - busy
     spark.stop()
     return found
+
+
+def _merged(job: Job) -> str:
+    """Of several deliveries of a reading one row, with the last value of each column."""
+    turn = "(delivery, line)"
+    last = ", ".join(f"max_by({n}, {turn}) FILTER (WHERE {n} IS NOT NULL) AS {n}" for n, *_ in job["columns"])
+    return f"""
+        SELECT station, time, sec, max_by(segment, {turn}) AS segment, max_by(flags, {turn}) AS flags, {last},
+            CAST(NULL AS STRING) AS rule
+        FROM typed WHERE rule IS NULL GROUP BY station, time, sec"""
+
+
+def _replaced(job: Job, turn: int) -> str:
+    """The readings without what has failed in this turn, and with what takes its place."""
+    names = [name for name, _ in stepped(job)]
+    chosen = ", ".join(f"CASE WHEN {n}_failed IS NULL THEN {n} ELSE {n}_other END AS {n}" for n in names)
+    failed = ", ".join(
+        f"max(CASE WHEN name = '{n}' THEN 1 END) AS {n}_failed, max(CASE WHEN name = '{n}' THEN value END) AS {n}_other"
+        for n in names
+    )
+    return f"""
+        SELECT r.* EXCEPT ({", ".join(names)}), {chosen} FROM rows_{turn} r LEFT JOIN (
+            SELECT station, sec, {failed} FROM failed_{turn} LEFT JOIN other_{turn} USING (station, sec, name)
+            GROUP BY station, sec) USING (station, sec)"""
+
+
+def _flagged(job: Job, rows: str) -> str:
+    """Bronze, whose `flags` say by which rule a value is lacking."""
+    names = ", ".join(name for name, *_ in job["columns"])
+    return f"""
+        SELECT station, time, sec, {names}, segment, nullif(concat_ws(' ', flags, rules), '') AS flags
+        FROM {rows} LEFT JOIN (
+            SELECT station, sec, array_join(array_sort(collect_list(concat(name, '=', rule))), ' ') AS rules
+            FROM ({lacking(job, rows, "apart")}) GROUP BY station, sec) USING (station, sec)"""
 
 
 def _peak(process: str) -> float:

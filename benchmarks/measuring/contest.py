@@ -8,13 +8,15 @@ import duckdb
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.months import month_span, months_around
-from aerocast.quality import reach
+from aerocast.quality import VALUE_RULES, reach
+from aerocast.quality.values import MISSING_NUMBERS, MISSING_WORDS
+from aerocast.sql import quoted
 from aerocast.units import conversion
 from aerocast.windows import WindowSpec, feature_names
 from measuring.generated import RAW
 from measuring.script import Job
 
-PIECE = 500_000  # readings at a time, as ours
+PIECE = 1_000_000  # readings at a time, as ours
 LAYERS = ("bronze", "quarantine", "silver", "windows")
 CLOSE = 2e-5  # of the sum of the absolute values: float32 against float64
 
@@ -28,11 +30,14 @@ def job(feed: Feed, lake: Lake, most: int = PIECE) -> Job:
         low, high = month_span(months[0])[0], month_span(months[-1])[1]
         files = lake.files(RAW, months_around(months, reach(feed), reach(feed)))
         pieces.append({"low": int(low.timestamp()), "high": int(high.timestamp()), "files": files})
+    # Of the numbers for missing, none lies in a range of this feed.
+    missing = sorted({*MISSING_WORDS, *(f"{number:g}{end}" for number in MISSING_NUMBERS for end in ("", ".0"))})
     columns = [[c.name, c.field, *conversion(c.source_unit, c.unit), *c.range, c.max_step] for c in feed.columns]
     return {
         "files": lake.files(RAW),
         "pieces": pieces,
         "columns": columns,
+        "missing": missing,
         "stations": [[each.id, each.latitude, each.longitude] for each in feed.stations],
         "zone": feed.stations[0].timezone,
         "start": int(feed.start.timestamp()),
@@ -49,16 +54,17 @@ def totals(feed: Feed, files: Mapping[str, Sequence[str]]) -> Totals:
     figures = ("mean", "std", "min", "max", "count", "age")
     series = [column.name for column in feed.columns]
     outcomes = [f"y_{spec.target}_{horizon}" for horizon in spec.horizons]
+    broken = [f"\"column\" = '{name}' AND rule = '{rule}'" for name in series for rule in VALUE_RULES]
     wanted = {
-        "bronze": series,
-        "quarantine": ["rule = 'unparseable'", "rule = 'range'", "rule = 'step'"],
+        "bronze": [*series, "length(flags)"],
+        "quarantine": ['"column" IS NULL', *broken, "length(value)"],
         "silver": [*series, *(f"{name}_{figure}" for name in series for figure in figures)],
         "windows": [*feature_names(spec), *outcomes],
     }
     found: Totals = {}
     with duckdb.connect() as con:
         for layer, names in wanted.items():
-            values = [f"CAST({name if ' ' in name else chr(34) + name + chr(34)} AS DOUBLE)" for name in names]
+            values = [f"CAST({quoted(name) if name.isidentifier() else name} AS DOUBLE)" for name in names]
             sums = ", ".join(f"count({v}), coalesce(sum({v}), 0), coalesce(sum(abs({v})), 0)" for v in values)
             read = f"read_parquet([{', '.join(repr(str(file)) for file in files[layer])}])"
             row = con.sql(f"SELECT count(*), {sums} FROM {read}").fetchall()[0]

@@ -53,24 +53,25 @@ def job(name: str) -> dict[str, float]:
 
 
 def cleaned(feed: Feed) -> pd.DataFrame:
-    """Readings in canonical units, columns `station`, `time` and the feed's; what is not credible is left out."""
+    """Readings in canonical units, columns `station`, `time` and the feed's; what is not credible is null."""
     source = feed.source
     fields = {source.station_field: "station", source.time_field: "time"}
     fields |= {column.field: column.name for column in feed.columns}
     frame = pd.read_csv(locate(source), usecols=list(fields), na_values=list(source.missing)).rename(columns=fields)
     frame["time"] = pd.to_datetime(frame["time"], utc=True)
     frame = frame.drop_duplicates(["station", "time"], keep="last").sort_values(["station", "time"])
-    bad = ~frame["station"].isin(feed.station_ids)
+    frame = frame[frame["station"].isin(feed.station_ids)]
     for column in feed.columns:
         factor, offset = conversion(column.source_unit, column.unit)
         values = frame[column.name] * factor + offset
-        frame[column.name] = values
-        bad |= (values < column.range[0]) | (values > column.range[1])
+        values = values.where(values.between(*column.range))
         if column.max_step is not None:
-            own = values.groupby(frame["station"])
+            own = values.dropna().groupby(frame["station"])
             before, after = values - own.shift(1), values - own.shift(-1)
-            bad |= (before.abs() > column.max_step) & (after.abs() > column.max_step) & (before * after > 0)
-    return frame[~bad]
+            jumped = (before.abs() > column.max_step) & (after.abs() > column.max_step) & (before * after > 0)
+            values = values.mask(jumped)
+        frame[column.name] = values
+    return frame
 
 
 def regular(feed: Feed, frame: pd.DataFrame) -> dict[str, Grid]:

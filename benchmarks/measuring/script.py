@@ -38,69 +38,121 @@ SPARK = Dialect(
 )
 
 BY_TIME = "PARTITION BY station ORDER BY"
+PLACE = "station, time, sec, time_text, source, segment, delivery, line"  # of a reading
 
 
 def typed(job: Job, dialect: Dialect, source: str) -> str:
-    """Raw with numbers in canonical units, and the first rule that a reading breaks by itself."""
-    values = ", ".join(_value(*column[:4]) for column in job["columns"])
-    names = [column[0] for column in job["columns"]]
-    nonsense = " OR ".join(["time IS NULL", *(f"isnan({name})" for name in names)])
-    outside = " OR ".join(f"{name} < {low} OR {name} > {high}" for name, _, _, _, low, high, _ in job["columns"])
+    """Raw with each value that is in its range, in canonical units, and the first rule that a whole reading breaks."""
+    texts = ", ".join(f"{field} AS {name}_text" for name, field, *_ in job["columns"])
+    values = ", ".join(_value(*column[:6]) for column in job["columns"])
     stations = ", ".join(f"'{station[0]}'" for station in job["stations"])
     return f"""
-        SELECT *, CASE WHEN {nonsense} THEN 'unparseable'
+        SELECT *, CASE WHEN time IS NULL THEN 'unparseable'
             WHEN station IS NULL OR station NOT IN ({stations}) THEN 'unknown_station'
-            WHEN sec > {job["latest"]} THEN 'future' WHEN sec < {job["start"]} THEN 'early'
-            WHEN {outside} THEN 'range' END AS rule
+            WHEN sec > {job["latest"]} THEN 'future' WHEN sec < {job["start"]} THEN 'early' END AS rule
         FROM (SELECT station, time, {dialect.seconds("time")} AS sec, delivery, line, segment, flags, time_text, source,
-            {", ".join(f"{field} AS {field}_text" for _, field, *_ in job["columns"])}, {values} FROM {source})"""
+            {texts}, {values} FROM {source})"""
 
 
-def _value(name: str, field: str, factor: float, offset: float) -> str:
-    number = f"coalesce(try_cast({field} AS DOUBLE), CAST('NaN' AS DOUBLE)) * {factor!r} + {offset!r}"
-    return f"CASE WHEN {field} IS NULL OR {field} = '' THEN NULL ELSE {number} END AS {name}"
+def _value(name: str, field: str, factor: float, offset: float, low: float, high: float) -> str:
+    number = f"try_cast({field} AS DOUBLE) * {factor!r} + {offset!r}"
+    return f"CASE WHEN {number} BETWEEN {low} AND {high} THEN {number} END AS {name}"
+
+
+def bad_values(job: Job, source: str) -> str:
+    """A row for each text of readings in `source` that is neither a value in its range nor a word for nothing."""
+    words = ", ".join(f"'{word}'" for word in job["missing"])
+    return " UNION ALL ".join(
+        f"SELECT {PLACE}, '{name}' AS name, {name}_text AS value,"
+        f" CASE WHEN abs(try_cast({name}_text AS DOUBLE)) < 1e300 THEN 'range' ELSE 'unparseable' END AS rule"
+        f" FROM {source} WHERE rule IS NULL AND {name} IS NULL AND {name}_text IS NOT NULL"
+        f" AND lower(trim({name}_text)) NOT IN ({words})"
+        for name, *_ in job["columns"]
+    )
+
+
+def said(job: Job, source: str) -> str:
+    """A row for each value in `source` that the step rule may judge, with the text that said it."""
+    return " UNION ALL ".join(
+        f"SELECT {PLACE}, '{name}' AS name, {name}_text AS value, {name} AS number FROM {source}"
+        f" WHERE rule IS NULL AND {name} IS NOT NULL"
+        for name, _ in stepped(job)
+    )
+
+
+def stepped(job: Job) -> list[tuple[str, float]]:
+    """The columns that the step rule judges, and their steps."""
+    return [(name, step) for name, *_, step in job["columns"] if step]
 
 
 def spikes(job: Job, source: str) -> str:
-    """Station and instant of each reading that jumps up and back: away from both sides, and from most around it."""
-    stepped = [(name, step) for name, *_, step in job["columns"] if step]
+    """Station, instant, column and value that jumps up and back: away from both sides, and from most around it."""
+    return " UNION ALL ".join(_spikes(name, step, source) for name, step in stepped(job))
+
+
+def _spikes(name: str, step: float, source: str) -> str:
     over, near = f"OVER ({BY_TIME} sec)", REACH * HOUR
     sides = ", ".join(
-        f"CASE WHEN sec - lag(sec, {k}) {over} <= {near} THEN lag({name}, {k}) {over} END AS {name}_b{k},"
-        f" CASE WHEN lead(sec, {k}) {over} - sec <= {near} THEN lead({name}, {k}) {over} END AS {name}_a{k}"
-        for name, _ in stepped
+        f"CASE WHEN sec - lag(sec, {k}) {over} <= {near} THEN lag(v, {k}) {over} END AS b{k},"
+        f" CASE WHEN lead(sec, {k}) {over} - sec <= {near} THEN lead(v, {k}) {over} END AS a{k}"
         for k in range(1, REACH + 1)
     )
-    jumps = " OR ".join(_jumps(name, step) for name, step in stepped)
-    return f"""
-        SELECT station, sec FROM (SELECT station, sec, {", ".join(name for name, _ in stepped)}, {sides} FROM {source})
-        WHERE {jumps}"""
-
-
-def _jumps(name: str, step: float) -> str:
-    around = {side: [f"{name}_{side}{k}" for k in range(1, REACH + 1)] for side in "ba"}
-    up = " AND ".join(f"{name} > least({', '.join(side)}) + {step}" for side in around.values())
-    down = " AND ".join(f"{name} < greatest({', '.join(side)}) - {step}" for side in around.values())
+    before, after = ([f"{side}{k}" for k in range(1, REACH + 1)] for side in "ba")
+    up = " AND ".join(f"v > least({', '.join(side)}) + {step}" for side in (before, after))
+    down = " AND ".join(f"v < greatest({', '.join(side)}) - {step}" for side in (before, after))
     votes = " + ".join(
-        f"CASE WHEN {each} IS NULL THEN 0 WHEN abs({name} - {each}) > {step} THEN 1 ELSE -1 END"
-        for side in around.values()
-        for each in side
+        f"CASE WHEN {each} IS NULL THEN 0 WHEN abs(v - {each}) > {step} THEN 1 ELSE -1 END" for each in before + after
     )
-    return f"((({up}) OR ({down})) AND {votes} > 0)"
+    return f"""
+        SELECT station, sec, '{name}' AS name, v AS number FROM (
+            SELECT station, sec, v, {sides}
+            FROM (SELECT station, sec, {name} AS v FROM {source} WHERE rule IS NULL AND {name} IS NOT NULL))
+        WHERE (({up}) OR ({down})) AND {votes} > 0"""
 
 
-def bronze_columns(job: Job) -> str:
-    return f"station, time, {', '.join(name for name, *_ in job['columns'])}, segment, flags"
+def others(failed: str) -> str:
+    """What takes the place of values in `failed`: the last in `said` that is not among `spikes`, if there is one."""
+    return f"""
+        SELECT station, sec, name, max_by(number, (delivery, line)) AS value FROM said
+        SEMI JOIN {failed} USING (station, sec, name) ANTI JOIN spikes USING (station, sec, name, number)
+        GROUP BY station, sec, name"""
 
 
-def quarantine_columns(job: Job) -> str:
-    texts = [f"{field}_text" for _, field, *_ in job["columns"]]
-    told = ", ".join(f"coalesce({text}, 'nothing')" for text in texts)
-    kept = ", ".join(f"{text} AS {text.removesuffix('_text')}" for text in texts)
-    return (
-        f"station, time, time_text, source, segment, flags, {kept}, line, delivery, rule,"
-        f" concat('rule ', rule, ' broken by one of ', concat_ws(', ', {told})) AS reason"
-    )
+def beside(rows: str, other: str) -> str:
+    """The readings that the step rule looks at to judge those in `other`."""
+    near = f"r.sec >= o.sec - {REACH * HOUR} AND r.sec <= o.sec + {REACH * HOUR}"
+    return f"SELECT * FROM {rows} r SEMI JOIN {other} o ON r.station = o.station AND {near}"
+
+
+def lacking(job: Job, rows: str, bad: str) -> str:
+    """Of values that `rows` lack although one was delivered: station, instant, column and the rule that it broke."""
+    lack = " ".join(f"WHEN '{name}' THEN {name} IS NULL" for name, *_ in job["columns"])
+    return f"""
+        SELECT station, sec, name, max_by(b.rule, (b.delivery, b.line)) AS rule
+        FROM {bad} b JOIN (SELECT * FROM {rows} WHERE rule IS NULL) r USING (station, sec)
+        WHERE CASE name {lack} END GROUP BY station, sec, name"""
+
+
+def whole_readings(job: Job, source: str) -> str:
+    """A row for each reading that breaks a rule as a whole; of equal ones the newest."""
+    texts = ", ".join(f"{name}_text" for name, *_ in job["columns"])
+    return f"""
+        SELECT {PLACE}, NULL AS name,
+            CASE WHEN rule = 'unknown_station' THEN station ELSE time_text END AS value, rule
+        FROM (SELECT *, row_number() OVER (PARTITION BY station, time_text, {texts} ORDER BY delivery DESC, line DESC)
+            AS newest FROM {source} WHERE rule IS NOT NULL)
+        WHERE newest = 1"""
+
+
+def quarantine(source: str, column: str) -> str:
+    """Whole readings and bad values, with reasons; of equal texts the newest. `column` is that name, quoted."""
+    newest = "row_number() OVER (PARTITION BY station, sec, name, value ORDER BY delivery DESC, line DESC)"
+    return f"""
+        SELECT station, time, time_text, name AS {column}, value, rule,
+            concat(coalesce(name, 'the reading'), ' is \"', value, '\" (rule ', rule, ')') AS reason,
+            source, segment, delivery, line
+        FROM (SELECT *, CASE WHEN name IS NULL THEN 1 ELSE {newest} END AS newest FROM {source})
+        WHERE newest = 1"""
 
 
 def hourly(job: Job, source: str) -> str:

@@ -177,6 +177,29 @@ def test_errors_that_grow_fail_the_check_and_heat_the_target(
     assert {row["verdict"] for row in rows[-2:]} == {"concept_drift"}
 
 
+def test_a_forced_run_is_no_further_examination(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+    assert feed.end
+    state.place(again, "small").unlink()
+    serve(again, feed, "drift", NEWEST - 100 * HOUR, 100, error=12.0)
+    set_clock(again, feed, feed.end - HOUR / 2)  # after the last reading, so that none is new
+    evaluate(feed, again, instance)
+    before, rows = state.read(again, "small"), table(again, "small/drift", "delivery")
+    assert before is not None
+    assert before.of("temperature").warm == 1
+    set_clock(again, feed, feed.end - HOUR / 4)
+    layers = ("bronze", "silver", "evaluation")
+    forced = refresh(
+        feed, again, instance, ["2024-03", "2024-04"], selection=[key(feed, layer) for layer in layers],
+        config={"ops": {f"small__{layer}": {"config": {"force": True}} for layer in layers}},
+    )  # fmt: skip
+    assert forced.success
+    assert metadata(forced, key(feed, "evaluation"))["months_computed"] > 0
+    after = state.read(again, "small")
+    assert after is not None
+    assert (after.heat, after.diagnoses) == (before.heat, before.diagnoses)
+    assert table(again, "small/drift", "delivery") == rows
+
+
 def spoil(path: Path, station: str, since: datetime, value: str, until: datetime | None = None) -> None:
     """From `since` on the station's thermometer says the same."""
     with path.open(newline="") as stream:

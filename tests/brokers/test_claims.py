@@ -79,6 +79,18 @@ def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
     assert door.broker.waiting([door.topic]) == 0
 
 
+def test_columns_that_are_not_declared_are_ignored_and_noted(door: Door) -> None:
+    path = write_object(door.place / "plain.parquet", range(4))
+    table = pq.read_table(path).append_column("__index_level_0__", pa.array(range(4)))
+    pq.write_table(table.append_column("ok", pa.array([True] * 4)), door.place / "more.parquet")
+    announce(door.broker, door.topic, door.feed, [door.place / "more.parquet"], door.place)
+    taken = door.take(1)
+    assert (taken.dead, taken.rows) == ([], {"small": 4})
+    (note,) = taken.notes
+    assert "__index_level_0__, ok" in note
+    assert hours_in_raw(door.home) == list(range(4))
+
+
 @pytest.mark.parametrize("where", ["consumed", "appended"])
 def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_path: Path, where: str) -> None:
     door.announce(range(5), range(5, 12))

@@ -142,7 +142,7 @@ def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
         ("binary.csv", b"PAR1\0\0\0\n", "file", "CSV text"),
         ("latin.csv", "station,time,t\nZ\xfcrich,2024-01-01T00:00:00Z,1\n".encode("latin-1"), "broken lines", "UTF-8"),
         ("empty.csv", b"", "file", "a file with readings"),
-        ("other.csv", b"station,time,rain\n", "columns", "t or w or p"),
+        ("other.csv", b"station,time,rain\n", "fields", "at least one of t, w, p"),
         ("twice.csv", b"station,time,t,t\nA,2024-01-01T00:00:00Z,1,1\n", "column", "each column once"),
         ("nowhere.csv", b"time,t\n2024-01-01T00:00:00Z,1\n", "columns", "place or station"),
         ("never.csv", b"station,t\nAAA,1\n", "columns", "at or time"),

@@ -1,0 +1,72 @@
+"""Columns of texts -> instants by the grammar of `aerocast.times`, vectorised, for whole deliveries."""
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.times import iso_time, on_the_wall, wall_time, zone_of
+
+_DAY = 86_400_000_000  # microseconds
+_CHANGE = np.iinfo(np.int64).min  # no offset: the zone's clocks are changed on that day
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+class Instants:
+    """Reads the times of one delivery, table by table, in its order; `zone` is the feed's `source.timezone`.
+
+    Of an hour that the zone's clocks repeat it remembers which station's times were there before.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
+        self._con, self._zone = con, zone_of(zone)
+        self._mentioned: set[tuple[object, int]] = set()
+
+    def of(self, texts: pa.ChunkedArray, stations: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The instant of each text, timestamp[us, UTC]; null where it names none (`times.why_no_time` says why).
+
+        `stations` are of the same length: who it is whose clock shows a time for the first or the second time.
+        """
+        wall = f", {wall_time('t')} AS wall" if self._zone else ""
+        self._con.register("instants_texts", pa.table({"t": texts}))
+        found = self._con.sql(f"SELECT {iso_time('t')} AS time{wall} FROM instants_texts").to_arrow_table()
+        self._con.unregister("instants_texts")
+        times = found["time"].cast(pa.timestamp("us", "UTC"))
+        if not self._zone or found["wall"].null_count == len(found):
+            return times
+        shown = found["wall"].cast(pa.int64()).combine_chunks()
+        return pc.coalesce(times, self._on_the_wall(shown, stations).cast(times.type))
+
+    def _on_the_wall(self, shown: pa.Int64Array, stations: pa.ChunkedArray) -> pa.Int64Array:
+        """Microseconds since 1970 in UTC for those of the wall clock: a day at a time where its clocks run through."""
+        there = np.flatnonzero(shown.is_valid().to_numpy(zero_copy_only=False))
+        wall = shown.drop_null().to_numpy()
+        days, day = np.unique(wall // _DAY, return_inverse=True)
+        offset = np.array([self._offset(int(each)) for each in days])[day]
+        instants, known = wall - offset, np.ones(len(wall), bool)
+        changes = np.flatnonzero(offset == _CHANGE)
+        for at, station in zip(changes, stations.take(pa.array(there[changes])).to_pylist(), strict=True):
+            instant = self._on_a_day_of_change(int(wall[at]), station)
+            known[at], instants[at] = instant is not None, instant or 0
+        whole, missing = np.zeros(len(shown), np.int64), np.ones(len(shown), bool)
+        whole[there], missing[there] = instants, ~known
+        return pa.array(whole, mask=missing)
+
+    def _offset(self, day: int) -> int:
+        """Microseconds that the zone's clocks are ahead of UTC all through a day, counted from 1970."""
+        midnights = [_EPOCH + timedelta(days=each) for each in (day, day + 1) if each < 2_932_897]  # the year 10000
+        before, after = (each.replace(tzinfo=self._zone).utcoffset() for each in (midnights[0], midnights[-1]))
+        return before // _MICROSECOND if before is not None and before == after else _CHANGE
+
+    def _on_a_day_of_change(self, wall: int, station: object) -> int | None:
+        assert self._zone is not None
+        shown = (_EPOCH + wall * _MICROSECOND).replace(tzinfo=None)
+        earlier, later = (on_the_wall(shown, self._zone, again=again) for again in (False, True))
+        if earlier is None or later is None:
+            return None
+        again = (station, wall) in self._mentioned
+        if earlier != later:
+            self._mentioned.add((station, wall))
+        return ((later if again else earlier) - _EPOCH) // _MICROSECOND

@@ -1,0 +1,35 @@
+"""Raw -> bronze and quarantine: readings are judged as wholes, their values one by one, and the books balance.
+
+Belongs here: the rules, which of several deliveries of a value counts, the sentences that say why a value is in
+quarantine, and the count that proves that nothing is lost. Does not belong here: how raw came to be
+(`aerocast.doors`), where tables lie and what is stale (`aerocast.cleaning`).
+
+A reading goes to quarantine as a whole only for what concerns all of it: `malformed` (a line that could not be read),
+`unparseable` (its time), `unknown_station`, `future`, `early`. Of all others bronze keeps the row. A value goes alone:
+`unparseable`, `rejected` (by its sender), `range`, `sensor_fault`, `step`; bronze then holds null and a flag. Of
+several values for one (station, time, column) the last delivered one that passes the rules counts; what is absent or
+missing says nothing and overwrites nothing.
+"""
+
+from aerocast.quality.books import EMPTY, Audit, audit
+from aerocast.quality.cleaning import Cleaned, clean, edges, months_read, reach
+from aerocast.quality.readings import READING_RULES
+from aerocast.quality.shares import Share, high, shares, together
+from aerocast.quality.values import VALUE_RULES
+
+__all__ = [
+    "EMPTY",
+    "READING_RULES",
+    "VALUE_RULES",
+    "Audit",
+    "Cleaned",
+    "Share",
+    "audit",
+    "clean",
+    "edges",
+    "high",
+    "months_read",
+    "reach",
+    "shares",
+    "together",
+]

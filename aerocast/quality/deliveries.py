@@ -1,0 +1,114 @@
+"""Several deliveries of one reading: what was taken back, and of the rest, which value of each column counts.
+
+Works on `quality_rows` (`readings.typed`), in which a value that fails a rule is null already.
+"""
+
+import duckdb
+
+from aerocast.feed import Feed
+from aerocast.quality.values import WITHDRAWN
+from aerocast.sources.base import WITHDRAWAL
+from aerocast.sql import literal, quoted
+
+KINDS = ("same", "completions", "corrections", "conflicts")
+_ORDER = "delivery, line, segment"
+
+
+def withdraw(con: duckdb.DuckDBPyConnection, raw: str, rows: str) -> None:
+    """Takes out of table `rows` the withdrawals, and what each of them takes back in view `raw`.
+
+    A withdrawal takes back what its source said before it of this station and time, in the same month of raw.
+    """
+    con.execute(f"""
+        DELETE FROM {rows} USING (
+            SELECT r.month, r.delivery, r.line, r.segment FROM {raw} r JOIN (
+                SELECT month, source, station, time_text, max((delivery, line)) AS upto FROM {raw}
+                WHERE flags = {literal(WITHDRAWAL)} GROUP BY ALL) w
+                ON r.month = w.month AND r.source = w.source AND r.station IS NOT DISTINCT FROM w.station
+                    AND r.time_text IS NOT DISTINCT FROM w.time_text AND (r.delivery, r.line) <= w.upto) g
+        WHERE {rows}.month = g.month AND {rows}.delivery = g.delivery AND {rows}.line = g.line
+            AND {rows}.segment = g.segment""")
+
+
+def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """One row of `quality_rows` a (station, time): per column the last value. `quality_many` keeps all of several."""
+    key = "hash(station, time)"  # of few readings that share it, the next query looks at all
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE quality_twice AS SELECT {key} AS key FROM quality_rows WHERE rule IS NULL"
+        " GROUP BY 1 HAVING count(*) > 1"
+    )
+    same = "PARTITION BY station, time"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE quality_many AS
+        SELECT * FROM (
+            SELECT q.*, q.rowid AS id, row_number() OVER ({same} ORDER BY {_ORDER}) AS turn,
+                count(*) OVER ({same}) AS of
+            FROM quality_rows q SEMI JOIN quality_twice t ON {key} = t.key WHERE rule IS NULL)
+        WHERE of > 1""")
+    con.execute("DELETE FROM quality_rows WHERE rowid IN (SELECT id FROM quality_many)")
+    values = ", ".join(f"arg_max({quoted(c.name)}, turn) AS {quoted(c.name)}" for c in feed.columns)
+    con.execute(f"""
+        INSERT INTO quality_rows BY NAME
+        SELECT month, station, time, max_by(delivery, turn) AS delivery, max_by(line, turn) AS line,
+            max_by(segment, turn) AS segment, {_flags(feed)} AS flags, {values}, NULL AS rule, false AS bad
+        FROM quality_many GROUP BY month, station, time""")
+    _forget_withdrawn(con, feed)
+
+
+def fall_back(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Where the step rule has just failed a value of column `name`, the last other one delivered takes its place.
+
+    `quality_failed` holds what failed just now, `quality_spikes` all that failed so far; what must be judged in turn
+    is added to `quality_fallen`.
+    """
+    column = quoted(name)
+    con.execute(f"""
+        UPDATE quality_rows SET {column} = f.value FROM (
+            SELECT n.id, arg_max(m.{column}, turn) AS value
+            FROM quality_many m JOIN quality_failed n ON n.name = {literal(name)}
+                AND n.station = m.station AND n.time = m.time
+            ANTI JOIN quality_spikes s ON s.name = {literal(name)}
+                AND s.station = m.station AND s.time = m.time AND s.value = m.{column}
+            WHERE m.{column} IS NOT NULL GROUP BY n.id) f
+        WHERE quality_rows.rowid = f.id AND isfinite(f.value)""")
+    con.execute(f"""
+        INSERT INTO quality_fallen SELECT n.id, n.name FROM quality_failed n JOIN quality_rows q ON q.rowid = n.id
+        WHERE n.name = {literal(name)} AND q.{column} IS NOT NULL""")
+
+
+def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, int]:
+    """What the deliveries after the first one of a reading were, in rows that `months` (SQL) chooses.
+
+    A completion adds values, a correction changes one, a conflict changes what the same delivery said; the same does
+    none of these.
+    """
+    before = "OVER (PARTITION BY station, time ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    names = [quoted(column.name) for column in feed.columns]
+    known = ", ".join(f"last_value({name} IGNORE NULLS) {before} AS p{i}" for i, name in enumerate(names))
+    changed = " OR ".join(f"({name} <> p{i})" for i, name in enumerate(names))
+    added = " OR ".join(f"({name} IS NOT NULL AND p{i} IS NULL)" for i, name in enumerate(names))
+    found = con.execute(f"""
+        SELECT CASE WHEN coalesce({changed}, false) AND delivery = last THEN 'conflicts'
+            WHEN coalesce({changed}, false) THEN 'corrections' WHEN {added} THEN 'completions' ELSE 'same' END AS kind,
+            count(*)
+        FROM (
+            SELECT *, {known}, lag(delivery) OVER (PARTITION BY station, time ORDER BY turn) AS last
+            FROM quality_many WHERE {months})
+        WHERE turn > 1 GROUP BY 1""").fetchall()
+    return dict.fromkeys(KINDS, 0) | dict(found)
+
+
+def _flags(feed: Feed) -> str:
+    """What the senders say of the values that count."""
+    codes = []
+    for column in feed.columns:
+        own = f"regexp_extract(flags, {literal(f'(?:^| )({column.name}=[^ ]+)')}, 1)"
+        codes.append(f"nullif(arg_max({own}, turn) FILTER (WHERE {quoted(column.name)} IS NOT NULL), '')")
+    return f"CASE WHEN count(flags) > 0 THEN nullif(concat_ws(' ', {', '.join(codes)}), '') END"
+
+
+def _forget_withdrawn(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    if not feed.source.withdrawn:
+        return
+    for column in map(quoted, (column.name for column in feed.columns)):
+        con.execute(f"UPDATE quality_rows SET {column} = NULL WHERE {column} = {WITHDRAWN}")

@@ -1,0 +1,139 @@
+"""The one grammar of a time in a reading, for Python and for SQL: ISO 8601 and RFC 3339, to the microsecond.
+
+Date in extended or basic form; `T`, `t` or blanks; hours and minutes, seconds and a fraction (`.` or `,`, cut to
+microseconds) as there are; 24:00 is the next day's 00:00; then `Z`, `z`, +HH, +HHMM, +HH:MM, `UTC` or `GMT`, also
+behind blanks, and RFC 9557's suffix `[Europe/Paris]`, which does not count. Blanks around do not count either. A date
+alone is its 00:00. Leap seconds, epoch numbers, other orders of day and month are none.
+
+A time without an offset is a wall clock's. It is an instant only where the feed's `source.timezone` names its zone: of
+an hour that the clocks repeat the first mention (of a station, in a delivery) is the earlier instant, any later one the
+later; in an hour that they skip there is none.
+The server imports this module: the standard library only.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from aerocast.errors import AeroCastError
+from aerocast.sql import literal
+
+Reason = Literal["unreadable", "naive", "skipped"]
+BLANKS = " \t\r\n"
+_DATE = r"\d{4}-\d\d-\d\d|\d{8}"
+_CLOCK = (
+    r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?|(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d(?:[.,]\d+)?)?"
+    r"|24:00(?::00(?:[.,]0+)?)?|2400(?:00(?:[.,]0+)?)?"
+)
+_OFFSET = r"[Zz]|UTC|GMT|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?"
+_SUFFIX = r"(?:\[[!A-Za-z0-9_./+=:-]+\])*"
+_GRAMMAR = rf"[ \t\r\n]*({_DATE})(?:(?:[Tt]|[ \t]+)({_CLOCK})(?:[ \t]*({_OFFSET}){_SUFFIX})?)?[ \t\r\n]*"
+_USUAL = r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?"
+_USUAL_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
+_TEXT = re.compile(_GRAMMAR, re.ASCII)
+_USUAL_TEXT = re.compile(f"{_USUAL}Z", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
+
+
+def parse(text: str) -> datetime | None:
+    """The time that a text names: in UTC if it has an offset, else without a zone; None if it names none."""
+    try:
+        if _USUAL_TEXT.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        return None
+    day, clock, offset = found.groups(default="")
+    digits = clock.replace(":", "").replace(".", "").replace(",", "")[:12].ljust(12, "0")
+    shift = 0
+    if offset.startswith(("+", "-")):
+        minutes = int(offset[1:3]) * 60 + int(offset[3:].replace(":", "") or 0)
+        shift = minutes if offset[0] == "+" else -minutes
+    try:
+        start = date.fromisoformat(day)
+        since = timedelta(
+            days=start.toordinal() - _EPOCH.toordinal(),
+            hours=int(digits[:2]),
+            minutes=int(digits[2:4]) - shift,
+            seconds=int(digits[4:6]),
+            microseconds=int(digits[6:]),
+        )
+        return _EPOCH + since if offset else (_EPOCH + since).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def instant(text: str, zone: ZoneInfo | None, *, again: bool = False) -> datetime | None:
+    """The instant that a text names, in UTC; `again`: the wall clock showed it before. None if it names none."""
+    found = parse(text)
+    if found is None or found.tzinfo:
+        return found
+    return on_the_wall(found, zone, again=again) if zone else None
+
+
+def on_the_wall(wall: datetime, zone: ZoneInfo, *, again: bool = False) -> datetime | None:
+    """The instant at which the zone's clocks show a time, the later one of two if `again`; None if they skip it."""
+    try:
+        found = wall.replace(tzinfo=zone, fold=int(again)).astimezone(UTC)
+        return found if found.astimezone(zone).replace(tzinfo=None) == wall else None
+    except OverflowError:
+        return None
+
+
+def why_not(text: str, zone: ZoneInfo | None) -> Reason:
+    """Why a text names no instant: it is no time, it has no offset and no zone is declared, or the clocks skip it."""
+    return "unreadable" if parse(text) is None else "skipped" if zone else "naive"
+
+
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """The zone of a declared name. Raises AeroCastError where this machine does not know it."""
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise AeroCastError(f"the time zone {name!r} is not known here: pip install tzdata") from error
+
+
+def iso_time(text: str) -> str:
+    """SQL, as `parse`: the TIMESTAMPTZ that an expression's text names with an offset, else null."""
+    usual = f"epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
+    return f"make_timestamptz({_microseconds(text, usual, f'{_USUAL}{_USUAL_OFFSET}', offset=True)})"
+
+
+def wall_time(text: str) -> str:
+    """SQL, as `parse`: the TIMESTAMP that an expression's text names without an offset, else null."""
+    usual = f"epoch_us(TRY_CAST({text} AS TIMESTAMP))"
+    return f"make_timestamp({_microseconds(text, usual, _USUAL, offset=False)})"
+
+
+def why_no_time(text: str, zone: str | None) -> str:
+    """SQL, as `why_not`: the reason, for a text that was read as no instant."""
+    return f"CASE WHEN {wall_time(text)} IS NULL THEN 'unreadable' ELSE '{'skipped' if zone else 'naive'}' END"
+
+
+def _microseconds(text: str, usual: str, shape: str, *, offset: bool) -> str:
+    """SQL for the microseconds since 1970 that a text with (or without) an offset names, else null.
+
+    Texts of the usual shape are `usual`: DuckDB's own casts are ten times faster than a closer look.
+    """
+    parts = f"regexp_extract({text}, {literal(f'^{_GRAMMAR}$')}, ['day', 'clock', 'shift'])"
+    digits = "rpad(left(translate(p.clock, ':.,', ''), 12), 12, '0')"
+    hours, minutes, seconds, rest = (f"CAST({digits}[{span}] AS BIGINT)" for span in ("1:2", "3:4", "5:6", "7:12"))
+    clock = f"(({hours} * 60 + {minutes}) * 60 + {seconds}) * 1000000 + {rest}"
+    day = "epoch_us(try_strptime(nullif(replace(p.day, '-', ''), ''), '%Y%m%d'))"
+    found = f"CASE WHEN p.shift {'<>' if offset else '='} '' AND p.day >= '0001' THEN {day} + {clock}"
+    if offset:
+        ahead = "CAST(p.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace(p.shift[4:], ':', '') AS BIGINT)"
+        found += f" - CASE p.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
+    low, high = _YEARS
+    within = f"CASE WHEN us BETWEEN {low} AND {high - 1} THEN us END"
+    is_usual = f"regexp_full_match({text}, {literal(shape)}) AND {text} >= '0002' AND {text} < '9999'"
+    return f"CASE WHEN {is_usual} THEN {usual} ELSE {_let('us', _let('p', parts, f'{found} END'), within)} END"
+
+
+def _let(name: str, value: str, body: str) -> str:
+    """SQL in which `name` stands for a value that is computed once."""
+    return f"list_transform([{value}], lambda {name}: {body})[1]"
