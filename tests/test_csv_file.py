@@ -141,10 +141,9 @@ quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scop
 
 
 def ambiguous(table: Sequence[Row]) -> bool:
-    """Whether a value's lines could be records themselves: what such a table says nobody can know."""
-    return any(
-        "\n" in value and all(line.count(",") == 3 for line in value.split("\n")[1:]) for value in sum(table, ())
-    )
+    """Whether a record's lines could be records themselves: what such a table says nobody can know."""
+    records = [written([row]).removesuffix("\n").split("\n")[1:] for row in table]
+    return any(len(lines) > 1 and all(line.count(",") > 2 for line in lines) for lines in records)
 
 
 @quick
