@@ -179,6 +179,20 @@ def test_times_are_utc_and_strict(tmp_path: Path, text: str, expected: datetime 
     assert delivery.month == ("2013-03" if expected else "2013-01")
 
 
+def test_times_of_a_zone_are_read_by_its_clock(tmp_path: Path) -> None:
+    """Each of an hour that the clocks repeat, for each station; a time without an offset is none without a zone."""
+    rows = [
+        [station, f"2013-11-03 {hour}", "1", ""] for station in "AB" for hour in ("00:30", "01:30", "01:30", "02:30")
+    ]
+    source = write(tmp_path / "x.csv", rows)
+    (delivery,) = sources.read(
+        (declared := feed(source | {"timezone": "America/New_York"})).source, declared, now=NOW.replace(year=2014)
+    )
+    assert [f"{time:%H:%M}" for time in delivery.table["time"].to_pylist()] == ["04:30", "05:30", "06:30", "07:30"] * 2
+    (delivery,) = deliveries(source)
+    assert delivery.table["time"].null_count == 8
+
+
 def test_rows_without_a_credible_time_travel_with_the_row_before(tmp_path: Path) -> None:
     times = ["junk", "2013-02-01T00:00:00Z", "", "2099-01-01T00:00:00Z", "2013-03-01T00:00:00Z", "1970-01-01T00:00:00Z"]
     found = deliveries(write(tmp_path / "x.csv", [["A", time, str(i), ""] for i, time in enumerate(times)]))

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import CsvSource, Feed
+from aerocast.instants import Instants
 from aerocast.months import month_of, month_span
-from aerocast.sources.base import Delivery, iso_time, raw_names, raw_schema, segment_of
+from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
 from aerocast.sources.csv_file import Choice, Piece, open_csv
 from aerocast.sources.csv_lines import CsvFault
 from aerocast.sql import literal, quoted
@@ -117,22 +118,21 @@ def _load(
     first, limit = month_of(feed.start), month_span(month_of(feed.clock(now) + feed.cadence))[1]
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in (month_span(first)[0], limit))
     wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    before = first
+    before, instants = first, Instants(con, feed.source.timezone)
     for table, flags, texts in pieces:
-        con.register("texts", pa.table({"t": table.column(feed.source.time_field)}))
-        placed = con.sql(
-            f"SELECT time, CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month"
-            f" FROM (SELECT {iso_time('t')} AS time FROM texts)"
-        ).to_arrow_table()
-        con.unregister("texts")
-        month = placed["month"]
+        time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
+        con.register("placed", pa.table({"time": time}))
+        month = con.sql(
+            f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month FROM placed"
+        ).to_arrow_table()["month"]
+        con.unregister("placed")
         if month.null_count:
             month = pc.fill_null_forward(pa.chunked_array([[before], *month.chunks], pa.string()))[1:]
         before = month[-1].as_py() if len(month) else before
         rows = table.rename_columns([f"f{i}" for i in range(table.num_columns)])
         for name, column in {"flags": flags, "text": texts}.items():
             rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
-        rows = rows.append_column("time", placed["time"]).append_column("month", month)
+        rows = rows.append_column("time", time).append_column("month", month)
         verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
         con.register("batch", rows)
         con.execute(f"{verb} SELECT * FROM batch {wanted}")
