@@ -1,4 +1,4 @@
-"""CSV files of any damage: what was written is read back, and no stray mark or lost byte loses other records."""
+"""CSV files whatever their damage: what was written is read back, and nothing odd costs other records."""
 
 import csv
 import io
@@ -130,9 +130,10 @@ def test_old_line_ends(tmp_path: Path) -> None:
 
 # Properties ----------------------------------------------------------------------------------------------------------
 
+# Without carriage returns: csv.writer does not quote them, and then nobody knows what they are.
 texts = st.one_of(
-    st.sampled_from(["", "NA", "1.5", '"', '""', ",", "a,b", ' "x"', 'x"', "  ", "é", "\ufeff", "\r", "#", "\\"]),
-    st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=6),
+    st.sampled_from(["", "NA", "1.5", '"', '""', ",", "a,b", ' "x"', 'x"', "  ", "é", "\ufeff", "#", "\\"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r"), max_size=6),
 )
 lines = st.lists(texts, min_size=1, max_size=3).map("\n".join)
 endings = st.sampled_from(["\n", "\r\n"])
@@ -140,10 +141,9 @@ quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scop
 
 
 def ambiguous(table: Sequence[Row]) -> bool:
-    """Whether a value's lines could be records themselves: what such a table says nobody can know."""
-    return any(
-        "\n" in value and all(line.count(",") == 3 for line in value.split("\n")[1:]) for value in sum(table, ())
-    )
+    """Whether a record's lines could be records themselves: what such a table says nobody can know."""
+    records = [written([row]).removesuffix("\n").split("\n")[1:] for row in table]
+    return any(len(lines) > 1 and all(line.count(",") > 2 for line in lines) for lines in records)
 
 
 @quick
@@ -173,7 +173,7 @@ def test_damage_costs_no_record_but_its_own(tmp_path: Path, table: list[Row], en
     (tmp_path / "x.csv").write_bytes(damaged)
     ends = [len(written(table[:count], ending).encode()) for count in range(len(table) + 1)]
     own = next(i for i, end in enumerate(ends) if place < end) - 1
-    found, _ = read(tmp_path / "x.csv", 0.99)
+    found, _ = read(tmp_path / "x.csv", 1)
     lost = Counter(table[:own] + table[own + 1 :]) - Counter(found)
     broke = place in range(ends[own + 1] - len(ending), ends[own + 1])
     assert lost.total() <= broke
@@ -185,5 +185,5 @@ def test_damage_costs_no_record_but_its_own(tmp_path: Path, table: list[Row], en
 def test_nothing_is_lost_in_silence(tmp_path: Path, table: list[Row], data: st.DataObject) -> None:
     damaged, _ = data.draw(damage(written(table).encode()))
     (tmp_path / "x.csv").write_bytes(damaged)
-    found, notes = read(tmp_path / "x.csv", 0.99)
+    found, notes = read(tmp_path / "x.csv", 1)
     assert len(found) >= len(table) or notes

@@ -188,10 +188,24 @@ def test_the_log_of_a_poller_keeps_every_re_delivery(tmp_path: Path) -> None:
     ],
 )
 def test_times_are_utc_and_strict(tmp_path: Path, text: str, expected: datetime | None) -> None:
-    (delivery,) = deliveries(write(tmp_path / "x.csv", [["A", text, "1", "2"]]))
+    (delivery,) = deliveries(write(tmp_path / "x.csv", [["A", text, "1", "2"]]) | {"timezone": "UTC"})
     assert delivery.table["time"].to_pylist() == [expected]
     assert delivery.table["time_text"].to_pylist() == [text]
     assert delivery.month == ("2013-03" if expected else "2013-01")
+
+
+def test_times_of_a_zone_are_read_by_its_clock(tmp_path: Path) -> None:
+    """Each of an hour that the clocks repeat, for each station; a time without an offset is none without a zone."""
+    rows = [
+        [station, f"2013-11-03 {hour}", "1", ""] for station in "AB" for hour in ("00:30", "01:30", "01:30", "02:30")
+    ]
+    source = write(tmp_path / "x.csv", rows)
+    (delivery,) = sources.read(
+        (declared := feed(source | {"timezone": "America/New_York"})).source, declared, now=NOW.replace(year=2014)
+    )
+    assert [f"{time:%H:%M}" for time in delivery.table["time"].to_pylist()] == ["04:30", "05:30", "06:30", "07:30"] * 2
+    (delivery,) = deliveries(source)
+    assert delivery.table["time"].null_count == 8
 
 
 def test_rows_without_a_credible_time_travel_with_the_row_before(tmp_path: Path) -> None:
@@ -378,7 +392,7 @@ def test_compressed_is_the_same_whatever_its_name(tmp_path: Path, packing: str) 
 
 
 def test_a_broken_line_travels_with_the_row_before(tmp_path: Path) -> None:
-    rows = [["A", f"2013-{month:02d}-{day:02d}", "1", "2"] for month in (1, 2) for day in range(1, 25)]
+    rows = [["A", f"2013-{month:02d}-{day:02d}T00:00:00Z", "1", "2"] for month in (1, 2) for day in range(1, 25)]
     lines = [",".join(row) for row in [HEADER, *rows]]
     lines[30] = "A,2013-05-01"
     text("\n".join([*lines, ""]))(tmp_path / "x.csv")

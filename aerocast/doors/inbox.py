@@ -192,13 +192,16 @@ class Inbox:
             yield Batch(segment, as_batch(rows, segment))
 
     def _whole(self, one: _Announced, path: Path) -> _Whole | None:
-        """The file; None if it may become what its manifest says.
+        """The file as it is now; None if it changes, or may become what its manifest says.
 
         Raises:
             Malformed: it is not.
         """
+        found = self._place.current(one.found)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if found is None or self._place.current(found) != found:
+            return None
         if one.manifest is not None:
             try:
                 said = _manifest(one.manifest).sha256
@@ -208,7 +211,7 @@ class Inbox:
                 if self._fresh(one):
                     return None
                 raise
-        return _Whole(one.found, path, sha256)
+        return _Whole(found, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
         now = clock.now(self._home, feed.name, feed.end)

@@ -60,6 +60,10 @@ class Place(Protocol):
         """The file as one on this machine's disk, for as long as the block lasts."""
         ...
 
+    def current(self, found: Found) -> Found | None:
+        """The file as it is now, None if it is gone; an object is what was found for as long as `local` gives it."""
+        ...
+
     def same(self, found: Found) -> bool:
         """Whether it is still the file that was found."""
         ...
@@ -89,7 +93,7 @@ class Folder:
                 for entry in entries:
                     if not entry.is_file():
                         others.append(entry.name)
-                    elif found := _found(entry):
+                    elif found := _found(entry.name, entry):
                         files.append(found)
         except (FileNotFoundError, NotADirectoryError):
             return Listing([], [])
@@ -106,6 +110,9 @@ class Folder:
     @contextmanager
     def local(self, found: Found) -> Iterator[Path]:
         yield self._folder / found.name
+
+    def current(self, found: Found) -> Found | None:
+        return _found(found.name, self._folder / found.name)
 
     def same(self, found: Found) -> bool:
         return durable.stamp(self._folder / found.name) == found.stamp
@@ -166,6 +173,9 @@ class Prefix:
                     file.write(chunk)
             yield path
 
+    def current(self, found: Found) -> Found | None:
+        return found
+
     def same(self, found: Found) -> bool:
         return store.stamp(self._home, found.name) == found.stamp
 
@@ -191,14 +201,13 @@ def place_of(url: str, feed: str) -> Place:
     return Prefix(f"{url.rstrip('/')}/{feed}") if "://" in url else Folder(Path(url) / feed)
 
 
-def _found(entry: os.DirEntry[str]) -> Found | None:
+def _found(name: str, file: os.DirEntry[str] | Path) -> Found | None:
     """None if it is gone by now. A move changes the inode's ctime, a copy has an inode of its own."""
     try:
-        seen = entry.stat()
+        seen = file.stat()
     except FileNotFoundError:
         return None
-    identity = f"{seen.st_ino} {seen.st_ctime_ns}"
-    return Found(entry.name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), identity)
+    return Found(name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), f"{seen.st_ino} {seen.st_ctime_ns}")
 
 
 def _object(meta: ObjectMeta, name: str) -> Found:

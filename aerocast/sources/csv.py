@@ -120,8 +120,8 @@ def _load(
     wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
     before, instants = first, Instants(con, feed.source.timezone)
     for table, flags, texts in pieces:
-        times = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
-        con.register("placed", pa.table({"time": times}))
+        time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
+        con.register("placed", pa.table({"time": time}))
         month = con.sql(
             f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month FROM placed"
         ).to_arrow_table()["month"]
@@ -132,7 +132,7 @@ def _load(
         rows = table.rename_columns([f"f{i}" for i in range(table.num_columns)])
         for name, column in {"flags": flags, "text": texts}.items():
             rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
-        rows = rows.append_column("time", times).append_column("month", month)
+        rows = rows.append_column("time", time).append_column("month", month)
         verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
         con.register("batch", rows)
         con.execute(f"{verb} SELECT * FROM batch {wanted}")

@@ -21,6 +21,7 @@ BLOCK = 4 << 20
 LONGEST = 1 << 20  # bytes of a line
 _VALUE_LINES = 1000  # a quoted value of more lines is taken for a mark that nothing closes
 _SHOWN = 200
+_QUOTED = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+')  # fields that end before a comma
 
 
 class CsvFault(AeroCastError):
@@ -176,8 +177,8 @@ class Repair:
         return end
 
     def _unquoted(self, line: str) -> list[str]:
-        """The fields of a line whose marks quote nothing; or, if only that gives the width, end with the line."""
-        plain = line.split(",")
+        """The fields of a line whose open mark quotes nothing; or, if only that gives the width, ends with the line."""
+        plain = _alone(line)
         if len(plain) == self._width:
             return plain
         try:
@@ -205,8 +206,8 @@ class Repair:
 
     def _all_records(self, end: int) -> bool:
         """Whether each of the lines up to there has the width of a record: then they are some, whatever a mark says."""
-        lines = self._text[self._at : end].removesuffix(b"\n").split(b"\n")
-        return all(line.count(b",") == self._width - 1 for line in lines)
+        lines = self._text[self._at : end].decode().removesuffix("\n").split("\n")
+        return all(len(_alone(line)) == self._width for line in lines)
 
     def _line_at(self, at: int, *, whole: bool = False) -> tuple[int, bytes]:
         """Where the line ends that begins there, and its bytes, with its line break if `whole`."""
@@ -235,6 +236,17 @@ class Repair:
         quoted = ('"' + value.replace('"', '""') + '"' for value in row)
         self._copy.write((",".join(quoted) + "\n").encode())
         self.records += 1
+
+
+def _alone(line: str) -> list[str]:
+    """The fields of a line that is read without regard to the next one; from a stray mark on, marks are text."""
+    match = _QUOTED.match(line)
+    assert match is not None
+    try:
+        head = next(csv.reader([match.group()]), [""])[:-1]
+    except csv.Error:  # a carriage return, or a very long field
+        return line.split(",")
+    return [*head, *line[match.end() :].split(",")]
 
 
 def _is_text(data: bytes) -> bool:

@@ -66,6 +66,7 @@ class Broken:
 
     name = "cellar"
     rejected: list[str] = []
+    notes: list[str] = []
 
     def waiting(self) -> int:
         return 1

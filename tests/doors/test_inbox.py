@@ -163,7 +163,7 @@ def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
             "whenever.jsonl",
             b'{"station": "AAA", "time": "2024-01-01T00:00:00Z"}\n{"station": "AAA"}\n',
             "broken lines",
-            "time must be among",
+            "time must be given",
         ),
         ("no.parquet", b"PAR1" + b"x" * 100, "file", "readable"),
     ],

@@ -113,6 +113,7 @@ class Made:
         self.name, self.queue = name, list(waiting)
         self.told: list[str] = []
         self.rejected = ["half.csv: cut off"]
+        self.notes: list[str] = []
 
     def waiting(self) -> int:
         return len(self.queue)

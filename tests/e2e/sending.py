@@ -95,6 +95,9 @@ class Sender:
         if (kind, content) in self._contents:  # at these doors what is the same is the same delivery
             return
         self._contents.add((kind, content))
+        self._count(kind, rows)
+
+    def _count(self, kind: str, rows: Sequence[Reading]) -> None:
         for each in rows:
             self.raw[(kind, *known(each))] += 1
             self.readings.add(known(each))
@@ -135,8 +138,13 @@ class Sender:
             self.refused.append(f"cut-{name}.parquet")
         self._put(f"{name}{ending}", data, manifest=self.chance.random() < 0.4)
         if self.chance.random() < 0.4:
-            self._again.append(lambda: self._put(f"again-{name}{ending}", data))
-        return data
+            self._again.append(lambda: self._put_again(rows, f"again-{name}{ending}", data))
+        return name
+
+    def _put_again(self, rows: Sequence[Reading], name: str, data: bytes) -> None:
+        """A file with content that was there before is another delivery."""
+        self._put(name, data)
+        self._count("inbox", rows)
 
     def _put(self, name: str, data: bytes, *, manifest: bool = False) -> None:
         """Renamed into place; or in pieces under its own name, once the manifest says what it will be."""
