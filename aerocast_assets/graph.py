@@ -19,7 +19,7 @@ from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
 from aerocast_assets.checks.drift import drift_checks
-from aerocast_assets.checks.intake import intake_check
+from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
@@ -38,7 +38,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
     checks = [
-        intake_check(feed),
+        *intake_checks(feed),
         *quality_checks(feed),
         *drift_checks(feed),
         *(check for target in feed.targets for check in skill_checks(feed, target)),

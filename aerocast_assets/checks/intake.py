@@ -1,17 +1,50 @@
-"""The check of the ways in: what could not be read fails the run, but only after all that could be read was made."""
+"""Checks of the ways in: what could not be read fails the run, at its end; what was put aside waits for a person."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.raw import UNREAD
 from aerocast_assets.keys import key
+from aerocast_assets.resources import Platform
 
-NAME = "all_read"
+NAME, PUT_ASIDE = "all_read", "nothing_put_aside"
+SHOWN = 20
 
 
-def intake_check(feed: Feed) -> dg.AssetChecksDefinition:
+def intake_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
+    """The checks on the feed's raw readings as they came in."""
+    return [_all_read(feed), _nothing_put_aside(feed)]
+
+
+def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=key(feed, "raw"),
+        name=PUT_ASIDE,
+        description="No file lies in the inbox's rejected/, and no post was put aside: mend or remove them.",
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast.doors.inbox import Inbox, inbox_of
+        from aerocast.doors.posted import Posted
+        from aerocast.settings import Settings
+
+        inbox = Inbox(inbox_of(platform.root, Settings()), platform.root, feed.name)
+        rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
+        posts = Posted(platform.root, feed.name).refused()
+        rows += [{"what": f"post {number}", "why": why} for number, why in posts]
+        return dg.AssetCheckResult(
+            passed=not rows,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(f"{row['what']}: {row['why']}" for row in rows[:SHOWN]) or "nothing",
+            metadata={"put_aside": len(rows), "newest": preview(rows[:SHOWN])},
+        )
+
+    return check
+
+
+def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
     """`all_read` of raw: blocks nothing, since readings that came in another way are as good as ever."""
     asset = key(feed, "raw")
 
@@ -34,6 +67,7 @@ def intake_check(feed: Feed) -> dg.AssetChecksDefinition:
             asset_key=asset,
             check_name=NAME,
             severity=dg.AssetCheckSeverity.ERROR,
+            description=unread or "nothing was left unread",
             metadata={UNREAD: unread or "nothing"},
         )
         # Not `unread` of an older run: a check that is run alone only tells.

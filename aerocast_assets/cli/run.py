@@ -44,12 +44,14 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
             print(f"  {target}: {why}")
         with duckdb.connect() as con:
             summary.print_quarantine(con, Lake(home), feed)
+        summary.print_checks(result)
         return 1
     asked = time.monotonic()
     print("  server ...", flush=True)
     answer, served = ask_server(home, feed)
     steps.append(("server: start, forecast, stop", time.monotonic() - asked, f"first answer after {served:.1f} s"))
     summary.print_summary(home, feed, steps, answer, time.monotonic() - started)
+    summary.print_checks(result)
     return 0
 
 

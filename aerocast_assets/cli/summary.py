@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from aerocast import candidates, quality, release
+from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.home import Home
@@ -47,9 +47,8 @@ def print_failure(result: dg.ExecuteInProcessResult) -> None:
             print(f"  {str(event.step_key).replace('__', '/')}: {_why(event.step_failure_data)}")
     for check in result.get_asset_check_evaluations():
         if not check.passed:
-            print(
-                f"  check {check.asset_key.to_user_string()} {check.check_name} failed: {dict(_plain(check.metadata))}"
-            )
+            said = check.description or dict(_plain(check.metadata))
+            print(f"  check {check.asset_key.to_user_string()} {check.check_name} failed: {said}")
     print("What was finished is kept: `make run` goes on from there.", flush=True)
 
 
@@ -92,20 +91,23 @@ def _rows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
 
 
 def print_quarantine(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
-    """What is in quarantine by rule, an example of each, and where so much is lacking that a person should look."""
-    good, bad = table(feed, "bronze"), table(feed, "quarantine")
+    """What is in quarantine by rule, and an example of each."""
+    bad = table(feed, "quarantine")
     if not lake.exists(bad):
         return
     by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
     for rule, count, values, reason in by_rule.order("rule").fetchall():
         what = "values" if values == count else "readings" if not values else "values and readings"
         print(f"  in quarantine by rule {rule}: {count:,} {what}, such as: {reason}")
-    parts = (
-        quality.shares(con, feed, lake.relation(con, good, piece), lake.relation(con, bad, piece))
-        for piece in lake.chunks(good, sorted({*lake.months(good), *lake.months(bad)}))
-    )
-    for share in quality.high(quality.together(parts)):
-        print(f"  LOOK AT {share}")
+
+
+def print_checks(result: dg.ExecuteInProcessResult) -> None:
+    """The checks that did not pass, and what each of them says; nothing if all did."""
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    if failed:
+        _heading("Checks that did not pass")
+    for check in failed:
+        print(f"  {check.asset_key.to_user_string()} {check.check_name}: {check.description or 'see the UI'}")
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:
