@@ -432,6 +432,8 @@ class Feed(Strict):
             others = {other.field for other in self.columns if other is not column}
             if shared := sorted(others & set(column.aliases)):
                 raise ValueError(f"columns.aliases: {shared[0]!r} is the field of another column")
+        if own := sorted({"station", "time", "segment", "flags", "month", "delivery"} & {*names}):
+            raise ValueError(f"columns: {own[0]!r} is a column that every table has; take another name")
         used = {"targets": self.targets, "window.columns": self.window.columns}
         used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
         for field, wanted in used.items():

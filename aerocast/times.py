@@ -120,18 +120,22 @@ def _microseconds(text: str, usual: str, shape: str, *, offset: bool) -> str:
     Texts of the usual shape are `usual`: DuckDB's own casts are ten times faster than a closer look.
     """
     parts = f"regexp_extract({text}, {literal(f'^{_GRAMMAR}$')}, ['day', 'clock', 'shift'])"
-    digits = "rpad(left(translate(p.clock, ':.,', ''), 12), 12, '0')"
+    digits = "rpad(left(translate(time_parts.clock, ':.,', ''), 12), 12, '0')"
     hours, minutes, seconds, rest = (f"CAST({digits}[{span}] AS BIGINT)" for span in ("1:2", "3:4", "5:6", "7:12"))
     clock = f"(({hours} * 60 + {minutes}) * 60 + {seconds}) * 1000000 + {rest}"
-    day = "epoch_us(try_strptime(nullif(replace(p.day, '-', ''), ''), '%Y%m%d'))"
-    found = f"CASE WHEN p.shift {'<>' if offset else '='} '' AND p.day >= '0001' THEN {day} + {clock}"
+    day = "epoch_us(try_strptime(nullif(replace(time_parts.day, '-', ''), ''), '%Y%m%d'))"
+    found = f"CASE WHEN time_parts.shift {'<>' if offset else '='} '' AND time_parts.day >= '0001' THEN {day} + {clock}"
     if offset:
-        ahead = "CAST(p.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace(p.shift[4:], ':', '') AS BIGINT)"
-        found += f" - CASE p.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
+        ahead = (
+            "CAST(time_parts.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace(time_parts.shift[4:], ':', '') AS BIGINT)"
+        )
+        found += f" - CASE time_parts.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
     low, high = _YEARS
-    within = f"CASE WHEN us BETWEEN {low} AND {high - 1} THEN us END"
+    within = f"CASE WHEN time_us BETWEEN {low} AND {high - 1} THEN time_us END"
     is_usual = f"regexp_full_match({text}, {literal(shape)}) AND {text} >= '0002' AND {text} < '9999'"
-    return f"CASE WHEN {is_usual} THEN {usual} ELSE {_let('us', _let('p', parts, f'{found} END'), within)} END"
+    # Names that no column has: a column beside the text would be meant instead.
+    closer = _let("time_us", _let("time_parts", parts, f"{found} END"), within)
+    return f"CASE WHEN {is_usual} THEN {usual} ELSE {closer} END"
 
 
 def _let(name: str, value: str, body: str) -> str:

@@ -22,6 +22,7 @@ from aerocast.sources.base import Delivery, raw_names
 from aerocast.sql import quoted
 
 SOURCE = "source"  # the way in that is no door
+_PLACE = "aerocast place"  # beside fields of any name
 
 
 @dataclass
@@ -172,15 +173,16 @@ def news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table
     said = f"row({', '.join(quoted(column) for column in ('flags', *raw_names(feed).values()))})"
     unread = f"CASE WHEN time IS NULL THEN row(time_text, {said}) END"
     spoken = f"station, time, source, {unread} AS unread, {said} AS said"
-    lake.ready(con).register("delivered", table.append_column("place", pa.array(range(len(table)), pa.int64())))
+    lake.ready(con).register("delivered", table.append_column(_PLACE, pa.array(range(len(table)), pa.int64())))
     stored = ""
     if version is not None:
         lake.relation(con, table_of(feed), table["month"].unique().to_pylist(), version).create_view("stored")
         span = "(SELECT min(time) FROM delivered) AND (SELECT max(time) FROM delivered)"
         stored = f"SELECT {spoken}, {DELIVERY}, line, NULL AS place FROM stored"
         stored += f" WHERE time IS NULL OR time BETWEEN {span} UNION ALL"
+    new = f"SELECT {spoken}, {2**62} AS {DELIVERY}, line, {quoted(_PLACE)} AS place FROM delivered"
     places = con.sql(
-        f"SELECT place FROM ({stored} SELECT {spoken}, {2**62} AS {DELIVERY}, line, place FROM delivered)"
+        f"SELECT place FROM ({stored} {new})"
         " QUALIFY place IS NOT NULL AND said IS DISTINCT FROM lag(said)"
         f" OVER (PARTITION BY station, time, source, unread ORDER BY {DELIVERY}, line) ORDER BY place"
     ).to_arrow_table()

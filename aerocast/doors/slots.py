@@ -15,6 +15,7 @@ from aerocast.sources.base import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.sql import literal, quoted
 
 _PREFIX = "file/"
+_PLACE = "aerocast place"  # beside fields of any name
 
 
 def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, delivery: Delivery) -> pa.Table | None:
@@ -56,7 +57,7 @@ def difference(
     names = list(raw_names(feed).values())
     stored = lake.relation(con, table, [delivery.month], version)
     stored.create_view("slot_raw", replace=True)
-    con.register("slot_new", delivery.table.append_column("place", pa.array(range(len(delivery.table)), pa.int64())))
+    con.register("slot_new", delivery.table.append_column(_PLACE, pa.array(range(len(delivery.table)), pa.int64())))
     kept = [name for name in ("flags", *names) if name in stored.columns]
     added = [name for name in ("flags", *names) if name not in stored.columns]
     old = f"row({', '.join([*map(quoted, kept), *('NULL' for _ in added)])})"
@@ -104,11 +105,14 @@ def _lines(feed: Feed, old: str, new: str, flagged: bool) -> str:
     key, label = "PARTITION BY station, time_text", literal(feed.source.label)
     withdrawal = f"flags = {literal(WITHDRAWAL)}" if flagged else "false"
     return f"""
-        SELECT station, time, time_text, {old} AS said, row_number() OVER ({key} ORDER BY {DELIVERY}, line) AS n,
-            NULL::BIGINT AS place
+        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY delivered) AS n, NULL::BIGINT AS place
         FROM (
-            SELECT *, max(CASE WHEN {withdrawal} THEN ({DELIVERY}, line) END) OVER ({key}) AS upto
-            FROM slot_raw WHERE source = {label})
-        WHERE ({withdrawal}) IS NOT TRUE AND (upto IS NULL OR ({DELIVERY}, line) > upto)
+            SELECT *, max(CASE WHEN withdrawal THEN delivered END) OVER ({key}) AS upto
+            FROM (
+                SELECT station, time, time_text, {old} AS said, ({DELIVERY}, line) AS delivered,
+                    ({withdrawal}) IS TRUE AS withdrawal
+                FROM slot_raw WHERE source = {label}))
+        WHERE NOT withdrawal AND (upto IS NULL OR delivered > upto)
         UNION ALL
-        SELECT station, time, time_text, {new}, row_number() OVER ({key} ORDER BY place), place FROM slot_new"""
+        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY place), place
+        FROM (SELECT station, time, time_text, {new} AS said, {quoted(_PLACE)} AS place FROM slot_new)"""

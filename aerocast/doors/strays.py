@@ -20,10 +20,13 @@ from aerocast.marks import number
 from aerocast.months import month_of, month_span
 from aerocast.quality import edges
 from aerocast.sources.base import WITHDRAWAL, Delivery, raw_schema
-from aerocast.sql import literal, timestamp
+from aerocast.sql import literal, quoted, timestamp
 from aerocast.times import wall_time
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
+
+# Beside fields of any name.
+_CAME, _INSTANT, _UPTO = "came with", "its instant", "taken back up to"
 
 
 def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
@@ -88,7 +91,7 @@ def _outside(
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
     _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
     return con.sql(
-        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS came_with FROM live_rows"
+        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)} FROM live_rows"
         f" WHERE strftime(time, '%Y-%m') <> month ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
@@ -106,18 +109,19 @@ def _naive(
     They are delivered anew, in their order: a row that stays in its month must come after its own withdrawal.
     """
     _live(con, lake, table, None, version, f"{wall_time('time_text')} IS NOT NULL")
-    rows = con.sql(f"SELECT *, month AS came_with FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
+    rows = con.sql(f"SELECT *, month AS {quoted(_CAME)} FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
     if not len(rows):
         return None
     clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
-    rows = rows.append_column("instant", Instants(con, feed.source.timezone).of(rows["time_text"], clocks))
+    rows = rows.append_column(_INSTANT, Instants(con, feed.source.timezone).of(rows["time_text"], clocks))
     con.register("strays_naive", rows)
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
-    inside = f"CASE WHEN instant >= {low} AND instant < {high} THEN strftime(instant, '%Y-%m') ELSE month END"
+    instant = quoted(_INSTANT)
+    inside = f"CASE WHEN {instant} >= {low} AND {instant} < {high} THEN strftime({instant}, '%Y-%m') ELSE month END"
     found = con.sql(
-        f"SELECT * EXCLUDE (instant) REPLACE (instant AS time, {inside} AS month, NULL::BIGINT AS {DELIVERY},"
+        f"SELECT * EXCLUDE ({instant}) REPLACE ({instant} AS time, {inside} AS month, NULL::BIGINT AS {DELIVERY},"
         f" row_number() OVER (ORDER BY {DELIVERY}, line) - 1 AS line) FROM strays_naive"
-        f" WHERE instant IS DISTINCT FROM time ORDER BY line"
+        f" WHERE {instant} IS DISTINCT FROM time ORDER BY line"
     ).to_arrow_table()
     con.unregister("strays_naive")
     return found
@@ -133,9 +137,9 @@ def _live(
     said = f"flags = {literal(WITHDRAWAL)}"
     upto = f"max(CASE WHEN {said} THEN ({DELIVERY}, line) END) OVER (PARTITION BY month, source, station, time_text)"
     con.execute(
-        "CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE (upto) FROM ("
-        f" SELECT *, {upto} AS upto FROM strays_raw WHERE {which} OR {said})"
-        f" WHERE ({said}) IS NOT TRUE AND (upto IS NULL OR ({DELIVERY}, line) > upto)"
+        f"CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE ({quoted(_UPTO)}) FROM ("
+        f" SELECT *, {upto} AS {quoted(_UPTO)} FROM strays_raw WHERE {which} OR {said})"
+        f" WHERE ({said}) IS NOT TRUE AND ({quoted(_UPTO)} IS NULL OR ({DELIVERY}, line) > {quoted(_UPTO)})"
     )
 
 
@@ -147,7 +151,7 @@ def _has_strays(month: str, span: tuple[datetime, datetime], low: datetime, high
 
 
 def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
-    """Withdrawals of rows where they are (`came_with`), and their copies where they belong."""
+    """Withdrawals of rows where they are (`came with`), and their copies where they belong."""
     schema = raw_schema(feed).append(pa.field(DELIVERY, pa.int64()))
     if found is None or not len(found):
         return schema.empty_table()
@@ -158,13 +162,11 @@ def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
 def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
     """Withdrawals, a table a (month, source); their lines are negative, and no two of a commit are the same."""
     key, line = ["station", "time", "time_text"], 0
-    places = found.group_by(["came_with", "source"]).aggregate([])
-    for place in sorted(places.to_pylist(), key=lambda each: (each["came_with"], each["source"])):
-        own = found.filter(
-            pc.and_(pc.equal(found["came_with"], place["came_with"]), pc.equal(found["source"], place["source"]))
-        )
+    places = found.group_by([_CAME, "source"]).aggregate([])
+    for place in sorted(places.to_pylist(), key=lambda each: (each[_CAME], each["source"])):
+        own = found.filter(pc.and_(pc.equal(found[_CAME], place[_CAME]), pc.equal(found["source"], place["source"])))
         distinct = own.select(key).group_by(key).aggregate([])
-        table = withdrawals(feed, distinct, place["source"], Delivery(place["came_with"], "placed", "", distinct))
+        table = withdrawals(feed, distinct, place["source"], Delivery(place[_CAME], "placed", "", distinct))
         lines = pa.array(range(line - len(table), line), pa.int64())
         line -= len(table)
         table = table.set_column(table.column_names.index("line"), "line", lines)

@@ -84,7 +84,7 @@ def clean(
         f" UNION ALL BY NAME {quarantine.single(feed, faults)}"
     )
     _flag(con, feed)
-    columns = ", ".join(quoted(column.name) for column in feed.columns)
+    columns = ", ".join(f"v{i} AS {quoted(column.name)}" for i, column in enumerate(feed.columns))
     bronze = con.sql(
         f"SELECT station, make_timestamptz(epoch_us(time)) AS time, {columns}, segment, flags, month"
         f" FROM quality_rows WHERE rule IS NULL AND {within}"
@@ -109,14 +109,13 @@ def _typed(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[Fa
 def _reject(con: duckdb.DuckDBPyConnection, feed: Feed, faults: Sequence[Fault]) -> None:
     """Values that their sender or a sensor fault takes away; few feeds have flags, and few months a fault."""
     flagged = _count(con, "SELECT count(*) FROM quality_rows WHERE rule IS NULL AND flags IS NOT NULL")
-    for column in feed.columns:
+    for i, column in enumerate(feed.columns):
         spoilt = [readings.covers(fault) for fault in faults if fault.column == column.name]
         spoilt += [values.rejected(column)] if flagged else []
         if spoilt:
-            name = quoted(column.name)
             con.execute(
-                f"UPDATE quality_rows SET {name} = NULL, bad = true"
-                f" WHERE rule IS NULL AND isfinite({name}) AND ({' OR '.join(spoilt)})"
+                f"UPDATE quality_rows SET v{i} = NULL, bad = true"
+                f" WHERE rule IS NULL AND isfinite(v{i}) AND ({' OR '.join(spoilt)})"
             )
 
 
@@ -125,22 +124,21 @@ def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed, within: str) -> Non
     con.execute("""
         CREATE OR REPLACE TEMP TABLE quality_spikes (
             station VARCHAR, time TIMESTAMP, name VARCHAR, value DOUBLE, before DOUBLE, after DOUBLE)""")
-    names = [column.name for _, column in steps.stepped(feed)]
-    judged = ""
-    while names:
+    stepped, judged = steps.stepped(feed), ""
+    while stepped:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE quality_failed AS SELECT s.*, q.station, q.time"
             f" FROM ({steps.spikes(feed, 'quality_rows')}) s JOIN quality_rows q ON q.rowid = s.id {judged}"
         )
         con.execute("INSERT INTO quality_spikes BY NAME SELECT * EXCLUDE (id) FROM quality_failed")
-        for name in names:
+        for i, column in stepped:
             con.execute(
-                f"UPDATE quality_rows SET {quoted(name)} = NULL FROM quality_failed f"
-                f" WHERE quality_rows.rowid = f.id AND f.name = {literal(name)}"
+                f"UPDATE quality_rows SET v{i} = NULL FROM quality_failed f"
+                f" WHERE quality_rows.rowid = f.id AND f.name = {literal(column.name)}"
             )
         con.execute("CREATE OR REPLACE TEMP TABLE quality_fallen (id BIGINT, name VARCHAR)")
-        for name in names:
-            deliveries.fall_back(con, name)
+        for i, column in stepped:
+            deliveries.fall_back(con, i, column)
         judged = "SEMI JOIN quality_fallen l ON l.id = s.id AND l.name = s.name"
         if not _count(con, "SELECT count(*) FROM quality_fallen"):
             break
@@ -159,7 +157,7 @@ def _note_spikes(con: duckdb.DuckDBPyConnection, within: str) -> None:
 
 def _flag(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     """Says in `flags` by which rule a value that bronze lacks is in quarantine."""
-    gone = " OR ".join(f'(k."column" = {literal(c.name)} AND q.{quoted(c.name)} IS NULL)' for c in feed.columns)
+    gone = " OR ".join(f'(k."column" = {literal(c.name)} AND q.v{i} IS NULL)' for i, c in enumerate(feed.columns))
     con.execute(f"""
         UPDATE quality_rows SET flags = f.flags FROM (
             SELECT q.rowid AS id, concat_ws(' ',

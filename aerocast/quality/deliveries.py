@@ -5,10 +5,10 @@ Works on `quality_rows` (`readings.typed`), in which a value that fails a rule i
 
 import duckdb
 
-from aerocast.feed import Feed
+from aerocast.feed import Column, Feed
 from aerocast.quality.values import WITHDRAWN
 from aerocast.sources.base import WITHDRAWAL
-from aerocast.sql import literal, quoted
+from aerocast.sql import literal
 
 KINDS = ("same", "completions", "corrections", "conflicts")
 _ORDER = "delivery, line, segment"
@@ -46,7 +46,7 @@ def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             FROM quality_rows q SEMI JOIN quality_twice t ON {key} = t.key WHERE rule IS NULL)
         WHERE of > 1""")
     con.execute("DELETE FROM quality_rows WHERE rowid IN (SELECT id FROM quality_many)")
-    values = ", ".join(f"arg_max({quoted(c.name)}, turn) AS {quoted(c.name)}" for c in feed.columns)
+    values = ", ".join(f"arg_max(v{i}, turn) AS v{i}" for i in range(len(feed.columns)))
     con.execute(f"""
         INSERT INTO quality_rows BY NAME
         SELECT month, station, time, max_by(delivery, turn) AS delivery, max_by(line, turn) AS line,
@@ -55,25 +55,25 @@ def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     _forget_withdrawn(con, feed)
 
 
-def fall_back(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Where the step rule has just failed a value of column `name`, the last other one delivered takes its place.
+def fall_back(con: duckdb.DuckDBPyConnection, i: int, column: Column) -> None:
+    """Where the step rule has just failed a value of the column at `i`, the last other one delivered takes its place.
 
     `quality_failed` holds what failed just now, `quality_spikes` all that failed so far; what must be judged in turn
     is added to `quality_fallen`.
     """
-    column = quoted(name)
+    name = literal(column.name)
     con.execute(f"""
-        UPDATE quality_rows SET {column} = f.value FROM (
-            SELECT n.id, arg_max(m.{column}, turn) AS value
-            FROM quality_many m JOIN quality_failed n ON n.name = {literal(name)}
+        UPDATE quality_rows SET v{i} = f.value FROM (
+            SELECT n.id, arg_max(m.v{i}, turn) AS value
+            FROM quality_many m JOIN quality_failed n ON n.name = {name}
                 AND n.station = m.station AND n.time = m.time
-            ANTI JOIN quality_spikes s ON s.name = {literal(name)}
-                AND s.station = m.station AND s.time = m.time AND s.value = m.{column}
-            WHERE m.{column} IS NOT NULL GROUP BY n.id) f
+            ANTI JOIN quality_spikes s ON s.name = {name}
+                AND s.station = m.station AND s.time = m.time AND s.value = m.v{i}
+            WHERE m.v{i} IS NOT NULL GROUP BY n.id) f
         WHERE quality_rows.rowid = f.id AND isfinite(f.value)""")
     con.execute(f"""
         INSERT INTO quality_fallen SELECT n.id, n.name FROM quality_failed n JOIN quality_rows q ON q.rowid = n.id
-        WHERE n.name = {literal(name)} AND q.{column} IS NOT NULL""")
+        WHERE n.name = {name} AND q.v{i} IS NOT NULL""")
 
 
 def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, int]:
@@ -83,7 +83,7 @@ def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, 
     none of these.
     """
     before = "OVER (PARTITION BY station, time ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    names = [quoted(column.name) for column in feed.columns]
+    names = [f"v{i}" for i in range(len(feed.columns))]
     known = ", ".join(f"last_value({name} IGNORE NULLS) {before} AS p{i}" for i, name in enumerate(names))
     changed = " OR ".join(f"({name} <> p{i})" for i, name in enumerate(names))
     added = " OR ".join(f"({name} IS NOT NULL AND p{i} IS NULL)" for i, name in enumerate(names))
@@ -101,14 +101,14 @@ def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, 
 def _flags(feed: Feed) -> str:
     """What the senders say of the values that count."""
     codes = []
-    for column in feed.columns:
+    for i, column in enumerate(feed.columns):
         own = f"regexp_extract(flags, {literal(f'(?:^| )({column.name}=[^ ]+)')}, 1)"
-        codes.append(f"nullif(arg_max({own}, turn) FILTER (WHERE {quoted(column.name)} IS NOT NULL), '')")
+        codes.append(f"nullif(arg_max({own}, turn) FILTER (WHERE v{i} IS NOT NULL), '')")
     return f"CASE WHEN count(flags) > 0 THEN nullif(concat_ws(' ', {', '.join(codes)}), '') END"
 
 
 def _forget_withdrawn(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     if not feed.source.withdrawn:
         return
-    for column in map(quoted, (column.name for column in feed.columns)):
-        con.execute(f"UPDATE quality_rows SET {column} = NULL WHERE {column} = {WITHDRAWN}")
+    for i in range(len(feed.columns)):
+        con.execute(f"UPDATE quality_rows SET v{i} = NULL WHERE v{i} = {WITHDRAWN}")

@@ -8,7 +8,7 @@ from aerocast.feed import Feed
 from aerocast.months import month_span
 from aerocast.quality import values
 from aerocast.sources.base import MALFORMED, WITHDRAWAL
-from aerocast.sql import literal, quoted, timestamp
+from aerocast.sql import literal, timestamp
 
 READING_RULES = ("malformed", "unparseable", "unknown_station", "future", "early", "sensor_fault")
 
@@ -18,6 +18,7 @@ def typed(
 ) -> str:
     """A select of the rows of raw in `source`: place in raw, station, time, a double a column, `rule`, `bad`.
 
+    The columns are `v0`, `v1` ... in the order of the declaration, for a name of theirs may be any.
     `rule` is the first that the reading breaks as a whole (`withdrawal` for what is no reading), `bad` whether one of
     its values breaks one by itself; such a value is null. `have` are raw's columns.
     """
@@ -25,9 +26,9 @@ def typed(
     borders = ", ".join(f"({literal(month)}, {', '.join(map(timestamp, month_span(month)))})" for month in months)
     numbers = ", ".join(f"{values.value(feed, i)} AS v{i}" for i in columns)
     bad = " OR ".join(values.fails(feed, i, f"v{i}") for i in columns)
-    named = ", ".join(f"v{i} AS {quoted(column.name)}" for i, column in enumerate(feed.columns))
+    kept = ", ".join(f"v{i}" for i in columns)
     return f"""
-        SELECT month, station, time, delivery, line, segment, flags, {named}, {_rule(feed, now, faults)} AS rule,
+        SELECT month, station, time, delivery, line, segment, flags, {kept}, {_rule(feed, now, faults)} AS rule,
             {bad} AS bad
         FROM (SELECT *, {numbers} FROM (SELECT *, {values.canonical(feed)} FROM (
             SELECT r.month, {station(feed)} AS station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line,

@@ -8,7 +8,7 @@ is judged alone, by the values of it that passed the other rules.
 from datetime import timedelta
 
 from aerocast.feed import Column, Feed
-from aerocast.sql import literal, quoted
+from aerocast.sql import literal
 from aerocast.units import conversion
 
 # How many values, and how many steps of the cadence, the rule looks back and ahead.
@@ -32,12 +32,12 @@ def stepped(feed: Feed) -> _Stepped:
 def spikes(feed: Feed, rows: str) -> str:
     """A select of the values in table `rows` that fail: `id` (rowid), `name`, `value`, `before`, `after`.
 
-    `rows` holds station, time, and a double a column, null for nothing; none may be infinite.
+    `rows` holds station, time, and a double a column (`v0`, `v1` ...), null for nothing; none may be infinite.
     """
     columns = stepped(feed)
     near = reach(feed) // timedelta(microseconds=1)
-    sides = [side for i, column in columns for side in _sides(i, quoted(column.name), near)]
-    values = ", ".join(f"{quoted(column.name)} AS v_{i}" for i, column in columns)
+    sides = [side for i, _ in columns for side in _sides(i, f"v{i}", near)]
+    values = ", ".join(f"v{i} AS v_{i}" for i, _ in columns)
     # Cheap, and true of few rows, which alone are then judged.
     around = {i: f"v_{i}, {_side('b', i)}, {_side('a', i)}" for i, _ in columns}
     unlike = " OR ".join(f"greatest({around[i]}) - least({around[i]}) > {_less(column)}" for i, column in columns)
@@ -73,7 +73,7 @@ def _restless(rows: str, columns: _Stepped, near: int) -> str:
     A jump by more than a column's step needs neighbours within the reach that are that far apart. Spans are as long as
     the reach, so that a reading's neighbours lie in its own and in those beside it.
     """
-    names = {i: quoted(column.name) for i, column in columns}
+    names = {i: f"v{i}" for i, _ in columns}
     extremes = ", ".join(f"min({name}) AS low_{i}, max({name}) AS high_{i}" for i, name in names.items())
     wide = " OR ".join(f"max(high_{i}) - min(low_{i}) > {_less(c)}" for i, c in columns)
     beside = "(VALUES (-1), (0), (1)) beside(shift)"
