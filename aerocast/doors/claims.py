@@ -45,18 +45,23 @@ _OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from."""
+    """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from.
+
+    An `announcement` is taken once, however often it is heard; one of older content is a new correction. Where a sender
+    gives none, an object is taken once for ever.
+    """
 
     feed: str
     uri: str
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     rows: Annotated[int, msgspec.Meta(ge=1)]
     config_hash: str
+    announcement: str = ""
 
     @property
     def segment(self) -> str:
-        """What raw knows the object by."""
-        return f"claim/{self.sha256}"
+        """What raw knows the delivery by."""
+        return "/".join(["claim", self.sha256, *([self.announcement] if self.announcement else [])])
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -125,15 +130,18 @@ def _handle(broker: Broker, message: Message, enter: Callable[[bytes], None], ta
         broker.commit(message)
 
 
-def announce(broker: Broker, topic: str, feed: Feed, files: Iterable[Path], place: Home) -> list[Claim]:
+def announce(
+    broker: Broker, topic: str, feed: Feed, files: Iterable[Path], place: Home, announcement: str | None = None
+) -> list[Claim]:
     """Puts Parquet files into `claims/<feed>/` of a place, named by content, and then announces them.
 
-    An object that a message names is there before the message, whole, and nobody changes it.
+    An object that a message names is there before the message, whole, and nobody changes it. Who tries again after a
+    failure gives the `announcement` of before, for it may have been heard; without one it is a new one.
 
     Raises:
         AeroCastError: a file cannot be read as Parquet, the place cannot be written, or the broker does not take it.
     """
-    claims = []
+    claims, announcement = [], announcement or uuid.uuid4().hex
     for path in files:
         data = _read_path(path, str(path), AeroCastError)
         rows = len(_parquet(data, str(path), AeroCastError))
@@ -143,7 +151,7 @@ def announce(broker: Broker, topic: str, feed: Feed, files: Iterable[Path], plac
         name = f"{FOLDER}/{feed.name}/{sha256}.parquet"
         store.replace(place, name, data)
         uri = f"{place}/{name}" if isinstance(place, ObjectHome) else (Path(place).resolve() / name).as_uri()
-        claims.append(Claim(feed.name, uri, sha256, rows, declared_hash(feed)))
+        claims.append(Claim(feed.name, uri, sha256, rows, declared_hash(feed), announcement))
     # A name of this announcement, not of the object: one that became a dead letter may be announced again at once.
     letters = [Letter(uuid.uuid4().hex, msgspec.json.encode(claim), claim.feed) for claim in claims]
     broker.publish_all(topic, letters)
