@@ -4,7 +4,8 @@ Readings are generated into raw, a Delta table, which is not timed (measuring/ge
 stations over 2 years, 16 over 6, 50 over 19). From the same files each way makes bronze, quarantine, the hourly grid
 and the table of windows, in a fresh process, one way after the other in each round: `ours` by the domain functions and
 the lake as the assets run them; `duckdb`, the limit, one script in SQL; `pandas`; `pyspark` on two cores in an
-environment of its own. The peers write plain Parquet: no versions, no marks, nothing that survives a kill. Rows and
+environment of its own. The peers write plain Parquet: no versions, no marks, nothing that survives a kill. All judge
+value by value, and merge deliveries column by column. Rows, values in quarantine by rule and column, bronze's flags and
 sums of every column that they wrote are compared, and the benchmark fails where they differ. Seconds are the work
 alone: no imports, no table of units, no start of Spark; `of a core` is what was used of all cores together. Peak
 memory is the process's (RSS), of Spark its JVM's too. The exponent k of seconds ~ rows^k is from the size before: 1 is

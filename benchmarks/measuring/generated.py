@@ -42,10 +42,15 @@ SIZES = {1: Size(5, 2), 10: Size(16, 6), 100: Size(50, 19)}
 
 
 def generated_feed(size: Size, start: datetime = FIRST) -> Feed:
-    """`midwest` with its stations repeated, a little further west each time."""
+    """`midwest` with its stations repeated, a little further west each time, under the name of its tables."""
     feed = find_feed("midwest")
     stations = tuple(_station(feed, number) for number in range(size.stations))
-    changed = {"stations": stations, "start": start, "end": start + timedelta(days=round(365 * size.years, 3))}
+    changed = {
+        "name": RAW.split("/")[0],
+        "stations": stations,
+        "start": start,
+        "end": start + timedelta(days=round(365 * size.years, 3)),
+    }
     return feed.model_copy(update=changed)
 
 

@@ -2,11 +2,12 @@
 
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from aerocast import quality, silver, training
+from aerocast import cleaning, silver, training
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
@@ -51,13 +52,7 @@ def _hashes(months: Sequence[str]) -> dict[str, str]:
 
 def _bronze(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
     months = lake.months(RAW)
-    origins = {month: content.all for month, content in lake.content(RAW, months).items()}
-    for piece in lake.chunks(RAW, months):
-        raw = lake.relation(con, RAW, quality.months_read(feed, piece))
-        cleaned = quality.clean(con, feed, raw, piece, feed.clock())
-        lake.replace(QUARANTINE, cleaned.quarantine, piece)
-        made, edges = {month: origins[month] for month in piece}, Edges(tail=silver.reach(feed))
-        lake.replace(BRONZE, cleaned.bronze, piece, _hashes(piece), made, edges, apart=("segment", "flags"))
+    cleaning.remake(con, lake, feed, _hashes(months), cleaning.inputs(feed, lake, months), datetime.now(UTC))
     return sum(lake.rows(BRONZE).values()) + sum(lake.rows(QUARANTINE).values())
 
 
