@@ -93,13 +93,15 @@ class CsvFile:
 
     def _query(self, names: Sequence[str]) -> str:
         wanted = [f"c{self.header.names.index(name)}" for name in names]
-        columns = ", ".join(f"c{i}: 'VARCHAR'" for i in range(len(self.header.names)))
+        every = [f"c{i}" for i in range(len(self.header.names))]
+        columns = ", ".join(f"{each}: 'VARCHAR'" for each in every)
         return (
             f"SELECT {', '.join(wanted)} FROM read_csv({literal(glob.escape(str(self.path.absolute())))},"
             f" auto_detect = false, header = true, hive_partitioning = false,"
             f" columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
             f" compression = 'none', strict_mode = true, max_line_size = {_LONGEST}, parallel = {not self.spanning},"
-            f" force_not_null = [{', '.join(map(literal, wanted))}])"
+            # All of them: DuckDB counts a shorter list from the first column that is read.
+            f" force_not_null = [{', '.join(map(literal, every))}])"
         )
 
     def _set_apart(self, table: pa.Table, places: Any) -> Piece:

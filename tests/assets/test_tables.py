@@ -43,10 +43,17 @@ def test_every_reading_is_in_bronze_quarantine_or_a_duplicate(
     counted = {name: value.value for name, value in check(first, "nothing_lost").metadata.items() if name != "months"}
     assert counted == {
         "rows_in": HOURS * len(STATIONS) + 1,
-        "bronze": HOURS * len(STATIONS) - 2,
-        "quarantine": 2,
+        "withdrawn": 0,
+        "bronze": HOURS * len(STATIONS),
+        "quarantine": 0,
         "duplicates": 1,
+        "values_in": counted["kept"] + 2,
+        "kept": counted["kept"],
+        "quarantined": 2,
+        "superseded": 0,
     }
+    measured = query(home, "small/bronze", "SELECT count(temperature) + count(windspeed) + count(pressure) FROM t")
+    assert measured == [(counted["kept"],)]
     rules = dict(query(home, "small/quarantine", "SELECT rule, reason FROM t"))
     assert sorted(rules) == ["range", "step"]
     assert "1051" in str(rules["range"]), "470 m/s must be judged, and told, in mph"
@@ -130,10 +137,11 @@ def test_a_corrected_month_touches_its_neighbourhood_only(
     assert again.success
     done = {layer: metadata(again, key(feed, layer)) for layer in LAYERS}
     assert done["raw"]["segments_new"] == 1
-    # A file delivers January whole, its end too, which the rules for February look at; what they find has not changed.
-    assert [done[layer]["months_computed"] for layer in ("bronze", "silver", "windows")] == [2, 1, 1]
+    # Of the file's January the corrected lines alone are said anew, none of them near its end.
+    assert done["raw"]["rows_new"] == done["raw"]["withdrawn"] == 24
+    assert [done[layer]["months_computed"] for layer in ("bronze", "silver", "windows")] == [1, 1, 1]
     counted = check(again, "nothing_lost").metadata
-    assert counted["duplicates"].value == 31 * 24 * len(STATIONS) + 1
+    assert (counted["withdrawn"].value, counted["duplicates"].value) == (24, 1)
 
 
 @pytest.mark.parametrize("derived", ["tail", "csv"])
