@@ -238,6 +238,11 @@ class Lake:
         table = self._open(name)
         return table is not None and table.transaction_version(segment) is not None
 
+    def turn(self, name: str, segment: str) -> int | None:
+        """Where a stream of deliveries is (`append` with a position, `amend`); None if the table never heard of it."""
+        table = self._open(name)
+        return None if table is None else table.transaction_version(segment)
+
     def transactions(self, name: str) -> dict[str, int]:
         """Everything that a table's commits were told of what they took or made, by name."""
         table = self._open(name)

@@ -62,7 +62,7 @@ def _settle(
 ) -> int:
     while True:
         version = lake.version(table)
-        known = lake.transactions(table).get(stream) if version is not None else state
+        known = lake.turn(table, stream)
         if version is None or known == state:
             return 0
         con.execute("SET TimeZone = 'UTC'")
@@ -90,9 +90,10 @@ def _outside(
         return None
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
     _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
+    gone = "".join(f", {literal(month)}" for month in sorted(lake.gone(table)))  # retention has taken them out
     return con.sql(
         f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)} FROM live_rows"
-        f" WHERE strftime(time, '%Y-%m') <> month ORDER BY {DELIVERY}, line"
+        f" WHERE strftime(time, '%Y-%m') NOT IN (month{gone}) ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
 

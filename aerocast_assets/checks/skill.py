@@ -60,11 +60,13 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
         shares = {horizon: scores.coverage or 0.0 for horizon, scores in metrics.horizons.items()}
         off = {horizon: share for horizon, share in shares.items() if abs(share - nominal) > tolerance}
+        outside = ", ".join(f"{share:.1%} at {horizon}" for horizon, share in off.items())
         return dg.AssetCheckResult(
             passed=not off,
             severity=dg.AssetCheckSeverity.WARN,
+            description=f"{outside} instead of {nominal:.0%}" if off else f"about {nominal:.0%} at each horizon",
             metadata={
-                "outside": ", ".join(f"{share:.1%} at {horizon}" for horizon, share in off.items()),
+                "outside": outside,
                 "coverage": preview([{"horizon": horizon, "coverage": share} for horizon, share in shares.items()]),
             },
         )

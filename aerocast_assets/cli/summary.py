@@ -47,8 +47,7 @@ def print_failure(result: dg.ExecuteInProcessResult) -> None:
             print(f"  {str(event.step_key).replace('__', '/')}: {_why(event.step_failure_data)}")
     for check in result.get_asset_check_evaluations():
         if not check.passed:
-            said = check.description or dict(_plain(check.metadata))
-            print(f"  check {check.asset_key.to_user_string()} {check.check_name} failed: {said}")
+            print(f"  check {_check(check, ' failed')}")
     print("What was finished is kept: `make run` goes on from there.", flush=True)
 
 
@@ -61,6 +60,12 @@ def _why(failure: Any) -> str:
     while error.cause and error.cls_name != AeroCastError.__name__:
         error = error.cause
     return str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ")
+
+
+def _check(check: dg.AssetCheckEvaluation, word: str = "") -> str:
+    """A check and what it says of itself, or else the figures that it gives."""
+    said = check.description or dict(_plain(check.metadata))
+    return f"{check.asset_key.to_user_string()} {check.check_name}{word}: {said}"
 
 
 def print_summary(home: Home, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:
@@ -97,8 +102,9 @@ def print_quarantine(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> 
         return
     by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
     for rule, count, values, reason in by_rule.order("rule").fetchall():
-        what = "values" if values == count else "readings" if not values else "values and readings"
-        print(f"  in quarantine by rule {rule}: {count:,} {what}, such as: {reason}")
+        parts = [(values, "value"), (count - values, "reading")]
+        told = " and ".join(f"{number:,} {what}{'s' * (number != 1)}" for number, what in parts if number)
+        print(f"  in quarantine by rule {rule}: {told}, such as: {reason}")
 
 
 def print_checks(result: dg.ExecuteInProcessResult) -> None:
@@ -107,7 +113,7 @@ def print_checks(result: dg.ExecuteInProcessResult) -> None:
     if failed:
         _heading("Checks that did not pass")
     for check in failed:
-        print(f"  {check.asset_key.to_user_string()} {check.check_name}: {check.description or 'see the UI'}")
+        print(f"  {_check(check)}")
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:
