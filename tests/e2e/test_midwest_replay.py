@@ -115,8 +115,9 @@ def test_raw_holds_every_message_and_bronze_each_reading_once(replayed: Replayed
     sent = replayed.messages[["station_id", "time_utc"]]
     assert (len(sent), len(sent.drop_duplicates())) == (5522, 321)
     assert len(replayed.rows("raw")) == len(sent)
-    kept = pd.concat([replayed.rows("bronze")[["station", "time"]], replayed.rows("quarantine")[["station", "time"]]])
+    kept = replayed.rows("bronze")[["station", "time"]]
     assert len(kept) == len(kept.drop_duplicates()) == 321
+    assert replayed.rows("quarantine")["column"].notna().all(), "no reading was put aside as a whole"
     assert set(kept.itertuples(index=False, name=None)) == set(
         sent.drop_duplicates().itertuples(index=False, name=None)
     )
@@ -135,19 +136,26 @@ def test_the_change_of_unit_is_a_sensor_fault_at_every_station(replayed: Replaye
 def test_what_came_in_degc_is_in_quarantine_with_the_reason_and_nowhere_else(replayed: Replayed) -> None:
     quarantined, bronze = replayed.rows("quarantine"), replayed.rows("bronze")
     wrong = replayed.messages[replayed.messages["time_utc"] >= CHANGED].drop_duplicates(["station_id", "time_utc"])
-    assert set(quarantined["rule"]) == {"sensor_fault"}
+    assert set(zip(quarantined["column"], quarantined["rule"], strict=True)) == {("temperature", "sensor_fault")}
     assert len(quarantined) == len(wrong)
     assert quarantined["reason"].str.contains("temperature of K.* is not to be believed").all()
     right = replayed.messages[replayed.messages["time_utc"] < CHANGED].drop_duplicates(["station_id", "time_utc"])
     sent = set(right[["station_id", "time_utc", "temperature"]].itertuples(index=False, name=None))
-    assert set(bronze[["station", "time", "temperature"]].itertuples(index=False, name=None)) == sent
+    believed = bronze[bronze["temperature"].notna()]
+    assert set(believed[["station", "time", "temperature"]].itertuples(index=False, name=None)) == sent
+    doubted = bronze[bronze["temperature"].isna()]
+    assert (doubted["flags"] == "temperature=sensor_fault").all()
+    others = [column.name for column in replayed.feed.columns if column.name != "temperature"]
+    assert doubted[others].notna().any(axis=None), "the rest stays"
 
 
 def test_no_model_was_trained_on_it(replayed: Replayed) -> None:
     assert replayed.again.success
     windows = replayed.rows("temperature/windows")
     assert len(windows) > 0
-    assert windows["time"].max() < CHANGED
+    # Beyond the change the last good temperature is filled in, as far as the gap policy goes, and its age is known.
+    assert windows["time"].max() < CHANGED + 6 * replayed.feed.cadence
+    assert (windows[windows["time"] >= CHANGED]["temperature_age"] > 0).all()
     outcomes = windows[windows["y_temperature_1"].notna()]
     assert (outcomes["time"] + replayed.feed.cadence).max() < CHANGED
     seen, left = (
