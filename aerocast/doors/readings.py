@@ -16,8 +16,8 @@ from aerocast.doors import arrow
 from aerocast.doors.definition import Columns, Definition, Malformed
 from aerocast.feed import Feed
 from aerocast.instants import Instants
-from aerocast.months import month_of, month_span
-from aerocast.sources.base import raw_names, raw_schema
+from aerocast.months import month_of
+from aerocast.sources.base import placeable, raw_names, raw_schema
 from aerocast.sql import literal
 
 __all__ = ["Malformed", "as_batch", "check", "definition_of", "ignored", "to_raw"]
@@ -104,17 +104,15 @@ def _placed(
     feed: Feed, texts: pa.ChunkedArray, clocks: pa.ChunkedArray, now: datetime
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The instant of each text (null if it is none), and the month that its row goes to."""
+    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
     last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
-    present = min(max(now, feed.start), last)
-    ahead = present + min(feed.cadence, last - present)
-    low, high = month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]
-    inside = " AND ".join(f"time {sign} {literal(f'{bound:%Y-%m-%d}')}" for sign, bound in ((">=", low), ("<", high)))
-    stray = literal(month_of(present))
+    stray = literal(month_of(min(max(now, feed.start), last)))
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         instants = Instants(con, feed.source.timezone).of(texts, clocks)
         con.register("placed", pa.table({"time": instants}))
         months = con.sql(
-            f"SELECT CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month FROM placed"
+            f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
+            " FROM placed"
         ).to_arrow_table()["month"]
     return instants, months

@@ -6,7 +6,7 @@ month of its time, with its place among all deliveries, and withdrawn where it w
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -17,9 +17,9 @@ from aerocast.feed import Feed
 from aerocast.instants import Instants
 from aerocast.lake import DELIVERY, Lake
 from aerocast.marks import number
-from aerocast.months import month_of, month_span
+from aerocast.months import month_span
 from aerocast.quality import edges
-from aerocast.sources.base import WITHDRAWAL, Delivery, raw_schema
+from aerocast.sources.base import WITHDRAWAL, Delivery, placeable, raw_schema
 from aerocast.sql import literal, quoted, timestamp
 from aerocast.times import wall_time
 
@@ -27,14 +27,6 @@ _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through f
 
 # Beside fields of any name.
 _CAME, _INSTANT, _UPTO = "came with", "its instant", "taken back up to"
-
-
-def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
-    """The first instant, and the one after the last, whose months take readings at the feed's `now`."""
-    last = feed.end - timedelta(microseconds=1) if feed.end else None
-    present = max(now, feed.start) if last is None else min(max(now, feed.start), last)
-    ahead = present + (feed.cadence if last is None else min(feed.cadence, last - present))
-    return month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]
 
 
 def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:

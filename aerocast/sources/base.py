@@ -1,6 +1,7 @@
 """What every source hands over: deliveries, one month each, in raw's schema, as text and untouched."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.months import month_of, month_span
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
@@ -68,6 +70,17 @@ def raw_schema(feed: Feed) -> pa.Schema:
             ("month", pa.string()),
         ]
     )
+
+
+def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
+    """The first instant, and the one after the last, whose months take readings at the feed's `now`.
+
+    A reading of another time, or of none that can be read, lies in a month that it came with.
+    """
+    last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
+    present = min(max(now, feed.start), last)
+    ahead = present + min(feed.cadence, last - present)
+    return month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]
 
 
 def segment_of(table: pa.Table) -> str:

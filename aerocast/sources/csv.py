@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from aerocast.errors import AeroCastError
 from aerocast.feed import CsvSource, Feed
 from aerocast.instants import Instants
-from aerocast.months import month_of, month_span
-from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
+from aerocast.months import month_of
+from aerocast.sources.base import Delivery, placeable, raw_names, raw_schema, segment_of
 from aerocast.sources.csv_file import Choice, Piece, open_csv
 from aerocast.sources.csv_lines import CsvFault
 from aerocast.sql import literal, quoted
@@ -115,10 +115,9 @@ def _load(
     now: datetime,
 ) -> None:
     """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
-    first, limit = month_of(feed.start), month_span(month_of(feed.clock(now) + feed.cadence))[1]
-    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in (month_span(first)[0], limit))
+    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
     wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    before, instants = first, Instants(con, feed.source.timezone)
+    before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
     for table, flags, texts in pieces:
         time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
         con.register("placed", pa.table({"time": time}))
