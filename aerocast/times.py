@@ -114,27 +114,30 @@ def why_no_time(text: str, zone: str | None) -> str:
     return f"CASE WHEN {wall_time(text)} IS NULL THEN 'unreadable' ELSE '{'skipped' if zone else 'naive'}' END"
 
 
+# Names that no column has: a column beside the text would be meant instead.
+_US, _PARTS = '"microseconds since 1970"', '"parts of a time"'
+
+
 def _microseconds(text: str, usual: str, shape: str, *, offset: bool) -> str:
     """SQL for the microseconds since 1970 that a text with (or without) an offset names, else null.
 
     Texts of the usual shape are `usual`: DuckDB's own casts are ten times faster than a closer look.
     """
     parts = f"regexp_extract({text}, {literal(f'^{_GRAMMAR}$')}, ['day', 'clock', 'shift'])"
-    digits = "rpad(left(translate(time_parts.clock, ':.,', ''), 12), 12, '0')"
+    digits = f"rpad(left(translate({_PARTS}.clock, ':.,', ''), 12), 12, '0')"
     hours, minutes, seconds, rest = (f"CAST({digits}[{span}] AS BIGINT)" for span in ("1:2", "3:4", "5:6", "7:12"))
     clock = f"(({hours} * 60 + {minutes}) * 60 + {seconds}) * 1000000 + {rest}"
-    day = "epoch_us(try_strptime(nullif(replace(time_parts.day, '-', ''), ''), '%Y%m%d'))"
-    found = f"CASE WHEN time_parts.shift {'<>' if offset else '='} '' AND time_parts.day >= '0001' THEN {day} + {clock}"
+    day = f"epoch_us(try_strptime(nullif(replace({_PARTS}.day, '-', ''), ''), '%Y%m%d'))"
+    found = f"CASE WHEN {_PARTS}.shift {'<>' if offset else '='} '' AND {_PARTS}.day >= '0001' THEN {day} + {clock}"
     if offset:
         ahead = (
-            "CAST(time_parts.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace(time_parts.shift[4:], ':', '') AS BIGINT)"
+            f"CAST({_PARTS}.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace({_PARTS}.shift[4:], ':', '') AS BIGINT)"
         )
-        found += f" - CASE time_parts.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
+        found += f" - CASE {_PARTS}.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
     low, high = _YEARS
-    within = f"CASE WHEN time_us BETWEEN {low} AND {high - 1} THEN time_us END"
+    within = f"CASE WHEN {_US} BETWEEN {low} AND {high - 1} THEN {_US} END"
     is_usual = f"regexp_full_match({text}, {literal(shape)}) AND {text} >= '0002' AND {text} < '9999'"
-    # Names that no column has: a column beside the text would be meant instead.
-    closer = _let("time_us", _let("time_parts", parts, f"{found} END"), within)
+    closer = _let(_US, _let(_PARTS, parts, f"{found} END"), within)
     return f"CASE WHEN {is_usual} THEN {usual} ELSE {closer} END"
 
 

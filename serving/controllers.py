@@ -114,7 +114,7 @@ async def observe(
         ),
     ] = None,
 ) -> Accepted:
-    """One reading, or many: `station`, `time` (ISO 8601 with an offset) and the feed's measured fields in its source's
+    """One reading, or many: `station`, `time` (ISO 8601) and the feed's measured fields in its source's
     units, named so or as its source names them. They are on the disk before the answer. All of a body is kept, or
     nothing.
 

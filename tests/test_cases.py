@@ -337,3 +337,36 @@ def test_45_a_stray_quotation_mark_loses_nothing(home: Path) -> None:
         pushed.drop(file, CASES / "45-stray-quotes" / file)
         pushed()
         assert pushed.values("temperature") == made.values("temperature"), "every door reads it alike"
+
+
+def test_10_a_corrected_zone_moves_every_reading_and_loses_none(home: Path) -> None:
+    """An hour that one zone shows once and another one twice, by file, by inbox and by post."""
+    times = ("2024-10-27 00:30", "2024-10-27 01:30", "2024-10-27 01:30", "2024-10-27 02:30")
+    body = lines(*(("M1", time, number) for number, time in enumerate(times)), header="meter,Datum,power")
+    london = {
+        ("M1", f"10-{hour}:30"): float(number) for number, hour in enumerate(("26T23", "27T00", "27T01", "27T02"))
+    }
+    source = case("10-local-time").source.model_dump() | {"path": str(home / "x.csv")}
+    home.mkdir(exist_ok=True)
+    (home / "x.csv").write_bytes(body)
+    by_file = Deliveries(home / "file", case("10-local-time", source=source | {"timezone": "UTC"}))
+    push = {"kind": "push", "station_field": "meter", "time_field": "Datum"}
+    by_inbox = Deliveries(home / "inbox", case("10-local-time", source=push | {"timezone": "UTC"}))
+    by_inbox.drop("x.csv", body)
+    for made, declared in ((by_file, source), (by_inbox, push)):
+        made()
+        assert len(made.values("power")) == 3, "in UTC one time is there twice"
+        made.feed = case("10-local-time", source=declared | {"timezone": "Europe/London"})
+        made()
+        assert made.values("power") == london
+        rows = made.count("raw")
+        made()
+        assert made.count("raw") == rows
+        made.feed = case("10-local-time", source=declared | {"timezone": "UTC"})
+        made()
+        assert len(made.values("power")) == 3, "and back"
+    retried = Deliveries(home / "post", case("10-local-time", source=push | {"timezone": "Europe/London"}))
+    for _ in range(2):
+        retried.post(b'{"meter": "M1", "Datum": "2024-10-27 01:30", "power": 5}')
+        retried()
+    assert retried.values("power") == {("M1", "10-27T00:30"): 5.0}, "each post is a delivery of its own"

@@ -717,7 +717,7 @@ def oracle(rows: list[Row]) -> tuple[dict[Instant, dict[str, float | None]], Apa
     apart: Apart = set()
     for row in sorted(rows, key=lambda row: (row["delivery"], row["line"], row["segment"])):
         if rule := reading_rule(row):
-            texts = tuple(row[name] for name in ("month", "station", "time_text", *RANGES))
+            texts = tuple(row[name] for name in ("month", "station", "time_text", "flags", *RANGES))
             apart.add((None, rule, *texts))
             continue
         own = said.setdefault((row["station"].strip(" "), row["time"]), {name: [] for name in RANGES})
@@ -725,41 +725,36 @@ def oracle(rows: list[Row]) -> tuple[dict[Instant, dict[str, float | None]], Apa
             value = number(row[name])
             if value is None:
                 continue
-            if not math.isfinite(value):
+            if math.isfinite(value) and f"{name}=X" in (row["flags"] or "").split():
+                apart.add((name, "rejected", row["station"].strip(" "), row["time"], row[name]))
+            elif not math.isfinite(value):
                 apart.add((name, "unparseable", row["station"].strip(" "), row["time"], row[name]))
             elif not low <= value <= high:
                 apart.add((name, "range", row["station"].strip(" "), row["time"], row[name]))
             else:
                 own[name].append((value, row[name]))
     for name, limit in STEPS.items():
-        judged: set[Instant] | None = None
-        while spikes := jumps({key: own[name][-1][0] for key, own in said.items() if own[name]}, limit, judged):
-            for key in spikes:
+        merged = {key: own[name][-1][0] for key, own in said.items() if own[name]}
+        for key in [key for key in merged if jumps(merged, key, limit)]:
+            while said[key][name] and jumps(merged | {key: said[key][name][-1][0]}, key, limit):
                 value = said[key][name][-1][0]
                 apart |= {(name, "step", *key, text) for other, text in said[key][name] if other == value}
                 said[key][name] = [each for each in said[key][name] if each[0] != value]
-            judged = spikes
     return {key: {n: own[n][-1][0] if own[n] else None for n in RANGES} for key, own in said.items()}, apart
 
 
-def jumps(values: Mapping[Instant, float], limit: float, judged: set[Instant] | None) -> set[Instant]:
-    """The instants, of all or of `judged`, whose value jumps up and back."""
-    found = set()
-    for key in values if judged is None else judged & values.keys():
-        line = sorted((time, value) for (station, time), value in values.items() if station == key[0])
-        here, value = next(i for i, (time, _) in enumerate(line) if time == key[1]), values[key]
-        sides = [
-            [v for t, v in side if abs(t - key[1]) <= 3 * HOUR]
-            for side in (line[max(here - 3, 0) : here], line[here + 1 : here + 4])
-        ]
-        if not all(sides):
-            continue
-        up = all(value > min(side) + limit for side in sides)
-        down = all(value < max(side) - limit for side in sides)
-        far = [abs(value - v) > limit for side in sides for v in side]
-        if (up or down) and statistics.fmean(far) > 0.5:
-            found.add(key)
-    return found
+def jumps(values: Mapping[Instant, float], key: Instant, limit: float) -> bool:
+    """Whether a value jumps up and back beside its neighbours."""
+    line = sorted((time, value) for (station, time), value in values.items() if station == key[0])
+    here, value = next(i for i, (time, _) in enumerate(line) if time == key[1]), values[key]
+    sides = [
+        [v for t, v in side if abs(t - key[1]) <= 3 * HOUR]
+        for side in (line[max(here - 3, 0) : here], line[here + 1 : here + 4])
+    ]
+    up = all(value > min(side, default=math.inf) + limit for side in sides)
+    down = all(value < max(side, default=-math.inf) - limit for side in sides)
+    far = [abs(value - v) > limit for side in sides for v in side]
+    return (up or down) and statistics.fmean(far) > 0.5
 
 
 sane = st.sampled_from(["50", "51", "57", "90", "13.1", "", "NA", "20", "-999.0"])
@@ -793,6 +788,7 @@ def raws(draw: st.DrawFn) -> list[Row]:
                 "delivery": draw(st.integers(0, 2)),
                 "line": i,
                 "segment": draw(st.sampled_from("abc")),
+                "flags": draw(st.sampled_from([None, None, None, "temp=X", "temp=Q wind=X"])),
             }
         )
     return rows
@@ -819,7 +815,7 @@ def test_any_raw_is_judged_as_the_oracle_does(rows: list[Row], seed: int) -> Non
         for row in whole.quarantine:
             place = raws_by_place[row["delivery"], row["line"]]
             if row["column"] is None:
-                texts = tuple(place[name] for name in ("month", "station", "time_text", *RANGES))
+                texts = tuple(place[name] for name in ("month", "station", "time_text", "flags", *RANGES))
                 found.add((None, row["rule"], *texts))
             else:
                 found.add((row["column"], row["rule"], row["station"], row["time"], row["value"]))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +33,7 @@ from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home, ObjectHome
+from aerocast.instants import Instants
 from aerocast.settings import Settings
 
 GRACE_SECONDS = 120.0
@@ -96,7 +98,7 @@ class Inbox:
     def waiting(self) -> int:
         """Files that are complete, or look like it, and those that are none of readings."""
         listing = self._place.listing()
-        return len(strangers(listing)) + sum(not self._growing(one) for one in self._announced(listing))
+        return len(strangers(listing, self._grace)) + sum(not self._growing(one) for one in self._announced(listing))
 
     def take(self, feed: Feed) -> Iterator[Batch]:
         """See `Door`. A file that the disk does not give is told at the end, after all others.
@@ -106,7 +108,7 @@ class Inbox:
         """
         listing = self._place.listing()
         self.notes = [f"{self._place}/{note}" for note in unfinished(listing, self._place.atomic, self._grace)]
-        for found in strangers(listing):
+        for found in strangers(listing, self._grace):
             self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
         trouble = []
         for one in self._announced(listing):
@@ -214,14 +216,17 @@ class Inbox:
         return _Whole(found, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
-        now = clock.now(self._home, feed.name, feed.end)
-        for table, flags, texts in content.pieces():
-            rows = to_raw(feed, table, f"{self.name}/{name}", "", now)
-            for column, values in {"flags": flags, "time_text": texts}.items():
-                if values is not None:
-                    at = rows.column_names.index(column)
-                    rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
-            yield rows
+        now, source = clock.now(self._home, feed.name, feed.end), f"{self.name}/{name}"
+        with duckdb.connect() as con:
+            con.execute("SET TimeZone = 'UTC'")
+            instants = Instants(con, feed.source.timezone)  # one a file: of an hour that is repeated it remembers
+            for table, flags, texts in content.pieces():
+                rows = to_raw(feed, table, source, "", now, instants=instants)
+                for column, values in {"flags": flags, "time_text": texts}.items():
+                    if values is not None:
+                        at = rows.column_names.index(column)
+                        rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
+                yield rows
 
     def _is_same(self, whole: _Whole) -> bool:
         """Whether the file is still the one that was read, even if its times were set meanwhile."""

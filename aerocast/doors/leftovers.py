@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from aerocast.doors.files import ENDINGS, kind_of
 from aerocast.doors.places import Found, Listing
 
-MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp")
+MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
 DONE, REJECTED = "done", "rejected"
 
 
-def strangers(listing: Listing) -> list[Found]:
-    """Files that are no readings by their ending, and nothing that is still to become some."""
+def strangers(listing: Listing, patience: float) -> list[Found]:
+    """Files that are no readings by their ending, and have not changed for `patience` seconds: they may be renamed."""
     return [
         one
         for one in sorted(listing.files)
         if not (kind_of(one.name) or one.name.endswith(MANIFEST) or one.name.startswith("."))
         and not _is_unfinished(one.name)
+        and time.time() - one.changed >= patience
     ]
 
 

@@ -5,6 +5,8 @@ The slot of a file is its month of raw. Raw is only appended to: what a slot no 
 grew, and a reading that somebody corrected by another way is not corrected back by a line that nobody changed.
 """
 
+import re
+
 import duckdb
 import pyarrow as pa
 
@@ -37,12 +39,13 @@ def emptied(lake: Lake, feed: Feed, table: str, delivered: set[str]) -> list[Del
     """A delivery of nothing for each month that the file once had readings of, and has none of now."""
     label = feed.source.label
     start = f"{_PREFIX}{label} "
-    months = sorted({name[len(start) :] for name in lake.transactions(table) if name.startswith(start)})
+    known = (name[len(start) :] for name in lake.transactions(table) if name.startswith(start))
+    months = sorted({rest for rest in known if re.fullmatch(r"\d{4}-\d\d", rest)})
     gone, nothing = lake.gone(table), raw_schema(feed).empty_table()
     return [
         Delivery(month, "nothing", f"{label} {month}", nothing)
         for month in months
-        if "@" not in month and f"{label} {month}" not in delivered and month not in gone
+        if f"{label} {month}" not in delivered and month not in gone
     ]
 
 
@@ -51,15 +54,15 @@ def difference(
 ) -> pa.Table:
     """Withdrawals first (their `line` is negative), then the lines that are new, in the file's order.
 
-    Lines are compared with those of the same (station, time) in their order; where one is not as it was, all of them
-    are taken back and said anew.
+    Lines are compared with those of the same (station, time) in their order; where one is not as it was, or its instant
+    is another one by the zone that is declared now, all of them are taken back and said anew.
     """
     names = list(raw_names(feed).values())
     stored = lake.relation(con, table, [delivery.month], version)
     stored.create_view("slot_raw", replace=True)
     con.register("slot_new", delivery.table.append_column(_PLACE, pa.array(range(len(delivery.table)), pa.int64())))
-    kept = [name for name in ("flags", *names) if name in stored.columns]
-    added = [name for name in ("flags", *names) if name not in stored.columns]
+    kept = [name for name in ("time", "flags", *names) if name in stored.columns]
+    added = [name for name in ("time", "flags", *names) if name not in stored.columns]
     old = f"row({', '.join([*map(quoted, kept), *('NULL' for _ in added)])})"
     new = f"row({', '.join(map(quoted, [*kept, *added]))})"
     con.execute(f"CREATE OR REPLACE TEMP TABLE slot_lines AS {_lines(feed, old, new, 'flags' in kept)}")

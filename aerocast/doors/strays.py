@@ -2,7 +2,8 @@
 
 A reading before the feed's start, after its end or ahead of its clock lies in the month with which it came, and so does
 one whose time has no offset as long as no zone is declared. Once the declaration covers it, its row is copied to the
-month of its time, with its place among all deliveries, and withdrawn where it was: in one commit.
+month of its time and withdrawn where it was, in one commit. It keeps its place among all deliveries; what another zone
+moves, though, counts as delivered when the zone was corrected.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from aerocast.times import wall_time
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
 
 # Beside fields of any name.
-_CAME, _INSTANT, _UPTO = "came with", "its instant", "taken back up to"
+_CAME, _WAS, _PLACE, _UPTO = "came with", "was at", "its place", "taken back up to"
 
 
 def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
@@ -60,9 +61,10 @@ def _settle(
         con.execute("SET TimeZone = 'UTC'")
         if stream == _MONTHS:
             found = _outside(con, lake, feed, table, version, span)
+        elif known is None and feed.source.timezone is None:
+            found = None  # whatever has no offset has no instant, as it should
         else:
-            # Never settled, and no zone: whatever has no offset has no instant, as it should.
-            found = _naive(con, lake, feed, table, version, span) if known or feed.source.timezone else None
+            found = _naive(con, lake, feed, table, version, span, unread=known is None)
         moved = _moves(feed, found)
         if lake.amend(table, moved, stream, state, upon=version, edges=edges(feed)):
             return 0 if found is None else len(found)
@@ -84,7 +86,8 @@ def _outside(
     _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
     gone = "".join(f", {literal(month)}" for month in sorted(lake.gone(table)))  # retention has taken them out
     return con.sql(
-        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)} FROM live_rows"
+        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)}, time AS {quoted(_WAS)}"
+        " FROM live_rows"
         f" WHERE strftime(time, '%Y-%m') NOT IN (month{gone}) ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
@@ -96,28 +99,52 @@ def _naive(
     table: str,
     version: int,
     span: tuple[datetime, datetime],
+    unread: bool,
 ) -> pa.Table | None:
     """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
 
-    They are delivered anew, in their order: a row that stays in its month must come after its own withdrawal.
+    `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
+    are delivered anew: a row that stays in its month must come after its withdrawal. What a file's source says is left
+    to the file (`aerocast.doors.slots`).
     """
-    _live(con, lake, table, None, version, f"{wall_time('time_text')} IS NOT NULL")
-    rows = con.sql(f"SELECT *, month AS {quoted(_CAME)} FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
-    if not len(rows):
-        return None
-    clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
-    rows = rows.append_column(_INSTANT, Instants(con, feed.source.timezone).of(rows["time_text"], clocks))
-    con.register("strays_naive", rows)
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
-    instant = quoted(_INSTANT)
-    inside = f"CASE WHEN {instant} >= {low} AND {instant} < {high} THEN strftime({instant}, '%Y-%m') ELSE month END"
-    found = con.sql(
-        f"SELECT * EXCLUDE ({instant}) REPLACE ({instant} AS time, {inside} AS month, NULL::BIGINT AS {DELIVERY},"
-        f" row_number() OVER (ORDER BY {DELIVERY}, line) - 1 AS line) FROM strays_naive"
-        f" WHERE {instant} IS DISTINCT FROM time ORDER BY line"
-    ).to_arrow_table()
-    con.unregister("strays_naive")
-    return found
+    inside = f"CASE WHEN instant >= {low} AND instant < {high} THEN strftime(instant, '%Y-%m') ELSE month END"
+    which = f"{wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
+    which += "" if feed.source.live else f" AND source <> {literal(feed.source.label)}"
+    moved = []
+    for month in lake.months(table):
+        _live(con, lake, table, [month], version, which)
+        rows = con.sql(f"SELECT * FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
+        if not len(rows):
+            continue
+        clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
+        told = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
+        con.register("strays_naive", rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64())))
+        con.register("strays_told", told.append_column("place", pa.array(range(len(rows)), pa.int64())))
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE strays_changed AS
+            SELECT DISTINCT source, station, time_text
+            FROM strays_naive n JOIN strays_told t ON n.{quoted(_PLACE)} = t.place
+            WHERE t.instant IS DISTINCT FROM n.time""")
+        moved.append(
+            con.sql(f"""
+            SELECT * REPLACE (instant AS time, {inside} AS month) FROM (
+                SELECT n.* EXCLUDE ({quoted(_PLACE)}), t.instant, n.month AS {quoted(_CAME)}, n.time AS {quoted(_WAS)}
+                FROM strays_naive n JOIN strays_told t ON n.{quoted(_PLACE)} = t.place
+                SEMI JOIN strays_changed c ON c.source = n.source AND c.station IS NOT DISTINCT FROM n.station
+                    AND c.time_text = n.time_text
+                ORDER BY t.place)""")
+            .to_arrow_table()
+            .drop_columns("instant")
+        )
+        con.unregister("strays_naive")
+        con.unregister("strays_told")
+    found = pa.concat_tables(moved, promote_options="default") if moved else None
+    if found is None:
+        return None
+    order = pc.sort_indices(found, [(DELIVERY, "ascending"), ("line", "ascending")])
+    found = found.take(order).set_column(found.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(found), pa.int64()))
+    return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
 
 
 def _live(
@@ -154,11 +181,11 @@ def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
 
 def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
     """Withdrawals, a table a (month, source); their lines are negative, and no two of a commit are the same."""
-    key, line = ["station", "time", "time_text"], 0
+    key, line = ["station", _WAS, "time_text"], 0
     places = found.group_by([_CAME, "source"]).aggregate([])
     for place in sorted(places.to_pylist(), key=lambda each: (each[_CAME], each["source"])):
         own = found.filter(pc.and_(pc.equal(found[_CAME], place[_CAME]), pc.equal(found["source"], place["source"])))
-        distinct = own.select(key).group_by(key).aggregate([])
+        distinct = own.select(key).group_by(key).aggregate([]).rename_columns(["station", "time", "time_text"])
         table = withdrawals(feed, distinct, place["source"], Delivery(place[_CAME], "placed", "", distinct))
         lines = pa.array(range(line - len(table), line), pa.int64())
         line -= len(table)

@@ -120,28 +120,27 @@ def _reject(con: duckdb.DuckDBPyConnection, feed: Feed, faults: Sequence[Fault])
 
 
 def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed, within: str) -> None:
-    """Takes out what fails the step rule, until no value that took the place of another one fails, too."""
+    """Takes out what fails the step rule; the last value delivered there that does not takes its place, if any does.
+
+    All of them are judged beside the same neighbours, the merged values of the readings around.
+    """
     con.execute("""
         CREATE OR REPLACE TEMP TABLE quality_spikes (
             station VARCHAR, time TIMESTAMP, name VARCHAR, value DOUBLE, before DOUBLE, after DOUBLE)""")
-    stepped, judged = steps.stepped(feed), ""
-    while stepped:
+    if not steps.stepped(feed):
+        return
+    con.execute(f"CREATE OR REPLACE TEMP TABLE quality_around AS {steps.neighbours(feed, 'quality_rows')}")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE quality_failed AS SELECT s.*, q.station, q.time"
+        f" FROM ({steps.spikes(feed, 'quality_around')}) s JOIN quality_rows q ON q.rowid = s.id"
+    )
+    con.execute("INSERT INTO quality_spikes BY NAME SELECT * EXCLUDE (id) FROM quality_failed")
+    for i, column in steps.stepped(feed):
         con.execute(
-            "CREATE OR REPLACE TEMP TABLE quality_failed AS SELECT s.*, q.station, q.time"
-            f" FROM ({steps.spikes(feed, 'quality_rows')}) s JOIN quality_rows q ON q.rowid = s.id {judged}"
+            f"UPDATE quality_rows SET v{i} = NULL FROM quality_failed f"
+            f" WHERE quality_rows.rowid = f.id AND f.name = {literal(column.name)}"
         )
-        con.execute("INSERT INTO quality_spikes BY NAME SELECT * EXCLUDE (id) FROM quality_failed")
-        for i, column in stepped:
-            con.execute(
-                f"UPDATE quality_rows SET v{i} = NULL FROM quality_failed f"
-                f" WHERE quality_rows.rowid = f.id AND f.name = {literal(column.name)}"
-            )
-        con.execute("CREATE OR REPLACE TEMP TABLE quality_fallen (id BIGINT, name VARCHAR)")
-        for i, column in stepped:
-            deliveries.fall_back(con, i, column)
-        judged = "SEMI JOIN quality_fallen l ON l.id = s.id AND l.name = s.name"
-        if not _count(con, "SELECT count(*) FROM quality_fallen"):
-            break
+        deliveries.fall_back(con, i, column)
     _note_spikes(con, within)
 
 

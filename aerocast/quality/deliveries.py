@@ -6,6 +6,7 @@ Works on `quality_rows` (`readings.typed`), in which a value that fails a rule i
 import duckdb
 
 from aerocast.feed import Column, Feed
+from aerocast.quality.steps import beside, jumps
 from aerocast.quality.values import WITHDRAWN
 from aerocast.sources.base import WITHDRAWAL
 from aerocast.sql import literal
@@ -56,24 +57,28 @@ def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 
 def fall_back(con: duckdb.DuckDBPyConnection, i: int, column: Column) -> None:
-    """Where the step rule has just failed a value of the column at `i`, the last other one delivered takes its place.
+    """Where the step rule failed a value of the column at `i` (`quality_failed`), the last other one that passes it.
 
-    `quality_failed` holds what failed just now, `quality_spikes` all that failed so far; what must be judged in turn
-    is added to `quality_fallen`.
+    Those that were delivered after that one fail it, too, and are added to `quality_spikes`. All of them have the
+    neighbours of the first (`quality_around`).
     """
     name = literal(column.name)
     con.execute(f"""
-        UPDATE quality_rows SET v{i} = f.value FROM (
-            SELECT n.id, arg_max(m.v{i}, turn) AS value
-            FROM quality_many m JOIN quality_failed n ON n.name = {name}
-                AND n.station = m.station AND n.time = m.time
-            ANTI JOIN quality_spikes s ON s.name = {name}
-                AND s.station = m.station AND s.time = m.time AND s.value = m.v{i}
-            WHERE m.v{i} IS NOT NULL GROUP BY n.id) f
-        WHERE quality_rows.rowid = f.id AND isfinite(f.value)""")
+        CREATE OR REPLACE TEMP TABLE quality_others AS
+        SELECT *, max(CASE WHEN NOT fails THEN last END) OVER (PARTITION BY id) AS chosen FROM (
+            SELECT *, isfinite(v_{i}) AND coalesce({jumps(column, i)}, false) AS fails FROM (
+                SELECT a.* EXCLUDE (v_{i}), n.station, n.time, m.v{i} AS v_{i}, max(m.turn) AS last
+                FROM quality_failed n JOIN quality_many m ON m.station = n.station AND m.time = n.time
+                    JOIN quality_around a ON a.id = n.id
+                WHERE n.name = {name} AND m.v{i} IS DISTINCT FROM n.value GROUP BY ALL)
+            WHERE v_{i} IS NOT NULL)""")
     con.execute(f"""
-        INSERT INTO quality_fallen SELECT n.id, n.name FROM quality_failed n JOIN quality_rows q ON q.rowid = n.id
-        WHERE n.name = {name} AND q.v{i} IS NOT NULL""")
+        INSERT INTO quality_spikes BY NAME
+        SELECT station, time, {name} AS name, v_{i} AS value, {beside("b", i)} AS before, {beside("a", i)} AS after
+        FROM quality_others WHERE fails AND (chosen IS NULL OR last > chosen)""")
+    con.execute(f"""
+        UPDATE quality_rows SET v{i} = o.v_{i} FROM quality_others o
+        WHERE quality_rows.rowid = o.id AND o.last = o.chosen AND isfinite(o.v_{i})""")
 
 
 def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, int]:

@@ -46,7 +46,10 @@ def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) 
 
 
 def single(feed: Feed, faults: Sequence[Fault]) -> str:
-    """A select of the values in `quality_suspects` that break a rule; of equal texts the newest."""
+    """A select of the values in `quality_suspects` that break a rule; of equal texts the newest.
+
+    What its sender rejects is not the same as what it does not, though the text be the same.
+    """
     parts = [_values(feed, faults, i, column) for i, column in enumerate(feed.columns)]
     parts += [_spikes(i, column) for i, column in stepped(feed)]
     return f"""
@@ -54,7 +57,8 @@ def single(feed: Feed, faults: Sequence[Fault]) -> str:
             segment, delivery, line, month
         FROM ({" UNION ALL ".join(parts)})
         QUALIFY row_number() OVER (
-            PARTITION BY station, time, "column", value ORDER BY delivery DESC, line DESC, segment DESC) = 1"""
+            PARTITION BY station, time, "column", value, rule = 'rejected'
+            ORDER BY delivery DESC, line DESC, segment DESC) = 1"""
 
 
 def _values(feed: Feed, faults: Sequence[Fault], i: int, column: Column) -> str:

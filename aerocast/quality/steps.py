@@ -29,8 +29,8 @@ def stepped(feed: Feed) -> _Stepped:
     return [(i, column) for i, column in enumerate(feed.columns) if column.max_step is not None]
 
 
-def spikes(feed: Feed, rows: str) -> str:
-    """A select of the values in table `rows` that fail: `id` (rowid), `name`, `value`, `before`, `after`.
+def neighbours(feed: Feed, rows: str) -> str:
+    """A select of the rows of table `rows` that may fail: `id` (rowid), and of each stepped column its neighbours.
 
     `rows` holds station, time, and a double a column (`v0`, `v1` ...), null for nothing; none may be infinite.
     """
@@ -41,17 +41,25 @@ def spikes(feed: Feed, rows: str) -> str:
     # Cheap, and true of few rows, which alone are then judged.
     around = {i: f"v_{i}, {_side('b', i)}, {_side('a', i)}" for i, _ in columns}
     unlike = " OR ".join(f"greatest({around[i]}) - least({around[i]}) > {_less(column)}" for i, column in columns)
-    found = " UNION ALL ".join(
-        f"SELECT id, {literal(column.name)} AS name, v_{i} AS value, coalesce({_side('b', i)}) AS before,"
-        f" coalesce({_side('a', i)}) AS after FROM unlike WHERE {_jumps(column, i)}"
-        for i, column in columns
-    )
     return f"""
-        {_restless(rows, columns, near)},
-        unlike AS MATERIALIZED (SELECT * FROM (
+        {_restless(rows, columns, near)}
+        SELECT * FROM (
             SELECT id, {values}, {", ".join(sides)} FROM good SEMI JOIN restless USING (station, span)
-            WINDOW w AS (PARTITION BY station ORDER BY us)) WHERE {unlike})
-        {found}"""
+            WINDOW w AS (PARTITION BY station ORDER BY us)) WHERE {unlike}"""
+
+
+def spikes(feed: Feed, around: str) -> str:
+    """A select of the values in `around` (`neighbours`) that fail: `id`, `name`, `value`, `before`, `after`."""
+    return " UNION ALL ".join(
+        f"SELECT id, {literal(column.name)} AS name, v_{i} AS value, {beside('b', i)} AS before,"
+        f" {beside('a', i)} AS after FROM {around} WHERE {jumps(column, i)}"
+        for i, column in stepped(feed)
+    )
+
+
+def beside(letter: str, i: int) -> str:
+    """The nearest value before (`b`) or after (`a`)."""
+    return f"coalesce({_side(letter, i)})"
 
 
 def _sides(i: int, value: str, near: int) -> list[str]:
@@ -76,15 +84,15 @@ def _restless(rows: str, columns: _Stepped, near: int) -> str:
     names = {i: f"v{i}" for i, _ in columns}
     extremes = ", ".join(f"min({name}) AS low_{i}, max({name}) AS high_{i}" for i, name in names.items())
     wide = " OR ".join(f"max(high_{i}) - min(low_{i}) > {_less(c)}" for i, c in columns)
-    beside = "(VALUES (-1), (0), (1)) beside(shift)"
+    shifts = "(VALUES (-1), (0), (1)) shifts(shift)"
     return f"""
         WITH good AS (
             SELECT rowid AS id, station, epoch_us(time) AS us, us // {near} AS span, {", ".join(names.values())}
             FROM {rows} WHERE rule IS NULL),
         spans AS (SELECT station, span, {extremes} FROM good GROUP BY ALL),
         wide AS (
-            SELECT station, span + shift AS span FROM spans, {beside} GROUP BY ALL HAVING {wide}),
-        restless AS (SELECT DISTINCT station, span + shift AS span FROM wide, {beside})"""
+            SELECT station, span + shift AS span FROM spans, {shifts} GROUP BY ALL HAVING {wide}),
+        restless AS (SELECT DISTINCT station, span + shift AS span FROM wide, {shifts})"""
 
 
 def _less(column: Column) -> str:
@@ -96,8 +104,8 @@ def _side(letter: str, i: int) -> str:
     return ", ".join(f"{letter}{k}_{i}" for k in range(1, REACH + 1))
 
 
-def _jumps(column: Column, i: int) -> str:
-    """The step rule on one column, whose neighbours are `b1_i ..` before and `a1_i ..` after."""
+def jumps(column: Column, i: int) -> str:
+    """The step rule on one column: its value is `v_i`, its neighbours are `b1_i ..` before and `a1_i ..` after."""
     before, after, step, value = _side("b", i), _side("a", i), repr(column.max_step), f"v_{i}"
     around = [*before.split(", "), *after.split(", ")]
     if column.circular:

@@ -152,6 +152,8 @@ def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month:
     # DuckDB keeps the order of insertion, and sorts nothing here.
     rows = con.sql(f"SELECT {chosen}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
     segment = segment_of(rows.select(list(texts)))
+    if zone := feed.source.timezone:  # another zone makes other instants of the same texts
+        segment = hashlib.sha256(f"{segment} {zone}".encode()).hexdigest()
     rows = rows.append_column("line", pa.array(np.arange(len(rows))))
     constant = {"source": label, "segment": segment, "month": month}
     for name in schema.names:

@@ -80,6 +80,7 @@ class CsvFile:
             with duckdb.connect() as con:
                 con.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false")
                 for batch in con.sql(self._query(names)).to_arrow_reader(_ROWS):
+                    batch = batch.slice(0, self.rows - read)  # what was written behind it since comes next time
                     first, last = np.searchsorted(broken, (read, read + len(batch)))
                     table = pa.table(batch.columns, names=names)
                     yield self._set_apart(table, broken[first:last] - read) if last > first else Piece(table)
@@ -101,7 +102,7 @@ class CsvFile:
             f" columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
             f" compression = 'none', strict_mode = true, max_line_size = {_LONGEST}, parallel = {not self.spanning},"
             # All of them: DuckDB counts a shorter list from the first column that is read.
-            f" force_not_null = [{', '.join(map(literal, every))}])"
+            f" force_not_null = [{', '.join(map(literal, every))}]) LIMIT {self.rows}"
         )
 
     def _set_apart(self, table: pa.Table, places: Any) -> Piece:

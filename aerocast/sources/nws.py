@@ -209,7 +209,8 @@ def _deliveries(source: NwsSource, feed: Feed, news: Mapping[str, list[Reading]]
         columns |= {name: pa.array([value] * len(readings), pa.string()) for name, value in same.items()}
         columns["time"] = pa.array([reading.time for reading in readings], pa.timestamp("us", "UTC"))
         columns["line"] = pa.array(range(len(readings)), pa.int64())
-        table = pa.table({name: columns[name] for name in raw_schema(feed).names}, schema=raw_schema(feed))
+        nothing = pa.nulls(len(readings), pa.string())  # of a field's other names
+        table = pa.table([columns.get(name, nothing) for name in raw_schema(feed).names], schema=raw_schema(feed))
         yield Delivery(month, segment, f"{source.label} {month}", table)
 
 

@@ -1,5 +1,6 @@
 """What is lacking is told: shares of values that are believed, files that were rejected, training that stops."""
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -74,6 +75,7 @@ def test_a_rejected_file_fails_a_check_until_it_is_removed(
     inbox = home / "inbox" / feed.name
     inbox.mkdir(parents=True)
     (inbox / "readings.xlsx").write_bytes(b"PK")
+    os.utime(inbox / "readings.xlsx", (1, 1))
     raw = [key(feed, "raw")]
     result = refresh(feed, home, instance, selection=raw)
     told = check(result, "nothing_put_aside")

@@ -117,6 +117,9 @@ def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         (folder / name).write_text(HEADER + LINES[0])
     one = door()
+    assert (one.waiting(), taken(one, feed), one.rejected) == (0, [], []), "they may be renamed yet"
+    for name in ("notes.txt", "c.parquet.gz", "plain"):
+        os.utime(folder / name, (1, 1))
     assert one.waiting() == 3
     assert taken(one, feed) == []
     assert one.waiting() == 0
