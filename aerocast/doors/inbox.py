@@ -214,9 +214,9 @@ class Inbox:
         return _Whole(found, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
-        now = clock.now(self._home, feed.name, feed.end)
+        now, mentioned = clock.now(self._home, feed.name, feed.end), set[tuple[object, int]]()
         for table, flags, texts in content.pieces():
-            rows = to_raw(feed, table, f"{self.name}/{name}", "", now)
+            rows = to_raw(feed, table, f"{self.name}/{name}", "", now, mentioned=mentioned)
             for column, values in {"flags": flags, "time_text": texts}.items():
                 if values is not None:
                     at = rows.column_names.index(column)

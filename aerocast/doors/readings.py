@@ -29,13 +29,20 @@ def definition_of(feed: Feed) -> Definition:
 
 
 def to_raw(
-    feed: Feed, rows: pa.Table, source: str, segment: str, now: datetime, deliveries: Sequence[int] = ()
+    feed: Feed,
+    rows: pa.Table,
+    source: str,
+    segment: str,
+    now: datetime,
+    deliveries: Sequence[int] = (),
+    mentioned: set[tuple[object, int]] | None = None,
 ) -> pa.Table:
     """The rows in raw's schema and in their order; `source` and `segment` are kept with each.
 
     Named and typed as `aerocast.doors.definition` says; measured columns are in their `source_unit`, and one that is
     not there is missing in every row. `deliveries`: how many rows each delivery has, where the rows are of several; a
-    repeated hour of a wall clock is told apart within one. A row whose time cannot be read, or lies before the feed's
+    repeated hour of a wall clock is told apart within one. `mentioned` is one set for all tables of a delivery that
+    comes in several, in their order. A row whose time cannot be read, or lies before the feed's
     start or after `now`'s month, goes to `now`'s month.
 
     Raises:
@@ -45,7 +52,7 @@ def to_raw(
     readings, _ = arrow.as_texts(definition, rows)
     texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
     texts |= {name: readings[field] for field, name in raw_names(feed).items()}
-    instants, months = _placed(feed, texts["time_text"], _clocks(texts["station"], deliveries), now)
+    instants, months = _placed(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, mentioned)
     same = pa.array([0] * len(rows), pa.int8())
     constant = {name: pa.array([text], pa.string()).take(same) for name, text in _constants(source, segment).items()}
     whole = texts | constant | {"time": instants, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
@@ -101,7 +108,11 @@ def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedA
 
 
 def _placed(
-    feed: Feed, texts: pa.ChunkedArray, clocks: pa.ChunkedArray, now: datetime
+    feed: Feed,
+    texts: pa.ChunkedArray,
+    clocks: pa.ChunkedArray,
+    now: datetime,
+    mentioned: set[tuple[object, int]] | None,
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The instant of each text (null if it is none), and the month that its row goes to."""
     last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
@@ -112,7 +123,7 @@ def _placed(
     stray = literal(month_of(present))
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
-        instants = Instants(con, feed.source.timezone).of(texts, clocks)
+        instants = Instants(con, feed.source.timezone, mentioned).of(texts, clocks)
         con.register("placed", pa.table({"time": instants}))
         months = con.sql(
             f"SELECT CASE WHEN {inside} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month FROM placed"

@@ -25,6 +25,8 @@ from aerocast.times import wall_time
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
 
+_PART = r"^(inbox/[0-9a-f]{64})/\d+$"  # an inbox's file comes in parts
+
 # Beside fields of any name.
 _CAME, _INSTANT, _UPTO = "came with", "its instant", "taken back up to"
 
@@ -106,14 +108,18 @@ def _naive(
 ) -> pa.Table | None:
     """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
 
-    They are delivered anew, in their order: a row that stays in its month must come after its own withdrawal.
+    They are delivered anew, in their order: a row that stays in its month must come after its own withdrawal. So do all
+    others of the same words, of which a clock that repeats an hour shows two instants: a withdrawal is of them all.
     """
     _live(con, lake, table, None, version, f"{wall_time('time_text')} IS NOT NULL")
     rows = con.sql(f"SELECT *, month AS {quoted(_CAME)} FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
     if not len(rows):
         return None
-    clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
-    rows = rows.append_column(_INSTANT, Instants(con, feed.source.timezone).of(rows["time_text"], clocks))
+    own = pc.equal(rows["source"], feed.source.label)  # a file is one delivery, in how many parts it ever came
+    delivery = pc.if_else(own, rows["source"], pc.replace_substring_regex(rows["segment"], _PART, r"\1"))
+    clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), delivery, "/")
+    instants = Instants(con, feed.source.timezone).of(rows["time_text"], clocks, rows["time"])
+    rows = rows.append_column(_INSTANT, instants)
     con.register("strays_naive", rows)
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
     instant = quoted(_INSTANT)
@@ -121,7 +127,8 @@ def _naive(
     found = con.sql(
         f"SELECT * EXCLUDE ({instant}) REPLACE ({instant} AS time, {inside} AS month, NULL::BIGINT AS {DELIVERY},"
         f" row_number() OVER (ORDER BY {DELIVERY}, line) - 1 AS line) FROM strays_naive"
-        f" WHERE {instant} IS DISTINCT FROM time ORDER BY line"
+        f" QUALIFY bool_or({instant} IS DISTINCT FROM strays_naive.time) OVER (PARTITION BY {quoted(_CAME)}, source,"
+        " station, time_text) ORDER BY line"
     ).to_arrow_table()
     con.unregister("strays_naive")
     return found
