@@ -80,11 +80,13 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
     flags = readings.flags(have)
     spoken = ", ".join(
-        f"{values.says_something(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i}" for i in columns
+        f"{values.says_something(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
+        f" {values.is_rejected(feed, i)} AS x{i}"
+        for i in columns
     )
     return f"""
         SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
-            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time,
+            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, {flags} AS flags,
                 coalesce({flags} = {literal(WITHDRAWAL)}, false) AS withdrawal,
                 hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said, {values.texts(feed, have)}
             FROM audit_raw r)"""
@@ -95,7 +97,8 @@ def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, in
     name = literal(feed.columns[i].name)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE audit_values AS
-        SELECT r.station, r.time, r.t{i} AS text, bool_or(r.w{i}) AS taken_back, max((r.delivery, r.line)) AS turn
+        SELECT r.station, r.time, r.t{i} AS text, r.x{i} AS rejected, bool_or(r.w{i}) AS taken_back,
+            max((r.delivery, r.line)) AS turn
         FROM audit_rows r SEMI JOIN audit_many m ON m.station = r.station AND m.time = r.time
         WHERE r.s{i} GROUP BY ALL""")
     alone = _count(
@@ -116,8 +119,9 @@ def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, in
         FROM (
             SELECT count(*) AS of, arg_max(taken_back, turn) AS ends_taken_back
             FROM audit_values v ANTI JOIN (
-                SELECT station, time, value FROM audit_quarantine WHERE "column" = {name}) q
-                ON q.station = v.station AND q.time = v.time AND q.value = v.text
+                SELECT station, time, value, rule = 'rejected' AS rejected
+                FROM audit_quarantine WHERE "column" = {name}) q
+                ON q.station = v.station AND q.time = v.time AND q.value = v.text AND q.rejected = v.rejected
             GROUP BY v.station, v.time)""").fetchall()[0]
     return alone + many, int(superseded) + void
 
