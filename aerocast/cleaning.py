@@ -1,7 +1,7 @@
 """Raw's months into bronze and quarantine, in the lake: what was computed, from what, and what others read of it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -11,10 +11,11 @@ from aerocast.feed import Feed
 from aerocast.lake import NO_EDGES, Lake
 from aerocast.marks import NOTHING, Edges
 from aerocast.quality import quarantine
-from aerocast.sql import quoted
+from aerocast.sql import quoted, timestamp
 
 # Who brought a reading, and that its value is doubted, changes nothing below.
 APART = ("segment", "flags")
+_CUT = timedelta(milliseconds=1)  # the log's statistics are cut to it
 
 
 def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> bool:
@@ -42,6 +43,23 @@ def adopt(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> bool:
 def inputs(feed: Feed, lake: Lake, months: Sequence[str]) -> dict[str, list[str]]:
     """Marks of the rows that each month is made of: raw's, as far as the rules read it."""
     return marks.around(lake, f"{feed.name}/raw", months, quality.reach(feed), quality.reach(feed))
+
+
+def ahead(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, months: Sequence[str], now: datetime
+) -> dict[str, int]:
+    """How many of raw's rows that each month is made of lie ahead of the feed's `now`; months without any are left out.
+
+    They are in quarantine as `future` until their time comes, and no row of raw changes by that.
+    """
+    raw, latest = f"{feed.name}/raw", quality.latest(feed, now)
+    late = [month for month, (_, newest) in lake.spans(raw).items() if newest + _CUT > latest]
+    if not late:
+        return {}
+    rows = lake.relation(con, raw, late).filter(f"time > {timestamp(latest)}::TIMESTAMPTZ")
+    found = dict(rows.aggregate("month, count(*)", "month").fetchall())
+    counts = {month: sum(found.get(each, 0) for each in quality.months_read(feed, [month])) for month in months}
+    return {month: count for month, count in counts.items() if count}
 
 
 def remake(

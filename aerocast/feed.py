@@ -31,6 +31,9 @@ Kind = Literal["gru", "xgboost", "linear", "persistence", "seasonal_naive"]
 BASELINES: tuple[Kind, ...] = ("persistence", "seasonal_naive")
 
 
+DERIVED = ("age", "mean", "std", "min", "max", "count")  # of each series, in silver
+
+
 def _known_timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -434,6 +437,10 @@ class Feed(Strict):
                 raise ValueError(f"columns.aliases: {shared[0]!r} is the field of another column")
         if own := sorted({"station", "time", "segment", "flags", "month", "delivery"} & {*names}):
             raise ValueError(f"columns: {own[0]!r} is a column that every table has; take another name")
+        series = [*names, *(f"{vector.name}_{part}" for vector in self.vectors for part in "uv")]
+        made = {f"{name}_{suffix}": name for name in series for suffix in DERIVED}
+        if clash := sorted(made.keys() & {*series}):
+            raise ValueError(f"columns: {clash[0]!r} is what silver makes of {made[clash[0]]!r}; take another name")
         used = {"targets": self.targets, "window.columns": self.window.columns}
         used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
         for field, wanted in used.items():

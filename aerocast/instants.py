@@ -17,17 +17,23 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 class Instants:
     """Reads the times of one delivery, table by table, in its order; `zone` is the feed's `source.timezone`.
 
-    Of an hour that the zone's clocks repeat it remembers which station's times were there before.
+    Of an hour that the zone's clocks repeat it remembers which station's times were there before: in `mentioned`, which
+    who reads one delivery by several of these hands from one to the next.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, zone: str | None, mentioned: set[tuple[object, int]] | None = None
+    ) -> None:
         self._con, self._zone = con, zone_of(zone)
-        self._mentioned: set[tuple[object, int]] = set()
+        self._mentioned: set[tuple[object, int]] = set() if mentioned is None else mentioned
 
-    def of(self, texts: pa.ChunkedArray, stations: pa.ChunkedArray) -> pa.ChunkedArray:
+    def of(
+        self, texts: pa.ChunkedArray, stations: pa.ChunkedArray, known: pa.ChunkedArray | None = None
+    ) -> pa.ChunkedArray:
         """The instant of each text, timestamp[us, UTC]; null where it names none (`times.why_no_time` says why).
 
-        `stations` are of the same length: who it is whose clock shows a time for the first or the second time.
+        `stations` are of the same length: who it is whose clock shows a time for the first or the second time. Of two
+        instants at which it does the one in `known` counts, if it is one of them.
         """
         wall = f", {wall_time('t')} AS wall" if self._zone else ""
         self._con.register("instants_texts", pa.table({"t": texts}))
@@ -37,9 +43,11 @@ class Instants:
         if not self._zone or found["wall"].null_count == len(found):
             return times
         shown = found["wall"].cast(pa.int64()).combine_chunks()
-        return pc.coalesce(times, self._on_the_wall(shown, stations).cast(times.type))
+        return pc.coalesce(times, self._on_the_wall(shown, stations, known).cast(times.type))
 
-    def _on_the_wall(self, shown: pa.Int64Array, stations: pa.ChunkedArray) -> pa.Int64Array:
+    def _on_the_wall(
+        self, shown: pa.Int64Array, stations: pa.ChunkedArray, known_as: pa.ChunkedArray | None
+    ) -> pa.Int64Array:
         """Microseconds since 1970 in UTC for those of the wall clock: a day at a time where its clocks run through."""
         there = np.flatnonzero(shown.is_valid().to_numpy(zero_copy_only=False))
         wall = shown.drop_null().to_numpy()
@@ -47,8 +55,10 @@ class Instants:
         offset = np.array([self._offset(int(each)) for each in days])[day]
         instants, known = wall - offset, np.ones(len(wall), bool)
         changes = np.flatnonzero(offset == _CHANGE)
-        for at, station in zip(changes, stations.take(pa.array(there[changes])).to_pylist(), strict=True):
-            instant = self._on_a_day_of_change(int(wall[at]), station)
+        rows = pa.array(there[changes])
+        before = [None] * len(changes) if known_as is None else known_as.cast(pa.int64()).take(rows).to_pylist()
+        for at, station, held in zip(changes, stations.take(rows).to_pylist(), before, strict=True):
+            instant = self._on_a_day_of_change(int(wall[at]), station, held)
             known[at], instants[at] = instant is not None, instant or 0
         whole, missing = np.zeros(len(shown), np.int64), np.ones(len(shown), bool)
         whole[there], missing[there] = instants, ~known
@@ -60,7 +70,7 @@ class Instants:
         before, after = (each.replace(tzinfo=self._zone).utcoffset() for each in (midnights[0], midnights[-1]))
         return before // _MICROSECOND if before is not None and before == after else _CHANGE
 
-    def _on_a_day_of_change(self, wall: int, station: object) -> int | None:
+    def _on_a_day_of_change(self, wall: int, station: object, held: int | None) -> int | None:
         assert self._zone is not None
         shown = (_EPOCH + wall * _MICROSECOND).replace(tzinfo=None)
         earlier, later = (on_the_wall(shown, self._zone, again=again) for again in (False, True))
@@ -69,4 +79,5 @@ class Instants:
         again = (station, wall) in self._mentioned
         if earlier != later:
             self._mentioned.add((station, wall))
-        return ((later if again else earlier) - _EPOCH) // _MICROSECOND
+        both = [(each - _EPOCH) // _MICROSECOND for each in (earlier, later)]
+        return held if held in both else both[again]

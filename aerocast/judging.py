@@ -227,13 +227,16 @@ def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
 def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int, Scores]:
     """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows.
 
-    Empty if it learned from all of them, as one may that was trained by another split than the winner.
+    Empty if none of them is such a request, or if it learned from all of them, as one may that was trained by another
+    split than the winner.
     """
     unseen = trial.samples.time > _after(short.end, spec)
     if not unseen.any():
         return {}
     test = trial.samples.take(unseen)
     kept, x = shortest_rows(spec, test.names, test.rows.x)
+    if not np.isfinite(test.rows.y[kept]).any(axis=0).all():
+        return {}
     levels, actual = forecast(short.graph, x, short.features), test.rows.y[kept]
     models = {kind: trial.forecasts[kind][unseen][kept] for kind in BASELINES} | {short.kind: levels}
     shares = coverage(short.intervals, x, short.features, levels, actual)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.forecasters.base import Forecaster, Log, Rows, Training, fit, rmse
-from aerocast.forecasters.sequence import fit_sequence
+from aerocast.forecasters.sequence import NoSequences, fit_sequence
 from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate
 from aerocast.manifest import TrainingRows
@@ -196,6 +196,8 @@ def _calibrated(
     if kind == SEQUENCE:
         kept, x = shortest_rows(spec, names, x)
         y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
+        if not np.isfinite(y).any(axis=0).all():
+            raise NoSequences(training, "calibration")
     if not len(x):
         raise AeroCastError(f"{kind}: no calibration rows: the blocks set aside for them hold no whole window")
     widen = None if kind in BASELINES else _forward(feed, training, samples, role, plan)

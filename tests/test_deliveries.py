@@ -59,6 +59,11 @@ def declared(path: Path) -> Feed:
     return Feed.parse(declaration)
 
 
+def reading(line: Line) -> tuple[str, str]:
+    """Which reading a line is of, whatever it calls its station."""
+    return {"old A": "A"}.get(line[0], line[0]), line[1]
+
+
 def oracle(history: History) -> dict[tuple[str, str], tuple[float | None, ...]]:
     """Bronze: (station, time) -> values. A file says what it says now; its lines count from when they were new."""
     said: list[tuple[int, int, Line]] = []
@@ -68,9 +73,12 @@ def oracle(history: History) -> dict[tuple[str, str], tuple[float | None, ...]]:
         if kind != "file":
             said += numbered
             continue
-        for key in file.keys() | {line[:2] for line in lines}:
-            old, new = file.get(key, []), [each for each in numbered if each[2][:2] == key]
-            grown = [each[2] for each in new[: len(old)]] == [each[2] for each in old]
+        for key in file.keys() | {reading(line) for line in lines}:
+            old, new = file.get(key, []), [each for each in numbered if reading(each[2]) == key]
+            before, after = ([each[2] for each in each_of] for each_of in (old, new))
+            # Of a reading that is spelt in two ways all lines are said anew, if one of them is.
+            alike = len({each[:2] for each in before + after}) < 2
+            grown = after[: len(before)] == before and (alike or after == before)
             file[key] = old + new[len(old) :] if grown else new
     rows = [(turn, number, *line) for turn, number, line in [*said, *(each for kept in file.values() for each in kept)]]
     frame = pd.DataFrame(rows, columns=["turn", "number", "station", "time", *COLUMNS]).sort_values(["turn", "number"])

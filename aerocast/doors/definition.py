@@ -9,6 +9,7 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
 
 Value = int | float | str | None
+_UNFIT = re.compile(r'["\\\x00-\x1f]')  # in names that msgspec does not give to a field
 _PLAIN = {str, float, int, type(None), UnsetType}
 _INFINITE = {float("inf"), float("-inf")}
 _ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
@@ -95,20 +97,23 @@ class Definition:
         self._units = {field.field: field.unit for field in declared.fields}
         self._nested = tuple(name for name in (*self.station, *self.time, *self.measured) if "." in name)
         usual = [(declared.station, declared.time), (self.station[0], self.time[0])]
-        kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)]
-        self._struct = kinds[0]
+        fit = not any(_UNFIT.search(name) for name in (*self.station, *self.time, *self.measured))
+        kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)] if fit else []
+        self._struct = kinds[0] if fit else self._kind("station", "time", named=False)
         # Most bodies are of one of these exactly, and are checked while they are parsed.
         self._whole: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind | list[kind]) for kind in kinds]  # type: ignore[valid-type]
         self._lines: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind) for kind in kinds]
 
-    def _kind(self, station: str, time: str) -> type[Any]:
-        """The type of a reading that has these names and no other."""
+    def _kind(self, station: str, time: str, *, named: bool = True) -> type[Any]:
+        """The type of a reading that has these names and no other; not `named`: one that JSON is not decoded into."""
         value = int | float | str | None | UnsetType
         fields = [(f"f{number}", value, UNSET) for number in range(len(self.measured))]
         return msgspec.defstruct(
             "Reading",
             [("station", int | float | str), ("time", int | float | str), *fields],
-            rename={"station": station, "time": time} | {f"f{n}": name for n, name in enumerate(self.measured)},
+            rename={"station": station, "time": time} | {f"f{n}": name for n, name in enumerate(self.measured)}
+            if named
+            else None,
             forbid_unknown_fields=True,
             gc=False,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,7 +60,9 @@ def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Conten
         if not path.stat().st_size:
             raise Malformed("file", "0 bytes", "a file with readings")
         if kind == "csv":
-            with open_csv(path, lambda names: chosen(feed, names), feed.source.broken_lines, whole=whole) as file:
+            # Without a manifest only a compressed file shows that its end is there.
+            known = True if whole else None
+            with open_csv(path, lambda names: chosen(feed, names), feed.source.broken_lines, whole=known) as file:
                 yield Content(file.rows, file.pieces, file.notes)
         else:
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
@@ -79,14 +82,17 @@ def chosen(feed: Feed, names: Sequence[str]) -> Choice:
 
 def _parquet(path: Path, feed: Feed) -> Content:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-        names = file.schema_arrow.names
+        definition = definition_of(feed)
+        declared = (*definition.station, *definition.time, *definition.measured)
+        schema = arrow.flat(file.schema_arrow.empty_table(), declared).schema
+        names = schema.names
         choice = chosen(feed, names)
-        check(feed, pa.schema([file.schema_arrow.field(name) for name in choice.names]))
+        check(feed, pa.schema([schema.field(name) for name in choice.names]))
 
     def pieces() -> Iterator[Piece]:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             for batch in file.iter_batches(batch_size=_ROWS, columns=choice.names):
-                yield Piece(pa.Table.from_batches([batch]))
+                yield Piece(arrow.flat(pa.Table.from_batches([batch]), choice.names).select(choice.names))
 
     return Content(sum(len(piece.table) for piece in pieces()), pieces, _ignored(set(names) - set(choice.names)))
 
@@ -116,6 +122,8 @@ class _JsonLines:
 
     def _read(self, lines: list[bytes], first: int) -> Iterator[Piece]:
         """The lines' readings; where something is wrong with one of them, half of the lines at a time."""
+        if first == 1 and lines[0].startswith(BOM_UTF8):
+            lines = [lines[0].removeprefix(BOM_UTF8), *lines[1:]]
         try:
             readings = self.definition.json_lines(b"".join(lines), first)
             if readings.rows:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
 from aerocast.quality import edges
+from aerocast.quality.readings import station as station_of
 from aerocast.sources.base import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.sql import literal, quoted
 
@@ -55,7 +56,8 @@ def difference(
     """Withdrawals first (their `line` is negative), then the lines that are new, in the file's order.
 
     Lines are compared with those of the same (station, time) in their order; where one is not as it was, or its instant
-    is another one by the zone that is declared now, all of them are taken back and said anew.
+    is another one by the zone that is declared now, all of them are taken back and said anew. Of an instant that the
+    file spells in several ways, all lines are compared together.
     """
     names = list(raw_names(feed).values())
     stored = lake.relation(con, table, [delivery.month], version)
@@ -71,6 +73,7 @@ def difference(
         SELECT DISTINCT o.station, o.time_text FROM slot_lines o LEFT JOIN slot_lines w ON w.place IS NOT NULL
             AND o.station IS NOT DISTINCT FROM w.station AND o.time_text IS NOT DISTINCT FROM w.time_text AND o.n = w.n
         WHERE o.place IS NULL AND w.said IS DISTINCT FROM o.said""")
+    _note_spellings(con, feed)
     same = "l.station IS NOT DISTINCT FROM c.station AND l.time_text IS NOT DISTINCT FROM c.time_text"
     said_anew = con.sql(f"""
         SELECT place FROM (
@@ -103,12 +106,30 @@ def withdrawals(feed: Feed, rows: pa.Table, source: str, delivery: Delivery) -> 
     )
 
 
+def _note_spellings(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Adds to `slot_changed` all keys of a reading that has several of them, if its lines are not as they were."""
+    words = "list(row(station, time_text, said) ORDER BY turn)"
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE slot_spelt AS
+        SELECT r.station, r.time_text, r.said, r.turn, r.place, {station_of(feed)} AS own, time
+        FROM slot_lines r WHERE time IS NOT NULL AND {station_of(feed)} IS NOT NULL""")
+    con.execute(f"""
+        INSERT INTO slot_changed SELECT DISTINCT s.station, s.time_text FROM slot_spelt s JOIN (
+            SELECT own, time FROM slot_spelt JOIN (
+                SELECT own, time FROM (SELECT DISTINCT own, time, station, time_text FROM slot_spelt)
+                GROUP BY own, time HAVING count(*) > 1) USING (own, time)
+            GROUP BY own, time
+            HAVING {words} FILTER (WHERE place IS NULL) IS DISTINCT FROM {words} FILTER (WHERE place IS NOT NULL)
+        ) m ON m.own = s.own AND m.time = s.time WHERE s.place IS NULL""")
+
+
 def _lines(feed: Feed, old: str, new: str, flagged: bool) -> str:
     """A select of the slot's lines that count now (`place` null) and of the new ones, numbered within their key."""
     key, label = "PARTITION BY station, time_text", literal(feed.source.label)
     withdrawal = f"flags = {literal(WITHDRAWAL)}" if flagged else "false"
     return f"""
-        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY delivered) AS n, NULL::BIGINT AS place
+        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY delivered) AS n, NULL::BIGINT AS place,
+            row_number() OVER (ORDER BY delivered) AS turn
         FROM (
             SELECT *, max(CASE WHEN withdrawal THEN delivered END) OVER ({key}) AS upto
             FROM (
@@ -117,5 +138,5 @@ def _lines(feed: Feed, old: str, new: str, flagged: bool) -> str:
                 FROM slot_raw WHERE source = {label}))
         WHERE NOT withdrawal AND (upto IS NULL OR delivered > upto)
         UNION ALL
-        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY place), place
+        SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY place), place, place
         FROM (SELECT station, time, time_text, {new} AS said, {quoted(_PLACE)} AS place FROM slot_new)"""

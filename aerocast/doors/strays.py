@@ -26,6 +26,8 @@ from aerocast.times import wall_time
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
 
+POSTED = "http"
+_PART = r"^(inbox/[0-9a-f]{64})/\d+$"
 # Beside fields of any name.
 _CAME, _WAS, _PLACE, _UPTO = "came with", "was at", "its place", "taken back up to"
 
@@ -117,7 +119,7 @@ def _naive(
         rows = con.sql(f"SELECT * FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
         if not len(rows):
             continue
-        clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), rows["segment"], "/")
+        clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), _deliveries(rows), "/")
         told = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
         con.register("strays_naive", rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64())))
         con.register("strays_told", told.append_column("place", pa.array(range(len(rows)), pa.int64())))
@@ -145,6 +147,14 @@ def _naive(
     order = pc.sort_indices(found, [(DELIVERY, "ascending"), ("line", "ascending")])
     found = found.take(order).set_column(found.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(found), pa.int64()))
     return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
+
+
+def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
+    """Whose wall clock is read on: a file's, whatever parts it came in. Which posts came together nobody knows now."""
+    one = pc.binary_join_element_wise(
+        rows["segment"], rows[DELIVERY].cast(pa.string()), rows["line"].cast(pa.string()), "/"
+    )
+    return pc.if_else(pc.equal(rows["source"], POSTED), one, pc.replace_substring_regex(rows["segment"], _PART, r"\1"))
 
 
 def _live(

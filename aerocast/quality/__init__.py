@@ -13,7 +13,7 @@ missing says nothing and overwrites nothing.
 
 from aerocast.quality.books import EMPTY, Audit, audit
 from aerocast.quality.cleaning import Cleaned, clean, edges, months_read, reach
-from aerocast.quality.readings import READING_RULES
+from aerocast.quality.readings import READING_RULES, latest
 from aerocast.quality.shares import Share, high, shares, together
 from aerocast.quality.values import VALUE_RULES
 
@@ -28,6 +28,7 @@ __all__ = [
     "clean",
     "edges",
     "high",
+    "latest",
     "months_read",
     "reach",
     "shares",

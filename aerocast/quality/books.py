@@ -81,12 +81,12 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     flags = readings.flags(have)
     spoken = ", ".join(
         f"{values.says_something(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
-        f" {values.rejected(feed.columns[i])} AS x{i}"
+        f" {values.is_rejected(feed, i)} AS x{i}"
         for i in columns
     )
     return f"""
-        SELECT * EXCLUDE (flags, {", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
-            SELECT {flags} AS flags, r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time,
+        SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
+            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, {flags} AS flags,
                 coalesce({flags} = {literal(WITHDRAWAL)}, false) AS withdrawal,
                 hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said, {values.texts(feed, have)}
             FROM audit_raw r)"""
@@ -119,8 +119,8 @@ def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, in
         FROM (
             SELECT count(*) AS of, arg_max(taken_back, turn) AS ends_taken_back
             FROM audit_values v ANTI JOIN (
-                SELECT station, time, value, rule = 'rejected' AS rejected FROM audit_quarantine
-                WHERE "column" = {name}) q
+                SELECT station, time, value, rule = 'rejected' AS rejected
+                FROM audit_quarantine WHERE "column" = {name}) q
                 ON q.station = v.station AND q.time = v.time AND q.value = v.text AND q.rejected = v.rejected
             GROUP BY v.station, v.time)""").fetchall()[0]
     return alone + many, int(superseded) + void

@@ -48,7 +48,7 @@ def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) 
 def single(feed: Feed, faults: Sequence[Fault]) -> str:
     """A select of the values in `quality_suspects` that break a rule; of equal texts the newest.
 
-    What its sender rejects is not the same as what it does not, though the text be the same.
+    A text that was rejected by its sender once, and once was not, is two values.
     """
     parts = [_values(feed, faults, i, column) for i, column in enumerate(feed.columns)]
     parts += [_spikes(i, column) for i, column in stepped(feed)]
@@ -77,7 +77,8 @@ def _spikes(i: int, column: Column) -> str:
     )
     rows = (
         f"(SELECT s.*, p.before, p.after, 'step' AS rule FROM quality_suspects s JOIN quality_spikes p"
-        f" ON p.name = {literal(column.name)} AND p.station = s.station AND p.time = s.time AND p.value = s.c{i})"
+        f" ON p.name = {literal(column.name)} AND p.station = s.station AND p.time = s.time AND p.value = s.c{i}"
+        f" WHERE NOT {values.rejected(column)})"
     )
     return _select(i, column, rows, reason)
 
@@ -106,7 +107,7 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
 
 
 def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str]) -> str:
-    time, station = feed.source.time_field, feed.source.station_field
+    time, station = _as_it_is(feed.source.time_field), _as_it_is(feed.source.station_field)
     shown = f"left(coalesce(r.time_text, ''), {_SHOWN})"
     told = f"substr({readings.flags(have)}, {len(MALFORMED) + 1})"
     line = f"split_part({told}, ':', 1)"
@@ -152,7 +153,12 @@ def _fault(fault: Fault) -> str:
 
 
 def _called(column: Column) -> str:
-    return column.name if column.name == column.field else f"{column.name} ({column.field})"
+    return column.name if column.name == column.field else f"{column.name} ({_as_it_is(column.field)})"
+
+
+def _as_it_is(name: str) -> str:
+    """A declared name in a template of `_sentence`, where braces mean something."""
+    return name.replace("{", "{{").replace("}", "}}")
 
 
 def _case(cases: dict[str, str]) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from aerocast import times
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.months import month_span
 from aerocast.quality import values
+from aerocast.quality.values import BLANKS
 from aerocast.sources.base import MALFORMED, WITHDRAWAL
 from aerocast.sql import literal, timestamp
 
@@ -43,9 +45,9 @@ def flags(have: Collection[str]) -> str:
 
 def station(feed: Feed) -> str:
     """The declared id of a row's station, whatever alias it came under."""
-    plain = "trim(r.station)"
+    plain = f"trim(r.station, {BLANKS})"
     known = [(alias, each.id) for each in feed.stations for alias in each.aliases]
-    cases = " ".join(f"WHEN {literal(alias.strip())} THEN {literal(own)}" for alias, own in known)
+    cases = " ".join(f"WHEN {literal(alias.strip(times.BLANKS))} THEN {literal(own)}" for alias, own in known)
     return f"CASE {plain} {cases} ELSE {plain} END" if known else plain
 
 

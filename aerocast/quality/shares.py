@@ -52,7 +52,7 @@ def shares(
     con.execute(f"CREATE OR REPLACE TEMP TABLE shares_steps AS {_steps(step, counts)}")
     found = []
     for i, column in enumerate(feed.columns):
-        limit = feed.quality.warn if column.max_missing is None else column.max_missing
+        limit = _usual(feed) if column.max_missing is None else column.max_missing
         rows = con.execute(f"""
             SELECT station, count(*), count(*) FILTER (n{i} = 0 AND q.step IS NULL),
                 count(*) FILTER (n{i} = 0 AND q.step IS NOT NULL)
@@ -85,9 +85,18 @@ def together(parts: Iterable[list[Share]]) -> list[Share]:
 
 
 def high(found: Iterable[Share], block: float | None = None) -> list[Share]:
-    """Those above what is usual, and at or above `block` if it is given; the worst first."""
-    chosen = [each for each in found if each.share > each.limit and each.share >= (block or 0)]
+    """Those above what is usual, or, if `block` is given, from there on unless that much is usual; the worst first."""
+    if block is None:
+        chosen = [each for each in found if each.share > each.limit]
+    else:
+        chosen = [each for each in found if each.share >= block and (each.limit <= block or each.share > each.limit)]
     return sorted(chosen, key=lambda each: -each.share)
+
+
+def _usual(feed: Feed) -> float:
+    """What is usual where nothing else is declared: never more than what blocks."""
+    quality = feed.quality
+    return quality.warn if quality.block is None else min(quality.warn, quality.block)
 
 
 def _steps(step: str, counts: str) -> str:
@@ -104,6 +113,6 @@ def _whole(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[Share]:
             UNION ALL SELECT station, true FROM shares_quarantine WHERE "column" IS NULL)
         GROUP BY place ORDER BY place""").fetchall()
     return [
-        Share(place, READINGS, int(everywhere if place == NOWHERE else of), 0, apart, feed.quality.warn)
+        Share(place, READINGS, int(everywhere if place == NOWHERE else of), 0, apart, _usual(feed))
         for place, of, apart, everywhere in rows
     ]

@@ -22,7 +22,7 @@ MISSING_WORDS = (
 MISSING_NUMBERS = (-999.0, -9999.0)
 # The place of a value that was taken back: no number that passes a range is infinite.
 WITHDRAWN = "'-infinity'::DOUBLE"
-_BLANKS = "' ' || chr(9) || chr(10) || chr(13)"
+BLANKS = "' ' || chr(9) || chr(10) || chr(13)"
 
 
 def texts(feed: Feed, have: Collection[str]) -> str:
@@ -87,6 +87,12 @@ def rule(feed: Feed, i: int, broken: str) -> str:
         WHEN {rejected(column)} THEN 'rejected'
         WHEN NOT c{i} BETWEEN {low!r} AND {high!r} THEN 'range'
         WHEN {broken} THEN 'sensor_fault' END"""
+
+
+def is_rejected(feed: Feed, i: int) -> str:
+    """Whether the text is a number that its sender does not believe."""
+    number = f"coalesce(isfinite(n{i}) AND NOT contains(t{i}, '_'), false)"
+    return f"({rejected(feed.columns[i])} AND {says_something(feed, i)} AND NOT {is_withdrawal(feed, i)} AND {number})"
 
 
 def rejected(column: Column) -> str:
@@ -167,4 +173,4 @@ def _fold(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return f"lower(trim({text}, {_BLANKS}))"
+    return f"lower(trim({text}, {BLANKS}))"

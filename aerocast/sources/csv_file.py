@@ -194,9 +194,14 @@ def _names(line: bytes) -> list[str]:
         raise CsvFault("is binary, not CSV text", "file", line[:20], "CSV text")
     try:
         return [name.strip() for name in next(csv.reader([line.decode("utf-8-sig").strip("\r")], strict=True))]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise CsvFault(
             f"is damaged: its header is not UTF-8 text: {error}", "header", line[:80], "UTF-8 text"
+        ) from error
+    except csv.Error as error:
+        rule = "names in one line, with each quotation mark closed"
+        raise CsvFault(
+            f"has a header that cannot be read ({error}); allowed: {rule}", "header", line[:80], rule
         ) from error
 
 

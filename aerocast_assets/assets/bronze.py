@@ -23,15 +23,28 @@ SHOWN = ("station", "time", "column", "value", "rule", "reason")
 
 
 def _hashes(
-    feed: Feed, salt: str, raw: Mapping[str, list[str]], broken: "Sequence[Fault]", partitions: Sequence[str]
+    feed: Feed,
+    salt: str,
+    raw: Mapping[str, list[str]],
+    broken: "Sequence[Fault]",
+    partitions: Sequence[str],
+    ahead: Mapping[str, int],
 ) -> dict[str, str]:
-    """What each month is computed from: what the rules use, code, raw as far as they read it, the faults that touch."""
+    """What each month is computed from: what the rules use, code, raw as far as they read it, the faults that touch.
+
+    And how many readings of it lie ahead of the clock: when the time of one comes, it is judged again.
+    """
     from aerocast import faults
     from aerocast.quality import reach
 
     parts = {"rules": _rules(feed), "code": CODE, "salt": salt}
     return {
-        month: config_hash(**parts, raw=raw[month], faults=faults.touching(broken, month, reach(feed)))
+        month: config_hash(
+            **parts,
+            raw=raw[month],
+            faults=faults.touching(broken, month, reach(feed)),
+            **({"ahead": ahead[month]} if month in ahead else {}),
+        )
         for month in partitions
     }
 
@@ -82,7 +95,8 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             broken = faults.read(con, lake, table(feed, "faults"))
             # Looked up before the rows are read: what comes in between is found the next time.
             held = cleaning.inputs(feed, lake, partitions)
-            hashes = _hashes(feed, platform.hash_salt, held, broken, partitions)
+            ahead = cleaning.ahead(con, lake, feed, partitions, now)
+            hashes = _hashes(feed, platform.hash_salt, held, broken, partitions, ahead)
             stale = out_of_date(lake, raw, good, hashes, force=config.force)
             cleaning.remake(con, lake, feed, {month: hashes[month] for month in stale}, held, now, broken)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))

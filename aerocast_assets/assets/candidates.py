@@ -53,6 +53,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, config: Training, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots
+        from aerocast.forecasters.sequence import NoSequences
         from aerocast.lake import Lake
         from aerocast.splits import instant
 
@@ -77,7 +78,12 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             with platform.sql() as con:
                 relation = lake.relation(con, name, version=read["windows"])
                 hashes = (version, data_version)
-                found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
+                try:
+                    found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
+                except NoSequences as lack:
+                    # The champion serves without it, or with the one that there is.
+                    context.log.warning(f"no graph for short sequences: {lack}")
+                    return dg.MaterializeResult(metadata={"lacking": str(lack)}, data_version=dg.DataVersion(version))
             candidates.write(platform.root, found)
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
