@@ -258,4 +258,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(stateful_step_count=12, suppress_health_check=list(HealthCheck))
+TestHistories.settings = settings(stateful_step_count=6, suppress_health_check=list(HealthCheck))

@@ -213,6 +213,7 @@ def test_a_column_is_not_called_as_what_is_made_of_another_one(name: str) -> Non
         declared(columns=columns)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("dead", ["2024-01-01", "2024-02-15"])
 def test_a_dead_column_of_the_window_starves_no_other(tmp_path: Path, home: Path, dead: str) -> None:
     """From the first or only in the newest span: short sequences cannot be learned or judged, the target can."""

@@ -502,6 +502,7 @@ def test_conversion(con: duckdb.DuckDBPyConnection, source: str, unit: str, valu
     assert result.bronze[0]["x"] == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(values=st.lists(st.floats(-400, 400), min_size=1, max_size=20))
 def test_there_and_back_again(con: duckdb.DuckDBPyConnection, values: list[float]) -> None:
     there, back = feed([column("x", -1e9, 1e9, "degC", "degF")]), feed([column("x", -1e9, 1e9, "degF", "degC")])
@@ -802,7 +803,7 @@ def is_number_alike(row: Row) -> bool:
     )
 
 
-@settings(max_examples=settings.default.max_examples // 4)  # each is cleaned five times
+@settings(max_examples=settings.default.max_examples // 8)  # each is cleaned five times
 @given(rows=raws(), seed=st.integers(0, 99))
 @example(rows=[], seed=0)
 def test_any_raw_is_judged_as_the_oracle_does(rows: list[Row], seed: int) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import quality, silver, sources
@@ -263,6 +263,7 @@ def test_silver_is_what_loops_would_make(rows: list[Row]) -> None:
             assert [v for v in values if v is not None] == pytest.approx([v for v, _, _ in expected if v is not None])
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(rows=readings, now=st.integers(0, 16), data=st.data())
 def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: st.DataObject) -> None:
     """What comes at or after an instant may change, vanish or be added: the steps before stay as they were."""
@@ -281,6 +282,7 @@ def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: s
     assert kept(before) == kept(after)
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(rows=readings, policy=st.integers(0, 12))
 def test_month_by_month_is_all_at_once(rows: list[Row], policy: int) -> None:
     declared = feed(gap_policy={"max_steps": policy})

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import silver, sliding
@@ -233,6 +233,7 @@ def test_windows_are_what_plain_python_counts(
         same(build(con, rows, asked, newest, declared), by_hand(rows, asked, newest, declared))
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(readings.filter(bool), st.randoms(use_true_random=False))
 def test_neither_order_nor_a_late_reading_changes_any_other_window(
     con: duckdb.DuckDBPyConnection, rows: list[Row], chance: Any

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import sources
@@ -233,6 +233,7 @@ times = st.one_of(
 lines = st.lists(st.tuples(texts, times, texts, texts), max_size=12)
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(rows=lines)
 def test_no_row_and_no_character_is_lost(tmp_path: Path, rows: list[tuple[str, str, str, str]]) -> None:
     found = deliveries(write(tmp_path / "x.csv", rows))
@@ -246,6 +247,7 @@ def test_no_row_and_no_character_is_lost(tmp_path: Path, rows: list[tuple[str, s
     assert [(one.month, one.segment, one.slot) for one in alone] == [(d.month, d.segment, d.slot) for d in found]
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(rows=lines.filter(bool), data=st.data())
 def test_a_segment_changes_if_and_only_if_its_content_does(
     tmp_path: Path, rows: list[tuple[str, str, str, str]], data: st.DataObject

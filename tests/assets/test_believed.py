@@ -11,6 +11,8 @@ from aerocast_assets.cli import summary
 from aerocast_assets.keys import key
 from tests.making import check, refresh, small_feed, write_readings, write_rows
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 LAYERS = ("raw", "bronze", "silver", "windows")
 
 

@@ -21,6 +21,8 @@ from aerocast_assets.keys import key
 from tests.conftest import PROJECT
 from tests.making import HOURS, metadata, refresh, small_feed, write_readings
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 KEY = ("small", "temperature")
 KINDS = ("linear", "persistence", "seasonal_naive", "sequence")
 # The change that the made readings have in `changed`: days swing more from here on.

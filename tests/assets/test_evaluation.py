@@ -33,6 +33,8 @@ from tests.evaluating import HOUR, answer, posted, segment
 from tests.looping import set_clock
 from tests.making import START, check, metadata, refresh, small_feed, write_readings
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 NEWEST = START + 120 * timedelta(days=1)  # the recording goes on for one more day
 
 

@@ -22,6 +22,8 @@ from aerocast_assets.keys import key, live_job_name
 from tests.looping import Loop, set_clock
 from tests.making import START, check, declaration, metadata, refresh, small_feed, write_readings
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 LAYERS = ("raw", "bronze", "silver", "windows")
 
 

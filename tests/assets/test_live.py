@@ -25,6 +25,9 @@ QUIET = (
     "nothing waits at the doors; the prediction log is empty; sensor faults are as they were;"
     " every month is made of what is there"
 )
+
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 RANGE = tuple(f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 
 

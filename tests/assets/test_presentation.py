@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from aerocast.feed import Feed
 from aerocast_assets.keys import key
 from tests.making import metadata, refresh
+
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
 INLINE = 1000  # the UI shows Markdown in place below this many characters, else behind a link
 

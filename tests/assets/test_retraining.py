@@ -25,6 +25,8 @@ from tests.looping import DAY, HOUR, Loop, cool, hot, set_clock
 from tests.making import check, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 MADE = datetime(2024, 5, 1, tzinfo=UTC)  # when the champion was made
 T = MADE + timedelta(days=1)
 MONTHS = ("2024-01", "2024-05")

@@ -17,6 +17,8 @@ from aerocast_assets.keys import key
 from tests.making import definitions, metadata
 from tests.serving.making import damage, graph, manifest, publish
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 KEY = ("noaa", "temperature")
 
 

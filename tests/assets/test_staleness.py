@@ -30,6 +30,8 @@ from aerocast_assets.resources import Platform
 from tests.conftest import PROJECT
 from tests.making import check, definitions, metadata, refresh, small_feed, write_readings, write_rows
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 OLD = "2024-02"
 LAYERS = ("bronze", "silver", "windows")
 MODELS = ("linear", "persistence", "seasonal_naive", "sequence", "champion")

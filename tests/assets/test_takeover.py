@@ -15,6 +15,8 @@ from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
 from tests.making import check, metadata, refresh, small_feed
 
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
 PACKED = Path(__file__).parents[1] / "data" / "home_before" / "home.tar.gz"
 LAYERS = ("raw", "bronze", "silver", "windows")
 

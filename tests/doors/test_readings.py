@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.declared import declared, publish, read, stamps
@@ -64,6 +64,7 @@ def check(records: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
             assert row[field] is None if value is None else float(row[field]) == float(value)
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(readings, min_size=1, max_size=20))
 def test_json_is_read_back_as_it_was_sent(records: list[dict[str, Any]]) -> None:
     body = json.dumps(sent(records)).encode()
@@ -74,6 +75,7 @@ def test_json_is_read_back_as_it_was_sent(records: list[dict[str, Any]]) -> None
     check(records, raw(table_of(DEFINITION, [DEFINITION.json_lines(lines)])))
 
 
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(readings, min_size=1, max_size=8))
 def test_what_is_ignored_changes_nothing_of_the_rest(records: list[dict[str, Any]]) -> None:
     """Bodies of exactly the usual fields are checked while they are parsed; all others field by field."""

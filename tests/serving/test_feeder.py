@@ -22,6 +22,8 @@ from aerocast.predictions import Logged, Posted
 from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled, State
 from tests.serving.making import COLUMNS, STATIONS, Server, publish, until, write_tail
 
+pytestmark = pytest.mark.e2e  # a client and a server as processes
+
 START = datetime(2013, 10, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 FIRST = datetime(2013, 10, 19, tzinfo=UTC)  # where the training of `making.manifest` ends

@@ -27,6 +27,8 @@ from tests.serving.making import (
     write_tail,
 )
 
+pytestmark = pytest.mark.e2e  # a server as a process, beside who writes releases
+
 Start = Callable[..., tuple[Any, httpx.Client]]
 JFK = {"station": "JFK"}
 
