@@ -43,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """One seed for the whole run: worker processes find it in their environment."""
     given = config.option.seed
     os.environ[SEED] = str(given if given is not None else os.environ.get(SEED, random.SystemRandom().randrange(2**32)))
+    if config.option.timeout is None and settings.get_current_profile_name() == "nightly":
+        config.option.timeout = 0  # thousands of examples take what they take
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = os.environ[SEED]
 
