@@ -20,7 +20,7 @@ from measuring.table import show
 
 from aerocast.drift.conversions import mistakes
 from aerocast.drift.jumps import Series, unit_jumps
-from aerocast.feed import Column
+from aerocast.feed import Column, CsvSource
 from aerocast.sources.csv import locate
 from aerocast_assets.feeds import find_feed
 
@@ -54,7 +54,9 @@ BEIJING = (column("temp", "degC", 12), column("pres", "hPa", 15), column("wspm",
 def records() -> Iterator[Record]:
     """What there is to read; a record that is absent is left out, and named."""
     hour, minutes = timedelta(hours=1), timedelta(minutes=5)
-    airports = pd.read_csv(locate(find_feed("noaa").source))  # type: ignore[arg-type]
+    source = find_feed("noaa").source
+    assert isinstance(source, CsvSource)
+    airports = pd.read_csv(locate(source))
     for station, rows in airports.groupby("origin"):
         yield from _columns(f"noaa {station}", rows, "time_hour", hour, HOURLY)
     for name, file, time, cadence, columns in (
@@ -77,6 +79,11 @@ def _columns(name: str, rows: Any, time: str, cadence: timedelta, columns: tuple
         yield Record(f"{name} {each.name}", each, cadence, series, 0 if whole else 1)
 
 
+def _feed(record: Record) -> Any:
+    """All that the rule reads of a feed."""
+    return SimpleNamespace(cadence=record.cadence)
+
+
 def steps(record: Record, value: np.ndarray) -> int:
     """How often the plain rule speaks: neighbours within an hour further apart than is credible."""
     near = np.diff(record.series.time) <= np.timedelta64(1, "h")
@@ -86,14 +93,14 @@ def steps(record: Record, value: np.ndarray) -> int:
 def injected(record: Record, unit: tuple[str, float, float], trials: int, rng: np.random.Generator) -> int:
     """How many of the trials are found, with unit and instant."""
     other, factor, offset = unit
-    found, feed = 0, SimpleNamespace(cadence=record.cadence)
+    found, feed = 0, _feed(record)
     for at in rng.integers(AROUND, len(record.series.value) - LENGTH - AROUND, trials):
         part = slice(at - AROUND, at + LENGTH + AROUND)
         value = record.series.value[part].copy()
         wrong = slice(AROUND, AROUND + LENGTH)
         value[wrong] = np.round((value[wrong] - offset) / factor, record.decimals)
         series = Series(record.series.time[part], value)
-        faults = unit_jumps(feed, record.column, "S", series)  # type: ignore[arg-type]
+        faults = unit_jumps(feed, record.column, "S", series)
         begun = pd.Timestamp(series.time[AROUND], tz="UTC")
         found += any(fault.start == begun and f" {other} " in fault.detail for fault in faults)
     return found
@@ -103,8 +110,8 @@ def main() -> None:
     options = parser(__doc__, rounds=60).parse_args()
     rng, rows, readings, alarms, plain = np.random.default_rng(0), [], 0, 0, 0
     for record in records():
-        feed = SimpleNamespace(cadence=record.cadence)
-        false = unit_jumps(feed, record.column, "S", record.series)  # type: ignore[arg-type]
+        feed = _feed(record)
+        false = unit_jumps(feed, record.column, "S", record.series)
         loud = steps(record, record.series.value)
         readings, alarms, plain = readings + len(record.series.value), alarms + len(false), plain + loud
         units = mistakes(record.column.source_unit, record.column.unit)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
@@ -155,5 +155,6 @@ def checked_key(key: str | None) -> str | None:
 def refusal(error: Refused, key: str | None = None) -> ProblemDetailsException:
     """The problem for a post that was not kept."""
     headers = {"retry-after": _RETRY_AFTER[error.why]} if error.why in _RETRY_AFTER else None
-    field = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"} if error.why is Why.KEY else {}
-    return problem(_SLUG[error.why], f"{error}", status=_STATUS[error.why], headers=headers, **field)  # type: ignore[arg-type]
+    named: dict[str, Any] = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"}
+    field = named if error.why is Why.KEY else {}
+    return problem(_SLUG[error.why], f"{error}", status=_STATUS[error.why], headers=headers, **field)

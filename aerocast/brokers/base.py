@@ -191,7 +191,7 @@ def connect(url: str) -> Broker:
         if address.scheme == "nats":
             from aerocast.brokers.nats import Nats as Chosen
         else:
-            from aerocast.brokers.kafka import Kafka as Chosen  # type: ignore[assignment]
+            from aerocast.brokers.kafka import Kafka as Chosen  # type: ignore[assignment]  # either of two
     except ImportError as error:
         raise AeroCastError(f"{address.scheme}: its client library is not installed ({error})") from error
     address.reach()

@@ -101,7 +101,8 @@ class Definition:
         kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)] if fit else []
         self._struct = kinds[0] if fit else self._kind("station", "time", named=False)
         # Most bodies are of one of these exactly, and are checked while they are parsed.
-        self._whole: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind | list[kind]) for kind in kinds]  # type: ignore[valid-type]
+        one_or_more: list[Any] = [kind | list[kind] for kind in kinds]  # type: ignore[valid-type]  # made at run time
+        self._whole: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(each) for each in one_or_more]
         self._lines: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind) for kind in kinds]
 
     def _kind(self, station: str, time: str, *, named: bool = True) -> type[Any]:

@@ -86,11 +86,10 @@ def _outside(
         return None
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
     _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
-    gone = "".join(f", {literal(month)}" for month in sorted(lake.gone(table)))  # retention has taken them out
     return con.sql(
         f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)}, time AS {quoted(_WAS)}"
         " FROM live_rows"
-        f" WHERE strftime(time, '%Y-%m') NOT IN (month{gone}) ORDER BY {DELIVERY}, line"
+        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {_gone(lake, table)}) ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
 
@@ -110,7 +109,8 @@ def _naive(
     to the file (`aerocast.doors.slots`).
     """
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
-    inside = f"CASE WHEN instant >= {low} AND instant < {high} THEN strftime(instant, '%Y-%m') ELSE month END"
+    covered = f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_gone(lake, table)})"
+    inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
     which = f"{wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
     which += "" if feed.source.live else f" AND source <> {literal(feed.source.label)}"
     moved = []
@@ -147,6 +147,11 @@ def _naive(
     order = pc.sort_indices(found, [(DELIVERY, "ascending"), ("line", "ascending")])
     found = found.take(order).set_column(found.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(found), pa.int64()))
     return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
+
+
+def _gone(lake: Lake, table: str) -> str:
+    """The months that retention has taken out, as a list in SQL that is never empty."""
+    return ", ".join(map(literal, ["", *sorted(lake.gone(table))]))
 
 
 def _deliveries(rows: pa.Table) -> pa.ChunkedArray:

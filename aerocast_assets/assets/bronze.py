@@ -15,6 +15,8 @@ from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
+    import duckdb
+
     from aerocast.drift.state import Fault
 
 CODE = code_version("aerocast.cleaning", "aerocast.faults")
@@ -61,6 +63,18 @@ def _rules(feed: Feed) -> dict[str, Any]:
     }
 
 
+def _rejected(rows: "duckdb.DuckDBPyRelation") -> dict[str, Any]:
+    """What to show of the quarantine: how many readings and values, by which rule, and the first of them."""
+    readings, values = rows.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
+    examples = rows.select(", ".join(map(quoted, SHOWN))).order("time").limit(EXAMPLES).fetchall()
+    return {
+        "quarantined_readings": readings,
+        "quarantined_values": values,
+        "quarantined_by_rule": dict(rows.aggregate("rule, count(*)", "rule").fetchall()),
+        "quarantine": preview([dict(zip(SHOWN, row, strict=True)) for row in examples]),
+    }
+
+
 def bronze(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/bronze`; `<feed>/quarantine` is written beside it, in the same step."""
 
@@ -100,11 +114,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             stale = out_of_date(lake, raw, good, hashes, force=config.force)
             cleaning.remake(con, lake, feed, {month: hashes[month] for month in stale}, held, now, broken)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
-            rejected = lake.relation(con, bad, partitions)
-            reasons = dict(rejected.aggregate("rule, count(*)", "rule").fetchall())
-            readings, values = rejected.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
-            chosen = ", ".join(map(quoted, SHOWN))
-            examples = rejected.select(chosen).order("time").limit(EXAMPLES).fetchall()
+            judged = _rejected(lake.relation(con, bad, partitions))
         rows = lake.rows(good)
         for month in partitions:
             context.add_asset_metadata({"dagster/row_count": rows.get(month, 0)}, partition_key=month)
@@ -114,10 +124,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
                 **status(stale),
                 "months_computed": len(stale),
                 "rows": sum(rows.get(month, 0) for month in partitions),
-                "quarantined_readings": readings,
-                "quarantined_values": values,
-                "quarantined_by_rule": reasons,
-                "quarantine": preview([dict(zip(SHOWN, row, strict=True)) for row in examples]),
+                **judged,
                 "delta_version": lake.version(good),
                 "preview": sample(lake, good),
             },

@@ -17,6 +17,7 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.lake import Lake
     from aerocast.silver import Span
+
 CODE = code_version("aerocast.silver")
 
 

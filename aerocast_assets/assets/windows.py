@@ -19,6 +19,7 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from aerocast.lake import Lake
     from aerocast.windows import Grid, WindowSpec
+
 CODE = code_version("aerocast.training", "aerocast.silver")
 
 
@@ -80,11 +81,7 @@ def _build(
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
     silver, name = table(feed, "silver"), table(feed, target, "windows")
-    parts = {
-        "spec": msgspec.to_builtins(spec),
-        "code": CODE,
-        "salt": platform.hash_salt,
-    }
+    parts = {"spec": msgspec.to_builtins(spec), "code": CODE, "salt": platform.hash_salt}
     held = inputs(feed, lake, target, partitions)
     hashes = {month: config_hash(**parts, silver=held[month]) for month in partitions}
     stale = out_of_date(lake, silver, name, hashes, force=force)
