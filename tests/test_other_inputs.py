@@ -102,6 +102,19 @@ def test_a_zone_that_changes_loses_no_reading_of_a_repeated_hour(home: Path) -> 
     assert made.values("temperature") == {("AAA", "10-27T00:30"): 1.0, ("AAA", "10-27T01:30"): 2.0}
 
 
+def test_no_zone_moves_a_reading_into_a_month_that_retention_took_out(home: Path) -> None:
+    made = Deliveries(home, declared(source={"kind": "push", "timezone": "UTC"}))
+    made.drop("a.csv", lines(("AAA", "2024-01-15T00:00", 1), ("AAA", "2024-02-01T00:30", 2), ("AAA", "2024-02-02", 3)))
+    made()
+    for layer in ("raw", "bronze", "quarantine"):
+        made.lake.remove(f"small/{layer}", ["2024-01"])
+    made.feed = declared(source={"kind": "push", "timezone": "Europe/Berlin"})
+    made()
+    assert made.lake.months("small/raw") == ["2024-02"]
+    assert made.rules() == {"early": 1}
+    assert list(made.values("temperature").values()) == [3.0]
+
+
 def test_two_posts_of_a_repeated_hour_are_a_correction(home: Path) -> None:
     made = Deliveries(home, declared(source={"kind": "push", "timezone": "Europe/Berlin"}))
     for value in (1, 2):
