@@ -1,1 +1,1 @@
-"""The commands behind the Makefile: the main job, everything up, an SQL shell."""
+"""The commands behind the Makefile, one module each, and what they share."""

@@ -1,15 +1,24 @@
 """Announces Parquet files with readings over the broker: for people, and as an example for producers."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from aerocast import brokers
-from aerocast.doors.claims import announce
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, home_of
-from aerocast.settings import Settings
-from aerocast_assets.assets.claims import UNSET
-from aerocast_assets.feeds import find_feed
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "announce", _run, "put Parquet files with readings in place and tell the broker")
+    parser.add_argument("--feed", required=True)
+    parser.add_argument("--topic", default="training-data", choices=("training-data", "inference-data"))
+    parser.add_argument("--to", help="folder or s3://bucket/prefix that the platform can read; default: the home")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return send(options.home, options.feed, options.topic, options.files, options.to)
 
 
 def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | None) -> int:
@@ -18,6 +27,12 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
     Raises:
         AeroCastError: no such feed, no broker, a file that is no Parquet, a place or broker that does not take it.
     """
+    from aerocast import brokers
+    from aerocast.doors.claims import announce
+    from aerocast.settings import Settings
+    from aerocast_assets.assets.claims import UNSET
+    from aerocast_assets.feeds import find_feed
+
     found, address = find_feed(feed), Settings().broker
     if not address:
         raise AeroCastError(UNSET)

@@ -1,10 +1,24 @@
 """The rows that a release was trained on, read back from the version of the table that it read, and checked."""
 
+import argparse
 from collections import Counter
 from pathlib import Path
 
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "rows", _run, "the rows that a release was trained on, read back and checked")
+    parser.add_argument("--feed", default="noaa")
+    parser.add_argument("--target", default="temperature")
+    parser.add_argument("--release", default="", help="its version; default: the one that serves")
+    parser.add_argument("--output", default="", help="a Parquet file to write them to")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return rows(options.home, options.feed, options.target, options.release, options.output)
 
 
 def rows(home: Home, feed: str, target: str, version: str = "", output: str = "") -> int:

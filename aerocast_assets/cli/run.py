@@ -1,22 +1,28 @@
 """The main job: a feed's whole graph through Dagster, one forecast from a real server, and a readable summary."""
 
+from __future__ import annotations
+
+import argparse
 import time
+from typing import TYPE_CHECKING
 
-import dagster as dg
-import duckdb
+from aerocast_assets.cli.command import Commands, add_command
 
-from aerocast import release
-from aerocast.feed import Feed
-from aerocast.home import Home
-from aerocast.lake import Lake
-from aerocast_assets.assets.training_set import too_few
-from aerocast_assets.cli import summary
-from aerocast_assets.cli.ask import ask_server
-from aerocast_assets.cli.recovery import PROCESS_TAG, process, recover
-from aerocast_assets.definitions import defs as load_definitions
-from aerocast_assets.feeds import find_feed
-from aerocast_assets.graph import observe_job_name
-from aerocast_assets.keys import job_name, months
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from aerocast.feed import Feed
+    from aerocast.home import Home
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "run", _run, "materialise a feed's whole graph and ask the server for a forecast")
+    parser.add_argument("--feed", default="noaa")
+    parser.add_argument("--force", action="store_true", help="recompute what has not changed, too")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return run(options.feed, options.home, force=options.force)
 
 
 def run(feed_name: str, home: Home, *, force: bool = False) -> int:
@@ -25,6 +31,16 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
     Raises:
         AeroCastError: no such feed, or a source, disk or server that cannot be used.
     """
+    import dagster as dg
+    import duckdb
+
+    from aerocast.lake import Lake
+    from aerocast_assets.cli import summary
+    from aerocast_assets.cli.ask import ask_server
+    from aerocast_assets.cli.recovery import recover
+    from aerocast_assets.definitions import defs as load_definitions
+    from aerocast_assets.feeds import find_feed
+
     started = time.monotonic()
     feed = find_feed(feed_name)
     definitions = load_definitions()
@@ -57,6 +73,10 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
 
 def unserved(home: Home, feed: Feed) -> dict[str, str]:
     """Why there is no forecast to be had, by target; empty if a model serves one of them."""
+    from aerocast import release
+    from aerocast.lake import Lake
+    from aerocast_assets.assets.training_set import too_few
+
     lake = Lake(home)
     if any(release.current(home, feed.name, target) for target in feed.targets):
         return {}
@@ -65,6 +85,9 @@ def unserved(home: Home, feed: Feed) -> dict[str, str]:
 
 def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> None:
     """Asks the source whether it changed, so that the UI shows what became stale by it."""
+    from aerocast_assets.cli.recovery import PROCESS_TAG, process
+    from aerocast_assets.graph import observe_job_name
+
     job = definitions.resolve_job_def(observe_job_name(feed))
     job.execute_in_process(instance=instance, run_config={"loggers": {"progress": {}}}, tags={PROCESS_TAG: process()})
 
@@ -73,6 +96,9 @@ def refresh(
     definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance, *, force: bool = False
 ) -> dg.ExecuteInProcessResult:
     """One run over every month and the unpartitioned assets below them."""
+    from aerocast_assets.cli.recovery import PROCESS_TAG, process
+    from aerocast_assets.keys import job_name, months
+
     partitions = months(feed).get_partition_keys()
     config: dict[str, object] = {"loggers": {"progress": {}}}
     job = definitions.resolve_job_def(job_name(feed))

@@ -1,12 +1,23 @@
 """Sets a feed's clock: at which instant a simulated (or replayed) feed lives now, and how fast its time passes."""
 
+import argparse
 from datetime import UTC, datetime
 
-from aerocast import clock
-from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
-from aerocast_assets.feeds import find_feed
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "simulate", _run, "set the clock of a simulated feed")
+    parser.add_argument("--feed", default="heatwave")
+    parser.add_argument("--at", required=True, help="the feed's present, ISO 8601, UTC unless it says otherwise")
+    parser.add_argument("--speed", type=float, default=1.0, help="its seconds in a second")
+    parser.add_argument("--until", help="where its time stops")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return simulate(options.home, options.feed, options.at, options.speed, options.until)
 
 
 def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | None) -> int:
@@ -15,6 +26,10 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
     Raises:
         AeroCastError: no such feed, or an instant or speed that makes no sense.
     """
+    from aerocast import clock
+    from aerocast.clock import Clock
+    from aerocast_assets.feeds import find_feed
+
     feed = find_feed(feed_name)
     instant, limit = _instant("--at", at), _instant("--until", until) if until else None
     if not 0 <= speed < float("inf"):

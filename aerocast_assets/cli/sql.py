@@ -4,6 +4,9 @@ DuckDB's program opens no object store without an extension from the network; th
 a home in an object store gets a plain shell on the library.
 """
 
+from __future__ import annotations
+
+import argparse
 import contextlib
 import os
 import shutil
@@ -13,16 +16,28 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
-from aerocast.lake import Lake
+from aerocast_assets.cli.command import Commands, add_command
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def add(commands: Commands) -> None:
+    add_command(commands, "sql", _run, "DuckDB with a view of every table")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return shell(options.home)
 
 
 def views(home: Home) -> list[str]:
     """`CREATE VIEW` statements, one a table: `noaa/raw` becomes `noaa_raw`."""
+    from aerocast.lake import Lake
+
     lake = Lake(home)
     return [f"CREATE VIEW {name.replace('/', '_')} AS {lake.select(name)};" for name in lake.tables()]
 
@@ -40,6 +55,10 @@ def shell(home: Home) -> int:
 
 
 def _library(home: ObjectHome, statements: Sequence[str]) -> int:
+    import duckdb
+
+    from aerocast.lake import Lake
+
     with duckdb.connect() as con:
         Lake(home).ready(con).execute("\n".join(statements))
         if not sys.stdin.isatty():
@@ -57,6 +76,8 @@ def _library(home: ObjectHome, statements: Sequence[str]) -> int:
 
 def _said(con: duckdb.DuckDBPyConnection, text: str) -> bool:
     """Says the results of statements, until one fails."""
+    import duckdb
+
     try:
         for statement in con.extract_statements(text):
             if rows := con.sql(statement):

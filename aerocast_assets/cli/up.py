@@ -1,11 +1,24 @@
 """Dagster's UI with its daemon, and the server, as children of one process that ends them together."""
 
+import argparse
 import contextlib
 import socket
 import time
 
 from aerocast.errors import AeroCastError
 from aerocast_assets.cli import processes
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "up", _run, "Dagster's UI and daemon, and the server, until Ctrl-C")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--ui-port", type=int, default=3000)
+
+
+def _run(options: argparse.Namespace) -> int:
+    return up(options.host, options.port, options.ui_port)
 
 
 def up(host: str, port: int, ui_port: int) -> int:

@@ -1,0 +1,286 @@
+"""The whole story of the loop with real processes on simulated time: `make demo-drift`.
+
+Calm, heatwave, detection, diagnosis, retrain, promotion, recovery, and calm again without a second retrain. Nothing is
+told that is not written down somewhere: what is watched are the same durable facts that anybody can read.
+"""
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from aerocast import clock, release
+from aerocast import story as stories
+from aerocast.clock import Clock
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed, SimulatedSource
+from aerocast.home import Home
+from aerocast.lake import Lake
+from aerocast_assets.cli import processes
+from aerocast_assets.cli.run import observe, refresh
+from aerocast_assets.cli.stage import Stage, stage
+from aerocast_assets.cli.timeline import Timeline
+from aerocast_assets.cli.watching import Facts, Watch
+from aerocast_assets.feeds import find_feed
+
+FEED = "heatwave"
+SPEED = 4 * 3600.0  # the feed's seconds a second, until it is known how long an examination takes
+SLOWEST, FASTEST = 0.5 * 3600.0, 8 * 3600.0
+PACE = timedelta(hours=48)  # of the feed from one examination to the next, however fast the machine is
+CALM = timedelta(days=4)  # of live forecasts before the heatwave
+LOOKS = 2  # examinations that must stay calm: before the heatwave, and again after the recovery
+POLL = 0.5  # seconds between looks
+PATIENCE = 180.0  # seconds for one chapter, on a slow machine
+METRICS = ("aerocast_drift_flag", "aerocast_drift_count", "aerocast_retrain_total", "aerocast_last_rmse")
+RECOVERED = 0.5  # share of the worst error below which the forecasts have recovered
+
+
+@dataclass
+class Told:
+    """What the chapters found out, for the result."""
+
+    first: str = ""
+    second: str = ""
+    onset: datetime | None = None
+    detected: datetime | None = None
+    swapped: datetime | None = None
+    worst: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Demo:
+    """The chapters, in order; each waits for facts, and tells what is new in them meanwhile."""
+
+    def __init__(self, feed: Feed, home: Path, made: Stage, watch: Watch, stopped: list[int]) -> None:
+        if not isinstance(feed.source, SimulatedSource):
+            raise AeroCastError(f"feed {feed.name} is not simulated: its world cannot be changed for a demonstration")
+        self.feed, self.home, self.stage, self.watch, self.stopped = feed, home, made, watch, stopped
+        self.source, self.target = feed.source, feed.targets[0]
+        self.timeline = Timeline(feed.column(self.target).unit, feed.cadence)
+        self.told = Told(onset=feed.source.onset)
+        self.start = feed.source.onset - CALM
+        self._examined: datetime | None = None
+        self._speed = SPEED
+        self._until: datetime | None = None
+
+    def prepare(self, instance: dg.DagsterInstance) -> None:
+        """History and the first champion, in this process, as `make run` does it; then everything that lives."""
+        from aerocast_assets.alone import defs
+
+        clock.write(self.home, self.feed.name, Clock(self.start, datetime.now(UTC), 0.0))
+        self.stage.dagster()
+        with _quiet():
+            definitions = defs()
+            observe(definitions, self.feed, instance)
+            result = refresh(definitions, self.feed, instance)
+        if self.stopped:
+            raise KeyboardInterrupt
+        if not result.success:
+            raise AeroCastError(f"the history could not be imported: see the run in {self.home}")
+        pointer = release.current(self.home, self.feed.name, self.target)
+        if pointer is None:
+            raise AeroCastError("no first champion: no candidate beats the baselines")
+        self.told.first = pointer.version
+        rows = sum(Lake(self.home).rows(f"{self.feed.name}/raw").values())
+        self.timeline.say(self.start, "history", f"{rows:,} readings imported, {pointer.version} trained and serving")
+        self.timeline.news(self.watch.look(), silent=True)
+        self.stage.server()
+        self.stage.feeder()
+        self.stage.daemon()
+        self.timeline.say(None, "processes", f"server {self.stage.url}, Dagster {self.stage.ui_url}, daemon, feeder")
+
+    def tell(self) -> None:
+        """All chapters. Raises AeroCastError, naming the one that did not happen in time."""
+        self._calm()
+        self._heatwave()
+        self._retrained()
+        self._recovered()
+        self._calm_again()
+
+    def _calm(self) -> None:
+        self._run_clock(until=self.source.onset)
+        self._wait("calm", lambda facts: self._judged(facts, LOOKS, self.told.first))
+
+    def _heatwave(self) -> None:
+        self._run_clock(None)
+        self.timeline.say(
+            self.source.onset, "HEATWAVE BEGINS", "the world changes; nobody tells the platform", "heatwave"
+        )
+        found = self._wait("detection", lambda facts: facts.heat.hot)
+        self.told.detected = found.heat.since or found.now
+
+    def _retrained(self) -> None:
+        self._wait("a retrain", lambda facts: bool(facts.retrains))
+        found = self._wait("a promotion", lambda facts: facts.released not in (None, self.told.first))
+        self.told.second = str(found.released)
+        found = self._wait("the server's swap", lambda facts: facts.served == self.told.second)
+        self.told.swapped = found.now
+
+    def _recovered(self) -> None:
+        def recovered(facts: Facts) -> bool:
+            found = facts.diagnosis
+            small = found is not None and found.rmse is not None and found.rmse < RECOVERED * self.told.worst
+            return small and not facts.heat.hot and facts.heat.version == self.told.second
+
+        found = self._wait("recovery", recovered)
+        self.timeline.say(found.now, "RECOVERED", f"the forecasts of {self.told.second} are good again", "recovered")
+
+    def _calm_again(self) -> None:
+        from_now, judged = self.watch.look(), set[str]()
+
+        def calm(facts: Facts) -> bool:
+            if facts.drift and facts.drift.judged_at > from_now.now:
+                judged.add(facts.drift.judged_at.isoformat())
+            return len(judged) >= LOOKS
+
+        found = self._wait("calm again", calm)
+        if found.heat.edges != 1 or len(found.retrains) != 1 or found.released != self.told.second:
+            raise AeroCastError(
+                f"the story did not end calm: {found.heat.edges} edges, {len(found.retrains)} retrains, "
+                f"{found.released} serves"
+            )
+        self.told.metrics = found.metrics
+        self.timeline.say(found.now, "CALM AGAIN", f"{LOOKS} more examinations, no second retrain", "still calm")
+
+    def _judged(self, facts: Facts, looks: int, version: str) -> bool:
+        """Whether so many examinations in a row were calm while there were outcomes of the version to look at."""
+        found = facts.diagnosis
+        known = found is not None and found.outcomes > 0 and facts.heat.version == version
+        return known and not facts.heat.hot and facts.heat.calm >= looks
+
+    def _run_clock(self, until: datetime | None) -> None:
+        """The feed's time passes from where it stands."""
+        at, self._until = clock.now(self.home, self.feed.name, self.feed.end), until
+        clock.write(self.home, self.feed.name, Clock(at, datetime.now(UTC), self._speed, until))
+
+    def _keep_pace(self, facts: Facts) -> None:
+        """Time flies as fast as examinations follow it: PACE between two, on a fast machine and on a slow one."""
+        written = facts.drift.written_at if facts.drift else None
+        if written is None or written == self._examined:
+            return
+        if self._examined:
+            taken = (written - self._examined).total_seconds()
+            self._speed = min(FASTEST, max(SLOWEST, PACE.total_seconds() / taken))
+            self._run_clock(self._until)
+        self._examined = written
+
+    def _wait(self, chapter: str, happened: Callable[[Facts], bool]) -> Facts:
+        """The facts in which the chapter has happened.
+
+        Raises:
+            AeroCastError: it did not in time, a process ended by itself.
+            KeyboardInterrupt: a person has ended the story.
+        """
+        began = self.timeline.elapsed
+        while self.timeline.elapsed - began < PATIENCE:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stage.check()
+            facts = self.watch.look()
+            self.timeline.news(facts)
+            self._keep_pace(facts)
+            if facts.diagnosis and facts.diagnosis.rmse:
+                self.told.worst = max(self.told.worst, facts.diagnosis.rmse)
+            if happened(facts):
+                self.timeline.seconds[chapter] = self.timeline.elapsed - began
+                return facts
+            time.sleep(POLL)
+        heat = facts.heat
+        raise AeroCastError(
+            f"{chapter} did not happen within {PATIENCE:.0f} s: at {facts.now:%Y-%m-%d %H:%M} the target is "
+            f"{'hot' if heat.hot else 'cool'} ({heat.warm} warm, {heat.calm} calm), {len(facts.retrains)} retrains, "
+            f"{facts.served} serves; logs in {self.home / 'processes'}"
+        )
+
+
+def demo(home: Home) -> int:
+    """Tells the story in a home of its own, `demo-drift` inside `home`. Exit status 0.
+
+    Raises:
+        AeroCastError: a chapter did not happen in time, or a process ended by itself.
+        KeyboardInterrupt: a person ended it; everything that was started is gone.
+    """
+    feed, own = find_feed(FEED), home / "demo-drift"
+    print(f"The loop on simulated time: {feed.description}\nHome {own}\n", flush=True)
+    with (
+        processes.stoppable() as stopped,
+        stage(own, feed) as made,
+        _environment(own, feed),
+        dg.DagsterInstance.get() as instance,
+    ):
+        told = Demo(feed, own, made, Watch(own, feed, feed.targets[0], made.url, instance), stopped)
+        try:
+            told.prepare(instance)
+            told.tell()
+        finally:
+            path = _draw(told)
+    _result(told, path)
+    return 0
+
+
+def _draw(demo: Demo) -> Path | None:
+    """The picture of what happened so far; None if nothing was forecast yet."""
+    lake, feed = Lake(demo.home), demo.feed
+    with duckdb.connect() as con:
+        found = stories.read(con, lake, demo.home, feed, demo.target, feed.station_ids[0], demo.start - CALM)
+    if not len(found.forecasts.time):
+        return None
+    path = demo.home / "reports" / "demo-drift.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = stories.picture(found, demo.timeline.marks, f"{feed.name}: the loop notices, retrains and recovers")
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _result(demo: Demo, path: Path | None) -> None:
+    """Numbers, from the tables."""
+    told, feed = demo.told, demo.feed
+    if told.onset is None or told.detected is None or told.swapped is None:
+        return
+    with duckdb.connect() as con:
+        start = demo.start - CALM
+        found = stories.read(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
+    far = datetime.max.replace(tzinfo=UTC)
+    spans = {"before": (demo.start, told.onset), "during": (told.onset, told.swapped), "after": (told.swapped, far)}
+    unit = feed.column(demo.target).unit
+    print(f"\nResult\n------\n  RMSE of the live forecasts, {feed.horizons[0]} step ahead")
+    for name, span in spans.items():
+        rmse = found.rmse(*span)
+        print(f"    {name:<8}{'none' if rmse is None else f'{rmse:.2f} {unit}'}")
+    delay = (told.detected - told.onset) / feed.cadence
+    print(f"  detected {delay:.0f} readings after the onset; one retrain; {told.first} -> {told.second}")
+    shown = ", ".join(f"{name} {told.metrics[name]:g}" for name in METRICS if name in told.metrics)
+    print(f"  the server's metrics: {shown}\n  {demo.timeline.elapsed:.0f} s in all")
+    if path:
+        print(f"\nPicture  {path}")
+
+
+@contextmanager
+def _environment(home: Path, feed: Feed) -> Iterator[None]:
+    """What this process itself needs to work in the demonstration's home."""
+    own = {"AEROCAST_HOME": str(home), "DAGSTER_HOME": str(home), "AEROCAST_FEED": feed.name}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The import's own lines are another story."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

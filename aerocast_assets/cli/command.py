@@ -1,0 +1,23 @@
+"""What a command is: one module of `cli/` whose `add` puts a subparser in place and names its function.
+
+The modules are imported to build the parser, so what is slow to import belongs inside their functions.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Function: TypeAlias = Callable[[argparse.Namespace], int]
+
+
+def add_command(
+    commands: Commands, name: str, function: Function, about: str, *, needs_home: bool = True
+) -> argparse.ArgumentParser:
+    """The subparser of `name`. `function` gets the options and returns the exit status.
+
+    With `needs_home`, `options.home` is the home (`aerocast.home.Home`), writable and with room.
+    """
+    parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser.set_defaults(function=function, needs_home=needs_home)
+    return parser
