@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from aerocast.errors import AeroCastError
 
 Stamp = tuple[int, int, int] | str  # of a file, or the ETag of an object
+LARGEST = 1 << 30  # bytes of a file that is read whole
 
 
 def make_folder(folder: Path) -> None:
@@ -52,6 +54,23 @@ def replace_file(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def read_file(path: Path, most: int = LARGEST) -> bytes:
+    """The whole of a file. Raises OSError, also for what is no file (a pipe would never end) or larger than `most`."""
+    return read_stamped(path, most)[0]
+
+
+def read_stamped(path: Path, most: int = LARGEST) -> tuple[bytes, Stamp]:
+    """As `read_file`, with the stamp of the very file that was read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would wait for one
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, more than {most}", str(path))
+        return stream.read(), stamp_of(found)
 
 
 def stamp(path: Path) -> Stamp | None:

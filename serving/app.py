@@ -23,6 +23,7 @@ from serving.controllers import (
     metrics,
     models,
     observe,
+    picture,
     predict,
     retrain_check,
 )
@@ -51,7 +52,18 @@ def create_app(
     observations = Observations(home, limits)
     found = Metrics(store, loop, observations)
     return Litestar(
-        route_handlers=[health, feeds, models, predict, observe, evaluate, retrain_check, ask_for_retrain, metrics],
+        route_handlers=[
+            health,
+            feeds,
+            models,
+            picture,
+            predict,
+            observe,
+            evaluate,
+            retrain_check,
+            ask_for_retrain,
+            metrics,
+        ],
         plugins=[problems.plugin(found.problems)],
         openapi_config=openapi.config(_version()),
         lifespan=[_watching(store, loop, observations, poll_seconds)],

@@ -12,7 +12,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from serving import observations, predictor, routine, views
+from serving import observations, predictor, reports, routine, views
 from serving.access import may_write
 from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation
 from serving.parsing import check_content_type, decode, parse
@@ -78,6 +78,14 @@ def models(
 ) -> list[TargetModels]:
     """Releases with metrics and lineage, newest first, of every feed and target or of those named."""
     return views.models(state.store, feed, target, limit)
+
+
+@get("/reports/{feed:str}/{target:str}/{name:str}", tags=["state"], summary="A picture of a report",
+     sync_to_thread=True, responses={404: ResponseSpec(Problem, description="There is no such picture.")})  # fmt: skip
+def picture(state: State, feed: str, target: str, name: str) -> Response[bytes]:
+    """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
+    headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    return Response(reports.picture(state.store.home, feed, target, name), media_type="image/png", headers=headers)
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
