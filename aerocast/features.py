@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.daylight import local_hours, sun_height
-from aerocast.grid import Floats, Grid, Ints, Place, Times, WindowSpec
+from aerocast import sky
+from aerocast.grid import Floats, Grid, Ints, WindowSpec
 
 NEAR = 12
 FAR = (14, 17, 20, 23, 29, 35, 41, 47)
@@ -42,28 +42,55 @@ class Together:
     count: NDArray[np.int32]
 
 
+class _Lags:
+    """Indices that every row of a spec is read by, made once."""
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.near, self.far = np.array(near_lags(spec)), np.array(_far_lags(spec), dtype=np.int64)
+        self.change, self.others = np.array(_change_lags(spec)), np.array(_others_lags(spec))
+        self.back = np.arange(spec.look_back)[:, None]
+        self.spans = _spans(spec)
+        self.target = spec.columns.index(spec.target)
+
+
+_lags_of = lru_cache(maxsize=64)(_Lags)
+
+
 @dataclass(frozen=True)
 class _Rows:
     """What the feature blocks see of n origins; nothing in it is later than its origin."""
 
     spec: WindowSpec
-    place: Place
-    window: Floats  # (C, look_back, n) of the spec's inputs, index = steps before the origin
-    age: Floats  # (C, n) at the origin
-    near: NDArray[np.float64]  # (C, len(OTHERS), n) mean of the other stations
-    steps: Times  # (m,) every step from the oldest origin to the newest target
-    at: Ints  # (n,) the origins among `steps`
+    lags: _Lags
+    grid: Grid
+    origins: Ints
+    others: Together
+
+    @cached_property
+    def window(self) -> Floats:
+        """(C, look_back, n) of the spec's inputs, index = steps before the origin."""
+        first = max(0, int(self.origins.min()) - self.spec.look_back + 1)
+        values = _padded(self.spec, self.grid.columns, self.grid.values[first : int(self.origins.max()) + 1])
+        window: Floats = values[:, np.maximum(self.origins - first - self.lags.back, -1)]
+        return window
 
     @cached_property
     def change(self) -> Floats:
         """The window less its newest step."""
         return self.window - self.window[:, :1]
 
-    def ahead(self, table: NDArray[Any]) -> NDArray[Any]:
-        """(1 + H, n): what a table of `steps` says of the origin and of each target."""
-        picked: NDArray[Any] = table[self.at + np.array([0, *self.spec.horizons])[:, None]]
-        return picked
+    @cached_property
+    def sky(self) -> NDArray[Any]:
+        """Clock and sun; of one origin they are remembered, for every request of that step asks for the same."""
+        oldest, newest = int(self.origins.min()), int(self.origins.max())
+        place, start = self.spec.place(self.grid.station), self.grid.time[oldest]
+        if oldest < newest:
+            return sky.rows(self.spec.horizons, self.spec.cadence, place, start, self.origins - oldest)
+        one = sky.row(self.spec.horizons, self.spec.cadence, place, int(start.astype(np.int64)))
+        return np.broadcast_to(one, (len(one), len(self.origins)))
 
+
+_NOBODY = Together(frozenset(), np.datetime64("NaT", "s"), np.empty((0, 1)), np.empty((0, 1), dtype=np.int32))
 
 Block = tuple[Callable[[WindowSpec], list[str]], Callable[[_Rows], NDArray[Any]]]
 
@@ -85,13 +112,16 @@ def lag_names(spec: WindowSpec) -> list[str]:
 
 
 def _lags(rows: _Rows) -> NDArray[Any]:
-    spec, count = rows.spec, len(rows.spec.columns)
-    near, far = rows.window[:, near_lags(spec)], rows.window[:count, _far_lags(spec)]
+    near, far = rows.window[:, rows.lags.near], rows.window[: len(rows.spec.columns), rows.lags.far]
     return np.concatenate([_flat(near), _flat(far)])
 
 
 def _age_names(spec: WindowSpec) -> list[str]:
     return [f"{column}_age" for column in spec.inputs]
+
+
+def _ages(rows: _Rows) -> NDArray[Any]:
+    return _padded(rows.spec, rows.grid.columns, rows.grid.age[rows.origins])[:, :-1]
 
 
 def _change_lags(spec: WindowSpec) -> list[int]:
@@ -103,7 +133,7 @@ def change_names(spec: WindowSpec) -> list[str]:
 
 
 def _changes(rows: _Rows) -> NDArray[Any]:
-    return -_flat(rows.change[:, _change_lags(rows.spec)])
+    return -_flat(rows.change[:, rows.lags.change])
 
 
 def _spans(spec: WindowSpec) -> list[tuple[int, int]]:
@@ -116,8 +146,8 @@ def _mean_names(spec: WindowSpec) -> list[str]:
 
 def _means(rows: _Rows) -> NDArray[Any]:
     """Means over spans less the newest value; what is missing does not count."""
-    means = _averages(rows.change, _spans(rows.spec))
-    return _flat(np.stack(means, axis=1)) if means else np.empty((0, len(rows.at)))
+    means = _averages(rows.change, rows.lags.spans)
+    return _flat(np.stack(means, axis=1)) if means else np.empty((0, len(rows.origins)))
 
 
 def _range_names(spec: WindowSpec) -> list[str]:
@@ -126,10 +156,10 @@ def _range_names(spec: WindowSpec) -> list[str]:
 
 def _ranges(rows: _Rows) -> NDArray[Any]:
     """How the target varied since a span began, and its extremes less its newest value."""
-    series = rows.change[[rows.spec.columns.index(rows.spec.target)]]
-    spans = [(0, end) for _, end in _spans(rows.spec)]
+    series = rows.change[rows.lags.target, None]
+    spans = [(0, end) for _, end in rows.lags.spans]
     powers = np.concatenate([series, np.square(series, dtype=np.float64)], dtype=np.float64)
-    parts: list[NDArray[Any]] = [np.empty((0, len(rows.at)))]
+    parts: list[NDArray[Any]] = [np.empty((0, len(rows.origins)))]
     for (start, end), (mean, square) in zip(spans, _averages(powers, spans), strict=True):
         span = series[0, start:end]
         spread = np.sqrt(np.maximum(square - mean**2, 0))
@@ -142,8 +172,18 @@ def _near_names(spec: WindowSpec) -> list[str]:
 
 
 def _near(rows: _Rows) -> NDArray[Any]:
-    """The other stations' mean less this station's value."""
-    return _flat(rows.near - rows.window[:, _others_lags(rows.spec)])
+    """The other stations' mean less this station's value; both at the same times, of what is not missing there."""
+    grid, others, own = rows.grid, rows.others, rows.window[:, rows.lags.others]
+    if np.isnat(grid.time[0]) or np.isnat(others.first):
+        return np.full((own.shape[0] * own.shape[1], own.shape[2]), np.nan)
+    offset = int((grid.time[0] - others.first) // np.timedelta64(rows.spec.cadence, "s"))
+    at, empty = rows.origins + offset - rows.lags.others[:, None], others.total.shape[1] - 1
+    at = np.where((at < 0) | (at > empty), empty, at)
+    total, count = others.total[:, at], others.count[:, at]
+    if grid.station in others.stations:
+        measured = ~np.isnan(own)
+        total, count = total - np.where(measured, own, 0), count - measured
+    return _flat(np.where(count > 0, total / np.maximum(count, 1), np.nan) - own)
 
 
 def _others_lags(spec: WindowSpec) -> list[int]:
@@ -171,56 +211,24 @@ def _averages(table: NDArray[Any], spans: Sequence[tuple[int, int]]) -> list[NDA
     return means
 
 
-def clock_names(spec: WindowSpec) -> list[str]:
-    return [f"hour_{wave}_{step}" for step in (0, *spec.horizons) for wave in ("sin", "cos")]
-
-
-def _clock(rows: _Rows) -> NDArray[Any]:
-    """Local hour of day of the origin and of each target, on the circle."""
-    angle = 2 * np.pi * local_hours(rows.steps, rows.place.timezone) / 24
-    return _flat(np.stack([rows.ahead(np.sin(angle)), rows.ahead(np.cos(angle))], axis=1))
-
-
-def sun_names(spec: WindowSpec) -> list[str]:
-    return [f"sun_{step}" for step in (0, *spec.horizons)] + [f"sunshine_{step}" for step in spec.horizons] + ["season"]
-
-
-def _sun(rows: _Rows) -> NDArray[Any]:
-    """Height of the sun at origin and targets, its sum between them, and its noon: what a day of the year means.
-
-    A date that was never trained on has a sun that was; a sine of the day of the year has not.
-    """
-    place = rows.place
-    if place.latitude is None or place.longitude is None:
-        return np.full((len(sun_names(rows.spec)), len(rows.at)), np.nan)
-    path, declination = sun_height(rows.steps, place.latitude, place.longitude)
-    shining, energy, sums = np.maximum(path, 0), np.zeros(len(rows.at)), []
-    for step in range(1, rows.spec.horizons[-1] + 1):
-        energy = energy + shining[rows.at + step]
-        sums.append(energy)
-    total = [sums[horizon - 1] for horizon in rows.spec.horizons]
-    return np.concatenate([rows.ahead(path), total, declination[rows.at][None]])
-
-
 def _station_names(spec: WindowSpec) -> list[str]:
     return [f"station_{place.id}" for place in spec.places]
 
 
 def _station(rows: _Rows) -> NDArray[Any]:
-    known = [place.id == rows.place.id for place in rows.spec.places]
+    known = [place.id == rows.grid.station for place in rows.spec.places]
     code = np.array(known, dtype=np.float32) if any(known) else np.full(len(known), np.nan, dtype=np.float32)
-    return np.broadcast_to(code[:, None], (len(code), len(rows.at)))
+    return np.broadcast_to(code[:, None], (len(code), len(rows.origins)))
 
 
 _BLOCKS: tuple[Block, ...] = (
     (lag_names, _lags),
-    (_age_names, lambda rows: rows.age),
+    (_age_names, _ages),
     (change_names, _changes),
     (_mean_names, _means),
     (_range_names, _ranges),
     (_near_names, _near),
-    (clock_names, _clock),
-    (sun_names, _sun),
+    (sky.names, lambda rows: rows.sky),
     (_station_names, _station),
 )
 
@@ -228,6 +236,30 @@ _BLOCKS: tuple[Block, ...] = (
 def feature_names(spec: WindowSpec) -> list[str]:
     """The F names of `features`' columns, in order."""
     return [name for names, _ in _BLOCKS for name in names(spec)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Features to make: the blocks that have them, their columns in all, and where those lie there (None: just so)."""
+
+    blocks: tuple[Callable[[_Rows], NDArray[Any]], ...]
+    width: int
+    order: Ints | None
+
+
+def select(spec: WindowSpec, names: Sequence[str]) -> Selection:
+    """What `features` needs to make only those `names`, in their order. Raises KeyError for one that is none."""
+    wanted = {*names}
+    blocks = [(found, block) for name, block in _BLOCKS if wanted & {*(found := name(spec))}]
+    place = {name: at for at, name in enumerate(name for found, _ in blocks for name in found)}
+    order = np.array([place[name] for name in names], dtype=np.int64)
+    plain = len(order) == len(place) and bool((order == np.arange(len(place))).all())
+    return Selection(tuple(block for _, block in blocks), len(place), None if plain else order)
+
+
+@lru_cache(maxsize=64)
+def _all(spec: WindowSpec) -> Selection:
+    return select(spec, feature_names(spec))
 
 
 def together(spec: WindowSpec, grids: Iterable[Grid]) -> Together:
@@ -248,32 +280,30 @@ def together(spec: WindowSpec, grids: Iterable[Grid]) -> Together:
     return Together(frozenset(grid.station for grid in known), first, total, count)
 
 
-def features(spec: WindowSpec, grid: Grid, origins: Ints, others: Sequence[Grid] | Together = ()) -> Floats:
+def features(
+    spec: WindowSpec,
+    grid: Grid,
+    origins: Ints,
+    others: Sequence[Grid] | Together = (),
+    only: Selection | None = None,
+) -> Floats:
     """Feature rows (n, F) float32 at the grid rows `origins` (n,); NaN for what is missing. Cost is linear in n.
 
     `others` are the feed's other stations: their newest `look_back` rows, matched by time, are features too. The
     same grid among them does not count, so a caller may pass every station's; who asks for every station's features
-    passes them `together`, of these very grids. The rows lie column by column in memory.
+    passes them `together`, of these very grids. With `only` (see `select`) no other features are made. The rows lie
+    column by column in memory.
     """
-    origins = np.asarray(origins, dtype=np.int64)
+    origins, only = np.asarray(origins, dtype=np.int64), only or _all(spec)
     if not isinstance(others, Together):
-        others = together(spec, [other for other in others if other.station != grid.station])
-    values, ages = _padded(spec, grid.columns, grid.values), _padded(spec, grid.columns, grid.age)
-    rows = np.empty((len(feature_names(spec)), len(origins)), dtype=np.float32)
+        others = together(spec, [other for other in others if other.station != grid.station]) if others else _NOBODY
+    rows = np.empty((only.width, len(origins)), dtype=np.float32)
     for start in range(0, len(origins), CHUNK):
         part = origins[start : start + CHUNK]
-        seen = _seen(spec, grid, values, ages, np.repeat(part, 2) if len(part) == 1 else part, others)
-        blocks = [block(seen)[:, : len(part)] for _, block in _BLOCKS]
+        seen = _Rows(spec, _lags_of(spec), grid, np.repeat(part, 2) if len(part) == 1 else part, others)
+        blocks = [block(seen)[:, : len(part)] for block in only.blocks]
         np.concatenate(blocks, out=rows[:, start : start + CHUNK], casting="same_kind")
-    return rows.T
-
-
-def _seen(spec: WindowSpec, grid: Grid, values: Floats, ages: Floats, origins: Ints, others: Together) -> _Rows:
-    window = values[:, np.maximum(origins - np.arange(spec.look_back)[:, None], -1)]
-    oldest, newest = int(origins.min()), int(origins.max())
-    steps = grid.time[oldest] + np.arange(newest - oldest + 1 + spec.horizons[-1]) * np.timedelta64(spec.cadence, "s")
-    near = _others(spec, grid, origins, window, others)
-    return _Rows(spec, spec.place(grid.station), window, ages[:, origins], near, steps, origins - oldest)
+    return rows.T if only.order is None else rows[only.order].T
 
 
 def _padded(spec: WindowSpec, columns: tuple[str, ...], table: Floats) -> Floats:
@@ -283,19 +313,3 @@ def _padded(spec: WindowSpec, columns: tuple[str, ...], table: Floats) -> Floats
         if name in columns:
             picked[index, :-1] = table[:, columns.index(name)]
     return picked
-
-
-def _others(spec: WindowSpec, grid: Grid, origins: Ints, window: Floats, others: Together) -> NDArray[np.float64]:
-    """(C, len(lags), n): mean over the other stations at the same times, of what is not missing there."""
-    lags = _others_lags(spec)
-    if np.isnat(grid.time[0]) or np.isnat(others.first):
-        return np.full((len(window), len(lags), len(origins)), np.nan)
-    offset = int((grid.time[0] - others.first) // np.timedelta64(spec.cadence, "s"))
-    at, empty = origins + offset - np.array(lags)[:, None], others.total.shape[1] - 1
-    at = np.where((at < 0) | (at > empty), empty, at)
-    total, count = others.total[:, at], others.count[:, at]
-    if grid.station in others.stations:
-        own = window[:, lags]
-        measured = ~np.isnan(own)
-        total, count = total - np.where(measured, own, 0), count - measured
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -96,5 +96,5 @@ class WindowSpec(msgspec.Struct, frozen=True):
             if place.id == station:
                 return place
         known = [(p.latitude, p.longitude) for p in self.places if p.latitude is not None and p.longitude is not None]
-        centre = np.mean(known, axis=0).tolist() if known else (None, None)
+        centre = (sum(each) / len(known) for each in zip(*known, strict=True)) if known else (None, None)
         return Place("", self.places[0].timezone, *centre)

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.features import change_names, clock_names, feature_names, lag_names, sun_names
+from aerocast import sky
+from aerocast.features import change_names, feature_names, lag_names
 from aerocast.grid import Floats, Ints, WindowSpec
 
 SHORTEST = 0.5  # share of training rows cut to `steps`, the length that older clients send
@@ -23,7 +24,7 @@ SHORTEST = 0.5  # share of training rows cut to `steps`, the length that older c
 def sequence_names(spec: WindowSpec) -> list[str]:
     """The features that a sequence request can fill: lags and changes of the window's columns, the clock, the sun."""
     bare = msgspec.structs.replace(spec, covariates=())
-    kept = {*lag_names(bare), *change_names(bare), *clock_names(spec), *sun_names(spec)}
+    kept = {*lag_names(bare), *change_names(bare), *sky.names(spec)}
     return [name for name in feature_names(spec) if name in kept]
 
 
@@ -57,7 +58,7 @@ def cut(
     missing = np.where(np.isnan(rows[:, values]), lags[values], spec.look_back).min(axis=1, initial=spec.look_back)
     lengths = np.minimum(lengths, missing)
     rows[lags[None, :] >= lengths[:, None]] = np.nan
-    clock = {*clock_names(spec), *sun_names(spec)}
+    clock = {*sky.names(spec)}
     rows[~timed[:, None] & np.array([name in clock for name in wanted])] = np.nan
     kept = np.flatnonzero(lengths >= spec.steps)
     return kept, rows[kept]

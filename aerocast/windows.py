@@ -51,7 +51,9 @@ def valid_origins(spec: WindowSpec, grid: Grid) -> Ints:
     return np.flatnonzero(~sliding_window_view(missing, spec.steps).any(axis=1)) + spec.steps - 1
 
 
-def sequence_grid(spec: WindowSpec, sequence: NDArray[Any], time: np.datetime64 | None = None) -> Grid:
+def sequence_grid(
+    spec: WindowSpec, sequence: NDArray[Any], time: np.datetime64 | None = None, station: str = ""
+) -> Grid:
     """The grid of a request: rows of `spec.columns`, oldest first, the newest at `time` (UTC; None: unknown).
 
     Raises:
@@ -69,10 +71,11 @@ def sequence_grid(spec: WindowSpec, sequence: NDArray[Any], time: np.datetime64 
     older = spec.look_back - len(rows)
     values = np.full((spec.look_back, len(spec.columns)), np.nan, dtype=np.float32)
     values[older:] = rows
-    age = np.where(np.isnan(values), np.float32(np.nan), np.float32(0))
+    age = np.full_like(values, np.nan)
+    age[older:] = 0
     steps = np.arange(1 - spec.look_back, 1) * np.timedelta64(spec.cadence, "s")
     moment = np.datetime64("NaT", "s") if time is None else time.astype("datetime64[s]")
-    return Grid("", moment + steps, spec.columns, values, age)
+    return Grid(station, moment + steps, spec.columns, values, age)
 
 
 def windowed_csv_columns(spec: WindowSpec) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from aerocast.errors import AeroCastError
+from aerocast.features import Selection, select
+from aerocast.grid import Floats, Grid, WindowSpec
 from aerocast.intervals import Intervals
 from aerocast.manifest import Graph, Manifest
-from aerocast.windows import Floats, feature_names
+from aerocast.windows import feature_names, features
 
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.
@@ -35,33 +38,37 @@ def _options() -> ort.SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class GraphRunner:
-    """Feature rows in, levels and bounds out.
+    """From a grid to levels and bounds.
 
-    `pick` selects the graph's features from those of the window (None: all of them), `drivers` those that the
-    intervals' width follows.
+    `selection` are the features that are made: first the graph's `inputs`, then what else the intervals' width follows;
+    `drivers` says where the latter are. `constant` is the half width (1, H) of intervals that follow nothing.
     """
 
     session: Any
-    pick: NDArray[np.int64] | None
+    window: WindowSpec
+    selection: Selection
+    inputs: int
     drivers: NDArray[np.int64]
+    constant: Floats | None
     intervals: Intervals
 
     @classmethod
     def build(cls, manifest: Manifest, graph: Graph, data: bytes) -> GraphRunner:
         """Raises AeroCastError when the graph does not load, or breaks its contract with windows and horizons."""
-        names = feature_names(manifest.window)
-        place = {name: index for index, name in enumerate(names)}
-        unknown = sorted({*graph.features, *graph.intervals.drivers} - set(names))
+        names = [*dict.fromkeys([*graph.features, *graph.intervals.drivers])]
+        unknown = sorted({*names} - {*feature_names(manifest.window)})
         if unknown:
             raise AeroCastError(f"{graph.file} wants features that this server cannot build: {', '.join(unknown[:5])}")
-        pick = None if list(graph.features) == names else _places(place, graph.features)
         if graph.intervals.horizons != manifest.horizons:
             raise AeroCastError(f"{graph.file}: its intervals are for {graph.intervals.horizons}, not for its horizons")
         try:
             session = ort.InferenceSession(data, _options(), providers=["CPUExecutionProvider"])
         except ORT_ERRORS as error:
             raise AeroCastError(f"{graph.file} cannot be loaded: {str(error).splitlines()[0]}") from error
-        runner = cls(session, pick, _places(place, graph.intervals.drivers), graph.intervals)
+        drivers = np.array([names.index(name) for name in graph.intervals.drivers], dtype=np.int64)
+        selection = select(manifest.window, names)
+        constant = None if len(drivers) else graph.intervals.widths(np.empty((1, 0), dtype=np.float32), ())
+        runner = cls(session, manifest.window, selection, len(graph.features), drivers, constant, graph.intervals)
         runner._warm_up(graph, len(manifest.horizons))
         runner.bounds(np.zeros((1, len(manifest.horizons)), dtype=np.float32), np.zeros((1, len(names)), np.float32))
         return runner
@@ -77,16 +84,15 @@ class GraphRunner:
             if shape != (rows, horizons):
                 raise AeroCastError(f"{graph.file} answers {shape} for {rows} rows and {horizons} horizons")
 
-    def levels(self, features: Floats) -> NDArray[np.float32]:
-        """(n, H) forecasts in the target's unit for window features (n, F)."""
-        batch = features if self.pick is None else features[:, self.pick]
-        result: NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: batch})[0]
-        return result
+    def answer(self, grid: Grid, origin: int, others: Sequence[Grid]) -> tuple[Floats, Floats, Floats]:
+        """(H,) forecasts in the target's unit from one row of a grid, and their lower and upper bounds."""
+        row = features(self.window, grid, np.array([origin]), others, self.selection)
+        levels: Floats = self.session.run([OUTPUT], {INPUT: row[:, : self.inputs]})[0]
+        lower, upper = self.bounds(levels, row)
+        return levels[0], lower[0], upper[0]
 
-    def bounds(self, levels: NDArray[np.float32], features: Floats) -> tuple[Floats, Floats]:
-        """Lower and upper bounds (n, H) of levels (n, H) for the window features (n, F) they came from."""
+    def bounds(self, levels: Floats, features: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper bounds (n, H) of levels (n, H) for the features (n, F) of the selection they came from."""
+        if self.constant is not None:
+            return levels - self.constant, levels + self.constant
         return self.intervals.apply(levels, features[:, self.drivers], self.intervals.drivers)
-
-
-def _places(place: dict[str, int], names: tuple[str, ...]) -> NDArray[np.int64]:
-    return np.array([place[name] for name in names], dtype=np.int64)

@@ -8,7 +8,7 @@ readings would be if they had come through the feed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,12 +70,11 @@ def of_sequence(
         _check_station(served.feed, station)
     _check_shape(spec, rows)
     with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
-        grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time)
-    grid, reasons = _set_aside(served.feed, spec, replace(grid, station=station or ""), len(rows))
-    origin = spec.look_back - 1
-    target = grid.values[:, grid.columns.index(spec.target)]
-    if np.isnan(target[origin - spec.steps + 1 :]).any():
-        low, high = _range(served.feed, spec.target)
+        grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time, station or "")
+    grid, reasons = _set_aside(served, grid, len(rows))
+    origin, target = spec.look_back - 1, grid.columns.index(spec.target)
+    if np.isnan(grid.values[origin - spec.steps + 1 :, target]).any():
+        low, high = served.limits[target].tolist()
         raise problem(
             "invalid-field",
             f"sequence: too much of {spec.target} lies outside {low:g} .. {high:g}; nothing is left to forecast from.",
@@ -125,14 +124,9 @@ def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:
             )
 
 
-def _range(feed: FeedSnapshot, name: str) -> tuple[float, float]:
-    column = feed.column(name)
-    return column.range if column else (-np.inf, np.inf)
-
-
-def _set_aside(feed: FeedSnapshot, spec: WindowSpec, grid: Grid, sent: int) -> tuple[Grid, list[Reason]]:
+def _set_aside(served: Served, grid: Grid, sent: int) -> tuple[Grid, list[Reason]]:
     """The grid with impossible values missing or filled, as bronze and silver would have them."""
-    bounds = np.array([_range(feed, name) for name in grid.columns], dtype=np.float32)
+    spec, bounds = served.manifest.window, served.limits
     bad = (grid.values < bounds[:, 0]) | (grid.values > bounds[:, 1])
     if not bad.any():
         return grid, []
@@ -148,7 +142,7 @@ def _set_aside(feed: FeedSnapshot, spec: WindowSpec, grid: Grid, sent: int) -> t
     values[bad], age[bad] = np.nan, np.nan
     for row, column in np.argwhere(bad):  # oldest first, so that a filled value carries on
         older = age[row - 1, column] + 1 if row else np.nan
-        if older <= feed.gap_steps:
+        if older <= served.feed.gap_steps:
             values[row, column], age[row, column] = values[row - 1, column], older
     return Grid(grid.station, grid.time, grid.columns, values, age), reasons
 

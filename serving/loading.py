@@ -13,7 +13,7 @@ from aerocast import release, tail
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot, Manifest
-from aerocast.windows import Grid
+from aerocast.windows import Floats, Grid
 from serving.graph import GraphRunner
 from serving.schemas import Prediction
 from serving.slots import BAD_INPUT, sentence
@@ -25,7 +25,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor)."""
+    """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor).
+
+    `limits` (C, 2) are the physical ranges of the window's columns.
+    """
 
     manifest: Manifest
     station: GraphRunner
@@ -35,6 +38,7 @@ class Served:
     releases: int
     newest_release: datetime
     key: Key
+    limits: Floats
     answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
 
     @property
@@ -108,4 +112,10 @@ def _open(home: Home, key: Key, version: str, promoted_at: datetime) -> Served:
         releases=len(release.versions(home, *key)),
         newest_release=(newest.manifest or manifest).lineage.created_at,
         key=key,
+        limits=np.array([_range(manifest.feed, name) for name in manifest.window.columns], dtype=np.float32),
     )
+
+
+def _range(feed: FeedSnapshot, name: str) -> tuple[float, float]:
+    column = feed.column(name)
+    return column.range if column else (-np.inf, np.inf)

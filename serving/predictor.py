@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from aerocast.drift.state import Fault
-from aerocast.windows import features
 from serving import inputs
 from serving.graph import GraphRunner
 from serving.inputs import Input
@@ -127,17 +126,15 @@ def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
 
 def _answer(served: Served, runner: GraphRunner, given: Input, station: str | None) -> Prediction:
     manifest = served.manifest
-    rows = features(manifest.window, given.grid, np.array([given.origin]), given.others)
-    levels = runner.levels(rows)
+    levels, lower, upper = runner.answer(given.grid, given.origin, given.others)
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
-    lower, upper = runner.bounds(levels, rows)
     moment = given.grid.time[given.origin]
     origin = None if np.isnat(moment) else datetime.fromtimestamp(int(moment.astype(np.int64)), UTC)
     step = timedelta(seconds=manifest.window.cadence)
     forecasts = [
-        Forecast(horizon, None if origin is None else origin + horizon * step, *(round(float(x), 4) for x in numbers))
-        for horizon, *numbers in zip(manifest.horizons, levels[0], lower[0], upper[0], strict=True)
+        Forecast(horizon, None if origin is None else origin + horizon * step, *(round(x, 4) for x in numbers))
+        for horizon, *numbers in zip(manifest.horizons, levels.tolist(), lower.tolist(), upper.tolist(), strict=True)
     ]
     lineage = manifest.lineage
     return Prediction(

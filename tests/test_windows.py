@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aerocast.daylight import local_hours, sun_height
 from aerocast.errors import AeroCastError
-from aerocast.features import together
+from aerocast.features import select, together
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
 from aerocast.sequences import sequence_names, sequence_rows, shortest_rows
@@ -85,6 +85,14 @@ def test_sums_of_all_stations_give_what_the_others_give() -> None:
     for each, others in ((FULL, [short, third]), (short, [FULL, third])):
         at = np.arange(len(each.time))
         np.testing.assert_allclose(features(SPEC, each, at, sums), features(SPEC, each, at, others), atol=1e-5)
+
+
+@given(names=st.lists(st.sampled_from(NAMES), min_size=1, unique=True), origin=st.integers(0, 599), other=st.booleans())
+def test_a_selection_has_the_values_of_all_features(names: list[str], origin: int, other: bool) -> None:
+    at, others = np.array([origin]), [OTHER] if other else []
+    some = features(SPEC, FULL, at, others, select(SPEC, names))
+    whole = features(SPEC, FULL, at, others)[:, [NAMES.index(name) for name in names]]
+    np.testing.assert_allclose(some, whole, **NEAR)
 
 
 def test_values_by_hand() -> None:
