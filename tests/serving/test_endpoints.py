@@ -153,7 +153,7 @@ def _value(text: str, name: str) -> float:
 def test_the_document_describes_every_endpoint_and_the_page_needs_no_other_host(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
     paths = {"/health", "/feeds", "/models", "/predict", "/eval", "/routine-retrain-check", "/metrics"}
-    paths |= {"/observations/{feed}"}
+    paths |= {"/observations/{feed}", "/reports/{feed}/{target}/{name}"}
     assert set(document["paths"]) == paths
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert set(body["examples"]) == {"station", "sequence"}
