@@ -3,6 +3,7 @@
 A reader sees a table as one commit left it, whole; a writer that dies leaves nothing of a half-written commit.
 """
 
+import glob
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -61,9 +62,6 @@ class Lake:
             self.root = f"{str(home).rstrip('/')}/lake"
             return
         self.root = str(Path(home).absolute() / "lake")
-        odd = sorted(set(self.root) & set("[]%"))
-        if odd:
-            raise AeroCastError(f"home {str(home)!r}: tables cannot be kept under a path that holds {' '.join(odd)}")
 
     def uri(self, name: str) -> str:
         """Where the table `name` lies."""
@@ -116,7 +114,7 @@ class Lake:
     def files(self, name: str, months: Sequence[str] | None = None) -> list[str]:
         """The Parquet files of the newest version, of all months or of these, as DuckDB's `read_parquet` takes them.
 
-        The partition column is in the path only: read with `hive_partitioning=true, hive_types_autocast=false`.
+        The partition column is in the path only (see `aerocast.sql.scan`).
         """
         table = self._open(name)
         return [] if table is None else self._files(table, months)
@@ -151,7 +149,7 @@ class Lake:
     def select(self, name: str) -> str:
         """The newest version's rows as a SELECT that any DuckDB can run; none of a table without rows."""
         files = self.files(name)
-        return scan(files) if files else "SELECT 1 AS no_rows WHERE false"
+        return scan(files, PARTITION) if files else "SELECT 1 AS no_rows WHERE false"
 
     def append(
         self,
@@ -478,15 +476,15 @@ class Lake:
         return sorted(uris if datafiles.is_remote(self.root) else map(self._readable, map(unquote, uris)))
 
     def _readable(self, file: str) -> str:
-        """A file's name as DuckDB reads it, to which these two are wildcards."""
-        return file if datafiles.is_remote(self.root) else file.replace("*", "[*]").replace("?", "[?]")
+        """A file's name as DuckDB reads it, to which some signs are wildcards."""
+        return file if datafiles.is_remote(self.root) else glob.escape(file)
 
     def _stored(self, con: duckdb.DuckDBPyConnection, schema: Schema, files: list[str]) -> duckdb.DuckDBPyRelation:
         """The rows of these files as columns of this schema."""
         empty = con.from_arrow(pa.schema(schema.to_arrow()).empty_table())
         if not files:
             return empty
-        rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {scan(files)}")
+        rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {scan(files, PARTITION)}")
         return empty if rows is None else rows
 
     def _write(

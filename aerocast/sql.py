@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 
 
 def quoted(name: str) -> str:
@@ -19,10 +20,17 @@ def instant(microseconds: int) -> str:
     return f"TIMESTAMPTZ '{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)}'"
 
 
-def scan(files: Sequence[str]) -> str:
-    """A SELECT over Parquet files whose partition column is in their path."""
-    options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
-    return f"SELECT * FROM read_parquet([{', '.join(literal(file) for file in files)}], {options})"
+def scan(files: Sequence[str], partition: str) -> str:
+    """A SELECT over Parquet files; the column `partition` is added where their folder is named `<partition>=<value>`.
+
+    DuckDB's own reading of such paths would take every `key=value` of the folders above for a column, too.
+    """
+    listed = ", ".join(literal(file) for file in files)
+    stored = f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true, filename = '_file')"
+    if not PurePosixPath(files[0]).parent.name.startswith(f"{partition}="):
+        return f"SELECT * EXCLUDE (_file) FROM {stored}"
+    value = f"regexp_extract(_file, '{partition}=([^/]*)/[^/]*$', 1)"
+    return f"SELECT * EXCLUDE (_file), {value} AS {quoted(partition)} FROM {stored}"
 
 
 def timestamp(time: datetime) -> str:

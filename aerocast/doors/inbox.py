@@ -32,7 +32,7 @@ from aerocast.doors.places import Found, Listing, Place, place_of
 from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home, ObjectHome
+from aerocast.home import Home, ObjectHome, expanded
 from aerocast.instants import Instants
 from aerocast.settings import Settings
 
@@ -263,7 +263,7 @@ class Inbox:
 def inbox_of(home: Home, settings: Settings) -> str:
     """The folder or `s3://` prefix that holds the feeds' inboxes."""
     if settings.inbox:
-        return settings.inbox if "://" in settings.inbox else str(Path(settings.inbox).expanduser().absolute())
+        return settings.inbox if "://" in settings.inbox else str(expanded(settings.inbox, "AEROCAST_INBOX"))
     return f"{home.url}/inbox" if isinstance(home, ObjectHome) else str(home / "inbox")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, home_of
+from aerocast.home import Home, expanded, home_of
 from aerocast_assets.cli.command import Commands, add_command
 
 
@@ -36,8 +36,9 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
     found, address = find_feed(feed), Settings().broker
     if not address:
         raise AeroCastError(UNSET)
-    target = home_of(Settings(home=place)) if place else home
+    target = home_of(Settings(home=place), "--to") if place else home
+    paths = [expanded(file, "FILE") for file in files]
     with brokers.connect(address) as broker:
-        for claim in announce(broker, topic, found, files, target):
+        for claim in announce(broker, topic, found, paths, target):
             print(f"{topic}: {claim.rows} readings of {claim.feed} in {claim.uri}")
     return 0

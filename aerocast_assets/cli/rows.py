@@ -2,10 +2,9 @@
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.home import Home, expanded
 from aerocast_assets.cli.command import Commands, add_command
 
 
@@ -44,7 +43,7 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
     print("roles: " + ", ".join(f"{role} {count}" for role, count in sorted(roles.items())))
     if output:
         try:
-            pq.write_table(found, Path(output))
+            pq.write_table(found, expanded(output, "--output"))
         except OSError as error:
             raise AeroCastError(f"--output: {output} cannot be written: {error.strerror or error}") from error
         print(f"written to {output}")

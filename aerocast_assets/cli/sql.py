@@ -101,5 +101,5 @@ def _program(statements: Sequence[str]) -> int:
         signal.signal(signal.SIGINT, lambda *_: None)
         # Of statements from a pipe the first that fails is the last.
         return subprocess.run(
-            [program, *([] if person else ["-bail"]), "-cmd", f".read {init}"], check=False
+            [program, *([] if person else ["-bail"]), "-cmd", f'.read "{init}"'], check=False
         ).returncode
