@@ -13,6 +13,7 @@ from deltalake.transaction import AddAction
 
 from aerocast.durable import make_folder, sync_folder
 from aerocast.sql import literal, quoted
+from aerocast.store import bucket
 
 _TIME = '"time"'
 
@@ -119,9 +120,8 @@ def settle_commit(folder: str, version: int) -> None:
 def listed(root: str, marker: str) -> list[str]:
     """The prefixes below an object store's `root` that hold a folder `marker`, relative to it."""
     from obstore import list_with_delimiter
-    from obstore.store import from_url
 
-    store, found, ahead = from_url(root), list[str](), [""]
+    store, found, ahead = bucket(root), list[str](), [""]
     while ahead:
         prefix = ahead.pop()
         below = [place.rstrip("/") for place in list_with_delimiter(store, prefix or None)["common_prefixes"]]

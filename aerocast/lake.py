@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from aerocast import datafiles
+from aerocast import credentials, datafiles
 from aerocast import marks as content_marks
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
@@ -125,7 +125,8 @@ class Lake:
         if datafiles.is_remote(self.root) and not con.filesystem_is_registered("s3"):
             from aerocast.objectfiles import DataFiles
 
-            con.register_filesystem(DataFiles("s3"))
+            provider = credentials.provider()
+            con.register_filesystem(DataFiles("s3", credential_provider=provider))
         return con
 
     def relation(
@@ -459,13 +460,16 @@ class Lake:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
         try:
-            return DeltaTable(self.uri(name), version=version)
+            return DeltaTable(self.uri(name), version=version, storage_options=self._options())
         except TableNotFoundError as error:
             if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in coded(fault):
                 return None
             raise self._failure(name, "read", error) from None
         except (DeltaError, OSError) as error:
             raise self._failure(name, "read", error) from None
+
+    def _options(self) -> dict[str, str] | None:
+        return credentials.options() if datafiles.is_remote(self.root) else None
 
     def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
         if months is not None and not months:
@@ -550,6 +554,7 @@ class Lake:
                 mode="error",  # a table that appears meanwhile is not appended to unseen
                 partition_by=partition,
                 configuration=_CHECKPOINT,
+                storage_options=self._options(),
                 commit_properties=properties,
             )
         else:

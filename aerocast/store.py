@@ -1,8 +1,8 @@
 """Small documents by name, such as `declared/noaa.json`, in a home that is a folder or an object store.
 
 A reader sees a document as one writer left it, whole. Names are relative, with slashes; what begins with a dot is no
-document. Credentials and address of an object store come from the usual variables (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
-`AWS_ENDPOINT_URL`, ...).
+document. Address and region of an object store come from the usual variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, ...),
+credentials from `aerocast.credentials`.
 The server imports this module: the standard library; obstore only where the home is a URL.
 """
 
@@ -17,11 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aerocast import durable
+from aerocast import credentials, durable
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 
 if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
 Stamp = durable.Stamp
@@ -232,16 +233,17 @@ def _check_bucket(error: FileNotFoundError) -> None:
 
 def bucket(url: str) -> S3Store:
     """The client of `s3://bucket/prefix`; names of objects are relative to the prefix."""
-    return _opened(url, tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AWS_"))))
+    return _opened(url, credentials.variables(), credentials.provider())
 
 
 @lru_cache(maxsize=16)
-def _opened(url: str, variables: tuple[tuple[str, str], ...]) -> S3Store:
+def _opened(url: str, variables: credentials.Variables, provider: Boto3CredentialProvider | None) -> S3Store:
     """One client a home, with its connections; `variables` are those that it reads itself."""
     from obstore.store import S3Store
 
     return S3Store.from_url(
         url,
+        credential_provider=provider,
         # Given options replace all those of the environment.
         client_options={
             "allow_http": dict(variables).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on"),
@@ -269,9 +271,9 @@ def _reason(error: Exception) -> str:
     if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
         return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")
     if "169.254.169.254" in text:  # where a machine of the cloud asks for the rights of its role
-        return "there are no credentials: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return "there are no credentials: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
     if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
-        return "access is denied: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return "access is denied: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
     first = text.split("\n", 1)[0]
     if "error sending request" in first or "HTTP error" in first:
         return "the object store does not answer: see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
