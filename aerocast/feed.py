@@ -1,186 +1,21 @@
 """The declaration of a feed as a typed model: what `defs/<feed>/defs.yaml` may say, and what is wrong with it.
 
-Every mistake becomes one `AeroCastError` that names the field, the value and what is allowed.
+Every mistake becomes a sentence that names the field, the value and what is allowed.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
+from aerocast import durations, feed_rules
+from aerocast.declaration import Mistake, Strict, mistakes, one_of, refuse
 from aerocast.errors import AeroCastError
+from aerocast.feed_sources import SOURCES, Source
 from aerocast.forecasters import params
-from aerocast.schema import Duration, Unit, closed, kinds
-from aerocast.units import USUAL_UNITS, dimension
+from aerocast.schema import Duration, Name, Texts, Unit, Zone, kinds
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
-Kind = Literal["gru", "xgboost", "linear", "persistence", "seasonal_naive"]
-BASELINES: tuple[Kind, ...] = ("persistence", "seasonal_naive")
-
-
-DERIVED = ("age", "mean", "std", "min", "max", "count")  # of each series, in silver
-
-
-def _known_timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no IANA time zone, such as Europe/London") from error
-    return value
-
-
-class Strict(BaseModel):
-    """Frozen, and an unknown field is an error: a misspelt limit must not be a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=closed)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_fields(cls, data: Any) -> Any:
-        unknown = sorted(set(data) - set(cls.model_fields)) if isinstance(data, dict) else []
-        if unknown:
-            raise ValueError(f"no such field: {', '.join(unknown)}; allowed here: {', '.join(cls.model_fields)}")
-        return data
-
-
-def _as_text(value: Any) -> Any:
-    """A number in a list of texts as YAML spells it: `missing: [-999]` needs no quotation marks."""
-    if isinstance(value, list | tuple):
-        return [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in value]
-    return value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_text)]
-
-
-class ReadingFormat(Strict):
-    """How readings of a feed are written, whichever way they come in."""
-
-    station_field: str = "station"
-    time_field: str = Field(default="time", description="ISO 8601, with an offset unless `timezone` is given")
-    timezone: str | None = Field(
-        default=None, description="IANA zone of times without an offset (UTC, Europe/Amsterdam); none: they are refused"
-    )
-    missing: Texts = Field(
-        default=(),
-        description="texts or numbers that mean: not measured; besides the usual words (blank, NA, NaN, null, none ...)"
-        " and -999 or -9999 where the range excludes them",
-    )
-    withdrawn: Texts = Field(default=(), description="texts that take back what was said of the value before")
-    broken_lines: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.05, description="largest share of a file's lines that are set aside one by one if they are broken"
-    )
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        return value if value is None else _known_timezone(value)
-
-
-class CsvSource(ReadingFormat):
-    """A CSV file on disk, or one that ships inside an installed package (found without importing it)."""
-
-    kind: Literal["csv"] = "csv"
-    path: str = Field(description="file path; inside `package` when one is named; `$NAME` is read from the environment")
-    package: str | None = Field(default=None, description="installed Python package that ships the file")
-    station_field: str
-    time_field: str = Field(description="ISO 8601, with an offset unless `timezone` is given")
-    live: ClassVar[bool] = False  # delivers its months whole, whatever is there already
-
-    @property
-    def label(self) -> str:
-        """The name that raw keeps: as declared, the same on every machine."""
-        return f"{self.package}/{self.path}" if self.package else self.path
-
-
-class SimulatedSource(ReadingFormat):
-    """A made station with one column: a daily cycle around a calm level, then a heatwave. Seeded.
-
-    Every reading is a function of the seed and its instant alone, so any span can be asked for again. `CALM_ONLY=1` in
-    the environment keeps it calm for ever. Quantities are in the column's source unit.
-    """
-
-    kind: Literal["simulated"]
-    seed: int = 7
-    level: float = Field(default=25.0, description="mean of the calm")
-    swing: Annotated[float, Field(ge=0)] = Field(default=3.2, description="amplitude of the calm's daily cycle")
-    weather: Annotated[float, Field(ge=0)] = Field(
-        default=1.2, description="furthest that slow weather moves the level"
-    )
-    noise: Annotated[float, Field(ge=0)] = Field(default=0.2, description="standard deviation of a single reading")
-    onset: AwareDatetime = Field(description="when the heatwave begins")
-    ramp: Duration = Field(default=timedelta(days=1), description="how long it takes to reach its height")
-    rise: float = Field(default=12.0, description="how far the heatwave lifts the level")
-    hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
-    hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
-    hot_noise: Annotated[float, Field(ge=0)] = Field(default=0.4, description="as `noise`, in the heatwave")
-    live: ClassVar[bool] = True  # delivers what is newer than what is there
-
-    @property
-    def label(self) -> str:
-        """The name that raw keeps."""
-        return f"simulated (seed {self.seed})"
-
-
-class NwsSource(ReadingFormat):
-    """Station observations of the US National Weather Service (api.weather.gov), polled by a schedule.
-
-    A column's `field` is the API's name of the quantity (`windSpeed`); its unit is taken from each value's `unitCode`.
-    """
-
-    kind: Literal["nws"]
-    overlap: Duration = Field(
-        default=timedelta(hours=3), description="how far before the newest reading a poll asks again, for late ones"
-    )
-    reach: Duration = Field(default=timedelta(days=7), description="how far back the first poll asks")
-    page: Annotated[int, Field(ge=1, le=500)] = Field(default=100, description="readings a page")
-    time_field: str = "timestamp"
-    live: ClassVar[bool] = True  # delivers what is newer, or says something else, than what is there
-
-    @property
-    def label(self) -> str:
-        """The name that raw keeps."""
-        return "api.weather.gov"
-
-
-class PushSource(ReadingFormat):
-    """No source of its own: readings come through the doors alone (HTTP, inbox, broker)."""
-
-    kind: Literal["push"]
-    live: ClassVar[bool] = True
-
-    @property
-    def label(self) -> str:
-        """The name that the UI shows."""
-        return "what is delivered through the doors"
-
-
-def _kind(source: Any) -> str:
-    kind = source.get("kind", "csv") if isinstance(source, dict) else getattr(source, "kind", None)
-    return kind if kind in SOURCES else "csv"  # an unknown kind is refused there, with what is allowed
-
-
-SOURCES = ("csv", "simulated", "nws", "push")
-Source = Annotated[
-    Annotated[CsvSource, Tag("csv")]
-    | Annotated[SimulatedSource, Tag("simulated")]
-    | Annotated[NwsSource, Tag("nws")]
-    | Annotated[PushSource, Tag("push")],
-    Discriminator(_kind),
-]
+BASELINES = ("persistence", "seasonal_naive")
 
 
 class Station(Strict):
@@ -190,19 +25,8 @@ class Station(Strict):
     name: str = ""
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    timezone: str = "UTC"
+    timezone: Zone = "UTC"
     aliases: Texts = Field(default=(), description="other ids under which its readings come, or came")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        return _known_timezone(value)
-
-
-def _known_unit(value: str) -> str:
-    if dimension(value) is None:
-        raise ValueError(f"{value!r} is no unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
-    return value
 
 
 class Former(Strict):
@@ -211,11 +35,6 @@ class Former(Strict):
     before: AwareDatetime = Field(description="readings of earlier instants are read like this")
     field: str | None = Field(default=None, description="the source's name for it then; default: as now")
     source_unit: Unit | None = Field(default=None, description="its unit then; default: as now")
-
-    @field_validator("source_unit")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        return value if value is None else _known_unit(value)
 
 
 class Column(Strict):
@@ -248,23 +67,9 @@ class Column(Strict):
         names = [self.field, *self.aliases, *(each.field for each in self.former if each.field)]
         return tuple(dict.fromkeys(names))
 
-    @field_validator("source_unit", "unit")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return _known_unit(value)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.range[0] < self.range[1]:
-            raise ValueError(f"range {list(self.range)} must be [low, high] with low < high")
-        if dimension(self.source_unit) != dimension(self.unit):
-            raise ValueError(f"source_unit {self.source_unit!r} does not convert to unit {self.unit!r}")
-        instants = [each.before for each in self.former]
-        if instants != sorted(set(instants)):
-            raise ValueError("former: must be in the order of its instants, each once")
-        for each in self.former:
-            if each.source_unit and dimension(each.source_unit) != dimension(self.unit):
-                raise ValueError(f"former: source_unit {each.source_unit!r} does not convert to unit {self.unit!r}")
+        refuse("Column", [*feed_rules.column(self)])
         return self
 
 
@@ -300,10 +105,11 @@ class Sliding(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        every, size = durations.iso(self.every), durations.iso(self.size)
         if not timedelta(0) < self.every <= self.size or self.size % self.every or timedelta(days=1) % self.every:
-            raise ValueError(f"every: {self.every} must divide size {self.size} and a day")
+            raise ValueError(f"every: {every} must divide size {size} and a day")
         if self.watermark < timedelta(0):
-            raise ValueError(f"watermark: {self.watermark} must not be negative")
+            raise ValueError(f"watermark: {durations.iso(self.watermark)} must not be negative")
         return self
 
 
@@ -337,6 +143,12 @@ class Split(Strict):
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
     calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
     block: Duration = Field(default=timedelta(days=7), description="length of a validation or calibration block")
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.test + self.validation + self.calibration > 0.7:
+            raise ValueError("test, validation and calibration leave less than 30 % to train on")
+        return self
 
 
 class Promotion(Strict):
@@ -392,7 +204,7 @@ class Feed(Strict):
     horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
     gap_policy: GapPolicy
     split: Split = Split()
-    candidates: dict[Kind, dict[str, Any]] = Field(json_schema_extra=kinds)
+    candidates: dict[str, dict[str, Any]] = Field(json_schema_extra=kinds)
     promotion: Promotion = Promotion()
     retraining: Retraining = Retraining()
     drift: Drift = Drift()
@@ -416,67 +228,41 @@ class Feed(Strict):
         now = now or datetime.now(UTC)
         return min(now, self.end) if self.end else now
 
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        names = [column.name for column in self.columns]
-        named: dict[str, list[Any]] = {
-            "columns": names,
-            "columns.label": [column.short for column in self.columns],
-            "columns.aliases": [name for column in self.columns for name in dict.fromkeys(column.aliases)],
-            "stations": [name for station in self.stations for name in (station.id, *station.aliases)],
-            "targets": list(self.targets),
-            "horizons": list(self.horizons),
-        }
-        for field, values in named.items():
-            twice = sorted({str(value) for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"{field}: {', '.join(twice)} named twice")
-        for column in self.columns:
-            others = {other.field for other in self.columns if other is not column}
-            if shared := sorted(others & set(column.aliases)):
-                raise ValueError(f"columns.aliases: {shared[0]!r} is the field of another column")
-        if own := sorted({"station", "time", "segment", "flags", "month", "delivery"} & {*names}):
-            raise ValueError(f"columns: {own[0]!r} is a column that every table has; take another name")
-        series = [*names, *(f"{vector.name}_{part}" for vector in self.vectors for part in "uv")]
-        made = {f"{name}_{suffix}": name for name in series for suffix in DERIVED}
-        if clash := sorted(made.keys() & {*series}):
-            raise ValueError(f"columns: {clash[0]!r} is what silver makes of {made[clash[0]]!r}; take another name")
-        used = {"targets": self.targets, "window.columns": self.window.columns}
-        used |= {f"vectors.{vector.name}": (vector.speed, vector.direction) for vector in self.vectors}
-        for field, wanted in used.items():
-            for value in wanted:
-                if value not in names:
-                    raise ValueError(f"{field}: {value!r} is not a column; allowed: {', '.join(names)}")
-        missing = [target for target in self.targets if target not in self.window.columns]
-        if missing:
-            raise ValueError(f"window.columns: must hold every target; {', '.join(missing)} is missing")
-        return self
+    @field_validator("cadence")
+    @classmethod
+    def _same_grid_each_day(cls, cadence: timedelta) -> timedelta:
+        if cadence <= timedelta(0):
+            raise ValueError(f"{durations.iso(cadence)} must be longer than nothing")
+        if timedelta(days=1) % cadence:
+            raise ValueError(f"{durations.iso(cadence)} must divide a day, so that every day has the same grid")
+        return cadence
+
+    @field_validator("horizons")
+    @classmethod
+    def _rising(cls, horizons: tuple[int, ...]) -> tuple[int, ...]:
+        if list(horizons) != sorted(horizons):
+            raise ValueError(f"{list(horizons)} must rise")
+        return horizons
+
+    @field_validator("candidates")
+    @classmethod
+    def _known_parameters(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        wrong = [Mistake((kind,), one_of(kind, [*params.PARAMS])) for kind in candidates if kind not in params.PARAMS]
+        for kind in candidates.keys() & params.PARAMS.keys():
+            try:
+                params.PARAMS[kind].model_validate(candidates[kind])
+            except ValidationError as error:
+                wrong += [Mistake((kind, *place), text) for place, text in mistakes(error)]
+        if absent := [kind for kind in BASELINES if kind not in candidates]:
+            names, are = (" and ".join(absent), "are") if len(absent) > 1 else (absent[0], "is")
+            text = f"the baseline{'s' * (len(absent) > 1)} {names} {are} missing; nothing serves unproven"
+            wrong.append(Mistake((), text))
+        refuse("candidates", wrong)
+        return candidates
 
     @model_validator(mode="after")
-    def _spans(self) -> Self:
-        if self.cadence <= timedelta(0):
-            raise ValueError(f"cadence: {self.cadence} must be longer than nothing")
-        if timedelta(days=1) % self.cadence:
-            raise ValueError(f"cadence: {self.cadence} must divide a day, so that every day has the same grid")
-        if list(self.horizons) != sorted(self.horizons):
-            raise ValueError(f"horizons: {list(self.horizons)} must rise")
-        if self.window.look_back < max(self.window.steps, self.season):
-            raise ValueError(f"window.look_back: {self.window.look_back} must cover window.steps and season")
-        if isinstance(self.source, NwsSource) and self.poll and not _divides_an_hour(self.poll):
-            allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
-            raise ValueError(f"poll: {self.poll} must be {allowed}")
-        if self.end and self.end <= self.start:
-            raise ValueError(f"end: {self.end} must be later than start {self.start}")
-        absent = [kind for kind in BASELINES if kind not in self.candidates]
-        if absent:
-            raise ValueError(f"candidates: the baselines {', '.join(absent)} are missing; nothing serves unproven")
-        for kind, values in self.candidates.items():
-            try:
-                params.parse(kind, values)
-            except AeroCastError as error:
-                raise ValueError(str(error)) from None
-        if self.split.test + self.split.validation + self.split.calibration > 0.7:
-            raise ValueError("split: test, validation and calibration leave less than 30 % to train on")
+    def _consistent(self) -> Self:
+        refuse("Feed", [*feed_rules.feed(self)])
         return self
 
     @classmethod
@@ -486,28 +272,15 @@ class Feed(Strict):
         Raises:
             AeroCastError: every mistake in it, one line each, with the field, the value and what is allowed.
         """
+        found = cls.checked(declaration)
+        if isinstance(found, Feed):
+            return found
+        raise AeroCastError("\n".join([f"{where} is not valid:", *(f"  {mistake}" for mistake in found)]))
+
+    @classmethod
+    def checked(cls, declaration: Any) -> "Feed | list[Mistake]":
+        """The feed a declaration describes, or else every mistake in it."""
         try:
             return cls.model_validate(declaration)
         except ValidationError as error:
-            raise AeroCastError("\n".join([f"{where} is not valid:", *_mistakes(error)])) from None
-
-
-def _divides_an_hour(poll: timedelta) -> bool:
-    hour, minute = timedelta(hours=1), timedelta(minutes=1)
-    return minute <= poll <= hour and not poll % minute and not hour % poll
-
-
-def _path(loc: tuple[int | str, ...]) -> list[str]:
-    """Where a mistake is, as the declaration spells it: the tag of the source's kind is not a field."""
-    return [str(part) for at, part in enumerate(loc) if not (at == 1 and loc[0] == "source" and part in SOURCES)]
-
-
-def _mistakes(error: ValidationError) -> list[str]:
-    lines = []
-    for mistake in error.errors():
-        field = re.sub(r"\.(\d+)", r"[\1]", ".".join(_path(mistake["loc"])))
-        text = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] not in ("missing", "value_error"):
-            text = f"{mistake['input']!r} is not allowed: {text}"
-        lines.append(f"  {field + ': ' if field else ''}{text}")
-    return lines
+            return mistakes(error, SOURCES)

@@ -138,7 +138,8 @@ class Lake:
     ) -> duckdb.DuckDBPyRelation:
         """The rows of one version (the newest), of all months or of these, read when asked for; makes `con` `ready`.
 
-        Columns come in the table's order and types even if a month's files are older than a column.
+        Columns come in the table's order and types even if a month's files are older than a column, or still hold one
+        that the table has no more.
 
         Raises:
             AeroCastError: there is no such table, or no such version of it any more.
@@ -148,9 +149,11 @@ class Lake:
         return self._stored(con, table.schema(), self._files(table, months))
 
     def select(self, name: str) -> str:
-        """The newest version's rows as a SELECT that any DuckDB can run; none of a table without rows."""
-        files = self.files(name)
-        return scan(files, PARTITION) if files else "SELECT 1 AS no_rows WHERE false"
+        """The newest version's rows as a SELECT that any DuckDB can run."""
+        table = self.opened(name)
+        types = self._types(table.schema())
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
+        return _declared(types, f"(SELECT {columns} WHERE false)", self._files(table, None))
 
     def append(
         self,
@@ -325,6 +328,7 @@ class Lake:
     ) -> int:
         """Puts `rows` in the place of all rows of these months, in one commit. Returns the new version.
 
+        The table's columns are those of `rows` from then on; what other months have besides stays in their files.
         `hashes` (month -> config_hash) says what each month was computed from; it is committed with the rows, so
         that `holds` is never right about rows that are not there. So are `origins` (month -> mark of the layer above)
         and, if `edges` are given, the marks of what each month holds now, columns `apart` from the others left out.
@@ -488,7 +492,7 @@ class Lake:
         empty = con.from_arrow(pa.schema(schema.to_arrow()).empty_table())
         if not files:
             return empty
-        rows = empty.query("as_declared", f"SELECT * FROM as_declared UNION ALL BY NAME {scan(files, PARTITION)}")
+        rows = empty.query("as_declared", _declared(empty.columns, "as_declared", files))
         return empty if rows is None else rows
 
     def _write(
@@ -509,7 +513,9 @@ class Lake:
         uri, token = self.uri(name), f"part-{uuid4().hex}"
         data = self._rows(rows)
         whole = mode == "overwrite" and months is None
-        schema = self._schema(data) if table is None or whole else self._widened(table, self._schema(data))
+        schema = self._schema(data)
+        if table is not None and not whole:
+            schema = _kept(table.schema(), schema) if months is not None else self._widened(table, schema)
         types = self._types(schema)
         partition = PARTITION if PARTITION in data.columns else None
         try:
@@ -624,6 +630,19 @@ class Lake:
 
     def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
         return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
+
+
+def _declared(columns: Iterable[str], empty: str, files: Sequence[str]) -> str:
+    """A SELECT of these columns of some files; `empty` has them all, with their types."""
+    rows = f" UNION ALL BY NAME {scan(files, PARTITION)}" if files else ""
+    return f"SELECT {', '.join(map(quoted, columns))} FROM (SELECT * FROM {empty}{rows})"
+
+
+def _kept(held: Schema, wanted: Schema) -> Schema:
+    """The columns that replaced rows have, those that the table has already with its types and in its order."""
+    names = {field.name for field in wanted.fields}
+    stays = [field for field in held.fields if field.name in names and str(field.type) != _VOID]
+    return Schema([*stays, *(field for field in wanted.fields if field.name not in {each.name for each in stays})])
 
 
 def _actions(table: DeltaTable) -> pa.Table:

@@ -42,6 +42,7 @@ def dimension(unit: str) -> str | None:
     return " ".join(f"{name}^{power:g}" for name, power in sorted(powers.items()))
 
 
+_POWER = "⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"
 _PREFIXES = "kilo|mega|giga|tera|milli|micro|nano|pico|centi|deci|deca|hecto|[kMGTmunpcdhµμ]"
 
 
@@ -53,9 +54,9 @@ def pattern() -> str:
     import re
 
     own = dir(type(registry()))
-    names = "|".join(re.escape(name) for name in dir(registry()) if name.isidentifier() and name not in own)
-    unit = f"(({_PREFIXES})?({names})s?)"
-    return rf"^\s*(1|{unit})(\s*(\*\*|[ */^])\s*({unit}|-?\d+))*\s*$"
+    names = "|".join(re.escape(name) for name in (*dir(registry()), "°") if name not in own)
+    unit = f"(({_PREFIXES})?({names})s?({_POWER})?)"
+    return rf"^\s*(1|{unit})(\s*(\*\*|[ */^·])\s*({unit}|-?\d+))*\s*$"
 
 
 @cache

@@ -20,7 +20,8 @@ from measuring.table import show
 
 from aerocast.drift.conversions import mistakes
 from aerocast.drift.jumps import Series, unit_jumps
-from aerocast.feed import Column, CsvSource
+from aerocast.feed import Column
+from aerocast.feed_sources import CsvSource
 from aerocast.sources.csv import locate
 from aerocast_assets.feeds import find_feed
 

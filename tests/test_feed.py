@@ -21,7 +21,7 @@ def test_every_declared_feed_is_valid() -> None:
     ("change", "expected"),
     [
         ({"cadance": "PT1H"}, ["cadance", "allowed here", "cadence"]),
-        ({"cadence": "PT7H"}, ["cadence", "7:00:00", "divide a day"]),
+        ({"cadence": "PT7H"}, ["cadence", "PT7H", "divide a day"]),
         ({"horizons": [6, 1]}, ["horizons", "[6, 1]", "rise"]),
         ({"horizons": [1, 1]}, ["horizons", "1", "twice"]),
         ({"horizons": [0]}, ["horizons[0]", "0", "greater than or equal to 1"]),
@@ -83,3 +83,62 @@ def test_a_declaration_that_is_not_yaml_says_where(tmp_path: Path) -> None:
     (tmp_path / "bad" / "defs.yaml").write_text("attributes: [unclosed")
     with pytest.raises(AeroCastError, match=r"bad/defs\.yaml is not YAML: .*line"):
         find_feed("bad", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("1h", "write PT1H"),
+        ("90 min", "write PT1H30M"),
+        ("1 day 6 hours", "write P1DT6H"),
+        ("01:00:00", "write PT1H"),
+        ("pt1h", "write PT1H"),
+        (3600, "write PT1H"),
+        ("soon", "such as PT5M, PT1H or P30D"),
+    ],
+)
+def test_a_duration_of_another_spelling_is_told_the_right_one(written: object, hint: str) -> None:
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), freshness=written))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  freshness: {written!r} is not allowed: {hint}"
+        if hint.startswith("write")
+        else f"  freshness: {written!r} is not allowed: it is a duration of ISO 8601, {hint}"
+    ]
+
+
+def test_what_only_follows_from_a_mistake_is_not_told() -> None:
+    """A list whose items are all wrong is not too short, and a misspelt field is not missing."""
+    wrong = declaration(Path("x.csv"), horizons=["soon"], cadance="PT1H")
+    del wrong["cadence"]
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(wrong)
+    cadence, horizon = str(caught.value).splitlines()[1:]
+    assert cadence.startswith("  cadance: no such field; did you mean cadence? allowed here: name, ")
+    assert horizon.startswith("  horizons[0]: 'soon' is not allowed: must be a valid integer")
+
+
+def test_rules_between_fields_are_told_together() -> None:
+    window = {"columns": ["windspeed"], "look_back": 3}
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), window=window, targets=["heat"], end="2023-01-01T00:00:00Z"))
+    fields = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert fields == ["targets", "window.look_back", "end"]
+
+
+def test_a_wrong_kind_and_its_parameters_are_told_together() -> None:
+    candidates = {"liner": {}, "xgboost": {"depht": 3}, "persistence": {}}
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), source={"kind": "cvs"}, candidates=candidates))
+    told = str(caught.value)
+    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, simulated, nws, push" in told
+    assert "candidates.liner: 'liner' is not allowed: did you mean linear?" in told
+    assert "candidates.xgboost.depht: no such field; did you mean depth?" in told
+    assert "candidates: the baseline seasonal_naive is missing" in told
+
+
+def test_a_declaration_survives_json() -> None:
+    feed = Feed.parse(declaration(Path("x.csv"), freshness="P1DT6H"))
+    dumped = feed.model_dump(mode="json")
+    assert (dumped["freshness"], dumped["split"]["block"]) == ("P1DT6H", "P4D")
+    assert Feed.parse(dumped) == feed == Feed.parse(feed.model_dump())

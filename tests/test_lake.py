@@ -451,3 +451,24 @@ def test_a_file_size_limit(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> No
     process.join(60)
     assert process.exitcode == 0
     assert Lake(tmp_path).rows(RAW) == {"2013-01": 3}
+
+
+def test_a_column_that_is_not_written_any_more_is_gone_and_comes_back(tmp_path: Path) -> None:
+    lake, months = Lake(tmp_path), ["2024-01", "2024-02"]
+    both = pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0], "month": months})
+    old = lake.replace("f/bronze", both, months)
+    lake.replace("f/bronze", pa.table({"a": [5.0], "month": ["2024-01"]}), ["2024-01"])
+    with duckdb.connect() as con:
+
+        def stored(version: int | None = None) -> list[tuple[object, ...]]:
+            rows = lake.relation(con, "f/bronze", version=version).order("month")
+            return [tuple(rows.columns), *rows.fetchall()]
+
+        without = [("a", "month"), (5.0, "2024-01"), (2.0, "2024-02")]
+        assert stored() == without
+        assert con.sql(lake.select("f/bronze")).order("month").fetchall() == without[1:]
+        assert stored(old) == [("a", "b", "month"), (1.0, 3.0, "2024-01"), (2.0, 4.0, "2024-02")], "old versions stay"
+        lake.compact("f/bronze", "2024-02")
+        assert stored() == without
+        lake.replace("f/bronze", pa.table({"a": [6.0], "b": [7.0], "month": ["2024-01"]}), ["2024-01"])
+        assert stored() == [("a", "month", "b"), (6.0, "2024-01", 7.0), (2.0, "2024-02", None)]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from aerocast import sources
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed, NwsSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import NwsSource
 from aerocast.lake import Lake
 from aerocast.sources import Delivery, nws, nws_http, nws_readings
 from aerocast.sources.nws_http import Client, RefusedError

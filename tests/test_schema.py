@@ -57,6 +57,7 @@ def test_a_mistake_names_its_place_and_what_is_allowed(change: str, value: objec
 
 def test_the_pattern_of_units_agrees_with_pint() -> None:
     right = ["celsius", "ug/m^3", "Mbit/s", "m s^-1", "m/s**2", "1/min", "furlong/fortnight", "kilowatt", "hectopascal"]
+    right += ["µg/m³", "μg/m³", "°C", "°F", "W/m²", "kg m⁻² s⁻¹", "g·m⁻³", "%", "°"]
     wrong = ["mphh", "tempp", "bannana", "m s-1", "Pa*", "*", "(m", "3", "m/s" * 40 + "!"]
     for unit in right:
         assert units.dimension(unit) is not None

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from aerocast import clock, sources
 from aerocast.clock import Clock
 from aerocast.doors.intake import Taken, take_source
-from aerocast.feed import Feed, SimulatedSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import SimulatedSource
 from aerocast.lake import Lake
 from aerocast.sources.simulated import temperatures
 from aerocast_assets.feeds import find_feed

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from aerocast import sources
 from aerocast.errors import AeroCastError
-from aerocast.feed import CsvSource, Feed
+from aerocast.feed import Feed
+from aerocast.feed_sources import CsvSource
 from aerocast.sources import csv_file, csv_lines
 from aerocast.sources.base import segment_of
 

@@ -2,18 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from aerocast.declaration import Mistake, Strict, mistakes
 from aerocast.errors import AeroCastError
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Params(BaseModel):
-    """Common to all kinds: where randomness starts. Unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Params(Strict):
+    """Common to all kinds: where randomness starts."""
 
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -87,11 +86,5 @@ def parse(kind: str, raw: dict[str, Any]) -> Params:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise AeroCastError("; ".join(_mistake(kind, model, mistake) for mistake in error.errors())) from None
-
-
-def _mistake(kind: str, model: type[Params], mistake: Any) -> str:
-    field = ".".join(["candidates", kind, *(str(part) for part in mistake["loc"])])
-    if mistake["type"] == "extra_forbidden":
-        return f"{field}: no such parameter; allowed: {', '.join(model.model_fields)}"
-    return f"{field}: {mistake['input']!r} is not allowed: {mistake['msg']}"
+        found = [Mistake(("candidates", kind, *place), text) for place, text in mistakes(error)]
+        raise AeroCastError("; ".join(map(str, found))) from None

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from aerocast.feed import CsvSource, Feed, NwsSource, PushSource, Source
+from aerocast.feed import Feed
+from aerocast.feed_sources import CsvSource, NwsSource, PushSource, Source
 from aerocast.sources import csv, push, simulated
 from aerocast.sources.base import Delivery, raw_names, raw_schema
 

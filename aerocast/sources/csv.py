@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aerocast.errors import AeroCastError
-from aerocast.feed import CsvSource, Feed
+from aerocast.feed import Feed
+from aerocast.feed_sources import CsvSource
 from aerocast.instants import Instants
 from aerocast.months import month_of
 from aerocast.sources.base import Delivery, placeable, raw_names, raw_schema, segment_of

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from aerocast import durable
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed, NwsSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import NwsSource
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
 from aerocast.settings import Settings

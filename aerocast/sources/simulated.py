@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from aerocast.feed import Feed, SimulatedSource, Station
+from aerocast.feed import Feed, Station
+from aerocast.feed_sources import SimulatedSource
 from aerocast.months import month_of, month_span
 from aerocast.settings import Settings
 from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of

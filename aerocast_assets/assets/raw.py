@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed, NwsSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import NwsSource
 from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.assets.versions import contents, data_version

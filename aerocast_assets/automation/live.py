@@ -16,7 +16,8 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed, NwsSource, PushSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import NwsSource, PushSource
 from aerocast.home import Home
 from aerocast.months import month_of
 from aerocast_assets.automation import runs

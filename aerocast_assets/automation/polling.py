@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from aerocast.feed import Feed, NwsSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import NwsSource
 from aerocast_assets.automation import live
 from aerocast_assets.resources import Platform
 

@@ -21,7 +21,8 @@ from aerocast import clock, release
 from aerocast import story as stories
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed, SimulatedSource
+from aerocast.feed import Feed
+from aerocast.feed_sources import SimulatedSource
 from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast_assets.cli import processes
