@@ -7,6 +7,7 @@ import numpy as np
 
 from aerocast.issue import Issued
 from aerocast.scoring import ALL, Score
+from aerocast.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
         # A baseline may be worse than the better one by far; the axis is for those that compete.
         axis.bar(places, [max(-0.2, found[model, horizon]) for horizon in horizons], width, label=model)
     axis.axhline(0, color="0.3", lw=0.8)
-    axis.set_xticks(range(len(horizons)), [f"{horizon} step{'s' * (horizon > 1)}" for horizon in horizons])
+    axis.set_xticks(range(len(horizons)), [count(horizon, "step") for horizon in horizons])
     axis.set_ylabel("skill over the better baseline")
     axis.grid(alpha=0.3, axis="y")
     figure.suptitle(title)

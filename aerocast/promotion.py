@@ -19,6 +19,7 @@ from aerocast.diebold_mariano import Comparison
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Promotion
 from aerocast.scoring import ALL, Score, overall
+from aerocast.words import count
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -99,7 +100,7 @@ def _short(scores: Sequence[Score], model: str, excused: Set[int], least: float)
     counted = sorted((skill, horizon) for horizon, skill in weak.items() if horizon not in excused)
     if counted:
         skill, horizon = counted[0]
-        return [f"skill {skill:.4f} at {horizon} steps is not above min_skill {least:g}"]
+        return [f"skill {skill:.4f} at {count(horizon, 'step')} is not above min_skill {least:g}"]
     mean = overall(scores, model).skill
     return [] if mean > least else [f"mean skill {mean:.4f} is not above min_skill {least:g}"]
 

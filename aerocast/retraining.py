@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from aerocast.drift.state import Heat, Shadow
+from aerocast.words import duration
 
 if TYPE_CHECKING:
     from aerocast.feed import Promotion, Retraining
@@ -123,7 +124,7 @@ def routine(limits: Retraining, made: datetime, now: datetime, *, last: LastRun 
     A champion that a routine retrain did not beat is as good as a new one: it is asked again after another `max_age`.
     """
     age = max(now - made, timedelta(0))
-    state = f"the champion is {span(age)} old, limit {span(limits.max_age)}"
+    state = f"the champion is {duration(age)} old, limit {duration(limits.max_age)}"
     if last and last.outcome == "running":
         return False, f"{state}; a retrain is under way since {show(last.started)}"
     if age <= limits.max_age:
@@ -174,22 +175,12 @@ def helped(limits: Retraining, heat: Heat, retrained: datetime | None, now: date
     until = retrained + limits.settle
     if now < until:
         return True, f"{_hot(heat)}; the decision of {show(retrained)} has until {show(until)} to show"
-    return False, f"{_hot(heat)}: the decision of {show(retrained)} has not helped in {span(now - retrained)}"
+    return False, f"{_hot(heat)}: the decision of {show(retrained)} has not helped in {duration(now - retrained)}"
 
 
 def show(at: datetime) -> str:
     """An instant for people, to the minute."""
     return f"{at:%Y-%m-%d %H:%M}"
-
-
-def span(length: timedelta) -> str:
-    """A length of time for people: the unit that says most."""
-    seconds = length.total_seconds()
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= size:
-            number = f"{seconds / size:.1f}".removesuffix(".0")
-            return f"{number} {unit}{'' if number == '1' else 's'}"
-    return f"{seconds:.0f} seconds"
 
 
 def _act(heat: Heat, memory: Memory, now: datetime) -> Action:
@@ -238,7 +229,7 @@ def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
     if begun is None or now >= begun + limits.min_span:
         return ""
     until = begun + limits.min_span
-    return f"waiting until {show(until)}: {span(limits.min_span)} of the new regime are needed to learn from"
+    return f"waiting until {show(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
 
 
 def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last: LastRun | None) -> str:
@@ -248,7 +239,7 @@ def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last
     if last and not mine and last.outcome != "failed":
         until = (last.ended or last.started) + limits.cool_down
         if now < until:
-            return f"waiting until {show(until)}: cool-down of {span(limits.cool_down)} since the last retrain"
+            return f"waiting until {show(until)}: cool-down of {duration(limits.cool_down)} since the last retrain"
     if newest is None:
         return ""
     ended = newest.ended or newest.at
@@ -256,7 +247,7 @@ def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last
         until = ended + limits.cool_down / FAILURE_SHARE * _doubled(memory.failed - 1)
         why = f"the training run of {show(newest.at)} failed ({memory.failed} in a row), back-off"
     elif newest.outcome == "helped":
-        until, why = ended + limits.cool_down, f"cool-down of {span(limits.cool_down)} since the last retrain"
+        until, why = ended + limits.cool_down, f"cool-down of {duration(limits.cool_down)} since the last retrain"
     else:
         until, why = _unhelpful(limits, memory, newest.outcome, ended, now)
     return f"waiting until {show(until)}: {why}" if now < until else ""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from aerocast.errors import AeroCastError
 from aerocast.feed import Split
 from aerocast.windows import Times, WindowSpec
+from aerocast.words import duration
 
 TEST_SINCE = 0.3  # share of a new regime that judges: it is short, and the proof needs days
 BLOCKS = 8  # a regime with room for fewer blocks has one each for validation and calibration, at its end
@@ -87,8 +88,9 @@ def cut(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64
     roles = _scatter(blocks, split.validation / (1 - split.test), split.calibration / (1 - split.test))
     if block <= reach or not {Role.TRAIN, Role.VALIDATION, Role.CALIBRATION} <= set(roles):
         raise AeroCastError(
-            f"split: {start} to {end} holds no block of {split.block} for each of train, validation and calibration "
-            f"beyond the longest horizon ({reach.astype('timedelta64[s]')}); bring more data or shorten split.block"
+            f"split: {start} to {end} holds no block of {duration(split.block)} for each of train, validation and "
+            f"calibration beyond the longest horizon ({duration(reach.astype('timedelta64[s]').item())}); "
+            "bring more data or shorten split.block"
         )
     return Cut(start, end, test, block, reach, roles)
 

@@ -4,7 +4,9 @@ Each command is a module of `aerocast_assets/cli/` (see `cli/command.py`); one t
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -16,15 +18,30 @@ if TYPE_CHECKING:
 COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce")
 PROJECT = Path(__file__).resolve().parent.parent
 ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
-STOPPED = 130  # exit status of a command that a person has ended with Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0; 1 after one sentence about what is wrong; 2 for options that do not exist; 130 after Ctrl-C."""
-    try:
-        return _main(arguments)
-    except KeyboardInterrupt:
-        return STOPPED
+    """The command's exit status.
+
+    0: it did what it was asked. 1: it could not, and one sentence says why. 2: there is no such option. 3: no model was
+    good enough to serve. 130: stopped by Ctrl-C, 143: by SIGTERM (128 and the signal's number).
+    """
+    from aerocast_assets.cli import interrupts
+
+    with interrupts.stop_signals():
+        try:
+            return _main(arguments)
+        except BaseException as error:
+            number = interrupts.stopped() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+            if number is None:
+                raise
+            status = 128 + number
+            if arguments is None:  # no library has a last word, and the interpreter none of its own
+                for stream in (sys.stdout, sys.stderr):
+                    with contextlib.suppress(OSError):
+                        stream.flush()
+                os._exit(status)
+            return status
 
 
 def parser() -> argparse.ArgumentParser:

@@ -46,7 +46,7 @@ class Job:
 
     def _run(self, which: str) -> float:
         home = self.folder / str(self.homes)
-        command = ["-m", "aerocast_assets", "run", "--feed", self.feed]
+        command = ["-m", "aerocast_assets", "run", "--verbose", "--feed", self.feed]
         return seconds(lambda: self.steps[which].append(steps(run(command, environment(home)))))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from aerocast.manifest import FeedSnapshot
 from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
+from aerocast.words import count
 from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import Reason
@@ -53,7 +54,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     newest = tail.feed_newest
     if newest is not None and grid.time[origin] < newest:
         behind = (newest - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s")
-        detail = f"the forecast starts {behind} steps before the feed's newest reading ({newest}Z)"
+        detail = f"the forecast starts {count(int(behind), 'step')} before the feed's newest reading ({newest}Z)"
         reasons.append(Reason("stale_station", detail, age=int(behind)))
     return Input(grid, origin, list(tail.grids.values()), reasons, [])
 
@@ -155,6 +156,6 @@ def _gaps(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:
         if np.isnan(age):
             reasons.append(Reason("missing", f"{name} is missing at the origin and for too long before it", name))
         elif age > 0:
-            detail = f"{name} was measured {age:.0f} steps before the origin; that value is carried forward"
+            detail = f"{name} was measured {count(int(age), 'step')} before the origin; that value is carried forward"
             reasons.append(Reason("gap_filled", detail, name, int(age)))
     return reasons

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from aerocast.drift.state import Fault
+from aerocast.words import duration
 from serving import inputs
 from serving.graph import GraphRunner
 from serving.inputs import Input
@@ -164,7 +165,9 @@ def _staleness(served: Served, tail: Tail | None, now: datetime) -> list[Reason]
     late = now - datetime.fromtimestamp(int(newest.astype(np.int64)), UTC)
     if late <= served.feed.freshness:
         return []
-    detail = f"the feed's newest reading is {late} old; it should be at most {served.feed.freshness}"
+    detail = (
+        f"the feed's newest reading is {duration(late)} old; it should be at most {duration(served.feed.freshness)}"
+    )
     return [Reason("stale_feed", detail)]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aerocast import requests
 from aerocast.errors import AeroCastError
+from aerocast.words import duration
 from serving import predictor
 from serving.loading import Served
 from serving.problems import problem
@@ -46,9 +49,9 @@ def _report(store: Store, served: Served, request: str | None) -> RetrainCheck:
 
 
 def _reason(found: RetrainCheck) -> str:
-    age = f"{found.version} is {found.age_seconds / 86400:.1f} days old"
+    age = f"{found.version} is {duration(timedelta(seconds=found.age_seconds))} old"
     if found.due and found.limit_seconds is not None:
-        return f"{age}, its limit is {found.limit_seconds / 86400:g}"
+        return f"{age}, its limit is {duration(timedelta(seconds=found.limit_seconds))}"
     return f"forced; {age}"
 
 

@@ -21,7 +21,6 @@ from aerocast.retraining import (
     note,
     promising,
     routine,
-    span,
     unserved,
 )
 
@@ -341,14 +340,6 @@ def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:
     good, why = helped(LIMITS, hot(), T0 + DAY, T0 + 4 * DAY)
     assert not good
     assert "has not helped in 3 days" in why
-
-
-@pytest.mark.parametrize(
-    ("length", "text"),
-    [(DAY, "1 day"), (1.5 * HOUR, "1.5 hours"), (timedelta(minutes=3), "3 minutes"), (timedelta(0), "0 seconds")],
-)
-def test_lengths_are_told_in_the_unit_that_says_most(length: timedelta, text: str) -> None:
-    assert span(length) == text
 
 
 def test_where_nothing_serves_newer_rows_are_worth_another_try_each_cool_down() -> None:

@@ -133,7 +133,7 @@ def _train(
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
         record.curves.append((step, dict(metrics)))
-        context.log.info(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        context.log.debug(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
     with tracker.run(feed.name, target, f"{target} {kind}") as run_id:
         trained = trainer.train(feed, target, kind, relation, log, since)

@@ -103,6 +103,7 @@ def disk_check() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=share >= LEAST_FREE,
             severity=dg.AssetCheckSeverity.WARN,
+            description=f"{share:.0%} of the disk of the home is free ({free / 1e9:,.1f} GB)",
             metadata={"free": free, "total": total, "share_free": round(share, 4)},
         )
 

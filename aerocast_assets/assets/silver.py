@@ -8,6 +8,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
+from aerocast.words import duration
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
@@ -71,7 +72,8 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
         code_version=CODE,
-        description=f"Regular grid ({feed.cadence}), mean, std, min, max, count; gaps filled causally, with ages.",
+        description=f"Regular grid (every {duration(feed.cadence)}), mean, std, min, max, count; gaps filled causally, "
+        "with ages.",
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast.words import duration
 from aerocast_assets.assets.describe import sample, status
 from aerocast_assets.assets.silver import series
 from aerocast_assets.assets.versions import contents, data_version
@@ -39,7 +40,7 @@ def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], newest: datetime
 
 def sliding(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/sliding`; a late reading makes the months anew whose windows hold it, and no other."""
-    plan = f"{feed.sliding.size} every {feed.sliding.every}" if feed.sliding else ""
+    plan = f"{duration(feed.sliding.size)} every {duration(feed.sliding.every)}" if feed.sliding else ""
 
     @dg.asset(
         key=key(feed, "sliding"),

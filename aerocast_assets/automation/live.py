@@ -20,6 +20,7 @@ from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource, PushSource
 from aerocast.home import Home
 from aerocast.months import month_of
+from aerocast.words import count, duration
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
 from aerocast_assets.keys import job_name, key, live_job_name, months, table, tables
@@ -86,7 +87,7 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
         before = before.unread() if failed else before
         look = look_around(root, feed, before, now, doors_of(root, feed, Settings()))
         if failed:
-            look.present.append(f"the newest {failed} runs failed")
+            look.present.append(f"the newest {count(failed, 'run')} failed")
         if not look.reasons:
             told = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
             return dg.SensorResult(skip_reason=told, cursor=context.cursor)
@@ -240,8 +241,8 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     if failed:
         pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
         if since < pause:
-            left = (pause - since).total_seconds()
-            return failed, f"the newest {failed} runs failed: the next one starts in {left:.0f} s"
+            failures = count(failed, "run")
+            return failed, f"the newest {failures} failed: the next one starts in {duration(pause - since)}"
     elif since < ROOM and not all(release.current(root, feed.name, target) for target in feed.targets):
         return 0, "a target has no champion yet: its first models get room to be made"
     return failed, ""

@@ -8,6 +8,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
+from aerocast.words import duration
 from aerocast_assets.automation import live
 from aerocast_assets.resources import Platform
 
@@ -25,7 +26,7 @@ def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.
         job=job,
         cron_schedule=cron(every),
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Asks {feed.source.label} for news every {every}.",
+        description=f"Asks {feed.source.label} for news every {duration(every)}.",
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast import clock

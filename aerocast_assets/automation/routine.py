@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from aerocast.feed import BASELINES, Feed
+from aerocast.words import duration
 from aerocast_assets.automation import runs
 from aerocast_assets.resources import Platform
 
@@ -28,7 +29,8 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
         job=job,
         cron_schedule=HOURLY,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Retrains {target} when its champion is older than {feed.retraining.max_age} of the feed's time.",
+        description=f"Retrains {target} when its champion is older than {duration(feed.retraining.max_age)}, "
+        "by the feed's clock.",
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast import clock, release, retraining

@@ -1,12 +1,14 @@
 """Checks of the tables: nothing lost, values believed, expectations, freshness. Blocking ones stop the run."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from aerocast.expectations import Verdict, rules
 from aerocast.feed import Feed
+from aerocast.words import count, duration
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
@@ -66,6 +68,9 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=counted.balanced,
             severity=dg.AssetCheckSeverity.ERROR,
+            description="every reading and value is accounted for"
+            if counted.balanced
+            else "readings or values are lost: " + ", ".join(f"{name} {n:,}" for name, n in counted._asdict().items()),
             metadata={**counted._asdict(), "months": f"{span[0]} to {span[-1]}" if span else "none"},
         )
 
@@ -165,6 +170,7 @@ def _result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
         asset_key=asset,
         check_name=verdict.rule.name,
         severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        description=verdict.rule.description if verdict.passed else _unexpected(verdict),
         metadata={
             "expectation": verdict.rule.type,
             "arguments": dg.MetadataValue.json(verdict.rule.arguments),
@@ -176,11 +182,17 @@ def _result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     )
 
 
+def _unexpected(verdict: Verdict) -> str:
+    """What an expectation met instead."""
+    rows = f"{count(verdict.unexpected, 'row')} of {verdict.rows:,} do not comply" if verdict.unexpected else ""
+    return f"{verdict.rule.description} But {', '.join(filter(None, [rows, verdict.observed])) or 'it is not so'}."
+
+
 def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "silver"),
         name="fresh",
-        description=f"Each station's newest reading is at most {feed.freshness} old (by its own time, not the run's).",
+        description=f"Each station's newest reading is at most {duration(feed.freshness)} old, by the feed's clock.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast import clock
@@ -196,11 +208,13 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not late,
             severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(_late(station, ages[station], feed) for station in late)
+            or f"every station's newest reading is at most {duration(feed.freshness)} old",
             metadata={
                 "late": ", ".join(late),
                 "stations": preview(
                     [
-                        {"station": station, "newest": str(newest.get(station)), "age": str(age)}
+                        {"station": station, "newest": str(newest.get(station)), "age": duration(age) if age else ""}
                         for station, age in ages.items()
                     ]
                 ),
@@ -208,3 +222,10 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         )
 
     return check
+
+
+def _late(station: str, age: timedelta | None, feed: Feed) -> str:
+    """What is wrong with a station that is not fresh."""
+    if age is None:
+        return f"{station}: no reading lately"
+    return f"{station}: the newest reading is {duration(age)} old, at most {duration(feed.freshness)} are allowed"

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.words import duration
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
@@ -17,7 +18,8 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "evaluation"),
         name=f"{target}_retraining_helped",
-        description=f"{target} cools within {feed.retraining.settle} of its newest retrain, or was not hot at all.",
+        description=f"{target} cools within {duration(feed.retraining.settle)} of its newest retrain, "
+        "or was not hot at all.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast import clock, retraining

@@ -3,9 +3,12 @@
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.words import duration
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
+
+SKILL = "skill_above_zero"
 
 
 def skill_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
@@ -16,7 +19,7 @@ def skill_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
 def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, target, "champion"),
-        name="skill_above_zero",
+        name=SKILL,
         blocking=True,
         description="On the test rows the champion beats the better of persistence and seasonal naive at each horizon; "
         "blocking where it does not in the mean over them.",
@@ -37,6 +40,8 @@ def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=min(skills.values()) > least,
             severity=dg.AssetCheckSeverity.WARN if holds else dg.AssetCheckSeverity.ERROR,
+            description="skill over the better baseline: "
+            + ", ".join(f"{skill:+.3f} at {duration(horizon * feed.cadence)}" for horizon, skill in skills.items()),
             metadata={f"skill_{horizon}": skill for horizon, skill in skills.items()} | {"release": pointer.version},
         )
 
@@ -60,11 +65,11 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
         shares = {horizon: scores.coverage or 0.0 for horizon, scores in metrics.horizons.items()}
         off = {horizon: share for horizon, share in shares.items() if abs(share - nominal) > tolerance}
-        outside = ", ".join(f"{share:.1%} at {horizon}" for horizon, share in off.items())
+        outside = ", ".join(f"{share:.1%} at {duration(horizon * feed.cadence)}" for horizon, share in off.items())
         return dg.AssetCheckResult(
             passed=not off,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{outside} instead of {nominal:.0%}" if off else f"about {nominal:.0%} at each horizon",
+            description=f"the {nominal:.0%} interval covers {outside or f'about {nominal:.0%} at each horizon'}",
             metadata={
                 "outside": outside,
                 "coverage": preview([{"horizon": horizon, "coverage": share} for horizon, share in shares.items()]),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aerocast_assets.cli import interrupts
 from aerocast_assets.cli.command import Commands, add_command
+from aerocast_assets.cli.quiet import stderr_to
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -14,27 +18,39 @@ if TYPE_CHECKING:
     from aerocast.feed import Feed
     from aerocast.home import Home
 
+POOR = 3  # exit status: no model was good enough to serve
+
 
 def add(commands: Commands) -> None:
     parser = add_command(commands, "run", _run, "materialise a feed's whole graph and ask the server for a forecast")
     parser.add_argument("--feed", default="noaa")
     parser.add_argument("--force", action="store_true", help="recompute what has not changed, too")
+    parser.add_argument("--verbose", action="store_true", help="show steps of trainings and warnings of libraries")
 
 
 def _run(options: argparse.Namespace) -> int:
-    return run(options.feed, options.home, force=options.force)
+    log = Path(options.home) / "processes" / "run.log"
+    with contextlib.nullcontext() if options.verbose else stderr_to(log):
+        try:
+            return run(options.feed, options.home, force=options.force, verbose=options.verbose)
+        except BaseException:
+            if interrupts.stopped():
+                print("\nStopped. What was finished is kept: the same command goes on from there.", flush=True)
+            raise
 
 
-def run(feed_name: str, home: Home, *, force: bool = False) -> int:
-    """Materialises everything of the feed that is out of date, then prints what there is. Exit status 0 or 1.
+def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = False) -> int:
+    """Materialises everything of the feed that is out of date, then prints what there is.
+
+    Returns:
+        The exit status: 0, or 1 if it could not, or `POOR`.
 
     Raises:
         AeroCastError: no such feed, or a source, disk or server that cannot be used.
+        KeyboardInterrupt: a person stopped it.
     """
     import dagster as dg
-    import duckdb
 
-    from aerocast.lake import Lake
     from aerocast_assets.cli import summary
     from aerocast_assets.cli.ask import ask_server
     from aerocast_assets.cli.recovery import recover
@@ -49,38 +65,38 @@ def run(feed_name: str, home: Home, *, force: bool = False) -> int:
             print(f"Run {run_id[:8]} was killed; going on from what it finished.", flush=True)
         print(f"AeroCast: {feed.description}\nHome {home}\n\nMaterialising {feed.name}/* ...", flush=True)
         observe(definitions, feed, instance)
-        result = refresh(definitions, feed, instance, force=force)
-        if not result.success:
+        interrupts.check()
+        result = refresh(definitions, feed, instance, force=force, verbose=verbose)
+        interrupts.check()
+        waiting = unserved(home, feed)
+        poor = [target for target, lack in waiting.items() if not lack]
+        if not result.success and not (poor and summary.only_poor(result)):
             summary.print_failure(result)
             return 1
         steps = summary.steps(result)
-    if waiting := unserved(home, feed):
-        print(f"\nNothing serves {feed.name} yet:")
-        for target, why in waiting.items():
-            print(f"  {target}: {why}")
-        with duckdb.connect() as con:
-            summary.print_quarantine(con, Lake(home), feed)
-        summary.print_checks(result)
-        return 1
-    asked = time.monotonic()
-    print("  server ...", flush=True)
-    answer, served = ask_server(home, feed)
-    steps.append(("server: start, forecast, stop", time.monotonic() - asked, f"first answer after {served:.1f} s"))
-    summary.print_summary(home, feed, steps, answer, time.monotonic() - started)
+    summary.print_rows(home, feed)
+    for target in feed.targets:
+        summary.print_target(home, feed, target, waiting)
+    if len(waiting) < len(feed.targets):
+        asked = time.monotonic()
+        answer, served = ask_server(home, feed)
+        steps.append(("server: start, forecast, stop", time.monotonic() - asked, f"first answer after {served:.1f} s"))
+        summary.print_answer(answer)
+    summary.print_times(steps, time.monotonic() - started, verbose=verbose)
+    summary.print_files(home, feed, waiting)
     summary.print_checks(result)
-    return 0
+    return POOR if poor else int(len(waiting) == len(feed.targets))
 
 
 def unserved(home: Home, feed: Feed) -> dict[str, str]:
-    """Why there is no forecast to be had, by target; empty if a model serves one of them."""
+    """The targets that nothing serves: what is lacking to train a model, or no text if none was good enough."""
     from aerocast import release
     from aerocast.lake import Lake
     from aerocast_assets.assets.training_set import too_few
 
     lake = Lake(home)
-    if any(release.current(home, feed.name, target) for target in feed.targets):
-        return {}
-    return {target: too_few(lake, feed, target) or "no model was good enough" for target in feed.targets}
+    targets = [target for target in feed.targets if release.current(home, feed.name, target) is None]
+    return {target: too_few(lake, feed, target) or "" for target in targets}
 
 
 def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> None:
@@ -93,17 +109,22 @@ def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstanc
 
 
 def refresh(
-    definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance, *, force: bool = False
+    definitions: dg.Definitions,
+    feed: Feed,
+    instance: dg.DagsterInstance,
+    *,
+    force: bool = False,
+    verbose: bool = False,
 ) -> dg.ExecuteInProcessResult:
     """One run over every month and the unpartitioned assets below them."""
     from aerocast_assets.cli.recovery import PROCESS_TAG, process
     from aerocast_assets.keys import job_name, months
 
     partitions = months(feed).get_partition_keys()
-    config: dict[str, object] = {"loggers": {"progress": {}}}
+    config: dict[str, object] = {"loggers": {"progress": {"config": {"verbose": verbose}}}}
     job = definitions.resolve_job_def(job_name(feed))
     if force:
-        ops = [node.name for node in job.graph.nodes if node.definition.config_schema]
+        ops = [node.name for node in job.graph.nodes if _can_force(node.definition)]
         config["ops"] = {name: {"config": {"force": True}} for name in ops}
     return job.execute_in_process(
         instance=instance,
@@ -115,3 +136,9 @@ def refresh(
             PROCESS_TAG: process(),
         },
     )
+
+
+def _can_force(op: dg.NodeDefinition) -> bool:
+    """Whether an op's config has `force`: a check computes nothing that could be forced."""
+    schema = op.config_schema if op.config_schema else None
+    return schema is not None and "force" in getattr(schema.config_type, "fields", {})

@@ -1,5 +1,6 @@
 """What `make run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,14 @@ from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
 from aerocast.release import Release
+from aerocast.words import count, duration
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.assets.windows import csv_path
+from aerocast_assets.checks.skill import SKILL
 from aerocast_assets.keys import table
+from aerocast_assets.progress import verdict
 
 Step = tuple[str, float, str]
 
@@ -39,16 +43,20 @@ def steps(result: dg.ExecuteInProcessResult) -> list[Step]:
     ]
 
 
+def only_poor(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run failed for nothing but that no model was good enough."""
+    failed = [event.step_key or "" for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
+    return all(step.endswith(f"champion_{SKILL}") for step in failed)
+
+
 def print_failure(result: dg.ExecuteInProcessResult) -> None:
     """One paragraph a failure: the step and the innermost reason, without a traceback."""
     print("\nFAILED", flush=True)
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE" and event.step_failure_data.error:
             print(f"  {str(event.step_key).replace('__', '/')}: {_why(event.step_failure_data)}")
-    for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            print(f"  check {_check(check, ' failed')}")
-    print("What was finished is kept: `make run` goes on from there.", flush=True)
+    print_checks(result)
+    print("\nWhat was finished is kept: the same command goes on from there.", flush=True)
 
 
 def _why(failure: Any) -> str:
@@ -62,58 +70,53 @@ def _why(failure: Any) -> str:
     return str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ")
 
 
-def _check(check: dg.AssetCheckEvaluation, word: str = "") -> str:
-    """A check and what it says of itself, or else the figures that it gives."""
-    said = check.description or dict(_plain(check.metadata))
-    return f"{check.asset_key.to_user_string()} {check.check_name}{word}: {said}"
+def print_checks(result: dg.ExecuteInProcessResult) -> None:
+    """How many checks passed; of each other one its name and what it says of itself."""
+    checks = result.get_asset_check_evaluations()
+    words = Counter(verdict([check]) for check in checks)
+    _heading("Checks")
+    print("  " + ", ".join(f"{words[word]} {word.lower()}" for word in ("passed", "WARNED", "FAILED") if words[word]))
+    for check in checks:
+        if not check.passed:
+            name = f"{check.asset_key.to_user_string()} {check.check_name}"
+            print(f"  {verdict([check])} {name}: {check.description}")
 
 
-def print_summary(home: Home, feed: Feed, done: Sequence[Step], answer: Mapping[str, Any], seconds: float) -> None:
-    """The readable result of the main job."""
-    with duckdb.connect() as con:
-        _rows(con, Lake(home), feed)
-        for target in feed.targets:
-            _candidates(con, Lake(home), feed, target)
-            _champion(con, Lake(home), home, feed, target)
-    _answer(answer)
-    _times(done, seconds)
-    for target in feed.targets:
-        print(f"\nPlot          {picture_path(home, feed, target)}\nWindowed CSV  {csv_path(home, feed, target)}")
-    print("\nNext: `make up` starts the Dagster UI and the server, `make sql` opens the tables, `make test` the tests.")
-
-
-def _heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def _rows(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
+def print_rows(home: Home, feed: Feed) -> None:
+    """The rows of each table, and what is in quarantine by rule, with an example of each."""
+    lake = Lake(home)
     _heading("Rows")
     for layer in ("raw", "bronze", "quarantine", "silver"):
         print(f"  {layer:<12}{sum(lake.rows(table(feed, layer)).values()):>10,}")
     for target in feed.targets:
         print(f"  {'windows':<12}{sum(lake.rows(table(feed, target, 'windows')).values()):>10,}  ({target})")
-    print_quarantine(con, lake, feed)
-
-
-def print_quarantine(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
-    """What is in quarantine by rule, and an example of each."""
     bad = table(feed, "quarantine")
     if not lake.exists(bad):
         return
-    by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
-    for rule, count, values, reason in by_rule.order("rule").fetchall():
-        parts = [(values, "value"), (count - values, "reading")]
-        told = " and ".join(f"{number:,} {what}{'s' * (number != 1)}" for number, what in parts if number)
-        print(f"  in quarantine by rule {rule}: {told}, such as: {reason}")
+    with duckdb.connect() as con:
+        by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
+        for rule, rows, values, reason in by_rule.order("rule").fetchall():
+            parts = [(values, "value"), (rows - values, "reading")]
+            shown = " and ".join(count(number, what) for number, what in parts if number)
+            print(f"  in quarantine by rule {rule}: {shown}, such as: {reason}")
 
 
-def print_checks(result: dg.ExecuteInProcessResult) -> None:
-    """The checks that did not pass, and what each of them says; nothing if all did."""
-    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    if failed:
-        _heading("Checks that did not pass")
-    for check in failed:
-        print(f"  {_check(check)}")
+def print_target(home: Home, feed: Feed, target: str, waiting: Mapping[str, str]) -> None:
+    """The candidates, and the champion; or why nothing serves, by `waiting` (see `cli.run.unserved`)."""
+    lake = Lake(home)
+    with duckdb.connect() as con:
+        if lake.exists(table(feed, target, "scores")):
+            _candidates(con, lake, feed, target)
+        if target not in waiting:
+            _champion(con, lake, home, feed, target)
+    if target in waiting:
+        _heading(f"Nothing serves {target} yet")
+        poor = "No model was good enough: a candidate must beat both baselines at each horizon."
+        print(f"  {waiting[target] or poor}")
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:
@@ -131,7 +134,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
     unit = feed.column(target).unit
     _heading(f"Candidates for {target}, newest {feed.split.test:.0%} of time, all stations")
     print("  skill over the better of persistence and seasonal naive | MAE | share of outcomes inside the interval")
-    print(f"  {'':<15}{'composite':>9}" + "".join(f"{f'{h} steps':>28}" for h in feed.horizons))
+    print(f"  {'':<15}{'composite':>9}" + "".join(f"{duration(h * feed.cadence):>28}" for h in feed.horizons))
     for model, found in sorted(models.items(), key=lambda item: item[1][0][0]):
         cells = []
         for horizon in feed.horizons:
@@ -159,7 +162,10 @@ def _release(home: Home, serving: Release, feed: Feed) -> None:
     print(
         f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
     )
-    short = ", ".join(f"{scores.skill:+.3f} at {horizon}" for horizon, scores in manifest.metrics.sequence.items())
+    short = ", ".join(
+        f"{scores.skill:+.3f} at {duration(horizon * feed.cadence)}"
+        for horizon, scores in manifest.metrics.sequence.items()
+    )
     if short:
         print(f"  sequences of {manifest.window.steps} steps without a time: skill {short}")
     _cover(home, feed, manifest, manifest.kind, manifest.metrics.horizons)
@@ -172,29 +178,40 @@ def _cover(home: Home, feed: Feed, manifest: Manifest, kind: str, scored: Mappin
     for horizon, scores in scored.items():
         if abs((scores.coverage or 0.0) - feed.promotion.coverage) <= feed.promotion.coverage_tolerance:
             continue
-        said = f"the {feed.promotion.coverage:.0%} interval of {kind} at {horizon} steps covers {scores.coverage:.1%}"
+        ahead = duration(horizon * feed.cadence)
+        said = f"the {feed.promotion.coverage:.0%} interval of {kind} at {ahead} covers {scores.coverage:.1%}"
         before = found.validation.get(f"calibration_rmse_{horizon}") if found else None
         why = f": RMSE {scores.rmse:.2f} {manifest.unit} there, {before:.2f} in the calibration weeks" if before else ""
         print(f"  {said} of the test rows{why}")
 
 
-def _answer(answer: Mapping[str, Any]) -> None:
+def print_answer(answer: Mapping[str, Any]) -> None:
+    """The server's forecast, and why it is degraded if it is."""
     _heading(f"The server's forecast for {answer['station']}, from {answer['origin']}")
     for forecast in answer["forecasts"]:
         low, high = forecast["lower"], forecast["upper"]
         interval = f"{answer['level']:.0%} interval {low:.1f} to {high:.1f}"
         print(f"  {forecast['time']}  {forecast['value']:6.1f} {answer['unit']}   {interval}")
-    print(f"  by {answer['model']['kind']} {answer['model']['version']}, degraded: {answer['degraded']}")
+    inputs = "its inputs are degraded:" if answer["degraded"] else "from measured, fresh inputs"
+    print(f"  by {answer['model']['kind']} {answer['model']['version']}, {inputs}")
+    for reason in answer["reasons"]:
+        print(f"    {reason['detail']}")
 
 
-def _times(done: Sequence[Step], seconds: float) -> None:
+def print_times(done: Sequence[Step], seconds: float, *, verbose: bool) -> None:
+    """The seconds in all; `verbose`: of each step, too."""
     _heading("Seconds")
-    for name, took, note in done:
-        print(f"  {name:<36}{took:>7.1f}  {note}")
+    for name, took, note in done if verbose else ():
+        print(f"  {name:<48}{took:>7.1f}  {note}".rstrip())
     unchanged = sum(note == "unchanged" for _, _, note in done)
     computed = sum(note == "computed" for _, _, note in done)
-    print(f"  {'in all':<36}{seconds:>7.1f}  {computed} computed, {unchanged} unchanged")
+    print(f"  {'in all':<{48 if verbose else 6}}{seconds:>7.1f}  {computed} computed, {unchanged} unchanged")
 
 
-def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.value for name, value in metadata.items() if name != "examples"}
+def print_files(home: Home, feed: Feed, waiting: Mapping[str, str]) -> None:
+    """Where to look, and what to type next."""
+    for target in feed.targets:
+        if target not in waiting:
+            print(f"\nPlot          {picture_path(home, feed, target)}")
+            print(f"Windowed CSV  {csv_path(home, feed, target)}")
+    print("\nNext: `make up` starts the Dagster UI and the server, `make sql` opens the tables, `make help` says more.")

@@ -38,7 +38,7 @@ def test_a_dead_sensor_is_told_and_starves_no_other_column(
     assert told.severity is dg.AssetCheckSeverity.WARN
     assert str(told.description).startswith("AAA: pressure is lacking in 7")
     summary.print_checks(result)
-    assert "small/bronze values_believed: AAA: pressure is lacking" in capsys.readouterr().out
+    assert "WARNED small/bronze values_believed: AAA: pressure is lacking" in capsys.readouterr().out
     assert not [
         e for e in result.get_asset_check_evaluations() if e.check_name == "temperature_measured" and not e.passed
     ]
@@ -55,7 +55,7 @@ def test_from_a_declared_share_on_nothing_is_trained(
     assert not {key(feed, "temperature", kind) for kind in feed.candidates} & made
     summary.print_failure(result)
     assert (
-        "small/temperature/training_set values_believed failed: AAA: pressure is lacking in 7"
+        "FAILED small/temperature/training_set values_believed: AAA: pressure is lacking in 7"
         in capsys.readouterr().out
     )
 

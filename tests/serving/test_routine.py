@@ -64,7 +64,7 @@ def test_an_old_champion_is_due_and_only_a_post_asks(tmp_path: Path, serve: Star
     (request,) = requests.pending(tmp_path, "noaa")
     assert asked == found | {"request": request.id}
     assert (request.feed, request.target) == ("noaa", "temperature")
-    assert request.reason == f"{version} is 73.0 days old, its limit is 30"
+    assert request.reason == f"{version} is 73 days old, its limit is 30 days"
     assert ask(http)["request"] == check(http)["request"] == request.id, "one open request a target"
     server.process.kill()
     server.process.wait()
@@ -83,7 +83,7 @@ def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Star
     assert requests.pending(tmp_path, "noaa") == []
     assert ask(http, {"force": True})["request"]
     (request,) = requests.pending(tmp_path, "noaa")
-    assert request.reason == f"forced; {version} is 73.0 days old"
+    assert request.reason == f"forced; {version} is 73 days old"
 
 
 def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:

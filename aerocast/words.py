@@ -1,0 +1,23 @@
+"""Numbers and lengths of time as people say them: the one way for checks, summaries, reasons and the API.
+
+The server imports this module: the standard library only.
+"""
+
+from datetime import timedelta
+
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def count(number: float, noun: str, many: str = "") -> str:
+    """`1 step`, `26,115 readings`, `1.5 days`; `many` is the plural where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
+
+
+def duration(length: timedelta) -> str:
+    """`30 days`, `1 hour`, `1.5 hours`: one unit, the largest that fits, to a tenth."""
+    if length < timedelta(0):
+        return f"minus {duration(-length)}"
+    seconds = length.total_seconds()
+    size, unit = next(((size, unit) for unit, size in _UNITS if seconds >= size), (1, "second"))
+    number = round(seconds / size, 1)
+    return count(int(number) if number.is_integer() else number, unit)
