@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from aerocast import durable
-from aerocast.errors import AeroCastError
+from aerocast import documents, durable
+from aerocast.documents import Instant
 from aerocast.home import Home
 
 
@@ -24,14 +25,18 @@ class Clock(msgspec.Struct, frozen=True):
     It stops at `until`, if that is given.
     """
 
-    instant: datetime
-    started: datetime
-    speed: float = 1.0
-    until: datetime | None = None
+    instant: Instant
+    started: Instant
+    speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    until: Instant | None = None
 
     def at(self, real: datetime) -> datetime:
         """The feed's instant at a real one."""
-        shown = self.instant + timedelta(seconds=max(0.0, (real - self.started).total_seconds()) * self.speed)
+        passed = max(0.0, (real - self.started).total_seconds()) * self.speed
+        try:
+            shown = self.instant + timedelta(seconds=passed)
+        except OverflowError:  # the calendar ends
+            shown = datetime.max.replace(tzinfo=UTC)
         return min(shown, self.until) if self.until else shown
 
 
@@ -50,12 +55,7 @@ def now(home: Home, feed: str, end: datetime | None = None, real: datetime | Non
 def read(home: Home, feed: str) -> Clock | None:
     """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Clock)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise AeroCastError(f"the clock {path} cannot be read: {error}") from error
+    return documents.read(path, Clock, f"the clock {path}")
 
 
 def write(home: Home, feed: str, clock: Clock) -> None:

@@ -6,11 +6,12 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aerocast import store
+from aerocast import documents, store
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aerocast.feed import Column, Feed
 
 FOLDER = "declared"
+_NAME = re.compile(rf"{FOLDER}/([a-z][a-z0-9_]*)\.json")
 
 
 class DeclaredField(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ def publish(home: Home, feed: Feed) -> bool:
     Raises:
         AeroCastError: the home refuses.
     """
-    name, data = _place(feed.name), msgspec.json.encode(declared(feed))
+    name, data = place(feed.name), msgspec.json.encode(declared(feed))
     try:
         if store.read(home, name) == data:
             return False
@@ -95,23 +97,17 @@ def publish(home: Home, feed: Feed) -> bool:
 
 def read(home: Home, feed: str) -> Declared | None:
     """What was published of the feed, or None. Raises AeroCastError when it cannot be read."""
-    name = _place(feed)
-    data = store.read(home, name)
-    try:
-        return None if data is None else msgspec.json.decode(data, type=Declared)
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"{home}/{name} cannot be read: {error}") from error
+    name = place(feed)
+    data = store.read(home, name, documents.LARGEST)
+    return None if data is None else documents.decode(data, Declared, f"{home}/{name}")
 
 
 def stamps(home: Home) -> dict[str, Stamp]:
     """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
-    found = store.stamps(home, FOLDER)
-    return {
-        name.removeprefix(f"{FOLDER}/").removesuffix(".json"): stamp
-        for name, stamp in found.items()
-        if name.endswith(".json")
-    }
+    found = {_NAME.fullmatch(name): stamp for name, stamp in store.stamps(home, FOLDER).items()}
+    return {name[1]: stamp for name, stamp in found.items() if name}
 
 
-def _place(feed: str) -> str:
+def place(feed: str) -> str:
+    """The document's name in the home."""
     return f"{FOLDER}/{feed}.json"

@@ -7,11 +7,12 @@ The server imports this module: numpy, msgspec and the standard library only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from aerocast.documents import Instant
 from aerocast.intervals import Intervals
 from aerocast.windows import WindowSpec
 
@@ -51,7 +52,7 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     gap_steps: int
     freshness: timedelta
-    end: datetime | None = None
+    end: Instant | None = None
     max_age: timedelta | None = None
     shadow: float = 0.0
 
@@ -130,13 +131,13 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
     digest: str
     count: int
-    start: datetime
-    end: datetime
-    test: datetime
+    start: Instant
+    end: Instant
+    test: Instant
     block: int
     reach: int
     roles: tuple[str, ...]
-    earlier: datetime | None = None
+    earlier: Instant | None = None
 
 
 class Lineage(msgspec.Struct, frozen=True):
@@ -150,14 +151,14 @@ class Lineage(msgspec.Struct, frozen=True):
     config_hash: str
     data_version: str
     delta_versions: dict[str, int]
-    training_start: datetime
-    training_end: datetime
+    training_start: Instant
+    training_end: Instant
     code_version: str
-    created_at: datetime
+    created_at: Instant
     reason: str
     mlflow_run_id: str | None = None
-    feed_time: datetime | None = None
-    since: datetime | None = None
+    feed_time: Instant | None = None
+    since: Instant | None = None
     rows: TrainingRows | None = None
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import shelves, store
+from aerocast import documents, shelves, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 from aerocast.manifest import Manifest
@@ -185,12 +185,12 @@ def versions(home: Home, feed: str, target: str) -> list[str]:
     return sorted(shelf(home, feed, target).versions(), key=lambda name: (_number(name), name))
 
 
-def discover(home: Home) -> Iterator[tuple[str, str, Stamp]]:
+def discover(home: Home, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 
-    Cheap enough for a poll: see `shelves.pointers`, which says what it raises, too.
+    Cheap enough for a poll: see `shelves.pointers`, which says what it raises, and what it puts into `left_out`.
     """
-    return shelves.pointers(home, POINTER)
+    return shelves.pointers(home, POINTER, left_out)
 
 
 def folder(home: Path, feed: str, target: str) -> Path:
@@ -212,7 +212,9 @@ class _Bundle:
         try:
             return self.shelf.read(self.version, name)
         except OSError as error:
-            raise AeroCastError(f"release {self} is damaged: {name} cannot be read: {error.strerror}") from error
+            raise AeroCastError(
+                f"release {self} is damaged: {name} cannot be read: {error.strerror or error}"
+            ) from error
 
 
 def _bundle(home: Home, feed: str, target: str, version: str) -> _Bundle:
@@ -233,13 +235,10 @@ _remembered = lru_cache(maxsize=256)(_described)
 def _pointer(home: Home, feed: str, target: str, file: str) -> tuple[Current | None, Stamp | None]:
     """What it says, and the stamp of the version that says it."""
     name = shelf(home, feed, target).pointer(file)
-    found = store.read_stamped(home, name)
+    found = store.read_stamped(home, name, documents.LARGEST)
     if found is None:
         return None, None
-    try:
-        return msgspec.json.decode(found[0], type=Current), found[1]
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"{home}/{name} is damaged: {error}") from error
+    return documents.decode(found[0], Current, f"{home}/{name}"), found[1]
 
 
 def _move(home: Home, feed: str, target: str, file: str, pointer: Current, seen: Stamp | None) -> bool:
@@ -311,10 +310,7 @@ def _sums(place: _Bundle) -> dict[str, str]:
 
 
 def _manifest(place: _Bundle, sums: Mapping[str, str]) -> Manifest:
-    try:
-        manifest = msgspec.json.decode(_verified(place, MANIFEST, sums), type=Manifest)
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"release {place} has a manifest of an unknown form: {error}") from error
+    manifest = documents.decode(_verified(place, MANIFEST, sums), Manifest, f"the manifest of release {place}")
     if manifest.version != place.version:
         raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
     return manifest

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import durable
+from aerocast import documents, durable
+from aerocast.documents import Instant
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 
@@ -26,7 +27,7 @@ class Request(msgspec.Struct, frozen=True):
     id: str
     feed: str
     target: str
-    asked_at: datetime
+    asked_at: Instant
     reason: str
 
 
@@ -74,9 +75,4 @@ def place(home: Home, feed: str, target: str) -> Path:
 
 
 def _read(path: Path) -> Request | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Request)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise AeroCastError(f"the request {path} cannot be read: {error}") from error
+    return documents.read(path, Request, f"the request {path}")

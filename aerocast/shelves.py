@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,10 +65,11 @@ def shelf(home: Home, feed: str, target: str) -> Shelf:
     return _Objects(home, feed, target) if isinstance(home, ObjectHome) else _Folder(Path(home), feed, target)
 
 
-def pointers(home: Home, file: str) -> Iterator[tuple[str, str, store.Stamp]]:
+def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, store.Stamp]]:
     """(feed, target, stamp) of every pointer of this name; a feed that cannot be read does not hide the others.
 
-    One listing a feed and one stat a target; of an object store one listing for all, whatever their history.
+    One listing a feed and one stat a target; of an object store one listing for all, whatever their history. What
+    cannot be read is put into `left_out`, with the reason.
 
     Raises:
         OSError: there is a folder of releases that cannot be listed.
@@ -82,18 +83,22 @@ def pointers(home: Home, file: str) -> Iterator[tuple[str, str, store.Stamp]]:
         return
     root = Path(home) / FOLDER
     for feed in _listing(root) if root.exists() else ():
-        for target, stamp in _in_feed(root / feed, file):
+        for target, stamp in _in_feed(root / feed, file, {} if left_out is None else left_out):
             yield feed, target, stamp
 
 
-def _in_feed(place: Path, file: str) -> list[tuple[str, store.Stamp]]:
+def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str, store.Stamp]]:
     """The targets of one feed that have a pointer, as far as they can be read."""
     found = []
-    with suppress(OSError):
+    try:
         for target in _listing(place):
-            with suppress(OSError):
+            try:
                 if stamp := durable.stamp(place / target / file):
                     found.append((target, stamp))
+            except OSError as error:
+                left_out[f"{FOLDER}/{place.name}/{target}/{file}"] = error.strerror or str(error)
+    except OSError as error:
+        left_out[f"{FOLDER}/{place.name}"] = error.strerror or str(error)
     return found
 
 
@@ -126,7 +131,7 @@ class _Folder:
         return str(self.place / version)
 
     def read(self, version: str, file: str) -> bytes:
-        return (self.place / version / file).read_bytes()
+        return durable.read_file(self.place / version / file)
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[None]:

@@ -30,13 +30,13 @@ _RETRY_SECONDS = 20
 _PAGE = 1000  # objects a listing's answer holds at most
 
 
-def read(home: Home, name: str) -> bytes | None:
-    """The document, or None. Raises AeroCastError when it is there but cannot be read."""
-    found = read_stamped(home, name)
+def read(home: Home, name: str, most: int = durable.LARGEST) -> bytes | None:
+    """The document, or None. Raises AeroCastError when it cannot be read, or has more bytes than `most`."""
+    found = read_stamped(home, name, most)
     return found[0] if found else None
 
 
-def read_stamped(home: Home, name: str) -> tuple[bytes, Stamp] | None:
+def read_stamped(home: Home, name: str, most: int = durable.LARGEST) -> tuple[bytes, Stamp] | None:
     """The document with its stamp, both of one version; None if there is none. Raises AeroCastError as `read`."""
     if isinstance(home, ObjectHome):
         import obstore
@@ -44,14 +44,15 @@ def read_stamped(home: Home, name: str) -> tuple[bytes, Stamp] | None:
         with told(home, name, "read"):
             try:
                 found = obstore.get(bucket(home.url), name)
+                if found.meta["size"] > most:
+                    raise OSError(f"it has {found.meta['size']} bytes, more than {most}")
                 return bytes(found.bytes()), _etag(found.meta["e_tag"])
             except FileNotFoundError as error:
                 _check_bucket(error)
                 return None
     path = Path(home) / name
     try:
-        with path.open("rb") as stream:
-            return stream.read(), durable.stamp_of(os.fstat(stream.fileno()))
+        return durable.read_stamped(path, most)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -203,12 +204,17 @@ def _objects(home: ObjectHome, folder: str) -> dict[str, Stamp]:
 def _files(root: Path, folder: str) -> dict[str, Stamp]:
     found = {}
     try:
-        for above, _, files in os.walk(root / folder, onerror=_raised):
-            for name in files:
+        for above, folders, files in os.walk(root / folder, onerror=_raised):
+            # A folder in a document's place is listed, too: who reads it learns that it is none.
+            for name in (*files, *(each for each in folders if "." in each)):
                 path = Path(above) / name
-                if (seen := durable.stamp(path)) is not None:
+                try:
+                    seen = durable.stamp(path)
+                except OSError:  # a link in a circle
+                    seen = durable.stamp_of(os.lstat(path))
+                if seen is not None:
                     found[path.relative_to(root).as_posix()] = seen
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return {}
     except OSError as error:
         raise AeroCastError(f"{root / folder} cannot be listed: {error.strerror or error}") from error

@@ -89,7 +89,6 @@ def _watching(
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
         task = asyncio.create_task(_watch(store, observations, seconds, first))
-        task.add_done_callback(_report)
         # With many feeds the rest is loaded while /health already answers.
         with suppress(TimeoutError):
             await asyncio.wait_for(first.wait(), FIRST_LOOK_SECONDS)
@@ -102,17 +101,14 @@ def _watching(
     return lifespan
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    """A look-up that ended by a fault of ours; /health sees that nothing is looked up any more."""
-    if not task.cancelled() and task.exception():
-        log.critical("the look-up of releases has stopped", exc_info=task.exception())
-
-
 async def _watch(store: Store, observations: Observations, seconds: float, first: asyncio.Event) -> None:
     while True:
-        await asyncio.to_thread(store.poll)
-        first.set()
-        await asyncio.to_thread(observations.look)
+        for look in (store.poll, observations.look):
+            try:
+                await asyncio.to_thread(look)
+            except Exception:  # a fault of ours: /health says for how long nothing was looked up, and it goes on
+                log.exception("the home could not be looked at")
+            first.set()
         await asyncio.sleep(seconds)
 
 

@@ -58,7 +58,7 @@ UNKNOWN = {404: ResponseSpec(Problem, description="No answer of that id is remem
 @get("/health", tags=["state"], summary="Is it well, and which release serves", responses={503: ResponseSpec(Health)})
 async def health(state: State) -> Response[Health]:
     """200 while the server can answer, 503 while there is no release at all."""
-    report = views.health(state.store, state.loop.log, state.poll_seconds, state.observations.errors)
+    report = views.health(state.store, state.loop.log, state.poll_seconds, state.observations.slots())
     return Response(report, status_code=200 if state.store.index else 503)
 
 

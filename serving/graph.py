@@ -16,7 +16,7 @@ from aerocast.features import Selection, select
 from aerocast.grid import Floats, Grid, WindowSpec
 from aerocast.intervals import Intervals
 from aerocast.manifest import Graph, Manifest
-from aerocast.windows import feature_names, features
+from aerocast.windows import feature_names, features, sequence_grid
 
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.
@@ -70,6 +70,7 @@ class GraphRunner:
         constant = None if len(drivers) else graph.intervals.widths(np.empty((1, 0), dtype=np.float32), ())
         runner = cls(session, manifest.window, selection, len(graph.features), drivers, constant, graph.intervals)
         runner._warm_up(graph, len(manifest.horizons))
+        runner._try_places(graph)
         runner.bounds(np.zeros((1, len(manifest.horizons)), dtype=np.float32), np.zeros((1, len(names)), np.float32))
         return runner
 
@@ -83,6 +84,17 @@ class GraphRunner:
                 raise AeroCastError(f"{graph.file} does not run: {str(error).splitlines()[0]}") from error
             if shape != (rows, horizons):
                 raise AeroCastError(f"{graph.file} answers {shape} for {rows} rows and {horizons} horizons")
+
+    def _try_places(self, graph: Graph) -> None:
+        """A place of an unknown time zone, say, must fail now, too."""
+        zeros = np.zeros((self.window.steps, len(self.window.columns)))
+        for place in {each.timezone: each for each in self.window.places}.values():
+            grid = sequence_grid(self.window, zeros, np.datetime64("2024-01-01T00:00:00", "s"), place.id)
+            try:
+                self.answer(grid, self.window.look_back - 1, ())
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise AeroCastError(f"{graph.file} cannot answer for {place.id}: {reason}") from error
 
     def answer(self, grid: Grid, origin: int, others: Sequence[Grid]) -> tuple[Floats, Floats, Floats]:
         """(H,) forecasts in the target's unit from one row of a grid, and their lower and upper bounds."""

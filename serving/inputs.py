@@ -39,7 +39,8 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     grid = tail.grids.get(station) if tail else None
     if grid is None:
         _check_station(served.feed, station)
-    origins = valid_origins(served.manifest.window, grid) if grid else np.empty(0, dtype=np.int64)
+    known = grid is not None and served.manifest.target in grid.columns  # a tail may be of another declaration
+    origins = valid_origins(served.manifest.window, grid) if grid and known else np.empty(0, dtype=np.int64)
     if grid is None or tail is None or not len(origins):
         raise problem(
             "no-readings",

@@ -6,17 +6,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from aerocast import release, tail
+from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot, Manifest
 from aerocast.windows import Floats, Grid
 from serving.graph import GraphRunner
 from serving.schemas import Prediction
-from serving.slots import BAD_INPUT, sentence
+from serving.slots import sentence
 
 log = logging.getLogger("aerocast.serving")
 
@@ -59,8 +61,26 @@ class Tail:
         return max(self.newest.values(), default=None)
 
 
+class Listing(NamedTuple):
+    """What is promoted, by (feed, target), and what could not be looked at, by file with the reason."""
+
+    stamps: Mapping[Key, Stamp]
+    left_out: Mapping[str, str]
+
+
+def listing(home: Home) -> Listing:
+    left_out: dict[str, str] = {}
+    stamps = {(feed, target): stamp for feed, target, stamp in release.discover(home, left_out)}
+    return Listing(stamps, left_out)
+
+
+def refuse(reason: str) -> NoReturn:
+    """Raises AeroCastError with the reason."""
+    raise AeroCastError(reason)
+
+
 def open_current(home: Home, key: Key) -> Served:
-    """The release that serves. Raises one of BAD_INPUT, as all of these do."""
+    """The release that serves. Raises whatever the content of a file leads to, as all of these do."""
     pointer = release.current(home, *key)
     if pointer is None:
         raise AeroCastError(f"{release.POINTER} of {'/'.join(key)} is gone")
@@ -73,7 +93,7 @@ def open_previous(home: Home, key: Key) -> Served | None:
         pointer = release.current(home, *key)
         if pointer and pointer.previous:
             return _open(home, key, pointer.previous, pointer.promoted_at)
-    except BAD_INPUT as error:
+    except Exception as error:  # as `Slot.look`, for the release before it
         log.error("%s/%s: the release before it does not load either: %s", *key, sentence(error))
     return None
 

@@ -55,6 +55,7 @@ class _Collector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._releases()
         yield from self._failures()
+        yield from self._left_out()
         yield from self._drift()
         yield from self._records()
         yield from self._posted()
@@ -105,6 +106,21 @@ class _Collector(Collector):
             if reading is not None:
                 newest.add_metric([feed], float(reading.astype("int64")))
         return [failures, failing, tails, newest]
+
+    def _left_out(self) -> Iterable[Metric]:
+        failures = CounterMetricFamily(
+            "aerocast_file_failures", "How often a file of the home could not be read.", labels=["file"]
+        )
+        slots = [*self._store.slots(), *self._observations.slots()]
+        failing = GaugeMetricFamily(
+            "aerocast_files_left_out",
+            "Files of the home that cannot be read now; /health names them.",
+            value=sum(slot.error is not None for slot in slots),
+        )
+        for slot in slots:
+            if slot.failures:
+                failures.add_metric([slot.file], slot.failures)
+        return [failing, failures]
 
     def _drift(self) -> Iterable[Metric]:
         """Drift stays 0 until something examines it; a retrain is every release after the first."""

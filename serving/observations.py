@@ -8,17 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast import declared
 from aerocast.doors.definition import Definition
-from aerocast.doors.posted import Counts, Limits, Posted, Receipt, Refused, Why
+from aerocast.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
 from aerocast.durable import Stamp
-from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from serving.problems import problem
+from serving.slots import Slot
 
 LONGEST_KEY = 200
 # Larger bodies are checked in a thread, so that others are answered meanwhile.
@@ -30,23 +31,17 @@ _SLUG = {Why.FULL: "too-much-waits", Why.DISK: "disk-full", Why.KEY: "key-reused
 _RETRY_AFTER = {Why.FULL: "10", Why.DISK: "60", Why.UNUSABLE: "10"}
 
 
-class _Known(NamedTuple):
-    stamp: Stamp
-    definition: Definition
-
-
 class Observations:
     """The posts of one server. `accepted` counts readings by feed since it started, `counts` is what is on the disk."""
 
     def __init__(self, home: Home, limits: Limits | None = None) -> None:
         self.accepted: Counter[str] = Counter()
         self.counts: Mapping[str, Counts] = {}
-        self.errors: list[str] = []
         self._home, self._limits = home, limits
-        self._known: Mapping[str, _Known] = {}
+        self._listing: Slot[Mapping[str, Stamp]] = Slot(declared.FOLDER)
+        self._known: Mapping[str, Slot[Definition]] = {}
+        self._counted: Mapping[str, Slot[Counts]] = {}
         self._posted: dict[str, Posted] = {}
-        self._seen: dict[str, tuple[object, Counts]] = {}
-        self._undeclared: list[str] = []
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -58,25 +53,31 @@ class Observations:
         """
         with self._lock:
             if time.monotonic() - self._looked >= every:
-                self._undeclared = self._look_up()
-            errors, counts = [*self._undeclared], {}
-            for name in list(self._known):
-                try:
-                    counts[name] = self._counted(name)
-                except (AeroCastError, OSError) as error:
-                    errors.append(str(error))
-            self.counts, self.errors = counts, errors
+                self._look_up()
+            for name, slot in self._counted.items():
+                posted = self._buffer(name)
+                slot.look(partial(_stamp, posted), posted.counts)
+            self.counts = {name: slot.served for name, slot in self._counted.items() if slot.served}
+
+    def slots(self) -> list[Slot[Any]]:
+        """All that is looked up on the disk."""
+        return [self._listing, *self._known.values(), *self._counted.values()]
 
     async def definition(self, feed: str) -> Definition:
         """How the feed's readings are read. Raises a 404 problem that names the feeds that there are."""
         if feed not in self._known:
             await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
-        found = self._known.get(feed)
+        slot = self._known.get(feed)
+        if slot and slot.error and not slot.served:
+            detail = f"What is declared of {feed} cannot be read; /health says why."
+            raise problem("feed-unreadable", detail, status=503, headers={"retry-after": "10"})
+        found = slot.served if slot else None
         if found is None:
-            names = ", ".join(sorted(self._known)) or "none yet: the platform publishes them"
+            names = ", ".join(sorted(name for name, each in self._known.items() if each.served))
+            names = names or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
-        return found.definition
+        return found
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
@@ -104,43 +105,32 @@ class Observations:
         for posted in list(self._posted.values()):
             posted.close()
 
-    def _counted(self, feed: str) -> Counts:
-        """Opens the file only after it has changed."""
-        posted = self._buffer(feed)
-        stamp, (before, counts) = posted.stamp(), self._seen.get(feed, (None, Counts(0, 0)))
-        if stamp is None or stamp != before:
-            counts = posted.counts()
-            self._seen[feed] = stamp, counts
-        return counts
-
     def _buffer(self, feed: str) -> Posted:
         found = self._posted.get(feed)
         return found or self._posted.setdefault(feed, Posted(self._home, feed, self._limits))
 
-    def _look_up(self) -> list[str]:
+    def _look_up(self) -> None:
         """Definitions of all that is declared; what cannot be read now stays as it was."""
         self._looked = time.monotonic()
-        errors = []
-        try:
-            stamps = declared.stamps(self._home)
-        except (AeroCastError, OSError) as error:
-            return [f"what is declared cannot be looked up: {error}"]
-        known: dict[str, _Known] = {}
-        for name, stamp in stamps.items():
-            before = self._known.get(name)
-            if before and before.stamp == stamp:
-                known[name] = before
-                continue
-            try:
-                found = declared.read(self._home, name)
-                if found:
-                    known[name] = _Known(stamp, Definition(found))
-            except AeroCastError as error:
-                errors.append(str(error))
-            if before and name not in known:
-                known[name] = before
+        self._listing.look(time.monotonic, partial(declared.stamps, self._home))
+        stamps = self._listing.served
+        if self._listing.error or stamps is None:
+            return
+        known = {name: self._known.get(name) or Slot[Definition](declared.place(name)) for name in stamps}
+        for name, slot in known.items():
+            slot.look(partial(stamps.get, name), partial(self._define, name))
+        self._counted = {name: self._counted.get(name) or Slot(f"{FOLDER}/{name}.sqlite") for name in known}
         self._known = known
-        return errors
+
+    def _define(self, feed: str) -> Definition | None:
+        found = declared.read(self._home, feed)
+        return Definition(found) if found else None
+
+
+def _stamp(posted: Posted) -> object:
+    """As `Posted.stamp`; always another one while the file has just been written."""
+    found = posted.stamp()
+    return time.monotonic() if found is None else found
 
 
 def checked_key(key: str | None) -> str | None:

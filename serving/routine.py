@@ -11,6 +11,7 @@ from serving import predictor
 from serving.loading import Served
 from serving.problems import problem
 from serving.schemas import RetrainCheck
+from serving.slots import sentence
 from serving.store import Store
 
 
@@ -19,7 +20,7 @@ def check(store: Store, feed: str | None, target: str | None) -> RetrainCheck:
     served = predictor.choose(store, feed, target)
     try:
         pending = requests.pending(store.home, served.feed.name)
-    except AeroCastError as error:
+    except (AeroCastError, OSError) as error:
         raise _unavailable(error) from None
     name = next((request.id for request in pending if request.target == served.manifest.target), None)
     return _report(store, served, name)
@@ -55,5 +56,5 @@ def _reason(found: RetrainCheck) -> str:
     return f"forced; {age}"
 
 
-def _unavailable(error: AeroCastError) -> Exception:
-    return problem("requests-unavailable", str(error), status=503)
+def _unavailable(error: Exception) -> Exception:
+    return problem("requests-unavailable", sentence(error), status=503)

@@ -142,6 +142,15 @@ class ReleaseHealth(Struct, frozen=True):
     errors: Annotated[list[str], Meta(description="What does not load: release, tail, clock, drift, challenger.")]
 
 
+class LeftOut(Struct, frozen=True):
+    """A file of the home that cannot be read as what it should be; what was read of it before still counts."""
+
+    file: Annotated[str, Meta(description="Its name in the home.", examples=["tail/noaa.npz"])]
+    reason: str
+    since: Annotated[datetime | None, Meta(description="When it was first left out.")]
+    failures: Annotated[int, Meta(description="How often it was, since the server started.")]
+
+
 class Health(Struct, frozen=True):
     """`ok`, `degraded` (it answers, but something is wrong), `starting` or `no release` (503)."""
 
@@ -151,6 +160,7 @@ class Health(Struct, frozen=True):
     poll_seconds: float
     log_failures: Annotated[int, Meta(description="Records that the disk refused; answers are given all the same.")]
     errors: list[str]
+    left_out: list[LeftOut]
     releases: list[ReleaseHealth]
 
 

@@ -7,18 +7,30 @@ leaves the old one serving; the error stays visible until a good one is loaded.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from aerocast import clock, durable, release, tail
 from aerocast.clock import Clock
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
-from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
-from serving.loading import Key, Served, Tail, open_challenger, open_current, open_previous, open_tail
+from serving.loading import (
+    Key,
+    Listing,
+    Served,
+    Tail,
+    listing,
+    open_challenger,
+    open_current,
+    open_previous,
+    open_tail,
+    refuse,
+)
 from serving.slots import NEVER, Slot
 
 log = logging.getLogger("aerocast.serving")
@@ -38,20 +50,22 @@ class Store:
         self.owners: Mapping[str, tuple[str, ...]] = {}
         self.started_at = datetime.now(UTC)
         self.last_poll: datetime | None = None
-        self.error: str | None = None
+        self.listing: Slot[Listing] = Slot(release.FOLDER)
+        self.unlisted: Mapping[str, Slot[None]] = {}
 
     def poll(self) -> None:
         """Look up everything, load what is new; never raises for what lies on disk."""
-        try:
-            found = {(feed, target): stamp for feed, target, stamp in release.discover(self.home)}
-            self.error = None
-        except (OSError, AeroCastError) as error:
-            self.error = f"releases under {self.home} cannot be listed: {getattr(error, 'strerror', None) or error}"
+        self.listing.look(time.monotonic, partial(listing, self.home))
+        found = self.listing.served
+        if self.listing.error or not found:
             return
-        for key in found.keys() - self.releases.keys():
+        self.unlisted = {file: self.unlisted.get(file) or Slot(file) for file in found.left_out}
+        for file, reason in found.left_out.items():
+            self.unlisted[file].look(partial(str, reason), partial(refuse, reason))
+        for key in found.stamps.keys() - self.releases.keys():
             self._add(key)
         for key, slot in self.releases.items():
-            if slot.look("/".join(key), partial(found.get, key), partial(open_current, self.home, key)):
+            if slot.look(partial(found.stamps.get, key), partial(open_current, self.home, key)):
                 self._loaded(key, slot)
         for feed in self.tails:
             self._look_at_feed(feed)
@@ -62,6 +76,15 @@ class Store:
     def serving(self) -> list[Served]:
         """All releases that answer now, by feed and target."""
         return [served for targets in self.index.values() for served in targets.values()]
+
+    def slots(self) -> list[Slot[Any]]:
+        """All that is looked up on the disk."""
+        by_key, by_feed = (self.releases, self.challengers), (self.tails, self.drifts, self.clocks)
+        return [
+            self.listing,
+            *self.unlisted.values(),
+            *(slot for each in (*by_key, *by_feed) for slot in each.values()),
+        ]
 
     def tail(self, feed: str) -> Tail | None:
         slot = self.tails.get(feed)
@@ -91,12 +114,16 @@ class Store:
 
     def _add(self, key: Key) -> None:
         """A place for everything about a (feed, target) that was not there before."""
-        if key[0] not in self.tails:
-            self.clocks = {**self.clocks, key[0]: Slot()}
-            self.drifts = {**self.drifts, key[0]: Slot()}
-            self.tails = {**self.tails, key[0]: Slot(seen=NEVER)}
-        self.challengers = {**self.challengers, key: Slot()}
-        self.releases = {**self.releases, key: Slot()}  # last: who reads a release's key finds all the others
+        feed, place = key[0], f"{release.FOLDER}/{'/'.join(key)}"
+        if feed not in self.tails:
+            self.clocks = {**self.clocks, feed: Slot(f"clock/{feed}.json")}
+            self.drifts = {**self.drifts, feed: Slot(f"drift/{feed}.json")}
+            self.tails = {**self.tails, feed: Slot(tail.name(feed), seen=NEVER)}
+        self.challengers = {**self.challengers, key: Slot(f"{place}/{release.CHALLENGER}")}
+        self.releases = {
+            **self.releases,
+            key: Slot(f"{place}/{release.POINTER}"),
+        }  # last: who reads a release's key finds all the others
 
     def _loaded(self, key: Key, slot: Slot[Served]) -> None:
         if slot.error is None and slot.served:
@@ -108,20 +135,18 @@ class Store:
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
-        self.clocks[feed].look(
-            f"clock of {feed}", partial(durable.stamp, clock.place(home, feed)), partial(clock.read, home, feed)
-        )
-        self.tails[feed].look(f"tail of {feed}", partial(tail.stamp, home, feed), partial(open_tail, home, feed))
-        self.drifts[feed].look(f"drift of {feed}", partial(state.stamp, home, feed), partial(state.read, home, feed))
+        self.clocks[feed].look(partial(durable.stamp, clock.place(home, feed)), partial(clock.read, home, feed))
+        self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
+        self.drifts[feed].look(partial(state.stamp, home, feed), partial(state.read, home, feed))
 
     def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:
         """Loaded only where the feed gives it a share of the requests: it takes as much memory as what serves."""
         served = self.releases[key].served
         if served and served.feed.shadow > 0:
             stamp = partial(release.challenger_stamp, self.home, *key)
-            slot.look(f"challenger of {'/'.join(key)}", stamp, partial(open_challenger, self.home, key))
+            slot.look(stamp, partial(open_challenger, self.home, key))
         elif slot.seen:
-            slot.seen = slot.served = slot.error = None
+            slot.clear()
 
     def _indexed(self) -> Mapping[str, Mapping[str, Served]]:
         """feed -> target -> what serves it; targets in the order of the feed's declaration."""

@@ -17,6 +17,7 @@ from serving.schemas import (
     ColumnView,
     FeedView,
     Health,
+    LeftOut,
     ReleaseHealth,
     ReleaseView,
     StationView,
@@ -30,18 +31,23 @@ from serving.store import Store
 STUCK_POLLS = 10
 
 
-def health(store: Store, log: Log, poll_seconds: float, others: Sequence[str] = ()) -> Health:
+def health(store: Store, log: Log, poll_seconds: float, others: Sequence[Slot[Any]] = ()) -> Health:
     """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
-    errors = [error for error in (store.error, log.error, *others) if error]
+    errors = [log.error] if log.error else []
+    left_out = [
+        LeftOut(slot.file, slot.error, slot.since, slot.failures)
+        for slot in (*store.slots(), *others)
+        if slot.error is not None
+    ]
     late = store.last_poll and datetime.now(UTC) - store.last_poll
     if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
         errors.append(f"nothing was looked up for {late.total_seconds():.0f} s")
     releases = [_release(key, slot, store) for key, slot in sorted(store.releases.items(), key=lambda item: item[0])]
     if not store.index:
-        status = "no release" if store.last_poll or errors else "starting"
+        status = "no release" if store.last_poll or errors or left_out else "starting"
     else:
-        status = "degraded" if errors or any(one.status != "ok" for one in releases) else "ok"
-    return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, releases)
+        status = "degraded" if errors or left_out or any(one.status != "ok" for one in releases) else "ok"
+    return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, left_out, releases)
 
 
 def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:

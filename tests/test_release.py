@@ -121,7 +121,7 @@ def test_what_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
 def test_a_pointer_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     release.promote(tmp_path, *KEY, write(tmp_path))
     (release.folder(tmp_path, *KEY) / "challenger.json").write_text("{")
-    with pytest.raises(AeroCastError, match=r"challenger\.json is damaged"):
+    with pytest.raises(AeroCastError, match=r"challenger\.json cannot be read"):
         release.challenger(tmp_path, *KEY)
 
 
@@ -158,7 +158,7 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, fault: str) -> Non
 def test_a_damaged_pointer_is_an_error_not_an_absence(tmp_path: Path) -> None:
     publish(tmp_path)
     (release.folder(tmp_path, *KEY) / "current.json").write_text('{"version": 3')
-    with pytest.raises(AeroCastError, match=r"current\.json is damaged"):
+    with pytest.raises(AeroCastError, match=r"current\.json cannot be read"):
         release.current(tmp_path, *KEY)
 
 

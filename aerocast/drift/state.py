@@ -7,14 +7,13 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from aerocast import durable
-from aerocast.errors import AeroCastError
+from aerocast import documents, durable
+from aerocast.documents import Instant
 from aerocast.home import Home
 
 Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
@@ -37,8 +36,8 @@ class Fault(msgspec.Struct, frozen=True):
     station: str
     column: str
     kind: str
-    start: datetime
-    end: datetime | None
+    start: Instant
+    end: Instant | None
     detail: str
 
 
@@ -52,8 +51,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
     target: str
     station: str
     verdict: Verdict
-    judged_at: datetime
-    onset: datetime | None
+    judged_at: Instant
+    onset: Instant | None
     rmse: float | None
     expected_rmse: float | None
     coverage: float | None
@@ -74,11 +73,11 @@ class Heat(msgspec.Struct, frozen=True):
     edges: int = 0
     warm: int = 0
     calm: int = 0
-    since: datetime | None = None
-    onset: datetime | None = None
+    since: Instant | None = None
+    onset: Instant | None = None
     rmse: float | None = None
     version: str | None = None
-    judged_at: datetime | None = None
+    judged_at: Instant | None = None
     spoke: bool = True
 
 
@@ -97,8 +96,8 @@ class DriftState(msgspec.Struct, frozen=True):
     """Everything at `judged_at` (the feed's time); `written_at` is real time."""
 
     feed: str
-    judged_at: datetime
-    written_at: datetime
+    judged_at: Instant
+    written_at: Instant
     diagnoses: tuple[Diagnosis, ...] = ()
     faults: tuple[Fault, ...] = ()
     heat: tuple[Heat, ...] = ()
@@ -116,12 +115,7 @@ class DriftState(msgspec.Struct, frozen=True):
 def read(home: Home, feed: str) -> DriftState | None:
     """The newest state; None if nothing was ever examined. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=DriftState)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise AeroCastError(f"the drift state {path} cannot be read: {error}") from error
+    return documents.read(path, DriftState, f"the drift state {path}")
 
 
 def write(home: Home, state: DriftState) -> None:

@@ -137,7 +137,7 @@ def _damage(server: Server, http: httpx.Client, home: Path, small: Feed) -> None
     assert refused.status_code == 503
     assert "is damaged" in refused.json()["detail"]
     assert http.post("/observations/other", json=ONE).status_code == 202
-    until(lambda: any("is damaged" in error for error in http.get("/health").json()["errors"]))
+    until(lambda: any("is damaged" in each["reason"] for each in http.get("/health").json()["left_out"]))
     place.unlink()
     assert http.post(PATH, json=ONE).status_code == 202
 
