@@ -63,7 +63,7 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/dg check yaml
+	@$(BIN)/python -m aerocast_assets check
 
 # Everything but torch, which a lock written on one machine would tie to that machine's build.
 lock:

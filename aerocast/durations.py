@@ -1,4 +1,4 @@
-"""Durations as a declaration spells them, ISO 8601 (`PT1H`, `P30D`), and as people read them (`1 hour`, `30 days`).
+"""Durations as a declaration spells them, ISO 8601: `PT1H`, `P30D`. For people see `aerocast.words`.
 
 The server imports this module: the standard library only.
 """
@@ -19,18 +19,13 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?")
 
 def iso(duration: timedelta) -> str:
     """`PT7H`, `P1DT6H`."""
-    hours, minutes, seconds = _clock(duration)
+    rest = abs(duration) - timedelta(days=abs(duration).days)
+    hours, minutes = rest.seconds // 3600, rest.seconds // 60 % 60
+    seconds = rest.seconds % 60 + rest.microseconds / 1e6
     time = "".join(f"{number:g}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if number)
     days = abs(duration).days
     text = f"P{f'{days}D' if days or not time else ''}{f'T{time}' if time else ''}"
     return f"-{text}" if duration < timedelta(0) else text
-
-
-def words(duration: timedelta) -> str:
-    """`7 hours`, `1 day 6 hours`."""
-    numbers = zip((abs(duration).days, *_clock(duration)), ("day", "hour", "minute", "second"), strict=True)
-    text = " ".join(f"{number:g} {unit}{'' if number == 1 else 's'}" for number, unit in numbers if number)
-    return f"{'minus ' if duration < timedelta(0) else ''}{text or '0 seconds'}"
 
 
 def meant(text: str) -> timedelta | None:
@@ -44,8 +39,3 @@ def meant(text: str) -> timedelta | None:
     if not parts or _PART.sub("", plain).strip() or any(unit not in _UNIT for _, unit in parts):
         return None
     return timedelta(seconds=sum(float(number) * _SECONDS[_UNIT[unit]] for number, unit in parts))
-
-
-def _clock(duration: timedelta) -> tuple[int, int, float]:
-    rest = abs(duration) - timedelta(days=abs(duration).days)
-    return rest.seconds // 3600, rest.seconds // 60 % 60, rest.seconds % 60 + rest.microseconds / 1e6

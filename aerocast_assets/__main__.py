@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aerocast.home import Home
 
-COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce")
+COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check")
 PROJECT = Path(__file__).resolve().parent.parent
 ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
 

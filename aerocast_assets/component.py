@@ -23,14 +23,10 @@ class FeedComponent(dg.Component):
         """The component of a validated declaration.
 
         Raises:
-            DagsterInvalidDefinitionError: the folder and the feed's name differ, so assets could not be found by it.
+            DagsterInvalidDefinitionError: there is none.
         """
         if not isinstance(attributes, Feed):
             raise dg.DagsterInvalidDefinitionError(f"{context.path}: attributes: a feed needs its declaration")
-        if attributes.name != context.path.name:
-            raise dg.DagsterInvalidDefinitionError(
-                f"{context.path}: name: {attributes.name!r} must be the folder's name {context.path.name!r}"
-            )
         return cls(attributes)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -81,7 +81,7 @@ def test_an_unknown_feed_lists_those_there_are() -> None:
 def test_a_declaration_that_is_not_yaml_says_where(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "defs.yaml").write_text("attributes: [unclosed")
-    with pytest.raises(AeroCastError, match=r"bad/defs\.yaml is not YAML: .*line"):
+    with pytest.raises(AeroCastError, match=r"bad/defs\.yaml:2: not one YAML document: "):
         find_feed("bad", tmp_path)
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast_assets.assets.describe import preview, status
-from aerocast_assets.feeds import declared, find_feed
+from aerocast_assets.feeds import feeds
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ LEAST_FREE = 0.1  # of the disk: below it the check warns
 SHOWN = 30
 
 
-def known() -> list[Feed]:
-    """The declared feeds."""
-    return [find_feed(name) for name in declared()]
-
-
-def maintenance(find: Callable[[], Sequence[Feed]] = known) -> dg.AssetsDefinition:
+def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefinition:
     """`platform/maintenance`: its figures are numbers, which the UI draws over time."""
 
     @dg.asset(

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast_assets.assets.maintenance import KEY, disk_check, known, maintenance
+from aerocast_assets.assets.maintenance import KEY, disk_check, maintenance
+from aerocast_assets.feeds import feeds
 
 JOB = "platform_maintenance"
 
 
-def upkeep(find: Callable[[], Sequence[Feed]] = known) -> dg.Definitions:
+def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
     """The asset `platform/maintenance`, its check, its job and its schedule."""
     job = dg.define_asset_job(
         JOB, selection=dg.AssetSelection.assets(KEY), description="Keeps the lake small; nothing that is needed goes."

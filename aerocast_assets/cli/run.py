@@ -55,10 +55,12 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     from aerocast_assets.cli.ask import ask_server
     from aerocast_assets.cli.recovery import recover
     from aerocast_assets.definitions import defs as load_definitions
-    from aerocast_assets.feeds import find_feed
+    from aerocast_assets.feeds import broken, find_feed, left_out
 
     started = time.monotonic()
     feed = find_feed(feed_name)
+    for each in broken():
+        print(left_out(each.name, each.mistakes), flush=True)
     definitions = load_definitions()
     with dg.DagsterInstance.get() as instance:
         for run_id in recover(instance):

@@ -8,6 +8,7 @@ import time
 from aerocast.errors import AeroCastError
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.command import Commands, add_command
+from aerocast_assets.feeds import broken, left_out
 
 
 def add(commands: Commands) -> None:
@@ -31,6 +32,8 @@ def up(host: str, port: int, ui_port: int) -> int:
     _check(host, port, ui_port)
     with processes.stoppable() as stopped:
         _recover()
+        for each in broken():
+            print(left_out(each.name, each.mistakes), flush=True)
         print("Starting, Ctrl-C stops both ...", flush=True)
         ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
         children = {

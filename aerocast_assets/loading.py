@@ -1,0 +1,139 @@
+"""Everything under `defs/`; of what is broken the part is left out and named, and all others load."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
+from dagster.components.core.decl import ComponentDecl, build_filesystem_component_decl_from_context
+from dagster.components.core.defs_module import ComponentPath
+from dagster.components.core.load_defs import get_library_json_enriched_defs
+
+from aerocast_assets.feeds import FILES, Declaration, broken, left_out
+from aerocast_assets.keys import HOURLY
+
+log = logging.getLogger("aerocast")
+
+SHARED = "platform"  # what all feeds need: without it nothing loads
+
+
+def load(project: Path) -> dg.Definitions:
+    """The definitions of the project; a broken part is an asset `<part>/declaration` whose check fails with the reason.
+
+    Raises:
+        Exception: what all parts share does not load.
+    """
+    tree = ComponentTree.for_project(project)
+    if not (wrong := broken(tree.defs_module_path)):
+        try:
+            return _resolved(dg.load_from_defs_folder(path_within_project=project))
+        except (Exception, SystemExit):  # whatever a person's file raises; looked for part by part
+            pass
+    return _isolated(project, tree, wrong)
+
+
+class _Part(ComponentTree):
+    """The tree of one folder or file below `defs/`."""
+
+    part: Path
+
+    def _get_filesystem_decl(self) -> ComponentDecl[Any]:
+        context = self.decl_load_context.for_component_loc(ComponentPath.from_path(self.part))
+        found = build_filesystem_component_decl_from_context(context)
+        if found is None:
+            raise dg.DagsterInvalidDefinitionError(f"{self.part} holds no definitions")
+        return found
+
+
+def _isolated(project: Path, tree: ComponentTree, wrong: Sequence[Declaration]) -> dg.Definitions:
+    reasons: dict[str, str] = {}
+    for each in wrong:
+        part = each.path.relative_to(tree.defs_module_path).parts[0]
+        reasons[part] = "\n".join(filter(None, (reasons.get(part), *each.mistakes)))
+    loaded: dict[str, dg.Definitions] = {}
+    for path in _parts(tree.defs_module_path):
+        if path.name in reasons:
+            continue
+        try:
+            loaded[path.name] = _built(project, path)
+        except (Exception, SystemExit) as error:
+            if path.stem == SHARED:
+                raise
+            reasons[path.name] = _why(path, error)
+    found = _together(tree, loaded, reasons)
+    for part, why in reasons.items():
+        log.warning(left_out(part, why.splitlines()))
+    return found
+
+
+def _together(tree: ComponentTree, loaded: Mapping[str, dg.Definitions], reasons: dict[str, str]) -> dg.Definitions:
+    """All parts that go together: the first of two that claim one name stays."""
+    library = get_library_json_enriched_defs(tree)
+
+    def merged(parts: Mapping[str, dg.Definitions]) -> dg.Definitions:
+        return dg.Definitions.merge(library, *parts.values(), *(_note(name, why) for name, why in reasons.items()))
+
+    try:
+        return _resolved(merged(loaded))
+    except Exception:
+        kept = {name: defs for name, defs in loaded.items() if Path(name).stem == SHARED}
+    for name, defs in loaded.items():
+        try:
+            _resolved(merged({**kept, name: defs}))
+            kept[name] = defs
+        except Exception as error:
+            reasons[name] = _why(tree.defs_module_path / name, error)
+    return _resolved(merged(kept))
+
+
+def _parts(defs: Path) -> Iterator[Path]:
+    """What Dagster loads below `defs/`, each on its own."""
+    for path in sorted(defs.iterdir()):
+        hidden = path.name.startswith((".", "__"))
+        if not hidden and (path.suffix == ".py" or any(name.endswith((".py", *FILES)) for name in _names(path))):
+            yield path
+
+
+def _names(folder: Path) -> Iterator[str]:
+    for _, _, names in os.walk(folder, followlinks=True):
+        yield from names
+
+
+def _built(project: Path, path: Path) -> dg.Definitions:
+    tree = _Part.for_project(project)
+    object.__setattr__(tree, "part", path)  # a record is frozen
+    return tree.build_defs(path)
+
+
+def _resolved(defs: dg.Definitions) -> dg.Definitions:
+    """The definitions, known to load as a code location does; Dagster keeps what was resolved here."""
+    defs.get_repository_def().load_all_definitions()
+    return defs
+
+
+def _why(path: Path, error: BaseException) -> str:
+    """The innermost reason, as one sentence."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return f"{path}: {type(error).__name__}{f': {text}' if text else ''}"
+
+
+def _note(part: str, why: str) -> dg.Definitions:
+    """What the UI shows of a broken part."""
+    name = re.sub(r"\W", "_", part.removesuffix(".py"))
+    key = dg.AssetKey([name, "declaration"])
+
+    @dg.asset_check(
+        asset=key, name="valid", description="The declaration is right; if not, why.", automation_condition=HOURLY
+    )
+    def check() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.ERROR, description=why)
+
+    text = f"{part} is left out; everything else works.\n\n" + "\n".join(f"- {line}" for line in why.splitlines())
+    spec = dg.AssetSpec(key, group_name=name, kinds={"yaml"}, description=text, metadata={"mistakes": why})
+    return dg.Definitions(assets=[spec], asset_checks=[check])
