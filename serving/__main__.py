@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ipaddress
 import logging
+import math
 import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from litestar import Litestar
 
 from aerocast import durable, release, store
 from aerocast.doors.posted import Limits
@@ -21,8 +26,9 @@ from aerocast.home import Home, ObjectHome, home_of
 from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings, read_settings
-
-GRACE_SECONDS = 5
+from serving.connections import GRACE_SECONDS, Bounds, Connection, Server, room_for
+from serving.heads import answering_head
+from serving.metrics import Metrics
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,22 +48,43 @@ def main(arguments: list[str] | None = None) -> int:
     logging.info(
         "AeroCast serves %s on http://%s:%d (API at /schema)", home, f"[{host}]" if ":" in host else host, port
     )
+    app = create_app(
+        home,
+        options.poll_seconds,
+        settings.log_seconds if settings.log else None,
+        Access(settings.token, _is_loopback(host)),
+        Limits(rows=settings.most_waiting),
+    )
+    _server(app, settings).run(sockets=[listener])
+    return 0
+
+
+def _server(app: Litestar, settings: ServerSettings) -> Server:
+    bounds = Bounds(
+        room_for(settings.most_connections),
+        settings.keep_alive_seconds,
+        settings.head_seconds,
+        settings.head_bytes,
+        settings.stall_seconds,
+        settings.least_rate,
+    )
+    metrics: Metrics = app.state.metrics
+    connection = partial(Connection, bounds=bounds, count=lambda slug: metrics.connections.labels(slug).inc())
     config = uvicorn.Config(
-        create_app(
-            home,
-            options.poll_seconds,
-            settings.log_seconds if settings.log else None,
-            Access(settings.token, _is_loopback(host)),
-            Limits(rows=settings.most_waiting),
-        ),
-        log_level="warning",
+        answering_head(app),
+        http=cast(type[asyncio.Protocol], connection),  # uvicorn only calls it
+        ws="none",
+        proxy_headers=False,
+        log_level="error",  # its warnings are of requests that are malformed, which a metric counts
         access_log=False,
         server_header=False,
         lifespan="on",
+        timeout_keep_alive=math.ceil(settings.keep_alive_seconds),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
-    return 0
+    server = Server(config)
+    metrics.open_connections.set_function(lambda: len(server.server_state.connections))
+    return server
 
 
 def _is_loopback(host: str) -> bool:

@@ -77,7 +77,6 @@ def create_app(
                 "access": access or Access(),
             }
         ),
-        request_max_body_size=problems.MAX_BODY,
         logging_config=None,
     )
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
-from serving import observations, predictor, reports, routine, views
+from serving import observations, predictor, problems, reports, routine, views
 from serving.access import may_write
+from serving.body import read
 from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation
 from serving.parsing import check_content_type, decode, parse
-from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of, too_large
+from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
 from serving.schemas import (
     Accepted,
     EvalRequest,
@@ -97,7 +97,7 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
     sequence (outside the column's physical range) are set aside as they would be in the feed: they count as missing,
     the answer is marked degraded and names them.
     """
-    body = await _body(request)
+    body = await _body(request, state)
     began = time.perf_counter()
     answered = predictor.predict(state.store, parse(body))
     state.loop.answered(answered)
@@ -108,8 +108,7 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
 
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
-      operation_class=ObserveOperation, responses=DENIED | NOT_KEPT,
-      request_max_body_size=MAX_BODY)  # fmt: skip
+      operation_class=ObserveOperation, responses=DENIED | NOT_KEPT)  # fmt: skip
 async def observe(
     request: HttpRequest,
     state: State,
@@ -135,12 +134,10 @@ async def observe(
     definition, headers = await kept.definition(feed), request.headers
     key, kind = observations.checked_key(idempotency_key), kind_of(headers.get("content-type"))
     encoding = encoding_of(headers.get("content-encoding"))
-    with kept.room(MAX_BODY if encoding else _length(request)):
-        try:
-            body = await request.body()
-        except RequestEntityTooLarge:
-            raise too_large() from None
+    with kept.room.share() as share:
+        body = await read(request, MAX_BODY, share)
         if encoding:
+            share.grow(MAX_BODY)  # so much it may become
             body = await asyncio.to_thread(decoded, body, encoding)
         if len(body) < observations.LARGE_BODY and kind != "arrow":
             rows, ignored = check(definition, kind, body)
@@ -159,7 +156,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     An outcome is in the log before the answer; one that was posted by id before is not counted twice. The process that
     gave an answer remembers its id among the newest 50,000 or so: for an older one post the pair.
     """
-    evaluation: Evaluation = state.loop.outcome(decode(await _body(request), EvalRequest))
+    evaluation: Evaluation = state.loop.outcome(decode(await _body(request, state), EvalRequest))
     return evaluation
 
 
@@ -178,23 +175,15 @@ async def ask_for_retrain(
     """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
     platform's sensor. The server itself starts nothing; asking again returns the open request.
     """
-    body = await _body(request)
+    body = await _body(request, state)
     force = decode(body, RetrainRequest).force if body else False
     return await asyncio.to_thread(routine.ask, state.store, feed, target, force)
 
 
-def _length(request: HttpRequest) -> int:
-    """How long the body is said to be; as long as one may be, if nothing is said. Raises a 413 problem."""
-    said = request.headers.get("content-length", "")
-    length = int(said) if said.isdigit() else MAX_BODY
-    if length > MAX_BODY:
-        raise too_large(length)
-    return length
-
-
-async def _body(request: HttpRequest) -> bytes:
+async def _body(request: HttpRequest, state: State) -> bytes:
     check_content_type(request.headers.get("content-type"))
-    return await request.body()
+    with state.observations.room.share() as share:
+        return await read(request, problems.MAX_BODY, share)
 
 
 @get("/metrics", tags=["state"], summary="Prometheus metrics", media_type=MediaType.TEXT)

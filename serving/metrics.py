@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
@@ -35,6 +35,13 @@ class Metrics:
             registry=self.registry,
         )
         self.problems = Counter("aerocast_problems", "Requests refused.", ["status"], registry=self.registry)
+        self.connections = Counter(
+            "aerocast_connections_refused",
+            "Connections ended by the server, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.open_connections = Gauge("aerocast_connections", "Open connections.", registry=self.registry)
         self.registry.register(_Collector(store, loop, observations))
         ProcessCollector(registry=self.registry)
 

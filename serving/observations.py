@@ -6,8 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from aerocast.doors.definition import Definition
 from aerocast.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
 from aerocast.durable import Stamp
 from aerocast.home import Home
+from serving.body import Room
 from serving.problems import problem
 from serving.slots import Slot
 
@@ -44,7 +44,7 @@ class Observations:
         self._posted: dict[str, Posted] = {}
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
-        self._in_flight = 0
+        self.room = Room(MOST_IN_FLIGHT)
 
     def look(self, every: float = LOOK_SECONDS) -> None:
         """Looks up what waits, and what is declared if that is so long ago; never raises for what lies on disk.
@@ -78,17 +78,6 @@ class Observations:
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
         return found
-
-    @contextmanager
-    def room(self, size: int) -> Iterator[None]:
-        """Room in memory for a body. Raises a 429 problem when others take all of it."""
-        if self._in_flight + size > MOST_IN_FLIGHT:
-            raise refusal(Refused(Why.FULL, "Too many bodies are being received; send again in a moment."))
-        self._in_flight += size
-        try:
-            yield
-        finally:
-            self._in_flight -= size
 
     async def keep(self, feed: str, key: str | None, kind: str, body: bytes, rows: int) -> Receipt:
         """The receipt, once the body is on the disk. Raises a problem: 422 for a key, 429, 503 or 507."""

@@ -20,7 +20,6 @@ MAX_BODY = 256 * 1024
 _SENTENCES = {
     404: "There is nothing at this path; /schema lists what there is.",
     405: "This path does not know this method; the Allow header names those it knows.",
-    413: f"The body is larger than {MAX_BODY} bytes.",
 }
 
 
@@ -41,11 +40,12 @@ def problem(
     """
     extra: dict[str, Any] = {}
     if field is not None:
-        extra = {"field": field, "rule": rule or detail} | ({} if value is UNSET else {"value": shown(value)})
+        extra = {"field": _sendable(field), "rule": _sendable(rule or detail)}
+        extra |= {} if value is UNSET else {"value": shown(value)}
     if index is not None:
         extra["index"] = index
     return ProblemDetailsException(
-        detail=detail,
+        detail=_sendable(detail),
         status_code=status,
         title=slug.replace("-", " ").capitalize(),
         type_=f"urn:aerocast:problem:{slug}",
@@ -54,29 +54,41 @@ def problem(
     )
 
 
+def too_large(most: int, size: object = UNSET) -> ProblemDetailsException:
+    """The problem for a body of more than `most` bytes."""
+    rule, detail = f"at most {most} bytes", f"The body is larger than {most} bytes."
+    return problem("request-entity-too-large", detail, status=413, field="body", value=size, rule=rule)
+
+
 def shown(value: object) -> object:
     """The value as it was sent; a long one is cut to text, for an answer must not carry a megabyte back."""
     if value is None or isinstance(value, bool | int | float):
         return value if len(repr(value)) <= LONGEST_VALUE else repr(value)[:LONGEST_VALUE] + "..."
-    text = value if isinstance(value, str) else repr(value)
+    text = _sendable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
+
+
+def _sendable(text: str) -> str:
+    """Half a character, which JSON's escapes can name and UTF-8 cannot hold, is shown as that escape."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _from_http(error: HTTPException) -> ProblemDetailsException:
     """Litestar's own errors (404, 405, 413, query parameters) in the same form."""
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase, headers = HTTPStatus(error.status_code).phrase, error.headers
+    if headers and "GET" in headers.get("allow", ""):
+        headers = {"allow": f"{headers['allow']}, HEAD"}
     extra: dict[str, Any] = {}
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else None
     if isinstance(first, dict) and "key" in first:
-        extra = {"field": str(first["key"]), "rule": str(first.get("message", error.detail)).replace("`", "")}
-    elif error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        extra = {"field": "body", "rule": f"at most {MAX_BODY} bytes"}
+        rule = str(first.get("message", error.detail)).replace("`", "")
+        extra = {"field": _sendable(str(first["key"])), "rule": _sendable(rule)}
     return ProblemDetailsException(
-        detail=_SENTENCES.get(error.status_code, error.detail),
+        detail=_SENTENCES.get(error.status_code) or _sendable(error.detail),
         status_code=error.status_code,
         title=phrase,
         type_=f"urn:aerocast:problem:{phrase.lower().replace(' ', '-')}",
-        headers=error.headers,
+        headers=headers,
         extra=extra,
     )
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import zlib
 
 from litestar.plugins.problem_details import ProblemDetailsException
-from msgspec import UNSET
 
 from aerocast.doors.definition import Definition, Malformed
-from serving.problems import problem
+from serving.problems import problem, too_large
 
 MOST_READINGS = 100_000
 MAX_BODY = 8 << 20
@@ -107,7 +106,7 @@ def decoded(body: bytes, encoding: str) -> bytes:
             stream = zlib.decompressobj(ENCODINGS[encoding])
             found += stream.decompress(rest, MAX_BODY + 1 - len(found))
             if len(found) > MAX_BODY:
-                raise too_large()
+                raise too_large(MAX_BODY)
             if not stream.eof:
                 raise zlib.error("it is cut off")
             if not (rest := stream.unused_data):
@@ -116,11 +115,3 @@ def decoded(body: bytes, encoding: str) -> bytes:
     except zlib.error as error:
         rule = f"a whole {encoding} stream ({error})"
         raise problem("malformed-encoding", f"The body is not {rule}.", status=400, field="body", rule=rule) from None
-
-
-def too_large(size: int | None = None) -> ProblemDetailsException:
-    """The problem for a body over MAX_BODY."""
-    rule = f"at most {MAX_BODY} bytes"
-    detail = f"The body is larger than {MAX_BODY} bytes; send the readings in several."
-    shown = UNSET if size is None else size
-    return problem("request-entity-too-large", detail, status=413, field="body", value=shown, rule=rule)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -180,6 +181,7 @@ class Server:
     home: Home
     arguments: tuple[str, ...] = ("--poll-seconds", "0.1")
     settings: dict[str, str] = field(default_factory=dict)
+    files: tuple[int, int] | None = None  # how many it may open, and to what it may raise that
     log: list[str] = field(default_factory=list)
     seconds: float = 0.0
     url: str = ""
@@ -191,6 +193,7 @@ class Server:
             env={**os.environ, "AEROCAST_HOME": str(self.home), **self.settings},
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=self._limit,
         )
         assert self.process.stderr
         for line in self.process.stderr:
@@ -211,6 +214,10 @@ class Server:
             self.process.wait(60)
         finally:
             self.process.kill()
+
+    def _limit(self) -> None:
+        if self.files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
 
     def _wait_until_it_answers(self) -> None:
         import httpx

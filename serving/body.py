@@ -1,0 +1,74 @@
+"""The body of a request, read as it comes: what is in memory of all bodies is counted, so that it stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from litestar import Request
+from litestar.plugins.problem_details import ProblemDetailsException
+
+from serving.problems import problem, too_large
+
+SMALL_BODY = 32 << 10  # not counted: who posts a few readings is never refused for others' large bodies
+
+
+class Room:
+    """Bytes of large bodies that may be in memory at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._used = most, 0
+
+    @contextmanager
+    def share(self) -> Iterator[Share]:
+        """A share for one body, given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self._used -= share.size
+
+    def take(self, size: int) -> None:
+        """Raises a 429 problem when others use what is needed."""
+        if self._used + size > self._most:
+            detail = "Too many large bodies are being received; send again in a moment."
+            raise problem("too-much-waits", detail, status=429, headers={"retry-after": "10"})
+        self._used += size
+
+
+class Share:
+    """What one body has of the room: nothing as long as it is small."""
+
+    def __init__(self, room: Room) -> None:
+        self.size, self._room, self._seen = 0, room, 0
+
+    def grow(self, size: int) -> None:
+        """So many bytes more. Raises a 429 problem."""
+        self._seen += size
+        if self._seen > SMALL_BODY:
+            self._room.take(self._seen - self.size)
+            self.size = self._seen
+
+
+async def read(request: Request[Any, Any, Any], most: int, share: Share) -> bytes:
+    """The whole body of at most `most` bytes. Raises a problem: 413, 429, 400 where the client went away."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and (len(length) > 18 or int(length) > most):
+        raise too_large(most, int(length[:18]))
+    body, more = bytearray(), True
+    while more:
+        event = await request.receive()
+        if event["type"] != "http.request":
+            raise _cut_off()
+        body += event["body"]
+        more = event.get("more_body", False)
+        if len(body) > most:
+            raise too_large(most)
+        share.grow(len(event["body"]))
+    return bytes(body)
+
+
+def _cut_off() -> ProblemDetailsException:
+    detail = "The connection ended before the body did."
+    return problem("incomplete-body", detail, status=400, field="body", rule="a whole body")
