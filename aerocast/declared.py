@@ -7,11 +7,13 @@ The server imports this module: msgspec and the standard library only.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from aerocast import documents, store
+from aerocast import documents, release, store
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
@@ -35,6 +37,8 @@ class Declared(msgspec.Struct, frozen=True):
     """A feed as the doors know it; `station` and `time` are what a reading calls the two, or else by the source's name.
 
     `timezone` is the zone of times without an offset; none: they are refused. `fields` holds former names, too.
+    `targets` are those that are forecast (None: published by an older version); `retired` is since when nobody
+    declares the feed any more.
     """
 
     name: str
@@ -46,6 +50,16 @@ class Declared(msgspec.Struct, frozen=True):
     station_field: str | None = None
     time_field: str | None = None
     timezone: str | None = None
+    targets: tuple[str, ...] | None = None
+    retired: datetime | None = None
+
+    def retirement(self, target: str | None = None) -> str | None:
+        """Why the feed, or its target, is not served any more, as a sentence; None if it is."""
+        if self.retired:
+            return f"Feed {self.name} is retired: nobody declares it since {self.retired:%Y-%m-%d %H:%M} UTC."
+        if target is not None and self.targets is not None and target not in self.targets:
+            return f"Target {target} of feed {self.name} is retired: it is not declared any more."
+        return None
 
 
 def declared(feed: Feed) -> Declared:
@@ -62,6 +76,7 @@ def declared(feed: Feed) -> Declared:
         source.station_field,
         source.time_field,
         source.timezone,
+        feed.targets,
     )
 
 
@@ -95,6 +110,39 @@ def publish(home: Home, feed: Feed) -> bool:
     return True
 
 
+def settle(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[str]:
+    """Brings what the home knows in line with what is declared; a sentence for each change.
+
+    A feed that the home knows and that is none of `names` is retired: its release serves no more and its readings are
+    refused, while its files stay. Of those that came back, or changed, the new declaration is published.
+
+    Raises:
+        AeroCastError: the home refuses.
+    """
+    changes = []
+    known = stamps(home).keys() | {feed for feed, _, _ in release.discover(home)}
+    for name in sorted(known - set(names)):
+        if retire(home, name):
+            changes.append(f"{name} is retired: nobody declares it any more; its files stay")
+    for feed in feeds:
+        if feed.name in known and publish(home, feed):
+            changes.append(f"{feed.name}: its declaration of now is published")
+    return changes
+
+
+def retire(home: Home, feed: str) -> bool:
+    """Says that nobody declares the feed any more; False if that is known. Raises AeroCastError: the home refuses."""
+    try:
+        before = read(home, feed)
+    except AeroCastError:  # what cannot be read says nothing that is worth keeping
+        before = None
+    if before and before.retired:
+        return False
+    before = before or Declared(feed, "", "station", "time", (), ())
+    store.replace(home, place(feed), msgspec.json.encode(msgspec.structs.replace(before, retired=datetime.now(UTC))))
+    return True
+
+
 def read(home: Home, feed: str) -> Declared | None:
     """What was published of the feed, or None. Raises AeroCastError when it cannot be read."""
     name = place(feed)
@@ -106,6 +154,11 @@ def stamps(home: Home) -> dict[str, Stamp]:
     """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
     found = {_NAME.fullmatch(name): stamp for name, stamp in store.stamps(home, FOLDER).items()}
     return {name[1]: stamp for name, stamp in found.items() if name}
+
+
+def stamp(home: Home, feed: str) -> Stamp | None:
+    """What changes when the feed is published anew; None if it never was. Costs and raises what `store.stamp` does."""
+    return store.stamp(home, place(feed))
 
 
 def place(feed: str) -> str:

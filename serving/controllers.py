@@ -33,6 +33,7 @@ from serving.schemas import (
 HttpRequest = Request[Any, Any, State]
 REFUSED = {
     400: ResponseSpec(Problem, description="The body is no JSON."),
+    410: ResponseSpec(Problem, description="The feed, or the target, is retired: nobody declares it any more."),
     413: ResponseSpec(Problem, description="The body is too large."),
     415: ResponseSpec(Problem, description="The body is of another content type."),
     422: ResponseSpec(Problem, description="A field breaks a rule; the problem names field, value and rule."),
@@ -45,6 +46,7 @@ DENIED = {
 NOT_KEPT = {
     400: ResponseSpec(Problem, description="A reading is malformed; the problem names its index, field, value, rule."),
     404: ResponseSpec(Problem, description="There is no such feed; the problem names those that there are."),
+    410: ResponseSpec(Problem, description="The feed is retired: nobody declares it any more."),
     413: REFUSED[413],
     415: REFUSED[415],
     422: ResponseSpec(Problem, description="The key was used for another body."),

@@ -51,7 +51,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
             rule="a station with recent readings",
         )
     origin = int(origins[-1])
-    reasons = _gaps(served.manifest.window, grid, origin)
+    reasons = [*_gaps(served.manifest.window, grid, origin), *_short_history(served.manifest.window, grid, origin)]
     newest = tail.feed_newest
     if newest is not None and grid.time[origin] < newest:
         behind = (newest - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s")
@@ -147,6 +147,16 @@ def _set_aside(served: Served, grid: Grid, sent: int) -> tuple[Grid, list[Reason
         if older <= served.feed.gap_steps:
             values[row, column], age[row, column] = values[row - 1, column], older
     return Grid(grid.station, grid.time, grid.columns, values, age), reasons
+
+
+def _short_history(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:
+    """The model looks further back than the station has readings of the target: what it never saw in training."""
+    target = grid.values[max(0, origin + 1 - spec.look_back) : origin + 1, grid.columns.index(spec.target)]
+    known = len(target) - int(np.flatnonzero(~np.isnan(target))[0])
+    if known == spec.look_back:
+        return []
+    detail = f"{spec.target} is known for {known} of the {spec.look_back} steps that the model looks back"
+    return [Reason("short_history", detail, spec.target, spec.look_back - known)]
 
 
 def _gaps(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:

@@ -77,6 +77,8 @@ class Observations:
             names = names or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
+        if why := found.retirement:
+            raise problem("feed-retired", why, status=410, field="feed", value=feed, rule="a feed that is declared")
         return found
 
     async def keep(self, feed: str, key: str | None, kind: str, body: bytes, rows: int) -> Receipt:

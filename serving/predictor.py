@@ -89,6 +89,8 @@ def whole(served: Served, request: PredictRequest) -> bool:
 def choose(store: Store, feed: str | None, target: str | None, station: str | None = None) -> Served:
     """The release that answers for (feed, target); by default the only feed (that has such a station), first target."""
     index = store.index
+    if feed is not None and (why := store.retirement(feed, target)):
+        raise problem("feed-retired", why, status=410, field="feed", value=feed, rule="a feed and target of /feeds")
     if not index:
         raise problem("no-release", "No release is served yet; see /health.", status=503)
     if feed is None:
@@ -102,6 +104,8 @@ def choose(store: Store, feed: str | None, target: str | None, station: str | No
     if target is None:
         target = next(iter(targets))
     served = targets.get(target)
+    if served is None and (why := store.retirement(feed, target)):
+        raise problem("feed-retired", why, status=410, field="target", value=target, rule="a target of /feeds")
     if served is None:
         raise _unknown("target", target, targets, f"No target {target[:80]!r} of {feed} is served; there are")
     return served

@@ -54,8 +54,8 @@ class ModelInfo(Struct, frozen=True):
 class Reason(Struct, frozen=True):
     """One reason why the inputs were degraded.
 
-    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_sequence`, `out_of_range` or `sensor_fault`;
-    `age` in steps.
+    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_history`, `short_sequence`, `out_of_range` or
+    `sensor_fault`; `age` in steps.
     """
 
     code: Annotated[str, Meta(examples=["gap_filled"])]
@@ -129,7 +129,7 @@ class ReleaseHealth(Struct, frozen=True):
 
     feed: str
     target: str
-    status: Annotated[str, Meta(description="`ok`, `degraded` or `no release`")]
+    status: Annotated[str, Meta(description="`ok`, `degraded`, `no release` or `retired`")]
     version: str | None
     kind: str | None
     serving_since: datetime | None
@@ -140,6 +140,7 @@ class ReleaseHealth(Struct, frozen=True):
     faults: Annotated[list[str], Meta(description="Sensors that cannot be believed now, as `station.column: kind`.")]
     challenger: Annotated[str | None, Meta(description="The release that answers in the shadow.")]
     errors: Annotated[list[str], Meta(description="What does not load: release, tail, clock, drift, challenger.")]
+    retired: Annotated[str | None, Meta(description="Why it is not served any more, although its files are there.")]
 
 
 class LeftOut(Struct, frozen=True):
@@ -209,6 +210,7 @@ class FeedView(Struct, frozen=True):
     columns: list[ColumnView]
     window: WindowView
     targets: list[TargetView]
+    retired: Annotated[str | None, Meta(description="Why it is not served any more: nobody declares it.")] = None
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):

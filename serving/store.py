@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aerocast import clock, durable, release, tail
+from aerocast import clock, declared, durable, release, tail
 from aerocast.clock import Clock
+from aerocast.declared import Declared
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
 from aerocast.home import Home
@@ -46,6 +47,7 @@ class Store:
         self.tails: Mapping[str, Slot[Tail]] = {}
         self.drifts: Mapping[str, Slot[DriftState]] = {}
         self.clocks: Mapping[str, Slot[Clock]] = {}
+        self.declared: Mapping[str, Slot[Declared]] = {}
         self.index: Mapping[str, Mapping[str, Served]] = {}
         self.owners: Mapping[str, tuple[str, ...]] = {}
         self.started_at = datetime.now(UTC)
@@ -79,7 +81,7 @@ class Store:
 
     def slots(self) -> list[Slot[Any]]:
         """All that is looked up on the disk."""
-        by_key, by_feed = (self.releases, self.challengers), (self.tails, self.drifts, self.clocks)
+        by_key, by_feed = (self.releases, self.challengers), (self.tails, self.drifts, self.clocks, self.declared)
         return [
             self.listing,
             *self.unlisted.values(),
@@ -105,6 +107,13 @@ class Store:
         slot = self.challengers.get(key)
         return slot.served if slot else None
 
+    def retirement(self, feed: str, target: str | None = None) -> str | None:
+        """Why a feed, or a target, that has a release is not served any more; None if it is, or never was."""
+        slot = self.declared.get(feed)
+        if slot is None or slot.served is None or (target is not None and (feed, target) not in self.releases):
+            return None
+        return slot.served.retirement(target)
+
     def now(self, feed: FeedSnapshot) -> datetime:
         """The feed's present, as `aerocast.clock.now` has it, without a look at the disk."""
         real = datetime.now(UTC)
@@ -118,6 +127,7 @@ class Store:
         if feed not in self.tails:
             self.clocks = {**self.clocks, feed: Slot(f"clock/{feed}.json")}
             self.drifts = {**self.drifts, feed: Slot(f"drift/{feed}.json")}
+            self.declared = {**self.declared, feed: Slot(declared.place(feed))}
             self.tails = {**self.tails, feed: Slot(tail.name(feed), seen=NEVER)}
         self.challengers = {**self.challengers, key: Slot(f"{place}/{release.CHALLENGER}")}
         self.releases = {
@@ -130,6 +140,9 @@ class Store:
             log.info("%s/%s is served by release %s", *key, slot.served.manifest.version)
         elif slot.served is None:
             slot.served = open_previous(self.home, key)
+        self._index()
+
+    def _index(self) -> None:
         self.index = self._indexed()
         self.owners = self._owned()
 
@@ -138,11 +151,13 @@ class Store:
         self.clocks[feed].look(partial(durable.stamp, clock.place(home, feed)), partial(clock.read, home, feed))
         self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
         self.drifts[feed].look(partial(state.stamp, home, feed), partial(state.read, home, feed))
+        if self.declared[feed].look(partial(declared.stamp, home, feed), partial(declared.read, home, feed)):
+            self._index()
 
     def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:
         """Loaded only where the feed gives it a share of the requests: it takes as much memory as what serves."""
         served = self.releases[key].served
-        if served and served.feed.shadow > 0:
+        if served and served.feed.shadow > 0 and not self.retirement(*key):
             stamp = partial(release.challenger_stamp, self.home, *key)
             slot.look(stamp, partial(open_challenger, self.home, key))
         elif slot.seen:
@@ -152,7 +167,7 @@ class Store:
         """feed -> target -> what serves it; targets in the order of the feed's declaration."""
         index: dict[str, dict[str, Served]] = {}
         for (feed, target), slot in sorted(self.releases.items(), key=lambda item: item[0]):
-            if slot.served:
+            if slot.served and not self.retirement(feed, target):
                 index.setdefault(feed, {})[target] = slot.served
         for feed, targets in index.items():
             order = next(iter(targets.values())).feed.targets

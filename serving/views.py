@@ -46,20 +46,23 @@ def health(store: Store, log: Log, poll_seconds: float, others: Sequence[Slot[An
     if not store.index:
         status = "no release" if store.last_poll or errors or left_out else "starting"
     else:
-        status = "degraded" if errors or left_out or any(one.status != "ok" for one in releases) else "ok"
+        status = (
+            "degraded" if errors or left_out or any(one.status not in ("ok", "retired") for one in releases) else "ok"
+        )
     return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, left_out, releases)
 
 
 def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
     served, tail, state = slot.served, store.tails[key[0]], store.drift(key[0])
-    looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.challengers[key])
+    retired = store.retirement(*key)
+    looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.declared[key[0]], store.challengers[key])
     errors = [one.error for one in looked_at if one.error]
     challenger = store.challenger(key)
     newest = tail.served.feed_newest if tail.served else None
     return ReleaseHealth(
         feed=key[0],
         target=key[1],
-        status="no release" if served is None else "degraded" if errors else "ok",
+        status="retired" if retired else "no release" if served is None else "degraded" if errors else "ok",
         version=served.manifest.version if served else None,
         kind=served.manifest.kind if served else None,
         serving_since=served.since if served else None,
@@ -70,14 +73,21 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
         faults=[f"{one.station}.{one.column}: {one.kind}" for one in state.faults if one.end is None] if state else [],
         challenger=challenger.manifest.version if challenger else None,
         errors=errors,
+        retired=retired,
     )
 
 
 def feeds(store: Store) -> list[FeedView]:
-    return [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
+    """What is served, and then the feeds that were and are not declared any more."""
+    shown = [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
+    for feed in sorted({feed for feed, _ in store.releases}):
+        past = [slot.served for key, slot in store.releases.items() if key[0] == feed and slot.served]
+        if past and (why := store.retirement(feed)):
+            shown.append(_feed(past, store.tail(feed), why))
+    return shown
 
 
-def _feed(served: list[Served], tail: Tail | None) -> FeedView:
+def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -> FeedView:
     newest = max(served, key=lambda one: one.manifest.lineage.created_at)
     feed, window = newest.feed, newest.manifest.window
     readings = tail.newest if tail else {}
@@ -90,7 +100,9 @@ def _feed(served: list[Served], tail: Tail | None) -> FeedView:
         targets=[
             TargetView(one.manifest.target, one.manifest.unit, one.manifest.horizons, one.manifest.version)
             for one in served
+            if not retired
         ],
+        retired=retired,
     )
 
 

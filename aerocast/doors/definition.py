@@ -81,13 +81,14 @@ class Definition:
     """How readings of one feed are read; made once for what the feed declares.
 
     `station`, `time`: the names for the two, the source's own first; `measured`: those of the measured fields.
+    `retirement`: why nobody takes its readings any more, if so.
 
     Raises:
         AeroCastError: the declared time zone is not known on this machine.
     """
 
     def __init__(self, declared: Declared) -> None:
-        self.name = declared.name
+        self.name, self.retirement = declared.name, declared.retirement()
         self.station = _unique(declared.station_field, declared.station)
         self.time = _unique(declared.time_field, declared.time)
         self.measured = _unique(*(field.field for field in declared.fields))

@@ -51,6 +51,7 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     """
     import dagster as dg
 
+    from aerocast_assets.automation.declaring import settle_declarations
     from aerocast_assets.cli import summary
     from aerocast_assets.cli.ask import ask_server
     from aerocast_assets.cli.recovery import recover
@@ -61,6 +62,8 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     feed = find_feed(feed_name)
     for each in broken():
         print(left_out(each.name, each.mistakes), flush=True)
+    for change in settle_declarations(home):
+        print(f"{change}.", flush=True)
     definitions = load_definitions()
     with dg.DagsterInstance.get() as instance:
         for run_id in recover(instance):
