@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := "$(VENV)"/bin
 # PyTorch's CPU wheels, for a machine that should not get the CUDA build:
 #   make run TORCH_INDEX="--extra-index-url https://download.pytorch.org/whl/cpu --retries 0"
 TORCH_INDEX ?=
@@ -12,8 +12,6 @@ UI_PORT ?= 3000
 FEED ?= noaa
 JOBS ?= 4
 
-export AEROCAST_HOME ?= $(CURDIR)/.aerocast
-export DAGSTER_HOME ?= $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,20 +20,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
-STAMP := $(VENV)/.installed
+STAMP := $(subst $() ,\ ,$(VENV))/.installed
 setup: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
 	@$(BIN)/python -m pip install --quiet -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch "$@"
 
 run: setup
-	@$(BIN)/python -m aerocast_assets run --feed $(FEED)
+	@$(BIN)/python -m aerocast_assets run --feed "$(FEED)"
 
 # One thread a process: threads that wait for each other on a busy machine cost more than they bring.
 test: setup
@@ -46,7 +44,7 @@ test-e2e: setup
 	@$(BIN)/python -m pytest -n 2 -m e2e --timeout 1200 --durations 15
 
 up: setup
-	@$(BIN)/python -m aerocast_assets up --host $(HOST) --port $(PORT) --ui-port $(UI_PORT)
+	@$(BIN)/python -m aerocast_assets up --host "$(HOST)" --port "$(PORT)" --ui-port "$(UI_PORT)"
 
 sql: setup
 	@$(BIN)/python -m aerocast_assets sql
@@ -72,6 +70,7 @@ lock:
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
 	  -o requirements.lock pyproject.toml
 
-# Of a home in an object store what lies on this machine; a bucket is not emptied.
-clean:
-	@rm -rf $(if $(findstring ://,$(AEROCAST_HOME)),$(or $(AEROCAST_WORK),.aerocast/work),$(AEROCAST_HOME)) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+# Removes only what AeroCast has made, of a folder that bears a home's mark; asks first (YES=1: no question).
+clean: setup
+	@$(BIN)/python -m aerocast_assets clean $(if $(YES),--yes)
+	@rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

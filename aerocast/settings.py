@@ -15,7 +15,8 @@ class Settings(BaseSettings):
     starts a new lineage;
     `AEROCAST_INBOX` is the folder or prefix of files to take up (default: `inbox` in the home); `AEROCAST_BROKER` is
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
-    service who asks, and `AEROCAST_NWS_URL` which one. `CALM_ONLY=1` keeps simulated feeds calm.
+    service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
+    than the project's, for the commands. `CALM_ONLY=1` keeps simulated feeds calm.
     """
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)
@@ -27,4 +28,5 @@ class Settings(BaseSettings):
     user_agent: str = "AeroCast/0.1 (operator unknown: set AEROCAST_USER_AGENT to an address of yours)"
     nws_url: str = "https://api.weather.gov"
     hash_salt: str = ""
+    dagster_home: str = ""
     calm_only: bool = Field(default=False, validation_alias="CALM_ONLY")

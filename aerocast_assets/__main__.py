@@ -10,14 +10,8 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aerocast.home import Home
-
-COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check")
-PROJECT = Path(__file__).resolve().parent.parent
-ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
+COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +53,9 @@ def _main(arguments: list[str] | None) -> int:
 
     try:
         if options.needs_home:
-            options.home = _home()
+            from aerocast_assets.cli.home import open_home
+
+            options.home = open_home(writes=options.writes)
         return int(options.function(options))
     except AeroCastError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -80,49 +76,6 @@ def _database(error: Exception) -> str | None:
     if not isinstance(error, OperationalError):
         return None
     return f"a database under {Path(home_of(Settings()))} cannot be used: {error.orig}"
-
-
-def _home() -> "Home":
-    """The home, known to be writable, and its folder on this machine, made and with room; children are told both.
-
-    Raises:
-        AeroCastError: one of them cannot be made, reached or written.
-    """
-    from aerocast import store
-    from aerocast.errors import AeroCastError
-    from aerocast.home import ObjectHome, home_of
-    from aerocast.settings import Settings
-
-    home = home_of(Settings())
-    if isinstance(home, ObjectHome):
-        _check_folder("AEROCAST_WORK", home.work)
-        os.environ["AEROCAST_WORK"] = str(home.work)
-        try:
-            store.check(home)
-        except AeroCastError as error:
-            raise AeroCastError(f"AEROCAST_HOME: {error}") from error
-    else:
-        _check_folder("AEROCAST_HOME", home)
-    os.environ["AEROCAST_HOME"] = str(home)
-    os.environ.setdefault("DAGSTER_HOME", str(PROJECT))
-    return home
-
-
-def _check_folder(variable: str, folder: Path) -> None:
-    import shutil
-
-    from aerocast.errors import AeroCastError
-
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"aerocast")
-        probe.unlink()
-    except OSError as error:
-        raise AeroCastError(f"{variable}: {folder} cannot be written: {error.strerror or error}") from error
-    free = shutil.disk_usage(folder).free // 2**20
-    if free < ROOM:
-        raise AeroCastError(f"{variable}: the disk of {folder} is full: {free} MB are free, {ROOM} MB are needed")
 
 
 if __name__ == "__main__":

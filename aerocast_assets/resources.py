@@ -1,6 +1,9 @@
 """What assets are given: the platform's home (lake, candidates, releases, tracking) and the SQL engine."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,6 +13,7 @@ from aerocast.home import Home, home_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+PATIENCE = timedelta(hours=1)  # of a run for a command that holds the home
 MEMORY = 3 << 30  # of a step's queries; with the process around them a step stays below 4 GiB
 
 
@@ -26,6 +30,25 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         from aerocast.settings import Settings
 
         return home_of(Settings(home=self.home) if self.home else Settings())
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> "Iterator[Platform]":
+        """A run writes: it waits for a command that holds the home, unless that has started it (`aerocast.writer`).
+
+        Raises:
+            AeroCastError: the home is of a newer format, or the command has not ended in time.
+        """
+        from aerocast import mark, writer
+
+        run = context.run
+        if run is None:  # a sensor, which only looks
+            yield self
+            return
+        home = self.root
+        Path(home).mkdir(parents=True, exist_ok=True)
+        mark.settle(home)
+        with writer.joined(home, f"Dagster run {run.run_id[:8]}", PATIENCE):
+            yield self
 
     @property
     def hash_salt(self) -> str:

@@ -7,19 +7,17 @@ import asyncio
 import ipaddress
 import logging
 import math
-import os
 import signal
 import socket
 import sys
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import cast
 
 import uvicorn
 from litestar import Litestar
 
-from aerocast import durable, release, store
+from aerocast import access, mark, release, store
 from aerocast.doors.posted import Limits
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome, home_of
@@ -107,29 +105,19 @@ def _options(settings: ServerSettings, arguments: list[str] | None) -> argparse.
 
 
 def _home(settings: ServerSettings) -> Home:
-    """The home, absolute. Raises AeroCastError unless it, and its folder on this machine, can be read and written."""
+    """The home, absolute.
+
+    Raises:
+        AeroCastError: it, or its folder on this machine, cannot be read and written, or is of a newer format.
+    """
     home = home_of(settings)
     if isinstance(home, ObjectHome):
-        try:
-            durable.make_folder(home.work)
-        except OSError as error:
-            raise AeroCastError(f"AEROCAST_WORK {home.work} cannot be made: {error.strerror or error}") from error
-        _check_folder("AEROCAST_WORK", home.work)
+        access.check_writable("AEROCAST_WORK", home.work, room=False)
         store.names(home, release.FOLDER)
     else:
-        _check_folder("AEROCAST_HOME", home)
+        access.check_writable("AEROCAST_HOME", home, make=False, room=False)
+    mark.check_current(home)
     return home
-
-
-def _check_folder(variable: str, home: Path) -> None:
-    try:
-        if not home.is_dir():
-            state = "is no folder" if home.exists() else "does not exist"
-            raise AeroCastError(f"{variable} {home} {state}; make it, or run the pipeline first")
-    except PermissionError as error:  # a folder above it is closed to this user
-        raise AeroCastError(f"{variable} {home} cannot be read and written by this user") from error
-    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        raise AeroCastError(f"{variable} {home} cannot be read and written by this user")
 
 
 def _listen(host: str, port: int) -> socket.socket:

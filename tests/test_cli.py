@@ -16,6 +16,7 @@ import dagster as dg
 import psutil
 import pytest
 
+from aerocast import writer
 from aerocast.feed import Feed
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.recovery import recover
@@ -51,7 +52,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("command", ["run", "up", "sql"])
+@pytest.mark.parametrize("command", ["run", "up"])
 def test_a_home_below_a_file_is_one_sentence(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("")
     assert "file/home cannot be written: Not a directory" in refused(run(command, home=tmp_path / "file" / "home"))
@@ -206,6 +207,27 @@ def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
     assert up.returncode == 1
     assert "error: the server ended by itself with status -9; stopped the rest" in said
     assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+@pytest.mark.e2e
+def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) -> None:
+    port = free_port()
+    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(free_port())]
+    with (tmp_path / "log").open("w") as log:
+        up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        answer(f"http://127.0.0.1:{port}/health", up)
+        said = refused(run("run", home=home))
+        assert f"error: {home} is in use by `aerocast up` (process {up.pid} of " in said
+        family = psutil.Process(up.pid).children(recursive=True)
+        up.kill()
+        up.wait(60)
+        assert psutil.wait_procs(family, timeout=120)[1] == []
+    finally:
+        for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
+            left.kill()
+    with writer.held(home, "aerocast run"):
+        pass
 
 
 def answer(url: str, process: subprocess.Popen[bytes], patience: float = 240) -> bytes:

@@ -56,7 +56,7 @@ def test_what_cannot_be_a_home_is_one_sentence(url: str) -> None:
         ("gs://bucket/home", "AEROCAST_HOME='gs://bucket/home' cannot be used; allowed: a folder, or s3://"),
         (
             "s3://nobody-has-this/home",
-            "AEROCAST_HOME: s3://nobody-has-this/home/.* could not be written: .*NoSuchBucket",
+            "AEROCAST_HOME: s3://nobody-has-this/home/.* could not be read: .*NoSuchBucket",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from aerocast import clock, release
+from aerocast import clock, release, rooms
 from aerocast import story as stories
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
@@ -209,7 +209,7 @@ def demo(home: Home) -> int:
         AeroCastError: a chapter did not happen in time, or a process ended by itself.
         KeyboardInterrupt: a person ended it; everything that was started is gone.
     """
-    feed, own = find_feed(FEED), home / "demo-drift"
+    feed, own = find_feed(FEED), home / rooms.DEMO
     print(f"The loop on simulated time: {feed.description}\nHome {own}\n", flush=True)
     with (
         processes.stoppable() as stopped,

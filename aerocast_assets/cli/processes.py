@@ -20,6 +20,14 @@ KNOWN_NOISE = (
     "ignore:Function `dev_command` is superseded",
     "ignore:Parameter `execution_type` of function `AssetsDefinition.__init__` is currently in beta",
 )
+# Asked to end by the system when we die, however that happens: nobody else would. The rest is `python -m <command>`.
+_TIED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])
+"""
 STOPPED_BY_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Child = subprocess.Popen[bytes]
@@ -29,8 +37,9 @@ def start(*command: str, variables: Mapping[str, str] | None = None, log: IO[byt
     """`python -m <command>` in the project's folder; with a `log`, all it says goes there."""
     noise = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), *KNOWN_NOISE]))
     # A session of its own: Ctrl-C reaches only us, so that we end the children in order, each with all it started.
+    tied = ["-c", _TIED, str(os.getpid())] if sys.platform == "linux" else ["-m"]
     return subprocess.Popen(
-        [sys.executable, "-m", *command],
+        [sys.executable, *tied, *command],
         cwd=PROJECT,
         env={**os.environ, **(variables or {}), "PYTHONWARNINGS": noise},
         stdin=subprocess.DEVNULL,

@@ -9,7 +9,8 @@ from aerocast_assets.cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    parser = add_command(commands, "rows", _run, "the rows that a release was trained on, read back and checked")
+    about = "the rows that a release was trained on, read back and checked"
+    parser = add_command(commands, "rows", _run, about, writes=False)
     parser.add_argument("--feed", default="noaa")
     parser.add_argument("--target", default="temperature")
     parser.add_argument("--release", default="", help="its version; default: the one that serves")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aerocast_assets.cli import interrupts
-from aerocast_assets.cli.command import Commands, add_command
+from aerocast_assets.cli.command import Commands, add_command, add_wait
 from aerocast_assets.cli.quiet import stderr_to
 
 if TYPE_CHECKING:
@@ -26,9 +26,19 @@ def add(commands: Commands) -> None:
     parser.add_argument("--feed", default="noaa")
     parser.add_argument("--force", action="store_true", help="recompute what has not changed, too")
     parser.add_argument("--verbose", action="store_true", help="show steps of trainings and warnings of libraries")
+    add_wait(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from aerocast import writer
+    from aerocast_assets.cli.home import use_own_instance
+
+    use_own_instance()
+    with writer.held(options.home, "aerocast run", wait=options.wait):
+        return _quietly(options)
+
+
+def _quietly(options: argparse.Namespace) -> int:
     log = Path(options.home) / "processes" / "run.log"
     with contextlib.nullcontext() if options.verbose else stderr_to(log):
         try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    add_command(commands, "sql", _run, "DuckDB with a view of every table")
+    add_command(commands, "sql", _run, "DuckDB with a view of every table", writes=False)
 
 
 def _run(options: argparse.Namespace) -> int:

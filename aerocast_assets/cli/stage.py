@@ -1,8 +1,6 @@
 """A home of its own with real processes: code server, Dagster's UI and daemon, the server, and a feeder."""
 
 import contextlib
-import fcntl
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -12,13 +10,14 @@ from typing import IO
 
 import yaml
 
+from aerocast import mark, rooms, writer
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.processes import PROJECT, Child, free_port
 
 HOST = "127.0.0.1"
-MARK = ".demo"  # what says that a folder may be deleted
+MARK = ".demo"  # of a demonstration of before homes had marks
 LOCATION = "aerocast"
 PATIENCE = 60.0
 
@@ -116,12 +115,12 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
     Raises:
         AeroCastError: the folder holds something else, or another demonstration runs in it.
     """
-    if home.exists() and not (home / MARK).exists() and any(home.iterdir()):
+    if home.exists() and not (home / mark.NAME).exists() and not (home / MARK).exists() and any(home.iterdir()):
         raise AeroCastError(f"{home} holds something that no demonstration has made: it is not touched")
-    with _alone(home):
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        (home / MARK).touch()
+    home.mkdir(parents=True, exist_ok=True)
+    with writer.held(home, "aerocast demo"):
+        mark.settle(home)
+        rooms.sweep(home, keep=(mark.NAME, writer.LOCK))
         configuration = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
         # Simulated time flies: a run that waits five seconds to be taken from the queue waits for days.
         configuration["run_queue"] = {"dequeue_interval_seconds": 1}
@@ -131,15 +130,3 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
             yield made
         finally:
             made.close()
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One demonstration at a time in this home; the kernel frees the lock of a killed one."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_name(f".{home.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AeroCastError(f"another demonstration runs in {home}: one at a time") from None
-        yield

@@ -7,7 +7,7 @@ import time
 
 from aerocast.errors import AeroCastError
 from aerocast_assets.cli import processes
-from aerocast_assets.cli.command import Commands, add_command
+from aerocast_assets.cli.command import Commands, add_command, add_wait
 from aerocast_assets.feeds import broken, left_out
 
 
@@ -16,10 +16,16 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--ui-port", type=int, default=3000)
+    add_wait(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    return up(options.host, options.port, options.ui_port)
+    from aerocast import writer
+    from aerocast_assets.cli.home import use_own_instance
+
+    use_own_instance()
+    with writer.held(options.home, "aerocast up", wait=options.wait):
+        return up(options.host, options.port, options.ui_port)
 
 
 def up(host: str, port: int, ui_port: int) -> int:

@@ -104,7 +104,7 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
         "sys.exit(server.main([]))",
     ]
     done = run(code="; ".join(code), env={**os.environ, "AEROCAST_HOME": str(home)})
-    assert "cannot be read and written" in refused(done)
+    assert "cannot be written: Permission denied" in refused(done)
 
 
 def test_a_home_below_a_closed_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_home_below_a_closed_folder_is_one_sentence(tmp_path: Path) -> None:
         tmp_path.chmod(0o000)
     done = run(code="; ".join(code), env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")})
     tmp_path.chmod(0o700)
-    assert "cannot be read and written" in refused(done)
+    assert "cannot be read: Permission denied" in refused(done)
 
 
 def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:

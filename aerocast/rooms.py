@@ -1,0 +1,96 @@
+"""What of the files in a home is AeroCast's own, by name: only that is ever judged, moved or removed as its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from aerocast.errors import AeroCastError
+
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_DATABASE = r"\.(db|sqlite)(-wal|-shm|-journal)?"
+# Folder of the home -> the names below it, relative to it; of folders that people fill (`inbox`) none is ours.
+_ROOMS = {
+    "lake": r".+/(_delta_log/[^/]+|[^/]+\.parquet)",
+    "releases": r"[^/]+/[^/]+/([^/]+\.json|\.claims/[^/]+|[^/]+/([^/]+\.onnx|manifest\.json|SHA256SUMS))",
+    "promoted": r".+\.json",
+    "candidates": r".+\.msgpack",
+    "tail": r"[^/]+\.npz",
+    "exports": r".+\.(csv|parquet)",
+    "reports": r".+\.(png|json)",
+    "log": r"[^/]+/[^/]+\.(open|jsonl)",
+    "observations": rf"[^/]+{_DATABASE}",
+    "feeder": r"[^/]+\.(json|journal)",
+    "claims": r".+\.parquet",
+    "mlflow": r"([0-9a-f]{32}|models)/.+",
+    "history": rf".+{_DATABASE}",
+    "schedules": rf".+{_DATABASE}",
+    "storage": r".+",
+    "dagster": r".+",
+    "processes": r"[^/]+\.log",
+    **dict.fromkeys(("clock", "declared", "drift", "faults", "nws", "requests"), r".+\.json"),
+}
+DEMO = "demo-drift"  # a home in the home
+_LAST = ("home.json", ".writer")
+_BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.durable` puts beside a file
+_TOP = re.compile(
+    rf"home\.json|\.writer|\.writable.*|mlflow[^/]*{_DATABASE}|workspace\.yaml|dagster\.yaml|\.demo"
+    rf"|({_UUID}|__repository__[^/]*)/.+"  # Dagster's folders of runs
+)
+
+
+def is_own(name: str) -> bool:
+    """Whether a file of this name, relative to the home and with slashes, is one that AeroCast writes."""
+    name = name.removeprefix(f"{DEMO}/")
+    room, _, below = name.partition("/")
+    pattern = _ROOMS.get(room)
+    if pattern is None or not below:
+        return _TOP.fullmatch(name) is not None or name == ".lock"
+    return re.fullmatch(pattern, below) is not None or _BESIDE.fullmatch(below) is not None
+
+
+def is_room(name: str) -> bool:
+    """Whether AeroCast has a folder of this name at the top of a home."""
+    return name in _ROOMS
+
+
+def files(home: Path) -> Iterator[tuple[str, bool]]:
+    """Every file below a home by its name relative to it, and whether it is AeroCast's own; links are strangers.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for folder, below, names in os.walk(home, onerror=_raised):
+        links = [name for name in below if os.path.islink(os.path.join(folder, name))]
+        for name in (*names, *links):
+            path = Path(folder, name)
+            relative = path.relative_to(home).as_posix()
+            yield relative, not path.is_symlink() and is_own(relative)
+
+
+def sweep(home: Path, keep: Container[str] = ()) -> list[str]:
+    """Removes AeroCast's own files, but those to keep, and the folders that are empty then; what is left of others.
+
+    The mark and the lock go last, so that one that was cut short can be repeated.
+
+    Raises:
+        AeroCastError: a file cannot be removed.
+    """
+    try:
+        found = sorted(files(home), key=lambda file: file[0] in _LAST)
+        for name, own in found:
+            if own and name not in keep:
+                (home / name).unlink(missing_ok=True)
+        for folder, _, _ in os.walk(home, topdown=False):
+            with contextlib.suppress(OSError):  # what is not empty stays
+                os.rmdir(folder)
+    except OSError as error:
+        raise AeroCastError(f"{error.filename} cannot be removed: {error.strerror or error}") from error
+    return [name for name, own in found if not own]
+
+
+def _raised(error: OSError) -> None:
+    raise error

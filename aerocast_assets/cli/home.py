@@ -1,0 +1,71 @@
+"""The home that a command works on, looked at before anything else happens; children are told the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aerocast.home import Home
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def open_home(*, writes: bool) -> Home:
+    """The home that the environment names. A writer's is made, marked and brought up to date where it must be.
+
+    Raises:
+        AeroCastError: it, or its folder on this machine, cannot be reached, read, made or written; it is of a newer
+            format, or holds what AeroCast has not made under names that it uses.
+    """
+    from aerocast import access, mark, store
+    from aerocast.errors import AeroCastError
+    from aerocast.home import ObjectHome, home_of
+    from aerocast.settings import Settings
+
+    home = home_of(Settings())
+    os.environ["AEROCAST_HOME"] = str(home)
+    if isinstance(home, ObjectHome):
+        access.check_writable("AEROCAST_WORK", home.work)
+        os.environ["AEROCAST_WORK"] = str(home.work)
+        try:
+            if writes:
+                store.check(home)
+            else:
+                store.read(home, mark.NAME)
+        except AeroCastError as error:
+            raise AeroCastError(f"AEROCAST_HOME: {error}") from error
+    elif writes:
+        access.check_writable("AEROCAST_HOME", home)
+    else:
+        access.check_readable("AEROCAST_HOME", home)
+    if writes:
+        mark.settle(home)
+    else:
+        mark.check_current(home)
+    return home
+
+
+def use_own_instance() -> None:
+    """Dagster's instance is this project's, whatever `DAGSTER_HOME` another one has left in the environment.
+
+    Raises:
+        AeroCastError: AEROCAST_DAGSTER_HOME names no folder with a dagster.yaml.
+    """
+    from aerocast.errors import AeroCastError
+    from aerocast.home import expanded
+    from aerocast.settings import Settings
+
+    own, given = Settings().dagster_home, os.environ.get("DAGSTER_HOME")
+    chosen = expanded(own, "AEROCAST_DAGSTER_HOME") if own else PROJECT
+    if not (chosen / "dagster.yaml").is_file():
+        raise AeroCastError(f"AEROCAST_DAGSTER_HOME={own!r} cannot be used: there is no {chosen / 'dagster.yaml'}")
+    if given and expanded(given, "DAGSTER_HOME") != chosen:
+        print(
+            f"DAGSTER_HOME={given} of the environment is not used, AeroCast has a Dagster instance of its own; "
+            "AEROCAST_DAGSTER_HOME would choose another",
+            file=sys.stderr,
+        )
+    os.environ["DAGSTER_HOME"] = str(chosen)

@@ -1,0 +1,219 @@
+"""Marks of homes, and what `aerocast clean` removes by them: what is ours, and nothing of anybody else."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aerocast import mark, store, writer
+from aerocast.errors import AeroCastError
+from aerocast.home import Home, ObjectHome
+from aerocast_assets.__main__ import main
+from serving.__main__ import main as serve
+from tests.conftest import PROJECT
+
+OURS = (
+    "lake/noaa/raw/_delta_log/00000000000000000000.json", "lake/noaa/raw/month=2024-01/part-1.parquet",
+    "releases/noaa/temperature/0001-0a1b2c3d/model.onnx", "releases/noaa/temperature/current.json",
+    "releases/noaa/temperature/.lock", "candidates/noaa/temperature/linear.msgpack", "tail/noaa.npz",
+    "tail/.noaa.npz.from", "log/noaa/1.jsonl", "observations/noaa.sqlite", "observations/noaa.sqlite-wal", "mlflow.db",
+    "mlflow/models/m-1/artifacts/model.onnx", "history/runs.db", "demo-drift/lake/heatwave/raw/part-1.parquet",
+    "0a1b2c3d-0000-4000-8000-000000000000/compute_logs/a.out", ".lock",
+)  # fmt: skip
+THEIRS = (
+    "notes.txt", "lake/notes.txt", "lake/noaa/photo.jpg", "releases/mine.zip", "inbox/noaa/waiting.csv", "mlflow/notes",
+    "work/bucket/prefix/home.json", "-rf", "a b/c", "history/essay.md",
+)  # fmt: skip
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+
+
+@pytest.fixture(params=["folder", "objects"])
+def either(request: pytest.FixtureRequest, home: Path) -> Home:
+    return home if request.param == "folder" else request.getfixturevalue("bucket")
+
+
+def test_a_home_is_marked_once_and_its_copy_is_the_same(either: Home) -> None:
+    assert mark.check(either) is None
+    first = mark.settle(either)
+    assert (first.format, first.version) == (mark.FORMAT, "0.1.0")
+    assert mark.settle(either) == mark.check(either) == mark.check(Path(either)) == first
+
+
+@pytest.mark.parametrize("command", [["sql"], ["rows"], ["run"], ["up"], ["clean", "--yes"], ["simulate", "--at=x"]])
+def test_every_command_refuses_a_newer_home_by_name(
+    home: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = {"format": 99, "id": "a", "created": "2024-01-01T00:00:00Z", "version": "9.0", "more": [1]}
+    (home / mark.NAME).write_text(json.dumps(newer))
+    fill(home, *OURS)
+    before = contents(home)
+    assert main(command) == 1
+    assert "is a home of format 99, written by a newer AeroCast" in capsys.readouterr().err
+    assert contents(home) == before
+
+
+def test_so_does_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark.settle(home)
+    (home / mark.NAME).write_text((home / mark.NAME).read_text().replace('"format":1', '"format":2'))
+    assert serve(["--port", "0"]) == 1
+    assert "is a home of format 2" in capsys.readouterr().err
+
+
+def test_an_older_home_is_migrated_by_who_writes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = mark.settle(home)
+    monkeypatch.setattr(mark, "FORMAT", 3)
+    steps = {number: lambda home, number=number: store.replace(home, f"step{number}", b"") for number in (1, 2)}
+    monkeypatch.setattr(mark, "MIGRATIONS", steps)
+    with pytest.raises(AeroCastError, match="`aerocast run` or `aerocast up` brings it up to date"):
+        mark.check_current(home)
+    assert mark.settle(home).id == first.id
+    mark.check_current(home)
+    assert {"step1", "step2"} <= contents(home)
+
+
+def test_a_mark_that_says_nothing_is_one_sentence(home: Path) -> None:
+    (home / mark.NAME).write_text('{"name": "another program"}')
+    with pytest.raises(AeroCastError, match=r"home\.json does not say of which format"):
+        mark.settle(home)
+
+
+def test_a_home_of_before_is_adopted_and_a_folder_with_other_things_too(home: Path) -> None:
+    fill(home, *OURS, *THEIRS)
+    mark.settle(home)
+    fill(home / "other", "photo.jpg", "inbox/noaa/waiting.csv")
+    mark.settle(home / "other")
+
+
+@pytest.mark.parametrize("name", ["history/holiday.jpg", "lake/como.txt", "log"])
+def test_what_would_be_taken_for_ours_and_is_not_is_refused(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, name)
+    with pytest.raises(AeroCastError, match="which AeroCast uses and has not made: choose an empty folder"):
+        mark.settle(tmp_path)
+    assert contents(tmp_path) == {name}
+
+
+def test_a_home_in_a_room_of_another_is_refused(home: Path) -> None:
+    mark.settle(home)
+    inner = home / "lake" / "inner"
+    inner.mkdir(parents=True)
+    with pytest.raises(AeroCastError, match="lies in `lake` of the home"):
+        mark.settle(inner)
+    beside = home / "mine"
+    beside.mkdir()
+    mark.settle(beside)
+
+
+def test_a_work_folder_belongs_to_one_home(bucket: ObjectHome) -> None:
+    mark.settle(bucket)
+    with pytest.raises(AeroCastError, match="belongs to another home than"):
+        mark.settle(ObjectHome(f"{bucket.url}/other", bucket.work))
+
+
+def test_clean_removes_what_is_ours_and_keeps_the_rest(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(home, *OURS)
+    mark.settle(home)
+    fill(home, *THEIRS)
+    outside = home.parent / "outside"
+    fill(outside, "raw/part-1.parquet")
+    (home / "lake" / "linked").symlink_to(outside)
+    assert main(["clean", "--yes"]) == 0
+    assert contents(home) == {*THEIRS, "lake/linked"}
+    assert contents(outside) == {"raw/part-1.parquet"}
+    said = capsys.readouterr().out
+    assert f"to remove: {len(OURS) + 3} files" in said, "the mark and the locks, too"
+    assert "inbox (1)" in said
+    assert main(["clean", "--yes"]) == 1, "its mark went with it"
+
+
+def test_clean_leaves_nothing_where_nobody_else_was(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark.settle(home)
+    fill(home, *OURS)
+    assert main(["clean", "--yes"]) == 0
+    assert not home.exists()
+    assert main(["clean", "--yes"]) == 0
+    assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_clean_touches_no_folder_without_a_mark(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(home, *OURS, *THEIRS)
+    before = contents(home)
+    assert main(["clean", "--yes"]) == 1
+    assert "bears no mark of a home" in capsys.readouterr().err
+    assert contents(home) == before
+
+
+def test_clean_waits_for_no_answer_that_nobody_can_give(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark.settle(home)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(["clean"]) == 1
+    assert "with --yes it is removed without a question" in capsys.readouterr().err
+    assert mark.check(home)
+
+
+@pytest.mark.parametrize(("answer", "there"), [(b"n\n", True), (b"\n", True), (b"y\n", False)])
+@pytest.mark.e2e
+def test_clean_asks_on_a_terminal(home: Path, answer: bytes, there: bool) -> None:
+    mark.settle(home)
+    person, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "aerocast_assets", "clean"], cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE
+    )
+    os.write(person, answer)
+    said, _ = child.communicate(timeout=240)
+    os.close(person)
+    os.close(terminal)
+    assert b"Remove it?" in said
+    assert (child.returncode, home.exists()) == (int(there), there)
+
+
+def test_a_home_in_use_is_not_cleaned(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark.settle(home)
+    with writer.held(home, "aerocast run"):
+        assert main(["clean", "--yes"]) == 1
+    assert "is in use by `aerocast run` (process" in capsys.readouterr().err
+    assert mark.check(home)
+
+
+def test_a_home_that_belongs_to_another_user_is_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As another user if this one may become one; else the files are merely read-only."""
+    mark.settle(home)
+    fill(home, "history/runs.db")
+    root = os.geteuid() == 0
+    for path in (home, home / "history"):
+        path.chmod(0o777)
+    for path in (home.parent, *(each for each in home.parents if "pytest" in each.name or "popen" in each.name)):
+        path.chmod(0o755)
+    (home / "history" / "runs.db").chmod(0o644 if root else 0o444)
+    if root:
+        os.seteuid(65534)
+    try:
+        status = main(["run", "--feed", "nooa"])
+    finally:
+        if root:
+            os.seteuid(0)
+    says = "it belongs to root, and this process runs as" if root else "it is read-only"
+    assert status == 1
+    assert f"error: AEROCAST_HOME: {home}/history/runs.db cannot be written: {says}" in capsys.readouterr().err
+
+
+def test_who_only_reads_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEROCAST_HOME", str(tmp_path / "typo"))
+    assert main(["sql"]) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,203 @@
+"""One home, one writer: the second is told who the first is, the dead hold nothing, and readers ask nobody."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import msgspec
+import pytest
+
+from aerocast import durable, mark, store, writer
+from aerocast.home import Home, ObjectHome, home_of
+from aerocast.settings import Settings
+from aerocast_assets.__main__ import main
+from aerocast_assets.resources import Platform
+from tests.conftest import PROJECT
+
+HOLD = """
+import sys
+from aerocast import writer
+from aerocast.home import home_of
+from aerocast.settings import Settings
+with writer.held(home_of(Settings()), "aerocast up"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+NOW = timedelta(0)
+
+
+@pytest.fixture(params=["folder", "objects"])
+def either(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A marked home that the environment names."""
+    found: Home = home if request.param == "folder" else request.getfixturevalue("bucket")
+    monkeypatch.setenv("AEROCAST_HOME", str(found))
+    monkeypatch.setenv("AEROCAST_WORK", str(Path(found)))
+    mark.settle(found)
+    return found
+
+
+@contextmanager
+def other() -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the home which the environment names."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=PROJECT, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_second_is_told_who_the_first_is_and_the_dead_hold_nothing(either: Home) -> None:
+    with other() as process:
+        for attempt in (writer.held(either, "aerocast run"), writer.joined(either, "Dagster run", NOW)):
+            with pytest.raises(writer.Busy) as caught, attempt:
+                pass
+            said = str(caught.value)
+            assert said.startswith(f"{either} is in use by `aerocast up` (process {process.pid} of ")
+            assert len(said.splitlines()) == 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if isinstance(either, ObjectHome):  # nobody tells another machine that a process died: its lease ends
+            expire(either)
+        with writer.held(either, "aerocast run"):
+            assert str(writer.holder(either)).startswith(f"`aerocast run` (process {os.getpid()} of ")
+    with writer.held(either, "aerocast run"):
+        pass
+
+
+def expire(home: ObjectHome) -> None:
+    found = store.read_stamped(home, writer.LEASE)
+    assert found is not None
+    lease = msgspec.json.decode(found[0], type=writer.Holder)
+    assert lease.until is not None
+    assert lease.until > datetime.now(UTC)
+    past = msgspec.structs.replace(lease, until=datetime.now(UTC) - timedelta(seconds=1))
+    assert store.swap(home, writer.LEASE, msgspec.json.encode(past), found[1])
+
+
+def test_two_machines_with_one_object_store_are_told_apart(bucket: ObjectHome, tmp_path: Path) -> None:
+    there = ObjectHome(bucket.url, tmp_path / "another machine")
+    there.work.mkdir()
+    bucket.work.mkdir()
+    with (
+        writer.held(bucket, "aerocast up"),
+        pytest.raises(writer.Busy, match="in use by `aerocast up`"),
+        writer.held(there, "aerocast run"),
+    ):
+        pass
+    with writer.held(there, "aerocast run"):
+        pass
+
+
+def test_a_lease_is_renewed_and_its_loss_ends_the_process(
+    bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.work.mkdir()
+    monkeypatch.setattr(writer, "TERM", timedelta(seconds=1.2))
+    ended: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    try:
+        with writer.held(bucket, "aerocast up"):
+            seen = {store.stamp(bucket, writer.LEASE)}
+            while len(seen) < 3:
+                seen.add(store.stamp(bucket, writer.LEASE))
+            store.replace(bucket, writer.LEASE, b"{}")  # as another machine does after a long pause of this one
+            while not ended:
+                signal.sigtimedwait([], 0.05)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "is no longer held by this process: stopped" in capsys.readouterr().err
+    assert store.read(bucket, writer.LEASE) == b"{}", "the other's lease is left alone"
+
+
+@pytest.mark.e2e
+def test_who_waits_gets_it_when_the_first_ends(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with other() as process:
+        assert process.stdin is not None
+        waiter = subprocess.Popen(
+            [sys.executable, "-m", "aerocast_assets", "clean", "--yes", "--wait"],
+            cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        mark.settle(home)
+        assert waiter.stderr is not None
+        line = waiter.stderr.readline()
+        process.stdin.close()
+        assert waiter.wait(240) == 0
+    assert line.startswith(f"waiting: {home} is in use by `aerocast up` (process {process.pid}")
+
+
+@pytest.mark.parametrize("command", [["run"], ["up"], ["clean", "--yes"]])
+def test_commands_that_write_say_who_holds_the_home(
+    home: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark.settle(home)
+    with writer.held(home, "aerocast up"):
+        assert main(command) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {home} is in use by `aerocast up` (process {os.getpid()} of ")
+
+
+def test_readers_ask_nobody(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark.settle(home)
+    with writer.held(home, "aerocast up"):
+        assert main(["sql"]) == 1
+    assert "no tables under" in capsys.readouterr().err
+
+
+@dg.asset
+def number(platform: dg.ResourceParam[Platform]) -> int:
+    return len(list(Path(platform.root).iterdir()))
+
+
+@pytest.mark.e2e
+def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def materialised() -> bool:
+        found = dg.materialize([number], resources={"platform": Platform()}, raise_on_error=False)
+        return found.success
+
+    with writer.held(home, "aerocast run"):
+        assert materialised(), "what a holder starts is its own"
+    with writer.joined(home, "Dagster run 1", NOW), writer.joined(home, "Dagster run 2", NOW):
+        assert materialised(), "runs of one instance go on beside each other"
+        assert main(["clean", "--yes"]) == 1
+        assert "is in use by `Dagster run " in capsys.readouterr().err
+    monkeypatch.setattr("aerocast_assets.resources.PATIENCE", timedelta(seconds=0.1))
+    with other():
+        assert not materialised()
+
+
+def test_a_lock_that_was_removed_with_its_home_holds_nobody(home: Path) -> None:
+    with writer.held(home, "aerocast clean"):
+        (home / writer.LOCK).unlink()
+        with writer.held(home, "aerocast run"):
+            assert durable.stamp(home / writer.LOCK)
+
+
+def test_a_dagster_home_of_somebody_else_is_not_used(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign, chosen = tmp_path / "foreign", tmp_path / "chosen"
+    monkeypatch.setenv("DAGSTER_HOME", str(foreign))
+    assert main(["run", "--feed", "nooa"]) == 1
+    said = capsys.readouterr().err
+    assert f"DAGSTER_HOME={foreign} of the environment is not used" in said
+    assert os.environ["DAGSTER_HOME"] == str(PROJECT)
+    assert not foreign.exists()
+    monkeypatch.setenv("AEROCAST_DAGSTER_HOME", str(chosen))
+    assert main(["run", "--feed", "nooa"]) == 1
+    assert "AEROCAST_DAGSTER_HOME=" in capsys.readouterr().err
+    chosen.mkdir()
+    (chosen / "dagster.yaml").write_text("")
+    main(["run", "--feed", "nooa"])
+    assert os.environ["DAGSTER_HOME"] == str(chosen)
+    assert home_of(Settings()) == home
