@@ -52,6 +52,16 @@ def now(home: Home, feed: str, end: datetime | None = None, real: datetime | Non
     return min(shown, end) if end else shown
 
 
+def real(home: Home, feed: str, span: timedelta) -> timedelta:
+    """How long a span of the feed's time lasts; a clock that is slow, or stands, makes nobody wait longer.
+
+    Raises:
+        AeroCastError: its clock cannot be read.
+    """
+    clock = read(home, feed)
+    return span / max(1.0, clock.speed) if clock else span
+
+
 def read(home: Home, feed: str) -> Clock | None:
     """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)

@@ -122,6 +122,18 @@ class Quality(Strict):
     )
 
 
+class Batching(Strict):
+    """How long what has come in may wait, in the feed's time, so that one run takes up much; after a calm the first
+    reading does not wait."""
+
+    readings: Duration | None = Field(
+        default=None, description="between runs for delivered readings; default: the cadence, five minutes at most"
+    )
+    log: Duration | None = Field(
+        default=None, description="of logged forecasts and posted outcomes; default: the cadence, an hour at most"
+    )
+
+
 class Retention(Strict):
     """How long a layer's months are kept, counted from their end to the feed's present; None: for ever.
 
@@ -210,6 +222,7 @@ class Feed(Strict):
     drift: Drift = Drift()
     sliding: Sliding | None = None
     quality: Quality = Quality()
+    batching: Batching = Batching()
     retention: Retention = Retention()
 
     @property
@@ -219,6 +232,16 @@ class Feed(Strict):
     @property
     def station_ids(self) -> tuple[str, ...]:
         return tuple(station.id for station in self.stations)
+
+    @property
+    def readings_wait(self) -> timedelta:
+        """Time of the feed between two runs that delivered readings ask for."""
+        return self.batching.readings or min(self.cadence, timedelta(minutes=5))
+
+    @property
+    def log_waits(self) -> timedelta:
+        """Time of the feed that logged forecasts and posted outcomes wait for readings to be judged with."""
+        return self.batching.log or min(self.cadence, timedelta(hours=1))
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -100,6 +100,14 @@ def segments(home: Home, feed: str) -> list[Path]:
         return sorted(folder.glob(f"*{CLOSED}"))
     except OSError as error:
         raise AeroCastError(f"the prediction log {folder} cannot be read: {error.strerror or error}") from error
+
+
+def written(segment: Path) -> datetime | None:
+    """When the last record of a closed segment was written; None if it was taken up meanwhile."""
+    try:
+        return datetime.fromtimestamp(segment.stat().st_mtime, UTC)
+    except OSError:
+        return None
 
 
 def read(segment: Path) -> Records:

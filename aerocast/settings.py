@@ -16,7 +16,8 @@ class Settings(BaseSettings):
     `AEROCAST_INBOX` is the folder or prefix of files to take up (default: `inbox` in the home); `AEROCAST_BROKER` is
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
     service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
-    than the project's, for the commands. `CALM_ONLY=1` keeps simulated feeds calm.
+    than the project's, for the commands. `AEROCAST_SERVER` is where people reach the server: pages of the UI show its
+    pictures. `CALM_ONLY=1` keeps simulated feeds calm.
     """
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
     broker: str = ""
     user_agent: str = "AeroCast/0.1 (operator unknown: set AEROCAST_USER_AGENT to an address of yours)"
     nws_url: str = "https://api.weather.gov"
+    server: str = "http://127.0.0.1:8000"
     hash_salt: str = ""
     dagster_home: str = ""
     calm_only: bool = Field(default=False, validation_alias="CALM_ONLY")

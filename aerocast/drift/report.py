@@ -64,36 +64,28 @@ def plot(
     readings: Mapping[str, tuple[Grid, Grid | Profile]] | None = None,
     history: Sequence[Diagnosis] = (),
 ) -> Figure:
-    """A row a station: residuals in their interval, their cumulative sum, and the tests beside their thresholds.
+    """Two rows a station: residuals in their interval, their cumulative sum, readings, and tests beside thresholds.
 
-    `outcomes` and `readings` (recent grid, reference) are by station; with `readings` the target's distributions are
-    drawn in place of the sum, with `history` (older diagnoses) a timeline of verdicts below. What is missing is left
-    out. matplotlib is imported here alone.
+    `outcomes` and `readings` (recent grid, reference) are by station; with `history` (older diagnoses) a timeline of
+    verdicts stands below. What is missing is left out. matplotlib is imported here alone.
     """
     from matplotlib.figure import Figure
 
     own = [each for each in state.diagnoses if each.target == target]
-    rows = max(1, len(own))
-    wide = 4 if readings else 3
+    rows = 2 * max(1, len(own))
     # Figure without pyplot: no global state, no display, safe in any thread.
-    figure = Figure(figsize=(4.2 * wide, 2.7 * rows + (1.2 if history else 0.4)), layout="constrained")
-    heights = [2.7] * rows + ([1.1] if history else [])
-    axes = figure.subplots(len(heights), wide, squeeze=False, gridspec_kw={"height_ratios": heights})
+    figure = Figure(figsize=(9, 2.4 * rows + (1.2 if history else 0.4)), layout="constrained")
+    grid = figure.add_gridspec(rows + bool(history), 2, height_ratios=[2.4] * rows + [1.1] * bool(history))
     unit = feed.column(target).unit
-    for row, diagnosis in enumerate(own):
+    for row, diagnosis in zip(range(0, rows, 2), own, strict=False):
         seen = outcomes.get(diagnosis.station)
-        _residuals(axes[row, 0], diagnosis, seen, unit)
-        _cumulative(axes[row, 1], diagnosis, seen)
+        _residuals(figure.add_subplot(grid[row, 0]), diagnosis, seen, unit)
+        _cumulative(figure.add_subplot(grid[row, 1]), diagnosis, seen)
         if readings:
-            _distribution(axes[row, 2], target, readings.get(diagnosis.station), unit)
-        _tests(axes[row, wide - 1], diagnosis)
+            _distribution(figure.add_subplot(grid[row + 1, 0]), target, readings.get(diagnosis.station), unit)
+        _tests(figure.add_subplot(grid[row + 1, 1 if readings else slice(None)]), diagnosis)
     if history:
-        for axis in axes[-1]:
-            axis.remove()
-        _timeline(
-            figure.add_subplot(axes[-1, 0].get_gridspec()[-1, :]),
-            [each for each in (*history, *own) if each.target == target],
-        )
+        _timeline(figure.add_subplot(grid[-1, :]), [each for each in (*history, *own) if each.target == target])
     hot = "hot" if state.of(target).hot else "cool"
     figure.suptitle(f"{feed.name}: {target} at {state.judged_at:%Y-%m-%d %H:%M}, {hot}")
     return figure

@@ -8,7 +8,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.sql import quoted
-from aerocast_assets.assets.describe import preview, sample, status
+from aerocast_assets.assets.describe import count_rows, preview, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date
@@ -115,18 +115,13 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             cleaning.remake(con, lake, feed, {month: hashes[month] for month in stale}, held, now, broken)
             faults.note_applied(platform.root, feed.name, partitions, faults.digests(broken, now, reach(feed)))
             judged = _rejected(lake.relation(con, bad, partitions))
-        rows = lake.rows(good)
-        for month in partitions:
-            context.add_asset_metadata({"dagster/row_count": rows.get(month, 0)}, partition_key=month)
         context.log.info(computed(stale, partitions))
         yield dg.MaterializeResult(
             metadata={
                 **status(stale),
                 "months_computed": len(stale),
-                "rows": sum(rows.get(month, 0) for month in partitions),
                 **judged,
-                "delta_version": lake.version(good),
-                "preview": sample(lake, good),
+                **count_rows(context, lake, [good], partitions, stale),
             },
             data_version=data_version(context, contents(lake, good, partitions, platform.hash_salt)),
         )

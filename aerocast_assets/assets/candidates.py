@@ -89,7 +89,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
                 figure = plots.curves(curves, f"{kind}: validation")
-        metadata |= drawing(report(platform.root, feed.name, target, kind), "curves", figure)
+        metadata |= drawing(platform.root, report(platform.root, feed.name, target, kind), "curves", figure)
         return dg.MaterializeResult(metadata=_metadata(found) | metadata, data_version=dg.DataVersion(version))
 
     return asset

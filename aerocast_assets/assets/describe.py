@@ -1,8 +1,7 @@
 """How assets show what they made: row counts, a preview, a picture."""
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,11 @@ if TYPE_CHECKING:
     from aerocast.lake import Lake
 
 PREVIEW = 5
+SAMPLES = 24  # newest months of a run whose rows are shown
 STATUS, UNCHANGED, COMPUTED = "status", "unchanged", "computed"
 WIDTH = 16
 LONG = 24
+PIXELS = 900  # the widest picture that a page of the UI shows whole
 
 
 def status(work: object) -> dict[str, str]:
@@ -41,43 +42,62 @@ def preview(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(markdown(rows))
 
 
-def sample(lake: "Lake", name: str) -> dg.MarkdownMetadataValue:
-    """The newest rows of a table."""
+def sample(lake: "Lake", name: str, month: str | None = None) -> dg.MarkdownMetadataValue:
+    """The newest rows of a table, or of one of its months."""
     import duckdb
 
-    months = lake.months(name)
+    months = [month] if month else lake.months(name)[-1:]
     if not months:
         return dg.MetadataValue.md("(no rows)")
     with duckdb.connect() as con:
-        rows = lake.relation(con, name, months[-1:]).order("time DESC, station").limit(PREVIEW)
+        rows = lake.relation(con, name, months).order("time DESC, station").limit(PREVIEW)
         return preview([dict(zip(rows.columns[:WIDTH], map(_short, row), strict=False)) for row in rows.fetchall()])
+
+
+def count_rows(
+    context: dg.AssetExecutionContext, lake: "Lake", names: Sequence[str], months: Sequence[str], made: Collection[str]
+) -> dict[str, Any]:
+    """Tells with each month's event how many rows it has, and of one that was made what they look like.
+
+    Returned is what holds for every month: the rows of the whole tables, those of the run's months, the version.
+    """
+    counts = [lake.rows(name) for name in names]
+    for month in months:
+        own: dict[str, Any] = {"dagster/partition_row_count": sum(rows.get(month, 0) for rows in counts)}
+        if month in sorted(made)[-SAMPLES:] and counts[0].get(month):
+            own["preview"] = sample(lake, names[0], month)
+        context.add_asset_metadata(own, partition_key=month)
+    return {
+        "dagster/row_count": sum(sum(rows.values()) for rows in counts),
+        "rows": sum(rows.get(month, 0) for rows in counts for month in months),
+        "delta_version": lake.version(names[0]),
+    }
 
 
 def png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=min(100, PIXELS / figure.get_figwidth()))
     return buffer.getvalue()
 
 
-def picture(image: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """The picture inside the metadata itself, so that the UI shows it wherever its files are."""
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(image).decode()})")
+def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) -> dict[str, dg.MetadataValue[Any]]:
+    """The picture at `path` below the home as the server shows it, and its file; drawn only if there is a figure.
 
-
-def drawing(path: Path, title: str, figure: "Figure | None" = None) -> dict[str, dg.MarkdownMetadataValue]:
-    """The picture kept at `path`, drawn anew if there is a figure: a step with nothing to do shows what it showed last.
-
-    Empty if none was ever drawn.
+    Dagster stores metadata five times an event: the picture itself never belongs there. Empty if none was ever drawn.
 
     Raises:
         AeroCastError: the disk refuses it.
     """
     from aerocast import durable
+    from aerocast.settings import Settings
 
     if figure is not None:
         with durable.locked(path.parent, f"the picture {path.name}"):
             durable.replace_file(path, png(figure))
-    return {title: picture(path.read_bytes(), title)} if path.exists() else {}
+    if not path.exists():
+        return {}
+    url = f"{Settings().server}/{path.relative_to(Path(root)).as_posix()}"
+    return {title: dg.MetadataValue.md(f"[![{title}]({url})]({url})"), f"{title}_file": dg.MetadataValue.path(path)}
 
 
 def report(root: Home, feed: str, target: str, name: str) -> Path:

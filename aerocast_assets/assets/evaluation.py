@@ -3,7 +3,6 @@
 Writes `<feed>/{predictions,posted,outcomes,evaluation,evaluation_daily,drift,faults}`, the drift state and the exports.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
 ROWS = 12
+FIGURES = ("rmse", "bias", "coverage", "skill")
 
 
 def evaluation(feed: Feed) -> dg.AssetsDefinition:
@@ -60,12 +60,12 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
 def _pictures(
     con: "DuckDBPyConnection", lake: "Lake", root: Home, feed: Feed, found: "Evaluated"
-) -> dict[str, dg.MarkdownMetadataValue]:
+) -> dict[str, dg.MetadataValue[Any]]:
     """What the examination saw of each target, drawn anew if there was one."""
     from aerocast.drift.report import plot
     from aerocast.evaluation import watch
 
-    shown: dict[str, dg.MarkdownMetadataValue] = {}
+    shown: dict[str, dg.MetadataValue[Any]] = {}
     seen, state = found.judged.seen, found.judged.state
     for target in feed.targets:
         figure = None
@@ -73,7 +73,7 @@ def _pictures(
             outcomes, readings = watch.of(target, seen.outcomes), watch.of(target, seen.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
         title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
-        shown |= drawing(report(root, feed.name, target, "drift"), title, figure)
+        shown |= drawing(root, report(root, feed.name, target, "drift"), title, figure)
     return shown
 
 
@@ -119,12 +119,27 @@ def _metadata(feed: Feed, found: "Evaluated") -> dict[str, Any]:
         "evaluated": sum(row["n"] for row in found.metrics if row["station"] == "all"),
         "faults_open": sum(fault.end is None for fault in state.faults),
         "judged_at": str(state.judged_at),
-        "report": dg.MetadataValue.json(json.loads(found.report.read_bytes())),
+        **quality(feed, found.metrics, {heat.target: heat.version for heat in state.heat}),
         "report_path": dg.MetadataValue.path(found.report),
     }
     if found.history:
         metadata["prediction_history"] = dg.MetadataValue.path(found.history)
     return metadata
+
+
+def quality(
+    feed: Feed, metrics: Sequence[Mapping[str, Any]], serving: Mapping[str, str | None]
+) -> dict[str, dg.MetadataValue[Any]]:
+    """How good the serving releases are lately over all stations, as numbers that the UI draws over time."""
+    return {
+        f"{'' if len(feed.targets) == 1 else row['target'] + '_'}{figure}_{row['horizon']}": dg.MetadataValue.float(
+            row[figure]
+        )
+        for row in metrics
+        if row["station"] == "all" and not row["shadow"] and row["n"] and row["version"] == serving.get(row["target"])
+        for figure in FIGURES
+        if row[figure] is not None
+    }
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:

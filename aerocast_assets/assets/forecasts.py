@@ -53,7 +53,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         fresh = config.force or not (lake.holds(name, WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
-        shown = drawing(path, "forecast", plots.forecast(issued, feed.column(target).unit) if fresh else None)
+        shown = drawing(root, path, "forecast", plots.forecast(issued, feed.column(target).unit) if fresh else None)
         if fresh:
             lake.overwrite(name, rows, version)
         silent = [station for station in feed.station_ids if station not in issued.stations]
@@ -67,7 +67,6 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
                 "table": preview(rows.select(SHOWN).to_pylist()),
                 "release": serving.version,
                 "stations_without": ", ".join(silent),
-                "picture": dg.MetadataValue.path(path),
                 "dagster/row_count": len(rows),
             },
             data_version=dg.DataVersion(version),

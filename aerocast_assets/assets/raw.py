@@ -8,7 +8,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.lineage import code_version
-from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, table
 from aerocast_assets.keys import months as partitions
@@ -77,21 +77,16 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
             raise dg.Failure(f"{name}: nothing could be read: {told(taken.failed)}")
         for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failed.items())):
             context.log.warning(line)
-        held = {month: rows for month, rows in lake.rows(name).items() if month in months}
-        for month, count in held.items():
-            context.add_asset_metadata({"dagster/row_count": count}, partition_key=month)
-        rows, new = sum(held.values()), taken.rows.total()
-        context.log.info(f"{rows} readings, {taken.segments} segments new ({new} readings)")
+        counted, new = count_rows(context, lake, [name], months, taken.months), taken.rows.total()
+        context.log.info(f"{counted['rows']} readings, {taken.segments} segments new ({new} readings)")
         return dg.MaterializeResult(
             metadata={
                 **status(new),
-                "rows": rows,
+                **counted,
                 "rows_new": new,
                 "segments_new": taken.segments,
                 **shown(taken, notes),
                 "now": now.isoformat(timespec="seconds"),
-                "delta_version": lake.version(name),
-                "preview": sample(lake, name),
             },
             data_version=data_version(context, contents(lake, name, months, platform.hash_salt)),
         )

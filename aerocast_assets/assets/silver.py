@@ -9,7 +9,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
 from aerocast.words import duration
-from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date
@@ -105,18 +105,13 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
                 grids = layer.grids(con, feed, lake.relation(con, name, newest), last=feed.window.look_back)
                 tail.write(platform.root, feed.name, grids)
                 store.note_origin(platform.root, tail.name(feed.name), origin)
-        counts = lake.rows(name)
-        for month in partitions:
-            context.add_asset_metadata({"dagster/row_count": counts.get(month, 0)}, partition_key=month)
         context.log.info(computed(stale, partitions))
         return dg.MaterializeResult(
             metadata={
                 **status(stale),
                 "months_computed": len(stale),
-                "rows": sum(counts.get(month, 0) for month in partitions),
+                **count_rows(context, lake, [name], partitions, stale),
                 "newest": str(span[1]),
-                "delta_version": lake.version(name),
-                "preview": sample(lake, name),
             },
             data_version=data_version(context, contents(lake, name, partitions, platform.hash_salt)),
         )

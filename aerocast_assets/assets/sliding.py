@@ -9,7 +9,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.words import duration
-from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.silver import series
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
@@ -73,19 +73,14 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, newest)
                 made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
                 lake.replace(name, rows, piece, made, origins, edges=Edges())
-        counts = lake.rows(name)
-        for month in partitions:
-            context.add_asset_metadata({"dagster/row_count": counts.get(month, 0)}, partition_key=month)
         context.log.info(computed(stale, partitions))
         return dg.MaterializeResult(
             metadata={
                 **status(stale),
                 "months_computed": len(stale),
-                "rows": sum(counts.get(month, 0) for month in partitions),
+                **count_rows(context, lake, [name], partitions, stale),
                 "newest": str(newest) if span else "no reading yet",
                 "final_until": str(layer.final_until(feed, newest)) if span else "no reading yet",
-                "delta_version": lake.version(name),
-                "preview": sample(lake, name),
             },
             data_version=data_version(context, contents(lake, name, partitions, platform.hash_salt)),
         )

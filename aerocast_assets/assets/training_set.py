@@ -20,6 +20,8 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from aerocast.lake import Lake
 
+SHOWN = 24  # newest months
+
 
 def content(lake: "Lake", feed: Feed, target: str) -> str:
     """What the months of a target's windows hold; a month without rows trains nothing and does not count."""
@@ -78,10 +80,11 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
             metadata={
                 **status(fresh or None),
                 "rows": sum(rows.values()),
+                "dagster/row_count": sum(rows.values()),
                 "span": f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}" if span else "none",
-                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)]),
+                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)[-SHOWN:]]),
                 "delta_version": lake.version(name),
-                "preview": sample(lake, name),
+                **({"preview": sample(lake, name)} if fresh else {}),
             },
             data_version=dg.DataVersion(version),
         )

@@ -138,9 +138,9 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | Non
             found[name] = decision[name]
     if trial and trial.duel:
         figure = plots.duel(trial.duel, f"{feed.name} {target}: challenger against incumbent")
-        drawing(report(root, feed.name, target, "proof"), "proof", figure)
+        drawing(root, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
-        found |= drawing(report(root, feed.name, target, "proof"), "proof")
+        found |= drawing(root, report(root, feed.name, target, "proof"), "proof")
     return found | (_judged(lake, feed, target, root, judged, draw=trial is not None) if judged else {})
 
 
@@ -165,7 +165,7 @@ def _judged(
         "scores": preview(tables["skill"]),
         f"mae_{feed.column(target).unit}": preview(tables["mae"]),
         "interval_coverage": preview(tables["coverage"]),
-        **drawing(report(root, feed.name, target, "skill"), "skill", figure),
+        **drawing(root, report(root, feed.name, target, "skill"), "skill", figure),
         "test_rows": decision["test_rows"],
         "test_start": str(decision["test_start"]),
         "test_end": str(decision["test_end"]),

@@ -10,7 +10,7 @@ import msgspec
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import sample, status
+from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, table
 from aerocast_assets.partitions import computed, out_of_date
@@ -51,19 +51,24 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast.lake import Lake
+
         partitions = sorted(context.partition_keys)
         metadata: dict[str, Any] = {}
         held: dict[str, dict[str, str]] = {month: {} for month in partitions}
+        made: set[str] = set()
         for target in feed.targets:
             with platform.sql() as con:
                 stale, content, found = _build(con, feed, target, partitions, platform, force=config.force)
             metadata |= {name if len(feed.targets) == 1 else f"{target}_{name}": value for name, value in found.items()}
             for month in partitions:
                 held[month][target] = content[month]
+            made.update(stale)
             context.log.info(f"{target}: {computed(stale, partitions)}")
         work = sum(metadata[name] for name in metadata if name.endswith("months_computed"))
+        names = [table(feed, target, "windows") for target in feed.targets]
         return dg.MaterializeResult(
-            metadata=status(work) | metadata,
+            metadata=status(work) | metadata | count_rows(context, Lake(platform.root), names, partitions, made),
             data_version=data_version(context, {month: config_hash(**each)[:16] for month, each in held.items()}),
         )
 
@@ -96,19 +101,8 @@ def _build(
     if durable.made_from(path) != origin:
         training.write_csv(path, spec, _exported(con, feed, spec, lake))
         durable.note_origin(path, origin)
-    rows = lake.rows(name)
-    return (
-        stale,
-        contents(lake, name, partitions, platform.hash_salt),
-        {
-            "months_computed": len(stale),
-            "rows": sum(rows.get(month, 0) for month in partitions),
-            "features": len(feature_names(spec)),
-            "csv": dg.MetadataValue.path(path),
-            "delta_version": lake.version(name),
-            "preview": sample(lake, name),
-        },
-    )
+    shown = {"months_computed": len(stale), "features": len(feature_names(spec)), "csv": dg.MetadataValue.path(path)}
+    return stale, contents(lake, name, partitions, platform.hash_salt), shown
 
 
 def _exported(con: Any, feed: Feed, spec: "WindowSpec", lake: "Lake") -> Iterator["Grid"]:

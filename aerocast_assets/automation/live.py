@@ -4,8 +4,12 @@ A tick looks at what is cheap to look at: the source's fingerprint, the doors, t
 that bronze was made with, and what each month of raw holds beside what bronze was made of. A run covers what must be
 made anew and no more: months that touch each other go together, the newest first, the others with the next ticks.
 What a run then has to compute is the assets' own business.
+
+Runs are few: delivered readings are gathered between them, and an answer is no reason for one, since it cannot be
+judged before the readings of its step are there; only a log that no reading comes for is taken up by itself.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,6 +54,14 @@ class Cursor(msgspec.Struct, frozen=True):
         return Cursor("", self.since, self.since)
 
 
+class Runs(NamedTuple):
+    """The feed's newest live runs: how many failed in a row, why none may start now, and when the newest one ended."""
+
+    failed: int = 0
+    waits: str = ""
+    ended: datetime | None = None
+
+
 class Look(NamedTuple):
     """What there is to do: reasons for a run over the present, months that must be made anew, and what is quiet."""
 
@@ -81,11 +93,11 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
         root, before = platform.root, _remembered(context)
         now = clock.now(root, feed.name, feed.end)
         declared.publish(root, feed)  # a feed without a source begins with the server that knows it
-        failed, waits = newest_runs(context.instance, root, feed, datetime.now(UTC))
+        failed, waits, ended = newest_runs(context.instance, root, feed, datetime.now(UTC))
         if waits:
             return dg.SensorResult(skip_reason=waits, cursor=context.cursor)
         before = before.unread() if failed else before
-        look = look_around(root, feed, before, now, doors_of(root, feed, Settings()))
+        look = look_around(root, feed, before, now, doors_of(root, feed, Settings()), ended)
         if failed:
             look.present.append(f"the newest {count(failed, 'run')} failed")
         if not look.reasons:
@@ -104,13 +116,17 @@ def _looked_at(feed: Feed) -> bool:
     return feed.poll is not None and not isinstance(feed.source, NwsSource | PushSource)
 
 
-def look_around(root: Home, feed: Feed, before: Cursor, now: datetime, doors: "Sequence[Door]") -> Look:
-    """What has changed since `before`, as of the feed's `now`. A door that cannot be looked at is told, and waited for.
+def look_around(
+    root: Home, feed: Feed, before: Cursor, now: datetime, doors: "Sequence[Door]", ended: datetime | None = None
+) -> Look:
+    """What has changed since `before`, as of the feed's `now`; `ended` is when the newest run did.
+
+    A door that cannot be looked at is told, and waited for.
 
     Raises:
         AeroCastError: the source, the log, a table or the drift state cannot be read.
     """
-    from aerocast import faults, predictions
+    from aerocast import clock, faults, predictions
     from aerocast.drift import state
     from aerocast.lake import Lake
     from aerocast.quality import reach
@@ -119,12 +135,19 @@ def look_around(root: Home, feed: Feed, before: Cursor, now: datetime, doors: "S
     seen, lake = state.read(root, feed.name), Lake(root)
     looked = _looked_at(feed)
     mark = fingerprint(feed.source, feed, now) if looked else before.fingerprint
-    segments = len(predictions.segments(root, feed.name))
+    segments = predictions.segments(root, feed.name)
+    oldest = predictions.written(segments[0]) if segments else None
     waiting, closed = _waiting(doors)
     found = [
         (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
-        (bool(waiting), f"readings wait: {', '.join(waiting)}", "nothing waits at the doors"),
-        (segments > 0, f"{segments} segments of the prediction log wait", "the prediction log is empty"),
+        _due(f"readings wait: {', '.join(waiting)}", ended, clock.real(root, feed.name, feed.readings_wait))
+        if waiting
+        else (False, "", "nothing waits at the doors"),
+        _due(
+            f"{len(segments)} segments of the prediction log wait", oldest, clock.real(root, feed.name, feed.log_waits)
+        )
+        if segments
+        else (False, "", "the prediction log is empty"),
     ]
     keys = set(months(feed).get_partition_keys())
     outdated = faults.outdated(root, feed.name, seen.faults if seen else (), now, reach(feed))
@@ -141,6 +164,16 @@ def look_around(root: Home, feed: Feed, before: Cursor, now: datetime, doors: "S
         [*said, *closed],
         mark,
     )
+
+
+def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, str, str]:
+    """Whether what waits is a reason for a run now, the reason, and what is said until it is one.
+
+    Without a beginning, or if a clock was set back meanwhile, nothing is waited for.
+    """
+    waited = datetime.now(UTC) - since if since else patience
+    left = patience - waited if timedelta(0) <= waited else timedelta(0)
+    return left <= timedelta(0), what, f"{what}, gathered for {math.ceil(left.total_seconds())} s more"
 
 
 def _waiting(doors: "Iterable[Door]") -> tuple[list[str], list[str]]:
@@ -222,30 +255,30 @@ def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: dateti
     )
 
 
-def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> tuple[int, str]:
-    """How many of the newest runs failed in a row; and why no run may start now, as a sentence, empty if one may."""
+def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> Runs:
+    """The newest live runs at the instant `real`; `waits` is a sentence, and empty if a run may start."""
     from aerocast import release
 
     job = live_job_name(feed)
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if run.job_name == job or _makes_tables(feed, run):
-            return 0, f"run {run.run_id[:8]} is under way"
+            return Runs(waits=f"run {run.run_id[:8]} is under way")
     records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=FAILURES)
     failed = 0
     while failed < len(records) and records[failed].dagster_run.status is dg.DagsterRunStatus.FAILURE:
         failed += 1
     newest = records[0] if records else None
     if newest is None or not newest.end_time:
-        return 0, ""
-    since = real - datetime.fromtimestamp(newest.end_time, UTC)
+        return Runs()
+    ended = datetime.fromtimestamp(newest.end_time, UTC)
+    since, why = real - ended, ""
     if failed:
         pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
         if since < pause:
-            failures = count(failed, "run")
-            return failed, f"the newest {failures} failed: the next one starts in {duration(pause - since)}"
+            why = f"the newest {count(failed, 'run')} failed: the next one starts in {duration(pause - since)}"
     elif since < ROOM and not all(release.current(root, feed.name, target) for target in feed.targets):
-        return 0, "a target has no champion yet: its first models get room to be made"
-    return failed, ""
+        why = "a target has no champion yet: its first models get room to be made"
+    return Runs(failed, why, ended)
 
 
 def _makes_tables(feed: Feed, run: dg.DagsterRun) -> bool:

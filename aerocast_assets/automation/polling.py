@@ -32,8 +32,7 @@ def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.
         from aerocast import clock
 
         root, real = platform.root, datetime.now(UTC)
-        _, waits = live.newest_runs(context.instance, root, feed, real)
-        if waits:
+        if waits := live.newest_runs(context.instance, root, feed, real).waits:
             return dg.SkipReason(waits)
         now = clock.now(root, feed.name, feed.end, real)
         return live.ask(root, feed, live.present(root, feed, now), f"{feed.source.label} is asked", now)

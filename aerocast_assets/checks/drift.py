@@ -1,10 +1,10 @@
 """Drift as checks: errors on `evaluation`, sensors and seasons on silver. They warn and never stop a run."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import msgspec
 
 from aerocast.feed import Feed
 from aerocast_assets.assets.describe import drawing, preview, report
@@ -46,8 +46,8 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
                 **_shown(own),
                 "hot": bool(heat and heat.hot),
                 "edges": heat.edges if heat else 0,
-                "report": dg.MetadataValue.json(msgspec.json.decode(msgspec.json.encode(own))),
-                **drawing(report(platform.root, feed.name, target, "drift"), "drift"),
+                **{name: dg.MetadataValue.float(value) for name, value in _figures(own).items()},
+                **drawing(platform.root, report(platform.root, feed.name, target, "drift"), "drift"),
             },
         )
 
@@ -84,7 +84,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             check_name="sensors",
             severity=dg.AssetCheckSeverity.WARN,
             description=_told(broken) if broken or not nothing else f"{nothing} but single readings for their unit",
-            metadata={"faults": preview([_fault(fault) for fault in broken]), **_shown(seen.diagnoses)},
+            metadata={"faults_open": len(broken), "faults": preview([_fault(fault) for fault in broken])},
         )
         yield dg.AssetCheckResult(
             passed=not shifted,
@@ -92,14 +92,14 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             check_name="season",
             severity=dg.AssetCheckSeverity.WARN,
             description=nothing or (f"covariate shift at {', '.join(shifted)}" if shifted else "as the season was"),
-            metadata=_shown(seen.diagnoses),
+            metadata={"stations_shifted": len(shifted), **_shown([d for d in seen.diagnoses if d.station in shifted])},
         )
 
     return check
 
 
 def _shown(diagnoses: "Sequence[Diagnosis]") -> dict[str, Any]:
-    """The diagnosis of each station, and the tests behind them: those that fired first."""
+    """The diagnosis of each station, and the tests that fired; all of them are in the report on the disk."""
     verdicts = [
         {
             **{name: getattr(each, name) for name in ("target", "station", "verdict", "onset")},
@@ -110,9 +110,23 @@ def _shown(diagnoses: "Sequence[Diagnosis]") -> dict[str, Any]:
     tests = [
         {"station": each.station, **{name: getattr(test, name) for name in EVIDENCE}}
         for each in diagnoses
-        for test in sorted(each.evidence, key=lambda test: not test.fired)
+        for test in each.evidence
+        if test.fired
     ]
     return {"diagnosis": preview(verdicts), "evidence": preview(tests)}
+
+
+def _figures(diagnoses: "Sequence[Diagnosis]") -> dict[str, float]:
+    """Over all stations with outcomes: RMSE, what season and weather allow, and the intervals' coverage."""
+    roots = {
+        name: [value**2 for each in diagnoses if (value := getattr(each, name)) is not None]
+        for name in ("rmse", "expected_rmse")
+    }
+    shares = [(each.coverage, each.outcomes) for each in diagnoses if each.coverage is not None and each.outcomes]
+    figures = {name: math.sqrt(sum(found) / len(found)) for name, found in roots.items() if found}
+    if shares:
+        figures["coverage"] = sum(share * count for share, count in shares) / sum(count for _, count in shares)
+    return figures
 
 
 def _fault(fault: "Fault") -> dict[str, Any]:

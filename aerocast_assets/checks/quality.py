@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aerocast.lake import Lake
     from aerocast.quality import Share
 
+SHOWN = 10  # largest shares
 NEWEST = 2  # months in which a station's newest reading is looked for
 
 
@@ -132,7 +133,11 @@ def _believed(found: "list[Share]", high: "list[Share]", severity: dg.AssetCheck
         passed=not high,
         severity=severity,
         description="; ".join(map(str, high)) or "as usual",
-        metadata={"high": preview([_row(each) for each in high]), "shares": preview([_row(each) for each in found])},
+        metadata={
+            "largest_share": max((each.share for each in found), default=0.0),
+            "high": preview([_row(each) for each in high]),
+            "shares": preview([_row(each) for each in sorted(found, key=lambda each: -each.share)[:SHOWN]]),
+        },
     )
 
 
