@@ -236,12 +236,14 @@ class Feed(Strict):
     @property
     def readings_wait(self) -> timedelta:
         """Time of the feed between two runs that delivered readings ask for."""
-        return self.batching.readings or min(self.cadence, timedelta(minutes=5))
+        declared = self.batching.readings
+        return min(self.cadence, timedelta(minutes=5)) if declared is None else declared
 
     @property
     def log_waits(self) -> timedelta:
         """Time of the feed that logged forecasts and posted outcomes wait for readings to be judged with."""
-        return self.batching.log or min(self.cadence, timedelta(hours=1))
+        declared = self.batching.log
+        return min(self.cadence, timedelta(hours=1)) if declared is None else declared
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

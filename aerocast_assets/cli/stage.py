@@ -38,6 +38,7 @@ class Stage:
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
             "AEROCAST_LOG_SECONDS": "1",
+            "AEROCAST_SERVER": self.url,
         }
 
     @property

@@ -43,7 +43,14 @@ def up(host: str, port: int, ui_port: int) -> int:
         print("Starting, Ctrl-C stops both ...", flush=True)
         ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
         children = {
-            "dagster": processes.start("dagster", "dev", "-w", "workspace.yaml", *ui),
+            "dagster": processes.start(
+                "dagster",
+                "dev",
+                "-w",
+                "workspace.yaml",
+                *ui,
+                variables={"AEROCAST_SERVER": url(_reachable(host), port)},
+            ),
             "the server": processes.start("serving", "--host", host, "--port", str(port)),
         }
         try:
@@ -87,11 +94,18 @@ def _recover() -> None:
             print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
 
 
+def url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _reachable(host: str) -> str:
+    """A wildcard address is bound, but nobody's to connect to."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def _announce(addresses: dict[str, tuple[str, int]]) -> None:
     """Says once of each address that it answers; what was said is taken out."""
     for name, (host, port) in list(addresses.items()):
-        # A wildcard address is bound, but nobody's to connect to.
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        with contextlib.suppress(OSError), socket.create_connection((reachable, port), timeout=0.3):
-            print(f"{name:<12}http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        with contextlib.suppress(OSError), socket.create_connection((_reachable(host), port), timeout=0.3):
+            print(f"{name:<12}{url(host, port)}", flush=True)
             del addresses[name]

@@ -113,7 +113,7 @@ def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, inst
     assert shown["verdict"] == "promoted"
     assert shown["p_value"] <= 0.05
     assert shown["incumbent"] == before.version
-    assert shown["proof"].startswith("![proof](data:image/png;base64,")
+    assert "/reports/small/temperature/proof.png" in shown["proof"]
     assert f"p = {shown['p_value']:.3g}" in shown["decision"]
     first, last = decisions(again)
     assert first["p_value"] is None

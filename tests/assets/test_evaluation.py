@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,8 +136,11 @@ def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
     shown = metadata(result, key(feed, "evaluation"))
     assert shown["predictions_new"] == 400
     assert f"| temperature | AAA | 1 | {version(again)} |" in shown["rolling"]
-    assert shown["report"]["feed"] == "small"
-    assert json.loads((again / "reports/small/drift.json").read_text()) == shown["report"]
+    assert json.loads(Path(shown["report_path"]).read_text())["feed"] == "small"
+    numbers = {
+        f"{figure}_{h}": found["all", h][figure] for figure in ("rmse", "bias", "coverage", "skill") for h in (1, 6)
+    }
+    assert {name: shown[name] for name in numbers} == numbers, "the UI draws them over time"
     with (again / "exports/small/prediction_history.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == len(told)
     assert check(result, "temperature_drift").passed
@@ -358,7 +362,9 @@ def test_the_examination_is_drawn(feed: Feed, again: Path, instance: dg.DagsterI
     picture = (again / "reports/small/temperature/drift.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     drawn = metadata(result, key(feed, "evaluation"))["drift"]
-    assert drawn.startswith("![drift](data:image/png;base64,")
+    assert "/reports/small/temperature/drift.png" in drawn
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width <= 900 < height, "as wide as a page of the UI"
     assert check(result, "temperature_drift").metadata["drift"].value == drawn
     before = (again / "reports/small/temperature/drift.png").stat().st_mtime_ns
     assert metadata(evaluate(feed, again, instance), key(feed, "evaluation"))["drift"] == drawn

@@ -36,7 +36,8 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def made(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> Loop:
     """A feed of three months, all of its tables made, and its sensor."""
-    feed = small_feed(write_readings(tmp_path / "readings.csv", hours=24 * 91), end="2024-04-01T00:00:00Z")
+    path = write_readings(tmp_path / "readings.csv", hours=24 * 91)
+    feed = small_feed(path, end="2024-04-01T00:00:00Z", batching={"readings": "PT0S"})
     assert refresh(feed, home, instance, selection=[key(feed, layer) for layer in LAYERS]).success
     return Loop(feed, home, instance, sensor="live")
 

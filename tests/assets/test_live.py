@@ -1,5 +1,6 @@
 """The live sensor on a real instance: what makes it run, what it covers, and that there is never a second run."""
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,7 +181,9 @@ def test_the_log_of_a_feed_that_is_not_polled(feed: Feed, home: Path, instance: 
     assert refresh(feed, home, instance).success
     tick = Ticking(feed, home, instance)
     assert tick.said() == f"at 2024-05-01 00:00: {QUIET}"
-    segment(home, "one", [answer("a", START + 120 * DAY, {1: 50.0})])
+    written = segment(home, "one", [answer("a", START + 120 * DAY, {1: 50.0})])
+    assert "1 segments of the prediction log wait, gathered for" in tick.said(), "nothing can be judged yet"
+    os.utime(written, (0, 0))
     request = tick.asks()
     assert "1 segments of the prediction log wait" in request.tags["aerocast/live"]
     assert span(request) == ["2024-04", "2024-04"]
