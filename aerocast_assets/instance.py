@@ -3,24 +3,81 @@
 Each class stands for Dagster's local one and takes no configuration: `AEROCAST_HOME` and `AEROCAST_WORK` say where.
 """
 
+import uuid
 from pathlib import Path
 from typing import Any, Self
 
+from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from dagster_shared.record import copy
 
+from aerocast import durable
 from aerocast.home import home_of
 from aerocast.settings import Settings
 
+NAME, LOGS, TICK_LOGS = (
+    "dagster",
+    "storage",
+    "__repository__",
+)  # the folder in the home; in it what runs and ticks print
 
-def _folder() -> str:
-    return str(Path(home_of(Settings())))
+
+def folder() -> Path:
+    """Where all of Dagster's things lie, `<home>/dagster`; those of an older home are moved there.
+
+    Raises:
+        AeroCastError: the disk refuses it.
+    """
+    home = Path(home_of(Settings()))
+    own = home / NAME
+    if (home / "history").is_dir():
+        with durable.locked(own, "the move of Dagster's folders"):
+            _move(home, own)
+    return own
+
+
+def _move(home: Path, own: Path) -> None:
+    """What runs and ticks printed first, databases last: a move that was killed goes on at the next start."""
+    (own / LOGS).mkdir(exist_ok=True)
+    stored = home / LOGS
+    logs = [path for path in home.iterdir() if path.name == TICK_LOGS or _is_run(path.name)]
+    for path in (*logs, *(stored.iterdir() if stored.is_dir() else ())):
+        if not (own / LOGS / path.name).exists():
+            path.rename(own / LOGS / path.name)
+    if stored.is_dir():
+        stored.rmdir()
+    for name in ("schedules", "history"):
+        if (home / name).is_dir():
+            (home / name).rename(own / name)
+
+
+def _is_run(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+class _Runs(SqliteRunStorage):
+    """Runs whose partitions are what their tags say, for each asset and check its own.
+
+    Dagster also notes those of the plan's last asset, and then plans checks without partitions once a partition.
+    """
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        return super().add_run(copy(dagster_run, partitions_subset=None))
 
 
 class Storage(DagsterSqliteStorage):
     """Runs, events and schedules in `history/` and `schedules/`."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._run_storage = _Runs.from_local(str(Path(base_dir) / "history"))
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -28,7 +85,7 @@ class Storage(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: object) -> Self:
-        return cls.from_local(_folder(), inst_data)
+        return cls.from_local(str(folder()), inst_data)
 
 
 class Artifacts(LocalArtifactStorage):
@@ -40,11 +97,11 @@ class Artifacts(LocalArtifactStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: object) -> Self:
-        return cls(_folder(), inst_data)
+        return cls(str(folder()), inst_data)
 
 
 class ComputeLogs(LocalComputeLogManager):
-    """What steps print, in `storage/`."""
+    """What runs and ticks print, in `storage/`."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -52,4 +109,4 @@ class ComputeLogs(LocalComputeLogManager):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: object) -> Self:
-        return cls(_folder(), inst_data=inst_data)
+        return cls(str(folder() / LOGS), inst_data=inst_data)

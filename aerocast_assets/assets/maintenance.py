@@ -1,6 +1,7 @@
 """maintenance: the lake kept small and readable, once a night, and what it takes on the disk."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -26,25 +27,28 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
         key=KEY,
         group_name=GROUP,
         kinds={"deltalake"},
-        description="Months past their retention removed, small files joined, old versions vacuumed; disk use told."
-        " What a release was trained on stays readable.",
+        description="Months past their retention removed, small files joined, old versions vacuumed, Dagster's old runs"
+        " deleted; disk use told. What a release was trained on stays readable.",
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock
         from aerocast.lake import Lake
         from aerocast.maintenance import disk, maintain, used
+        from aerocast_assets.automation.retention import prune
 
         root, lake = platform.root, Lake(platform.root)
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
         done = maintain(root, lake, feeds)
         for name, why in done.spared.items():
             context.log.warning(f"{name} was left alone: {why}")
+        pruned = prune(context.instance, datetime.now(UTC))
         figures = {
             "months_removed": sum(map(len, done.removed.values())),
             "months_joined": sum(done.joined.values()),
             "files_vacuumed": sum(done.vacuumed.values()),
             "commits_forgotten": sum(done.forgotten.values()),
             "tables_spared": len(done.spared),
+            "runs_deleted": pruned.runs,
         }
         context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))
         tables, (free, total) = used(lake), disk(root)
@@ -58,6 +62,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
                 "bytes_kept": sum(use.kept for use in tables),
                 "files": sum(use.files for use in tables),
                 "rows": sum(use.rows for use in tables),
+                "dagster_bytes": pruned.bytes,
                 "disk_free": free,
                 "disk_total": total,
                 "removed": preview(removed),

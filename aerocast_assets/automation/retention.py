@@ -1,82 +1,205 @@
-"""Old runs: Dagster's own retention covers ticks only, and every run keeps a database of its events and its logs."""
+"""Dagster's own past, kept small: runs, what they printed, check results, ticks and evaluations of conditions.
 
-from collections.abc import Iterable
+Dagster's retention covers ticks alone. Each run keeps a database of its events and has them in the shared one, too, so
+that a feed that is polled would fill the disk. Of runs that resemble each other few are worth keeping: all of the
+newest hours, then one an hour, then one a day, which is what plots over time are drawn from.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 
-KEPT = timedelta(days=30)
+from aerocast_assets.keys import RETRAIN_OF
+
+FRESH, HOURLY, KEPT = timedelta(hours=6), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
+TICKS, FAILED_TICKS = timedelta(days=7), timedelta(days=30)  # of sensors that may be gone: others have dagster.yaml's
+EVALUATIONS = timedelta(days=1)  # of automation conditions, and of what ticks printed
+NEWEST = 20  # runs of a job, and of a target's retrains, that sensors look back on
+LIMIT = 512 << 20  # bytes of all: beyond it what is oldest goes earlier
+MOST = 5000  # runs deleted at once
+FREE, WORTH = 0.25, 4 << 20  # share and bytes of a database's unused pages from which it is written anew
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 EVENTS = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION)
 PAGE = 500
 
 
-def retention() -> dg.Definitions:
-    """The job `purge_runs`, each night."""
-    return dg.Definitions(
-        jobs=[purge_runs],
-        schedules=[
-            dg.ScheduleDefinition(
-                name="purge_old_runs",
-                job=purge_runs,
-                cron_schedule="17 3 * * *",
-                default_status=dg.DefaultScheduleStatus.RUNNING,
-                description=f"Deletes finished runs older than {KEPT.days} days.",
-            )
-        ],
-    )
+class Pruned(NamedTuple):
+    """What went: runs, logs of ticks, databases written anew; `bytes` is what all of Dagster's takes afterwards."""
+
+    runs: int
+    tick_logs: int
+    rewritten: int
+    bytes: int
 
 
-@dg.op(description=f"Deletes finished runs older than {KEPT.days} days that no asset's state rests on.")
-def purge(context: dg.OpExecutionContext) -> None:
-    from aerocast_assets.definitions import defs
+def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pruned:
+    """One round as of `now`.
 
-    checks = defs().resolve_asset_graph().asset_check_keys
-    gone = purge_old(context.instance, datetime.now(UTC) - KEPT, checks)
-    context.log.info(f"deleted {gone} runs that ended more than {KEPT.days} days ago")
-
-
-@dg.job(description="Housekeeping of Dagster's own storage; tables, models and releases are not touched.")
-def purge_runs() -> None:
-    purge()
-
-
-def purge_old(instance: dg.DagsterInstance, before: datetime, checks: Iterable[dg.AssetCheckKey] = ()) -> int:
-    """Deletes finished runs last touched before then, with their events and logs; how many.
-
-    A run that holds the newest state of an asset, a partition or a check stays, however old: without it the asset would
-    count as missing, and automation would make it again.
+    A run stays that holds the newest state of an asset, a partition or a check, that a sensor or a retry looks back on,
+    or that belongs to a backfill that goes on: without it Dagster and the loop would decide otherwise.
     """
-    # Imported here: it brings SQLAlchemy and Alembic, half of what loading the code location may cost.
-    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from aerocast_assets.instance import folder
 
-    records = instance.get_run_records(filters=dg.RunsFilter(statuses=FINISHED, updated_before=before))
-    old = {record.dagster_run.run_id for record in records}
-    gone = old - _needed(instance, checks) if old else old
-    for run_id in sorted(gone):
-        instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
-        if isinstance(instance.event_log_storage, SqliteEventLogStorage):
-            # Dagster empties a run's own database, but leaves the file.
-            shard = Path(instance.event_log_storage.path_for_shard(run_id))
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                shard.with_name(shard.name + suffix).unlink(missing_ok=True)
-    return len(gone)
+    place = folder()
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=FINISHED))
+    needed = _needed(instance, records)
+    free = [record for record in records if record.dagster_run.run_id not in needed and _age(record, now) > FRESH]
+    gone = _alike(free, now)
+    excess = _size(place) - limit - sum(2 * _bytes(place, run) for run in gone)
+    for record in reversed(free):
+        run = record.dagster_run
+        if excess > 0 and run.run_id not in gone and RETRAIN_OF not in run.tags:
+            gone.append(run.run_id)
+            excess -= 2 * _bytes(place, run.run_id)
+    for run_id in gone[:MOST]:
+        _delete(instance, run_id)
+    _forget_ticks(instance, now)
+    logs = _delete_tick_logs(instance, place, now)
+    return Pruned(len(gone[:MOST]), logs, sum(map(_rewrite, _databases(place))), _size(place))
 
 
-def _needed(instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey]) -> set[str]:
+def _age(record: dg.RunRecord, now: datetime) -> timedelta:
+    return now - datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
+
+
+def _alike(records: Sequence[dg.RunRecord], now: datetime) -> list[str]:
+    """Runs that are too old, or of which a newer one of the same hour or day stands for all that are like it."""
+    slots, gone = set(), []
+    for record in records:
+        run, age = record.dagster_run, _age(record, now)
+        ended = now - age
+        slot = (run.job_name, run.status, run.asset_selection, f"{ended:%Y-%m-%d %H}"[: 13 if age < HOURLY else 10])
+        if age > KEPT or (slot in slots and RETRAIN_OF not in run.tags):
+            gone.append(run.run_id)
+        slots.add(slot)
+    return gone[::-1]
+
+
+def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> set[str]:
+    """Runs that something still reads; `records` are all finished ones, the newest first."""
+    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
+
+    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    active = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    going = {backfill.backfill_id for backfill in instance.get_backfills(BulkActionsFilter(statuses=active))}
+    needed = {run.root_run_id for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if run.root_run_id}
+    seen = Counter[tuple[str, str]]()
+    for run in (record.dagster_run for record in records):
+        groups = [("job", run.job_name), ("target", run.tags.get(RETRAIN_OF, ""))][: 1 + (RETRAIN_OF in run.tags)]
+        if run.tags.get("dagster/backfill") in going or any(seen[group] < NEWEST for group in groups):
+            needed.add(run.run_id)
+        seen.update(groups)
+    return needed | set(_newest_states(instance))
+
+
+def _newest_states(instance: dg.DagsterInstance) -> Iterator[str]:
     """Runs of the newest materialisation and observation of every asset and partition, and of every check."""
-    storage, needed = instance.event_log_storage, set()
+    storage = instance.event_log_storage
     for record in instance.get_asset_records():
         entry, key = record.asset_entry, record.asset_entry.asset_key
         newest = (entry.last_materialization_record, entry.last_observation_record)
-        needed |= {each.run_id for each in newest if each}
+        yield from (each.run_id for each in newest if each)
         for event in EVENTS:
             ids = sorted(storage.get_latest_storage_id_by_partition(key, event).values())
             for start in range(0, len(ids), PAGE):
                 wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + PAGE])
                 fetch = instance.fetch_materializations if event is EVENTS[0] else instance.fetch_observations
-                needed |= {each.run_id for each in fetch(wanted, limit=PAGE).records}
-    executions = storage.get_latest_asset_check_execution_by_key(list(checks))
-    return needed | {execution.run_id for execution in executions.values()}
+                yield from (each.run_id for each in fetch(wanted, limit=PAGE).records)
+    executions = storage.get_latest_asset_check_execution_by_key(_checks(instance))
+    yield from (execution.run_id for execution in executions.values())
+
+
+def _checks(instance: dg.DagsterInstance) -> list[dg.AssetCheckKey]:
+    """All checks that were ever executed, those of other code locations, too."""
+    from dagster._core.storage.event_log import SqlEventLogStorage
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    from sqlalchemy import select
+
+    table, storage = AssetCheckExecutionsTable.c, instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return []
+    with storage.index_connection() as connection:
+        rows = connection.execute(select(table.asset_key, table.check_name).distinct()).fetchall()
+    keys = ((dg.AssetKey.from_db_string(asset), name) for asset, name in rows)
+    return [dg.AssetCheckKey(asset, name) for asset, name in keys if asset]
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    """The run, its events, its check results, what it printed, and the file of its events."""
+    # Imported here: they bring SQLAlchemy and Alembic, half of what loading the code location may cost.
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        # Dagster leaves them, and the file, which it only empties.
+        with storage.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
+        shard = Path(storage.path_for_shard(run_id))
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            shard.with_name(shard.name + suffix).unlink(missing_ok=True)
+
+
+def _forget_ticks(instance: dg.DagsterInstance, now: datetime) -> None:
+    """Ticks of each sensor and schedule, also of those that are no longer there, and evaluations of conditions."""
+    from dagster._core.scheduler.instigation import TickStatus
+
+    lasting = {TickStatus.FAILURE: FAILED_TICKS}
+    for state in instance.all_instigator_state():
+        for status in TickStatus:
+            before = (now - lasting.get(status, TICKS)).timestamp()
+            instance.purge_ticks(state.instigator_origin_id, state.selector_id, before, [status])
+    if storage := instance.schedule_storage:
+        storage.purge_asset_evaluations((now - EVALUATIONS).timestamp())
+
+
+def _delete_tick_logs(instance: dg.DagsterInstance, place: Path, now: datetime) -> int:
+    """What sensors and schedules printed, each tick into files of its own; how many ticks."""
+    from aerocast_assets.instance import LOGS, TICK_LOGS
+
+    root, old, gone = place / LOGS, (now - EVALUATIONS).timestamp(), set()
+    for path in (root / TICK_LOGS).rglob("*.*"):
+        if path.is_file() and path.stat().st_mtime < old:
+            key = (*path.relative_to(root).parent.parts, path.stem)
+            instance.compute_log_manager.delete_logs(log_key=key)
+            gone.add(key)
+    return len(gone)
+
+
+def _databases(place: Path) -> list[Path]:
+    """Those that all runs share."""
+    return [path for path in place.rglob("*.db") if path.stem in ("index", "runs", "schedules")]
+
+
+def _rewrite(database: Path) -> bool:
+    """Gives unused pages back to the disk if that is worth it; a database that others hold waits for the next night."""
+    with closing(sqlite3.connect(database, timeout=5)) as connection:
+        free, pages, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count", "page_size")
+        )
+        if free * size < WORTH or free < FREE * pages:
+            return False
+        try:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+def _bytes(place: Path, run_id: str) -> int:
+    """Of the file of a run's events; about as much stands in the shared database."""
+    shard = place / "history" / "runs" / f"{run_id}.db"
+    return shard.stat().st_size if shard.exists() else 0
+
+
+def _size(place: Path) -> int:
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())

@@ -69,9 +69,10 @@ def retrain_sensor(feed: Feed, jobs: Sequence[UnresolvedAssetJobDefinition]) -> 
         tick = Tick(context.instance, root, feed, state.read(root, feed.name), now)
         held, asked = _remembered(context), _asked(context, root, feed)
         looks = {target: _look(tick, target, held.get(target, Memory()), asked.get(target)) for target in feed.targets}
-        for target, look in looks.items():
-            context.log.info(f"{target}: {look.said}")
         wanted = [look.run for look in looks.values() if look.run]
+        # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
+        for target, look in looks.items() if wanted else ():
+            context.log.info(f"{target}: {look.said}")
         said = "; ".join(f"{target}: {look.said}" for target, look in looks.items())
         return dg.SensorResult(
             run_requests=wanted,

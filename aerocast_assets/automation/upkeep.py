@@ -26,7 +26,7 @@ def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
                 job=job,
                 cron_schedule="41 3 * * *",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
-                description="Every night: retention, compaction, vacuum, disk use.",
+                description="Every night: retention, compaction, vacuum, Dagster's old runs, disk use.",
             )
         ],
     )

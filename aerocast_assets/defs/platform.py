@@ -5,7 +5,6 @@ import dagster as dg
 from aerocast_assets.automation.announcing import announcing
 from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.declaring import declaring
-from aerocast_assets.automation.retention import retention
 from aerocast_assets.automation.upkeep import upkeep
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
@@ -26,4 +25,4 @@ def platform() -> dg.Definitions:
             )
         ],
     )
-    return dg.Definitions.merge(shared, retention(), upkeep(), claiming(), announcing(), declaring())
+    return dg.Definitions.merge(shared, upkeep(), claiming(), announcing(), declaring())

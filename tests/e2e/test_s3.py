@@ -32,7 +32,7 @@ def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
     (version,) = release.versions(bucket, "small", "temperature")
     assert store.names(bucket, "tail") == ["tail/small.npz"]
     here = {path.name for path in bucket.work.iterdir()}
-    assert {"history", "schedules", "candidates", "mlflow.db"} <= here, "this machine's own state"
+    assert {"dagster", "candidates", "mlflow.db"} <= here, "this machine's own state"
     assert here.isdisjoint({"lake", "releases", "tail"}), "what others read, too, lies in the bucket"
     monkeypatch.setattr("sys.stdin", StringIO("SELECT count(*) AS readings FROM small_raw"))
     capsys.readouterr()
