@@ -235,5 +235,11 @@ def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> d
             "trained_to": str(lineage.training_end),
             "delta_versions": dg.MetadataValue.json(lineage.delta_versions),
             "skill_overall": round(serves.metrics.overall.skill, 4),
+            **{
+                f"{figure}_{horizon}": dg.MetadataValue.float(value)
+                for horizon, scores in serves.metrics.horizons.items()
+                for figure in ("rmse", "skill", "coverage")
+                if (value := getattr(scores, figure)) is not None
+            },
         }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))

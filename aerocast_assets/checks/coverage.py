@@ -1,0 +1,42 @@
+"""Whether the intervals of what serves cover live outcomes as they say, beyond what luck explains."""
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast_assets.keys import key
+from aerocast_assets.resources import Platform
+
+
+def coverage_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+    """The check on one target's live outcomes; `interval_coverage` of the champion is over its test rows."""
+    return [_live_coverage(feed, target)]
+
+
+def _live_coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    nominal, tolerance = feed.promotion.coverage, feed.promotion.coverage_tolerance
+
+    @dg.asset_check(
+        asset=key(feed, "evaluation"),
+        name=f"{target}_live_coverage",
+        description=f"At no horizon do live intervals of {target} cover less than {nominal - tolerance:.0%} beyond luck: "
+        "one-sided test of the share inside at each instant, whose variance counts how instants hang together.",
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast import release
+        from aerocast.evaluation import coverage
+        from aerocast.lake import Lake
+
+        pointer = release.current(platform.root, feed.name, target)
+        with platform.sql() as con:
+            found = coverage.live(con, Lake(platform.root), feed, target, pointer.version) if pointer else []
+        off = [f"{each.share:.1%} at {each.horizon} steps (p = {each.p_value:.2g})" for each in found if each.low]
+        shares = {f"coverage_{each.horizon}": dg.MetadataValue.float(each.share) for each in found}
+        counts = {f"outcomes_{each.horizon}": dg.MetadataValue.int(each.outcomes) for each in found}
+        return dg.AssetCheckResult(
+            passed=not off,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{', '.join(off)} instead of {nominal:.0%}" if off else f"{nominal:.0%} is not refuted",
+            metadata={**shares, **counts, "release": pointer.version if pointer else ""},
+        )
+
+    return check
