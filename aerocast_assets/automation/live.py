@@ -9,7 +9,6 @@ Runs are few: delivered readings are gathered between them, and an answer is no 
 judged before the readings of its step are there; only a log that no reading comes for is taken up by itself.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -173,7 +172,7 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
     """
     waited = datetime.now(UTC) - since if since else patience
     left = patience - waited if timedelta(0) <= waited else timedelta(0)
-    return left <= timedelta(0), what, f"{what}, gathered for {math.ceil(left.total_seconds())} s more"
+    return left <= timedelta(0), what, f"{what}, gathered for another {duration(left)}"
 
 
 def _waiting(doors: "Iterable[Door]") -> tuple[list[str], list[str]]:

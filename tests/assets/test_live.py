@@ -182,7 +182,7 @@ def test_the_log_of_a_feed_that_is_not_polled(feed: Feed, home: Path, instance: 
     tick = Ticking(feed, home, instance)
     assert tick.said() == f"at 2024-05-01 00:00: {QUIET}"
     written = segment(home, "one", [answer("a", START + 120 * DAY, {1: 50.0})])
-    assert "1 segments of the prediction log wait, gathered for" in tick.said(), "nothing can be judged yet"
+    assert "1 segments of the prediction log wait, gathered for another" in tick.said(), "nothing can be judged yet"
     os.utime(written, (0, 0))
     request = tick.asks()
     assert "1 segments of the prediction log wait" in request.tags["aerocast/live"]
