@@ -13,7 +13,7 @@ from aerocast.declaration import Mistake, Strict, mistakes, one_of, refuse
 from aerocast.errors import AeroCastError
 from aerocast.feed_sources import SOURCES, Source
 from aerocast.forecasters import params
-from aerocast.schema import Duration, Name, Texts, Unit, Zone, kinds
+from aerocast.schema import Cron, Duration, Name, Owner, Pair, Texts, Unit, Zone, kinds
 
 BASELINES = ("persistence", "seasonal_naive")
 
@@ -45,7 +45,7 @@ class Column(Strict):
     field: str = Field(description="the source's name for it")
     source_unit: Unit
     unit: Unit = Field(description="canonical unit, any that pint knows")
-    range: tuple[float, float] = Field(description="physical range, canonical unit")
+    range: Pair = Field(description="physical range, canonical unit")
     max_step: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="largest credible change between neighbouring steps, canonical unit"
     )
@@ -186,6 +186,7 @@ class Retraining(Strict):
     daily_budget: Annotated[int, Field(ge=0)] = 2
     min_span: Duration = Field(default=timedelta(days=10), description="least of a new regime to learn and judge from")
     settle: Duration = Field(default=timedelta(days=2), description="how long a retrain may take to show in the errors")
+    schedule: Cron = Field(default="23 * * * *", description="when the champion's age is looked at: cron, UTC")
 
 
 class Drift(Strict):
@@ -201,6 +202,9 @@ class Feed(Strict):
 
     name: Name
     description: str
+    owners: tuple[Owner, ...] = Field(
+        default=("team:aerocast",), description="who looks after it: addresses, or teams (team:forecasting)"
+    )
     source: Source
     cadence: Duration = Field(description="step of the regular grid, ISO 8601 (PT1H)")
     season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")

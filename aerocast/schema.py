@@ -17,6 +17,7 @@ from aerocast.forecasters.params import PARAMS
 from aerocast.units import USUAL_UNITS, dimension, pattern
 
 Json = dict[str, Any]
+_CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 def kinds(schema: Json) -> None:
@@ -48,6 +49,23 @@ def _known_timezone(value: str) -> str:
     return value
 
 
+def _cron(value: str) -> str:
+    fields = value.split()
+    if len(fields) == len(_CRON) and all(map(_cron_field, fields, _CRON)):
+        return value
+    raise ValueError(f"{value!r} is no schedule: write minute, hour, day, month, weekday as numbers, such as 0 3 * * 1")
+
+
+def _cron_field(field: str, limits: tuple[int, int]) -> bool:
+    """Whether it is `*`, a number or a range within the limits, with a step or without, or several with commas."""
+    for part in field.split(","):
+        found = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", part)
+        low, high = (int(found[1] or limits[0]), int(found[2] or found[1] or limits[1])) if found else (1, 0)
+        if not limits[0] <= low <= high <= limits[1]:
+            return False
+    return True
+
+
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta) or (isinstance(value, str) and re.match(durations.PATTERN, value)):
         return value
@@ -65,6 +83,13 @@ def _as_text(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
+Owner = Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
+# Dagster's own sample of a component knows no arrays of different places.
+Pair = Annotated[
+    tuple[float, float],
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
+Cron = Annotated[str, AfterValidator(_cron)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_text)]
 Unit = Annotated[str, AfterValidator(_known_unit), _Unit()]
 Zone = Annotated[str, AfterValidator(_known_timezone)]

@@ -1,13 +1,32 @@
 """Feed as a Dagster component: a declaration in `defs/<feed>/defs.yaml` in, its asset graph out."""
 
+from pathlib import Path
 from typing import Self
 
 import dagster as dg
+import yaml
 from pydantic import BaseModel
 
 from aerocast.feed import Feed
 
+TEMPLATE = Path(__file__).parent / "new_feed.yaml"
 
+
+class FeedScaffolder(dg.Scaffolder[BaseModel]):
+    """`dg scaffold defs aerocast_assets.component.FeedComponent <name>`: a whole declaration, explained.
+
+    Its columns and stations are examples: a feed that takes readings through the doors, to be made one's own.
+    """
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        name = request.target_path.name
+        text = TEMPLATE.read_text(encoding="utf-8").replace("{type}", request.type_name).replace("{name}", name)
+        Feed.parse(yaml.safe_load(text)["attributes"], where=name)
+        request.target_path.mkdir(parents=True, exist_ok=True)
+        (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(FeedScaffolder)
 class FeedComponent(dg.Component):
     """One feed: readings in, tables, candidates, champion, forecasts and their checks out."""
 

@@ -25,6 +25,7 @@ from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
 from aerocast_assets.keys import RETRAIN_OF, job_name, key, live_job_name, retrain_job_name, tables
+from aerocast_assets.labels import labelled
 
 
 def observe_job_name(feed: Feed) -> str:
@@ -50,7 +51,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     live = _live_job(feed)
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(
-        assets=[source(feed), *layers, *models, *served],
+        assets=[source(feed), *labelled(feed, [*layers, *models, *served])],
         asset_checks=checks,
         jobs=[
             dg.define_asset_job(

@@ -7,18 +7,23 @@ import uuid
 from pathlib import Path
 from typing import Any, Self
 
+from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_shared.record import copy
 
 from aerocast import durable
 from aerocast.home import home_of
 from aerocast.settings import Settings
+from aerocast_assets.cli.recovery import PROCESS_TAG
 
+LOCATION = "aerocast"  # the code location's name in workspace.yaml
 NAME, LOGS, TICK_LOGS = (
     "dagster",
     "storage",
@@ -63,13 +68,20 @@ def _is_run(name: str) -> bool:
 
 
 class _Runs(SqliteRunStorage):
-    """Runs whose partitions are what their tags say, for each asset and check its own.
+    """Runs as the UI's pages expect them.
 
-    Dagster also notes those of the plan's last asset, and then plans checks without partitions once a partition.
+    Partitions are what a run's tags say, for each asset and check its own: Dagster also notes those of the plan's last
+    asset, and then plans checks without partitions once a partition. A run that a command executes itself belongs to
+    its job in the code location, as if it had been launched there, but nobody tries it again behind a person's back.
     """
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
-        return super().add_run(copy(dagster_run, partitions_subset=None))
+        run = copy(dagster_run, partitions_subset=None)
+        if run.remote_job_origin is None and PROCESS_TAG in run.tags:
+            origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
+            tags = {MAX_RETRIES_TAG: "0", **run.tags}
+            run = copy(run, remote_job_origin=origin.get_job_origin(run.job_name), tags=tags)
+        return super().add_run(run)
 
 
 class Storage(DagsterSqliteStorage):

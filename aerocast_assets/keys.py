@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 FORMAT = "%Y-%m"
+TRAINING = "training"  # pool of all that trains: one run at a time leaves room for those that keep feeds alive
 RETRAIN_OF = "aerocast/retrain"  # tag of every run of a retrain job: `<feed>/<target>`
 
 # What is missing when a condition is first seen counts too, so that an empty home fills by itself; a failed attempt is
@@ -60,6 +61,11 @@ def key(feed: Feed, *parts: str) -> dg.AssetKey:
 def tables(feed: Feed) -> tuple[str, ...]:
     """The feed's layers of monthly tables, in the order in which readings run through them."""
     return ("raw", "bronze", *(("sliding",) if feed.sliding else ()), "silver", "windows")
+
+
+def pool(feed: Feed) -> str:
+    """The pool of what writes the feed's tables: one run at a time."""
+    return f"{feed.name}_tables"
 
 
 def job_name(feed: Feed) -> str:

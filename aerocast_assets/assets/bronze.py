@@ -10,7 +10,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast.sql import quoted
 from aerocast_assets.assets.describe import count_rows, preview, status
 from aerocast_assets.assets.versions import contents, data_version
-from aerocast_assets.keys import forward, key, months, table
+from aerocast_assets.keys import forward, key, months, pool, table
 from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
@@ -83,6 +83,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "raw")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool(feed),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
         code_version=CODE,

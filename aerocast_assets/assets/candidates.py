@@ -11,7 +11,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, report, status, utc
 from aerocast_assets.assets.training_set import content
-from aerocast_assets.keys import ONCE, key, table
+from aerocast_assets.keys import ONCE, TRAINING, key, table
 from aerocast_assets.resources import Platform, Training
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         code_version=code(kind),
         description=f"{kind} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations.",
         automation_condition=ONCE,
+        pool=TRAINING,
     )
     def asset(context: dg.AssetExecutionContext, config: Training, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots

@@ -10,8 +10,9 @@ from aerocast.feed_sources import NwsSource
 from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
-from aerocast_assets.keys import HOURLY, follow, key, table
+from aerocast_assets.keys import HOURLY, follow, key, pool, table
 from aerocast_assets.keys import months as partitions
+from aerocast_assets.labels import tags
 from aerocast_assets.partitions import newest
 from aerocast_assets.resources import Platform
 
@@ -32,6 +33,7 @@ def source(feed: Feed) -> dg.SourceAsset:
     @dg.observable_source_asset(
         key=key(feed, "source"),
         group_name=feed.name,
+        tags=tags(feed, "source") | {f"dagster/kind/{feed.source.kind}": ""},
         description=f"Where the readings of {feed.name} come from: {feed.source.label}",
         automation_condition=HOURLY,
     )
@@ -52,6 +54,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "source")],
         partitions_def=partitions(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool(feed),
         group_name=feed.name,
         kinds={"deltalake"},
         code_version=code_version(f"aerocast.sources.{feed.source.kind}"),

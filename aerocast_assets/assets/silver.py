@@ -11,7 +11,7 @@ from aerocast.months import month_span
 from aerocast.words import duration
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
-from aerocast_assets.keys import forward, key, months, table
+from aerocast_assets.keys import forward, key, months, pool, table
 from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
@@ -69,6 +69,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "bronze")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool(feed),
         group_name=feed.name,
         kinds={"deltalake", "duckdb"},
         code_version=CODE,

@@ -12,7 +12,7 @@ from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
-from aerocast_assets.keys import forward, key, months, table
+from aerocast_assets.keys import forward, key, months, pool, table
 from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
@@ -44,6 +44,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "silver")],
         partitions_def=months(feed),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool(feed),
         group_name=feed.name,
         kinds={"deltalake", "csv"},
         code_version=CODE,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from aerocast.home import Home
 
-HOURLY = "23 * * * *"
-
 
 def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """`<feed>_<target>_routine`: one for each target, since a schedule has one job."""
@@ -27,7 +25,7 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
     @dg.schedule(
         name=f"{feed.name}_{target}_routine",
         job=job,
-        cron_schedule=HOURLY,
+        cron_schedule=feed.retraining.schedule,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Retrains {target} when its champion is older than {duration(feed.retraining.max_age)}, "
         "by the feed's clock.",

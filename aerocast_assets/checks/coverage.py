@@ -18,8 +18,8 @@ def _live_coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "evaluation"),
         name=f"{target}_live_coverage",
-        description=f"At no horizon do live intervals of {target} cover less than {nominal - tolerance:.0%}, luck apart: "
-        "one-sided test of the share inside at each instant, whose variance counts how instants hang together.",
+        description=f"At no horizon do live intervals of {target} cover less than {nominal - tolerance:.0%}: "
+        "one-sided test (p < 0.005) of the share inside at each instant, whose variance counts how they depend.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast import release

@@ -1,7 +1,10 @@
 """What all feeds share: resources, the executor, the run log that people read, automation and housekeeping."""
 
+import os
+
 import dagster as dg
 
+from aerocast.home import WORK
 from aerocast_assets.automation.announcing import announcing
 from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.declaring import declaring
@@ -9,11 +12,15 @@ from aerocast_assets.automation.upkeep import upkeep
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
 
+HOME = "AEROCAST_HOME"
+
 
 @dg.definitions
 def platform() -> dg.Definitions:
+    # The page of the resource names the variable, which must then be set: to what an unset one means.
+    os.environ.setdefault(HOME, str(WORK))
     shared = dg.Definitions(
-        resources={"platform": Platform()},
+        resources={"platform": Platform(home=dg.EnvVar(HOME))},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         sensors=[
@@ -22,6 +29,7 @@ def platform() -> dg.Definitions:
                 target=dg.AssetSelection.all(include_sources=True),
                 default_status=dg.DefaultSensorStatus.RUNNING,
                 minimum_interval_seconds=30,
+                description="Newer data flows forward: what its conditions say is due is made, layer by layer.",
             )
         ],
     )
