@@ -17,9 +17,11 @@ from serving import openapi, problems
 from serving.access import Access
 from serving.controllers import (
     ask_for_retrain,
+    docs,
     evaluate,
     feeds,
     health,
+    index,
     metrics,
     models,
     observe,
@@ -53,6 +55,8 @@ def create_app(
     found = Metrics(store, loop, observations)
     return Litestar(
         route_handlers=[
+            index,
+            docs,
             health,
             feeds,
             models,

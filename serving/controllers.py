@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
+from litestar.response import Redirect
 
 from serving import observations, predictor, problems, reports, routine, views
 from serving.access import may_write
 from serving.body import read
-from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation
+from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation, page
 from serving.parsing import check_content_type, decode, parse
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
 from serving.schemas import (
@@ -30,6 +31,8 @@ from serving.schemas import (
     TargetModels,
 )
 
+Feed = Annotated[str | None, QueryParameter(description="Needed only where several feeds are served.")]
+Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
 REFUSED = {
     400: ResponseSpec(Problem, description="The body is no JSON."),
@@ -57,6 +60,18 @@ NOT_KEPT = {
 UNKNOWN = {404: ResponseSpec(Problem, description="No answer of that id is remembered.")}
 
 
+@get("/", include_in_schema=False, status_code=302)
+async def index() -> Redirect:
+    """Who opens the server's address in a browser finds the page that shows and tries everything."""
+    return Redirect("/docs")
+
+
+@get("/docs", include_in_schema=False, media_type=MediaType.HTML)
+async def docs() -> bytes:
+    """The page of /schema under the name where it is looked for."""
+    return page("/schema/openapi.json")
+
+
 @get("/health", tags=["state"], summary="Is it well, and which release serves", responses={503: ResponseSpec(Health)})
 async def health(state: State) -> Response[Health]:
     """200 while the server can answer, 503 while there is no release at all."""
@@ -70,24 +85,25 @@ async def feeds(state: State) -> list[FeedView]:
     return views.feeds(state.store)
 
 
-@get("/models", tags=["state"], summary="Current and past releases", sync_to_thread=True,
+@get("/models", tags=["state"], summary="Current and past releases",
      responses={404: ResponseSpec(Problem, description="Nothing is released under that name.")})  # fmt: skip
-def models(
+async def models(
     state: State,
-    feed: str | None = None,
-    target: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=1000, description="At most so many releases a target.")] = 20,
+    feed: Feed = None,
+    target: Target = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000, description="At most so many releases a target.")] = 20,
 ) -> list[TargetModels]:
     """Releases with metrics and lineage, newest first, of every feed and target or of those named."""
-    return views.models(state.store, feed, target, limit)
+    return await asyncio.to_thread(views.models, state.store, feed, target, limit)
 
 
 @get("/reports/{feed:str}/{target:str}/{name:str}", tags=["state"], summary="A picture of a report",
-     sync_to_thread=True, responses={404: ResponseSpec(Problem, description="There is no such picture.")})  # fmt: skip
-def picture(state: State, feed: str, target: str, name: str) -> Response[bytes]:
+     responses={404: ResponseSpec(Problem, description="There is no such picture.")})  # fmt: skip
+async def picture(state: State, feed: FromPath[str], target: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
     headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-    return Response(reports.picture(state.store.home, feed, target, name), media_type="image/png", headers=headers)
+    found = await asyncio.to_thread(reports.picture, state.store.home, feed, target, name)
+    return Response(found, media_type="image/png", headers=headers)
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
@@ -114,11 +130,11 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
 async def observe(
     request: HttpRequest,
     state: State,
-    feed: str,
+    feed: FromPath[str],
     idempotency_key: Annotated[
         str | None,
-        Parameter(
-            header="Idempotency-Key",
+        HeaderParameter(
+            name="Idempotency-Key",
             description="Names this post for a day: sent again, also after a crash, it is kept once.",
         ),
     ] = None,
@@ -162,18 +178,15 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     return evaluation
 
 
-@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", sync_to_thread=True,
-     responses={503: REFUSED[503]})  # fmt: skip
-def retrain_check(state: State, feed: str | None = None, target: str | None = None) -> RetrainCheck:
+@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses={503: REFUSED[503]})
+async def retrain_check(state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """Its age in the feed's own time, the declared limit, and whether a retrain is due or asked for."""
-    return routine.check(state.store, feed, target)
+    return await asyncio.to_thread(routine.check, state.store, feed, target)
 
 
 @post("/routine-retrain-check", tags=["loop"], summary="Ask for a retrain if one is due", status_code=200,
       guards=[may_write], operation_class=RetrainOperation, responses=REFUSED | DENIED)  # fmt: skip
-async def ask_for_retrain(
-    request: HttpRequest, state: State, feed: str | None = None, target: str | None = None
-) -> RetrainCheck:
+async def ask_for_retrain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
     platform's sensor. The server itself starts nothing; asking again returns the open request.
     """

@@ -63,6 +63,15 @@ class Observations:
         """All that is looked up on the disk."""
         return [self._listing, *self._known.values(), *self._counted.values()]
 
+    def known(self) -> list[str]:
+        """The feeds whose readings are taken, by name."""
+        return sorted(name for name, slot in self._known.items() if slot.served)
+
+    def of(self, feed: str) -> Definition | None:
+        """How the feed's readings are read, if that is known."""
+        slot = self._known.get(feed)
+        return slot.served if slot else None
+
     async def definition(self, feed: str) -> Definition:
         """How the feed's readings are read. Raises a 404 problem that names the feeds that there are."""
         if feed not in self._known:
@@ -73,8 +82,7 @@ class Observations:
             raise problem("feed-unreadable", detail, status=503, headers={"retry-after": "10"})
         found = slot.served if slot else None
         if found is None:
-            names = ", ".join(sorted(name for name, each in self._known.items() if each.served))
-            names = names or "none yet: the platform publishes them"
+            names = ", ".join(self.known()) or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
         if why := found.retirement:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from litestar import Request
+from litestar import Request, Response, Router
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.status_codes import HTTP_404_NOT_FOUND
+
+from serving.examples import with_examples
 
 DESCRIPTION = """Forecasts of measured time series by the newest release of each feed and target.
 
@@ -168,8 +172,27 @@ class PageRenderPlugin(OpenAPIRenderPlugin):
     """One self-contained page: it reads the document and lets one try each endpoint."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        page = resources.files("serving").joinpath("page.html").read_text()
-        return page.replace("{{document}}", self.get_openapi_json_route(request)).encode()
+        return page(self.get_openapi_json_route(request))
+
+
+class DocumentRenderPlugin(JsonRenderPlugin):
+    """The document with examples of what is served now."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        state = request.app.state
+        return self.render_json(request, with_examples(openapi_schema, state.store, state.observations))
+
+
+def page(document: str) -> bytes:
+    """The page, which reads the document at this path."""
+    return resources.files("serving").joinpath("page.html").read_text().replace("{{document}}", document).encode()
+
+
+def _or_nothing(response: Response[Any]) -> Response[Any]:
+    """Litestar's own page for a path below /schema that is none; here every error is a problem document."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise NotFoundException
+    return response
 
 
 def config(version: str) -> OpenAPIConfig:
@@ -178,5 +201,6 @@ def config(version: str) -> OpenAPIConfig:
         version=version,
         description=DESCRIPTION,
         use_handler_docstrings=True,
-        render_plugins=[PageRenderPlugin(path="/"), JsonRenderPlugin(), YamlRenderPlugin()],
+        render_plugins=[PageRenderPlugin(path="/"), DocumentRenderPlugin(), YamlRenderPlugin()],
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_or_nothing),
     )

@@ -95,6 +95,8 @@ def choose(store: Store, feed: str | None, target: str | None, station: str | No
         raise problem("no-release", "No release is served yet; see /health.", status=503)
     if feed is None:
         owners = store.owners.get(station, ()) if station is not None and len(index) > 1 else tuple(index)
+        if not owners:
+            raise _unknown("station", station, store.owners, f"No feed has a station {str(station)[:80]!r}; there are")
         if len(owners) != 1:
             raise _unknown("feed", None, owners or index, "Several feeds are served; name one of")
         feed = owners[0]

@@ -88,7 +88,7 @@ class Definition:
     """
 
     def __init__(self, declared: Declared) -> None:
-        self.name, self.retirement = declared.name, declared.retirement()
+        self.name, self.stations, self.retirement = declared.name, declared.stations, declared.retirement()
         self.station = _unique(declared.station_field, declared.station)
         self.time = _unique(declared.time_field, declared.time)
         self.measured = _unique(*(field.field for field in declared.fields))

@@ -160,9 +160,15 @@ def test_the_document_describes_every_endpoint_and_the_page_needs_no_other_host(
     assert set(body["schema"]["properties"]) == {"station", "sequence", "time", "feed", "target"}
     for example in body["examples"].values():
         ask(http, **example["value"])
+    lonely = ("callable", "thread")  # of a library's own docstring
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["description"]
+            assert not any(word in operation["description"] for word in lonely)
     page = http.get("/schema").text
     assert "/schema/openapi.json" in page
     assert "//" not in page.replace("<!doctype", "")
+    assert page == http.get("/docs").text == http.get("/", follow_redirects=True).text
 
 
 def test_start_time_and_memory(shared_server: Server) -> None:

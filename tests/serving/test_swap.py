@@ -224,7 +224,8 @@ def test_a_station_of_one_feed_alone_needs_no_feed(tmp_path: Path, serve: Start)
     _, http = serve()
     assert http.post("/predict", json=JFK).json()["feed"] == "noaa"
     nobody = http.post("/predict", json={"station": "XXX"})
-    assert (nobody.status_code, nobody.json()["rule"]) == (422, "one of midwest, noaa")
+    assert (nobody.status_code, nobody.json()["field"]) == (422, "station")
+    assert nobody.json()["detail"].startswith("No feed has a station 'XXX'")
 
 
 def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:

@@ -1,0 +1,95 @@
+"""Examples of the API's document that work as they stand: made from what is served at the moment."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from serving.loading import Served, Tail
+from serving.observations import Observations
+from serving.store import Store
+
+Examples = dict[str, dict[str, Any]]
+
+
+def with_examples(document: dict[str, Any], store: Store, observations: Observations) -> dict[str, Any]:
+    """A copy of the document, with examples for all bodies and the names that feed and target may have."""
+    made = copy.deepcopy(document)
+    first = [next(iter(targets.values())) for targets in store.index.values()]
+    bodies = {"/predict": {}, "/eval": {}, "/observations/{feed}": _readings(observations)}
+    for served in first:
+        own = f" of {served.feed.name}" if len(first) > 1 else ""
+        bodies["/predict"] |= _questions(served, store.tail(served.feed.name), own)
+        bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _named(served) | _pair(served))
+    for path, examples in bodies.items():
+        if examples:
+            made["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples
+    names = {
+        "feed": list(store.index),
+        "target": list(dict.fromkeys(target for targets in store.index.values() for target in targets)),
+    }
+    for path, methods in made["paths"].items():
+        known = names | {"feed": observations.known()} if path.startswith("/observations") else names
+        for parameter in (each for method in methods.values() for each in method.get("parameters", [])):
+            if values := known.get(parameter["name"]):
+                parameter["examples"] = {value: {"value": value} for value in values}
+    return made
+
+
+def _named(served: Served) -> dict[str, Any]:
+    return {"feed": served.feed.name, "target": served.manifest.target}
+
+
+def _questions(served: Served, tail: Tail | None, own: str) -> Examples:
+    station = served.feed.stations[0].id
+    rows, time = _steps(served, tail)
+    sequence = {**_named(served), "sequence": rows, "time": time}
+    many = f"{len(rows)} steps of {', '.join(served.manifest.window.columns)}{own}"
+    return {
+        f"station{own}": _example(f"A station's newest readings{own}", {**_named(served), "station": station}),
+        f"sequence{own}": _example(many, sequence),
+    }
+
+
+def _steps(served: Served, tail: Tail | None) -> tuple[list[list[float]], str]:
+    """The newest steps that were measured somewhere, or the middle of what is physically possible; and their time."""
+    window, end = served.manifest.window, served.manifest.lineage.training_end
+    for grid in tail.grids.values() if tail else ():
+        if {*window.columns} <= {*grid.columns}:
+            values = grid.values[:, [grid.columns.index(name) for name in window.columns]]
+            for last in range(len(values), window.steps - 1, -1):
+                newest = values[last - window.steps : last]
+                if np.isfinite(newest).all():
+                    return [[round(value, 2) for value in row] for row in newest.tolist()], f"{grid.time[last - 1]}Z"
+    middle = [round(float(low + high) / 2, 2) for low, high in served.limits.tolist()]
+    return [middle] * window.steps, end.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _pair(served: Served) -> dict[str, float]:
+    column = served.feed.column(served.manifest.target)
+    value = round(sum(column.range) / 2, 1) if column else 1.0
+    return {"predicted": value, "actual": value}
+
+
+def _readings(observations: Observations) -> Examples:
+    """Readings that say nothing: whoever sends one as it stands changes no forecast."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found: Examples = {}
+    feeds = observations.known()
+    for feed in feeds:
+        definition, own = observations.of(feed), f" of {feed}" if len(feeds) > 1 else ""
+        if not definition or any("." in name for name in definition.measured):
+            continue  # nested names need a body of the source's own form
+        fields = dict.fromkeys(definition.measured)
+        rows = [{definition.station[-1]: id, definition.time[-1]: now, **fields} for id in definition.stations[:2]]
+        found[f"one{own}"] = _example(f"One reading{own}", rows[0])
+        if len(rows) > 1:
+            found[f"many{own}"] = _example(f"Many readings{own}", rows)
+    return found
+
+
+def _example(summary: str, value: Any) -> dict[str, Any]:
+    return {"summary": summary, "value": value}
