@@ -63,26 +63,19 @@ TEXTS += (
     "A" * 400,
 )
 KEYS = ("station", "time", "feed", "target", "sequence", "actual", "predicted", "id", "horizon", "force", "t", "w", "p")
-PATHS: tuple[str, ...] = (
-    "predict",
-    "eval",
-    "observations/small",
-    "observations/none",
-    "routine-retrain-check",
-    "health",
-    "feeds",
-    "models",
+JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+# How often, method, path, and the kinds of its body.
+ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
+    (30, "POST", "predict", (JSON,)),
+    (15, "POST", "eval", (JSON,)),
+    (30, "POST", "observations/small", (JSON, JSON, LINES, ARROW)),
+    (1, "POST", "observations/none", (JSON,)),
+    (5, "POST", "routine-retrain-check", (JSON,)),
+    *((2, "GET", path, (JSON,)) for path in ("routine-retrain-check", "health", "feeds", "models", "metrics")),
+    *((1, "GET", path, (JSON,)) for path in ("schema", "schema/openapi.json", "docs", "", "reports/noaa/x/y.png")),
 )
-PATHS += (
-    "metrics",
-    "schema",
-    "schema/openapi.json",
-    "schema/openapi.yml",
-    "docs",
-    "",
-    "reports/noaa/temperature/x.png",
-)
-KINDS = ("application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream", "application/problem+json")
+KINDS = (JSON, LINES, ARROW, "application/problem+json")
+METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 BODIES = (
     '{"station": "JFK"}',
     '{"station": "LGA", "feed": "noaa", "target": "temperature"}',
@@ -129,26 +122,24 @@ class _Request:
 
     def made(self) -> Asked:
         pick = self.chance.choice
-        path, method = pick(PATHS), pick(("GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"))
-        if path.split("/")[0] in ("predict", "eval", "observations"):
-            method = pick(("POST",) * 9 + ("GET",))
-        kind, body = self._body()
+        (_, method, path, kinds), *_ = self.chance.choices(ENDPOINTS, [each[0] for each in ENDPOINTS])
+        method = method if self.chance.random() < 0.95 else pick(METHODS)
+        kind, body = self._body(pick(kinds) if self.chance.random() < 0.95 else pick(KINDS))
         headers = [(b"host", b"x"), (b"content-type", kind), (b"authorization", f"Bearer {TOKEN}".encode())]
-        if path.startswith("observations") and self.chance.random() < 0.3:
+        if path.startswith("observations") and self.chance.random() < 0.2:
             encoding = pick((b"gzip", b"deflate", b"x-gzip", b"identity", b"br", self._bytes(8)))
             body = self._bent(self._packed(encoding, body), 0.3)
             headers.append((b"content-encoding", encoding))
         if self.chance.random() < 0.3:
             headers.append((b"idempotency-key", self._bytes(12)))
-        if self.chance.random() < 0.2:
+        if self.chance.random() < 0.08:
             headers = [(name, self._bytes(20) if self.chance.random() < 0.4 else value) for name, value in headers]
         if self.chance.random() < 0.05:
             headers.append((b"content-length", pick((b"0", b"-1", b"9" * 30, b"abc", str(len(body)).encode()))))
         return Asked(method, self._path(path), self._query(), headers, self._chunks(body))
 
-    def _body(self) -> tuple[bytes, bytes]:
+    def _body(self, kind: str) -> tuple[bytes, bytes]:
         """Its content type and its bytes."""
-        kind = self.chance.choice(KINDS)
         if kind.endswith("arrow.stream"):
             return kind.encode(), self._bent(self.arrow, 0.8)
         if kind.endswith("ndjson"):
@@ -182,8 +173,8 @@ class _Request:
 
     def _value(self, depth: int) -> str:
         roll = self.chance.random()
-        if roll < 0.3:
-            return self.chance.choice(NUMBERS)
+        if roll < 0.35:
+            return self.chance.choice(NUMBERS[:6] if roll < 0.15 else NUMBERS)
         if roll < 0.55 or depth == 0:
             return self._text()
         if roll < 0.65:
@@ -200,7 +191,9 @@ class _Request:
         if roll < 0.5:
             return f'"{self.chance.choice(KEYS if key or roll < 0.1 else TEXTS)}"'
         letters = "".join(self._letter() for _ in range(self.chance.randrange(6)))
-        if self.chance.random() < 0.5:  # as escapes, by halves above the first plane, now and then with one lost
+        if self.chance.random() < 0.2:
+            letters += chr(self.chance.randrange(0xD800, 0xE000))
+        if self.chance.random() < 0.7:  # as escapes, by halves above the first plane, now and then with one lost
             halves = letters.encode("utf-16-be", "surrogatepass")
             units = [f"\\u{halves[at : at + 2].hex()}" for at in range(0, len(halves), 2)]
             return '"' + "".join(unit for unit in units if self.chance.random() < 0.9) + '"'
@@ -241,7 +234,7 @@ class _Request:
 
     def _path(self, path: str) -> bytes:
         """Escaped bytes, as a server hands them on."""
-        if self.chance.random() < 0.8:
+        if self.chance.random() < 0.93:
             return f"/{path}".encode()
         parts = path.split("/")
         parts[self.chance.randrange(len(parts))] = quote_from_bytes(self._any_bytes(), safe="")
