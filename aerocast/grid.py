@@ -21,11 +21,28 @@ Times = NDArray[np.datetime64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Progress:
+    """How far a station's readings have come: its newest step that holds one, whole or not.
+
+    `step` is its label and `reading` the newest reading, datetime64[s] in UTC; `full` says that the step's usual last
+    reading is there. By column of the grid (C,): `readings` in that step, and how many are `usual` in a step, NaN where
+    that is unknown.
+    """
+
+    step: np.datetime64
+    reading: np.datetime64
+    full: bool
+    readings: Ints
+    usual: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """One station's regular series, newest last; nothing is skipped, a missing step is NaN.
+    """One station's regular series, newest last; nothing is skipped, a missing step is NaN. Every step in it is whole.
 
     Shapes: `time` (T,) datetime64[s] in UTC, NaT where unknown; `values` (T, C) float32 in canonical units, filled
-    by the causal gap policy; `age` (T, C) float32: steps since the value was measured, NaN for none.
+    by the causal gap policy; `age` (T, C) float32: steps since the value was measured, NaN for none. `progress` is
+    what is known of the newest readings, which may lie beyond the grid's end.
     """
 
     station: str
@@ -33,10 +50,12 @@ class Grid:
     columns: tuple[str, ...]
     values: Floats
     age: Floats
+    progress: Progress | None = None
 
     def tail(self, rows: int) -> Grid:
         """The newest `rows` rows."""
-        return Grid(self.station, self.time[-rows:], self.columns, self.values[-rows:], self.age[-rows:])
+        own = self.time[-rows:], self.columns, self.values[-rows:], self.age[-rows:]
+        return Grid(self.station, *own, self.progress)
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -1,15 +1,18 @@
 """Bronze -> silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
 
-A step is the tumbling window [label, label + cadence). Every step from the feed's first to its newest reading is there
-for every station, so a dead station shows as nulls. A fill uses what was measured at or before its step, never later.
+A step is the tumbling window [label, label + cadence). Every step from the feed's first reading to a station's last
+whole step (`aerocast.wholeness`) is there, so a dead station shows as nulls, and a step that is not over does not show.
+A fill uses what was measured at or before its step, never later.
 
 Vectors are components of the flow, as in meteorology: `u` > 0 blows to the east, `v` > 0 to the north; a direction is
 where it comes from, clockwise from north: u = -speed sin(direction), v = -speed cos(direction). A calm is (0, 0).
 """
 
 import math
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -20,11 +23,28 @@ from aerocast.months import month_span, months_around
 from aerocast.sql import instant, literal, quoted
 from aerocast.units import conversion
 
-Span = tuple[datetime, datetime]
-
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AGE_LIMIT = 32_767  # ages are int16
 # Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
 _PARTS = f"{2**45}::DOUBLE"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where the grid begins, at the feed's first reading, and where it ends for each station: with a whole step."""
+
+    first: datetime
+    ends: Mapping[str, datetime]
+
+    @classmethod
+    def closed(cls, feed: Feed, first: datetime, newest: datetime) -> Self:
+        """From the first to the newest reading, where every step is over."""
+        return cls(first, dict.fromkeys(feed.station_ids, floor(feed, newest) + feed.cadence))
+
+
+def floor(feed: Feed, time: datetime) -> datetime:
+    """The label of the step that holds an instant."""
+    return time - (time - _EPOCH) % feed.cadence
 
 
 def names(feed: Feed) -> tuple[str, ...]:
@@ -44,21 +64,21 @@ def reach(feed: Feed) -> timedelta:
 
 
 def build(
-    con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation, months: Sequence[str], span: Span
+    con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation, months: Sequence[str], extent: Extent
 ) -> duckdb.DuckDBPyRelation:
     """Silver of `months`: `station`, `time` (label), per series `c` (filled), `c_age`, `c_mean` .. `c_count`, `month`.
 
-    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `span` are the first and the
-    newest reading of the whole feed (`Lake.span`). `c_age` counts steps since the value was measured: 0 for measured,
-    null for none within the gap policy. `c_std` is the sample's, null for one reading; `c_min` and `c_max` of an
-    angle are those of the plain numbers. The relation is read when asked for.
+    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `extent` is the whole feed's.
+    `c_age` counts steps since the value was measured: 0 for measured, null for none within the gap policy. `c_std` is
+    the sample's, null for one reading; `c_min` and `c_max` of an angle are those of the plain numbers. The relation is
+    read when asked for.
     """
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("silver_bronze", replace=True)
     step = _microseconds(feed.cadence)
-    pieces = _pieces(feed, months, span) or [(None, 0, 0)]
+    pieces = _pieces(feed, months, extent) or [(None, 0, 0)]
     runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
-    stations = ", ".join(f"({literal(station)})" for station in feed.station_ids)
+    stations = ", ".join(f"({literal(station)}, {_step(feed, extent.ends[station])})" for station in feed.station_ids)
     series = names(feed)
     means = [quoted(f"{name}_mean") for name in series]
     filled = ", ".join(
@@ -72,7 +92,7 @@ def build(
     return con.sql(f"""
         WITH pieces(month, low, high) AS (VALUES {runs}),
         steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
-        grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station), steps),
+        grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station, after), steps WHERE step < after),
         measured AS MATERIALIZED ({_measured(feed, pieces[0][1], pieces[-1][2])}),
         filled AS (
             SELECT station, step, month, {filled}
@@ -91,7 +111,7 @@ def grids(
 ) -> dict[str, Grid]:
     """The grid of each station (of all, or of these), whole or its newest `last` steps; a missing step is NaN.
 
-    All grids end at the newest step in `silver`, so that stations stand side by side. Empty without rows.
+    A grid begins where the feed's does, and ends with its own station's newest step in `silver`. Empty without rows.
     """
     con.execute("SET TimeZone = 'UTC'")
     silver.create_view("silver_rows", replace=True)
@@ -99,7 +119,8 @@ def grids(
     if newest is None:
         return {}
     step, chosen = _microseconds(feed.cadence), list(stations or feed.station_ids)
-    since = f" AND time > make_timestamptz({newest - last * step})" if last is not None else ""
+    # A station's own end may lie a step before the feed's.
+    since = f" AND time > make_timestamptz({newest - (last + 1) * step})" if last is not None else ""
     series = names(feed)
     columns = ", ".join(f"CAST({quoted(n)} AS FLOAT), CAST({quoted(f'{n}_age')} AS FLOAT)" for n in series)
     places = ", ".join(f"({literal(station)}, {place})" for place, station in enumerate(chosen))
@@ -116,7 +137,13 @@ def grids(
     values, ages = (np.full((len(chosen), length, len(series)), np.nan, np.float32) for _ in range(2))
     for index in range(len(series)):
         values[place, steps - first, index], ages[place, steps - first, index] = numbers[2 * index : 2 * index + 2]
-    return {station: Grid(station, time, series, values[at], ages[at]) for at, station in enumerate(chosen)}
+    ends = np.zeros(len(chosen), dtype=np.int64)
+    np.maximum.at(ends, place, steps - first + 1)
+    grids = {}
+    for at, station in enumerate(chosen):
+        own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead one
+        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own])
+    return {station: grid.tail(last) for station, grid in grids.items()} if last else grids
 
 
 def _measured(feed: Feed, low: int, high: int) -> str:
@@ -219,14 +246,14 @@ def _outputs(name: str, max_steps: int) -> str:
     )
 
 
-def _pieces(feed: Feed, months: Sequence[str], span: Span) -> list[tuple[str | None, int, int]]:
+def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str | None, int, int]]:
     """Runs of steps to lay out, [low, high): each month's own, and before a run of months the steps a fill needs."""
-    first, newest = _step(feed, span[0]), _step(feed, span[1])
+    first, after = _step(feed, extent.first), _step(feed, max(extent.ends.values()))
     pieces: list[tuple[str | None, int, int]] = []
     end = first
     for month in sorted(set(months)):
         start, stop = (_step(feed, instant) for instant in month_span(month))
-        low, high = max(start, first), min(stop, newest + 1)
+        low, high = max(start, first), min(stop, after)
         if low >= high:
             continue
         if (reach := max(low - _max_steps(feed), end)) < low:

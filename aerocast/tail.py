@@ -1,12 +1,12 @@
 """The newest rows of silver as one small file a feed: all that the server reads of the lake.
 
-`<home>/tail/<feed>.npz` holds every station's newest grid rows. Reason: a server must not load a table engine (memory),
-and its cost must not grow with history. Written by the silver asset, replaced atomically, through `aerocast.store`.
-The server imports this module: numpy and the standard library only.
+`<home>/tail/<feed>.npz` holds every station's newest whole steps, and how far its readings have come. Reason: a server
+must not load a table engine (memory), and its cost must not grow with history. Written by the silver asset, replaced
+atomically, through `aerocast.store`. The server imports this module: numpy and the standard library only.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 
 from aerocast import durable, store
 from aerocast.errors import AeroCastError
+from aerocast.grid import Grid, Progress
 from aerocast.home import Home
-from aerocast.windows import Grid
 
+# One row a station, and the kind of their values.
+PROGRESS = {"step": "M", "reading": "M", "full": "b", "readings": "i", "usual": "f"}
 _NO_TIME = np.empty(0, dtype="datetime64[s]")
 _TIMES = np.array(["1800-01-01", "2300-01-01"], dtype="datetime64[s]")
 
 
-def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = None) -> None:
-    """Write every station's newest `rows` rows (all rows without it); all grids have the same columns.
+def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
+    """Write every station's grid, with its progress; all grids have the same columns.
 
     Raises:
         AeroCastError: the columns differ, or the disk refuses; the old file is still whole then.
     """
-    tails = [grid.tail(rows) if rows else grid for grid in grids.values()]
+    tails = list(grids.values())
     columns = tails[0].columns if tails else ()
     for grid in tails:
         if grid.columns != columns:
@@ -43,8 +45,23 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid], rows: int | None = N
         time=np.concatenate([_NO_TIME, *(grid.time for grid in tails)]).astype("datetime64[s]"),
         values=np.concatenate([nothing, *(grid.values for grid in tails)]),
         age=np.concatenate([nothing, *(grid.age for grid in tails)]),
+        **_progress([grid.progress for grid in tails], len(columns)),
     )
     store.replace(home, name(feed), buffer.getvalue())
+
+
+def _progress(known: Sequence[Progress | None], columns: int) -> dict[str, NDArray[Any]]:
+    """One row a station; NaT where nothing is known."""
+    never, none = np.datetime64("NaT", "s"), np.zeros(columns)
+    return {
+        "step": np.array([each.step if each else never for each in known], dtype="datetime64[s]"),
+        "reading": np.array([each.reading if each else never for each in known], dtype="datetime64[s]"),
+        "full": np.array([bool(each and each.full) for each in known]),
+        "readings": np.array([each.readings if each else none for each in known], np.int64).reshape(
+            len(known), columns
+        ),
+        "usual": np.array([each.usual if each else none for each in known], np.float32).reshape(len(known), columns),
+    }
 
 
 def read(home: Home, feed: str) -> dict[str, Grid]:
@@ -58,29 +75,38 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
             if (size := sum(each.file_size for each in arrays.zip.infolist())) > durable.LARGEST:
                 raise ValueError(f"it unpacks to {size} bytes")
             table = {key: arrays[key] for key in ("stations", "columns", "ends", "time", "values", "age")}
+            known = {key: arrays[key] for key in PROGRESS if key in arrays}  # a tail of before has none
     except Exception as error:  # numpy's reader of headers parses them as code: whatever a damaged one raises
         raise AeroCastError(
             f"the tail {path} is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    _check(path, table)
+    _check(path, table, known)
     columns, ends = tuple(str(column) for column in table["columns"]), [0, *table["ends"].tolist()]
     grids = {}
     for index, station in enumerate(str(each) for each in table["stations"]):
         rows = slice(ends[index], ends[index + 1])
-        grids[station] = Grid(station, table["time"][rows], columns, table["values"][rows], table["age"][rows])
+        own = table["time"][rows], columns, table["values"][rows], table["age"][rows]
+        there = len(known) == len(PROGRESS) and not np.isnat(known["step"][index])
+        progress = Progress(*(known[key][index] for key in PROGRESS)) if there else None
+        grids[station] = Grid(station, *own, progress)
     return grids
 
 
-def _check(path: str, table: Mapping[str, NDArray[Any]]) -> None:
+def _check(path: str, table: Mapping[str, NDArray[Any]], known: Mapping[str, NDArray[Any]]) -> None:
     """Raises AeroCastError unless the arrays fit together, and to what is computed from them."""
     time, ends, shape = table["time"], table["ends"], (len(table["time"]), len(table["columns"]))
     kinds = {"stations": "U", "columns": "U", "ends": "i", "time": "M", "values": "f", "age": "f"}
     fit = all(table[name].dtype.kind == kind for name, kind in kinds.items()) and time.dtype == "datetime64[s]"
     fit = fit and all(table[name].ndim == 1 for name in ("stations", "columns", "ends", "time"))
     fit = fit and table["values"].shape == table["age"].shape == shape and len(ends) == len(table["stations"])
+    stations, columns = len(table["stations"]), shape[1]
+    for key, array in known.items():
+        fit = fit and array.dtype.kind == PROGRESS[key]
+        fit = fit and array.shape == ((stations, columns) if key in ("readings", "usual") else (stations,))
     if not fit or (np.diff(ends, prepend=0, append=shape[0]) < 0).any() or (len(ends) and ends[-1] != shape[0]):
         raise AeroCastError(f"the tail {path} is damaged: its arrays do not fit together")
-    if not ((time > _TIMES[0]) & (time < _TIMES[1])).all():  # not true of an unknown time, either
+    said = [time, *(known[key][~np.isnat(known[key])] for key in ("step", "reading") if key in known)]
+    if not all(((each > _TIMES[0]) & (each < _TIMES[1])).all() for each in said):  # not true of an unknown time, either
         raise AeroCastError(f"the tail {path} is damaged: it holds times beyond {_TIMES[0]} .. {_TIMES[1]}")
 
 

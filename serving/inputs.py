@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
 from aerocast.words import count
 from serving.loading import Served, Tail
 from serving.problems import problem
-from serving.schemas import Reason
+from serving.schemas import NewestStep, Reason
+
+THIN = 0.5  # a step with a smaller share of its usual readings is not what the model learned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Input:
     others: Sequence[Grid]
     reasons: list[Reason]
     notes: list[str]
+    newest: NewestStep | None = None
 
 
 def of_station(served: Served, tail: Tail | None, station: str) -> Input:
@@ -52,12 +56,44 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
         )
     origin = int(origins[-1])
     reasons = [*_gaps(served.manifest.window, grid, origin), *_short_history(served.manifest.window, grid, origin)]
-    newest = tail.feed_newest
-    if newest is not None and grid.time[origin] < newest:
-        behind = (newest - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s")
-        detail = f"the forecast starts {count(int(behind), 'step')} before the feed's newest reading ({newest}Z)"
-        reasons.append(Reason("stale_station", detail, age=int(behind)))
-    return Input(grid, origin, list(tail.grids.values()), reasons, [])
+    newest, notes = _newest(served.manifest.window, grid), list[str]()
+    if newest and not newest.whole:
+        notes.append(
+            f"the step of {newest.time:%Y-%m-%d %H:%M} UTC is not over{_share(newest)}:"
+            " the forecast starts from the last whole step"
+        )
+    elif newest and newest.fullness is not None and 0 < newest.fullness < THIN:
+        reasons.append(
+            Reason("thin_step", f"the newest step holds few readings{_share(newest)}", served.manifest.target)
+        )
+    front = max(each.time[-1] for each in tail.grids.values() if len(each.time))
+    behind = int((front - grid.time[origin]) // np.timedelta64(served.manifest.window.cadence, "s"))
+    # A station whose newest step is still to come is one step behind those that report earlier in the hour.
+    if behind > 1 or (behind and origin < len(grid.time) - 1):
+        detail = f"the forecast starts {count(behind, 'step')} before the feed's newest whole step ({front}Z)"
+        reasons.append(Reason("stale_station", detail, age=behind))
+    return Input(grid, origin, list(tail.grids.values()), reasons, notes, newest)
+
+
+def _newest(spec: WindowSpec, grid: Grid) -> NewestStep | None:
+    """How full the station's newest step is; None where that is not known."""
+    progress = grid.progress
+    if progress is None:
+        return None
+    column = grid.columns.index(spec.target)
+    readings, usual = int(progress.readings[column]), float(progress.usual[column])
+    known = usual > 0
+    return NewestStep(
+        datetime.fromtimestamp(int(progress.step.astype(np.int64)), UTC),
+        bool(grid.time[-1] >= progress.step),
+        readings,
+        usual if known else None,
+        round(min(1.0, readings / usual), 4) if known else None,
+    )
+
+
+def _share(newest: NewestStep) -> str:
+    return f" ({newest.readings} of usually {newest.usual:g} readings)" if newest.usual else ""
 
 
 def of_sequence(

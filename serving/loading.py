@@ -50,7 +50,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """The newest rows of every station of a feed; `newest` is the feed's newest measured step."""
+    """The newest rows of every station of a feed, and by station its newest reading."""
 
     grids: Mapping[str, Grid]
     newest: Mapping[str, np.datetime64]
@@ -109,7 +109,9 @@ def open_tail(home: Home, feed: str) -> Tail:
     newest = {}
     for station, grid in grids.items():
         measured = np.flatnonzero((grid.age == 0).any(axis=1))
-        if len(measured):
+        if grid.progress:
+            newest[station] = grid.progress.reading
+        elif len(measured):  # silent for long, or a tail of before progress was kept
             newest[station] = grid.time[measured[-1]]
     return Tail(grids, newest, datetime.now(UTC))
 

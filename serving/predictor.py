@@ -152,6 +152,7 @@ def _answer(served: Served, runner: GraphRunner, given: Input, station: str | No
         station=station,
         issued_at=served.since,
         origin=origin,
+        newest_step=given.newest,
         level=runner.intervals.level,
         model=ModelInfo(
             manifest.kind, manifest.version, lineage.config_hash, lineage.data_version, lineage.training_end

@@ -54,14 +54,24 @@ class ModelInfo(Struct, frozen=True):
 class Reason(Struct, frozen=True):
     """One reason why the inputs were degraded.
 
-    `code`: `gap_filled`, `missing`, `stale_station`, `stale_feed`, `short_history`, `short_sequence`, `out_of_range` or
-    `sensor_fault`; `age` in steps.
+    `code`: `gap_filled`, `missing`, `thin_step`, `stale_station`, `stale_feed`, `short_history`, `short_sequence`,
+    `out_of_range` or `sensor_fault`; `age` in steps.
     """
 
     code: Annotated[str, Meta(examples=["gap_filled"])]
     detail: Annotated[str, Meta(examples=["pressure was measured 3 steps ago; the value is carried forward"])]
     column: str | None = None
     age: int | None = None
+
+
+class NewestStep(Struct, frozen=True):
+    """The newest step in which the station sent a reading, and how full it was; only a whole step is forecast from."""
+
+    time: Annotated[datetime, Meta(description="When the step begins, UTC.")]
+    whole: Annotated[bool, Meta(description="Whether it counts; one that is not over, or waited for, does not yet.")]
+    readings: Annotated[int, Meta(description="Readings of the target in it.", examples=[12])]
+    usual: Annotated[float | None, Meta(description="How many a step usually holds; null: not known yet.")]
+    fullness: Annotated[float | None, Meta(description="`readings` as a share of `usual`, at most 1.", examples=[1.0])]
 
 
 class Prediction(Struct, frozen=True):
@@ -74,6 +84,7 @@ class Prediction(Struct, frozen=True):
     station: str | None
     issued_at: Annotated[datetime, Meta(description="When the server answered, UTC.")]
     origin: Annotated[Nullable, Meta(description="Time of the newest step used, UTC; null if the request gave none.")]
+    newest_step: Annotated[NewestStep | None, Meta(description="How full the newest step is; null for a sequence.")]
     level: Annotated[float, Meta(description="Nominal level of the intervals.", examples=[0.9])]
     model: ModelInfo
     degraded: Annotated[bool, Meta(description="The inputs were not all measured and fresh; `reasons` says why.")]

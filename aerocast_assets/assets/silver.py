@@ -1,12 +1,13 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
+from aerocast.lineage import code_version, config_hash, digest
 from aerocast.months import month_span
 from aerocast.words import duration
 from aerocast_assets.assets.describe import count_rows, status
@@ -17,18 +18,12 @@ from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake
-    from aerocast.silver import Span
+    from aerocast.silver import Extent
 
-CODE = code_version("aerocast.silver")
-
-
-def span_of(lake: "Lake", bronze: str) -> "Span | None":
-    """Where the grid begins and ends; months that retention took out of bronze still count, so no month looks new."""
-    span, gone = lake.span(bronze), lake.gone(bronze)
-    return (min(span[0], month_span(min(gone))[0]), span[1]) if span and gone else span
+CODE = code_version("aerocast.wholeness")
 
 
-def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], span: "Span") -> dict[str, list[str]]:
+def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], extent: "Extent") -> dict[str, list[str]]:
     """What rows each month is made of: marks of bronze's as far as a fill reaches, and where the grid itself ends."""
     from aerocast import marks
     from aerocast.silver import reach
@@ -36,7 +31,8 @@ def inputs(feed: Feed, lake: "Lake", partitions: Sequence[str], span: "Span") ->
     held = marks.around(lake, table(feed, "bronze"), partitions, before=reach(feed))
     for month in partitions:
         first, end = month_span(month)
-        held[month] += [str(max(first, span[0])), str(min(end, span[1]))]
+        held[month].append(str(max(first, extent.first)))
+        held[month] += [f"{station} {after}" for station, after in extent.ends.items() if after < end] or [str(end)]
     return held
 
 
@@ -78,32 +74,39 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
+        from aerocast import clock, store, tail, wholeness
         from aerocast import silver as layer
-        from aerocast import store, tail
         from aerocast.lake import Lake
         from aerocast.marks import Edges, made_from
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "silver")
-        span = span_of(lake, source)
+        span, now = wholeness.span_of(lake, feed), clock.now(platform.root, feed.name, feed.end)
         if span is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
         parts = {"grid": _grid(feed), "code": CODE, "salt": platform.hash_salt}
-        held = inputs(feed, lake, partitions, span)
-        hashes = {month: config_hash(**parts, bronze=held[month]) for month in partitions}
-        stale = out_of_date(lake, source, name, hashes, force=config.force)
         # Windows look back before a month's start, and to the longest horizon after its end.
         edges = Edges(feed.horizons[-1] * feed.cadence, (feed.window.look_back - 1) * feed.cadence)
         with platform.sql() as con:
+            known = wholeness.progress(con, lake, feed, span[1])
+            extent = wholeness.extent(feed, span, known, now)
+            held = inputs(feed, lake, partitions, extent)
+            hashes = {month: config_hash(**parts, bronze=held[month]) for month in partitions}
+            stale = out_of_date(lake, source, name, hashes, force=config.force)
             for piece in lake.chunks(source, stale):
-                rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, span)
+                rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, extent)
                 made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
                 lake.replace(name, rows, piece, made, origins, edges=edges)
-            newest = lake.months(name)[-2:]
-            origin = config_hash(content=lake.content(name, newest), rows=feed.window.look_back)
+            newest, back = lake.months(name)[-2:], feed.window.look_back
+            progress = {
+                station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
+                for station, each in known.items()
+            }
+            origin = config_hash(content=lake.content(name, newest), rows=back, progress=progress)
             # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old tail.
             if store.made_from(platform.root, tail.name(feed.name)) != origin:
-                grids = layer.grids(con, feed, lake.relation(con, name, newest), last=feed.window.look_back)
+                grids = layer.grids(con, feed, lake.relation(con, name, newest), last=back)
+                grids = {station: replace(grid, progress=known.get(station)) for station, grid in grids.items()}
                 tail.write(platform.root, feed.name, grids)
                 store.note_origin(platform.root, tail.name(feed.name), origin)
         context.log.info(computed(stale, partitions))
@@ -113,6 +116,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
                 "months_computed": len(stale),
                 **count_rows(context, lake, [name], partitions, stale),
                 "newest": str(span[1]),
+                "whole_until": str(max(extent.ends.values())),
             },
             data_version=data_version(context, contents(lake, name, partitions, platform.hash_salt)),
         )

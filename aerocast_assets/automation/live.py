@@ -152,7 +152,7 @@ def look_around(
     outdated = faults.outdated(root, feed.name, seen.faults if seen else (), now, reach(feed))
     touched = {
         "sensor faults have changed": sorted(keys & set(outdated)),
-        "readings are new": sorted(keys & set(behind(feed, lake))),
+        "readings are new": sorted(keys & set(behind(feed, lake, now))),
     }
     quiet = ["sensor faults are as they were", "every month is made of what is there"]
     said = [old for changed, _, old in found if not changed and old]

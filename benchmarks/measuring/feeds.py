@@ -43,8 +43,8 @@ def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
     con.register(
         "bronze", quality.clean(con, feed, con.table("raw"), months, datetime.now(UTC)).bronze.to_arrow_table()
     )
-    span = con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0]
-    con.register("silver", silver.build(con, feed, con.table("bronze"), months, (span[0], span[1])).to_arrow_table())
+    extent = silver.Extent.closed(feed, *con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0])
+    con.register("silver", silver.build(con, feed, con.table("bronze"), months, extent).to_arrow_table())
     grids = silver.grids(con, feed, con.table("silver"))
     con.register("windows", training.table(spec, grids, months))
     return Prepared(feed, spec, grids, con, training.load(spec, con.table("windows")))

@@ -60,9 +60,10 @@ def _silver(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> int:
     span, edges = lake.span(BRONZE), _edges(feed)
     if span is None:
         raise SystemExit("no reading is clean")
+    extent = silver.Extent.closed(feed, *span)
     for piece in lake.chunks(BRONZE, lake.months(BRONZE)):
         bronze = lake.relation(con, BRONZE, silver.months_read(feed, piece))
-        lake.replace(SILVER, silver.build(con, feed, bronze, piece, span), piece, _hashes(piece), edges=edges)
+        lake.replace(SILVER, silver.build(con, feed, bronze, piece, extent), piece, _hashes(piece), edges=edges)
     return sum(lake.rows(SILVER).values())
 
 

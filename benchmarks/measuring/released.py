@@ -18,7 +18,7 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
     winner, short = found[-1], _candidate(prepared, SEQUENCE)
     trial = judging.hold(prepared.feed, prepared.spec, prepared.samples, found, None)
     made = judging.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
-    tail.write(home, name, prepared.grids, prepared.spec.look_back)
+    tail.write(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
     version = release.write(home, made, judging.files(winner, short))
     release.promote(home, name, prepared.spec.target, version)
     return version

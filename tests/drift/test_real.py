@@ -37,7 +37,8 @@ def airports(noaa: Feed) -> dict[str, Grid]:
     bronze = quality.clean(con, noaa, con.table("raw"), months, datetime.now(UTC)).bronze
     con.register("bronze", bronze.to_arrow_table())
     first, last = con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0]
-    return silver.grids(con, noaa, silver.build(con, noaa, con.table("bronze"), months, (first, last)))
+    extent = silver.Extent.closed(noaa, first, last)
+    return silver.grids(con, noaa, silver.build(con, noaa, con.table("bronze"), months, extent))
 
 
 def frame(table: pd.DataFrame, time: str, columns: dict[str, str], step: str = "h") -> Grid:

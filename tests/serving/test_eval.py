@@ -160,7 +160,9 @@ def prediction(number: int) -> Prediction:
     forecasts = [Forecast(horizon, None, 1.0, 0.0, 2.0) for horizon in (1, 6)]
     model = ModelInfo("linear", "0001-00000001", "", "", moment)
     name = f"00000000-0000-4000-8000-{number:012d}"
-    return Prediction(name, "noaa", "temperature", "degF", None, moment, None, 0.9, model, False, [], [], forecasts)
+    return Prediction(
+        name, "noaa", "temperature", "degF", None, moment, None, None, 0.9, model, False, [], [], forecasts
+    )
 
 
 def test_the_memory_of_answers_is_bounded_and_forgets_the_oldest() -> None:
