@@ -56,7 +56,7 @@ def _progress(known: Sequence[Progress | None], columns: int) -> dict[str, NDArr
     return {
         "step": np.array([each.step if each else never for each in known], dtype="datetime64[s]"),
         "reading": np.array([each.reading if each else never for each in known], dtype="datetime64[s]"),
-        "full": np.array([bool(each and each.full) for each in known]),
+        "full": np.array([bool(each and each.full) for each in known], dtype=bool),
         "readings": np.array([each.readings if each else none for each in known], np.int64).reshape(
             len(known), columns
         ),
@@ -86,7 +86,7 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
     for index, station in enumerate(str(each) for each in table["stations"]):
         rows = slice(ends[index], ends[index + 1])
         own = table["time"][rows], columns, table["values"][rows], table["age"][rows]
-        there = len(known) == len(PROGRESS) and not np.isnat(known["step"][index])
+        there = len(known) == len(PROGRESS) and not np.isnat([known["step"][index], known["reading"][index]]).any()
         progress = Progress(*(known[key][index] for key in PROGRESS)) if there else None
         grids[station] = Grid(station, *own, progress)
     return grids
