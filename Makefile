@@ -9,6 +9,7 @@ TORCH_INDEX ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
 UI_PORT ?= 3000
+MLFLOW_PORT ?= 5000
 FEED ?= noaa
 JOBS ?= 4
 
@@ -16,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-e2e up sql demo-drift bench lint lock clean setup
+.PHONY: run test test-e2e up sql mlflow demo-drift bench lint lock clean setup
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
@@ -48,6 +49,9 @@ up: setup
 
 sql: setup
 	@$(BIN)/python -m aerocast_assets sql
+
+mlflow: setup
+	@$(BIN)/python -m aerocast_assets mlflow --host "$(HOST)" --port "$(MLFLOW_PORT)"
 
 # The self-healing loop as a story on simulated time, in a home of its own below AEROCAST_HOME.
 demo-drift: setup

@@ -1,11 +1,12 @@
 """A freshly trained candidate on disk, between the step that trains it and the one that judges it.
 
 One file a (feed, target, kind), `<home>/candidates/<feed>/<target>/<kind>.msgpack`, replaced atomically: its graph,
-its intervals and what it was made from. Older ones live on in MLflow. Plain data (MessagePack), no pickle.
+its intervals and what it was made from. Older ones are seen in MLflow. Plain data (MessagePack), no pickle.
 """
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,8 @@ from aerocast.manifest import TrainingRows
 class Candidate(msgspec.Struct, frozen=True):
     """`graph` is ONNX over the window's `features`, by name; `start` and `end` bound the origins (UTC) that it learned
     from; `data_version` names the rows of the training table, `delta_versions` the tables they came from; `since` is
-    where the regime began that it was chosen and calibrated for, if one did; `read` says which rows those were.
+    where the regime began that it was chosen and calibrated for, if one did; `read` says which rows those were. Where
+    MLflow could not be used, `mlflow_run_id` and `model_uri` are empty.
     """
 
     feed: str
@@ -41,6 +43,7 @@ class Candidate(msgspec.Struct, frozen=True):
     model_uri: str
     since: datetime | None = None
     read: TrainingRows | None = None
+    parameters: dict[str, Any] = {}
 
 
 def place(home: Home, feed: str, target: str, kind: str) -> Path:

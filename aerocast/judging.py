@@ -200,12 +200,24 @@ def manifest(
             code_version=winner.code_version,
             created_at=datetime.now(UTC),
             reason=reason,
-            mlflow_run_id=winner.mlflow_run_id,
+            mlflow_run_id=winner.mlflow_run_id or None,
             feed_time=feed_time,
             since=winner.since,
             rows=winner.read,
+            parameters=winner.parameters,
+            validation=winner.validation,
         ),
     )
+
+
+def trial_scores(trial: Trial, kind: str) -> dict[str, float]:
+    """What the trial has found of one candidate, by names that say so: `test_rmse_6` is that of 6 steps ahead."""
+    found = _metrics(trial, kind, {})
+    named = {f"test_{name}": getattr(found.overall, name) for name in ("composite", "skill", "rmse", "mae")}
+    for horizon, scores in found.horizons.items():
+        values = {name: getattr(scores, name) for name in ("rmse", "mae", "skill", "coverage")}
+        named |= {f"test_{name}_{horizon}": value for name, value in values.items() if value is not None}
+    return named
 
 
 def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:

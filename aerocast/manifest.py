@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -144,7 +144,8 @@ class Lineage(msgspec.Struct, frozen=True):
     """Where the release came from: enough to read back the very rows it was trained on.
 
     `feed_time` is the feed's own present when it was made (see `aerocast.clock`); `since` the start of the regime it
-    was trained for, where drift asked for it; `rows` are the windows at `delta_versions["windows"]`.
+    was trained for, where drift asked for it; `rows` are the windows at `delta_versions["windows"]`. `parameters` and
+    `validation` (errors on rows that chose the model) are what its training began and ended with.
     """
 
     run_id: str
@@ -160,6 +161,8 @@ class Lineage(msgspec.Struct, frozen=True):
     feed_time: Instant | None = None
     since: Instant | None = None
     rows: TrainingRows | None = None
+    parameters: dict[str, Any] = {}
+    validation: dict[str, float] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True):

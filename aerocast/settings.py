@@ -17,7 +17,8 @@ class Settings(BaseSettings):
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
     service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
     than the project's, for the commands. `AEROCAST_SERVER` is where people reach the server: pages of the UI show its
-    pictures. `CALM_ONLY=1` keeps simulated feeds calm.
+    pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them. `CALM_ONLY=1` keeps simulated
+    feeds calm.
     """
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)
@@ -30,5 +31,6 @@ class Settings(BaseSettings):
     nws_url: str = "https://api.weather.gov"
     server: str = "http://127.0.0.1:8000"
     hash_salt: str = ""
+    mlflow_url: str = ""
     dagster_home: str = ""
     calm_only: bool = Field(default=False, validation_alias="CALM_ONLY")

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean")
+COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean", "mlflow")
 
 
 def main(arguments: list[str] | None = None) -> int:

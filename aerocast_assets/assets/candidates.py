@@ -10,6 +10,7 @@ import msgspec
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast_assets.assets.describe import drawing, report, status, utc
+from aerocast_assets.assets.tracked import link, recorded
 from aerocast_assets.assets.training_set import content
 from aerocast_assets.keys import ONCE, TRAINING, key, table
 from aerocast_assets.resources import Platform, Training
@@ -124,24 +125,18 @@ def _train(
     relation: Any,
     since: datetime | None,
 ) -> tuple["Candidate", list[tuple[int, dict[str, float]]]]:
-    """Trains inside an MLflow run, and says at each epoch what it sees; the candidate and its curves."""
+    """Trains, says at each epoch what it sees, and notes it in MLflow; the candidate and its curves."""
     from aerocast import trainer
     from aerocast.candidates import Candidate
-    from aerocast.tracking import Tracker
-    from aerocast.tracking import Training as Record
+    from aerocast.tracking import Curves
 
-    tracker, record = Tracker(platform.root), Record(parameters=parameters(feed, kind))
+    curves = Curves()
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
-        record.curves.append((step, dict(metrics)))
+        curves.steps.append((step, dict(metrics)))
         context.log.debug(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
-    with tracker.run(feed.name, target, f"{target} {kind}") as run_id:
-        trained = trainer.train(feed, target, kind, relation, log, since)
-        record.metrics = trained.validation
-        record.tags = {"config_hash": hashes[0], "dagster_run_id": context.run.run_id, "kind": kind, "target": target}
-        record.tags |= {"since": since.isoformat()} if since else {}
-        model_uri = tracker.log(run_id, record, trained.graph)
+    trained = trainer.train(feed, target, kind, relation, log, since)
     made = Candidate(
         feed=feed.name,
         target=target,
@@ -158,12 +153,13 @@ def _train(
         rows=trained.rows,
         seconds=trained.seconds,
         validation=trained.validation,
-        mlflow_run_id=run_id,
-        model_uri=model_uri,
+        mlflow_run_id="",
+        model_uri="",
         since=since,
         read=trained.read,
+        parameters=parameters(feed, kind),
     )
-    return made, record.curves
+    return recorded(context, platform.root, made, curves), curves.steps
 
 
 def _metadata(found: "Candidate") -> dict[str, Any]:
@@ -176,6 +172,5 @@ def _metadata(found: "Candidate") -> dict[str, Any]:
         **{name: round(value, 4) for name, value in found.validation.items()},
         "config_hash": found.config_hash,
         "graph_bytes": len(found.graph),
-        "mlflow_run_id": found.mlflow_run_id,
-        "mlflow_model": found.model_uri,
+        **link(found.mlflow_run_id),
     }

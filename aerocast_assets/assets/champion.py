@@ -12,7 +12,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets import verdicts
+from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import status
 from aerocast_assets.keys import ONCE, key, table
@@ -93,9 +93,10 @@ def _judge(
     with platform.sql() as con:
         samples = training.load(WindowSpec.of(feed, target), lake.relation(con, table(feed, target, "windows")))
     trial = judging.hold(feed, WindowSpec.of(feed, target), samples, found, incumbent, since)
+    found = tracked.judged(context, root, found, trial)
     winner = next((each for each in found if each.kind == trial.decision.winner), None)
     serves, challenger, outcome = _release(context, root, feed, trial, (winner, sequence), incumbent)
-    _register(platform, feed, target, winner, outcome)
+    tracked.registered(context, root, winner, outcome, challenger)
     about = verdicts.Context(
         run_id=context.run.run_id,
         feed_time=clock.now(root, feed.name, feed.end),
@@ -164,23 +165,6 @@ def _release(
     return release.load(root, feed.name, winner.target, version).manifest, version, decision
 
 
-def _register(platform: Platform, feed: Feed, target: str, winner: "Candidate | None", outcome: "Decision") -> None:
-    """The best candidate is registered either way, with why; the alias moves only to a promoted one."""
-    from aerocast.tracking import Tracker, model_name
-
-    if winner is None:
-        return
-    tracker, name = Tracker(platform.root), model_name(feed.name, target)
-    tags = {
-        "verdict": "promoted" if outcome.promoted else "refused",
-        "reason": outcome.reason,
-        "config_hash": winner.config_hash,
-    }
-    version = tracker.register(name, winner.mlflow_run_id, winner.model_uri, tags)
-    if outcome.promoted:
-        tracker.champion(name, version)
-
-
 def _choose(
     context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, version: str, verdict: str
 ) -> dg.MaterializeResult[None]:
@@ -191,7 +175,7 @@ def _choose(
     """
     from aerocast import clock, release
     from aerocast.lake import Lake
-    from aerocast.tracking import Tracker, model_name
+    from aerocast.tracking import model_name
 
     root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(RETRAIN_TAG)
     try:
@@ -205,7 +189,8 @@ def _choose(
     # A run that was killed in between left the pointer moved and no row.
     moved = newest is None or newest["version"] != version
     tags = {"verdict": "promoted", "reason": reason} if moved else {}
-    if not Tracker(root).follow(model_name(feed.name, target), chosen.lineage.mlflow_run_id, tags):
+    name, run_id = model_name(feed.name, target), chosen.lineage.mlflow_run_id
+    if tracked.noted(context, root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
         context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")
     if moved:
         about = verdicts.Context(
@@ -232,6 +217,7 @@ def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> d
             "release": serves.version,
             "kind": serves.kind,
             "config_hash": lineage.config_hash,
+            **tracked.link(lineage.mlflow_run_id),
             "trained_to": str(lineage.training_end),
             "delta_versions": dg.MetadataValue.json(lineage.delta_versions),
             "skill_overall": round(serves.metrics.overall.skill, 4),

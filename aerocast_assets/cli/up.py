@@ -70,18 +70,21 @@ def _check(host: str, port: int, ui_port: int) -> None:
     """Raises AeroCastError unless both ports can be bound now."""
     if port == ui_port:
         raise AeroCastError(f"--port and --ui-port: both are {port}; they must differ")
-    for option, number in (("--port", port), ("--ui-port", ui_port)):
-        if not 1 <= number <= 65535:
-            raise AeroCastError(f"{option}: {number} is no port; allowed: 1 to 65535")
-        try:
-            family, kind, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            raise AeroCastError(
-                f"{option}: {host}:{number} cannot be used: {error.strerror}; choose another"
-            ) from error
+    check_port("--port", host, port)
+    check_port("--ui-port", host, ui_port)
+
+
+def check_port(option: str, host: str, port: int) -> None:
+    """Raises AeroCastError, which names the option, unless the port can be bound now."""
+    if not 1 <= port <= 65535:
+        raise AeroCastError(f"{option}: {port} is no port; allowed: 1 to 65535")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise AeroCastError(f"{option}: {host}:{port} cannot be used: {error.strerror}; choose another") from error
 
 
 def _recover() -> None:

@@ -1,0 +1,152 @@
+"""MLflow's database in a home, `mlflow.db`: made whole, opened, and mended when a person or a disk has changed it.
+
+Nothing that was in it is ever deleted: a file that cannot be used is put aside under another name.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aerocast import durable
+from aerocast.errors import AeroCastError
+
+# Without it MLflow's connections would go on with a file that was put aside.
+os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+FILE, ARTIFACTS = "mlflow.db", "mlflow"
+_NEW = "mlflow-new-"
+_BUSY_SECONDS = 20
+# Where MLflow keeps absolute places of files, by table and column.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+class Untracked(AeroCastError):
+    """MLflow cannot be used now; nothing but its own pages depends on it."""
+
+
+def uri(home: Path) -> str:
+    return f"sqlite:///{home / FILE}"
+
+
+def ready(home: Path) -> list[str]:
+    """The database is there, whole, of this MLflow's schema, and names places in this home; what was mended.
+
+    Raises:
+        Untracked: it is locked or belongs to somebody else, or the disk refuses.
+    """
+    notes: list[str] = []
+    try:
+        with durable.locked(home, "MLflow's database"):
+            if (home / FILE).exists() and (fault := _fault(home)):
+                notes.append(f"{FILE} {fault}; it was put aside as {_put_aside(home)}, and a new one is begun")
+            elif not (home / FILE).exists() and any((home / ARTIFACTS).glob("*")):
+                notes.append(f"{FILE} was gone: a new one is begun, and lists what is trained from now on")
+            if not (home / FILE).exists():
+                _create(home)
+            if moved := _settle_places(home):
+                notes.append(f"the home was {moved} before: MLflow's places follow it")
+    except (AeroCastError, OSError, sqlite3.Error) as error:
+        raise Untracked(f"MLflow's database {home / FILE} cannot be used: {error}") from error
+    return notes
+
+
+def _create(home: Path) -> None:
+    """Makes the database beside its place: MLflow cannot open one whose making was cut short."""
+    import mlflow
+
+    for left in home.glob(f"{_NEW}*"):
+        left.unlink()
+    beside = home / f"{_NEW}{uuid.uuid4().hex}.db"  # MLflow believes for as long as the process lives what a name held
+    mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
+    os.replace(beside, home / FILE)
+    durable.sync_folder(home)
+
+
+def _fault(home: Path) -> str | None:
+    """Why the database cannot be used, after what can be mended was mended; None if it can.
+
+    Raises:
+        sqlite3.OperationalError: it is locked, or may not be written.
+    """
+    try:
+        with closing(_opened(home)) as con:
+            if (found := con.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                return f"is damaged ({found.splitlines()[0]})"
+            con.execute("BEGIN IMMEDIATE")
+            con.rollback()
+            revision = next(iter(con.execute("SELECT version_num FROM alembic_version").fetchone() or ()), "")
+    except sqlite3.DatabaseError as error:
+        if "no such table" in str(error):
+            return "is none of MLflow's"
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        return f"is damaged ({error})"
+    return _upgraded(home, str(revision))
+
+
+def _upgraded(home: Path, revision: str) -> str | None:
+    """Brings an older schema up to date, a copy put aside; why that cannot be done, or None."""
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+    from mlflow.store.db import utils as schema
+    from sqlalchemy import create_engine
+
+    scripts = ScriptDirectory.from_config(schema._get_alembic_config(""))  # type: ignore[no-untyped-call]
+    if revision == scripts.get_current_head():
+        return None
+    try:
+        scripts.get_revision(revision)
+    except CommandError:
+        return f"has the schema of another MLflow ({revision})"
+    copy = home / f"mlflow-{revision}.db"
+    with closing(_opened(home)) as con, closing(sqlite3.connect(copy)) as beside:
+        con.backup(beside)
+    engine = create_engine(uri(home))
+    try:
+        schema._upgrade_db(engine)  # type: ignore[no-untyped-call]
+    except Exception as error:  # a migration's own
+        return f"could not be brought to this MLflow's schema ({str(error).splitlines()[0]})"
+    finally:
+        engine.dispose()
+    return None
+
+
+def _settle_places(home: Path) -> str | None:
+    """Lets every place that the database names begin with this home's; the home of before, if it was another."""
+    here, before = str(home / ARTIFACTS), None
+    with closing(_opened(home)) as con, con:
+        rows = con.execute("SELECT name, artifact_location FROM experiments WHERE artifact_location <> ?", (here,))
+        for name, place in rows.fetchall():
+            if name != "Default":  # MLflow's own, below the folder of whoever made the database
+                before = str(Path(place).parent)
+            for table, column in _PLACES:
+                con.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                    f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (here, len(place) + 1, place, len(place) + 1, f"{place}/"),
+                )
+    return before
+
+
+def _put_aside(home: Path) -> str:
+    """Renames the database, and what SQLite has beside it; the new name."""
+    name = f"mlflow-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.db"
+    for end in ("-wal", "-shm", "-journal", ""):
+        with suppress(FileNotFoundError):
+            os.replace(home / f"{FILE}{end}", home / f"{name}{end}")
+    durable.sync_folder(home)
+    return name
+
+
+def _opened(home: Path) -> sqlite3.Connection:
+    return sqlite3.connect(home / FILE, timeout=_BUSY_SECONDS)

@@ -1,0 +1,91 @@
+"""MLflow beside the assets: what it takes is noted there, what it refuses is said in the log, and nobody misses it."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+import msgspec
+
+from aerocast.home import Home
+
+if TYPE_CHECKING:
+    from aerocast.candidates import Candidate
+    from aerocast.judging import Trial
+    from aerocast.promotion import Decision
+    from aerocast.tracking import Curves, Tracker
+
+Result = TypeVar("Result")
+
+
+def noted(context: dg.AssetExecutionContext, home: Home, action: "Callable[[Tracker], Result]") -> Result | None:
+    """What MLflow answers; None, and a warning, if it cannot be used."""
+    from aerocast.tracking import Tracker
+    from aerocast.tracking_database import Untracked
+
+    tracker = Tracker(home)
+    try:
+        return action(tracker)
+    except Untracked as error:
+        context.log.warning(f"{error}; training, judging and serving go on without it")
+        return None
+    finally:
+        for note in tracker.notes:
+            context.log.warning(note)
+
+
+def recorded(context: dg.AssetExecutionContext, home: Home, trained: "Candidate", curves: "Curves") -> "Candidate":
+    """The candidate with its place in MLflow, if it got one."""
+    tags = {"dagster_run_id": context.run.run_id}
+    found = noted(context, home, lambda tracker: tracker.record(trained, tags, curves))
+    return msgspec.structs.replace(trained, mlflow_run_id=found.run_id, model_uri=found.model_uri) if found else trained
+
+
+def judged(
+    context: dg.AssetExecutionContext, home: Home, entrants: "Sequence[Candidate]", trial: "Trial"
+) -> "list[Candidate]":
+    """The candidates as MLflow has them, with the trial's scores; those that it lacks are written to it once more."""
+    from aerocast import candidates, judging
+
+    known = {each.kind: each for each in entrants}
+
+    def action(tracker: "Tracker") -> None:
+        for each in entrants:
+            if not tracker.knows(each):
+                found = tracker.record(each, {"dagster_run_id": context.run.run_id})
+                each = msgspec.structs.replace(each, mlflow_run_id=found.run_id, model_uri=found.model_uri)
+                candidates.write(home, each)
+                known[each.kind] = each
+            tracker.judge(each.mlflow_run_id, judging.trial_scores(trial, each.kind), {})
+
+    noted(context, home, action)
+    return list(known.values())
+
+
+def registered(
+    context: dg.AssetExecutionContext, home: Home, winner: "Candidate | None", outcome: "Decision", release: str | None
+) -> None:
+    """The best candidate is registered either way, with why; the alias moves only to a promoted one."""
+    if winner is None or not winner.mlflow_run_id:
+        return
+    tags = {"feed": winner.feed, "target": winner.target, "kind": winner.kind, "config_hash": winner.config_hash}
+    tags |= {"verdict": "promoted" if outcome.promoted else "refused", "reason": outcome.reason}
+    tags |= {"release": release} if release else {}
+
+    def action(tracker: "Tracker") -> None:
+        tracker.register(winner, tags, champion=outcome.promoted)
+        tracker.judge(
+            winner.mlflow_run_id, {}, {"verdict": tags["verdict"]} | ({"release": release} if release else {})
+        )
+
+    noted(context, home, action)
+
+
+def link(run_id: str | None) -> dict[str, Any]:
+    """The run's page, where MLflow's address is known; else its id."""
+    from aerocast.settings import Settings
+
+    if not run_id:
+        return {}
+    address = Settings().mlflow_url.rstrip("/")
+    shown = dg.MetadataValue.url(f"{address}/#/runs/{run_id}") if address else run_id
+    return {"mlflow_run": shown}

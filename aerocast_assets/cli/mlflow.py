@@ -1,0 +1,43 @@
+"""`aerocast mlflow`: MLflow's own pages over the home's trainings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "mlflow", _run, "MLflow's pages: every training, its curves and scores")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5000)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Raises AeroCastError when the home has no usable database, or the pages end by themselves."""
+    from pathlib import Path
+
+    from aerocast import tracking_database as database
+    from aerocast.errors import AeroCastError
+    from aerocast_assets.cli import processes
+    from aerocast_assets.cli.up import check_port
+
+    folder = Path(options.home)
+    check_port("--port", options.host, options.port)
+    for note in database.ready(folder):
+        print(note, file=sys.stderr)
+    address = f"http://{options.host}:{options.port}"
+    print(f"MLflow  {address}  (AEROCAST_MLFLOW_URL={address} links to it from the Dagster pages)", flush=True)
+    place = ("--backend-store-uri", database.uri(folder), "--default-artifact-root", str(folder / database.ARTIFACTS))
+    with processes.stoppable() as stopped:
+        pages = processes.start("mlflow", "ui", *place, "--host", options.host, "--port", str(options.port))
+        try:
+            while not stopped:
+                if pages.poll() is not None:
+                    raise AeroCastError(f"MLflow's pages ended by themselves with status {pages.returncode}")
+                time.sleep(0.3)
+        finally:
+            processes.stop([pages])
+    return 0
