@@ -18,7 +18,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_shared.record import copy
 
-from aerocast import durable
+from aerocast import durable, mark
 from aerocast.home import home_of
 from aerocast.settings import Settings
 from aerocast_assets.cli.recovery import PROCESS_TAG
@@ -35,9 +35,10 @@ def folder() -> Path:
     """Where all of Dagster's things lie, `<home>/dagster`; those of an older home are moved there.
 
     Raises:
-        AeroCastError: the disk refuses it.
+        AeroCastError: the disk refuses it, or the home is of a newer format.
     """
     home = Path(home_of(Settings()))
+    mark.check(home)
     own = home / NAME
     if (home / "history").is_dir():
         with durable.locked(own, "the move of Dagster's folders"):
