@@ -6,9 +6,11 @@ then, RSS after 1000 predictions of all sorts, and for 1 and for 16 concurrent c
 the fewest and of the most steps. A station's answer is computed once for each new reading and release, and is kept; a
 sequence's is computed each time. The client runs on the same cores and so takes its share. Targets: start under 2 s,
 RSS under 150 MB. The home is a copy of what $AEROCAST_HOME serves of the feed (the server logs every answer, and these
-answers are none of the loop's), else a temporary one with a `linear` model and the graph for sequences.
+answers are none of the loop's), else a temporary one with a `linear` model and the graph for sequences. At last one
+server takes up many releases in turn: its memory must not grow with them.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -22,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 from measuring.http import HOST, Load, load, request
 from measuring.processes import PROJECT, environment
@@ -31,7 +34,8 @@ from measuring.table import show, verdict
 from aerocast import release
 from aerocast.release import Release
 
-START_TARGET, MEMORY_TARGET = 2.0, 150.0
+START_TARGET, MEMORY_TARGET, GROWTH_TARGET = 2.0, 150.0, 10.0
+RELOADS = 160
 PATIENCE = 30.0
 WARM_UP = 1000
 CLIENTS = (1, 16)
@@ -106,6 +110,29 @@ def measure(home: Path, rounds: int, requests: int, asked: dict[str, bytes]) -> 
     return own
 
 
+def growth(home: Path, current: Release) -> float:
+    """MiB that a server grows while it takes up RELOADS releases, each asked once, after the first ten."""
+    manifest, before = current.manifest, 0.0
+    key = manifest.feed.name, manifest.target
+    message = questions(current)[f"/predict {manifest.window.steps} steps"]
+    with serving(home) as (process, port, _):
+        for number in range(RELOADS):
+            lineage = msgspec.structs.replace(manifest.lineage, config_hash=f"{number:08x}{'ab' * 28}")
+            version = release.write(home, msgspec.structs.replace(manifest, lineage=lineage), current.files)
+            release.promote(home, *key, version)
+            while not _serves(port, version):
+                time.sleep(0.02)
+            load(port, message, 1, 1)
+            if number == 10:
+                before = process.memory_info().rss / (1 << 20)
+        return process.memory_info().rss / (1 << 20) - before
+
+
+def _serves(port: int, version: str) -> bool:
+    with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=PATIENCE) as answer:
+        return any(each["version"] == version for each in json.load(answer)["releases"])
+
+
 def show_loads(clients: int, loads: dict[str, list[Load]]) -> None:
     """One row an endpoint; the ratio is latency beside /health in the same round."""
     peer = [each.p50 for each in loads[PEER]]
@@ -143,6 +170,7 @@ def main() -> None:
         graph = current.files[current.manifest.graphs.station.file]
         print(f"Release {current.version}: {current.manifest.kind}, graph of {len(graph) / 1024:,.0f} KiB")
         own = measure(home, options.rounds, options.requests, questions(current))
+        grown = growth(home, current)
     start, before, after = (Spread.of(own[name]) for name in ("start", "rss", "rss after"))
     rows = [
         ["process start to first 200 of /health", start.text(2, " s"), f"< {START_TARGET:.0f} s",
@@ -150,6 +178,8 @@ def main() -> None:
         ["RSS then", before.text(0, " MiB"), f"< {MEMORY_TARGET:.0f} MB", verdict(_mb(before) < MEMORY_TARGET)],
         [f"RSS after {WARM_UP} predictions", after.text(0, " MiB"), f"< {MEMORY_TARGET:.0f} MB",
          verdict(_mb(after) < MEMORY_TARGET)],
+        [f"growth over {RELOADS} releases taken up", f"{grown:.1f} MiB", f"< {GROWTH_TARGET:.0f} MiB",
+         verdict(grown < GROWTH_TARGET)],
     ]  # fmt: skip
     show(f"The process, {options.rounds} rounds", ["", "median (least..greatest)", "target", ""], rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import metadata
 
@@ -105,14 +106,20 @@ def _watching(
 
 
 async def _watch(store: Store, observations: Observations, seconds: float, first: asyncio.Event) -> None:
-    while True:
-        for look in (store.poll, observations.look):
-            try:
-                await asyncio.to_thread(look)
-            except Exception:  # a fault of ours: /health says for how long nothing was looked up, and it goes on
-                log.exception("the home could not be looked at")
-            first.set()
-        await asyncio.sleep(seconds)
+    """In one thread: what many threads in turn allocate and free, the C library keeps once for each of them."""
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(1, "watch")
+    try:
+        while True:
+            for look in (store.poll, observations.look):
+                try:
+                    await loop.run_in_executor(pool, look)
+                except Exception:  # a fault of ours: /health says for how long nothing was looked up, and it goes on
+                    log.exception("the home could not be looked at")
+                first.set()
+            await asyncio.sleep(seconds)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _version() -> str:

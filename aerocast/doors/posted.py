@@ -123,7 +123,10 @@ class Posted:
         with self._reading() as con:
             if con is None:
                 return Counts(0, 0)
-            return Counts(*con.execute("SELECT rows, (SELECT count(*) FROM refused) FROM state").fetchone())
+            found = con.execute("SELECT rows, (SELECT count(*) FROM refused) FROM state").fetchone()
+            if not found or not all(isinstance(number, int) for number in found):
+                raise AeroCastError(f"{self.path} is damaged: it says that {found and found[0]} readings wait")
+            return Counts(*found)
 
     def stamp(self) -> tuple[int, ...] | None:
         """What changes when the file does; None within a second of a write, for clocks of disks are coarse."""
