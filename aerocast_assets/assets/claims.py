@@ -26,6 +26,13 @@ def known(name: str) -> Feed | None:
     return find_feed(name) if name in declared() else None
 
 
+def listening() -> dg.DefaultSensorStatus:
+    """Whether the sensors of a broker are on: without one each tick would be a row that says so, four a minute."""
+    from aerocast.settings import Settings
+
+    return dg.DefaultSensorStatus.RUNNING if Settings().broker else dg.DefaultSensorStatus.STOPPED
+
+
 def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     """`platform/claims`: each materialisation is what one run took."""
 

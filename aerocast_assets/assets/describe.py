@@ -81,9 +81,10 @@ def png(figure: "Figure") -> bytes:
 
 
 def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) -> dict[str, dg.MetadataValue[Any]]:
-    """The picture at `path` below the home as the server shows it, and its file; drawn only if there is a figure.
+    """Where the server shows the picture at `path` below the home, and its file; drawn only if there is a figure.
 
-    Dagster stores metadata five times an event: the picture itself never belongs there. Empty if none was ever drawn.
+    The picture itself is no metadata: Dagster stores that five times an event, and its pages cut what is wide. Empty if
+    none was ever drawn.
 
     Raises:
         AeroCastError: the disk refuses it.
@@ -97,7 +98,7 @@ def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) 
     if not path.exists():
         return {}
     url = f"{Settings().server}/{path.relative_to(Path(root)).as_posix()}"
-    return {title: dg.MetadataValue.md(f"[![{title}]({url})]({url})"), f"{title}_file": dg.MetadataValue.path(path)}
+    return {title: dg.MetadataValue.url(url), f"{title}_file": dg.MetadataValue.path(path)}
 
 
 def report(root: Home, feed: str, target: str, name: str) -> Path:

@@ -16,7 +16,7 @@ import msgspec
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 from aerocast_assets.assets.champion import RETRAIN_TAG
-from aerocast_assets.assets.claims import UNSET
+from aerocast_assets.assets.claims import UNSET, listening
 from aerocast_assets.keys import RETRAIN_OF
 from aerocast_assets.resources import Platform
 
@@ -86,7 +86,7 @@ def announcing() -> dg.Definitions:
     @dg.sensor(
         name="announcements",
         minimum_interval_seconds=POLL,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=listening(),
         description=f"Tells the broker of retrain runs ({TRAINING}) and promotions ({SELECTED}).",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:

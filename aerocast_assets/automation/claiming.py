@@ -9,7 +9,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast_assets.assets.claims import KEY, UNSET, claims, known
+from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening
 from aerocast_assets.automation.runs import own_retries
 
 JOB = "platform_claims"
@@ -31,7 +31,7 @@ def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
         name="claims_waiting",
         job=job,
         minimum_interval_seconds=POLL,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=listening(),
         description="Runs when the broker has claims that nobody has taken; one run at a time.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:

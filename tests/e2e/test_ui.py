@@ -11,10 +11,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from aerocast.feed import Feed
+from aerocast_assets.cli.recovery import PROCESS_TAG, process
+from aerocast_assets.keys import job_name, months
 from tests.conftest import PROJECT
-from tests.making import refresh, small_feed, write_readings
+from tests.making import definitions, small_feed, write_readings
+from tests.serving.making import Server
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -38,24 +42,33 @@ Page = Callable[[str], str]
 
 
 @pytest.fixture
-def results(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> Feed:
-    """The small feed, its whole graph materialised once."""
+def results(
+    tmp_path: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Feed]:
+    """The small feed, its whole graph materialised once as a command does it, and the server of its pictures."""
     feed = small_feed(write_readings(tmp_path / "readings.csv"))
-    assert refresh(feed, home, instance).success
-    return feed
+    with Server(home) as server:
+        monkeypatch.setenv("AEROCAST_SERVER", server.url)
+        months_of = months(feed).get_partition_keys()
+        span = {f"dagster/asset_partition_range_{end}": months_of[at] for end, at in (("start", 0), ("end", -1))}
+        job = definitions(home, feed).resolve_job_def(job_name(feed))
+        assert job.execute_in_process(instance=instance, tags={**span, PROCESS_TAG: process()}).success
+        yield feed
 
 
 @pytest.fixture
 def ui(tmp_path: Path, home: Path, results: Feed) -> Iterator[str]:
     """Where Dagster's webserver answers, on loopback."""
-    location = tmp_path / "location.py"
+    location, workspace = tmp_path / "location.py", tmp_path / "workspace.yaml"
     location.write_text(LOCATION.format(readings=str(tmp_path / "readings.csv"), home=str(home)))
+    target = {"relative_path": str(location), "working_directory": str(PROJECT), "location_name": "aerocast"}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"python_file": target}]}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-f", str(location)]
+    command = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
     with (tmp_path / "webserver.log").open("w") as log:
-        server = subprocess.Popen([*command, "-d", str(PROJECT)], cwd=PROJECT, stdout=log, stderr=log)
+        server = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
             wait(lambda: reachable(f"{url}/server_info"), f"the webserver: see {log.name}")
@@ -98,18 +111,6 @@ def shown(browser: "webdriver.Chrome") -> str:
     return str(browser.execute_script("return document.body.innerText"))
 
 
-def click(browser: "webdriver.Chrome", text: str, beside: str = "") -> None:
-    """Clicks the first element whose own text this is, in the table row that begins with `beside`."""
-    found = browser.execute_script(
-        "const [text, beside] = arguments;"
-        "return [...document.querySelectorAll('*')].find(e => !e.childElementCount && e.textContent.trim() === text"
-        " && (!beside || e.closest('tr')?.innerText.startsWith(beside)))",
-        *(text, beside),
-    )
-    assert found is not None, f"{text!r} is not on the page"
-    browser.execute_script("arguments[0].click()", found)
-
-
 def test_the_graph_and_the_pages_of_its_assets_are_drawn(ui: str, results: Feed, browser: "webdriver.Chrome") -> None:
     layers = ["source", "raw", "bronze", "silver", "windows", *results.candidates, "champion", "forecasts"]
 
@@ -129,8 +130,14 @@ def test_the_graph_and_the_pages_of_its_assets_are_drawn(ui: str, results: Feed,
     wait(lambda: "seasonal_naive" in shown(browser), "the scores of the candidates")
 
     browser.get(f"{ui}/assets/small/temperature/forecasts")
-    wait(lambda: "[Show Markdown]" in shown(browser), "the forecast's metadata")
-    assert "AAA" in shown(browser)
-    click(browser, "[Show Markdown]", beside="forecast")
-    picture = "return [...document.images].filter(e => e.alt === 'forecast' && e.naturalWidth > 500).length"
-    wait(lambda: browser.execute_script(picture) == 1, "the forecast's picture")
+    link = "return document.querySelector('a[href$=\"/reports/small/temperature/forecast.png\"]')?.href"
+    wait(lambda: browser.execute_script(link), "the link to the forecast's picture")
+    browser.get(browser.execute_script(link))
+    assert 500 < browser.execute_script("return document.images[0].naturalWidth") <= 900
+
+    browser.get(f"{ui}/locations/aerocast/jobs/small_refresh/runs")
+    wait(lambda: "Success" in shown(browser), "the run of the command under its job")
+
+    browser.get(f"{ui}/assets/small/bronze?view=checks")
+    wait(lambda: "nothing_lost" in shown(browser), "the checks of bronze again")
+    assert "Skipped" not in shown(browser)
