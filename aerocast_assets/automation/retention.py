@@ -17,7 +17,7 @@ import dagster as dg
 
 from aerocast_assets.keys import RETRAIN_OF
 
-FRESH, HOURLY, KEPT = timedelta(hours=6), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
+FRESH, HOURLY, KEPT = timedelta(hours=3), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
 TICKS, FAILED_TICKS = timedelta(days=7), timedelta(days=30)  # of sensors that may be gone: others have dagster.yaml's
 EVALUATIONS = timedelta(days=1)  # of automation conditions, and of what ticks printed
 NEWEST = 20  # runs of a job, and of a target's retrains, that sensors look back on

@@ -109,7 +109,7 @@ def test_a_check_made_after_its_asset_stays(instance: dg.DagsterInstance) -> Non
 
 
 def test_one_run_an_hour_and_then_one_a_day_stands_for_all_that_are_like_it(instance: dg.DagsterInstance) -> None:
-    fresh = [finished(instance, minutes * HOUR / 60) for minutes in (350, 5)]
+    fresh = [finished(instance, minutes * HOUR / 60) for minutes in (170, 5)]
     yesterday = [
         finished(instance, DAY + minutes * HOUR / 60) for minutes in (85, 45, 25, 5)
     ]  # 11:05 11:45 12:05 12:25
