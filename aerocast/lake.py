@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from aerocast import credentials, datafiles
+from aerocast import credentials, datafiles, memory
 from aerocast import marks as content_marks
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
@@ -37,16 +37,18 @@ PARTITION = "month"
 DELIVERY = "delivery"
 WHOLE = "whole"
 NO_EDGES = Edges()
-KEPT_LOG = "delta.enableExpiredLogCleanup"
 
 _MONTH = f"partition.{PARTITION}"  # as the log's table of files names it
 _ATTEMPTS = 200
+_FORGETS = 32  # commits: after so many a table looks which deliveries it may forget
+_LOOKED = "forgotten"  # when it did
 _LEAST_FREE = 4 << 20
 _AT_ONCE = 120  # months
 _VOID = 'PrimitiveType("void")'  # of a column that held nothing but nulls so far
-_CHECKPOINT = {
+LOG_PROPERTIES = {
     "delta.checkpointInterval": "10",  # commits; a reader opens a checkpoint and what came after it
-    KEPT_LOG: "false",  # the library would drop versions that a release names: `maintenance` knows which
+    "delta.enableExpiredLogCleanup": "false",  # else versions that releases name would go: `maintenance` knows which
+    memory.EXPIRY: "interval 1 days",
 }
 
 
@@ -169,8 +171,9 @@ class Lake:
 
         A row that has a `delivery` keeps it: it was there before. `upon` is the version that the rows were decided on.
 
-        Without a slot a segment is taken once and for ever. With one (a place that holds one content at a time, such
-        as a month of a file) it is taken unless the slot holds it already: what comes back after a change counts.
+        Without a slot a segment is taken once, as far as the table remembers (`aerocast.memory`). With one (a place
+        that holds one content at a time, such as a month of a file) it is taken unless the slot holds it already: what
+        comes back after a change counts.
         With a position the segment is a stream, of which is taken what lies behind the newest position known.
         Each month that it reaches gets a new mark, and each edge of a month (see `content`).
 
@@ -182,61 +185,66 @@ class Lake:
             table = self._open(name)
             if upon is not None and (table is None or table.version() != upon):
                 return False
-            turn = 1 if position is None else position
+            known = table.transaction_version(slot or segment) if table is not None else None
             if table is not None and position is not None:
-                known = table.transaction_version(segment)
                 if known is not None and position <= known:
                     return False
-            elif table is not None:
-                held = table.transaction_version(f"{slot}@{segment}" if slot else segment)
-                turn = ((table.transaction_version(slot) or 0) if slot else 0) + 1
-                if held is not None and (slot is None or held == turn - 1):
-                    return False
-            marks = [Transaction(slot, turn), Transaction(f"{slot}@{segment}", turn)] if slot else []
-            return self._append(table, name, rows, marks or [Transaction(segment, turn)], edges, (segment, turn))
+            elif table is not None and (self._holds(table, slot, segment) if slot else known is not None):
+                return False
+            number = 0 if table is None else table.version() + 1
+            turn = content_marks.number(segment) if slot else number if position is None else position
+            return self._append(table, name, rows, {slot or segment: turn}, edges)
 
         return self._guarded(name, attempt)
 
-    def amend(self, name: str, rows: pa.Table, segment: str, turn: int, upon: int, edges: Edges = NO_EDGES) -> bool:
-        """Adds rows that were decided on version `upon`, and says that `segment` is at `turn` now (`transactions`).
+    def amend(
+        self, name: str, rows: pa.Table, turns: Mapping[str, int], upon: int | None, edges: Edges = NO_EDGES
+    ) -> bool:
+        """Adds rows that were decided on version `upon`, and says at which turn each of these names is now
+        (`transactions`). Segments that are taken once, several in one commit, have the number `upon` + 1 (0 for None).
 
         Returns:
             False if the table is not at that version any more, and nothing was written.
         """
 
         def attempt() -> bool:
-            table = self.opened(name)
-            if table.version() != upon:
+            table = self._open(name)
+            if (None if table is None else table.version()) != upon:
                 return False
-            return self._append(table, name, rows, [Transaction(segment, turn)], edges, (segment, turn))
+            return self._append(table, name, rows, turns, edges)
 
         return self._guarded(name, attempt)
 
     def _append(
-        self,
-        table: DeltaTable | None,
-        name: str,
-        rows: pa.Table,
-        marks: list[Transaction],
-        edges: Edges,
-        segment: tuple[object, ...],
+        self, table: DeltaTable | None, name: str, rows: pa.Table, turns: Mapping[str, int], edges: Edges
     ) -> bool:
         """One commit of rows; those without a `delivery` get the commit's number."""
         number = 0 if table is None else table.version() + 1
         kept, own = (f" EXCLUDE ({DELIVERY})", f"{DELIVERY}, ") if DELIVERY in rows.column_names else ("", "")
         data = self._rows(rows).select(f"*{kept}, coalesce({own}{number})::BIGINT AS {DELIVERY}")
-        chain = self._chained(table, content_marks.reach(rows, edges), edges, *segment)
-        self._write(table, name, data, "append", [*marks, *chain])
+        marks = [Transaction(segment, turn) for segment, turn in turns.items()]
+        marks += self._chained(table, content_marks.reach(rows, edges), edges, *turns.items(), number)
+        if table is not None and number - (table.transaction_version(_LOOKED) or 0) >= _FORGETS:
+            marks += [Transaction(_LOOKED, number), *memory.expirations(table, self._transactions(table, name))]
+        self._write(table, name, data, "append", marks)
         return True
 
     def took(self, name: str, segment: str, slot: str) -> bool:
         """Whether the slot holds this segment now (see `append`)."""
         table = self._open(name)
-        held = None if table is None else table.transaction_version(f"{slot}@{segment}")
-        return table is not None and held is not None and held == table.transaction_version(slot)
+        return table is not None and self._holds(table, slot, segment)
+
+    @staticmethod
+    def _holds(table: DeltaTable, slot: str, segment: str) -> bool:
+        held = table.transaction_version(slot)
+        # In an older home a slot has the number of its turn, and each segment that it held the turn in which it came.
+        return held is not None and held in (
+            content_marks.number(segment),
+            table.transaction_version(f"{slot}@{segment}"),
+        )
 
     def has(self, name: str, segment: str) -> bool:
-        """Whether this segment was taken, once and for ever (see `append`)."""
+        """Whether this segment was taken, as far as the table remembers (see `append`)."""
         table = self._open(name)
         return table is not None and table.transaction_version(segment) is not None
 
@@ -559,7 +567,7 @@ class Lake:
                 files,
                 mode="error",  # a table that appears meanwhile is not appended to unseen
                 partition_by=partition,
-                configuration=_CHECKPOINT,
+                configuration=LOG_PROPERTIES,
                 storage_options=self._options(),
                 commit_properties=properties,
             )

@@ -21,7 +21,7 @@ from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
-from aerocast.lake import KEPT_LOG, PARTITION, Lake
+from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
 from aerocast.marks import checkpoints, log_of
 from aerocast.months import month_span
 
@@ -91,10 +91,10 @@ def _keep(lake: Lake, name: str, keep: set[int], now: datetime, retention: timed
 
 
 def settle(lake: Lake, name: str) -> None:
-    """Tells the table that its log is ours to clean; a table of an older home does not know yet."""
+    """Tells the table how its log is kept; a table of an older home does not know yet."""
     table = lake.opened(name)
-    if table.metadata().configuration.get(KEPT_LOG) != "false":
-        table.alter.set_table_properties({KEPT_LOG: "false"})
+    if not LOG_PROPERTIES.items() <= table.metadata().configuration.items():
+        table.alter.set_table_properties(LOG_PROPERTIES)
 
 
 def expire(lake: Lake, feed: Feed, present: datetime) -> dict[str, list[str]]:

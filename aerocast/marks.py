@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from aerocast.memory import EXPIRED
 from aerocast.months import month_span, months_around
 from aerocast.sql import literal, quoted
 
@@ -194,13 +195,17 @@ def _transactions(log: "PyFileSystem", version: int, start: int | None) -> dict[
         stored = pq.read_table(f"_delta_log/{start:020d}.checkpoint.parquet", columns=["txn"], filesystem=log)["txn"]
         for chunk in stored.chunks:
             taken = chunk.drop_null()
-            found |= dict(zip(taken.field("appId").to_pylist(), taken.field("version").to_pylist(), strict=True))
+            actions = (taken.field(name).to_pylist() for name in ("appId", "version", "lastUpdated"))
+            found |= {app: number for app, number, at in zip(*actions, strict=True) if at != EXPIRED}
     for each in range(0 if start is None else start + 1, version + 1):
         with log.open_input_stream(f"_delta_log/{each:020d}.json") as stream:
             for line in stream.read().splitlines():
                 if line.startswith(b'{"txn"'):
                     action = json.loads(line)["txn"]
-                    found[action["appId"]] = action["version"]
+                    if action.get("lastUpdated") == EXPIRED:
+                        found.pop(action["appId"], None)
+                    else:
+                        found[action["appId"]] = action["version"]
     return found
 
 

@@ -2,6 +2,8 @@
 
 A claim is taken in the order message, object, table, broker: its position is committed only when the rows are in raw,
 whose commit holds the object's sha256. A kill in between makes the broker hand it over again, and raw knows it then.
+Raw remembers the newest claims, and how far it got in each partition: a message that is not beyond that, such as all
+of a topic whose consumer the broker has lost, is looked for among raw's rows.
 What is wrong with a claim itself makes it a dead letter; what is wrong around it (disk, table, object store) leaves it
 with the broker, for later.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,7 +51,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from.
 
     An `announcement` is taken once, however often it is heard; one of older content is a new correction. Where a sender
-    gives none, an object is taken once for ever.
+    gives none, an object is taken once. (A message that is sent again: among the newest `aerocast.memory.MEMORY`.)
     """
 
     feed: str
@@ -104,21 +107,22 @@ def take(broker: Broker, home: Home, find: Find, topics: Sequence[str] = TOPICS,
     Raises:
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
-    taken, lake, find = Taken(), Lake(home), cache(find)
-    with closing(broker.consume(topics, quiet)) as messages:
+    taken, find = Taken(), cache(find)
+    with duckdb.connect() as con, closing(broker.consume(topics, quiet)) as messages:
+        raw = _Raw(con, Lake(home))
         for message in messages:
             taken.messages += 1
-            _handle(broker, message, lambda body: _enter(lake, home, find, body, taken), taken)
+            _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken)
             if taken.messages >= MOST or len(taken.later) >= PATIENCE:
                 break
     return taken
 
 
-def _handle(broker: Broker, message: Message, enter: Callable[[bytes], None], taken: Taken) -> None:
+def _handle(broker: Broker, message: Message, enter: Callable[[Message], None], taken: Taken) -> None:
     """One message, from the table's commit to the broker's; a kill may come between any two lines."""
     about = (message.topic, message.position)
     try:
-        enter(message.body)
+        enter(message)
     except Unusable as error:
         broker.dead(message, str(error))
         broker.commit(message)
@@ -167,29 +171,67 @@ class Unusable(Exception):
     """The claim itself is wrong: no later attempt would help."""
 
 
-def _enter(lake: Lake, home: Home, find: Find, body: bytes, taken: Taken) -> None:
+class _Raw:
+    """What the feeds' raw tables know of claims, for one run."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+        self._con, self.lake = con, lake
+        self._views: dict[str, str] = {}
+
+    def knows(self, name: str, message: Message, segment: str) -> bool:
+        """Whether the claim's rows are there."""
+        if self.lake.has(name, segment):
+            return True
+        stream, number = _place(message)
+        newest = self.lake.turn(name, stream)
+        beyond = newest is not None and number is not None and number > newest
+        return not beyond and self._in_rows(name, segment)
+
+    def _in_rows(self, name: str, segment: str) -> bool:
+        """Looked at once a run: what comes in meanwhile is known by its transaction."""
+        if not self.lake.exists(name):
+            return False
+        if name not in self._views:
+            self._views[name] = f"claimed_{len(self._views)}"
+            rows = self.lake.relation(self._con, name).filter("starts_with(segment, 'claim/')")
+            rows.select("segment").distinct().to_table(self._views[name])
+        found = self._con.execute(f"SELECT count(*) FROM {self._views[name]} WHERE segment = ?", [segment]).fetchone()
+        return bool(found and found[0])
+
+
+def _place(message: Message) -> tuple[str, int | None]:
+    """The stream whose position raw keeps, and the message's position in it; none where a broker does not count."""
+    partition, _, number = message.position.rpartition(":")
+    return f"place/{message.topic}/{partition}", int(number) if number.isdigit() else None
+
+
+def _enter(raw: _Raw, home: Home, find: Find, message: Message, taken: Taken) -> None:
     """Appends the rows of one claim, unless they are there.
 
     Raises:
         Unusable: the claim is wrong.
         AeroCastError: something else is; the claim is to be tried again.
     """
-    claim = _parse(body)
+    claim = _parse(message.body)
     feed = find(claim.feed)
     if feed is None:
         raise Unusable(f"feed: there is no feed {claim.feed!r}")
-    name = f"{feed.name}/raw"
-    if lake.has(name, claim.segment):  # its object may be gone by now
-        taken.known += 1
-        return
-    now = clock.now(home, feed.name, feed.end)
-    rows, others = _rows(claim, feed, now)
-    fresh = lake.append(name, rows, claim.segment, edges=edges(feed))
-    if fresh:
-        taken.claims.append(claim)
-        taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
-    else:
-        taken.known += 1
+    name, rows = f"{feed.name}/raw", None
+    stream, number = _place(message)
+    while True:
+        version = raw.lake.version(name)
+        if raw.knows(name, message, claim.segment):  # its object may be gone by now
+            taken.known += 1
+            return
+        if rows is None:
+            rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end))
+        turns = {claim.segment: 0 if version is None else version + 1}
+        if number is not None:
+            turns[stream] = max(number, raw.lake.turn(name, stream) or 0)
+        if raw.lake.amend(name, rows, turns, upon=version, edges=edges(feed)):
+            break
+    taken.claims.append(claim)
+    taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
 
 
 def _parse(body: bytes) -> Claim:

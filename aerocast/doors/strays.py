@@ -68,7 +68,7 @@ def _settle(
         else:
             found = _naive(con, lake, feed, table, version, span, unread=known is None)
         moved = _moves(feed, found)
-        if lake.amend(table, moved, stream, state, upon=version, edges=edges(feed)):
+        if lake.amend(table, moved, {stream: state}, upon=version, edges=edges(feed)):
             return 0 if found is None else len(found)
 
 

@@ -6,14 +6,14 @@ the prediction that it is about, so that a month of outcomes is a function of on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from aerocast import predictions
+from aerocast import memory, predictions
 from aerocast.home import Home
 from aerocast.lake import PARTITION, Lake
 from aerocast.months import month_of
@@ -22,7 +22,10 @@ from aerocast.predictions import Logged, Posted
 if TYPE_CHECKING:
     import duckdb
 
+ROUND, ROUND_BYTES = memory.MEMORY // 2, 64 << 20  # segments taken at once, and about how long they are
+NEXT = ROUND // 5  # segments of the next round in which may be what an outcome of this one is about
 NEWEST = 3  # months of predictions in which a posted outcome's forecast is looked for first
+Recorded = TypeVar("Recorded", Logged, Posted)
 FILES = 64  # small files of a month before they are joined
 
 _TIME, _TEXT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
@@ -52,38 +55,72 @@ class Taken:
     damaged: int = 0
     unknown: int = 0
 
+    def plus(self, other: Taken) -> Taken:
+        return Taken(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
+
 
 def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> Taken:
     """Appends every closed segment to `<feed>/predictions` and `<feed>/posted`, then deletes it.
 
-    A segment counts by its name: a kill at any point repeats nothing and loses nothing.
+    A segment counts by its name: a kill at any point repeats nothing and loses nothing. Those of a round come in one
+    commit, and are deleted before the next round, so that the tables need not remember more of them.
 
     Raises:
         AeroCastError: the log cannot be read, the lake not written.
     """
-    names, waiting = (f"{feed}/predictions", f"{feed}/posted"), predictions.segments(home, feed)
-    issued = damaged = brought = unknown = 0
-    outcomes: list[tuple[Path, tuple[Posted, ...]]] = []
-    for path in waiting:
-        found = predictions.read(path)
-        rows = _predictions(found.predictions)
-        if len(rows) and lake.append(names[0], rows, path.stem):
-            issued += len(rows)
-        damaged += found.damaged
-        outcomes.append((path, found.outcomes))
-    # All predictions first: an outcome may lie in an older segment of another server than what it is about.
-    known = _months(con, lake, names[0], {each.id for _, posted in outcomes for each in posted if each.id})
-    for path, posted in outcomes:
-        unknown += sum(each.id is not None and each.id not in known for each in posted)
-        if posted and lake.append(names[1], _posted(posted, known), path.stem):
-            brought += len(posted)
-        predictions.discard(path)
-    for name in names:
+    waiting: Sequence[Path] = predictions.segments(home, feed)
+    total = Taken()
+    while waiting:
+        own, rest = _upto(waiting, ROUND)
+        total, waiting = total.plus(_round(con, lake, feed, own, _upto(rest, NEXT)[0])), rest
+    for name in (f"{feed}/predictions", f"{feed}/posted"):
         tidy(lake, name)
-    return Taken(len(waiting), issued, brought, damaged, unknown)
+    return total
 
 
-def _predictions(logged: Iterable[Logged]) -> pa.Table:
+def _upto(waiting: Sequence[Path], count: int) -> tuple[Sequence[Path], Sequence[Path]]:
+    """The oldest segments, at most `count` and about ROUND_BYTES of them, and the others."""
+    size = 0
+    for at, path in enumerate(waiting):
+        if at == count or size > ROUND_BYTES:
+            return waiting[:at], waiting[at:]
+        size += path.stat().st_size
+    return waiting, ()
+
+
+def _round(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, waiting: Sequence[Path], following: Sequence[Path]
+) -> Taken:
+    """Takes and deletes the segments `waiting`; of those `following` the predictions only.
+
+    All predictions first: an outcome may lie in an older segment of another server than what it is about.
+    """
+    records = {path: predictions.read(path) for path in (*waiting, *following)}
+    issued = _add(lake, f"{feed}/predictions", {p.stem: found.predictions for p, found in records.items()}, _issued)
+    own = [records[path] for path in waiting]
+    known = _months(con, lake, f"{feed}/predictions", {each.id for one in own for each in one.outcomes if each.id})
+    outcomes = {path.stem: records[path].outcomes for path in waiting}
+    brought = _add(lake, f"{feed}/posted", outcomes, lambda posted: _posted(posted, known))
+    for path in waiting:
+        predictions.discard(path)
+    unknown = sum(each.id is not None and each.id not in known for one in own for each in one.outcomes)
+    return Taken(len(waiting), issued, brought, sum(one.damaged for one in own), unknown)
+
+
+def _add(
+    lake: Lake, name: str, segments: Mapping[str, Sequence[Recorded]], table: Callable[[Sequence[Recorded]], pa.Table]
+) -> int:
+    """Appends what the table does not know yet, in one commit; how many rows."""
+    while True:
+        version = lake.version(name)
+        new = {segment: table(records) for segment, records in segments.items() if not lake.has(name, segment)}
+        new = {segment: rows for segment, rows in new.items() if len(rows)}
+        turns = dict.fromkeys(new, 0 if version is None else version + 1)
+        if not new or lake.amend(name, rows := pa.concat_tables(new.values()), turns, upon=version):
+            return len(rows) if new else 0
+
+
+def _issued(logged: Iterable[Logged]) -> pa.Table:
     """One row a horizon."""
     same = ("id", "target", "station", "issued_at", "origin", "level", "version", "kind", "graph", "shadow", "degraded")
     rows = []

@@ -23,7 +23,7 @@ def main(where: str, url: str, home: str, declaration: str, topic: str) -> None:
     feed = Feed.model_validate_json(Path(declaration).read_bytes())
     with connect(url) as broker:
         owner: Any = {"consumed": claims.Lake, "appended": type(broker)}[where]
-        setattr(owner, {"consumed": "append", "appended": "commit"}[where], die)
+        setattr(owner, {"consumed": "amend", "appended": "commit"}[where], die)
         claims.take(broker, Path(home), only(feed), [topic], base.PATIENCE)
 
 
