@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import predictions
-from aerocast.evaluation import history, intake, outcomes, rolling
+from aerocast.evaluation import answers, history, intake, outcomes, rolling
 from aerocast.evaluation.intake import Taken, take
 from aerocast.feed import Feed
 from aerocast.lake import NO_EDGES, Lake
@@ -125,7 +125,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
         before = 2 * wanted
         for number in range(12):
             id = f"{turn}-{number}"
-            segment(home, id, [answer(id, T0, {1: 50.0, 6: 51.0}), posted(50.0, id, 1)])
+            segment(home, id, [answer(id, T0, {1: float(wanted), 6: 51.0}), posted(50.0, id, 1)])
             wanted += 1
         started = context.Event()
         child = context.Process(target=_take_all, args=(str(home), started))
@@ -137,8 +137,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join(30)
-        issued = sum(lake.rows("small/predictions").values())
-        cut += before < issued < 2 * wanted or 0 < len(predictions.segments(home, "small")) < 12
+        cut += sum(lake.rows("small/posted").values()) < wanted or 0 < len(predictions.segments(home, "small")) < 12
     taken(con, lake, home)
     assert predictions.segments(home, "small") == []
     issued, outcome = rows(con, lake, "small/predictions"), rows(con, lake, "small/posted")
@@ -285,15 +284,47 @@ def test_the_same_forecast_asked_for_twice_counts_once(
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0})
     twice = [answer(f"{number}", T0, {1: 44.0}, issued_at=T0 + number * timedelta(minutes=1)) for number in range(3)]
-    segment(home, "s", [*twice, answer("2", T0, {1: 40.0}, shadow=True, version="0002-bbbbbbbb")])
+    segment(home, "r", twice[:2])
+    assert taken(con, lake, home).predictions == 2
+    assert [row["id"] for row in rows(con, lake, "small/predictions")] == ["1"], "one row says it for both"
+    segment(home, "s", [twice[2], answer("2", T0, {1: 40.0}, shadow=True, version="0002-bbbbbbbb")])
     taken(con, lake, home)
     outcomes.refresh(con, lake, feed)
     found = rows(con, lake, "small/outcomes", "id, shadow")
-    assert [row["repeated"] for row in found] == [True, True, False, False]
+    assert [(row["id"], row["repeated"], row["asked"]) for row in found] == [
+        ("1", True, 3),
+        ("2", False, 3),
+        ("2", False, 1),
+    ]
     table = rolling.metrics(con, lake, feed, LATER).to_pylist()
     counted = {(row["version"], row["shadow"], row["station"]): row["n"] for row in table}
     both = {(VERSION, False): 1, ("0002-bbbbbbbb", True): 1}
     assert counted == {(*group, place): n for group, n in both.items() for place in ("AAA", "all")}
+
+
+def test_an_outcome_may_be_posted_by_the_id_of_any_answer(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
+) -> None:
+    silver(lake, {T0: 40.0})
+    for number in range(2):
+        segment(home, f"s{number}", [answer(f"{number}-{again}", T0, {1: 44.0}) for again in range(3)])
+        taken(con, lake, home)
+    segment(home, "p", [posted(46.0, "0-0", 1), posted(47.0, "later", 1)])
+    assert taken(con, lake, home).unknown == 1
+    segment(home, "q", [answer("later", T0 + HOUR, {1: 50.0})])
+    taken(con, lake, home)
+    outcomes.refresh(con, lake, feed)
+    found = [(row["actual"], row["asked"]) for row in rows(con, lake, "small/outcomes", "time") if not row["repeated"]]
+    assert found == [(46.0, 6), (47.0, 1)]
+
+
+def test_a_challengers_shadow_is_found_beside_the_answer_that_it_shadowed() -> None:
+    sent = [answer(str(number), T0, {1: 44.0}, issued_at=T0 + number * HOUR) for number in range(3)]
+    unseen = answer("1", T0, {1: 40.0}, shadow=True, version="0002-bbbbbbbb", issued_at=T0 + HOUR)
+    assert [(each.answer.id, each.asked) for each in answers.distinct([*sent, unseen])] == [("1", 3), ("1", 1)]
+    assert answers.table([*sent, unseen]).num_rows == 3
+    bare = [answer(str(number), None, {1: 44.0}, station=None) for number in range(2)]
+    assert len(answers.distinct(bare)) == 2, "of these nobody knows whether they are the same"
 
 
 # Rolling metrics -----------------------------------------------------------------------------------------------------
@@ -377,7 +408,10 @@ def test_days_are_kept_and_only_changed_months_computed(
     assert found[1]["bias"] == pytest.approx(23 / 24)
 
 
-def test_the_history_is_a_file_of_evaluated_forecasts(
+APRIL = datetime(2024, 4, 2, tzinfo=UTC)
+
+
+def test_the_history_is_a_file_a_month_of_evaluated_forecasts(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0})
@@ -385,14 +419,22 @@ def test_the_history_is_a_file_of_evaluated_forecasts(
     taken(con, lake, home)
     outcomes.refresh(con, lake, feed)
     path = history.write(con, lake, home, feed)
-    with path.open(newline="") as stream:
+    month = path / "2024-03.csv"
+    with month.open(newline="") as stream:
         found = list(csv.DictReader(stream))
-    assert path == home / "exports/small/prediction_history.csv"
+    assert path == home / "exports/small/prediction_history"
     assert len(found) == 1, "what has no outcome yet is no history"
     row = found[0]
     assert (row["time"], row["origin"]) == ("2024-03-01T01:00:00Z", "2024-03-01T00:00:00Z")
     assert (float(row["forecast"]), float(row["actual"]), float(row["error"])) == (44.0, 41.0, -3.0)
     assert (row["degraded"], row["reasons"], row["inside"]) == ("true", "gap, filled; stale", "false")
-    before = path.stat().st_mtime_ns
+    before = month.stat().st_mtime_ns
     history.write(con, lake, home, feed)
-    assert path.stat().st_mtime_ns == before, "nothing changed, nothing is written"
+    assert month.stat().st_mtime_ns == before, "nothing changed, nothing is written"
+    silver(lake, {APRIL: 40.0, APRIL + HOUR: 41.0})
+    segment(home, "april", [answer("b", APRIL, {1: 44.0})])
+    taken(con, lake, home)
+    outcomes.refresh(con, lake, feed)
+    history.write(con, lake, home, feed)
+    assert len((path / "2024-04.csv").read_text().splitlines()) == 2
+    assert month.stat().st_mtime_ns == before, "what another month says touches no file of the months before"

@@ -1,10 +1,11 @@
-"""The history of predictions for people: `<home>/exports/<feed>/prediction_history.csv`, one evaluated forecast a row.
+"""The history of predictions for people: `<home>/exports/<feed>/prediction_history/<YYYY-MM>.csv`, a file a month.
 
-It holds the newest MONTHS months of outcomes and is written whole, so its cost does not grow with history; everything
-older is in the table `<feed>/outcomes`. Columns: `time` (UTC, target time), `target`, `station`, `horizon` (steps),
-`origin`, `issued_at`, `forecast`, `lower`, `upper`, `level`, `actual`, `actual_from` (measured or posted), `error`
-(actual - forecast), `inside` (the interval), `persistence`, `seasonal_naive` (what they would have said), `version`,
-`model`, `shadow` (computed beside the answer, never sent), `degraded`, `reasons`, `id`. In the target's unit.
+A row is an evaluated forecast, in the month of its target time (UTC). Only months whose outcomes changed are written
+again, so the cost does not grow with history. Columns: `time` (UTC, target time), `target`, `station`, `horizon`
+(steps), `origin`, `issued_at`, `forecast`, `lower`, `upper`, `level`, `actual`, `actual_from` (measured or posted),
+`error` (actual - forecast), `inside` (the interval), `persistence`, `seasonal_naive` (what they would have said),
+`version`, `model`, `shadow` (computed beside the answer, never sent), `degraded`, `reasons`, `id` and `asked`: how
+often the same forecast was asked for; `issued_at` and `id` are those of the last time. In the target's unit.
 """
 
 from __future__ import annotations
@@ -22,41 +23,51 @@ from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.sql import literal
 
-MONTHS = 2
+FOLDER = "prediction_history"
 _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, target, station, horizon,
     strftime(origin AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS origin,
     strftime(issued_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS issued_at, value AS forecast, lower, upper,
     level, actual, actual_from, error, inside, persistence, seasonal_naive, version, kind AS model, shadow,
-    degraded, reasons, id"""
+    degraded, reasons, id, asked"""
 _ORDER = "o.time, target, station, horizon, o.issued_at, id, shadow"
 
 
 def place(home: Home, feed: str) -> Path:
-    return Path(home) / "exports" / feed / "prediction_history.csv"
+    """The folder of the months' files."""
+    return Path(home) / "exports" / feed / FOLDER
 
 
 def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Path:
-    """The file, old or new and never half, written again only if its outcomes changed.
+    """Brings the files up to date, each old or new and never half; their folder.
 
     Raises:
         AeroCastError: the disk refuses.
     """
-    name, path = f"{feed.name}/outcomes", place(home, feed.name)
-    months = lake.months(name)[-MONTHS:]
-    origin = config_hash(code=code_version(__name__), outcomes=lake.content(name, months))
-    if durable.made_from(path) == origin:
-        return path
+    name, folder = f"{feed.name}/outcomes", place(home, feed.name)
+    code, months = code_version(__name__), lake.months(name)
+    origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
+    stale = [month for month in months if durable.made_from(folder / f"{month}.csv") != origins[month]]
+    if stale:
+        with durable.locked(folder, f"the history of predictions of {feed.name}"):
+            for month in stale:
+                lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)
+                _write(con, folder / f"{month}.csv")
+                durable.note_origin(folder / f"{month}.csv", origins[month])
+            # Of an older home: all months, or the newest, in one file.
+            for old in (f"{FOLDER}.csv", f".{FOLDER}.csv.from"):
+                (folder.parent / old).unlink(missing_ok=True)
+    return folder
+
+
+def _write(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     beside = path.with_name(f".{path.name}.new")
-    lake.relation(con, name, months).create_view("history_outcomes", replace=True)
-    rows = f"SELECT {_COLUMNS} FROM history_outcomes o WHERE actual IS NOT NULL ORDER BY {_ORDER}"
-    with durable.locked(path.parent, f"{path.name} of {feed.name}"):
-        try:
-            con.execute(f"COPY ({rows}) TO {literal(str(beside))} (HEADER, DELIMITER ',')")
-            with open(beside, "rb") as stream:
-                os.fsync(stream.fileno())
-            os.replace(beside, path)
-            durable.note_origin(path, origin)
-        except duckdb.IOException as error:
-            beside.unlink(missing_ok=True)
-            raise AeroCastError(f"{path} could not be written: {str(error).splitlines()[0]}") from error
-    return path
+    rows = f"SELECT {_COLUMNS} FROM history_outcomes o WHERE actual IS NOT NULL AND NOT repeated ORDER BY {_ORDER}"
+    try:
+        con.execute(f"COPY ({rows}) TO {literal(str(beside))} (HEADER, DELIMITER ',')")
+        with open(beside, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+        durable.sync_folder(path.parent)
+    except duckdb.IOException as error:
+        beside.unlink(missing_ok=True)
+        raise AeroCastError(f"{path} could not be written: {str(error).splitlines()[0]}") from error

@@ -2,9 +2,9 @@
 
 `<feed>/outcomes` holds a row a forecast of `<feed>/predictions`, in the month of its target time, with: `actual` (null
 while unknown) and `actual_from`, `error` = actual - forecast, `inside` its interval, `persistence` (the last value at
-the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing), and
-`repeated`: the same forecast was asked for again later, so it counts once. A pair of numbers that was posted without a
-forecast is a row of its own (`graph` is `pair`). All in the target's unit.
+the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing),
+`repeated`: the same forecast was asked for again later, so it counts once, and `asked`: how often in all. A pair of
+numbers that was posted without a forecast is a row of its own (`graph` is `pair`). All in the target's unit.
 
 A measured value counts before a posted one, and a posted one not at all where the target's value, or the whole reading,
 is in quarantine.
@@ -61,7 +61,9 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
     for layer, months in _months_read(feed, month).items():
         view = f"join_{layer}"
         if lake.exists(f"{feed.name}/{layer}"):
-            lake.relation(con, f"{feed.name}/{layer}", months).create_view(view, replace=True)
+            stored = lake.relation(con, f"{feed.name}/{layer}", months)
+            stored.create_view(f"{view}_stored", replace=True)  # a log of before has fewer columns
+            con.sql(f"{_nothing(view)} UNION ALL BY NAME FROM {view}_stored").create_view(view, replace=True)
         else:
             con.sql(_nothing(view)).create_view(view, replace=True)
     step = feed.cadence // timedelta(microseconds=1)
@@ -81,8 +83,12 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
             FROM (SELECT station, time, {column} AS "column" FROM join_quarantine) JOIN (VALUES {targets}) t(target)
                 ON "column" IS NULL OR "column" = target),
         posted AS (
-            SELECT id, horizon, actual FROM join_posted WHERE id IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY id, horizon ORDER BY posted_at DESC, delivery DESC, line DESC) = 1),
+            SELECT coalesce(p.forecast, a.forecast)::VARCHAR AS forecast, id, horizon, actual FROM join_posted p
+            -- One that was taken up before its answer is found by it now.
+            LEFT JOIN join_answers a ON p.forecast IS NULL AND a.answer = (md5_number_lower(p.id) >> 1)::BIGINT
+            WHERE id IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY coalesce(coalesce(p.forecast, a.forecast)::VARCHAR, id), horizon
+                ORDER BY posted_at DESC, p.delivery DESC, line DESC) = 1),
         known AS (
             SELECT i.* EXCLUDE ({PARTITION}, delivery),
                 coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
@@ -96,18 +102,21 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
                 AND epoch_us(before.time) = epoch_us(i.time)
                     - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
             LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = epoch_us(i.time) // {step}
-            LEFT JOIN posted p ON p.id = i.id AND p.horizon = i.horizon),
+            LEFT JOIN posted p ON coalesce(p.forecast, p.id) = coalesce(i.forecast::VARCHAR, i.id)
+                AND p.horizon = i.horizon),
         pairs AS (
             SELECT target, station, posted_at AS issued_at, posted_at AS time, predicted AS value,
                 '' AS version, {literal(PAIR)} AS kind, {literal(PAIR)} AS graph, false AS shadow, false AS degraded,
-                '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon
+                '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon, 1 AS asked
             FROM join_posted WHERE id IS NULL AND predicted IS NOT NULL AND {PARTITION} = {literal(month)})
-        SELECT *, actual - value AS error, actual BETWEEN lower AND upper AS inside,
-            origin IS NOT NULL AND station IS NOT NULL AND row_number() OVER (
-                PARTITION BY target, station, version, shadow, graph, origin, horizon ORDER BY issued_at DESC, id) > 1
-                AS repeated,
+        SELECT * EXCLUDE (timed) REPLACE (
+                CASE WHEN timed THEN sum(coalesce(asked, 1)) OVER same ELSE 1 END::BIGINT AS asked),
+            actual - value AS error, actual BETWEEN lower AND upper AS inside,
+            timed AND row_number() OVER (same ORDER BY issued_at DESC, id) > 1 AS repeated,
             {literal(month)} AS {PARTITION}
-        FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs)""")
+        FROM (SELECT *, origin IS NOT NULL AND station IS NOT NULL AS timed
+            FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs))
+        WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
 
 
 def reach(feed: Feed) -> timedelta:
@@ -123,6 +132,8 @@ def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
         "predictions": [month],
         # And the next: an outcome that was taken up before what it is about lies in the month of its posting.
         "posted": months_around([month], none, timedelta(days=1)),
+        # Issued a horizon before, if not in the month of the target time.
+        "answers": months_around([month], feed.horizons[-1] * feed.cadence, none),
         "silver": months_around([month], reach(feed), none),
         "quarantine": [month],
     }
@@ -130,9 +141,10 @@ def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
 
 def _nothing(view: str) -> str:
     """The empty view in place of a table that is not there yet."""
+    from aerocast.evaluation.answers import ANSWERS
     from aerocast.evaluation.intake import POSTED, PREDICTIONS
 
-    schema = {"join_predictions": PREDICTIONS, "join_posted": POSTED}.get(view)
+    schema = {"join_predictions": PREDICTIONS, "join_posted": POSTED, "join_answers": ANSWERS}.get(view)
     types = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "int64": "BIGINT", "bool": "BOOLEAN"}
     columns = (
         {field.name: types.get(str(field.type), "TIMESTAMPTZ") for field in schema} | {"delivery": "BIGINT"}
