@@ -25,7 +25,7 @@ from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
 from aerocast.marks import checkpoints, log_of
 from aerocast.months import month_span
 
-RETENTION = timedelta(days=7)
+RETENTION = timedelta(days=1)  # for readers of an older version; a live run makes a month of each layer again
 CALM = timedelta(days=1)  # a month that was not written to for so long is joined into one file
 CROWDED = 16  # files of a month at which it is joined although it is still written to
 WINDOWS = "windows"

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import predictions
-from aerocast.evaluation import answers, history, intake, outcomes, rolling
+from aerocast import compaction, predictions
+from aerocast.evaluation import answers, history, outcomes, rolling
 from aerocast.evaluation.intake import Taken, take
 from aerocast.feed import Feed
 from aerocast.lake import NO_EDGES, Lake
@@ -93,7 +93,7 @@ def test_a_posting_lies_in_the_month_of_what_it_is_about(
 def test_small_files_are_joined(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "FILES", 3)
+    monkeypatch.setattr(compaction, "FILES", 3)
     for number in range(8):
         segment(home, f"s{number}", [answer(f"s{number}", T0, {1: float(number)})])
         taken(con, lake, home)

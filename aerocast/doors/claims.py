@@ -27,7 +27,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast import clock, store
+from aerocast import clock, compaction, store
 from aerocast.brokers import Broker, Letter, Message
 from aerocast.doors.readings import ignored, to_raw
 from aerocast.errors import AeroCastError
@@ -115,6 +115,8 @@ def take(broker: Broker, home: Home, find: Find, topics: Sequence[str] = TOPICS,
             _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken)
             if taken.messages >= MOST or len(taken.later) >= PATIENCE:
                 break
+        for feed in taken.rows:
+            compaction.tidy(raw.lake, f"{feed}/raw")
     return taken
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast import compaction
 from aerocast.doors import slots, strays
 from aerocast.doors.base import Batch, Door
 from aerocast.errors import AeroCastError
@@ -83,6 +84,7 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
             taken.note(door.name, batch.table, fresh=fresh)
         taken.rejected += door.rejected
         taken.notes += door.notes
+    compaction.tidy(lake, table_of(feed))
     return taken
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast import memory, predictions
+from aerocast import compaction, memory, predictions
 from aerocast.evaluation import answers
 from aerocast.home import Home
 from aerocast.lake import PARTITION, Lake
@@ -28,7 +28,6 @@ ROUND, ROUND_BYTES = memory.MEMORY // 2, 64 << 20  # segments taken at once, and
 NEXT = ROUND // 5  # segments of the next round in which may be what an outcome of this one is about
 NEWEST, OLDEST = 3, 12  # months in which a posted outcome's forecast is looked for first, and at all
 Recorded = TypeVar("Recorded", Logged, Posted)
-FILES = 64  # small files of a month before they are joined
 
 _TIME, _TEXT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
 PREDICTIONS = pa.schema(
@@ -85,7 +84,7 @@ def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> T
         own, rest = _upto(waiting, ROUND)
         total, waiting = total.plus(_round(con, lake, feed, own, _upto(rest, NEXT)[0])), rest
     for name in ("predictions", "answers", "posted"):
-        tidy(lake, f"{feed}/{name}")
+        compaction.tidy(lake, f"{feed}/{name}")
     return total
 
 
@@ -214,10 +213,3 @@ def _among(
         return con.sql(query).fetchall()
     finally:
         con.unregister("intake_wanted")
-
-
-def tidy(lake: Lake, name: str) -> None:
-    """One file an append would make reading dear: the newest months' small files are joined now and then."""
-    for month in lake.months(name)[-NEWEST:]:
-        if len(lake.files(name, [month])) > FILES:
-            lake.compact(name, month)

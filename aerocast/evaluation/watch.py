@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from aerocast import clock, durable, faults, release
+from aerocast import clock, compaction, durable, faults, release
 from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.examine import examine
 from aerocast.drift.heat import advance
 from aerocast.drift.profile import Profile
 from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
-from aerocast.evaluation import intake, shadow, views
+from aerocast.evaluation import shadow, views
 from aerocast.feed import Feed
 from aerocast.grid import Grid
 from aerocast.home import Home
@@ -178,7 +178,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     seen = look(con, lake, home, feed, now)
     if seen.diagnoses:
         lake.append(name, _rows(seen.diagnoses, examined), examined)
-        intake.tidy(lake, name)
+        compaction.tidy(lake, name)
     lake.overwrite(f"{feed.name}/faults", faults.rows(seen.faults))
     versions = {target: manifest.version for target, manifest in _serving(home, feed).items()}
     heats = tuple(_advanced(before, target, seen, feed, now, versions.get(target)) for target in feed.targets)
