@@ -146,6 +146,31 @@ class Retention(Strict):
     silver: Duration | None = None
     windows: Duration | None = None
     sliding: Duration | None = None
+    answers: Duration | None = Field(
+        default=timedelta(days=31), description="by the id of which answers an outcome can be posted"
+    )
+    predictions: Duration | None = None
+    posted: Duration | None = None
+    outcomes: Duration | None = None
+    evaluation_daily: Duration | None = None
+    drift: Duration | None = None
+
+
+class Housekeeping(Strict):
+    """How much is kept of what lies beside the tables; null: all of it."""
+
+    releases: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="of a target, beside those that serve, served before, challenge or are held"
+    )
+    candidates: Duration | None = Field(
+        default=timedelta(days=31), description="of targets and kinds that are not declared any more"
+    )
+    exports: Duration | None = Field(default=None, description="months of `exports/<feed>/prediction_history`")
+    done: Duration | None = Field(default=timedelta(days=31), description="files in the inbox's `done`")
+    rejected: Duration | None = Field(default=timedelta(days=93), description="files in the inbox's `rejected`")
+    claims: Duration | None = Field(
+        default=timedelta(days=31), description="announced objects of the home's `claims` that are in raw"
+    )
 
 
 class Split(Strict):
@@ -228,6 +253,7 @@ class Feed(Strict):
     quality: Quality = Quality()
     batching: Batching = Batching()
     retention: Retention = Retention()
+    housekeeping: Housekeeping = Housekeeping()
 
     @property
     def step(self) -> timedelta:

@@ -1,4 +1,4 @@
-"""Keeping the lake small without losing what is needed: retention, compaction, vacuum, the log's own end, disk use.
+"""Keeping a home small without losing what is needed: retention, compaction, vacuum, the log's own end, disk use.
 
 What a release was trained on stays readable for as long as the release is there: its versions are named to the vacuum,
 and each keeps a checkpoint of its own in the log. All else that is older than `RETENTION` may go. Every step is one
@@ -24,6 +24,7 @@ from aerocast.home import Home
 from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
 from aerocast.marks import checkpoints, log_of
 from aerocast.months import month_span
+from aerocast.pruning import prune
 
 RETENTION = timedelta(days=1)  # for readers of an older version; a live run makes a month of each layer again
 CALM = timedelta(days=1)  # a month that was not written to for so long is joined into one file
@@ -43,7 +44,7 @@ class Use(NamedTuple):
 
 class Kept(NamedTuple):
     """What was done: months removed by table, months joined by table, files vacuumed and versions forgotten by table;
-    tables that were left alone because it is not known what of them is needed, with why.
+    tables that were left alone because it is not known what of them is needed, with why; what was pruned beside them.
     """
 
     removed: dict[str, list[str]]
@@ -51,6 +52,7 @@ class Kept(NamedTuple):
     vacuumed: dict[str, int]
     forgotten: dict[str, int]
     spared: dict[str, str]
+    pruned: dict[str, int]
 
 
 def maintain(
@@ -60,9 +62,12 @@ def maintain(
 
     A table that cannot be worked on, or of which it is not known what is needed, is spared, and the others go on.
     """
-    done, now = Kept({}, {}, {}, {}, {}), datetime.now(UTC)
+    done, now = Kept({}, {}, {}, {}, {}, {}), datetime.now(UTC)
     for feed, present in feeds.values():
         try:
+            # Releases first: what they were trained on is not needed then.
+            for kind, count in prune(home, lake, feed).items():
+                done.pruned[kind] = done.pruned.get(kind, 0) + count
             done.removed.update(expire(lake, feed, present))
         except AeroCastError as error:
             done.spared[feed.name] = str(error)

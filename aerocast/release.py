@@ -185,6 +185,17 @@ def versions(home: Home, feed: str, target: str) -> list[str]:
     return sorted(shelf(home, feed, target).versions(), key=lambda name: (_number(name), name))
 
 
+def remove(home: Home, feed: str, target: str, version: str) -> None:
+    """Takes a release away for good; whoever calls knows that no pointer names it.
+
+    Raises:
+        AeroCastError: the disk refuses.
+    """
+    place = shelf(home, feed, target)
+    with place.writing(f"release {version} of {feed}/{target}"):
+        place.remove(version)
+
+
 def discover(home: Home, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 

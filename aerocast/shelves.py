@@ -53,6 +53,9 @@ class Shelf(Protocol):
     def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
         """The bundle is there, whole, with the last of `contents` last; False if the number is taken."""
 
+    def remove(self, version: str) -> None:
+        """The bundle is gone, at once; what a kill leaves of it is none."""
+
     def pointer(self, file: str) -> str:
         """The document's name in the home (see `aerocast.store`) that points to a bundle."""
 
@@ -156,6 +159,12 @@ class _Folder:
         durable.sync_folder(self.place)
         return True
 
+    def remove(self, version: str) -> None:
+        gone = self.place / f".new-{version}"  # as one that is half written
+        os.rename(self.place / version, gone)
+        durable.sync_folder(self.place)
+        shutil.rmtree(gone)
+
     def pointer(self, file: str) -> str:
         return f"{FOLDER}/{self.feed}/{self.target}/{file}"
 
@@ -215,6 +224,11 @@ class _Objects:
             if not store.swap(self.home, f"{self.place}/{version}/{name}", data, None):
                 raise AeroCastError(f"{self.where(version)}/{name} is there already: nobody may write into a release")
         return True
+
+    def remove(self, version: str) -> None:
+        files = self._bundles().get(version, [])
+        for file in sorted(files, key=lambda file: file != LAST):
+            store.remove(self.home, f"{self.place}/{version}/{file}")
 
     def pointer(self, file: str) -> str:
         return f"{PROMOTED}/{self.feed}/{self.target}/{file}"

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,6 +142,19 @@ class Inbox:
         newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:LISTED]
         read = (self._place.read(f"{REJECTED}/{one.name}") for one in newest)
         return [reason for data in read if data is not None and (reason := _reason(data))]
+
+    def prune(self, done: timedelta | None, rejected: timedelta | None) -> int:
+        """Removes what was put away longer ago than that; how many files. Raises AeroCastError as `take`."""
+        old = [
+            f"{folder}/{one.name}"
+            for folder, limit in ((DONE, done), (REJECTED, rejected))
+            if limit is not None
+            for one in self._place.listing(folder).files
+            if time.time() - one.put >= limit.total_seconds()
+        ]
+        for name in old:
+            self._place.remove(name)
+        return len(old)
 
     def _announced(self, listing: Listing) -> list[_Announced]:
         """The files that may be complete, oldest first."""

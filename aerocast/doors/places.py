@@ -30,6 +30,7 @@ class Found(NamedTuple):
     changed: float
     stamp: Stamp
     identity: str
+    put: float = 0.0  # seconds since 1970, at which it got its name
 
 
 class Listing(NamedTuple):
@@ -69,6 +70,10 @@ class Place(Protocol):
         ...
 
     def exists(self, name: str) -> bool: ...
+
+    def remove(self, name: str) -> None:
+        """Nothing happens to a name that is gone."""
+        ...
 
     def move(self, name: str, target: str) -> None:
         """Over whatever is there; nothing happens to a name that is gone."""
@@ -119,6 +124,9 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         return (self._folder / name).exists()
+
+    def remove(self, name: str) -> None:
+        store.remove(self._folder, name)
 
     def move(self, name: str, target: str) -> None:
         place = self._folder / target
@@ -182,6 +190,9 @@ class Prefix:
     def exists(self, name: str) -> bool:
         return store.stamp(self._home, name) is not None
 
+    def remove(self, name: str) -> None:
+        store.remove(self._home, name)
+
     def move(self, name: str, target: str) -> None:
         import obstore
 
@@ -207,9 +218,11 @@ def _found(name: str, file: os.DirEntry[str] | Path) -> Found | None:
         seen = file.stat()
     except FileNotFoundError:
         return None
-    return Found(name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), f"{seen.st_ino} {seen.st_ctime_ns}")
+    return Found(
+        name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), f"{seen.st_ino} {seen.st_ctime_ns}", seen.st_ctime
+    )
 
 
 def _object(meta: ObjectMeta, name: str) -> Found:
     changed, tag = meta["last_modified"].timestamp(), str(meta["e_tag"])
-    return Found(name, meta["size"], changed, tag, f"{tag} {changed}")
+    return Found(name, meta["size"], changed, tag, f"{tag} {changed}", changed)

@@ -1,7 +1,7 @@
 """The history of predictions for people: `<home>/exports/<feed>/prediction_history/<YYYY-MM>.csv`, a file a month.
 
 A row is an evaluated forecast, in the month of its target time (UTC). Only months whose outcomes changed are written
-again, so the cost does not grow with history. Columns: `time` (UTC, target time), `target`, `station`, `horizon`
+again, and `housekeeping` says how many stay. Columns: `time` (UTC, target time), `target`, `station`, `horizon`
 (steps), `origin`, `issued_at`, `forecast`, `lower`, `upper`, `level`, `actual`, `actual_from` (measured or posted),
 `error` (actual - forecast), `inside` (the interval), `persistence`, `seasonal_naive` (what they would have said),
 `version`, `model`, `shadow` (computed beside the answer, never sent), `degraded`, `reasons`, `id` and `asked`: how
@@ -11,6 +11,7 @@ often the same forecast was asked for; `issued_at` and `id` are those of the las
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
+from aerocast.months import month_span
 from aerocast.sql import literal
 
 FOLDER = "prediction_history"
@@ -37,6 +39,13 @@ def place(home: Home, feed: str) -> Path:
     return Path(home) / "exports" / feed / FOLDER
 
 
+def months_kept(feed: Feed, months: Iterable[str]) -> list[str]:
+    """Those that are not older than the feed's housekeeping allows, counted back from the newest one's end."""
+    ends = {month: month_span(month)[1] for month in sorted(months)}
+    limit = feed.housekeeping.exports
+    return [month for month, end in ends.items() if limit is None or end + limit > max(ends.values())]
+
+
 def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Path:
     """Brings the files up to date, each old or new and never half; their folder.
 
@@ -44,7 +53,7 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) ->
         AeroCastError: the disk refuses.
     """
     name, folder = f"{feed.name}/outcomes", place(home, feed.name)
-    code, months = code_version(__name__), lake.months(name)
+    code, months = code_version(__name__), months_kept(feed, lake.months(name))
     origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
     stale = [month for month in months if durable.made_from(folder / f"{month}.csv") != origins[month]]
     if stale:

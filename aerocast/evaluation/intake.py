@@ -107,7 +107,7 @@ def _round(
     """
     records = {path: predictions.read(path) for path in (*waiting, *following)}
     logged = {path.stem: found.predictions for path, found in records.items()}
-    issued = _add(lake, f"{feed}/predictions", logged, _predictions)
+    issued = _add(lake, f"{feed}/predictions", logged, predicted)
     _add(lake, f"{feed}/answers", logged, answers.table)
     own = [records[path] for path in waiting]
     known = _known(con, lake, feed, {each.id for one in own for each in one.outcomes if each.id})
@@ -134,7 +134,7 @@ def _add(
             return rows
 
 
-def _predictions(logged: Sequence[Logged]) -> pa.Table:
+def predicted(logged: Sequence[Logged]) -> pa.Table:
     """One row a horizon of each distinct forecast."""
     same = ("id", "target", "station", "issued_at", "origin", "level", "version", "kind", "graph", "shadow", "degraded")
     rows = []

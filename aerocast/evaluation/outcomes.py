@@ -38,9 +38,14 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bo
 
 
 def hashes(lake: Lake, feed: Feed) -> dict[str, str]:
-    """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from."""
-    logs = (lake.months(f"{feed.name}/{log}") for log in ("predictions", "posted"))
-    read = {month: _months_read(feed, month) for month in sorted({month for log in logs for month in log})}
+    """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from.
+
+    A month of which retention has taken out anything that it was joined from stays as it is, and so does one taken out.
+    """
+    logs = {month for log in ("predictions", "posted") for month in lake.months(f"{feed.name}/{log}")}
+    read = {month: _months_read(feed, month) for month in sorted(logs - lake.gone(f"{feed.name}/outcomes"))}
+    gone = {layer: lake.gone(f"{feed.name}/{layer}") for layer in ("predictions", "posted", "silver")}
+    read = {month: own for month, own in read.items() if not any(held & set(own[each]) for each, held in gone.items())}
     near: dict[str, set[str]] = {}
     for layer, months in (item for own in read.values() for item in own.items()):
         near.setdefault(layer, set()).update(months)

@@ -49,6 +49,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
             "commits_forgotten": sum(done.forgotten.values()),
             "tables_spared": len(done.spared),
             "runs_deleted": pruned.runs,
+            **{f"{kind}_removed": count for kind, count in done.pruned.items()},
         }
         context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))
         tables, (free, total) = used(lake), disk(root)
