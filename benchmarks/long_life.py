@@ -1,15 +1,14 @@
 """What a home takes at day 1, 30 and 90 of a feed that is polled every 5 minutes beside 10 requests a second, and what
 60 deliveries cost in a new home and after 30 and 90 days of one every ten seconds. Simulated time.
 
-The sampled days: `--polls` polls of five minutes each through the live sensor, real Dagster runs and the prediction
-log, counted 288 times a day; then a night of maintenance. The days in between: all readings, in a run each ten days,
-and the rows that intakes of the log would have left, written by the same functions. So the tables are as old as they
-should be, while Dagster's own storage holds the sampled runs only: what it gets a day is measured, what it keeps is
-that for as long as its runs are kept. Deliveries of the days in between are appended by the thousand, by the code of an
-intake, each with a name of its own. `--full` samples whole days.
-
-Bytes `a day` are what the home has more after the sampled polls and a night, `x 288 / polls`; of what is kept for a
-declared time only, that day's share of the oldest has gone again from then on. Target: at most 50 MB a day net.
+A sampled day: `--polls` polls of five minutes each through the live sensor, real Dagster runs and the prediction log;
+then the rest of the day in one run, and a night of maintenance. The days between the sampled ones pass in a run each
+ten days. What a server would have logged when it was not sampled is written by the functions of the intake, as many
+rows as an intake each five minutes would have left. So tables, logs and exports are what they would be, and `MB a day`
+of them is what the home has more after the whole day and its night. Dagster's own storage holds the sampled runs only:
+what they added is counted 288 / polls times, and kept for as long as runs are. Of what is kept for a declared time, a
+day's share goes each day from then on. Deliveries of the days in between are appended by the thousand, by the code of
+an intake, each with a name of its own. `--full` samples whole days. Target: at most 50 MB a day net.
 """
 
 import tempfile
@@ -22,22 +21,23 @@ from measuring.sizes import sizes
 from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 
+from aerocast_assets.automation.retention import KEPT as KEPT_RUNS
+
 DAYS = (1, 30, 90)
 MB = 1e6
 TARGET, WITHIN = 50.0, 1.2
+DAGSTER = ("Dagster runs and events", "Dagster ticks and evaluations", "run folders and what steps print")
 # Days after which what came is gone again.
-KEPT = {
-    "Dagster runs and events": 30,
-    "Dagster ticks and evaluations": 30,
-    "run folders and what steps print": 30,
-    "table answers": 62,
-}
+KEPT = dict.fromkeys(DAGSTER, KEPT_RUNS.days) | {"table answers": 62}
 
 
 class Sampled(NamedTuple):
-    """One sampled day: bytes by kind before and after it, seconds of each poll's tick and runs, and of the night."""
+    """One sampled day: bytes by kind before it, after its polls, and after its night; seconds of each poll's tick and
+    runs, and of the night; runs that the polls asked for.
+    """
 
     before: dict[str, int]
+    polled: dict[str, int]
     after: dict[str, int]
     ticks: list[float]
     runs: list[float]
@@ -45,9 +45,10 @@ class Sampled(NamedTuple):
     count: int
 
     def a_day(self, kind: str) -> float:
-        """MB more of this kind after a day of such polls."""
-        grown = self.after.get(kind, 0) - self.before.get(kind, 0)
-        return grown / MB * POLLS / len(self.ticks)
+        """MB more of this kind after the day."""
+        if kind in DAGSTER:
+            return (self.polled.get(kind, 0) - self.before.get(kind, 0)) / MB * POLLS / len(self.ticks)
+        return (self.after.get(kind, 0) - self.before.get(kind, 0)) / MB
 
 
 def live(folder: Path, polls: int) -> dict[int, Sampled]:
@@ -62,9 +63,11 @@ def live(folder: Path, polls: int) -> dict[int, Sampled]:
             life.night()
             before, count = sizes(folder), life.runs
             took = [life.poll() for _ in range(polls)]
+            polled, count = sizes(folder), life.runs - count
+            life.pass_days(day)
             night = life.night()
             ticks, runs = [each[0] for each in took], [each[1] for each in took]
-            found[day] = Sampled(before, sizes(folder), ticks, runs, night, life.runs - count)
+            found[day] = Sampled(before, polled, sizes(folder), ticks, runs, night, count)
     return found
 
 
@@ -123,7 +126,7 @@ def show_deliveries(found: list[Age]) -> None:
 
 def main() -> None:
     made = parser(__doc__, rounds=5)
-    made.add_argument("--polls", type=int, default=6, help="polls of each sampled day (default: %(default)s)")
+    made.add_argument("--polls", type=int, default=3, help="polls of each sampled day (default: %(default)s)")
     made.add_argument("--full", action="store_true", help="sample whole days of 288 polls")
     made.add_argument("--only", choices=("live", "deliveries"), help="one of the two parts")
     options = made.parse_args()

@@ -185,16 +185,16 @@ class Life:
 
     def _log_of(self, start: datetime, end: datetime) -> None:
         """What intakes of those days would have left: a forecast an intake, and the number of each answer."""
-        for day in range((end - start) // DAY):
-            begun = start + day * DAY
-            rows = []
-            for poll in range(POLLS):
-                at = begun + poll * POLL
-                rows.append(intake.predicted([self._answer(each, at) for each in self.feed.station_ids]))
-            self._append("predictions", pa.concat_tables(rows))
-            numbers = np.random.default_rng(day).integers(0, 2**62, (2, POLLS * ASKED))
-            month = pa.array([month_of(begun)] * (POLLS * ASKED))
-            self._append("answers", pa.table([*numbers[:1], numbers[1] % 5000, month], schema=answers.ANSWERS))
+        while start < end:
+            polls = min(POLLS, (end - start) // POLL)
+            times = [start + poll * POLL for poll in range(polls)]
+            said = [intake.predicted([self._answer(each, at) for each in self.feed.station_ids]) for at in times]
+            self._append("predictions", pa.concat_tables(said))
+            count = polls * ASKED
+            numbers = np.random.default_rng(int(start.timestamp())).integers(0, 2**62, count)
+            columns = [numbers, numbers % 5000, pa.array([month_of(start)] * count)]
+            self._append("answers", pa.table(columns, schema=answers.ANSWERS))
+            start += polls * POLL
 
     def _append(self, table: str, rows: pa.Table) -> None:
         name = f"{self.feed.name}/{table}"
