@@ -2,13 +2,14 @@
 60 deliveries cost in a new home and after 30 and 90 days of one every ten seconds. Simulated time.
 
 A sampled day: `--polls` polls of five minutes each through the live sensor, real Dagster runs and the prediction log;
-then the rest of the day in one run, and a night of maintenance. The days between the sampled ones pass in a run each
-ten days. What a server would have logged when it was not sampled is written by the functions of the intake, as many
-rows as an intake each five minutes would have left. So tables, logs and exports are what they would be, and `MB a day`
-of them is what the home has more after the whole day and its night. Dagster's own storage holds the sampled runs only:
-what they added is counted 288 / polls times, and kept for as long as runs are. Of what is kept for a declared time, a
-day's share goes each day from then on. Deliveries of the days in between are appended by the thousand, by the code of
-an intake, each with a name of its own. `--full` samples whole days. Target: at most 50 MB a day net.
+then the rest of the day in one run, and a night of maintenance as of three days later, when nothing is young. The days
+between the sampled ones pass in a run each ten days. What a server would have logged when it was not sampled is written
+by the functions of the intake, as many rows as an intake each five minutes would have left. So tables, logs and exports
+are what they would be. Of Dagster's runs a night leaves one a day, however many there were. `Net` is what the home has
+more after the whole day and its night; `by day` what the sampled polls wrote, counted 288 / polls times, which is there
+until the night, or for a day. Answers are kept for a declared time: from then on a day's share goes each day.
+Deliveries of the days in between are appended by the thousand, by the code of an intake, each with a name of its own.
+`--full` samples whole days. Target: at most 50 MB a day net.
 """
 
 import tempfile
@@ -21,14 +22,10 @@ from measuring.sizes import sizes
 from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 
-from aerocast_assets.automation.retention import KEPT as KEPT_RUNS
-
 DAYS = (1, 30, 90)
 MB = 1e6
 TARGET, WITHIN = 50.0, 1.2
-DAGSTER = ("Dagster runs and events", "Dagster ticks and evaluations", "run folders and what steps print")
-# Days after which what came is gone again.
-KEPT = dict.fromkeys(DAGSTER, KEPT_RUNS.days) | {"table answers": 62}
+KEPT = {"table answers": 62}  # days after which what came is gone again
 
 
 class Sampled(NamedTuple):
@@ -44,11 +41,13 @@ class Sampled(NamedTuple):
     night: float
     count: int
 
-    def a_day(self, kind: str) -> float:
-        """MB more of this kind after the day."""
-        if kind in DAGSTER:
-            return (self.polled.get(kind, 0) - self.before.get(kind, 0)) / MB * POLLS / len(self.ticks)
+    def net(self, kind: str) -> float:
+        """MB more of this kind after the day and its night."""
         return (self.after.get(kind, 0) - self.before.get(kind, 0)) / MB
+
+    def by_day(self, kind: str) -> float:
+        """MB that such polls write in a day."""
+        return (self.polled.get(kind, 0) - self.before.get(kind, 0)) / MB * POLLS / len(self.ticks)
 
 
 def live(folder: Path, polls: int) -> dict[int, Sampled]:
@@ -84,16 +83,16 @@ def show_live(found: dict[int, Sampled]) -> None:
     kinds = sorted({kind for each in found.values() for kind in each.after})
     rows, nets, last = [], [], found[DAYS[-1]]
     for kind in kinds:
-        added = [each.a_day(kind) for each in found.values()]
-        net = [
-            each if day <= KEPT.get(kind, day) else max(0.0, each - added[0])
-            for day, each in zip(found, added, strict=True)
-        ]
-        nets.append(net)
-        rows.append([kind, *(f"{each:,.2f}" for each in net), f"{last.after.get(kind, 0) / MB:,.1f}"])
+        added = [each.net(kind) for each in found.values()]
+        # On the day on which the oldest is beyond its time, as much goes as came then: what day 1 brought.
+        nets.append([n if day <= KEPT.get(kind, day) else n - added[0] for day, n in zip(found, added, strict=True)])
+        brought = [f"{each.by_day(kind):,.1f}" for each in found.values()]
+        rows.append([kind, *(f"{n:,.2f}" for n in nets[-1]), *brought, f"{last.after.get(kind, 0) / MB:,.1f}"])
     total = [sum(column) for column in zip(*nets, strict=True)]
-    rows.append(["in all", *(f"{each:,.2f}" for each in total), ""])
-    show("MB more a day, net", ["", *(f"day {day}" for day in found), "MB at the end"], rows)
+    brought = [f"{sum(each.by_day(kind) for kind in kinds):,.1f}" for each in found.values()]
+    rows.append(["in all", *(f"{n:,.2f}" for n in total), *brought, f"{sum(last.after.values()) / MB:,.1f}"])
+    header = ["", *(f"net, day {day}" for day in found), *(f"by day {day}" for day in found), "at the end"]
+    show("MB a day", header, rows)
     print(f"  target: at most {TARGET:.0f} MB a day net: {verdict(max(total) <= TARGET)} ({max(total):.1f} MB)")
     first = found[DAYS[0]]
     timed = [

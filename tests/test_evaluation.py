@@ -28,6 +28,7 @@ from aerocast.predictions import Logged, Posted
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed
 
+APRIL = datetime(2024, 4, 2, tzinfo=UTC)
 LATER = T0 + timedelta(days=30)
 
 
@@ -302,6 +303,27 @@ def test_the_same_forecast_asked_for_twice_counts_once(
     assert counted == {(*group, place): n for group, n in both.items() for place in ("AAA", "all")}
 
 
+def test_outcomes_stay_when_retention_takes_out_their_forecasts(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
+) -> None:
+    silver(lake, {T0: 40.0, T0 + HOUR: 41.0, APRIL: 40.0, APRIL + HOUR: 41.0})
+    segment(home, "s", [answer("a", T0, {1: 44.0}), answer("b", APRIL, {1: 44.0})])
+    taken(con, lake, home)
+    outcomes.refresh(con, lake, feed)
+    before = rows(con, lake, "small/outcomes")
+    lake.remove("small/predictions", ["2024-03"])
+    assert outcomes.refresh(con, lake, feed, force=True) == ["2024-04"]
+    assert [row["id"] for row in rows(con, lake, "small/outcomes")] == [row["id"] for row in before] == ["a", "b"]
+
+
+def test_few_bytes_are_written_again_to_join_small_files() -> None:
+    small = [1] * compaction.FILES
+    assert not compaction._is_crowded([100, *small[:-1]]), "few files"
+    assert compaction._is_crowded([100, *small]), "that weigh a quarter of the largest"
+    assert not compaction._is_crowded([1000, *small])
+    assert compaction._is_crowded([10_000, *[1] * compaction.MOST]), "too many to be read quickly"
+
+
 def test_an_outcome_may_be_posted_by_the_id_of_any_answer(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
@@ -406,9 +428,6 @@ def test_days_are_kept_and_only_changed_months_computed(
     ]
     assert found[0]["bias"] == 0
     assert found[1]["bias"] == pytest.approx(23 / 24)
-
-
-APRIL = datetime(2024, 4, 2, tzinfo=UTC)
 
 
 def test_the_history_is_a_file_a_month_of_evaluated_forecasts(

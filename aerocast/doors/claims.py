@@ -108,15 +108,15 @@ def take(broker: Broker, home: Home, find: Find, topics: Sequence[str] = TOPICS,
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
     taken, find = Taken(), cache(find)
-    with duckdb.connect() as con, closing(broker.consume(topics, quiet)) as messages:
-        raw = _Raw(con, Lake(home))
+    raw = _Raw(Lake(home))
+    with closing(broker.consume(topics, quiet)) as messages:
         for message in messages:
             taken.messages += 1
             _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken)
             if taken.messages >= MOST or len(taken.later) >= PATIENCE:
                 break
-        for feed in taken.rows:
-            compaction.tidy(raw.lake, f"{feed}/raw")
+    for feed in taken.rows:
+        compaction.tidy(raw.lake, f"{feed}/raw")
     return taken
 
 
@@ -176,9 +176,9 @@ class Unusable(Exception):
 class _Raw:
     """What the feeds' raw tables know of claims, for one run."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
-        self._con, self.lake = con, lake
-        self._views: dict[str, str] = {}
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._rows: dict[str, duckdb.DuckDBPyConnection] = {}
 
     def knows(self, name: str, message: Message, segment: str) -> bool:
         """Whether the claim's rows are there."""
@@ -193,11 +193,11 @@ class _Raw:
         """Looked at once a run: what comes in meanwhile is known by its transaction."""
         if not self.lake.exists(name):
             return False
-        if name not in self._views:
-            self._views[name] = f"claimed_{len(self._views)}"
-            rows = self.lake.relation(self._con, name).filter("starts_with(segment, 'claim/')")
-            rows.select("segment").distinct().to_table(self._views[name])
-        found = self._con.execute(f"SELECT count(*) FROM {self._views[name]} WHERE segment = ?", [segment]).fetchone()
+        if name not in self._rows:
+            con = self._rows[name] = duckdb.connect()
+            rows = self.lake.relation(con, name).filter("starts_with(segment, 'claim/')")
+            rows.select("segment").distinct().to_table("claimed")
+        found = self._rows[name].execute("SELECT count(*) FROM claimed WHERE segment = ?", [segment]).fetchone()
         return bool(found and found[0])
 
 

@@ -24,6 +24,7 @@ from aerocast.lake import PARTITION, Lake
 from aerocast.maintenance import maintain
 from aerocast.months import month_of
 from aerocast.predictions import Logged, LoggedForecast
+from aerocast_assets.automation import retention
 from aerocast_assets.graph import feed_definitions
 from aerocast_assets.keys import job_name, live_job_name, months
 from aerocast_assets.resources import Platform
@@ -118,9 +119,12 @@ class Life:
         self._start(self._tick())
 
     def night(self) -> float:
-        """Maintenance that takes every version for old; seconds."""
+        """Maintenance that takes every version and run for old; seconds."""
         feeds = {self.feed.name: (self.feed, self.now)}
-        return seconds(lambda: maintain(self.home, self.lake, feeds, timedelta(0)))
+        later = datetime.now(UTC) + 3 * DAY
+        return seconds(
+            lambda: (maintain(self.home, self.lake, feeds, timedelta(0)), retention.prune(self.instance, later))
+        )
 
     def _set(self, now: datetime) -> None:
         self.now = now

@@ -9,12 +9,11 @@ LOGS = "_delta_log"
 KINDS = {
     "log/": "prediction log, waiting",
     "exports/": "history export",
-    "history/": "Dagster runs and events",
-    "schedules/": "Dagster ticks and evaluations",
-    "storage/": "run folders and what steps print",
+    "dagster/history/": "Dagster runs and events",
+    "dagster/schedules/": "Dagster ticks and evaluations",
+    "dagster/": "Dagster's run folders and logs",
     "mlflow": "MLflow",
     "releases/": "releases",
-    "models/": "releases",
     "candidates/": "candidates",
     "reports/": "reports",
 }
