@@ -33,6 +33,27 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
 
+# One line a target that people type, in the order in which they meet them.
+define HELP
+make run [FEED=noaa]    set everything up, run a feed's whole graph, ask a server for a forecast
+make up                 Dagster's UI and daemon, and the server, until Ctrl-C [HOST= PORT= UI_PORT=]
+make demo-drift         the self-healing loop on a simulated heatwave, with real processes, in 3 minutes
+make sql                DuckDB's shell with a view of every table
+make test               the tests, in about 6 minutes
+make test-e2e           the tests that start whole processes or kill them, in up to 40 minutes
+make bench              every speed and accuracy figure, measured beside its peers
+make lint               ruff, mypy, import contracts, and a check of every declaration
+make lock               the lock file, made again from pyproject.toml
+make mlflow             MLflow's own UI on the trainings of the home
+make clean              remove what AeroCast has made, after a question [YES=1: without]
+make setup              install everything into .venv, once
+make help               this list; `.venv/bin/aerocast --help` lists the commands behind it and more
+endef
+export HELP
+.PHONY: help
+help:
+	@echo "$$HELP"
+
 run: setup
 	@$(BIN)/python -m aerocast_assets run --feed "$(FEED)"
 

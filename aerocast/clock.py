@@ -75,5 +75,13 @@ def write(home: Home, feed: str, clock: Clock) -> None:
         durable.replace_file(path, msgspec.json.encode(clock))
 
 
+def remove(home: Home, feed: str) -> None:
+    """Lets the feed follow the wall's clock again. Raises AeroCastError when the disk refuses."""
+    path = place(home, feed)
+    with durable.locked(path.parent, f"clock of {feed}"):
+        path.unlink(missing_ok=True)
+        durable.sync_folder(path.parent)
+
+
 def place(home: Home, feed: str) -> Path:
     return Path(home) / "clock" / f"{feed}.json"

@@ -235,6 +235,9 @@ class Feed(Strict):
     season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")
     start: AwareDatetime = Field(description="first instant of the first monthly partition")
     end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
+    opt_in: bool = Field(
+        default=False, description="it runs by itself only where an operator says so (`AEROCAST_OPT_IN` in the README)"
+    )
     poll: Duration | None = Field(default=None, description="how often a live source is looked at; default: each hour")
     freshness: Duration = Field(description="how old the newest reading may be (before `end`, if one is given)")
     stations: Annotated[tuple[Station, ...], Field(min_length=1)]

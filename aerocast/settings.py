@@ -17,8 +17,8 @@ class Settings(BaseSettings):
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
     service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
     than the project's, for the commands. `AEROCAST_SERVER` is where people reach the server: pages of the UI show its
-    pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them. `CALM_ONLY=1` keeps simulated
-    feeds calm.
+    pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them. `AEROCAST_OPT_IN` names the opt-in
+    feeds that run by themselves (`aerocast_assets/automation/switch.py`). `CALM_ONLY=1` keeps simulated feeds calm.
     """
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)

@@ -10,7 +10,13 @@ _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 def count(number: float, noun: str, many: str = "") -> str:
     """`1 step`, `26,115 readings`, `1.5 days`; `many` is the plural where it is not the noun with an s."""
-    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
+    shown = int(number) if float(number).is_integer() else number
+    return f"{shown:,} {noun if number == 1 else many or f'{noun}s'}"
+
+
+def the_newest(number: int, noun: str) -> str:
+    """`the newest run`, `the newest 3 runs`."""
+    return f"the newest {noun if number == 1 else count(number, noun)}"
 
 
 def duration(length: timedelta) -> str:
@@ -19,5 +25,4 @@ def duration(length: timedelta) -> str:
         return f"minus {duration(-length)}"
     seconds = length.total_seconds()
     size, unit = next(((size, unit) for unit, size in _UNITS if seconds >= size), (1, "second"))
-    number = round(seconds / size, 1)
-    return count(int(number) if number.is_integer() else number, unit)
+    return count(round(seconds / size, 1), unit)

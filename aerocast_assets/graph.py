@@ -14,6 +14,7 @@ from aerocast_assets.assets.silver import silver
 from aerocast_assets.assets.sliding import sliding_layer
 from aerocast_assets.assets.training_set import training_set
 from aerocast_assets.assets.windows import windows
+from aerocast_assets.automation.flow import own_flow
 from aerocast_assets.automation.live import live_sensor
 from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
@@ -67,7 +68,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
             live,
             *retrains.values(),
         ],
-        sensors=[live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
+        sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[
             *(routine_schedule(feed, target, job) for target, job in retrains.items()),
             *poll_schedule(feed, live),

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from aerocast.words import count
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -30,5 +32,5 @@ def newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[s
 def computed(stale: Sequence[str], partitions: Sequence[str]) -> str:
     """What people read: how much of a step's work there was."""
     if not stale:
-        return f"unchanged: all {len(partitions)} months are up to date"
+        return f"unchanged: {count(len(partitions), 'month')} up to date"
     return f"computed {len(stale)} of {len(partitions)} months, {len(partitions) - len(stale)} unchanged"

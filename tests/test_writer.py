@@ -119,18 +119,23 @@ def test_a_lease_is_renewed_and_its_loss_ends_the_process(
 
 
 @pytest.mark.e2e
-def test_who_waits_gets_it_when_the_first_ends(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "status"),
+    # The latter two cannot do what they are asked, and say so once it is their turn.
+    [(["clean", "--yes", "--wait"], 0), (["run", "--wait", "--feed", "none"], 1), (["up", "--wait", "--port", "0"], 1)],
+)
+def test_who_waits_gets_it_when_the_first_ends(home: Path, command: list[str], status: int) -> None:
     with other() as process:
         assert process.stdin is not None
         waiter = subprocess.Popen(
-            [sys.executable, "-m", "aerocast_assets", "clean", "--yes", "--wait"],
+            [sys.executable, "-m", "aerocast_assets", *command],
             cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         mark.settle(home)
         assert waiter.stderr is not None
         line = waiter.stderr.readline()
         process.stdin.close()
-        assert waiter.wait(240) == 0
+        assert waiter.wait(240) == status
     assert line.startswith(f"waiting: {home} is in use by `aerocast up` (process {process.pid}")
 
 

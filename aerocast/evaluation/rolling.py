@@ -2,7 +2,7 @@
 
 `<feed>/evaluation` is over the newest NEWEST outcomes of each group, `<feed>/evaluation_daily` over each day (UTC, of
 the target time). A group is (target, station or `all`, horizon, version, shadow); a pair of numbers that was posted
-bare has horizon 0 and no version. A forecast that was asked for twice counts once.
+bare has neither horizon nor version, and counts in none. A forecast that was asked for twice counts once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aerocast.evaluation.outcomes import PAIR
 from aerocast.feed import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
@@ -86,7 +87,7 @@ def _places(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, months: Sequ
     con.execute(f"""
         CREATE OR REPLACE TEMP VIEW rolling_places AS
         SELECT *, unnest([coalesce(station, {literal(NOWHERE)}), {literal(ALL)}]) AS place
-        FROM rolling_outcomes WHERE NOT repeated AND time IS NOT NULL""")
+        FROM rolling_outcomes WHERE NOT repeated AND time IS NOT NULL AND graph <> {literal(PAIR)}""")
 
 
 def _microseconds(span: timedelta) -> int:

@@ -9,6 +9,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.words import duration, the_newest
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening
 from aerocast_assets.automation.runs import own_retries
 
@@ -72,8 +73,4 @@ def _pause(instance: dg.DagsterInstance, now: datetime) -> str:
     if not failed or not (ended := records[0].end_time):
         return ""
     left = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1)) - (now - datetime.fromtimestamp(ended, UTC))
-    return (
-        f"the newest {failed} runs failed: the next one starts in {left.total_seconds():.0f} s"
-        if left > timedelta(0)
-        else ""
-    )
+    return f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}" if left > timedelta(0) else ""

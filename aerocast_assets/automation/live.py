@@ -23,9 +23,10 @@ from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource, PushSource
 from aerocast.home import Home
 from aerocast.months import month_of
-from aerocast.words import count, duration
+from aerocast.words import duration, the_newest
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
+from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.keys import job_name, key, live_job_name, months, table, tables
 from aerocast_assets.resources import Platform
 
@@ -81,8 +82,10 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
         name=live_job_name(feed),
         job=job,
         minimum_interval_seconds=max(1, round(((_looked_at(feed) and feed.poll) or LOOK).total_seconds())),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Runs when the source, a door, the prediction log, a month or the list of faults asks for it.",
+        default_status=sensor_status(feed),
+        description=described(
+            feed, "Runs when the source, a door, the prediction log, a month or the list of faults asks for it."
+        ),
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast import clock, declared
@@ -98,7 +101,7 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
         before = before.unread() if failed else before
         look = look_around(root, feed, before, now, doors_of(root, feed, Settings()), ended)
         if failed:
-            look.present.append(f"the newest {count(failed, 'run')} failed")
+            look.present.append(f"{the_newest(failed, 'run')} failed")
         if not look.reasons:
             told = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
             return dg.SensorResult(skip_reason=told, cursor=context.cursor)
@@ -274,7 +277,7 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     if failed:
         pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
         if since < pause:
-            why = f"the newest {count(failed, 'run')} failed: the next one starts in {duration(pause - since)}"
+            why = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(pause - since)}"
     elif since < ROOM and not all(release.current(root, feed.name, target) for target in feed.targets):
         why = "a target has no champion yet: its first models get room to be made"
     return Runs(failed, why, ended)

@@ -10,6 +10,7 @@ from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.words import duration
 from aerocast_assets.automation import live
+from aerocast_assets.automation.switch import described, schedule_status
 from aerocast_assets.resources import Platform
 
 HOUR = timedelta(hours=1)
@@ -25,8 +26,8 @@ def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.
         name=f"{feed.name}_poll",
         job=job,
         cron_schedule=cron(every),
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Asks {feed.source.label} for news every {duration(every)}.",
+        default_status=schedule_status(feed),
+        description=described(feed, f"Asks {feed.source.label} for news every {duration(every)}."),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast import clock

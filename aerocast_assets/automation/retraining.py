@@ -15,6 +15,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast_assets.automation import runs
+from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def retrain_sensor(feed: Feed, jobs: Sequence[UnresolvedAssetJobDefinition]) -> 
         name=f"{feed.name}_retrain",
         jobs=jobs,
         minimum_interval_seconds=max(1, round((feed.poll or POLL).total_seconds())),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Retrains when drift has made a target hot, within cool-down and budget, and when someone asks.",
+        default_status=sensor_status(feed),
+        description=described(
+            feed, "Retrains when drift has made a target hot, within cool-down and budget, and when someone asks."
+        ),
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast import clock

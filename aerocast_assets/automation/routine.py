@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from aerocast.feed import BASELINES, Feed
 from aerocast.words import duration
 from aerocast_assets.automation import runs
+from aerocast_assets.automation.switch import described, schedule_status
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
         name=f"{feed.name}_{target}_routine",
         job=job,
         cron_schedule=feed.retraining.schedule,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Retrains {target} when its champion is older than {duration(feed.retraining.max_age)}, "
-        "by the feed's clock.",
+        default_status=schedule_status(feed),
+        description=described(
+            feed,
+            f"Retrains {target} when its champion is older than {duration(feed.retraining.max_age)}, "
+            "by the feed's clock.",
+        ),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast import clock, release, retraining

@@ -34,6 +34,7 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
     from aerocast.lake import Lake
     from aerocast.readback import LAYER, training_rows
 
+    _check_target(home, feed, target)
     chosen = version or _serving(home, feed, target)
     manifest = release.load(home, feed, target, chosen).manifest
     with duckdb.connect() as con:
@@ -56,5 +57,14 @@ def _serving(home: Home, feed: str, target: str) -> str:
 
     pointer = release.current(home, feed, target)
     if pointer is None:
-        raise AeroCastError(f"{feed}/{target}: no release serves yet; `make run` makes one")
+        raise AeroCastError(f"{feed}/{target}: no release serves yet; `make run FEED={feed}` makes one")
     return pointer.version
+
+
+def _check_target(home: Home, feed: str, target: str) -> None:
+    """Raises AeroCastError unless the feed is declared with the target, or has releases of it from before."""
+    from aerocast import release
+    from aerocast_assets.feeds import find_feed
+
+    if release.current(home, feed, target) is None and target not in (targets := find_feed(feed).targets):
+        raise AeroCastError(f"--target: {feed} has no target {target!r}; allowed: {', '.join(targets)}")

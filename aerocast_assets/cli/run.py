@@ -139,8 +139,7 @@ def refresh(
     config: dict[str, object] = {"loggers": {"progress": {"config": {"verbose": verbose}}}}
     job = definitions.resolve_job_def(job_name(feed))
     if force:
-        ops = [node.name for node in job.graph.nodes if _can_force(node.definition)]
-        config["ops"] = {name: {"config": {"force": True}} for name in ops}
+        config["ops"] = forced(job)
     return job.execute_in_process(
         instance=instance,
         run_config=config,
@@ -153,7 +152,8 @@ def refresh(
     )
 
 
-def _can_force(op: dg.NodeDefinition) -> bool:
-    """Whether an op's config has `force`: a check computes nothing that could be forced."""
-    schema = op.config_schema if op.config_schema else None
-    return schema is not None and "force" in getattr(schema.config_type, "fields", {})
+def forced(job: dg.JobDefinition) -> dict[str, object]:
+    """The run config of what computes: a check computes nothing that could be forced."""
+    schemas = {node.name: node.definition.config_schema for node in job.graph.nodes}
+    able = [name for name, schema in schemas.items() if schema and "force" in getattr(schema.config_type, "fields", {})]
+    return {name: {"config": {"force": True}} for name in able}

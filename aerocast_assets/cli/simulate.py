@@ -1,36 +1,61 @@
-"""Sets a feed's clock: at which instant a simulated (or replayed) feed lives now, and how fast its time passes."""
+"""Sets the clock of a simulated feed: at which instant it lives now, and how fast its time passes."""
+
+from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast_assets.cli.command import Commands, add_command
 
+if TYPE_CHECKING:
+    from aerocast.feed import Feed
+
 
 def add(commands: Commands) -> None:
     parser = add_command(commands, "simulate", _run, "set the clock of a simulated feed")
     parser.add_argument("--feed", default="heatwave")
-    parser.add_argument("--at", required=True, help="the feed's present, ISO 8601, UTC unless it says otherwise")
+    clock = parser.add_mutually_exclusive_group(required=True)
+    clock.add_argument("--reset", action="store_true", help="follow the wall's clock again")
+    clock.add_argument("--at", help="the feed's present, ISO 8601, UTC unless it says otherwise")
     parser.add_argument("--speed", type=float, default=1.0, help="its seconds in a second")
     parser.add_argument("--until", help="where its time stops")
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.reset:
+        return reset(options.home, options.feed)
     return simulate(options.home, options.feed, options.at, options.speed, options.until)
+
+
+def reset(home: Home, feed_name: str) -> int:
+    """The feed lives at the wall's time again, or at its end. Exit status 0.
+
+    Raises:
+        AeroCastError: no such simulated feed.
+    """
+    from aerocast import clock
+
+    feed = _simulated(feed_name)
+    clock.remove(home, feed.name)
+    print(f"{feed.name} follows the wall's clock: {clock.now(home, feed.name, feed.end):%Y-%m-%d %H:%M} UTC now.")
+    return 0
 
 
 def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | None) -> int:
     """From now on the feed lives at `at`, and each second `speed` of its seconds pass. Exit status 0.
 
     Raises:
-        AeroCastError: no such feed, or an instant or speed that makes no sense.
+        AeroCastError: no such simulated feed, or an instant or speed that makes no sense.
     """
     from aerocast import clock
     from aerocast.clock import Clock
-    from aerocast_assets.feeds import find_feed
+    from aerocast.words import count
+    from aerocast_assets.automation.switch import switch
 
-    feed = find_feed(feed_name)
+    feed = _simulated(feed_name)
     instant, limit = _instant("--at", at), _instant("--until", until) if until else None
     if not 0 <= speed < float("inf"):
         raise AeroCastError(
@@ -41,10 +66,26 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
     clock.write(home, feed.name, Clock(instant, datetime.now(UTC), speed, limit))
     shown = clock.now(home, feed.name, feed.end)
     stops = f", until {limit:%Y-%m-%d %H:%M} UTC" if limit else ""
-    print(f"{feed.name} lives at {shown:%Y-%m-%d %H:%M} UTC now, {speed:g} seconds a second{stops}.")
+    pace = f"{count(speed, 'second')} of its time in each of ours"
+    print(f"{feed.name} lives at {shown:%Y-%m-%d %H:%M} UTC now; {pace}{stops}.")
     if feed.end and instant > feed.end:
         print(f"Its readings end at {feed.end:%Y-%m-%d %H:%M} UTC, so it stays there.")
+    if hint := switch(feed):
+        print(f"It runs by itself only where {hint} is set; `make run FEED={feed.name}` runs it once.")
+    print(f"`aerocast simulate --feed {feed.name} --reset` takes this back.")
     return 0
+
+
+def _simulated(name: str) -> Feed:
+    """The feed; AeroCastError if its readings are real: a clock of their own would make all of them late or early."""
+    from aerocast.feed_sources import SimulatedSource
+    from aerocast_assets.feeds import feeds, find_feed
+
+    feed = find_feed(name)
+    if not isinstance(feed.source, SimulatedSource):
+        allowed = ", ".join(each.name for each in feeds() if isinstance(each.source, SimulatedSource))
+        raise AeroCastError(f"--feed: {name} is not simulated, its readings have their own time; allowed: {allowed}")
+    return feed
 
 
 def _instant(option: str, text: str) -> datetime:

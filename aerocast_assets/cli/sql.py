@@ -97,9 +97,12 @@ def _program(statements: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
         init = Path(folder) / "views.sql"
         init.write_text("\n".join(["SET TimeZone = 'UTC';", *statements, greeting]), encoding="utf-8")
-        # Ctrl-C is the shell's: it ends a query, not us.
-        signal.signal(signal.SIGINT, lambda *_: None)
-        # Of statements from a pipe the first that fails is the last.
-        return subprocess.run(
-            [program, *([] if person else ["-bail"]), "-cmd", f'.read "{init}"'], check=False
-        ).returncode
+        options = ["-cmd", f'.read "{init}"']
+        if person:
+            # Ctrl-C is the shell's: it ends a query, not us.
+            signal.signal(signal.SIGINT, lambda *_: None)
+        else:
+            options.append("-bail")  # of statements from a pipe the first that fails is the last
+        if not sys.stdout.isatty():
+            options.append("-batch")  # a file gets neither a prompt nor colours
+        return subprocess.run([program, *options], check=False).returncode

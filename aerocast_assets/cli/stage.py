@@ -34,6 +34,7 @@ class Stage:
             "AEROCAST_HOME": str(home),
             "DAGSTER_HOME": str(home),
             "AEROCAST_FEED": feed.name,
+            "AEROCAST_OPT_IN": feed.name,
             "AEROCAST_BROKER": "",  # what waits there is the platform's, and not for a demonstration to take
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",

@@ -54,20 +54,21 @@ def print_failure(result: dg.ExecuteInProcessResult) -> None:
     print("\nFAILED", flush=True)
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE" and event.step_failure_data.error:
-            print(f"  {str(event.step_key).replace('__', '/')}: {_why(event.step_failure_data)}")
+            print(f"  {why_failed(event)}")
     print_checks(result)
     print("\nWhat was finished is kept: the same command goes on from there.", flush=True)
 
 
-def _why(failure: Any) -> str:
-    """Our own sentence where there is one, or else what was raised first of all."""
-    told = failure.user_failure_data
-    if told and told.description:
-        return str(told.description)
+def why_failed(event: dg.DagsterEvent) -> str:
+    """A failed step, and our own sentence where there is one, or else what was raised first of all."""
+    step, failure = str(event.step_key).replace("__", "/"), event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return f"{step}: {failure.user_failure_data.description}"
     error = failure.error
-    while error.cause and error.cls_name != AeroCastError.__name__:
+    while error and error.cause and error.cls_name != AeroCastError.__name__:
         error = error.cause
-    return str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ")
+    said = str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ") if error else "no reason"
+    return f"{step}: {said}"
 
 
 def print_checks(result: dg.ExecuteInProcessResult) -> None:

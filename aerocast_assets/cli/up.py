@@ -1,14 +1,22 @@
 """Dagster's UI with its daemon, and the server, as children of one process that ends them together."""
 
+from __future__ import annotations
+
 import argparse
-import contextlib
 import socket
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.command import Commands, add_command, add_wait
-from aerocast_assets.feeds import broken, left_out
+from aerocast_assets.cli.logs import Log
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from aerocast.home import Home
 
 
 def add(commands: Commands) -> None:
@@ -25,45 +33,55 @@ def _run(options: argparse.Namespace) -> int:
 
     use_own_instance()
     with writer.held(options.home, "aerocast up", wait=options.wait):
-        return up(options.host, options.port, options.ui_port)
+        return up(options.home, options.host, options.port, options.ui_port)
 
 
-def up(host: str, port: int, ui_port: int) -> int:
-    """Runs both until Ctrl-C or SIGTERM, which is exit status 0.
+def up(home: Home, host: str, port: int, ui_port: int) -> int:
+    """Runs both until a person stops them. What they write goes to files; warnings and failures are shown, too.
 
     Raises:
         AeroCastError: a port cannot be used, or one of the two ended by itself (then the other is stopped).
+        KeyboardInterrupt: a person stopped it.
     """
-    addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
+    import dagster as dg
+
+    from aerocast_assets.cli.standing import Failures
+    from aerocast_assets.feeds import broken, left_out
+
     _check(host, port, ui_port)
-    with processes.stoppable() as stopped:
-        _recover()
+    with processes.stoppable() as stopped, dg.DagsterInstance.get() as instance:
+        _recover(instance)
         for each in broken():
             print(left_out(each.name, each.mistakes), flush=True)
-        print("Starting, Ctrl-C stops both ...", flush=True)
+        print("Starting Dagster and the server, in about half a minute; Ctrl-C stops both ...", flush=True)
+        logs = {name: Log(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
         ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
+        pages = {"AEROCAST_SERVER": url(_reachable(host), port)}
+        command = ("dagster", "dev", "-w", "workspace.yaml", *ui)
         children = {
-            "dagster": processes.start(
-                "dagster",
-                "dev",
-                "-w",
-                "workspace.yaml",
-                *ui,
-                variables={"AEROCAST_SERVER": url(_reachable(host), port)},
-            ),
-            "the server": processes.start("serving", "--host", host, "--port", str(port)),
+            "dagster": processes.start(*command, variables=pages, log=logs["dagster"].file),
+            "server": processes.start("serving", "--host", host, "--port", str(port), log=logs["server"].file),
         }
+        addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
+        failures = Failures(instance)
         try:
             while not stopped:
                 time.sleep(0.3)
-                _announce(addresses)
+                if addresses and _all_answer(addresses):
+                    _banner(home, addresses, logs)
+                    addresses = {}
+                for line in (*failures.new(), *(line for log in logs.values() for line in log.notices())):
+                    print(line, flush=True)
                 for name, child in children.items():
                     if child.poll() is not None:
-                        raise AeroCastError(f"{name} ended by itself with status {child.returncode}; stopped the rest")
+                        raise AeroCastError(
+                            f"the {name} ended by itself with status {child.returncode}; stopped the rest; "
+                            f"its last line: {logs[name].last()} ({logs[name].path})"
+                        )
         finally:
-            print("\nstopping ...", flush=True)
+            print("\nStopping ...", flush=True)
             processes.stop(list(children.values()))
-    return 0
+    raise KeyboardInterrupt
 
 
 def _check(host: str, port: int, ui_port: int) -> None:
@@ -87,14 +105,11 @@ def check_port(option: str, host: str, port: int) -> None:
         raise AeroCastError(f"{option}: {host}:{port} cannot be used: {error.strerror}; choose another") from error
 
 
-def _recover() -> None:
-    import dagster as dg
-
+def _recover(instance: dg.DagsterInstance) -> None:
     from aerocast_assets.cli.recovery import recover
 
-    with dg.DagsterInstance.get() as instance:
-        for run_id in recover(instance):
-            print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
+    for run_id in recover(instance):
+        print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
 
 
 def url(host: str, port: int) -> str:
@@ -106,9 +121,28 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
-def _announce(addresses: dict[str, tuple[str, int]]) -> None:
-    """Says once of each address that it answers; what was said is taken out."""
-    for name, (host, port) in list(addresses.items()):
-        with contextlib.suppress(OSError), socket.create_connection((_reachable(host), port), timeout=0.3):
-            print(f"{name:<12}{url(host, port)}", flush=True)
-            del addresses[name]
+def _all_answer(addresses: Mapping[str, tuple[str, int]]) -> bool:
+    """Whether something listens at each address."""
+    for host, port in addresses.values():
+        try:
+            socket.create_connection((_reachable(host), port), timeout=0.3).close()
+        except OSError:
+            return False
+    return True
+
+
+def _banner(home: Home, addresses: Mapping[str, tuple[str, int]], logs: Mapping[str, Log]) -> None:
+    """Where everything is, and what runs by itself."""
+    from aerocast_assets.cli.standing import feed_lines
+
+    print("\nAeroCast is up.\n")
+    for name, (host, port) in addresses.items():
+        print(f"  {name:<12}{url(host, port)}")
+    print(f"  {'Home':<12}{home}")
+    print(f"  {'Logs':<12}{', '.join(str(log.path) for log in logs.values())}")
+    print(f"  {'Trainings':<12}`make mlflow` shows them\n\nFeeds")
+    for line in feed_lines(home):
+        print(f"  {line}")
+    print(
+        "\nWarnings and failures are shown here. `make help` lists the commands; Ctrl-C stops everything.", flush=True
+    )

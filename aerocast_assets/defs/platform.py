@@ -8,7 +8,9 @@ from aerocast.home import WORK
 from aerocast_assets.automation.announcing import announcing
 from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.declaring import declaring
+from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.upkeep import upkeep
+from aerocast_assets.feeds import feeds
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
 
@@ -23,14 +25,6 @@ def platform() -> dg.Definitions:
         resources={"platform": Platform(home=dg.EnvVar(HOME))},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
-        sensors=[
-            dg.AutomationConditionSensorDefinition(
-                "forward_flow",
-                target=dg.AssetSelection.all(include_sources=True),
-                default_status=dg.DefaultSensorStatus.RUNNING,
-                minimum_interval_seconds=30,
-                description="Newer data flows forward: what its conditions say is due is made, layer by layer.",
-            )
-        ],
+        sensors=[forward_flow(feeds())],
     )
     return dg.Definitions.merge(shared, upkeep(), claiming(), announcing(), declaring())

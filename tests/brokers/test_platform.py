@@ -109,14 +109,14 @@ def test_claims_are_taken_when_some_wait(
     # What is in the way fails the run, by name, and the next one waits for a while.
     rows["temp"] = [1.0, 2.0]
     pq.write_table(pa.table(rows), files[0])
-    assert main(["announce", "--feed", "noaa", str(files[0])]) == 0
+    assert main(["announce", "--feed", "noaa", "--to", str(home), str(files[0])]) == 0
     (home / "lake").rename(home / "away")
     (home / "lake").write_text("a file")
     failed = run()
     assert not failed.success
     (step,) = failed.get_step_failure_events()
     assert "1 claims were put off" in str(step.step_failure_data)
-    assert sensor.said().startswith("the newest 1 runs failed: the next one starts in")
+    assert sensor.said().startswith("the newest run failed: the next one starts in")
     (home / "lake").unlink()
     (home / "away").rename(home / "lake")
     job = defs.resolve_job_def(JOB)
