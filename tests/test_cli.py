@@ -194,6 +194,19 @@ def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path,
 
 
 @pytest.mark.e2e
+def test_the_pages_of_mlflow_answer_until_a_person_stops_them(home: Path) -> None:
+    port = free_port()
+    command = [*MODULE, "mlflow", "--host", "127.0.0.1", "--port", str(port)]
+    pages = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert answer(f"http://127.0.0.1:{port}/health", pages) == b"OK"
+    pages.send_signal(signal.SIGINT)
+    said, _ = pages.communicate(timeout=120)
+    assert pages.returncode == 130
+    assert f"http://127.0.0.1:{port}" in said.decode()
+    assert b"Traceback" not in said
+
+
+@pytest.mark.e2e
 def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
     command = [*MODULE, "up", "--port", str(free_port()), "--ui-port", str(free_port())]
     up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stderr=subprocess.PIPE, text=True)

@@ -16,7 +16,11 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Raises AeroCastError when the home has no usable database, or the pages end by themselves."""
+    """Until a person stops it.
+
+    Raises:
+        AeroCastError: the home has no usable database, or the pages ended by themselves.
+    """
     from pathlib import Path
 
     from aerocast import tracking_database as database
@@ -40,4 +44,4 @@ def _run(options: argparse.Namespace) -> int:
                 time.sleep(0.3)
         finally:
             processes.stop([pages])
-    return 0
+    raise KeyboardInterrupt
