@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +29,13 @@ MOST_FILES = 65_536
 OTHER_FILES = 128  # releases, logs, buffers, libraries: what is open beside the connections
 SPARE = 32  # refused connections that may be open at once, to read why
 LINGER_SECONDS = 2.0  # after a refusal: what was sent meanwhile would end the connection before it is read
+HELD_UP_SECONDS = 2.0  # between two looks, which should be one
 GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
 MOST_OVERHEAD = 1 << 20  # bytes of chunk sizes, extensions and trailers, beside 8 a byte of the body
+
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
 
 # What a client did, by slug: status, sentence, rule.
 REFUSALS = {
@@ -141,6 +145,9 @@ class Connection(HttpToolsProtocol):
             return
         self._moved = self.loop.time()
         self._raw += len(data)
+        if self._phase is Phase.IDLE:  # the parser would take the body for another protocol; Java's client offers one
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"", head) + end + rest
         super().data_received(data)
         if self._phase is Phase.HEAD:
             self._head += len(data)
@@ -254,11 +261,17 @@ class Connection(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's, which looks at its connections once a second."""
 
+    _looked, _is_patient = 0.0, False
+
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in [each for each in self.server_state.connections if isinstance(each, Connection)]:
-                connection.look(now)
+            # Who was held up himself (a busy machine, a suspended one) first reads what came meanwhile.
+            self._is_patient = now - self._looked > HELD_UP_SECONDS and not self._is_patient
+            self._looked = now
+            for connection in () if self._is_patient else list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
         return await super().on_tick(counter)
 
 

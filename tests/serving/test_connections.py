@@ -23,7 +23,7 @@ from tests.serving.making import Server, metric, publish, until, write_tail
 pytestmark = pytest.mark.e2e  # servers as processes, and time-outs that are waited for
 
 FILES = 256
-QUICK = {"AEROCAST_HEAD_SECONDS": "1", "AEROCAST_STALL_SECONDS": "1"}
+QUICK = {"AEROCAST_HEAD_SECONDS": "3", "AEROCAST_STALL_SECONDS": "3"}
 READING = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5}'
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /observations/small HTTP/1.1\r\nhost: x\r\n"
@@ -32,7 +32,7 @@ MEGABYTE = b" " * (1 << 20)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """It may open 256 files, and waits a second for what is missing."""
+    """It may open 256 files, and waits three seconds for what is missing."""
     home = tmp_path_factory.mktemp("home")
     publish(home)
     write_tail(home)
@@ -237,6 +237,13 @@ def test_expect_is_answered_only_where_the_body_is_wanted(server: Server) -> Non
             found, whole = answer(client)  # the connection ends: nobody knows whether the body still comes
             assert found == status, whole
             assert b"100 Continue" not in whole
+
+
+def test_the_offer_of_another_protocol_is_passed_over(server: Server) -> None:
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    head = POST + offer + b"content-length: %d\r\n\r\n" % len(READING)
+    with connect(server, head + READING) as client:
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 202 ")
 
 
 def test_a_client_that_only_stops_sending_gets_its_answers(server: Server) -> None:
