@@ -111,7 +111,9 @@ def finish(reader: Reader) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Finished:
-    home, chance = tmp_path_factory.mktemp("main") / "home", random.Random(seed)
+    # A path that a table's reader, a database's URL or a shell may take for something else.
+    home = tmp_path_factory.mktemp("main") / "month=1999-01" / "it's 100% {a,b} [x] #1 é"
+    chance = random.Random(seed)
     reader = Reader(home)
     tried = {step: kill_in(step, reader, chance.uniform(0.0, 0.4)) for step in STEPS}
     first, second = finish(reader), finish(reader)
