@@ -19,7 +19,8 @@ from aerocast_assets.keys import RETRAIN_OF
 
 FRESH, HOURLY, KEPT = timedelta(hours=3), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
 TICKS, FAILED_TICKS = timedelta(days=7), timedelta(days=30)  # of sensors that may be gone: others have dagster.yaml's
-EVALUATIONS = timedelta(days=1)  # of automation conditions, and of what ticks printed
+EVALUATIONS = timedelta(hours=6)  # of automation conditions: 45 KB each time one changes its mind
+TICK_LOGS_KEPT = timedelta(days=1)
 NEWEST = 20  # runs of a job, and of a target's retrains, that sensors look back on
 LIMIT = 512 << 20  # bytes of all: beyond it what is oldest goes earlier
 MOST = 5000  # runs deleted at once
@@ -165,7 +166,7 @@ def _delete_tick_logs(instance: dg.DagsterInstance, place: Path, now: datetime) 
     """What sensors and schedules printed, each tick into files of its own; how many ticks."""
     from aerocast_assets.instance import LOGS, TICK_LOGS
 
-    root, old, gone = place / LOGS, (now - EVALUATIONS).timestamp(), set()
+    root, old, gone = place / LOGS, (now - TICK_LOGS_KEPT).timestamp(), set()
     for path in (root / TICK_LOGS).rglob("*.*"):
         if path.is_file() and path.stat().st_mtime < old:
             key = (*path.relative_to(root).parent.parts, path.stem)
