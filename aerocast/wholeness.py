@@ -110,7 +110,9 @@ def extent(feed: Feed, span: Span, known: Mapping[str, Progress], now: datetime)
     for station, begin in begins.items():
         after = begin + feed.cadence
         ends[station] = max(after, over) if whole[station] or after < front else begin
-    return Extent(span[0], ends)
+    # A feed's first step is there from the start: a table has a row, and no window is as short.
+    first = floor(feed, span[0]) + feed.cadence
+    return Extent(span[0], {station: max(end, first) for station, end in ends.items()})
 
 
 def _closed(feed: Feed, newest: datetime, now: datetime) -> bool:

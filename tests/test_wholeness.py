@@ -160,9 +160,9 @@ def test_a_recording_at_its_end_and_an_old_one_hold_whole_steps_only(con: duckdb
 
 
 def test_a_feed_begins_without_a_habit(con: duckdb.DuckDBPyConnection) -> None:
-    """The first step waits for what follows; then one step is a habit."""
-    assert asked(con, {"A": every(60)}, START + 30 * MINUTE) == {}
-    assert len(asked(con, {"A": every(60)}, START + HOUR)["A"].time) == 2
+    """The first step is there from the start, too little for any window; the second waits for a habit or more."""
+    for minute, count in ((5, 1), (59, 1), (60, 1), (75, 1), (115, 2), (120, 2)):
+        assert len(asked(con, {"A": every(5)}, START + minute * MINUTE)["A"].time) == count, minute
 
 
 def test_a_daily_grid_of_hourly_readings(con: duckdb.DuckDBPyConnection) -> None:
