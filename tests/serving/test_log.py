@@ -118,8 +118,8 @@ def test_a_disk_that_refuses_fails_no_answer(tmp_path: Path, serve: Start) -> No
     """A file in the place of the log's folder refuses as a full disk does, and can be taken away again."""
     publish(tmp_path)
     write_tail(tmp_path)
-    (tmp_path / "log").write_text("")
     _, http = serve(LOG_SECONDS="0.1")
+    (tmp_path / "log").write_text("")  # after its start, at which it looks whether it may write
     assert http.get("/health").json()["status"] == "ok"
     for _ in range(3):
         assert http.post("/predict", json={"station": "JFK"}).status_code == 200

@@ -75,12 +75,12 @@ def test_a_store_that_goes_away_leaves_what_serves(bucket: ObjectHome, monkeypat
     write_tail(bucket)
     server = Store(bucket)
     server.poll()
-    assert server.error is None
+    assert server.listing.error is None
     monkeypatch.setattr(store, "_RETRY_SECONDS", 0.1)
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         server.poll()
-    assert "the object store does not answer" in (server.error or "")
+    assert "the object store does not answer" in (server.listing.error or "")
     assert [served.manifest.version for served in server.serving()] == [version]
     server.poll()
-    assert server.error is None
+    assert server.listing.error is None
