@@ -1,7 +1,7 @@
 """Releases: the immutable bundle of a champion that the server loads, and the pointer to the one that serves.
 
     <home>/releases/<feed>/<target>/
-        current.json                      {"version", "promoted_at", "previous"}; replaced atomically
+        current.json                      {"version", "promoted_at", "previous", "hold"}; replaced atomically
         challenger.json                   the same of a release that answers in the shadow; only while there is one
         <NNNN>-<config_hash[:8]>/         complete or invisible; never changed afterwards
             model.onnx [sequence.onnx] manifest.json SHA256SUMS
@@ -27,6 +27,7 @@ from aerocast import documents, shelves, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 from aerocast.manifest import Manifest
+from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf
 
 FOLDER = shelves.FOLDER
@@ -37,14 +38,6 @@ CHALLENGER = "challenger.json"
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 
 Stamp = store.Stamp
-
-
-class Current(msgspec.Struct, frozen=True):
-    """The pointer: which version serves (or challenges) since when, and which one did before it."""
-
-    version: str
-    promoted_at: datetime
-    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +81,44 @@ def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     return existing
 
 
-def promote(home: Home, feed: str, target: str, version: str) -> Current:
+def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None = None) -> Current:
     """Let `version` serve from now on; no release challenges it then. A second call changes nothing.
 
+    With a `hold` it is a person's choice, which stands until that ends; the one that serves may be held, too.
+
     Raises:
+        HoldError: a person holds the one that serves, and this is nobody's choice but the loop's.
         AeroCastError: there is no such release, it is damaged, or the disk refuses; the old one serves on then.
     """
     load(home, feed, target, version)
     while True:
         now, seen = _pointer(home, feed, target, POINTER)
-        if now and now.version == version:
+        serves = now is not None and now.version == version
+        active = now.active_hold if now else None
+        if now and serves and (hold is None or (active and active.until == hold.until)):
             return now
-        # First, so that a release never challenges itself, not even after a kill in between.
-        _drop_challenger(home, feed, target)
-        pointer = Current(version, datetime.now(UTC), now.version if now else None)
+        if hold is None and active:
+            raise HoldError(f"release {version} of {feed}/{target} cannot replace the champion: {active}")
+        if now and serves:
+            pointer = msgspec.structs.replace(now, hold=hold)
+        else:
+            # First, so that a release never challenges itself, not even after a kill in between.
+            _drop_challenger(home, feed, target)
+            pointer = Current(version, datetime.now(UTC), now.version if now else None, hold)
         if _move(home, feed, target, POINTER, pointer, seen):
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
+
+
+def lift(home: Home, feed: str, target: str) -> Hold | None:
+    """Ends a person's hold; returns what was lifted, None where nothing was. Raises AeroCastError as `promote`."""
+    while True:
+        now, seen = _pointer(home, feed, target, POINTER)
+        if now is None or now.hold is None:
+            return None
+        if _move(home, feed, target, POINTER, msgspec.structs.replace(now, hold=None), seen):
+            return now.active_hold
 
 
 def challenge(home: Home, feed: str, target: str, version: str | None) -> Current | None:

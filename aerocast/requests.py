@@ -22,17 +22,20 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Who asked, why, and when (real time, UTC)."""
+    """Who asked, why, and when (real time, UTC); with `force` models are trained though nothing may have changed."""
 
     id: str
     feed: str
     target: str
     asked_at: Instant
     reason: str
+    force: bool = False
 
 
-def ask(home: Home, feed: str, target: str, reason: str) -> Request:
+def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False) -> Request:
     """The target's open request: the one that is there already, or a new one, on disk when this returns.
+
+    One that is there is forced from now on, if this one is.
 
     Raises:
         AeroCastError: the disk refuses, or a name is none.
@@ -43,9 +46,11 @@ def ask(home: Home, feed: str, target: str, reason: str) -> Request:
             open_one = _read(path)
         except AeroCastError:  # written over: a damaged request can be taken up by nobody
             open_one = None
-        if open_one:
+        if open_one and (open_one.force or not force):
             return open_one
-        request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason)
+        request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
+        if open_one:
+            request = msgspec.structs.replace(open_one, force=True, reason=reason)
         durable.replace_file(path, msgspec.json.encode(request))
     return request
 

@@ -11,7 +11,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = ("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean", "mlflow")
+COMMANDS = (
+    *("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean", "mlflow"),
+    *("rollback", "lift", "releases"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

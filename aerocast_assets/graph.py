@@ -2,6 +2,7 @@
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import PRIORITY_TAG
 
 from aerocast.feed import Feed
 from aerocast_assets.assets.bronze import bronze
@@ -25,7 +26,7 @@ from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import RETRAIN_OF, job_name, key, live_job_name, retrain_job_name, tables
+from aerocast_assets.keys import RETRAIN_OF, job_name, key, live_job_name, retrain_job_name, rollback_job_name, tables
 from aerocast_assets.labels import labelled
 
 
@@ -67,6 +68,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
             ),
             live,
             *retrains.values(),
+            *(_rollback_job(feed, target) for target in feed.targets),
         ],
         sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[
@@ -94,4 +96,13 @@ def _retrain_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),
         tags={RETRAIN_OF: f"{feed.name}/{target}"},
         description=f"Trains candidates for {target} anew, promotes the best if it is proven better, and forecasts.",
+    )
+
+
+def _rollback_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        rollback_job_name(feed, target),
+        selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in ("champion", "forecasts"))),
+        tags={PRIORITY_TAG: "100"},
+        description=f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it.",
     )

@@ -1,14 +1,18 @@
-"""Dagster's own storage for `dagster.yaml`: always in this machine's folder of the home, which may be an object store.
-
-Each class stands for Dagster's local one and takes no configuration: `AEROCAST_HOME` and `AEROCAST_WORK` say where.
+"""Parts of Dagster's instance for `dagster.yaml`. Its storage is always in this machine's folder of the home, which may
+be an object store: each class stands for Dagster's local one and takes no configuration, for `AEROCAST_HOME` and
+`AEROCAST_WORK` say where.
 """
 
+import socket
 import uuid
 from pathlib import Path
 from typing import Any, Self
 
+from dagster import DagsterRunStatus
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
@@ -21,7 +25,7 @@ from dagster_shared.record import copy
 from aerocast import durable, mark
 from aerocast.home import home_of
 from aerocast.settings import Settings
-from aerocast_assets.cli.recovery import PROCESS_TAG
+from aerocast_assets import liveness
 
 LOCATION = "aerocast"  # the code location's name in workspace.yaml
 NAME, LOGS, TICK_LOGS = (
@@ -78,7 +82,7 @@ class _Runs(SqliteRunStorage):
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         run = copy(dagster_run, partitions_subset=None)
-        if run.remote_job_origin is None and PROCESS_TAG in run.tags:
+        if run.remote_job_origin is None and liveness.COMMAND_TAG in run.tags:
             origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
             tags = {MAX_RETRIES_TAG: "0", **run.tags}
             run = copy(run, remote_job_origin=origin.get_job_origin(run.job_name), tags=tags)
@@ -123,3 +127,37 @@ class ComputeLogs(LocalComputeLogManager):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: object) -> Self:
         return cls(str(folder() / LOGS), inst_data=inst_data)
+
+
+class Launcher(DefaultRunLauncher):
+    """Dagster's launcher, which also tells the daemon's run monitoring when the process of a run is gone."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        self._instance.add_run_tags(context.dagster_run.run_id, {liveness.HOST_TAG: socket.gethostname()})
+        super().launch_run(context)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        if not liveness.is_dead(run):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, "the process that ran it was killed")
+
+
+class Coordinator(QueuedRunCoordinator):
+    """Dagster's queue, past which a person's choice of a release goes: it takes seconds, and trainings take long."""
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        run = context.dagster_run
+        if run.status is not DagsterRunStatus.NOT_STARTED or not _is_choice(run):
+            return super().submit_run(context)
+        return self._instance.launch_run(run.run_id, context.workspace)
+
+
+def _is_choice(run: DagsterRun) -> bool:
+    """Whether a person chooses a release with this run, or lifts the hold on one (see `aerocast_assets.resources`)."""
+    ops: Any = run.run_config.get("ops") or {}
+    configs = [op.get("config") or {} for op in ops.values()]
+    return any((config.get("release") or config.get("lift")) and not config.get("automatic") for config in configs)

@@ -78,6 +78,11 @@ def retrain_job_name(feed: Feed, target: str) -> str:
     return f"{feed.name}_{target}_retrain"
 
 
+def rollback_job_name(feed: Feed, target: str) -> str:
+    """The job by which a person chooses the release that serves."""
+    return f"{feed.name}_{target}_rollback"
+
+
 def live_job_name(feed: Feed) -> str:
     """The job that takes up new readings and logged forecasts, up to the evaluation."""
     return f"{feed.name}_live"

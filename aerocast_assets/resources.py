@@ -85,6 +85,13 @@ class Training(Refresh):
 
 
 class Choice(Training):
-    """Run config of a champion: `release` names an old version that shall serve again."""
+    """Run config of a champion: `release` names a version that shall serve.
+
+    It is held then: the loop does not replace it until it is lifted, or for `hold_for` (ISO 8601, such as P7D).
+    `lift` ends the hold. With `automatic` the choice is the loop's own: it yields to a hold, and sets none.
+    """
 
     release: str = ""
+    hold_for: str = ""
+    lift: bool = False
+    automatic: bool = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, NoReturn
 
+import msgspec
 import numpy as np
 
 from aerocast import release, tail
@@ -15,6 +16,7 @@ from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot, Manifest
+from aerocast.pointer import Current, Hold
 from aerocast.windows import Floats, Grid
 from serving.graph import GraphRunner
 from serving.schemas import Prediction
@@ -37,11 +39,17 @@ class Served:
     sequence: GraphRunner | None
     since: datetime
     promoted_at: datetime
+    hold: Hold | None
     releases: int
     newest_release: datetime
     key: Key
     limits: Floats
     answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
+
+    @property
+    def active_hold(self) -> Hold | None:
+        """A person's hold on this release, unless its time has passed."""
+        return self.hold if self.hold and self.hold.active() else None
 
     @property
     def feed(self) -> FeedSnapshot:
@@ -84,7 +92,7 @@ def open_current(home: Home, key: Key) -> Served:
     pointer = release.current(home, *key)
     if pointer is None:
         raise AeroCastError(f"{release.POINTER} of {'/'.join(key)} is gone")
-    return _open(home, key, pointer.version, pointer.promoted_at)
+    return _open(home, key, pointer.version, pointer)
 
 
 def open_previous(home: Home, key: Key) -> Served | None:
@@ -92,7 +100,7 @@ def open_previous(home: Home, key: Key) -> Served | None:
     try:
         pointer = release.current(home, *key)
         if pointer and pointer.previous:
-            return _open(home, key, pointer.previous, pointer.promoted_at)
+            return _open(home, key, pointer.previous, msgspec.structs.replace(pointer, hold=None))
     except Exception as error:  # as `Slot.look`, for the release before it
         log.error("%s/%s: the release before it does not load either: %s", *key, sentence(error))
     return None
@@ -101,7 +109,7 @@ def open_previous(home: Home, key: Key) -> Served | None:
 def open_challenger(home: Home, key: Key) -> Served | None:
     """The release that answers in the shadow of the one that serves, if there is one."""
     pointer = release.challenger(home, *key)
-    return _open(home, key, pointer.version, pointer.promoted_at) if pointer else None
+    return _open(home, key, pointer.version, pointer) if pointer else None
 
 
 def open_tail(home: Home, feed: str) -> Tail:
@@ -116,7 +124,7 @@ def open_tail(home: Home, feed: str) -> Tail:
     return Tail(grids, newest, datetime.now(UTC))
 
 
-def _open(home: Home, key: Key, version: str, promoted_at: datetime) -> Served:
+def _open(home: Home, key: Key, version: str, pointer: Current) -> Served:
     loaded = release.load(home, *key, version)
     manifest = loaded.manifest
     graphs = manifest.graphs
@@ -130,7 +138,8 @@ def _open(home: Home, key: Key, version: str, promoted_at: datetime) -> Served:
             else None
         ),
         since=datetime.now(UTC),
-        promoted_at=promoted_at,
+        promoted_at=pointer.promoted_at,
+        hold=pointer.hold,
         releases=len(release.versions(home, *key)),
         newest_release=(newest.manifest or manifest).lineage.created_at,
         key=key,

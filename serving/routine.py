@@ -27,13 +27,16 @@ def check(store: Store, feed: str | None, target: str | None) -> RetrainCheck:
 
 
 def ask(store: Store, feed: str | None, target: str | None, force: bool) -> RetrainCheck:
-    """As `check`, and asks for a retrain if one is due or `force`d. The sensor takes it up; nothing starts here."""
+    """As `check`, and asks for a retrain if one is due or `force`d. The sensor takes it up; nothing starts here.
+
+    A forced one trains and judges again even where nothing has changed.
+    """
     found = check(store, feed, target)
-    if found.request is not None or not (found.due or force):
+    if not force and (found.request is not None or not found.due):
         return found
     served = predictor.choose(store, found.feed, found.target)
     try:
-        request = requests.ask(store.home, found.feed, found.target, _reason(found))
+        request = requests.ask(store.home, found.feed, found.target, _reason(found, force), force=force)
     except AeroCastError as error:
         raise _unavailable(error) from None
     return _report(store, served, request.id)
@@ -44,16 +47,17 @@ def _report(store: Store, served: Served, request: str | None) -> RetrainCheck:
     trained_at, now = lineage.feed_time or lineage.created_at, store.now(served.feed)
     age = max(0.0, (now - trained_at).total_seconds())
     most = None if limit is None else limit.total_seconds()
+    due = most is not None and age > most
     return RetrainCheck(
-        *served.key, served.manifest.version, trained_at, now, age, most, most is not None and age > most, request
+        *served.key, served.manifest.version, trained_at, now, age, most, due, request, served.active_hold
     )
 
 
-def _reason(found: RetrainCheck) -> str:
-    age = f"{found.version} is {duration(timedelta(seconds=found.age_seconds))} old"
+def _reason(found: RetrainCheck, force: bool) -> str:
+    reason = f"{found.version} is {duration(timedelta(seconds=found.age_seconds))} old"
     if found.due and found.limit_seconds is not None:
-        return f"{age}, its limit is {duration(timedelta(seconds=found.limit_seconds))}"
-    return f"forced; {age}"
+        reason += f", its limit is {duration(timedelta(seconds=found.limit_seconds))}"
+    return f"forced; {reason}" if force else reason
 
 
 def _unavailable(error: Exception) -> Exception:

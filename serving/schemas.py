@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from aerocast.manifest import Lineage, Metrics
+from aerocast.pointer import Hold
 
 Nullable = datetime | None
 
@@ -116,7 +117,7 @@ class Evaluation(Struct, frozen=True):
 
 
 class RetrainRequest(Struct, forbid_unknown_fields=True):
-    """`force` asks for a retrain of a champion that is not too old yet."""
+    """`force` asks for models to be trained and judged, though the champion is not too old and nothing has changed."""
 
     force: bool = False
 
@@ -133,6 +134,7 @@ class RetrainCheck(Struct, frozen=True):
     limit_seconds: Annotated[float | None, Meta(description="null: the release knows no limit.")]
     due: bool
     request: Annotated[str | None, Meta(description="The id of the open request for a retrain, if there is one.")]
+    hold: Annotated[Hold | None, Meta(description="A person's hold: no retrain replaces the champion until it ends.")]
 
 
 class ReleaseHealth(Struct, frozen=True):
@@ -150,6 +152,7 @@ class ReleaseHealth(Struct, frozen=True):
     drift: Annotated[str | None, Meta(description="`hot` while concept drift is diagnosed, `cool`; null: unexamined")]
     faults: Annotated[list[str], Meta(description="Sensors that cannot be believed now, as `station.column: kind`.")]
     challenger: Annotated[str | None, Meta(description="The release that answers in the shadow.")]
+    hold: Annotated[Hold | None, Meta(description="A person's hold on what serves: the loop does not replace it.")]
     errors: Annotated[list[str], Meta(description="What does not load: release, tail, clock, drift, challenger.")]
     retired: Annotated[str | None, Meta(description="Why it is not served any more, although its files are there.")]
 
@@ -270,4 +273,5 @@ class TargetModels(Struct, frozen=True):
     target: str
     serving: str | None
     total: int
+    hold: Annotated[Hold | None, Meta(description="A person's hold on what serves: the loop does not replace it.")]
     releases: list[ReleaseView]

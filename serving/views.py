@@ -72,6 +72,7 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
         drift=None if state is None else "hot" if state.of(key[1]).hot else "cool",
         faults=[f"{one.station}.{one.column}: {one.kind}" for one in state.faults if one.end is None] if state else [],
         challenger=challenger.manifest.version if challenger else None,
+        hold=served.active_hold if served else None,
         errors=errors,
         retired=retired,
     )
@@ -124,7 +125,8 @@ def models(store: Store, feed: str | None, target: str | None, limit: int) -> li
         slot, entries = store.releases[key], release.history(store.home, *key, limit=limit)
         current = slot.served.manifest.version if slot.served else None
         past = [ReleaseView(e.version, e.version == current, e.error, *_facts(e.manifest)) for e in entries]
-        found.append(TargetModels(*key, current, len(release.versions(store.home, *key)), past))
+        hold = slot.served.active_hold if slot.served else None
+        found.append(TargetModels(*key, current, len(release.versions(store.home, *key)), hold, past))
     return found
 
 

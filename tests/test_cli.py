@@ -16,13 +16,13 @@ import dagster as dg
 import psutil
 import pytest
 
-from aerocast import writer
+from aerocast import release, writer
 from aerocast.feed import Feed
 from aerocast_assets.cli import processes
-from aerocast_assets.cli.recovery import recover
 from aerocast_assets.keys import months
 from tests.conftest import PROJECT
 from tests.making import refresh
+from tests.serving.making import publish
 
 MODULE = (sys.executable, "-m", "aerocast_assets")
 
@@ -244,6 +244,26 @@ def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) 
         pass
 
 
+@pytest.mark.e2e
+def test_a_person_rolls_back_and_lifts_the_hold(home: Path) -> None:
+    old, new = publish(home, 1), publish(home, 2)
+    unknown = refused(run("rollback", "--to", "0009-00000009", home=home))
+    known = f"the releases of noaa/temperature: {old}, {new}"
+    assert unknown == f"error: there is no release '0009-00000009' of noaa/temperature; {known}"
+    done = run("rollback", "--hold-for", "P7D", home=home)
+    assert done.returncode == 0, done.stderr
+    assert f"noaa/temperature: rolled back to {old} from {new}; a person holds it since" in done.stdout
+    lines = run("releases", "--feed", "noaa", "--target", "temperature", home=home).stdout.splitlines()
+    assert lines[0].split() == ["version", "kind", "trained", "to", "promoted", "skill", "state"]
+    assert [line.split()[0] for line in lines[1:]] == [new, old]
+    assert "serving; a person holds it since" in lines[2]
+    assert "was lifted" in run("lift", home=home).stdout
+    assert f"nobody holds {old}" in run("lift", home=home).stdout
+    pointer = release.current(home, "noaa", "temperature")
+    assert pointer is not None
+    assert (pointer.version, pointer.hold) == (old, None)
+
+
 def answer(url: str, process: subprocess.Popen[bytes], patience: float = 240) -> bytes:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.poll() is None:
@@ -255,30 +275,3 @@ def answer(url: str, process: subprocess.Popen[bytes], patience: float = 240) ->
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"{url} did not answer")
-
-
-def test_runs_of_a_dead_code_server_are_failed_and_others_left_alone(
-    tmp_path: Path, instance: dg.DagsterInstance
-) -> None:
-    @dg.job
-    def idle() -> None: ...
-
-    with socket.socket(socket.AF_UNIX) as living:
-        living.bind(str(tmp_path / "living"))
-        living.listen()
-        ids = {
-            name: instance.create_run_for_job(
-                idle,
-                status=dg.DagsterRunStatus.STARTED,
-                tags={".dagster/grpc_info": f'{{"host": "localhost", "socket": "{tmp_path / name}"}}'},
-            ).run_id
-            for name in ("living", "dead")
-        }
-        ids["by hand"] = instance.create_run_for_job(idle, status=dg.DagsterRunStatus.STARTED).run_id
-        assert recover(instance) == [ids["dead"]]
-    statuses = {name: instance.get_run_by_id(run_id) for name, run_id in ids.items()}
-    assert {name: run.status.value for name, run in statuses.items() if run} == {
-        "living": "STARTED",
-        "dead": "FAILURE",
-        "by hand": "STARTED",
-    }

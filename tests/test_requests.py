@@ -18,6 +18,14 @@ def test_asking_again_returns_the_open_one(tmp_path: Path) -> None:
     assert requests.pending(tmp_path, "midwest") == []
 
 
+def test_force_is_added_to_the_open_one(tmp_path: Path) -> None:
+    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    forced = requests.ask(tmp_path, "noaa", "temperature", "forced", force=True)
+    assert (forced.id, forced.force) == (first.id, True)
+    assert requests.ask(tmp_path, "noaa", "temperature", "too old") == forced
+    assert requests.pending(tmp_path, "noaa") == [forced]
+
+
 def test_a_request_that_is_done_makes_room(tmp_path: Path) -> None:
     first = requests.ask(tmp_path, "noaa", "temperature", "too old")
     requests.done(tmp_path, first)

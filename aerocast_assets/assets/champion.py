@@ -1,6 +1,7 @@
 """champion: every candidate and the incumbent on the same rows; the better one is released, and the reason kept.
 
-Run config `release` chooses an old one instead: a rollback, or a challenger that has proven itself on live requests.
+While a person holds what serves, a trial is held and recorded, and replaces nothing. Run config `release` chooses one
+instead (see `aerocast_assets.assets.choice`).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import msgspec
 
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aerocast.candidates import Candidate
     from aerocast.judging import Trial
     from aerocast.manifest import Manifest
+    from aerocast.pointer import Hold
     from aerocast.promotion import Decision
     from aerocast.release import Release
 
@@ -48,6 +49,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, config: Choice, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import candidates
+        from aerocast_assets.assets import choice
 
         found = [each for kind in feed.candidates if (each := candidates.read(platform.root, feed.name, target, kind))]
         sequence = candidates.read(platform.root, feed.name, target, SEQUENCE)
@@ -55,8 +57,10 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             candidates={each.kind: each.config_hash for each in found},
             sequence=sequence.config_hash if sequence else None,
         )
+        if config.lift:
+            return choice.lift(context, platform, feed, target)
         if config.release:
-            return _choose(context, platform, feed, target, config.release, f"{STANDS}{offered}")
+            return choice.choose(context, platform, feed, target, config, f"{STANDS}{offered}")
         return _judge(context, config, platform, feed, target, (found, sequence), offered)
 
     return asset
@@ -86,16 +90,19 @@ def _judge(
     )
     pointer = release.current(root, feed.name, target)
     incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None
-    verdict = version if not config.force else f"{version}@{context.run.run_id}"
+    hold = pointer.active_hold if pointer else None
+    # What was refused only because of a hold is tried again when that has ended.
+    verdict = f"{version}@{hold.since.isoformat()}" if hold else version
+    verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
     if incumbent and (standing := _standing(lake, feed, target, verdict, offered, config)):
         context.log.info(f"unchanged: {incumbent.manifest.kind} {incumbent.version} {standing}")
-        return _result(incumbent.manifest, status(None) | verdicts.shown(lake, feed, target, root), version)
+        return result(incumbent.manifest, status(None) | verdicts.shown(lake, feed, target, root), version)
     with platform.sql() as con:
         samples = training.load(WindowSpec.of(feed, target), lake.relation(con, table(feed, target, "windows")))
     trial = judging.hold(feed, WindowSpec.of(feed, target), samples, found, incumbent, since)
     found = tracked.judged(context, root, found, trial)
     winner = next((each for each in found if each.kind == trial.decision.winner), None)
-    serves, challenger, outcome = _release(context, root, feed, trial, (winner, sequence), incumbent)
+    serves, challenger, outcome = _release(context, root, feed, trial, (winner, sequence), incumbent, hold)
     tracked.registered(context, root, winner, outcome, challenger)
     about = verdicts.Context(
         run_id=context.run.run_id,
@@ -105,10 +112,11 @@ def _judge(
         version=serves.version if serves else None,
         challenger=challenger,
         incumbent=pointer.version if pointer else None,
+        hold=str(hold) if hold else None,
     )
     verdicts.record(lake, feed, target, trial, outcome, about, verdict)
     context.log.info(outcome.reason)
-    return _result(serves, status(trial) | verdicts.shown(lake, feed, target, root, trial), version)
+    return result(serves, status(trial) | verdicts.shown(lake, feed, target, root, trial), version)
 
 
 def _regime(config: Choice, found: "Sequence[Candidate]") -> "datetime | None":
@@ -137,6 +145,7 @@ def _release(
     trial: "Trial",
     graphs: "tuple[Candidate | None, Candidate | None]",
     incumbent: "Release | None",
+    hold: "Hold | None",
 ) -> "tuple[Manifest | None, str | None, Decision]":
     """What serves from now on, the version of the winner as a release, and the decision as it is recorded."""
     from aerocast import clock, judging, release
@@ -148,6 +157,9 @@ def _release(
         reason = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
         return now, now.version, msgspec.structs.replace(decision, promoted=True, reason=reason)
     decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
+    if hold and now:
+        reason = f"Held: {now.version} stays, for {hold}. The trial found: {decision.reason}"
+        decision = msgspec.structs.replace(decision, promoted=False, reason=reason)
     shadowed = not decision.promoted and now is not None and feed.promotion.shadow > 0
     if winner is None or not (decision.promoted or shadowed):
         if winner and release.challenger(root, feed.name, winner.target):
@@ -165,51 +177,7 @@ def _release(
     return release.load(root, feed.name, winner.target, version).manifest, version, decision
 
 
-def _choose(
-    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, version: str, verdict: str
-) -> dg.MaterializeResult[None]:
-    """Lets an old release serve from now on; history keeps both.
-
-    Raises:
-        AeroCastError: there is no such release, or it is damaged; the one that serves goes on.
-    """
-    from aerocast import clock, release
-    from aerocast.lake import Lake
-    from aerocast.tracking import model_name
-
-    root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(RETRAIN_TAG)
-    try:
-        pointer = release.promote(root, feed.name, target, version)
-    except AeroCastError as error:
-        known = ", ".join(release.versions(root, feed.name, target)) or "none"
-        raise AeroCastError(f"{error}; the releases of {feed.name}/{target}: {known}") from error
-    chosen = release.load(root, feed.name, target, version).manifest
-    reason = tag or f"rollback to {version} from {pointer.previous or 'nothing'}"
-    newest = verdicts.newest(lake, feed, target)
-    # A run that was killed in between left the pointer moved and no row.
-    moved = newest is None or newest["version"] != version
-    tags = {"verdict": "promoted", "reason": reason} if moved else {}
-    name, run_id = model_name(feed.name, target), chosen.lineage.mlflow_run_id
-    if tracked.noted(context, root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
-        context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")
-    if moved:
-        about = verdicts.Context(
-            run_id=context.run.run_id,
-            feed_time=clock.now(root, feed.name, feed.end),
-            retrain_reason=tag,
-            since=chosen.lineage.since,
-            version=version,
-            challenger=version,
-            incumbent=pointer.previous,
-        )
-        segment = f"{verdict}@{version}@{pointer.promoted_at.isoformat()}"
-        verdicts.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
-    context.log.info(reason if moved else f"unchanged: {version} serves already")
-    state = config_hash(release=version, promoted_at=pointer.promoted_at.isoformat())
-    return _result(chosen, status(moved or None) | verdicts.shown(lake, feed, target, root), state)
-
-
-def _result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:
+def result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:
     metadata = dict(shown)
     if serves:
         lineage = serves.lineage

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from aerocast.promotion import Decision
 
 SLOT = "verdict"
+RELEASES = 20  # newest ones that are shown
 
 
 class Context(msgspec.Struct, frozen=True):
     """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards.
 
-    `feed_time` is the feed's own present (see `aerocast.clock`).
+    `feed_time` is the feed's own present (see `aerocast.clock`), `hold` a person's hold on what serves afterwards.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Context(msgspec.Struct, frozen=True):
     version: str | None = None
     challenger: str | None = None
     incumbent: str | None = None
+    hold: str | None = None
 
 
 def record(
@@ -62,15 +64,24 @@ def record(
 
 
 def record_choice(
-    lake: "Lake", feed: Feed, target: str, chosen: "Manifest", context: Context, reason: str, verdict: str, segment: str
+    lake: "Lake",
+    feed: Feed,
+    target: str,
+    chosen: "Manifest",
+    context: Context,
+    reason: str,
+    verdict: str,
+    segment: str,
+    *,
+    promoted: bool = True,
 ) -> None:
-    """Appends that a release was chosen to serve, without a trial; once a segment."""
+    """Appends that a release was chosen to serve (or its hold lifted), without a trial; once a segment."""
     import pyarrow as pa
 
     overall = chosen.metrics.overall
     row = {
         **msgspec.structs.asdict(context),
-        "promoted": True,
+        "promoted": promoted,
         "winner": chosen.kind,
         "reason": reason,
         "composite": overall.composite,
@@ -97,7 +108,7 @@ def _decisions() -> "pa.Schema":
             *(("p_value", number), ("statistic", number), ("incumbent", text), ("challenger", text)),
             *(("retrain_reason", text), ("since", time), ("feed_time", time)),
             *(("test_rows", pa.int64()), ("test_start", time), ("test_end", time)),
-            *(("run_id", text), ("verdict", text), ("month", text)),
+            *(("run_id", text), ("verdict", text), ("hold", text), ("month", text)),
         ]
     )
 
@@ -122,16 +133,16 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | Non
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
     """
-    from aerocast import plots
+    from aerocast import plots, release
+    from aerocast_assets.assets.releases import releases
 
+    found: dict[str, Any] = {"releases": preview(releases(root, feed, target, RELEASES))}
+    if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
+        found["hold"] = str(hold)
     decision, judged = newest(lake, feed, target), newest(lake, feed, target, judged=True)
     if decision is None:
-        return {}
-    found = {
-        "decision": decision["reason"],
-        "verdict": "promoted" if decision["promoted"] else "refused",
-        "promoted": decision["promoted"],
-    }
+        return found
+    found |= {"decision": decision["reason"], "verdict": _verdict(decision), "promoted": decision["promoted"]}
     # Rows of older tables have no such columns.
     for name in ("p_value", "statistic", "gain", "retrain_reason", "incumbent", "challenger"):
         if decision.get(name) is not None:
@@ -141,7 +152,21 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | Non
         drawing(root, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
         found |= drawing(root, report(root, feed.name, target, "proof"), "proof")
+    if judged and not _is_trial(decision):
+        # Its scores say nothing about what was chosen.
+        found["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
+        return found
     return found | (_judged(lake, feed, target, root, judged, draw=trial is not None) if judged else {})
+
+
+def _is_trial(decision: Mapping[str, Any]) -> bool:
+    return decision["test_rows"] is not None
+
+
+def _verdict(decision: Mapping[str, Any]) -> str:
+    if not _is_trial(decision):
+        return str(decision["reason"])
+    return "promoted" if decision["promoted"] else "held" if decision.get("hold") else "refused"
 
 
 def _judged(

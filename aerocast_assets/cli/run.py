@@ -116,11 +116,11 @@ def unserved(home: Home, feed: Feed) -> dict[str, str]:
 
 def observe(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> None:
     """Asks the source whether it changed, so that the UI shows what became stale by it."""
-    from aerocast_assets.cli.recovery import PROCESS_TAG, process
+    from aerocast_assets import liveness
     from aerocast_assets.graph import observe_job_name
 
     job = definitions.resolve_job_def(observe_job_name(feed))
-    job.execute_in_process(instance=instance, run_config={"loggers": {"progress": {}}}, tags={PROCESS_TAG: process()})
+    liveness.execute(job, instance, run_config={"loggers": {"progress": {}}})
 
 
 def refresh(
@@ -132,7 +132,7 @@ def refresh(
     verbose: bool = False,
 ) -> dg.ExecuteInProcessResult:
     """One run over every month and the unpartitioned assets below them."""
-    from aerocast_assets.cli.recovery import PROCESS_TAG, process
+    from aerocast_assets import liveness
     from aerocast_assets.keys import job_name, months
 
     partitions = months(feed).get_partition_keys()
@@ -140,14 +140,14 @@ def refresh(
     job = definitions.resolve_job_def(job_name(feed))
     if force:
         config["ops"] = forced(job)
-    return job.execute_in_process(
-        instance=instance,
+    return liveness.execute(
+        job,
+        instance,
         run_config=config,
         raise_on_error=False,
         tags={
             "dagster/asset_partition_range_start": partitions[0],
             "dagster/asset_partition_range_end": partitions[-1],
-            PROCESS_TAG: process(),
         },
     )
 

@@ -52,11 +52,16 @@ def only_poor(result: dg.ExecuteInProcessResult) -> bool:
 def print_failure(result: dg.ExecuteInProcessResult) -> None:
     """One paragraph a failure: the step and the innermost reason, without a traceback."""
     print("\nFAILED", flush=True)
-    for event in result.all_events:
-        if event.event_type_value == "STEP_FAILURE" and event.step_failure_data.error:
-            print(f"  {why_failed(event)}")
+    for failure in failures(result):
+        print(f"  {failure}")
     print_checks(result)
     print("\nWhat was finished is kept: the same command goes on from there.", flush=True)
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Each failed step, and why, without a traceback."""
+    failed = [each for each in result.all_events if each.event_type_value == "STEP_FAILURE"]
+    return [why_failed(each) for each in failed if each.step_failure_data.error]
 
 
 def why_failed(event: dg.DagsterEvent) -> str:
@@ -155,6 +160,8 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed
         print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
     pointer = release.current(home, feed.name, target)
     if pointer:
+        if pointer.active_hold:
+            print(f"  {pointer.version} stays: {pointer.active_hold}; `aerocast lift` ends that")
         _release(home, release.load(home, feed.name, target, pointer.version), feed)
 
 

@@ -11,6 +11,7 @@ from aerocast_assets.automation.declaring import declaring
 from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.upkeep import upkeep
 from aerocast_assets.feeds import feeds
+from aerocast_assets.liveness import in_process_executor
 from aerocast_assets.progress import progress_logger
 from aerocast_assets.resources import Platform
 
@@ -23,7 +24,7 @@ def platform() -> dg.Definitions:
     os.environ.setdefault(HOME, str(WORK))
     shared = dg.Definitions(
         resources={"platform": Platform(home=dg.EnvVar(HOME))},
-        executor=dg.in_process_executor,
+        executor=in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         sensors=[forward_flow(feeds())],
     )

@@ -10,8 +10,8 @@ from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast_assets.cli.recovery import PROCESS_TAG, process
 from aerocast_assets.definitions import defs
+from aerocast_assets.liveness import COMMAND_TAG
 from tests.making import definitions, small_feed
 
 COMPONENT = "aerocast_assets.component.FeedComponent"
@@ -98,7 +98,7 @@ def test_a_run_of_a_command_belongs_to_its_job_and_is_not_repeated(instance: dg.
     @dg.job
     def noaa_refresh() -> None: ...
 
-    own = instance.create_run_for_job(noaa_refresh, tags={PROCESS_TAG: process()})
+    own = instance.create_run_for_job(noaa_refresh, tags={COMMAND_TAG: "aerocast"})
     other = instance.create_run_for_job(noaa_refresh)
     # What the page of the job asks for.
     filters = dg.RunsFilter(job_name="noaa_refresh", tags={".dagster/repository": "__repository__@aerocast"})

@@ -16,6 +16,7 @@ from aerocast import release, requests
 from aerocast.drift import state
 from aerocast.drift.state import Shadow
 from aerocast.feed import Feed
+from aerocast.pointer import Hold
 from aerocast.retraining import Memory
 from aerocast_assets.assets import training_set
 from aerocast_assets.automation.runs import retrains
@@ -284,6 +285,25 @@ def test_a_target_that_nothing_serves_is_tried_again_with_newer_rows(
     monkeypatch.setattr(training_set, "content", lambda *_: "other rows")
     (wanted,) = loop.due().run_requests
     assert wanted.tags["retrain_reason"].endswith("and there are newer rows")
+
+
+def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) -> None:
+    """Drift, age, live evidence: nothing is started. What a person asks for is trained, and replaces nothing."""
+    serves = serving(loop)
+    release.promote(loop.home, "small", TARGET, serves, Hold(datetime.now(UTC), reason="the newer one is worse"))
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert f"but {serves} stays: a person holds it since" in loop.said()
+    assert "until it is lifted" in str(loop.at(MADE + 69 * DAY).due().skip_message)
+    loop.at(T)
+    requests.ask(loop.home, "small", TARGET, "a person asked", force=True)
+    (run,) = loop.tick()
+    assert run.success
+    assert metadata(run, key(loop.feed, TARGET, "champion"))["verdict"] == "held"
+    assert metadata(run, key(loop.feed, TARGET, "linear"))["status"] == "computed", "forced: trained, though unchanged"
+    assert serving(loop) == serves
+    assert loop.tick() == []
+    release.lift(loop.home, "small", TARGET)
+    assert len(loop.at(T + DAY).heat(hot(T, onset=T - 10 * DAY)).tick()) == 1
 
 
 def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:

@@ -1,5 +1,6 @@
-"""Rollback is a materialisation: by name, with its reason on record, and it fails in one sentence."""
+"""Rollback is a materialisation: by name, with its reason on record, held until lifted; it fails in one sentence."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ KEY = ("noaa", "temperature")
 
 
 def choose(
-    feed: Feed, home: Path, instance: dg.DagsterInstance, version: str, tag: str | None = None
+    feed: Feed, home: Path, instance: dg.DagsterInstance, version: str, tag: str | None = None, **config: Any
 ) -> dg.ExecuteInProcessResult:
     """The champion's materialisation with a release in its run config, as a person or a sensor starts it."""
     job = definitions(home, feed).resolve_job_def(job_name(feed))
     return job.execute_in_process(
         instance=instance,
         asset_selection=[key(feed, "temperature", "champion")],
-        run_config={"ops": {"noaa__temperature__champion": {"config": {"release": version}}}},
+        run_config={"ops": {"noaa__temperature__champion": {"config": {"release": version, **config}}}},
         raise_on_error=False,
         tags={champion.RETRAIN_TAG: tag} if tag else {},
     )
@@ -47,8 +48,12 @@ def rows(home: Path) -> list[dict[str, Any]]:
 
 
 def error(result: dg.ExecuteInProcessResult) -> str:
+    """The failure's own sentence, not one that stands behind it; nothing is worth a second attempt."""
     (failed,) = result.get_step_failure_events()
-    return str(failed.step_failure_data.error)
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert "Traceback" not in str(told.description)
+    return str(told.description)
 
 
 @pytest.fixture
@@ -68,10 +73,16 @@ def test_an_old_release_serves_again_and_history_keeps_both(
     assert (pointer.version, pointer.previous) == (old, new)
     assert release.versions(home, *KEY) == [old, new]
     (row,) = rows(home)
-    assert row["reason"] == f"rollback to {old} from {new}"
+    assert row["reason"] == f"rolled back to {old} from {new}"
     assert (row["version"], row["incumbent"], row["promoted"], row["test_rows"]) == (old, new, True, None)
     shown = metadata(result, key(noaa, "temperature", "champion"))
     assert (shown["release"], shown["decision"], shown["status"]) == (old, row["reason"], "computed")
+    assert shown["verdict"] == row["reason"], "and no verdict of an older trial"
+    assert row["hold"] == shown["hold"] == str(pointer.hold)
+    assert shown["hold"].endswith("until it is lifted")
+    table = shown["releases"].splitlines()
+    assert [new in table[2], old in table[3]] == [True, True], "newest first"
+    assert "serving; a person holds it since" in table[3]
 
 
 def test_the_same_again_changes_nothing(
@@ -98,8 +109,9 @@ def test_the_runs_tag_is_the_reason(noaa: Feed, home: Path, instance: dg.Dagster
     third = release.write(home, manifest(3), {"model.onnx": graph(3.0)})
     release.challenge(home, *KEY, third)
     tag = f"shadow: {third} is better on 400 live requests, p = 0.003"
-    assert choose(noaa, home, instance, third, tag).success
+    assert choose(noaa, home, instance, third, tag, automatic=True).success
     (row,) = rows(home)
+    assert row["hold"] is None
     assert (row["reason"], row["retrain_reason"], row["challenger"], row["incumbent"]) == (tag, tag, third, two[1])
     assert release.challenger(home, *KEY) is None
 
@@ -138,4 +150,39 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
     assert release.current(home, *KEY).version == two[0]
     assert choose(noaa, home, instance, two[0]).success
     (row,) = rows(home)
-    assert row["reason"] == f"rollback to {two[0]} from {two[1]}"
+    assert row["reason"] == f"rolled back to {two[0]} from {two[1]}"
+
+
+def test_a_hold_yields_to_a_person_and_not_to_the_loop(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    old, new = two
+    third = release.write(home, manifest(3), {"model.onnx": graph(3.0)})
+    assert choose(noaa, home, instance, old, hold_for="P7D").success
+    pointer = release.current(home, *KEY)
+    assert pointer is not None
+    assert pointer.hold is not None
+    assert pointer.hold.until is not None
+    assert pointer.hold.until - pointer.hold.since == timedelta(days=7)
+    proven = choose(noaa, home, instance, third, "shadow: better", automatic=True)
+    assert f"release {third} of noaa/temperature cannot replace the champion: a person holds it" in error(proven)
+    assert release.current(home, *KEY) == pointer
+    assert choose(noaa, home, instance, new).success, "a person chooses again"
+    assert rows(home)[-1]["reason"] == f"rolled forward to {new} from {old}"
+    lifted = choose(noaa, home, instance, "", lift=True)
+    assert lifted.success
+    assert "hold" not in metadata(lifted, key(noaa, "temperature", "champion"))
+    row = rows(home)[-1]
+    assert (row["promoted"], row["hold"], row["version"]) == (False, None, new)
+    assert "was lifted" in row["reason"]
+    again = choose(noaa, home, instance, "", lift=True)
+    assert metadata(again, key(noaa, "temperature", "champion"))["status"] == "unchanged"
+    assert choose(noaa, home, instance, third, "shadow: better", automatic=True).success
+
+
+def test_a_length_of_time_that_is_none_changes_nothing(
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
+) -> None:
+    for text in ("a week", "-P1D", "PT0S"):
+        assert f"hold_for: '{text}' is no length of time" in error(choose(noaa, home, instance, two[0], hold_for=text))
+    assert release.current(home, *KEY).version == two[1]

@@ -114,7 +114,8 @@ def test_a_rollback_reaches_the_server_and_stands(tmp_path: Path, home: Path, in
         assert 0 < seen.moved < seen.followed
         print(f"the server followed after {seen.followed - seen.moved:.1f} s, polling each {POLL} s")
         assert shown["release"] == old
-        assert shown["decision"] == f"rollback to {old} from {new}"
+        assert shown["decision"] == f"rolled back to {old} from {new}"
+        assert httpx.get(f"{server.url}/health").json()["releases"][0]["hold"]["until"] is None
         assert alias(home) == config_hash(home, old)
 
         # Whatever runs by itself, the forward flow or `make run`, leaves it: there is no newer candidate.
@@ -123,7 +124,14 @@ def test_a_rollback_reaches_the_server_and_stands(tmp_path: Path, home: Path, in
         assert serving(home) == answered(server.url) == old
         assert alias(home) == config_hash(home, old)
 
-        # A person may ask for the trial again; the newer one wins it, and is the release that it was.
+        # A trial that somebody forces, or that newer rows ask for, is held and recorded, and replaces nothing.
+        forced = champion(feed, home, instance, force=True)
+        assert (forced["verdict"], forced["release"]) == ("held", old)
+        assert forced["decision"].startswith(f"Held: {old} stays, for a person holds it since")
+        assert serving(home) == old
+
+        # Once it is lifted the newer one wins the trial, and is the release that it was.
+        champion(feed, home, instance, lift=True)
         with watching(home, server.url, new) as seen:
             assert champion(feed, home, instance, force=True)["release"] == new
         assert seen.followed
@@ -136,13 +144,17 @@ def test_a_rollback_reaches_the_server_and_stands(tmp_path: Path, home: Path, in
     assert release.versions(home, *KEY) == [old, new], "history keeps both"
     with duckdb.connect() as con:
         rows = Lake(home).relation(con, "small/temperature/promotions").order("delivery").to_arrow_table().to_pylist()
-    assert [row["version"] for row in rows] == [old, new, old, new]
-    assert rows[2]["reason"].startswith("rollback")
+    assert [row["version"] for row in rows] == [old, new, old, old, old, new]
+    assert [bool(row["hold"]) for row in rows] == [False, False, True, True, False, False]
+    assert rows[2]["reason"].startswith("rolled back")
     assert rows[1]["p_value"] < 0.05
 
-    # A rollback is a decision about these candidates; newer ones are judged against what it put in place.
+    # Newer candidates are judged against what a rollback put in place, and replace it when that is lifted.
     champion(feed, home, instance, release=old)
     write_readings(readings, hours=HOURS, swing=10.0)
+    run(feed, home, instance)
+    assert serving(home) == old
+    champion(feed, home, instance, lift=True)
     run(feed, home, instance)
     assert serving(home) not in (old, new)
     assert release.versions(home, *KEY) == [old, new, serving(home)]

@@ -11,6 +11,7 @@ import pytest
 
 from aerocast import clock, release, requests
 from aerocast.clock import Clock
+from aerocast.pointer import Hold
 from tests.serving.making import Server, graph, manifest, publish, until, write_tail
 
 Start = Callable[..., tuple[Server, httpx.Client]]
@@ -58,6 +59,7 @@ def test_an_old_champion_is_due_and_only_a_post_asks(tmp_path: Path, serve: Star
         "limit_seconds": 30 * 86400,
         "due": True,
         "request": None,
+        "hold": None,
     }
     assert requests.pending(tmp_path, "noaa") == []
     asked = ask(http)
@@ -83,7 +85,7 @@ def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Star
     assert requests.pending(tmp_path, "noaa") == []
     assert ask(http, {"force": True})["request"]
     (request,) = requests.pending(tmp_path, "noaa")
-    assert request.reason == f"forced; {version} is 73 days old"
+    assert (request.reason, request.force) == (f"forced; {version} is 73 days old", True)
 
 
 def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
@@ -101,6 +103,17 @@ def test_an_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve:
     found = check(http)
     assert (found["limit_seconds"], found["due"], found["age_seconds"]) == (None, False, 0.0)
     assert found["trained_at"] == "2024-01-01T00:00:01Z", "real time, later than the recorded feed's end"
+
+
+def test_a_hold_is_seen_wherever_the_champion_is(tmp_path: Path, serve: Start) -> None:
+    version = promoted(tmp_path, timedelta(days=30))
+    release.promote(tmp_path, "noaa", "temperature", version, Hold(MADE, reason="the newer one is worse"))
+    _, http = serve()
+    hold = {"since": "2013-10-19T00:00:00Z", "until": None, "reason": "the newer one is worse"}
+    places = [check(http), http.get("/health").json()["releases"][0], http.get("/models").json()[0]]
+    assert [place["hold"] for place in places] == [hold] * 3
+    release.promote(tmp_path, "noaa", "temperature", version, Hold(MADE, until=MADE + timedelta(days=1)))
+    until(lambda: check(http)["hold"] is None)  # its time has passed
 
 
 def test_feed_and_target_may_be_named(tmp_path: Path, serve: Start) -> None:

@@ -1,0 +1,159 @@
+"""A person's choice of the release that serves: a rollback, which holds until it is lifted, and the end of such a hold.
+
+The loop chooses, too: a challenger that has proven itself on live requests. Its choice yields to a person's.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.home import Home
+from aerocast.lineage import config_hash
+from aerocast.pointer import Hold, HoldError
+from aerocast_assets.assets import champion, tracked, verdicts
+from aerocast_assets.assets.describe import status
+from aerocast_assets.resources import Choice, Platform
+
+if TYPE_CHECKING:
+    from aerocast.manifest import Manifest
+    from aerocast.pointer import Current
+
+LIFTED = "lifted"  # the verdict of a hold that was ended
+
+
+def duration(text: str, field: str) -> timedelta | None:
+    """A length of time in ISO 8601; None for no text.
+
+    Raises:
+        AeroCastError: it is none, or not above 0.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not text:
+        return None
+    try:
+        length = TypeAdapter(timedelta).validate_python(text)
+    except ValidationError:
+        length = timedelta(0)
+    if length <= timedelta(0):
+        raise AeroCastError(f"{field}: {text!r} is no length of time in ISO 8601, such as P7D or PT12H")
+    return length
+
+
+def choose(
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: Choice, verdict: str
+) -> dg.MaterializeResult[None]:
+    """Lets a release serve from now on, and holds it unless the loop chose it; history keeps both.
+
+    Raises:
+        Failure: there is no such release, it is damaged, or a person holds another one; the one that serves goes on.
+            Nothing of this changes by itself, so that the run is not repeated.
+    """
+    from aerocast import clock, release
+    from aerocast.lake import Lake
+    from aerocast.tracking import model_name
+
+    root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(champion.RETRAIN_TAG)
+    pointer = _promoted(root, feed, target, config, tag or "")
+    chosen = release.load(root, feed.name, target, pointer.version).manifest
+    newest = verdicts.newest(lake, feed, target)
+    # A run that was killed in between left the pointer moved and no row.
+    moved = newest is None or newest["version"] != pointer.version
+    changed = moved or newest is None or newest.get("hold") != _text(pointer)
+    reason = _reason(pointer, config, tag, moved=moved)
+    tags = {"verdict": "promoted", "reason": reason} if moved else {}
+    name, run_id = model_name(feed.name, target), chosen.lineage.mlflow_run_id
+    if tracked.noted(context, root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
+        context.log.warning(f"MLflow does not know the training of {chosen.version}, so its alias stays where it is")
+    if changed:
+        about = verdicts.Context(
+            run_id=context.run.run_id,
+            feed_time=clock.now(root, feed.name, feed.end),
+            retrain_reason=tag,
+            since=chosen.lineage.since,
+            version=chosen.version,
+            challenger=chosen.version,
+            incumbent=pointer.previous,
+            hold=_text(pointer),
+        )
+        segment = f"{verdict}@{chosen.version}@{pointer.promoted_at.isoformat()}"
+        segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
+        verdicts.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
+    context.log.info(reason if changed else f"unchanged: {chosen.version} serves already")
+    return _shown(root, feed, target, chosen, pointer, computed=changed)
+
+
+def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str) -> dg.MaterializeResult[None]:
+    """Ends a person's hold: from now on the loop may replace what serves.
+
+    Raises:
+        Failure: nothing serves.
+    """
+    from aerocast import clock, release
+    from aerocast.lake import Lake
+
+    root, lake = platform.root, Lake(platform.root)
+    lifted, pointer = release.lift(root, feed.name, target), release.current(root, feed.name, target)
+    if pointer is None:
+        raise dg.Failure(f"{feed.name}/{target}: no release serves, so none is held", allow_retries=False)
+    serves = release.load(root, feed.name, target, pointer.version).manifest
+    if lifted:
+        reason = f"the hold on {pointer.version} since {lifted.since:%Y-%m-%d %H:%M} UTC was lifted"
+        about = verdicts.Context(
+            run_id=context.run.run_id,
+            feed_time=clock.now(root, feed.name, feed.end),
+            retrain_reason=context.run.tags.get(champion.RETRAIN_TAG),
+            since=serves.lineage.since,
+            version=serves.version,
+            incumbent=serves.version,
+        )
+        segment = f"{LIFTED}@{lifted.since.isoformat()}"
+        verdicts.record_choice(lake, feed, target, serves, about, reason, LIFTED, segment, promoted=False)
+    context.log.info(reason if lifted else f"unchanged: nobody holds {pointer.version}")
+    return _shown(root, feed, target, serves, pointer, computed=bool(lifted))
+
+
+def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) -> "Current":
+    from aerocast import release
+
+    try:
+        now, length = datetime.now(UTC), duration(config.hold_for, "hold_for")
+        hold = None if config.automatic else Hold(now, now + length if length else None, reason)
+        return release.promote(root, feed.name, target, config.release, hold)
+    except HoldError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except AeroCastError as error:
+        known = ", ".join(release.versions(root, feed.name, target)) or "none"
+        said = f"{error}; the releases of {feed.name}/{target}: {known}"
+        raise dg.Failure(said, allow_retries=False) from error
+
+
+def _reason(pointer: "Current", config: Choice, tag: str | None, *, moved: bool) -> str:
+    if config.automatic and tag:
+        return tag
+    if not moved:
+        said = f"{pointer.version} serves on; {pointer.hold}"
+    else:
+        back = pointer.previous is None or pointer.version < pointer.previous
+        said = f"rolled {'back' if back else 'forward'} to {pointer.version} from {pointer.previous or 'nothing'}"
+    return f"{said}: {tag}" if tag else said
+
+
+def _text(pointer: "Current") -> str | None:
+    return str(pointer.hold) if pointer.hold else None
+
+
+def _shown(
+    root: Home, feed: Feed, target: str, serves: "Manifest", pointer: "Current", *, computed: bool
+) -> dg.MaterializeResult[None]:
+    from aerocast.lake import Lake
+
+    state = config_hash(
+        release=serves.version,
+        promoted_at=pointer.promoted_at.isoformat(),
+        hold=pointer.hold.since.isoformat() if pointer.hold else None,
+    )
+    return champion.result(serves, status(computed or None) | verdicts.shown(Lake(root), feed, target, root), state)

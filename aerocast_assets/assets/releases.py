@@ -1,0 +1,49 @@
+"""The releases of a target as a table: on the champion's page, and for the command `releases`."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aerocast.feed import Feed
+from aerocast.home import Home
+from aerocast_assets.keys import table
+
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+
+
+def releases(root: Home, feed: Feed, target: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """Releases, newest first: version, kind, trained to, promoted last, skill, and what each does now."""
+    from aerocast import release
+    from aerocast.lake import Lake
+
+    pointer, rival = (read(root, feed.name, target) for read in (release.current, release.challenger))
+    promoted = _promoted(Lake(root), feed, target)
+    rows = []
+    for entry in release.history(root, feed.name, target, limit):
+        state = "past" if entry.version in promoted else "never served"
+        if rival and entry.version == rival.version:
+            state = "challenger"
+        if pointer and entry.version == pointer.version:
+            state = f"serving; {pointer.active_hold}" if pointer.active_hold else "serving"
+            promoted[entry.version] = pointer.promoted_at
+        row: dict[str, Any] = {"version": entry.version, "kind": "", "trained to": None}
+        if entry.manifest:
+            row |= {"kind": entry.manifest.kind, "trained to": entry.manifest.lineage.training_end}
+        row |= {"promoted": promoted.get(entry.version), "skill": ""}
+        if entry.manifest:
+            row["skill"] = f"{entry.manifest.metrics.overall.skill:+.4f}"
+        rows.append(row | {"state": f"cannot be served: {entry.error}" if entry.error else state})
+    return rows
+
+
+def _promoted(lake: "Lake", feed: Feed, target: str) -> dict[str, datetime]:
+    """When each version was promoted last, as far as the table of promotions knows."""
+    import duckdb
+
+    name = table(feed, target, "promotions")
+    if not lake.exists(name):
+        return {}
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        made = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
+        return dict(made.aggregate("version, max(decided_at)", "version").fetchall())

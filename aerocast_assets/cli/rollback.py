@@ -1,0 +1,82 @@
+"""Lets an earlier release serve, at once, and holds it: the loop does not replace it until the hold ends."""
+
+import argparse
+from typing import Any
+
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.home import Home
+from aerocast_assets.cli.command import Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "rollback", _run, "let an earlier release serve, and hold it until that is lifted")
+    add_target(parser)
+    parser.add_argument("--to", default="", help="its version (see `releases`); default: the one that served before")
+    parser.add_argument("--hold-for", default="", help="ISO 8601, such as P7D; default: until `lift`")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--feed", default="noaa")
+    parser.add_argument("--target", default="", help="default: the feed's first one")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return rollback(options.home, options.feed, options.target, options.to, options.hold_for)
+
+
+def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_for: str) -> int:
+    """Runs the champion's asset in this process: whatever else runs, this does not wait for it. Exit status 0.
+
+    Raises:
+        AeroCastError: no such feed, target or release, or no such length of time; the one that serves goes on.
+    """
+    from aerocast import release
+    from aerocast_assets.assets.choice import duration
+
+    duration(hold_for, "--hold-for")
+    feed, target = find_target(feed_name, target_name)
+    pointer = release.current(home, feed.name, target)
+    if not (chosen := version or (pointer.previous if pointer else None) or ""):
+        raise AeroCastError(f"--to: no release of {feed.name}/{target} served before; see `aerocast releases`")
+    print(choose(feed, target, {"release": chosen, "hold_for": hold_for}))
+    return 0
+
+
+def find_target(feed_name: str, target: str) -> tuple[Feed, str]:
+    """Raises AeroCastError for a feed, or a target of it, that is not declared."""
+    from aerocast_assets.feeds import find_feed
+
+    feed = find_feed(feed_name)
+    if target and target not in feed.targets:
+        raise AeroCastError(f"--target: {feed.name} has no target {target!r}; it has {', '.join(feed.targets)}")
+    return feed, target or feed.targets[0]
+
+
+def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
+    """One run of the champion with this config, in this process; what it decided, and what of the rest failed.
+
+    Raises:
+        AeroCastError: it failed, with the run's own sentence.
+    """
+    import dagster as dg
+
+    from aerocast_assets import liveness
+    from aerocast_assets.cli import summary
+    from aerocast_assets.defs.platform import platform
+    from aerocast_assets.graph import feed_definitions
+    from aerocast_assets.keys import key, rollback_job_name
+
+    definitions = dg.Definitions.merge(feed_definitions(feed), platform())
+    job = definitions.resolve_job_def(rollback_job_name(feed, target))
+    ops = {f"{feed.name}__{target}__champion": {"config": config}}
+    with dg.DagsterInstance.get() as instance:
+        config_of_run = {"loggers": {"progress": {}}, "ops": ops}
+        result = liveness.execute(job, instance, run_config=config_of_run, raise_on_error=False)
+    own, failures = key(feed, target, "champion"), summary.failures(result)
+    made = [each for each in result.get_asset_materialization_events() if each.asset_key == own]
+    if not made:
+        raise AeroCastError("; ".join(each.partition(": ")[2] for each in failures))
+    said = {name: value.value for name, value in made[-1].materialization.metadata.items()}
+    facts = [str(said[name]) for name in ("decision", "hold") if name in said]
+    return f"{feed.name}/{target}: {'; '.join([*facts, *failures])}"
