@@ -6,12 +6,13 @@ back-off has passed. Every instant is in the feed's time; nothing here reads a c
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from aerocast.drift.state import Heat, Shadow
+from aerocast.waits import end_of
 from aerocast.words import duration
 
 if TYPE_CHECKING:
@@ -88,9 +89,14 @@ class Action(msgspec.Struct, frozen=True):
     since: datetime | None = None
 
 
-def decide(limits: Retraining, heat: Heat, memory: Memory, now: datetime, *, last: LastRun | None = None) -> Action:
-    """Whether drift starts a retrain of this target now, and what to remember. `last` is the newest retrain run."""
-    memory = note(memory, last)
+def decide(
+    limits: Retraining, heat: Heat, memory: Memory, now: datetime, *, last: LastRun | None = None, hold: str = ""
+) -> Action:
+    """Whether drift starts a retrain of this target now, and what to remember.
+
+    `last` is the newest retrain run, `hold` says that a person holds what serves, and since when.
+    """
+    memory = _corrected(note(memory, last), now)
     if last and last.outcome == "running":
         return Action(False, f"a retrain is under way since {show(last.started)}", memory)
     memory = _missed(memory, now)
@@ -98,7 +104,7 @@ def decide(limits: Retraining, heat: Heat, memory: Memory, now: datetime, *, las
         memory = _cooled(memory)
     if not heat.hot:
         return Action(False, _cool(heat), memory)
-    waits = (_silent(heat), _too_early(limits, heat, now), _resting(limits, heat, memory, now, last))
+    waits = (hold, _silent(heat), _too_early(limits, heat, now), _resting(limits, heat, memory, now, last))
     obstacle = next(filter(None, waits), "") or _spent(limits, memory, now)
     return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _act(heat, memory, now)
 
@@ -118,20 +124,25 @@ def note(memory: Memory, run: LastRun | None) -> Memory:
     return msgspec.structs.replace(memory, attempts=tuple(map(told, memory.attempts)))
 
 
-def routine(limits: Retraining, made: datetime, now: datetime, *, last: LastRun | None = None) -> tuple[bool, str]:
-    """Whether a champion made then is due for its routine retrain now, and why (not).
+def routine(
+    limits: Retraining, made: datetime, now: datetime, *, last: LastRun | None = None, hold: str = ""
+) -> tuple[bool, str]:
+    """Whether a champion made then is due for its routine retrain now, and why (not); `hold` as in `decide`.
 
     A champion that a routine retrain did not beat is as good as a new one: it is asked again after another `max_age`.
     """
-    age = max(now - made, timedelta(0))
-    state = f"the champion is {duration(age)} old, limit {duration(limits.max_age)}"
+    if made <= now:
+        due, state = now - made > limits.max_age, f"the champion is {duration(now - made)} old"
+    else:
+        due, state = True, f"the champion was made at {show(made)}, by a clock that was ahead"
+    state += f", limit {duration(limits.max_age)}"
     if last and last.outcome == "running":
         return False, f"{state}; a retrain is under way since {show(last.started)}"
-    if age <= limits.max_age:
-        return False, state
+    if hold or not due:
+        return False, f"{state}; {hold}" if hold else state
     if last:
         ended, failed = last.ended or last.started, last.outcome == "failed"
-        until = ended + (limits.cool_down if failed else limits.max_age)
+        until = end_of(limits.cool_down if failed else limits.max_age, ended, now)
         if now < until:
             told = {"failed": "a retrain failed", "refused": "nothing better was found"}
             tried = told.get(last.outcome, "a newer release was made and is not the one that serves")
@@ -154,7 +165,7 @@ def unserved(
         return False, f"{state}; a retrain is under way since {show(last.started)}"
     if not newer:
         return False, f"{state}, and there are no newer rows"
-    until = max(tried, (last.ended or last.started) if last else tried) + limits.cool_down
+    until = max(end_of(limits.cool_down, at, now) for at in (tried, (last.ended or last.started) if last else tried))
     if now < until:
         return False, f"{state}; next try at {show(until)}"
     return True, f"{state}, and there are newer rows"
@@ -198,7 +209,20 @@ def _act(heat: Heat, memory: Memory, now: datetime) -> Action:
     )
     again = f", try {number} on this edge" if number > 1 else ""
     begun = f"; the new regime began {show(heat.onset)}" if heat.onset else ""
-    return Action(True, f"{_hot(heat)}{begun}: retraining{again}", started, key, heat.onset or heat.since)
+    since = heat.onset or heat.since
+    # No regime begins in the future: a clock was ahead when it was found.
+    return Action(
+        True, f"{_hot(heat)}{begun}: retraining{again}", started, key, since if since and since <= now else None
+    )
+
+
+def _corrected(memory: Memory, now: datetime) -> Memory:
+    """What a clock that was ahead has noted happened by now at the latest."""
+    attempts = tuple(
+        msgspec.structs.replace(each, at=min(each.at, now), ended=min(each.ended, now) if each.ended else None)
+        for each in memory.attempts
+    )
+    return msgspec.structs.replace(memory, attempts=attempts)
 
 
 def _missed(memory: Memory, now: datetime) -> Memory:
@@ -226,9 +250,8 @@ def _silent(heat: Heat) -> str:
 
 def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
     begun = heat.onset or heat.since
-    if begun is None or now >= begun + limits.min_span:
+    if begun is None or now >= (until := end_of(limits.min_span, begun, now)):
         return ""
-    until = begun + limits.min_span
     return f"waiting until {show(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
 
 
@@ -237,7 +260,7 @@ def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last
     newest = memory.newest
     mine = newest is not None and (last is None or last.key == newest.key)
     if last and not mine and last.outcome != "failed":
-        until = (last.ended or last.started) + limits.cool_down
+        until = end_of(limits.cool_down, last.ended or last.started, now)
         if now < until:
             return f"waiting until {show(until)}: cool-down of {duration(limits.cool_down)} since the last retrain"
     if newest is None:

@@ -24,6 +24,7 @@ import msgspec
 from aerocast import durable, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
+from aerocast.waits import is_recent
 
 FOLDER = "releases"
 PROMOTED = "promoted"
@@ -250,6 +251,7 @@ class _Objects:
         if data is None:
             return True
         try:
-            return datetime.now(UTC) - msgspec.json.decode(data, type=_Claim).at > _ABANDONED
+            age = datetime.now(UTC) - msgspec.json.decode(data, type=_Claim).at
+            return not is_recent(age.total_seconds(), _ABANDONED.total_seconds())
         except msgspec.DecodeError:
             return False

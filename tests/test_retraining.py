@@ -327,7 +327,11 @@ def test_a_champion_is_renewed_when_it_is_old_and_never_every_hour() -> None:
     failed = LastRun("failed", now, now + HOUR)
     assert not routine(LIMITS, T0, now + 6 * HOUR, last=failed)[0]
     assert routine(LIMITS, T0, now + 7 * HOUR, last=failed)[0]
-    assert not routine(LIMITS, now + DAY, now)[0], "a clock that was set back makes nothing old"
+    ahead = now + DAY
+    due, why = routine(LIMITS, ahead, now)
+    assert due, "how old it is nobody knows, so it is made again, once"
+    assert why == "the champion was made at 2024-04-11 00:00, by a clock that was ahead, limit 30 days"
+    assert not routine(LIMITS, ahead, now + HOUR, last=LastRun("refused", now, now))[0]
 
 
 def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:

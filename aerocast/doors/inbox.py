@@ -35,6 +35,7 @@ from aerocast.feed import Feed
 from aerocast.home import Home, ObjectHome, expanded
 from aerocast.instants import Instants
 from aerocast.settings import Settings
+from aerocast.waits import is_recent
 
 GRACE_SECONDS = 120.0
 # Part of the names of batches: with another number a file that was taken in part would be taken again.
@@ -178,7 +179,7 @@ class Inbox:
         return size is not None and size != one.found.size and self._fresh(one)
 
     def _fresh(self, one: _Announced) -> bool:
-        return time.time() - one.changed < self._grace
+        return is_recent(time.time() - one.changed, self._grace)
 
     def _batches(self, feed: Feed, one: _Announced, path: Path) -> Iterator[Batch]:
         whole = self._whole(one, path)

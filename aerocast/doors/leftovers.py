@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from aerocast.doors.files import ENDINGS, kind_of
 from aerocast.doors.places import Found, Listing
+from aerocast.waits import is_recent
 
 MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
 DONE, REJECTED = "done", "rejected"
@@ -17,7 +18,7 @@ def strangers(listing: Listing, patience: float) -> list[Found]:
         for one in sorted(listing.files)
         if not (kind_of(one.name) or one.name.endswith(MANIFEST) or one.name.startswith("."))
         and not _is_unfinished(one.name)
-        and time.time() - one.changed >= patience
+        and not is_recent(time.time() - one.changed, patience)
     ]
 
 
@@ -32,8 +33,8 @@ def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[s
     names = {one.name for one in listing.files}
     for one in sorted(listing.files):
         what, age = _lack(one.name, names, announced), time.time() - one.changed
-        if what and age >= patience:
-            yield f"{one.name} {what}; it was last changed {_span(age)} ago"
+        if what and not is_recent(age, patience):
+            yield f"{one.name} {what}; it was last changed {_span(age) if age > 0 else 'no time'} ago"
 
 
 def _lack(name: str, names: set[str], announced: bool) -> str | None:

@@ -24,6 +24,7 @@ from aerocast.doors import postfile
 from aerocast.doors.posting import Limits, Offer, Receipt, Refused, Why, Writer, digest, tell
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
+from aerocast.waits import is_recent
 
 __all__ = ["Counts", "Limits", "Part", "Post", "Posted", "Receipt", "Refused", "Why"]
 
@@ -134,7 +135,7 @@ class Posted:
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with suppress(FileNotFoundError):
                 seen.append(os.stat(path))
-        if any(time.time() - each.st_mtime < 1 for each in seen):
+        if any(is_recent(time.time() - each.st_mtime, 1) for each in seen):
             return None
         return tuple(number for each in seen for number in (each.st_ino, each.st_mtime_ns, each.st_size))
 

@@ -23,6 +23,7 @@ import msgspec
 
 from aerocast.doors import postfile
 from aerocast.errors import AeroCastError
+from aerocast.waits import is_recent
 
 KEEP_KEYS_SECONDS = 25 * 3600
 _PRUNE_SECONDS = 60
@@ -174,7 +175,7 @@ class Writer:
         return Receipt(f"{name}/{one}", rows, True)
 
     def _prune(self, con: sqlite3.Connection, now: float) -> None:
-        if now - self._pruned < _PRUNE_SECONDS:
+        if is_recent(now - self._pruned, _PRUNE_SECONDS):
             return
         self._pruned = now
         old = "SELECT key FROM keys WHERE at < ? ORDER BY at LIMIT ?"

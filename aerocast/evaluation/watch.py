@@ -166,7 +166,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     Raises:
         AeroCastError: a release, the lake or the state cannot be read or written.
     """
-    now = clock.now(home, feed.name, feed.end)
+    now = present = clock.now(home, feed.name, feed.end)
     examined, path = evidence(lake, home, feed, now), state.place(home, feed.name)
     wanted, before = basis(examined, home, feed), state.read(home, feed.name)
     if before is not None and current(home, feed, wanted) and not force:
@@ -181,7 +181,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
         compaction.tidy(lake, name)
     lake.overwrite(f"{feed.name}/faults", faults.rows(seen.faults))
     versions = {target: manifest.version for target, manifest in _serving(home, feed).items()}
-    heats = tuple(_advanced(before, target, seen, feed, now, versions.get(target)) for target in feed.targets)
+    heats = tuple(_advanced(before, target, seen, feed, now, present, versions.get(target)) for target in feed.targets)
     shadows = shadow.evidence(con, lake, home, feed)
     after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
     state.write(home, after)
@@ -218,9 +218,18 @@ def current(home: Home, feed: Feed, wanted: str) -> bool:
 
 
 def _advanced(
-    before: DriftState | None, target: str, seen: Seen, feed: Feed, now: datetime, version: str | None
+    before: DriftState | None,
+    target: str,
+    seen: Seen,
+    feed: Feed,
+    now: datetime,
+    present: datetime,
+    version: str | None,
 ) -> Heat:
     heat = before.of(target) if before else Heat(target)
+    if heat.judged_at and now <= present < heat.judged_at:
+        # A clock was ahead then; that examination must not keep the next ones from counting.
+        heat = msgspec.structs.replace(heat, judged_at=None)
     if version is None:
         return heat
     squares = [d.rmse**2 for d in seen.diagnoses if d.target == target and d.rmse is not None]

@@ -28,7 +28,7 @@ from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
 from aerocast.settings import Settings
 from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
-from aerocast.sources.nws_http import Client, RefusedError
+from aerocast.sources.nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources.nws_readings import Page, Reading, page, units
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
@@ -252,8 +252,9 @@ def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, dateti
 
 def _respect(client: Client, memory: Memory) -> None:
     """A pause that the service asked for holds for later polls too."""
-    if memory.quiet:
-        client.quiet = client.clock() + max(0.0, (memory.quiet - datetime.now(UTC)).total_seconds())
+    left = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
+    if 0 < left <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
+        client.quiet = client.clock() + left
 
 
 def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, notes: list[str]) -> None:

@@ -22,6 +22,7 @@ ATTEMPTS = 4
 SECONDS = 120.0  # for everything that one client is asked for
 CONNECT, READ = 5.0, 15.0  # seconds
 LARGEST = 32 << 20  # bytes of an answer
+LONGEST_QUIET = 86_400.0  # seconds that a service is left alone at most, whatever it asks for
 _SHOWN = 200
 
 
@@ -167,7 +168,7 @@ class Client:
             raise RefusedError(said, status)
         after = retry_after(response.headers.get("Retry-After", ""))
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            self.quiet = self.clock() + after
+            self.quiet = self.clock() + min(after, LONGEST_QUIET)
         raise _AgainError(f"{said}; it asks for {after:.0f} s of patience" if after else said, status, after)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LIFTED = "lifted"  # the verdict of a hold that was ended
 
 
-def duration(text: str, field: str) -> timedelta | None:
+def length_of(text: str, field: str) -> timedelta | None:
     """A length of time in ISO 8601; None for no text.
 
     Raises:
@@ -120,7 +120,7 @@ def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) 
     from aerocast import release
 
     try:
-        now, length = datetime.now(UTC), duration(config.hold_for, "hold_for")
+        now, length = datetime.now(UTC), length_of(config.hold_for, "hold_for")
         hold = None if config.automatic else Hold(now, now + length if length else None, reason)
         return release.promote(root, feed.name, target, config.release, hold)
     except HoldError as error:

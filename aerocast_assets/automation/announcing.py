@@ -15,6 +15,7 @@ import msgspec
 
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
+from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
 from aerocast_assets.keys import RETRAIN_OF
@@ -193,7 +194,11 @@ def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], lis
                 messages.append(message)
             before = Told(row, message.version)
         pointer = release.current(root, feed, target)
-        if pointer and pointer.version != before.version and datetime.now(UTC) - pointer.promoted_at > UNRECORDED:
+        if (
+            pointer
+            and pointer.version != before.version
+            and not left_of(UNRECORDED, pointer.promoted_at, datetime.now(UTC))
+        ):
             # Killed between the two, and never repeated.
             messages.append(_selected(root, feed, target, pointer.version, pointer.promoted_at, {}))
             before = Told(before.row, pointer.version)

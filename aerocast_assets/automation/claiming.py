@@ -1,7 +1,7 @@
 """The sensor that takes claims while a broker has some; without a broker it costs nothing."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -9,14 +9,11 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.words import duration, the_newest
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening
-from aerocast_assets.automation.runs import own_retries
+from aerocast_assets.automation.runs import FAILURES, back_off, own_retries
 
 JOB = "platform_claims"
 POLL = 15  # seconds
-PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
-FAILURES = 8
 
 
 def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
@@ -67,10 +64,4 @@ def _pause(instance: dg.DagsterInstance, now: datetime) -> str:
     """Why no run may start now, as a sentence; empty if one may."""
     if instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=NOT_FINISHED_STATUSES), limit=1):
         return "a run is under way"
-    records = instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=FAILURES)
-    statuses = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in records]
-    failed = statuses.index(False) if False in statuses else len(statuses)
-    if not failed or not (ended := records[0].end_time):
-        return ""
-    left = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1)) - (now - datetime.fromtimestamp(ended, UTC))
-    return f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}" if left > timedelta(0) else ""
+    return back_off(instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=FAILURES), now)[1]

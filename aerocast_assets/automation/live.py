@@ -23,6 +23,7 @@ from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource, PushSource
 from aerocast.home import Home
 from aerocast.months import month_of
+from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     from aerocast.doors.base import Door
 
 LOOK = timedelta(seconds=30)
-PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
-FAILURES = 8
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -173,9 +172,8 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
 
     Without a beginning, or if a clock was set back meanwhile, nothing is waited for.
     """
-    waited = datetime.now(UTC) - since if since else patience
-    left = patience - waited if timedelta(0) <= waited else timedelta(0)
-    return left <= timedelta(0), what, f"{what}, gathered for another {duration(left)}"
+    left = left_of(patience, since, datetime.now(UTC)) if since else timedelta(0)
+    return not left, what, f"{what}, gathered for another {duration(left)}"
 
 
 def _waiting(doors: "Iterable[Door]") -> tuple[list[str], list[str]]:
@@ -265,22 +263,15 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if run.job_name == job or _makes_tables(feed, run):
             return Runs(waits=f"run {run.run_id[:8]} is under way")
-    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=FAILURES)
-    failed = 0
-    while failed < len(records) and records[failed].dagster_run.status is dg.DagsterRunStatus.FAILURE:
-        failed += 1
-    newest = records[0] if records else None
-    if newest is None or not newest.end_time:
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=runs.FAILURES)
+    failed, waits = runs.back_off(records, real)
+    if not records or not records[0].end_time:
         return Runs()
-    ended = datetime.fromtimestamp(newest.end_time, UTC)
-    since, why = real - ended, ""
-    if failed:
-        pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
-        if since < pause:
-            why = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(pause - since)}"
-    elif since < ROOM and not all(release.current(root, feed.name, target) for target in feed.targets):
-        why = "a target has no champion yet: its first models get room to be made"
-    return Runs(failed, why, ended)
+    ended = datetime.fromtimestamp(records[0].end_time, UTC)
+    room = timedelta(0) if failed else left_of(ROOM, ended, real)
+    if room and not all(release.current(root, feed.name, target) for target in feed.targets):
+        waits = "a target has no champion yet: its first models get room to be made"
+    return Runs(failed, waits, ended)
 
 
 def _makes_tables(feed: Feed, run: dg.DagsterRun) -> bool:

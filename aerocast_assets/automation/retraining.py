@@ -130,7 +130,8 @@ def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") 
     for run in known:
         memory = retraining.note(memory, run)
     last = known[0] if known else None
-    action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last)
+    hold = runs.hold(tick.root, tick.feed, target)
+    action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
     look = Look(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
     if action.act:
         reason = f"drift {target}: {evidence(tick.seen, target)}"
@@ -140,7 +141,7 @@ def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") 
         )
     if last and last.outcome == "running":
         return look._replace(said=f"{look.said}; request {request.id} waits for it") if request else look
-    return _shadow(tick, target, look) or (_request(tick, target, look, request) if request else look)
+    return _shadow(tick, target, look, hold) or (_request(tick, target, look, request) if request else look)
 
 
 def evidence(seen: "DriftState | None", target: str) -> str:
@@ -155,8 +156,8 @@ def evidence(seen: "DriftState | None", target: str) -> str:
     return f"{worst.station}: " + ("; ".join(filter(None, (grown, said))) or "its errors have grown")
 
 
-def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
-    """A challenger that live requests have proven better than what serves is chosen, once."""
+def _shadow(tick: Tick, target: str, look: Look, hold: str) -> Look | None:
+    """A challenger that live requests have proven better than what serves is chosen, once, unless a person holds it."""
     from aerocast import release
     from aerocast.retraining import promising
 
@@ -169,6 +170,8 @@ def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
             continue
         proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
+        if hold:
+            return Look(f"{look.said}; {reason}, but {hold}", look.memory)
         run_key = f"{target}/shadow/{shadow.challenger}"
         return Look(
             f"{look.said}; {reason}",
@@ -179,7 +182,10 @@ def _shadow(tick: Tick, target: str, look: Look) -> Look | None:
 
 
 def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
-    """What somebody asked for is done as it was asked: a cool-down or a budget binds the loop, not people."""
+    """What somebody asked for is done as it was asked: a cool-down or a budget binds the loop, not people.
+
+    Of a champion that is held a trial is held, too; the champion's asset says that it stays.
+    """
     heat, limits = tick.heat(target), tick.feed.retraining
     hot = heat.onset if heat.hot and heat.onset and tick.now >= heat.onset + limits.min_span else None
     run = runs.ask(
@@ -189,6 +195,7 @@ def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
         tick.now,
         run_key=request.id,
         since=hot or regime(tick.root, tick.feed, target),
+        force=request.force,
         tags={runs.REQUEST_TAG: request.id},
     )
     return look._replace(said=f"{look.said}; request {request.id} is taken up", run=run)

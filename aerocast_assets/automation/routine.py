@@ -47,8 +47,10 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
             due, why = retraining.unserved(feed.retraining, tried, now, newer=newer, last=last)
         else:
             lineage = release.load(root, feed.name, target, pointer.version).manifest.lineage
-            since, made = lineage.since, lineage.feed_time or lineage.created_at
-            due, why = retraining.routine(feed.retraining, made, now, last=last)
+            # A release of before has no time of the feed; its real one says nothing of a recording.
+            since, made = lineage.since, lineage.feed_time or min(lineage.created_at, now)
+            hold = runs.hold(root, feed, target)
+            due, why = retraining.routine(feed.retraining, made, now, last=last, hold=hold)
         if due:
             return runs.ask(feed, target, f"schedule: {why}", now, since=since)
         over = feed.end is not None and now >= feed.end

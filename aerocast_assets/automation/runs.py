@@ -1,7 +1,7 @@
 """Retrain runs: how one is asked for, and the only place that reads from the instance what became of it."""
 
-from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,6 +9,8 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from aerocast.feed import Feed
 from aerocast.home import Home
+from aerocast.waits import left_of
+from aerocast.words import duration, the_newest
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.describe import COMPUTED, STATUS
@@ -22,6 +24,8 @@ ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
 REQUEST_TAG = "aerocast/request"
 LOOKED_AT = 20  # newest runs of a target that are looked through
 LONGEST = 240  # characters of a reason: a tag, not a report
+PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
+FAILURES = 8  # newest runs of a job that are looked through for failures in a row
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -34,16 +38,32 @@ def ask(
     run_key: str | None = None,
     since: datetime | None = None,
     release: str = "",
+    force: bool = False,
     tags: dict[str, str] | None = None,
 ) -> dg.RunRequest:
-    """A retrain of the target for the regime that began `since`; with `release` only that version is chosen."""
+    """A retrain of the target for the regime that began `since`; with `release` only that version is chosen.
+
+    With `force` models are trained and judged again, though nothing may have changed.
+    """
     return dg.RunRequest(
         run_key=run_key,
         job_name=retrain_job_name(feed, target),
-        run_config=_config(feed, target, since, release),
+        run_config=_config(feed, target, since, release, force=force),
         tags={RETRAIN_TAG: shortened(reason), ASKED_TAG: now.isoformat(), **(tags or {})},
         asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")] if release else None,
     )
+
+
+def back_off(records: Sequence[dg.RunRecord], now: datetime) -> tuple[int, str]:
+    """How many of a job's newest runs (newest first) failed in a row, and why none may start now; empty if one may."""
+    statuses = [record.dagster_run.status is dg.DagsterRunStatus.FAILURE for record in records]
+    failed = statuses.index(False) if False in statuses else len(statuses)
+    if not failed or not (ended := records[0].end_time):
+        return failed, ""
+    pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
+    left = left_of(pause, datetime.fromtimestamp(ended, UTC), now)
+    said = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}"
+    return failed, said if left else ""
 
 
 def own_retries() -> dict[str, str]:
@@ -55,12 +75,11 @@ def shortened(reason: str) -> str:
     return reason if len(reason) <= LONGEST else reason[: LONGEST - 1] + "…"
 
 
-def _config(feed: Feed, target: str, since: datetime | None, release: str) -> dict[str, Any]:
-    champion: dict[str, str] = {"release": release} if release else {}
-    ops: dict[str, dict[str, str]] = {"champion": champion}
-    if since:
-        champion["since"] = since.isoformat()
-        ops |= {name: {"since": since.isoformat()} for name in (*feed.candidates, SEQUENCE)}
+def _config(feed: Feed, target: str, since: datetime | None, release: str, *, force: bool) -> dict[str, Any]:
+    training: dict[str, Any] = {"since": since.isoformat()} if since else {}
+    training |= {"force": True} if force else {}
+    ops: dict[str, dict[str, Any]] = dict.fromkeys((*feed.candidates, SEQUENCE), training)
+    ops["champion"] = {"release": release, "automatic": True} if release else training
     return {"ops": {f"{feed.name}__{target}__{name}": {"config": values} for name, values in ops.items() if values}}
 
 
@@ -107,6 +126,14 @@ def _outcome(instance: dg.DagsterInstance, feed: Feed, target: str, run: dg.Dags
     said = {name: value.value for name, value in champions[-1].metadata.items()} if champions else {}
     # Where nothing had to be decided the metadata repeats an older decision.
     return "promoted" if said.get("promoted") is True and said.get(STATUS) == COMPUTED else "refused"
+
+
+def hold(root: Home, feed: Feed, target: str) -> str:
+    """The hold of a person on what serves, as a sentence; empty without one."""
+    from aerocast import release
+
+    pointer = release.current(root, feed.name, target)
+    return f"{pointer.version} stays: {pointer.active_hold}" if pointer and pointer.active_hold else ""
 
 
 def launched(instance: dg.DagsterInstance, request: str) -> bool:

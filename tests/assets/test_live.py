@@ -14,7 +14,7 @@ from aerocast.drift import state
 from aerocast.drift.state import DriftState, Fault
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast_assets.automation import live
+from aerocast_assets.automation import live, runs
 from aerocast_assets.keys import key, live_job_name
 from aerocast_assets.resources import Platform
 from tests.evaluating import HOUR, answer, segment
@@ -160,7 +160,7 @@ def test_a_failed_run_is_tried_again_after_a_pause(
     source.write_bytes(whole)
     tick.cursor = tick.cursor or ""
     assert "the newest run failed: the next one starts in" in tick.said()
-    monkeypatch.setattr(live, "PAUSE", timedelta(0))
+    monkeypatch.setattr(runs, "PAUSE", timedelta(0))
     retried = tick.asks()
     assert "the newest run failed" in retried.tags["aerocast/live"]
     assert tick.run(retried).success

@@ -1,0 +1,85 @@
+"""No wait is longer than the pause that was meant, whatever a clock that was wrong has left behind."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerocast.drift.state import Heat
+from aerocast.feed import Retraining
+from aerocast.retraining import DOUBLINGS, Attempt, LastRun, Memory, decide, routine, unserved
+from aerocast.waits import end_of, is_recent, left_of
+from aerocast_assets.automation.runs import LONGEST_PAUSE, back_off
+
+NOW = datetime(2024, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+# Around the present: a clock was ahead by up to years, or behind.
+INSTANTS = st.timedeltas(-90 * DAY, 3000 * DAY).map(lambda since: NOW + since)
+PAUSES = st.timedeltas(timedelta(0), 40 * DAY)
+LIMITS = Retraining(max_age=30 * DAY, cool_down=DAY / 4, daily_budget=3, min_span=3 * DAY, settle=2 * DAY)
+OUTCOMES = st.sampled_from(["promoted", "refused", "failed", "helped"])
+
+
+@given(PAUSES, INSTANTS)
+def test_what_is_left_of_a_pause_is_never_more_than_the_pause(pause: timedelta, since: datetime) -> None:
+    assert timedelta(0) <= left_of(pause, since, NOW) <= pause
+    assert end_of(pause, since, NOW) <= NOW + pause
+    if since <= NOW:
+        assert end_of(pause, since, NOW) == since + pause
+
+
+@given(INSTANTS, st.integers(1, 12))
+def test_the_back_off_of_failed_runs_is_never_longer_than_the_longest(ended: datetime, failures: int) -> None:
+    failed = SimpleNamespace(
+        dagster_run=SimpleNamespace(status=dg.DagsterRunStatus.FAILURE), end_time=ended.timestamp()
+    )
+    records: Any = [failed] * failures
+    assert back_off(records, ended + LONGEST_PAUSE) == (failures, ""), "in its own time"
+    assert back_off(records, NOW + LONGEST_PAUSE)[1] == "" or ended > NOW
+    assert back_off(records, NOW)[1] == "" or ended <= NOW
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> Memory:
+    """What a loop remembers whose clock was anything when it noted it."""
+    attempts = tuple(
+        Attempt(f"a{number}", draw(INSTANTS), number, draw(OUTCOMES), draw(INSTANTS))
+        for number in range(1, draw(st.integers(0, 4)) + 1)
+    )
+    return Memory(edge=1, since=NOW, tries=draw(st.integers(0, 9)), failures=draw(st.integers(0, 9)), attempts=attempts)
+
+
+@given(memories(), st.none() | INSTANTS, st.none() | INSTANTS, OUTCOMES)
+def test_drift_acts_within_the_limits_however_wrong_a_clock_was(
+    memory: Memory, onset: datetime | None, ended: datetime | None, outcome: Any
+) -> None:
+    heat = Heat("temperature", hot=True, edges=1, warm=2, since=NOW, onset=onset)
+    last = LastRun(outcome, ended, ended) if ended else None
+    first = decide(LIMITS, heat, memory, NOW, last=last)
+    # What is remembered of the first look is remembered of the next, as a sensor's cursor.
+    kept = msgspec.json.decode(msgspec.json.encode(first.memory), type=Memory)
+    longest = max(LIMITS.min_span, LIMITS.settle, LIMITS.cool_down * 2**DOUBLINGS, DAY)
+    assert first.act or decide(LIMITS, heat, kept, NOW + longest, last=last).act
+    assert first.since is None or first.since <= NOW
+
+
+@given(INSTANTS, st.none() | INSTANTS, OUTCOMES)
+def test_age_and_another_try_are_due_within_the_limits(made: datetime, ended: datetime | None, outcome: Any) -> None:
+    last = LastRun(outcome, ended, ended) if ended else None
+    assert routine(LIMITS, made, NOW, last=last)[0] or routine(LIMITS, made, NOW + LIMITS.max_age * 1.01, last=last)[0]
+    later = NOW + LIMITS.cool_down
+    assert (
+        unserved(LIMITS, made, NOW, newer=True, last=last)[0] or unserved(LIMITS, made, later, newer=True, last=last)[0]
+    )
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e6))
+def test_a_file_of_the_future_is_young_for_no_longer_than_one_of_now(age: float, span: float) -> None:
+    if is_recent(age, span):
+        assert not is_recent(age + 2 * span, span)
+    assert not is_recent(-time.time(), span)
