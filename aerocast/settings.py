@@ -1,5 +1,6 @@
 """Settings from the environment (`AEROCAST_*`), read once at a process's edge and passed on as values."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -14,7 +15,8 @@ class Settings(BaseSettings):
     `AEROCAST_WORK` is where this machine keeps its own state when the home is an object store; `AEROCAST_HASH_SALT`
     starts a new lineage;
     `AEROCAST_INBOX` is the folder or prefix of files to take up (default: `inbox` in the home); `AEROCAST_BROKER` is
-    the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_USER_AGENT` tells a web
+    the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_PATIENCE` (ISO 8601) is how
+    long a claim or a file that cannot be read is tried again before it is put aside; `AEROCAST_USER_AGENT` tells a web
     service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
     than the project's, for the commands. `AEROCAST_SERVER` is where people reach the server: pages of the UI show its
     pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them. `AEROCAST_OPT_IN` names the opt-in
@@ -27,6 +29,7 @@ class Settings(BaseSettings):
     work: Path | None = None
     inbox: str = ""
     broker: str = ""
+    patience: timedelta = timedelta(days=1)
     user_agent: str = "AeroCast/0.1 (operator unknown: set AEROCAST_USER_AGENT to an address of yours)"
     nws_url: str = "https://api.weather.gov"
     server: str = "http://127.0.0.1:8000"

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 Stamp = durable.Stamp
 _RETRY_SECONDS = 20
 _PAGE = 1000  # objects a listing's answer holds at most
+_NO_CREDENTIALS = "there are no credentials: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
+_NO_ANSWER = "the object store does not answer: see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
+
+
+class UnreachableError(AeroCastError):
+    """The object store as a whole cannot be used, whatever is asked of it."""
 
 
 def read(home: Home, name: str, most: int = durable.LARGEST) -> bytes | None:
@@ -268,7 +274,9 @@ def told(home: ObjectHome, name: str, done: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise AeroCastError(f"{home.url}/{name} could not be {done}: {_reason(error)}") from error
+        reason = _reason(error)
+        kind = UnreachableError if reason in (_NO_ANSWER, _NO_CREDENTIALS) else AeroCastError
+        raise kind(f"{home.url}/{name} could not be {done}: {reason}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -277,10 +285,10 @@ def _reason(error: Exception) -> str:
     if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
         return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")
     if "169.254.169.254" in text:  # where a machine of the cloud asks for the rights of its role
-        return "there are no credentials: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
+        return _NO_CREDENTIALS
     if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
         return "access is denied: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
     first = text.split("\n", 1)[0]
     if "error sending request" in first or "HTTP error" in first:
-        return "the object store does not answer: see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
+        return _NO_ANSWER
     return first[:300]

@@ -153,6 +153,10 @@ class Broker(ABC):
     def later(self, message: Message) -> None:
         """The message is not dealt with: a later consumption hands it over again."""
 
+    def postpone(self, message: Message, seconds: float) -> None:
+        """As `later`, and what comes behind it does not wait for it; not before so many `seconds`, if that can be."""
+        self.later(message)
+
     @abstractmethod
     def waiting(self, topics: Sequence[str]) -> int:
         """Messages that are not committed yet, those included that somebody works on. Makes nothing."""

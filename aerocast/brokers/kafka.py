@@ -1,11 +1,12 @@
 """Kafka: an idempotent producer, and a consumer that commits offsets itself, each when its message is dealt with.
 
 Partitions are assigned, not subscribed to: one run consumes at a time, so there is no group to balance, and what a
-killed one held is there at once. A committed offset covers all before it; so a message that is put off holds back the
-rest of its partition.
+killed one held is there at once. A committed offset covers all before it; so a message that is put off (`later`) holds
+back the rest of its partition. One that is postponed is sent again to the end of its topic instead.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -34,6 +35,7 @@ class Kafka(Broker):
         super().__init__(address)
         self._known: set[str] = set()
         self._held: set[tuple[str, int]] = set()
+        self._copies: set[bytes] = set()  # ids of what was postponed in this consumption
         self._made: Producer | None = None
         self._config: dict[str, Any] = {
             "bootstrap.servers": ",".join(address.servers),
@@ -94,6 +96,7 @@ class Kafka(Broker):
         places = self._positions(topics)
         self._said(partial(self._consumer.assign, places))
         self._held.clear()
+        self._copies.clear()
         # A first fetch takes its time: silence counts from where every partition has said that this is its end.
         unread, quiet = {(place.topic, place.partition) for place in places}, time.monotonic()
         try:
@@ -105,8 +108,11 @@ class Kafka(Broker):
                 if (error := record.error()) is not None:
                     if self._is_end(error):
                         unread.discard((topic, partition))
+                elif dict(record.headers() or ()).get("id") in self._copies:
+                    self._held.add((topic, partition))  # that is the end of what was there
                 elif (topic, partition) not in self._held:
-                    yield Message(topic, record.value() or b"", f"{partition}:{offset}", 1, (topic, partition, offset))
+                    token = (topic, partition, offset, record.key())
+                    yield Message(topic, record.value() or b"", f"{partition}:{offset}", 1, token)
                     quiet = time.monotonic()
             if unread:
                 raise AeroCastError(f"the broker {self.address.shown} did not hand over all it has in time")
@@ -117,7 +123,7 @@ class Kafka(Broker):
     def commit(self, message: Message) -> None:
         from confluent_kafka import TopicPartition
 
-        topic, partition, offset = message.token
+        topic, partition, offset, _ = message.token
         if (topic, partition) in self._held:
             raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was put off")
         after = TopicPartition(topic, partition, offset + 1)
@@ -127,8 +133,18 @@ class Kafka(Broker):
                 raise AeroCastError(f"the broker {self.address.shown} did not commit {topic}: {each.error}")
 
     def later(self, message: Message) -> None:
-        topic, partition, _ = message.token
+        topic, partition, *_ = message.token
         self._held.add((topic, partition))
+
+    def postpone(self, message: Message, seconds: float) -> None:
+        copy = Letter(uuid.uuid4().hex, message.body, (message.token[-1] or b"").decode(errors="replace"))
+        try:
+            self.publish_all(message.topic, [copy])
+        except AeroCastError:  # who may not write to the topic can only wait
+            self.later(message)
+            return
+        self._copies.add(copy.id.encode())
+        self.commit(message)
 
     def waiting(self, topics: Sequence[str]) -> int:
         total = 0

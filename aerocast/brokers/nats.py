@@ -78,6 +78,10 @@ class Nats(Broker):
         self._held.add((message.topic, message.position))
         self._call(message.token.nak(delay=AGAIN))
 
+    def postpone(self, message: Message, seconds: float) -> None:
+        self._held.add((message.topic, message.position))
+        self._call(message.token.nak(delay=max(AGAIN, seconds)))
+
     def waiting(self, topics: Sequence[str]) -> int:
         return sum(self._call(self._lag(checked(topic))) for topic in topics)
 

@@ -19,4 +19,4 @@ def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
     from aerocast.doors.inbox import Inbox, inbox_of
     from aerocast.doors.observations import Observations
 
-    return [Observations(home, feed.name), Inbox(inbox_of(home, settings), home, feed.name)]
+    return [Observations(home, feed.name), Inbox(inbox_of(home, settings), home, feed.name, patience=settings.patience)]

@@ -4,8 +4,9 @@ A claim is taken in the order message, object, table, broker: its position is co
 whose commit holds the object's sha256. A kill in between makes the broker hand it over again, and raw knows it then.
 Raw remembers the newest claims, and how far it got in each partition: a message that is not beyond that, such as all
 of a topic whose consumer the broker has lost, is looked for among raw's rows.
-What is wrong with a claim itself makes it a dead letter; what is wrong around it (disk, table, object store) leaves it
-with the broker, for later.
+What is wrong with a claim itself makes it a dead letter. An object that cannot be read is tried again ever later, while
+others are taken, and makes one in the end. What is wrong around all claims (disk, table, an object store that does not
+answer) leaves them with the broker, for later.
 """
 
 import errno
@@ -16,19 +17,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aerocast import clock, compaction, store
 from aerocast.brokers import Broker, Letter, Message
+from aerocast.doors.ledger import Ledger, place
+from aerocast.doors.patience import Patience
 from aerocast.doors.readings import ignored, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -36,6 +38,7 @@ from aerocast.home import Home, ObjectHome
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.quality import edges
+from aerocast.words import count
 
 TRAINING, INFERENCE = "training-data", "inference-data"
 TOPICS = (TRAINING, INFERENCE)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
@@ -43,7 +46,8 @@ FOLDER = "claims"  # of a home: objects that `announce` has put there
 LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
 QUIET = 1.0  # seconds without a message after which a run ends
 MOST = 1000  # claims that one run takes
-PATIENCE = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
+OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
+DELAYS = "claims"  # the name of what is postponed (see `aerocast.doors.patience`)
 _OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
 
 
@@ -79,6 +83,7 @@ class Refused(msgspec.Struct, frozen=True):
 class Taken:
     """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already.
 
+    `later` are those that wait for the platform, `postponed` those whose objects cannot be read.
     `notes` names, object by object, the columns that were ignored because they are not declared.
     """
 
@@ -87,6 +92,7 @@ class Taken:
     known: int = 0
     dead: list[Refused] = field(default_factory=list)
     later: list[Refused] = field(default_factory=list)
+    postponed: list[Refused] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -101,39 +107,70 @@ class Taken:
 Find = Callable[[str], Feed | None]
 
 
-def take(broker: Broker, home: Home, find: Find, topics: Sequence[str] = TOPICS, quiet: float = QUIET) -> Taken:
+def take(
+    broker: Broker,
+    home: Home,
+    find: Find,
+    topics: Sequence[str] = TOPICS,
+    quiet: float = QUIET,
+    limit: timedelta = timedelta(days=1),
+) -> Taken:
     """Takes what the broker has, until it is quiet. `find` gives the feed of a name, None where there is none.
+
+    A claim whose object cannot be read becomes a dead letter after `limit`.
 
     Raises:
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
-    taken, find = Taken(), cache(find)
-    raw = _Raw(Lake(home))
+    taken, find, keys = Taken(), cache(find), set[str]()
+    raw, patience = Ledger(Lake(home)), Patience(home, DELAYS, limit)
     with closing(broker.consume(topics, quiet)) as messages:
         for message in messages:
             taken.messages += 1
-            _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken)
-            if taken.messages >= MOST or len(taken.later) >= PATIENCE:
+            keys.add(_key(message))
+            _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken, patience)
+            if taken.messages >= MOST or len(taken.later) >= OBSTACLES:
                 break
+    patience.sweep(keys, datetime.now(UTC))
     for feed in taken.rows:
         compaction.tidy(raw.lake, f"{feed}/raw")
     return taken
 
 
-def _handle(broker: Broker, message: Message, enter: Callable[[Message], None], taken: Taken) -> None:
+def _handle(
+    broker: Broker, message: Message, enter: Callable[[Message], None], taken: Taken, patience: Patience
+) -> None:
     """One message, from the table's commit to the broker's; a kill may come between any two lines."""
-    about = (message.topic, message.position)
+    about, key, now = (message.topic, message.position), _key(message), datetime.now(UTC)
+    delay, why = patience.delays.get(key), ""
     try:
-        enter(message)
+        if patience.is_due(key, now):
+            enter(message)
+            delay = None
     except Unusable as error:
-        broker.dead(message, str(error))
-        broker.commit(message)
-        taken.dead.append(Refused(*about, str(error)))
+        delay, why = None, str(error)
+    except UnreadableError as error:
+        delay = patience.fail(key, str(error), now)
+        last = patience.delays[key]
+        why = f"{error}; tried {count(last.tries, 'time')} since {last.since:%Y-%m-%d %H:%M} UTC"
     except AeroCastError as error:
         broker.later(message)
         taken.later.append(Refused(*about, str(error)))
-    else:
-        broker.commit(message)
+        return
+    if delay:
+        broker.postpone(message, (delay.due - now).total_seconds())
+        taken.postponed.append(Refused(*about, delay.reason))
+        return
+    if why:
+        broker.dead(message, why)
+        taken.dead.append(Refused(*about, why))
+    broker.commit(message)
+    patience.settle(key)
+
+
+def _key(message: Message) -> str:
+    """The name of a claim among what is postponed; brokers name a message anew when it is sent again."""
+    return hashlib.sha256(message.body).hexdigest()
 
 
 def announce(
@@ -173,53 +210,24 @@ class Unusable(Exception):
     """The claim itself is wrong: no later attempt would help."""
 
 
-class _Raw:
-    """What the feeds' raw tables know of claims, for one run."""
-
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
-        self._rows: dict[str, duckdb.DuckDBPyConnection] = {}
-
-    def knows(self, name: str, message: Message, segment: str) -> bool:
-        """Whether the claim's rows are there."""
-        if self.lake.has(name, segment):
-            return True
-        stream, number = _place(message)
-        newest = self.lake.turn(name, stream)
-        beyond = newest is not None and number is not None and number > newest
-        return not beyond and self._in_rows(name, segment)
-
-    def _in_rows(self, name: str, segment: str) -> bool:
-        """Looked at once a run: what comes in meanwhile is known by its transaction."""
-        if not self.lake.exists(name):
-            return False
-        if name not in self._rows:
-            con = self._rows[name] = duckdb.connect()
-            rows = self.lake.relation(con, name).filter("starts_with(segment, 'claim/')")
-            rows.select("segment").distinct().to_table("claimed")
-        found = self._rows[name].execute("SELECT count(*) FROM claimed WHERE segment = ?", [segment]).fetchone()
-        return bool(found and found[0])
+class UnreadableError(AeroCastError):
+    """The claim's object cannot be read now, which says nothing about others."""
 
 
-def _place(message: Message) -> tuple[str, int | None]:
-    """The stream whose position raw keeps, and the message's position in it; none where a broker does not count."""
-    partition, _, number = message.position.rpartition(":")
-    return f"place/{message.topic}/{partition}", int(number) if number.isdigit() else None
-
-
-def _enter(raw: _Raw, home: Home, find: Find, message: Message, taken: Taken) -> None:
+def _enter(raw: Ledger, home: Home, find: Find, message: Message, taken: Taken) -> None:
     """Appends the rows of one claim, unless they are there.
 
     Raises:
         Unusable: the claim is wrong.
-        AeroCastError: something else is; the claim is to be tried again.
+        UnreadableError: its object cannot be read; the claim is to be tried again, for a while.
+        AeroCastError: something around it is wrong; the claim is to be tried again.
     """
     claim = _parse(message.body)
     feed = find(claim.feed)
     if feed is None:
         raise Unusable(f"feed: there is no feed {claim.feed!r}")
     name, rows = f"{feed.name}/raw", None
-    stream, number = _place(message)
+    stream, number = place(message)
     while True:
         version = raw.lake.version(name)
         if raw.knows(name, message, claim.segment):  # its object may be gone by now
@@ -245,7 +253,12 @@ def _parse(body: bytes) -> Claim:
 
 def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str, ...]]:
     """The object's rows as raw's, and the columns that are ignored, after all that the claim says has been checked."""
-    data = _fetch(claim.uri)
+    try:
+        data = _fetch(claim.uri)
+    except store.UnreachableError:
+        raise
+    except AeroCastError as error:
+        raise UnreadableError(str(error)) from error
     found = hashlib.sha256(data).hexdigest()
     if found != claim.sha256:
         raise Unusable(f"sha256: {claim.uri} has {found}, the claim says {claim.sha256}")

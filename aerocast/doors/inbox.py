@@ -4,12 +4,14 @@
 its name: write it as `name.part` (or `.tmp`, or beginning with a dot), then rename it. Or put a manifest beside it,
 `<name>.manifest.json` with `{"sha256": ..., "rows": ..., "bytes": ...}` (rows and bytes may be left out): then it is
 complete when it is what the manifest says. Objects in a store need a manifest.
-A file that is in raw goes to `done/`; one that cannot be read goes to `rejected/`, with `<name>.reason.json`.
+A file that is in raw goes to `done/`; one that is none goes to `rejected/`, with `<name>.reason.json`. So does one that
+the disk does not give, after some patience; until then it holds no other up.
 Put there once more it is a new delivery, whatever it holds: the newest one counts.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -28,6 +30,7 @@ from aerocast import clock
 from aerocast.doors.base import Batch
 from aerocast.doors.files import ENDINGS, Content, kind_of, opened
 from aerocast.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
+from aerocast.doors.patience import Delay, Patience, read, sentences
 from aerocast.doors.places import Found, Listing, Place, place_of
 from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
@@ -35,11 +38,15 @@ from aerocast.feed import Feed
 from aerocast.home import Home, ObjectHome, expanded
 from aerocast.instants import Instants
 from aerocast.settings import Settings
+from aerocast.store import UnreachableError
 from aerocast.waits import is_recent
+from aerocast.words import count
 
 GRACE_SECONDS = 120.0
 # Part of the names of batches: with another number a file that was taken in part would be taken again.
 PART_ROWS = 200_000
+# What no other file would fare better with: these wait until there is room again.
+OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 LISTED = 100  # rejected files whose reasons are read
 REASON = ".reason.json"
 log = logging.getLogger("aerocast.doors")
@@ -65,11 +72,12 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class _Announced(NamedTuple):
-    """A file that may be complete, with its manifest as it was read; the later of the two changes."""
+    """A file that may be complete, with its manifest as it was read or why it was not; the later of the two changes."""
 
     found: Found
     manifest: bytes | None
     changed: float
+    trouble: AeroCastError | None = None
 
 
 class _Whole(NamedTuple):
@@ -89,40 +97,60 @@ class Inbox:
 
     name = "inbox"
 
-    def __init__(self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS, patience: timedelta = timedelta(days=1)
+    ) -> None:
         self._place: Place = place_of(inbox, feed)
-        self._home, self._grace = home, grace
+        self._home, self._grace, self._delays, self._limit = home, grace, f"{feed}-inbox", patience
         self._ends: dict[str, _Whole] = {}
         self.rejected: list[str] = []
         self.notes: list[str] = []
 
     def waiting(self) -> int:
-        """Files that are complete, or look like it, and those that are none of readings."""
-        listing = self._place.listing()
-        return len(strangers(listing, self._grace)) + sum(not self._growing(one) for one in self._announced(listing))
+        """Files that are complete, or look like it, and those that are none of readings; not those that are put off."""
+        listing, now, delays = self._place.listing(), datetime.now(UTC), self.delays()
+        found = [one for one in self._announced(listing) if not self._growing(one)]
+        due = (delays[key].is_due(now) if (key := one.found.identity) in delays else True for one in found)
+        return len(strangers(listing, self._grace)) + sum(due)
+
+    def delays(self) -> dict[str, Delay]:
+        """The files that could not be read so far."""
+        return read(self._home, self._delays)
 
     def take(self, feed: Feed) -> Iterator[Batch]:
-        """See `Door`. A file that the disk does not give is told at the end, after all others.
+        """See `Door`. A file that the disk does not give is put off, and noted; what concerns all is told at the end.
 
         Raises:
-            AeroCastError: the inbox, or a file in it, cannot be read.
+            AeroCastError: the inbox cannot be read, or no file of it can be for now.
         """
-        listing = self._place.listing()
+        listing, self._now = self._place.listing(), clock.now(self._home, feed.name, feed.end)
+        patience = Patience(self._home, self._delays, self._limit)
         self.notes = [f"{self._place}/{note}" for note in unfinished(listing, self._place.atomic, self._grace)]
         for found in strangers(listing, self._grace):
             self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
-        trouble = []
-        for one in self._announced(listing):
+        trouble, announced = [], self._announced(listing)
+        for one in announced:
+            if not patience.is_due(one.found.identity, datetime.now(UTC)):
+                self.notes.append(f"{one.found.name}: {sentences([patience.delays[one.found.identity]])}")
+                continue
             try:
+                if one.trouble:
+                    raise one.trouble
                 with self._place.local(one.found) as path:
                     yield from self._batches(feed, one, path)
+                patience.settle(one.found.identity)
             except Malformed as error:
                 self._reject(one.found, error)
             except FileNotFoundError:  # taken back, or taken up by another process
                 continue
             except (OSError, AeroCastError) as error:
                 why = (error.strerror if isinstance(error, OSError) else None) or error
-                trouble.append(f"{self._place}/{one.found.name} cannot be read: {why}")
+                sentence = f"{self._place}/{one.found.name} cannot be read: {why}"
+                if isinstance(error, UnreachableError) or getattr(error, "errno", None) in OBSTACLES:
+                    trouble.append(sentence)
+                else:
+                    self._put_off(one.found, sentence, patience)
+        patience.sweep((one.found.identity for one in announced), datetime.now(UTC))
         if trouble:
             raise AeroCastError("; ".join(trouble))
 
@@ -165,10 +193,19 @@ class Inbox:
         for one in sorted(files, key=lambda one: (one.changed, one.name)):
             beside = found.get(one.name + MANIFEST)
             if beside:
-                announced.append(_Announced(one, self._place.read(beside.name), max(one.changed, beside.changed)))
+                announced.append(self._with_manifest(one, beside))
             elif not self._place.atomic:
                 announced.append(_Announced(one, None, one.changed))
         return announced
+
+    def _with_manifest(self, one: Found, beside: Found) -> _Announced:
+        changed = max(one.changed, beside.changed)
+        try:
+            return _Announced(one, self._place.read(beside.name), changed)
+        except UnreachableError:
+            raise
+        except AeroCastError as error:  # of this file alone
+            return _Announced(one, None, changed, error)
 
     def _growing(self, one: _Announced) -> bool:
         """Whether the manifest says, without a look into the file, that there is more to come."""
@@ -230,7 +267,7 @@ class Inbox:
         return _Whole(found, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
-        now, source = clock.now(self._home, feed.name, feed.end), f"{self.name}/{name}"
+        now, source = self._now, f"{self.name}/{name}"
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
             instants = Instants(con, feed.source.timezone)  # one a file: of an hour that is repeated it remembers
@@ -254,6 +291,17 @@ class Inbox:
         except OSError:
             return False
         return whole.found.stamp[0] == inode and again == whole.sha256
+
+    def _put_off(self, found: Found, why: str, patience: Patience) -> None:
+        """For another try later; once patience is over the file is put aside as it is."""
+        delay = patience.fail(found.identity, why, datetime.now(UTC))
+        if delay:
+            log.warning("%s", why)
+            self.notes.append(sentences([delay]))
+            return
+        last = patience.delays[found.identity]
+        self._reject(found, Malformed("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
+        patience.settle(found.identity)
 
     def _reject(self, found: Found, error: Malformed) -> None:
         log.warning("%s/%s is rejected: %s", self._place, found.name, error)

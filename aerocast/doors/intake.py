@@ -101,10 +101,10 @@ def _guarded(door: Door, feed: Feed, taken: Taken) -> Iterator[Batch]:
 def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: Taken) -> None:
     """Appends what a source delivers: of a file what its months do not hold yet, of a live source what is news.
 
-    A live source that cannot be read is noted in `taken.failed`: what came in before it stays useful.
+    One that cannot be read is noted in `taken.failed`: what came in before it stays useful.
 
     Raises:
-        AeroCastError: raw cannot be written, or the source is a file that cannot be read.
+        AeroCastError: raw cannot be written.
     """
     with duckdb.connect() as con:
         if feed.source.live:
@@ -120,10 +120,12 @@ def _take_file(
     """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
     table, delivered = table_of(feed), set[str]()
     gone = lake.gone(table)
-    for delivery in deliveries:
+    for delivery in _noted(deliveries, taken):
         delivered.add(delivery.slot)
         if delivery.month not in gone:
             _take_slot(con, lake, feed, delivery, taken)
+    if SOURCE in taken.failed:  # nobody knows which months it has no more
+        return
     for delivery in slots.emptied(lake, feed, table, delivered):
         _take_slot(con, lake, feed, delivery, taken)
 

@@ -51,11 +51,13 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
         if not address:
             raise AeroCastError(UNSET)
         with brokers.connect(address) as broker:
-            taken = take(broker, platform.root, find)
+            taken = take(broker, platform.root, find, limit=Settings().patience)
             left = broker.waiting(TOPICS)
         shown = _shown(taken, left)
         said = f"{taken.messages} messages: {taken.rows.total()} readings from {len(taken.claims)} objects"
         context.log.info(f"{said}, {taken.known} known already, {len(taken.dead)} dead letters, {left} wait")
+        for each in taken.postponed:
+            context.log.warning(f"postponed: {each.topic} {each.position}: {each.error}")
         for each in taken.dead:
             context.log.warning(f"dead letter: {each.topic} {each.position}: {each.error}")
         if taken.later:
@@ -80,7 +82,29 @@ def _shown(taken: "Taken", left: int) -> dict[str, Any]:
         "dead_letters": len(taken.dead),
         "dead_letters_why": _table(taken.dead[:SHOWN]),
         "put_off": _table(taken.later),
+        "postponed": _table(taken.postponed[:SHOWN]),
     }
+
+
+def postponed_check() -> dg.AssetChecksDefinition:
+    """Warns while there are claims whose objects cannot be read: others go on, so nothing else would say so."""
+
+    @dg.asset_check(
+        asset=KEY, name="nothing_postponed", description="The object of every claim that waits can be read."
+    )
+    def check(platform: Platform) -> dg.AssetCheckResult:
+        from aerocast.doors import patience
+        from aerocast.doors.claims import DELAYS
+
+        delays = patience.read(platform.root, DELAYS)
+        return dg.AssetCheckResult(
+            passed=not delays,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=patience.sentences(list(delays.values())[:SHOWN]) or "nothing",
+            metadata={"postponed": len(delays)},
+        )
+
+    return check
 
 
 def _table(rows: Sequence[msgspec.Struct]) -> dg.MarkdownMetadataValue:

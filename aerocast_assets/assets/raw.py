@@ -1,6 +1,7 @@
 """raw: readings as delivered, appended exactly once; and the source they come from, observed for changes."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,15 +11,13 @@ from aerocast.feed_sources import NwsSource
 from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
-from aerocast_assets.keys import HOURLY, follow, key, pool, table
+from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table
 from aerocast_assets.keys import months as partitions
 from aerocast_assets.labels import tags
 from aerocast_assets.partitions import newest
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from aerocast.doors.intake import Taken
     from aerocast.lake import Lake
     from aerocast.sources import Delivery
@@ -63,18 +62,12 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import clock, declared
-        from aerocast.doors import doors_of
-        from aerocast.doors.intake import place_strays, take_all, take_source
         from aerocast.lake import Lake
-        from aerocast.settings import Settings
 
         lake, name, months = Lake(platform.root), table(feed, "raw"), sorted(context.partition_keys)
         now, notes = clock.now(platform.root, feed.name, feed.end), list[str]()
         declared.publish(platform.root, feed)
-        # Doors first: a source that cannot be read must not keep what people have sent.
-        taken = take_all(lake, feed, doors_of(platform.root, feed, Settings()))
-        take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
-        place_strays(lake, feed, now, taken)
+        taken = _take(context, feed, platform, lake, now, notes)
         notes += taken.notes
         if taken.failed and not lake.exists(name):
             raise dg.Failure(f"{name}: nothing could be read: {told(taken.failed)}")
@@ -97,8 +90,37 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
     return asset
 
 
+def _take(
+    context: dg.AssetExecutionContext, feed: Feed, platform: Platform, lake: "Lake", now: datetime, notes: list[str]
+) -> "Taken":
+    """Doors first: a source that cannot be read must not keep what people have sent. Notes which ways could be read."""
+    from aerocast.doors import doors_of
+    from aerocast.doors.intake import SOURCE, place_strays, take_all, take_source
+    from aerocast.doors.patience import Patience, sentences
+    from aerocast.settings import Settings
+
+    settings, months, real = Settings(), sorted(context.partition_keys), datetime.now(UTC)
+    doors = doors_of(platform.root, feed, settings)
+    taken = take_all(lake, feed, doors)
+    patience, ways = Patience(platform.root, feed.name, settings.patience), [door.name for door in doors]
+    # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
+    patient = isinstance(feed.source, NwsSource) and context.run.job_name == live_job_name(feed)
+    if patient and not patience.is_due(SOURCE, real):
+        notes.append(f"{SOURCE}: {sentences([patience.delays[SOURCE]])}")
+    else:
+        take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
+        ways.append(SOURCE)
+    for way in ways:
+        if way in taken.failed:
+            patience.fail(way, taken.failed[way], real)
+        else:
+            patience.settle(way)
+    place_strays(lake, feed, now, taken)
+    return taken
+
+
 def _read(
-    feed: Feed, platform: Platform, lake: "Lake", months: list[str], now: "datetime", notes: list[str]
+    feed: Feed, platform: Platform, lake: "Lake", months: list[str], now: datetime, notes: list[str]
 ) -> "Iterator[Delivery]":
     """What the source has: a file all that it holds, a service all that is news, a simulation these months."""
     from pathlib import Path

@@ -9,8 +9,9 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening
+from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, back_off, own_retries
+from aerocast_assets.resources import Platform
 
 JOB = "platform_claims"
 POLL = 15  # seconds
@@ -21,7 +22,7 @@ def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB, selection=dg.AssetSelection.assets(KEY), description="Takes what the broker announces into raw."
     )
-    return dg.Definitions(assets=[claims(find)], jobs=[job], sensors=[_sensor(job)])
+    return dg.Definitions(assets=[claims(find)], asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)])
 
 
 def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
@@ -32,7 +33,9 @@ def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
         default_status=listening(),
         description="Runs when the broker has claims that nobody has taken; one run at a time.",
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
+        from aerocast.doors import patience
+        from aerocast.doors.claims import DELAYS
         from aerocast.settings import Settings
 
         address = Settings().broker
@@ -46,6 +49,9 @@ def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         if not waiting:
             return dg.SkipReason("no claims wait")
+        delays, now = patience.read(platform.root, DELAYS).values(), datetime.now(UTC)
+        if waiting <= len(delays) and not any(delay.is_due(now) for delay in delays):
+            return dg.SkipReason(f"all that wait are postponed: {patience.sentences(delays)}")
         # The next tick tries again, after a pause; Dagster's own retry would come at once.
         return dg.RunRequest(tags={**own_retries(), "aerocast/claims": f"{waiting} waited"})
 

@@ -9,7 +9,7 @@ Runs are few: delivered readings are gathered between them, and an answer is no 
 judged before the readings of its step are there; only a log that no reading comes for is taken up by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,11 +28,13 @@ from aerocast.words import duration, the_newest
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.switch import described, sensor_status
+from aerocast_assets.checks.intake import all_read_name
 from aerocast_assets.keys import job_name, key, live_job_name, months, table, tables
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.doors.base import Door
+    from aerocast.doors.patience import Delay
 
 LOOK = timedelta(seconds=30)
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
@@ -128,19 +130,27 @@ def look_around(
         AeroCastError: the source, the log, a table or the drift state cannot be read.
     """
     from aerocast import clock, faults, predictions
+    from aerocast.doors import patience
+    from aerocast.doors.intake import SOURCE
     from aerocast.drift import state
     from aerocast.lake import Lake
     from aerocast.quality import reach
     from aerocast.sources import fingerprint
 
-    seen, lake = state.read(root, feed.name), Lake(root)
+    seen, lake, delays = state.read(root, feed.name), Lake(root), patience.read(root, feed.name)
     looked = _looked_at(feed)
-    mark = fingerprint(feed.source, feed, now) if looked else before.fingerprint
+    waiting, closed = _waiting(doors, delays)
+    try:
+        mark = fingerprint(feed.source, feed, now) if looked else before.fingerprint
+    except AeroCastError as error:  # the doors are as good as ever
+        looked, mark = False, before.fingerprint
+        closed.append(f"the source cannot be looked at: {error}")
+    again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
     segments = predictions.segments(root, feed.name)
     oldest = predictions.written(segments[0]) if segments else None
-    waiting, closed = _waiting(doors)
     found = [
         (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
+        (again, "the source could not be read and is tried again", ""),
         _due(f"readings wait: {', '.join(waiting)}", ended, clock.real(root, feed.name, feed.readings_wait))
         if waiting
         else (False, "", "nothing waits at the doors"),
@@ -176,10 +186,16 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
     return not left, what, f"{what}, gathered for another {duration(left)}"
 
 
-def _waiting(doors: "Iterable[Door]") -> tuple[list[str], list[str]]:
-    """What waits at each door that has something, and what is wrong with those that cannot be looked at."""
+def _waiting(doors: "Iterable[Door]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
+    """What waits at each door that has something, and what is wrong with those that cannot be looked at, or read."""
+    from aerocast.doors.patience import sentences
+
     waiting, closed = [], []
     for door in doors:
+        delay = delays.get(door.name)
+        if delay and not delay.is_due(datetime.now(UTC)):
+            closed.append(f"{door.name}: {sentences([delay])}")
+            continue
         try:
             if count := door.waiting():
                 waiting.append(f"{count} at {door.name}")
@@ -263,11 +279,13 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if run.job_name == job or _makes_tables(feed, run):
             return Runs(waits=f"run {run.run_id[:8]} is under way")
-    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=runs.FAILURES)
+    newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=runs.FAILURES)
+    # A way in that could not be read is tried again on its own, and keeps no other waiting.
+    records = [each for each in newest if runs.failures(instance, each) != {all_read_name(feed)}]
     failed, waits = runs.back_off(records, real)
-    if not records or not records[0].end_time:
+    if not newest or not newest[0].end_time:
         return Runs()
-    ended = datetime.fromtimestamp(records[0].end_time, UTC)
+    ended = datetime.fromtimestamp(newest[0].end_time, UTC)
     room = timedelta(0) if failed else left_of(ROOM, ended, real)
     if room and not all(release.current(root, feed.name, target) for target in feed.targets):
         waits = "a target has no champion yet: its first models get room to be made"

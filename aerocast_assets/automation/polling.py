@@ -31,9 +31,17 @@ def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast import clock
+        from aerocast.doors import patience
+        from aerocast.doors.intake import SOURCE
 
         root, real = platform.root, datetime.now(UTC)
-        if waits := live.newest_runs(context.instance, root, feed, real).waits:
+        waits, delay = (
+            live.newest_runs(context.instance, root, feed, real).waits,
+            patience.read(root, feed.name).get(SOURCE),
+        )
+        if delay and not delay.is_due(real):
+            waits = waits or patience.sentences([delay])
+        if waits:
             return dg.SkipReason(waits)
         now = clock.now(root, feed.name, feed.end, real)
         return live.ask(root, feed, live.present(root, feed, now), f"{feed.source.label} is asked", now)

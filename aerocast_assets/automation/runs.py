@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.execution.stats import StepEventStatus
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from aerocast.feed import Feed
@@ -64,6 +65,14 @@ def back_off(records: Sequence[dg.RunRecord], now: datetime) -> tuple[int, str]:
     left = left_of(pause, datetime.fromtimestamp(ended, UTC), now)
     said = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}"
     return failed, said if left else ""
+
+
+def failures(instance: dg.DagsterInstance, record: dg.RunRecord) -> set[str]:
+    """The steps that failed in a run that failed; none of any other run."""
+    if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+        return set()
+    steps = instance.get_run_step_stats(record.dagster_run.run_id)
+    return {step.step_key for step in steps if step.status is StepEventStatus.FAILURE}
 
 
 def own_retries() -> dict[str, str]:

@@ -14,6 +14,11 @@ NAME, PUT_ASIDE = "all_read", "nothing_put_aside"
 SHOWN = 20
 
 
+def all_read_name(feed: Feed) -> str:
+    """The step that fails where a way in could not be read, and nothing but that."""
+    return f"{feed.name}_{NAME}"
+
+
 def intake_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     """The checks on the feed's raw readings as they came in."""
     return [_all_read(feed), _nothing_put_aside(feed)]
@@ -27,11 +32,13 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.doors.inbox import Inbox, inbox_of
+        from aerocast.doors.patience import sentences
         from aerocast.doors.posted import Posted
         from aerocast.settings import Settings
 
         inbox = Inbox(inbox_of(platform.root, Settings()), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
+        rows += [{"what": "put off", "why": sentences([delay])} for delay in inbox.delays().values()]
         posts = Posted(platform.root, feed.name).refused()
         rows += [{"what": f"post {number}", "why": why} for number, why in posts]
         return dg.AssetCheckResult(
@@ -49,7 +56,7 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
     asset = key(feed, "raw")
 
     @dg.multi_asset_check(
-        name=f"{feed.name}_{NAME}",
+        name=all_read_name(feed),
         specs=[
             dg.AssetCheckSpec(
                 NAME,
@@ -58,17 +65,22 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
             )
         ],
     )
-    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
+        from aerocast.doors import patience
+
         event = context.instance.get_latest_materialization_event(asset)
         made = event.asset_materialization if event else None
         unread = str(made.metadata[UNREAD].value) if made and UNREAD in made.metadata else ""
+        # Of a way that is not tried for now the run that tried it last has told.
+        put_off = patience.read(platform.root, feed.name)
+        delays = [f"{way}: {patience.sentences([delay])}" for way, delay in put_off.items()]
         yield dg.AssetCheckResult(
-            passed=not unread,
+            passed=not unread and not delays,
             asset_key=asset,
             check_name=NAME,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=unread or "nothing was left unread",
-            metadata={UNREAD: unread or "nothing"},
+            description=unread or "; ".join(delays) or "nothing was left unread",
+            metadata={UNREAD: unread or "; ".join(delays) or "nothing"},
         )
         # Not `unread` of an older run: a check that is run alone only tells.
         if unread and event and event.run_id == context.run.run_id:

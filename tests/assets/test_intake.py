@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from aerocast import declared, doors, sources
+from aerocast.doors import patience
 from aerocast.doors.posted import Posted
 from aerocast.doors.readings import to_raw
 from aerocast.errors import AeroCastError
@@ -120,6 +121,7 @@ def test_late_readings_make_their_own_months_again_and_a_broken_door_stops_no_ot
 
 def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run fails, but at its end: all that came in another way is made."""
+    monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
     real = doors.doors_of
     monkeypatch.setattr(doors, "doors_of", lambda *about: [Broken(), *real(*about)])
     posted = Posted(made.home, "small")
@@ -131,7 +133,13 @@ def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not check(run, "all_read").passed
     assert temperature(made, "2024-03-15") == pytest.approx(45.5)
     assert metadata(run, key(made.feed, "windows"))["months_computed"] == 1
-    assert "the newest run failed: the next one starts in" in made.said()
+    assert "cellar: tried 1 time, next at" in made.said(), "it is tried again on its own"
+    posted = Posted(made.home, "small")
+    posted.put("a third key", json.dumps(late("2024-03-16", 7.5)).encode(), "json", 1)
+    posted.close()
+    (run,) = made.tick()
+    assert run.dagster_run.tags["aerocast/live"] == "readings wait: 1 at http", "and keeps no other waiting"
+    assert temperature(made, "2024-03-16") == pytest.approx(45.5)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import dagster as dg
 import pytest
 
 from aerocast import faults
+from aerocast.doors import patience
+from aerocast.doors.posted import Posted
 from aerocast.drift import state
 from aerocast.drift.state import DriftState, Fault
 from aerocast.feed import Feed
@@ -165,6 +167,31 @@ def test_a_failed_run_is_tried_again_after_a_pause(
     assert "the newest run failed" in retried.tags["aerocast/live"]
     assert tick.run(retried).success
     assert "source is as it was" in tick.said()
+
+
+def test_a_source_that_stays_broken_keeps_no_door_waiting(
+    polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
+    at_once = polled.model_copy(update={"batching": polled.batching.model_copy(update={"readings": timedelta(0)})})
+    tick, source = Ticking(at_once, home, instance), Path(polled.source.path)
+    set_clock(home, polled, START + 70 * DAY)
+    assert tick.run(tick.asks()).success
+    whole = source.read_bytes()
+    source.write_text("nonsense")
+    broken = tick.run(tick.asks())
+    assert not broken.success
+    assert not check(broken, "all_read").passed
+    posted = Posted(home, "small")
+    posted.put("a key", b'[{"station": "AAA", "time": "2024-03-01T12:00:00Z", "t": 7.5}]', "json", 1)
+    posted.close()
+    request = tick.asks()
+    assert request.tags["aerocast/live"] == "readings wait: 1 at http", "no pause, and no try of the source"
+    assert metadata(tick.run(request), key(polled, "windows"))["months_computed"] == 1
+    source.write_bytes(whole)
+    mended = tick.run(tick.asks())
+    assert mended.success
+    assert check(mended, "all_read").passed
 
 
 def test_first_models_get_room(

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pytest
 from aerocast import store
 from aerocast.brokers import Broker, DeadLetter, Message, connect
 from aerocast.brokers import nats as nats_broker
-from aerocast.doors import claims
+from aerocast.doors import claims, patience
 from aerocast.doors.claims import Claim, announce, take
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -42,11 +42,11 @@ class Door:
         made = [write_object(self.place / f"{span.start}-{span.stop}.parquet", span) for span in spans]
         return announce(self.broker, self.topic, self.feed, made, self.place)
 
-    def take(self, count: int) -> claims.Taken:
+    def take(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.Taken:
         """The next messages, as many as must come."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claims, "MOST", count)
-            return take(self.broker, self.home, only(self.feed), [self.topic], PATIENCE)
+            return take(self.broker, self.home, only(self.feed), [self.topic], PATIENCE, limit)
 
     def send(self, body: bytes) -> None:
         self.broker.publish(self.topic, body, uuid.uuid4().hex)
@@ -156,6 +156,35 @@ def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeyp
     assert taken.rows.total() + again.rows.total() == 6
     assert (again.later, again.dead) == ([], [])
     assert hours_in_raw(door.home) == list(range(6))
+
+
+def test_an_object_that_can_never_be_read_holds_nobody_up_and_is_a_dead_letter_in_the_end(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
+    monkeypatch.setattr(patience, "PAUSE", timedelta(0))
+    never = Claim("small", "file:///proc/self/mem", "0" * 64, 3, "")  # whoever reads it gets an I/O error
+    door.broker.publish(door.topic, msgspec.json.encode(never), "never", "small")
+    door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
+    taken = door.take(7)
+    assert (len(taken.claims), taken.later, taken.dead) == (6, [], [])
+    assert [refused.error for refused in taken.postponed] == [
+        "uri: file:///proc/self/mem cannot be read: Input/output error"
+    ]
+    assert hours_in_raw(door.home) == list(range(12)), "what is behind it does not wait"
+    assert door.broker.waiting([door.topic]) == 1
+    again = door.take(1)
+    assert (len(again.postponed), again.dead) == (1, [])
+    (delay,) = patience.read(door.home, claims.DELAYS).values()
+    assert delay.tries == 2
+    door.announce(range(12, 14))
+    last = door.take(2, limit=timedelta(0))
+    assert (len(last.claims), len(last.dead), last.postponed) == (1, 1, [])
+    (letter,) = door.dead(1)
+    assert "Input/output error; tried 3 times since" in letter.error
+    assert msgspec.json.decode(letter.body, type=Claim) == never
+    assert door.broker.waiting([door.topic]) == 0
+    assert patience.read(door.home, claims.DELAYS) == {}
 
 
 def test_a_table_that_cannot_be_written_puts_claims_off(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_objects_are_put_before_they_are_announced_and_taken_once(
     assert taken.rows == {"small": 4}
     assert [refused.error for refused in taken.dead] == [f"uri: there is no object {gone.uri}"]
     # A bucket that is not there says nothing about its objects: a wrong account must not make dead letters of all.
-    assert ["NoSuchBucket" in refused.error for refused in taken.later] == [True]
+    assert ["NoSuchBucket" in refused.error for refused in taken.postponed] == [True]
 
     monkeypatch.setattr(claims, "LARGEST", 100)
     broker.publish("training-data", msgspec.json.encode(msgspec.structs.replace(claim, sha256="1" * 64)), "large")

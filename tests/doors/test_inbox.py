@@ -1,5 +1,6 @@
 """The inbox: whole files are taken, once; what is damaged is put aside with its reason; kills change nothing."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -7,6 +8,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +19,9 @@ import pytest
 from aerocast.doors import inbox as inbox_module
 from aerocast.doors.base import Batch
 from aerocast.doors.inbox import Inbox
+from aerocast.doors.patience import Delay
+from aerocast.doors.places import Folder, Found
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from tests.making import small_feed
 
@@ -378,3 +384,42 @@ def test_a_file_that_is_replaced_meanwhile_is_not_lost(door: Callable[..., Inbox
     one.done(batch)
     assert listing(folder) == ["a.csv"]
     assert [each.table["t"].to_pylist() for each in taken(door(), feed)] == [["2.5"]]
+
+
+def test_a_file_that_can_never_be_read_is_put_aside_after_a_while_and_keeps_none_waiting(
+    tmp_path: Path, folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("a.csv", "b.csv", "c.csv")):
+        (folder / name).write_text(HEADER + LINES[number])
+    manifest(folder, "c.csv", (folder / "c.csv").read_bytes())
+    bad = {"a.csv", "c.csv.manifest.json"}
+
+    def failing(folder: Folder, found: Found) -> AbstractContextManager[Path]:
+        if found.name in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return local(folder, found)
+
+    def failing_read(folder: Folder, name: str) -> bytes | None:
+        if name in bad:
+            raise AeroCastError(f"{name} cannot be read: {os.strerror(errno.EIO)}")
+        return read(folder, name)
+
+    local, read = Folder.local, Folder.read
+    monkeypatch.setattr(Folder, "local", failing)
+    monkeypatch.setattr(Folder, "read", failing_read)
+    one = Inbox(str(folder.parent), tmp_path, feed.name)
+    assert [batch.table["source"][0].as_py() for batch in taken(one, feed)] == ["inbox/b.csv"]
+    assert [note.split(",")[0] for note in one.notes] == ["tried 1 time"] * 2
+    assert "a.csv cannot be read: Input/output error" in one.notes[0]
+    assert len(one.delays()) == 2
+    assert one.waiting() == 0, "not before their time"
+    assert taken(one, feed) == []
+    bad.remove("c.csv.manifest.json")
+    monkeypatch.setattr(Delay, "is_due", lambda *_: True)
+    assert one.waiting() == 2
+    last = Inbox(str(folder.parent), tmp_path, feed.name, patience=timedelta(0))
+    assert [batch.table["source"][0].as_py() for batch in taken(last, feed)] == ["inbox/c.csv"]
+    assert {"done/b.csv", "done/c.csv", "rejected/a.csv", "rejected/a.csv.reason.json"} <= set(listing(folder))
+    assert last.delays() == {}
+    (refused,) = last.refused()
+    assert "Input/output error" in refused.detail

@@ -146,8 +146,8 @@ def test_unknown_names_are_told(http: httpx.Client) -> None:
 
 def test_a_disk_that_refuses_is_a_problem(tmp_path: Path, serve: Start) -> None:
     promoted(tmp_path, timedelta(days=30))
-    (tmp_path / "requests").write_text("")
     _, http = serve()
+    (tmp_path / "requests").write_text("")
     answer = http.post(PATH)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:aerocast:problem:requests-unavailable")
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
