@@ -28,7 +28,7 @@ EXPIRED = 0  # `lastUpdated` of what is forgotten; nothing else has one
 CHANNELS = tuple(
     map(re.compile, (r"(inbox/[0-9a-f]{64})/\d+", r"(claim/.+)", r"(\d{19}-[0-9a-f]{8})", r"([0-9a-f]{64})"))
 )
-_AT_ONCE = 10_000  # of an older home, which has one for every delivery ever: as many as one commit holds with ease
+_AT_ONCE = 100_000  # in one commit, of an older home, which has one for every delivery ever
 
 
 def expirations(table: "DeltaTable", known: Mapping[str, int]) -> "list[Transaction]":
