@@ -134,7 +134,7 @@ def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, version: str) 
     return job.execute_in_process(
         instance=instance,
         asset_selection=[key(feed, "temperature", "champion")],
-        run_config={"ops": {"noaa__temperature__champion": {"config": {"release": version}}}},
+        run_config={"ops": {"noaa__temperature__champion": {"config": {"release": version, "automatic": True}}}},
         raise_on_error=False,
         tags={"retrain_reason": f"try {version}"},
     )
