@@ -193,6 +193,10 @@ class Promotion(Strict):
 
     min_skill: float = 0.0
     min_gain: float = Field(default=0.0, description="share by which the composite must fall below the incumbent's")
+    max_loss: Annotated[float, Field(ge=0)] = Field(
+        default=0.2,
+        description="share by which the composite may rise above that of an incumbent that lacks a horizon or station",
+    )
     max_p: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.05, description="largest p-value of the Diebold-Mariano test against the incumbent"
     )

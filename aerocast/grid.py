@@ -42,7 +42,8 @@ class Grid:
 
     Shapes: `time` (T,) datetime64[s] in UTC, NaT where unknown; `values` (T, C) float32 in canonical units, filled
     by the causal gap policy; `age` (T, C) float32: steps since the value was measured, NaN for none. `progress` is
-    what is known of the newest readings, which may lie beyond the grid's end.
+    what is known of the newest readings, which may lie beyond the grid's end. `units` (C,) are those of the columns,
+    empty where they are not known.
     """
 
     station: str
@@ -51,11 +52,12 @@ class Grid:
     values: Floats
     age: Floats
     progress: Progress | None = None
+    units: tuple[str, ...] = ()
 
     def tail(self, rows: int) -> Grid:
         """The newest `rows` rows."""
         own = self.time[-rows:], self.columns, self.values[-rows:], self.age[-rows:]
-        return Grid(self.station, *own, self.progress)
+        return Grid(self.station, *own, self.progress, self.units)
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast import compatibility, incumbents
 from aerocast.candidates import Candidate
 from aerocast.diebold_mariano import Comparison, diebold_mariano
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
-from aerocast.grid import Floats, Times
+from aerocast.grid import Floats, Grid, Times
+from aerocast.incumbents import Series
 from aerocast.intervals import coverage
 from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.promotion import Decision, decide
@@ -71,32 +73,65 @@ def hold(
     found: Sequence[Candidate],
     incumbent: Release | None,
     since: datetime | None = None,
+    series: Series | None = None,
 ) -> Trial:
     """Scores everyone on the newest share of time, which no candidate saw and the incumbent is older than; decides.
 
     Where a regime began (`since`, or as the candidates were trained), it is the newest share of that regime.
-    An incumbent that wants features which no longer exist cannot be scored: the note says so, and it does not count.
+    An incumbent of another declaration is scored on what it and the candidates both forecast; `series` is where its
+    features are made from. One that cannot answer for the feed any more does not count; the note says so.
 
     Raises:
         AeroCastError: no test rows, or a baseline is missing.
     """
-    test, note = _judges(samples.take(_unseen(feed, spec, samples, found, since)), spec, incumbent)
+    old = compatibility.outdated(incumbent.manifest, feed) if incumbent else []
+    serves = None if old else incumbent
+    test, note = _judges(samples.take(_unseen(feed, spec, samples, found, since)), spec, serves)
     x, names = test.rows.x, test.names
     forecasts = {each.kind: forecast(each.graph, x, names, each.features) for each in found}
     covered = {each.kind: coverage(each.intervals, x, names, forecasts[each.kind], test.rows.y) for each in found}
-    if incumbent is not None and not note:
-        graph = incumbent.manifest.graphs.station
+    if incumbent and old:
+        note = f" The incumbent {incumbent.version} does not count: {'; '.join(old)}."
+    elif serves and not note:
         try:
-            forecasts[INCUMBENT] = forecast(incumbent.files[graph.file], x, names, graph.features)
+            own = incumbents.levels(serves, spec, test, series or _no_series)
+            return _against(feed, spec, test, forecasts, covered, serves, own)
         except AeroCastError as error:
-            note = f" The incumbent {incumbent.version} could not be scored: {error}"
+            note = f" The incumbent {serves.version} could not be scored: {error}"
     scores = score(forecasts, test.rows.y, test.station, spec.horizons)
-    if INCUMBENT not in forecasts:
-        return Trial(test, forecasts, scores, covered, decide(scores, feed.promotion), note)
-    duels = _duels(spec, test, forecasts)
+    bar = {at: each.skill for at, each in serves.manifest.metrics.horizons.items()} if serves else None
+    return Trial(test, forecasts, scores, covered, decide(scores, feed.promotion, bar=bar), note)
+
+
+def _against(
+    feed: Feed,
+    spec: WindowSpec,
+    test: Samples,
+    forecasts: dict[str, Floats],
+    covered: dict[str, list[float]],
+    incumbent: Release,
+    own: Floats,
+) -> Trial:
+    """The trial of candidates and an incumbent whose forecasts are `own` (n, H), NaN where it makes none."""
+    both, lacks = {**forecasts, INCUMBENT: own}, compatibility.lacks(incumbent.manifest, feed)
+    known = np.isfinite(own)
+    at = np.flatnonzero(known.any(axis=0))
+    if not len(at):
+        raise AeroCastError("it forecasts none of the declared horizons")
+    horizons = [spec.horizons[each] for each in at]
+    shared = {kind: levels[:, at] for kind, levels in both.items()}
+    actual = test.rows.y[:, at]
+    compared = score(shared, actual, test.station, horizons)
+    # What the incumbent does not forecast is no reason to judge the candidates on less.
+    scores = score(forecasts, test.rows.y, test.station, spec.horizons) if lacks else compared
+    duels = _duels(spec, test.time, actual, shared, horizons)
     proof = {kind: duel.comparison for kind, duel in duels.items()}
-    decision = decide(scores, feed.promotion, INCUMBENT, proof)
-    return Trial(test, forecasts, scores, covered, decision, note, duels.get(decision.winner or ""))
+    decision = decide(scores, feed.promotion, INCUMBENT, proof, compared, lacks)
+    return Trial(test, both, scores, covered, decision, "", duels.get(decision.winner or ""))
+
+
+def _no_series(window: WindowSpec, months: Sequence[str]) -> dict[str, Grid]:
+    raise AeroCastError("it was trained by another declaration")
 
 
 def _unseen(
@@ -125,16 +160,18 @@ def _after(end: datetime, spec: WindowSpec) -> np.datetime64:
     return np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "s") + reach
 
 
-def _duels(spec: WindowSpec, test: Samples, forecasts: Mapping[str, Floats]) -> dict[str, Duel]:
-    """Each candidate against the incumbent, instant by instant, on the rows that the scores count."""
+def _duels(
+    spec: WindowSpec, times: Times, actual: Floats, forecasts: Mapping[str, Floats], horizons: Sequence[int]
+) -> dict[str, Duel]:
+    """Each candidate against the incumbent, instant by instant, on the rows (n,) and horizons that the scores count."""
     step = np.timedelta64(spec.cadence, "s")
-    time = np.arange(test.time.min(), test.time.max() + step, step)
-    place = ((test.time - time[0]) // step).astype(np.int64)
+    time = np.arange(times.min(), times.max() + step, step)
+    place = ((times - time[0]) // step).astype(np.int64)
     found = {}
     for kind in forecasts.keys() - {INCUMBENT, *BASELINES}:
-        both = losses(forecasts, test.rows.y, (INCUMBENT, kind))
+        both = losses(forecasts, actual, (INCUMBENT, kind))
         champion, challenger = (_averaged(loss, place, len(time)) for loss in both)
-        found[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, spec.horizons[-1] - 1))
+        found[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, horizons[-1] - 1))
     return found
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from aerocast.feed import Feed
 
 
+FORMAT = 1  # raised when an older version of AeroCast would read a release wrongly
+
+
 class StationInfo(msgspec.Struct, frozen=True):
     """One station of the feed when the release was made."""
 
@@ -166,7 +169,7 @@ class Lineage(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`manifest.json`. `version` and the graphs' `sha256` are filled in by `release.write`."""
+    """`manifest.json`. `version` and the graphs' `sha256` are filled in by `release.write`; `format`: how to read."""
 
     feed: FeedSnapshot
     target: str
@@ -178,6 +181,7 @@ class Manifest(msgspec.Struct, frozen=True):
     metrics: Metrics
     lineage: Lineage
     version: str = ""
+    format: int = FORMAT
 
     def stamped(self, version: str, sums: Mapping[str, str]) -> Manifest:
         """The same manifest with its version and its graphs' checksums."""

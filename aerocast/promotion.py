@@ -7,6 +7,10 @@ these rows, too, refuses nobody: to keep the worse one would help nobody. The re
 Beating the incumbent means a gain above `min_gain`, the share by which the composite falls below the incumbent's, and
 one that luck explains with a chance of at most `max_p` (see `aerocast.diebold_mariano`). Only the best of the
 candidates is tried; picking it on the same rows flatters it, so of k candidates the chance is below k times `max_p`.
+
+Where the incumbent lacks what is declared now (a horizon, a station), it is enough to be not proven worse by more than
+`max_loss` on what both forecast. One that cannot be scored is replaced only by a candidate of no less skill than it
+had when it was judged.
 """
 
 from __future__ import annotations
@@ -44,10 +48,15 @@ def decide(
     promotion: Promotion,
     incumbent: str | None = None,
     proof: Mapping[str, Comparison] | None = None,
+    compared: Sequence[Score] | None = None,
+    lacks: str = "",
+    bar: Mapping[int, float] | None = None,
 ) -> Decision:
     """The decision over all models' scores on one set of rows; `incumbent` names the one that serves now.
 
-    `proof` compares it with each candidate, by kind.
+    `proof` compares it with each candidate, by kind. `compared` are the scores on what it and the candidates both
+    forecast, if that is less than all; `lacks` is what is declared that it does not do. `bar` is the skill that one
+    which could not be scored had by horizon.
 
     Baselines are yardsticks and can never win. The best candidate is the one of least composite among those that beat
     both baselines; if none does, the one of least composite is refused for it.
@@ -59,22 +68,27 @@ def decide(
     if not models:
         return Decision(False, None, "Refused: no candidate beside the baselines.")
     least = promotion.min_skill
-    excused = {horizon for horizon, skill in _skills(scores, incumbent).items() if not skill > least}
+    compared = scores if compared is None else compared
+    excused = {horizon for horizon, skill in _skills(compared, incumbent).items() if not skill > least}
     able = {model for model in models if not _short(scores, model, excused, least)}
     best = min((overall(scores, model) for model in able or models), key=lambda score: (score.composite, score.model))
-    rival = overall(scores, incumbent) if incumbent else None
-    if rival is not None and rival.n != best.n:
-        raise AeroCastError(f"promotion: the incumbent was scored on {rival.n} rows, {best.model} on {best.n}")
-    gain = None if rival is None else 1 - best.composite / rival.composite
+    rival, same = (overall(compared, name) if incumbent else None for name in (incumbent or "", best.model))
+    if rival is not None and same is not None and rival.n != same.n:
+        raise AeroCastError(f"promotion: the incumbent was scored on {rival.n} rows, {best.model} on {same.n}")
+    gain = None if rival is None or same is None else 1 - same.composite / rival.composite
     found = None if rival is None else (proof or {}).get(best.model)
     if rival is not None and found is None:
         raise AeroCastError(f"promotion: {best.model} was not compared with the incumbent")
-    failures = [*_short(scores, best.model, excused, least), *_unproven(gain, found, promotion)]
+    failures = _short(scores, best.model, excused, least)
+    failures += _worse(gain, found, promotion) if lacks else _unproven(gain, found, promotion)
+    failures += _below(scores, best.model, bar or {})
     facts = f"{best.model} has composite {best.composite:.4f} and skill {best.skill:.4f} over the better baseline"
-    if rival is not None:
-        facts += f"; the incumbent has {rival.composite:.4f} on the same {best.n} rows"
+    if rival is not None and same is not None:
+        own = "" if compared is scores else f", it {same.composite:.4f}"
+        facts += f"; the incumbent has {rival.composite:.4f} on the same {same.n} rows{own}"
+    facts += f"; the incumbent does not {lacks}" if lacks else ""
     facts += _excuse(scores, best.model, excused, least)
-    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain, found)}."
+    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain, found, bar)}."
     return Decision(
         promoted=not failures,
         winner=best.model,
@@ -112,10 +126,31 @@ def _excuse(scores: Sequence[Score], model: str, excused: Set[int], least: float
     return f"; at {', '.join(weak)} steps neither it nor the incumbent beats the baselines" if weak else ""
 
 
-def _why(gain: float | None, found: Comparison | None) -> str:
+def _why(gain: float | None, found: Comparison | None, bar: Mapping[int, float] | None) -> str:
+    if bar:
+        return ", no less than the incumbent's when it was judged"
     if gain is None or found is None:
         return "; there is no incumbent"
     return f", a gain of {gain:.2%} with p = {found.p_value:.3g} over {found.n} instants"
+
+
+def _worse(gain: float | None, found: Comparison | None, promotion: Promotion) -> list[str]:
+    """Whether it is much worse, and as proven to be so as it would have to be proven to be better."""
+    if gain is None or found is None or gain >= -promotion.max_loss or 1 - found.p_value > promotion.max_p:
+        return []
+    chance = f"p = {1 - found.p_value:.3g}"
+    return [f"gain {gain:.2%} with {chance}: it is worse on what both forecast by more than {promotion.max_loss:.0%}"]
+
+
+def _below(scores: Sequence[Score], model: str, bar: Mapping[int, float]) -> list[str]:
+    own = {horizon: skill for horizon, skill in _skills(scores, model).items() if horizon in bar}
+    if not own:
+        return []
+    skill, least = (sum(each[horizon] for horizon in own) / len(own) for each in (own, bar))
+    if skill >= least:
+        return []
+    at = ", ".join(map(str, own))
+    return [f"skill {skill:.4f} at {at} steps is below the {least:.4f} that the incumbent had when it was judged"]
 
 
 def _unproven(gain: float | None, found: Comparison | None, promotion: Promotion) -> list[str]:

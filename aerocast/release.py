@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,7 +27,7 @@ import msgspec
 from aerocast import documents, shelves, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
-from aerocast.manifest import Manifest
+from aerocast.manifest import FORMAT, Manifest
 from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf
 
@@ -334,10 +335,25 @@ def _sums(place: _Bundle) -> dict[str, str]:
 
 
 def _manifest(place: _Bundle, sums: Mapping[str, str]) -> Manifest:
-    manifest = documents.decode(_verified(place, MANIFEST, sums), Manifest, f"the manifest of release {place}")
+    data = _verified(place, MANIFEST, sums)
+    _check_format(place, data)
+    manifest = documents.decode(data, Manifest, f"the manifest of release {place}")
     if manifest.version != place.version:
         raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
     return manifest
+
+
+class _Format(msgspec.Struct):
+    """Of a manifest that says nothing else that is certain."""
+
+    format: int = FORMAT
+
+
+def _check_format(place: _Bundle, data: bytes) -> None:
+    with suppress(msgspec.DecodeError):  # what is no manifest at all is told by whoever decodes all of it
+        if (number := msgspec.json.decode(data, type=_Format).format) > FORMAT:
+            newest = f"this version of AeroCast reads formats up to {FORMAT}; update it, or roll back"
+            raise AeroCastError(f"release {place} is of format {number}: {newest}")
 
 
 def _verified(place: _Bundle, name: str, sums: Mapping[str, str]) -> bytes:

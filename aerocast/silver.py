@@ -53,6 +53,11 @@ def names(feed: Feed) -> tuple[str, ...]:
     return (*(column.name for column in feed.columns), *components)
 
 
+def units(feed: Feed) -> tuple[str, ...]:
+    """The unit of each of silver's series, in order."""
+    return (*(c.unit for c in feed.columns), *(feed.column(v.speed).unit for v in feed.vectors for _ in "uv"))
+
+
 def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
     """The months of bronze that silver of these months is made of: a fill reaches back over a month's border."""
     return months_around(months, reach(feed), timedelta(0))
@@ -139,10 +144,10 @@ def grids(
         values[place, steps - first, index], ages[place, steps - first, index] = numbers[2 * index : 2 * index + 2]
     ends = np.zeros(len(chosen), dtype=np.int64)
     np.maximum.at(ends, place, steps - first + 1)
-    grids = {}
+    grids, known = {}, units(feed)
     for at, station in enumerate(chosen):
         own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead one
-        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own])
+        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own], units=known)
     return {station: grid.tail(last) for station, grid in grids.items()} if last else grids
 
 

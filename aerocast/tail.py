@@ -30,7 +30,7 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
         AeroCastError: the columns differ, or the disk refuses; the old file is still whole then.
     """
     tails = list(grids.values())
-    columns = tails[0].columns if tails else ()
+    columns, units = (tails[0].columns, tails[0].units) if tails else ((), ())
     for grid in tails:
         if grid.columns != columns:
             raise AeroCastError(f"tail of {feed}: {grid.station} has other columns than {tails[0].station}")
@@ -41,6 +41,7 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
         allow_pickle=False,
         stations=np.array([grid.station for grid in tails], dtype=np.str_),
         columns=np.array(columns, dtype=np.str_),
+        units=np.array(units, dtype=np.str_),
         ends=np.cumsum([len(grid.time) for grid in tails], dtype=np.int64),
         time=np.concatenate([_NO_TIME, *(grid.time for grid in tails)]).astype("datetime64[s]"),
         values=np.concatenate([nothing, *(grid.values for grid in tails)]),
@@ -75,7 +76,9 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
             if (size := sum(each.file_size for each in arrays.zip.infolist())) > durable.LARGEST:
                 raise ValueError(f"it unpacks to {size} bytes")
             table = {key: arrays[key] for key in ("stations", "columns", "ends", "time", "values", "age")}
-            known = {key: arrays[key] for key in PROGRESS if key in arrays}  # a tail of before has none
+            # A tail of before has neither.
+            known = {key: arrays[key] for key in PROGRESS if key in arrays}
+            units = tuple(map(str, arrays["units"])) if "units" in arrays else ()
     except Exception as error:  # numpy's reader of headers parses them as code: whatever a damaged one raises
         raise AeroCastError(
             f"the tail {path} is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
@@ -88,7 +91,7 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
         own = table["time"][rows], columns, table["values"][rows], table["age"][rows]
         there = len(known) == len(PROGRESS) and not np.isnat([known["step"][index], known["reading"][index]]).any()
         progress = Progress(*(known[key][index] for key in PROGRESS)) if there else None
-        grids[station] = Grid(station, *own, progress)
+        grids[station] = Grid(station, *own, progress, units)
     return grids
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from aerocast.manifest import FeedSnapshot
 from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
-from aerocast.words import count
+from aerocast.words import count, duration
 from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import NewestStep, Reason
@@ -43,6 +43,8 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     grid = tail.grids.get(station) if tail else None
     if grid is None:
         _check_station(served.feed, station)
+    if tail and (why := outdated(served, tail)):
+        raise problem("release-outdated", why, status=503, field="station", value=station, rule="units as declared now")
     known = grid is not None and served.manifest.target in grid.columns  # a tail may be of another declaration
     origins = valid_origins(served.manifest.window, grid) if grid and known else np.empty(0, dtype=np.int64)
     if grid is None or tail is None or not len(origins):
@@ -94,6 +96,23 @@ def _newest(spec: WindowSpec, grid: Grid) -> NewestStep | None:
 
 def _share(newest: NewestStep) -> str:
     return f" ({newest.readings} of usually {newest.usual:g} readings)" if newest.usual else ""
+
+
+def outdated(served: Served, tail: Tail) -> str | None:
+    """Why a release cannot be asked with the feed's readings of now, as a sentence; None if it can."""
+    window, name = served.manifest.window, f"Release {served.manifest.version} of {'/'.join(served.key)}"
+    grid = next(iter(tail.grids.values()), None)
+    if grid is None:
+        return None
+    later = "It answers again when a model for them is promoted."
+    if len(grid.time) > 1 and (step := int((grid.time[1] - grid.time[0]).astype(np.int64))) != window.cadence:
+        then, now = (duration(timedelta(seconds=seconds)) for seconds in (window.cadence, step))
+        return f"{name} was trained on steps of {then}, and the feed's readings come in steps of {now} now. {later}"
+    for column, unit in zip(grid.columns, grid.units, strict=False):
+        known = served.feed.column(column)
+        if known and known.unit != unit and column in window.inputs:
+            return f"{name} was trained on {column} in {known.unit}, and the feed's readings are in {unit} now. {later}"
+    return None
 
 
 def of_sequence(

@@ -11,6 +11,7 @@ import numpy as np
 from aerocast import release
 from aerocast.manifest import Manifest
 from aerocast.predictions import Log
+from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem
 from serving.schemas import (
@@ -57,6 +58,8 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
     retired = store.retirement(*key)
     looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.declared[key[0]], store.challengers[key])
     errors = [one.error for one in looked_at if one.error]
+    if served and tail.served and not retired and (why := outdated(served, tail.served)):
+        errors.append(why)
     challenger = store.challenger(key)
     newest = tail.served.feed_newest if tail.served else None
     return ReleaseHealth(

@@ -457,3 +457,21 @@ def test_the_history_is_a_file_a_month_of_evaluated_forecasts(
     history.write(con, lake, home, feed)
     assert len((path / "2024-04.csv").read_text().splitlines()) == 2
     assert month.stat().st_mtime_ns == before, "what another month says touches no file of the months before"
+
+
+def test_what_a_release_forecast_in_another_unit_is_compared_in_the_unit_of_now(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
+) -> None:
+    silver(lake, {T0 + hour * HOUR: 40.0 + hour for hour in range(-48, 30)})
+    segment(home, "a", [answer("a", T0, {1: 50.0, 6: 51.0})])
+    taken(con, lake, home)
+    (row,) = [each for each in rows(con, lake, "small/predictions") if each["horizon"] == 1]
+    for conversions, value in (
+        ((), row["value"]),
+        ([("temperature", row["version"], 1.8, 32.0)], row["value"] * 1.8 + 32),
+        ([("temperature", "another", 1.8, 32.0)], row["value"]),
+        ([("temperature", row["version"], None, None)], None),
+    ):
+        assert outcomes.refresh(con, lake, feed, conversions=conversions), "another conversion is another result"
+        (found,) = [each for each in rows(con, lake, "small/outcomes") if each["horizon"] == 1]
+        assert found["value"] == (None if value is None else pytest.approx(value))

@@ -111,7 +111,7 @@ def test_the_proof_is_about_the_composite_itself(spec: WindowSpec) -> None:
     found = {name: actual + made.normal(0, size, actual.shape).astype(np.float32) for name, size in sizes.items()}
     kept = ~np.isin(time, time[90:100])
     test = Samples(station[kept], time[kept], Rows(actual[kept][:, :1], actual[kept]), ("x",))
-    duels = _duels(spec, test, {name: levels[kept] for name, levels in found.items()})
+    duels = _duels(spec, test.time, test.rows.y, {name: levels[kept] for name, levels in found.items()}, spec.horizons)
     assert duels.keys() == {"linear"}, "baselines are no challengers"
     duel = duels["linear"]
     assert duel.time.shape == duel.incumbent.shape == duel.challenger.shape == (hours,)

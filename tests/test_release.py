@@ -1,6 +1,7 @@
 """Releases: complete or invisible, verified when read, and the same again for the same config_hash."""
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -314,3 +315,29 @@ def _read_all(home: Path) -> None:
     pointer = release.current(home, *KEY)
     if pointer:
         release.load(home, *KEY, pointer.version)
+
+
+def test_a_release_of_a_newer_or_an_older_format_is_refused_by_name(tmp_path: Path) -> None:
+    old = publish(tmp_path, 1)
+    made = msgspec.structs.replace(manifest(2), format=2)
+    newer = release.write(tmp_path, made, {"model.onnx": graph()})
+    sentence = rf"{newer} is of format 2: this version of AeroCast reads formats up to 1; update it, or roll back"
+    for refuse in (release.load, release.promote):
+        with pytest.raises(AeroCastError, match=sentence):
+            refuse(tmp_path, *KEY, newer)
+    (entry, _) = release.history(tmp_path, *KEY)
+    assert entry.manifest is None
+    assert "is of format 2" in str(entry.error)
+    place = release.folder(tmp_path, *KEY) / old
+    before = {
+        name: value for name, value in json.loads((place / "manifest.json").read_text()).items() if name != "window"
+    }
+    data = json.dumps(before).encode()
+    (place / "manifest.json").write_bytes(data)
+    sums = (place / "SHA256SUMS").read_text().splitlines()
+    own = f"{hashlib.sha256(data).hexdigest()}  manifest.json"
+    (place / "SHA256SUMS").write_text(
+        "\n".join(own if line.endswith("manifest.json") else line for line in sums) + "\n"
+    )
+    with pytest.raises(AeroCastError, match=rf"manifest of release .*{old}.*window"):
+        release.load(tmp_path, *KEY, old)

@@ -4,7 +4,8 @@
 while unknown) and `actual_from`, `error` = actual - forecast, `inside` its interval, `persistence` (the last value at
 the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing),
 `repeated`: the same forecast was asked for again later, so it counts once, and `asked`: how often in all. A pair of
-numbers that was posted without a forecast is a row of its own (`graph` is `pair`). All in the target's unit.
+numbers that was posted without a forecast is a row of its own (`graph` is `pair`). All in the target's unit of now,
+whatever a release forecast in.
 
 A measured value counts before a posted one, and a posted one not at all where the target's value, or the whole reading,
 is in quarantine.
@@ -12,8 +13,9 @@ is in quarantine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from aerocast.feed import Feed
 from aerocast.lake import NO_EDGES, PARTITION, Lake
@@ -27,17 +29,25 @@ if TYPE_CHECKING:
 PAIR = "pair"
 
 
-def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
-    """Recomputes the months whose predictions, postings, readings or quarantine changed; which ones, oldest first."""
+Conversions: TypeAlias = Sequence[tuple[str, str, float | None, float | None]]
+
+
+def refresh(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False, conversions: Conversions = ()
+) -> list[str]:
+    """Recomputes the months whose predictions, postings, readings or quarantine changed; which ones, oldest first.
+
+    `conversions` are (target, version, factor, offset) of releases that forecast in another unit.
+    """
     name = f"{feed.name}/outcomes"
-    wanted = hashes(lake, feed)
+    wanted = hashes(lake, feed, conversions)
     stale = sorted(wanted) if force else lake.stale(name, wanted)
     for month in stale:
-        lake.replace(name, join(con, lake, feed, month), [month], {month: wanted[month]}, edges=NO_EDGES)
+        lake.replace(name, join(con, lake, feed, month, conversions), [month], {month: wanted[month]}, edges=NO_EDGES)
     return stale
 
 
-def hashes(lake: Lake, feed: Feed) -> dict[str, str]:
+def hashes(lake: Lake, feed: Feed, conversions: Conversions = ()) -> dict[str, str]:
     """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from.
 
     A month of which retention has taken out anything that it was joined from stays as it is, and so does one taken out.
@@ -55,13 +65,16 @@ def hashes(lake: Lake, feed: Feed) -> dict[str, str]:
         month: config_hash(
             code=code_version(__name__),
             feed=declared,
+            **({"conversions": list(conversions)} if conversions else {}),
             **{layer: [content[layer].get(each) for each in months] for layer, months in own.items()},
         )
         for month, own in read.items()
     }
 
 
-def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> duckdb.DuckDBPyRelation:
+def join(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str, conversions: Conversions = ()
+) -> duckdb.DuckDBPyRelation:
     """The month's outcomes, valid until the connection joins again."""
     for layer, months in _months_read(feed, month).items():
         view = f"join_{layer}"
@@ -100,7 +113,7 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
                 CASE WHEN now.measured IS NOT NULL THEN 'measured'
                     WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
                 last.level AS persistence, coalesce(before.level, last.level) AS seasonal_naive
-            FROM join_predictions i
+            FROM ({_forecasts(conversions)}) i
             LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
             LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
             LEFT JOIN levels before ON before.target = i.target AND before.station = i.station
@@ -122,6 +135,25 @@ def join(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> 
         FROM (SELECT *, origin IS NOT NULL AND station IS NOT NULL AS timed
             FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs))
         WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
+
+
+def _forecasts(conversions: Conversions) -> str:
+    """The logged forecasts in the targets' units of now."""
+    if not conversions:
+        return "SELECT * FROM join_predictions"
+    rows = ", ".join(
+        f"({literal(target)}, {literal(version)}, {'NULL' if factor is None else factor}::DOUBLE,"
+        f" {'NULL' if offset is None else offset}::DOUBLE)"
+        for target, version, factor, offset in conversions
+    )
+    changed = ", ".join(
+        f"CASE WHEN c.version IS NULL THEN p.{name} ELSE p.{name} * c.factor + c.start END AS {name}"
+        for name in ("value", "lower", "upper")
+    )
+    return (
+        f"SELECT p.* REPLACE ({changed}) FROM join_predictions p"
+        f" LEFT JOIN (VALUES {rows}) c(target, version, factor, start) ON c.target = p.target AND c.version = p.version"
+    )
 
 
 def reach(feed: Feed) -> timedelta:

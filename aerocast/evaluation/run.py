@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aerocast import clock, durable
+from aerocast import clock, compatibility, durable
 from aerocast.drift.report import report
 from aerocast.drift.state import DriftState
 from aerocast.evaluation import history, intake, outcomes, rolling, watch
@@ -43,7 +43,7 @@ def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed,
     """
     con.execute("SET TimeZone = 'UTC'")
     taken = intake.take(con, lake, home, feed.name)
-    months = outcomes.refresh(con, lake, feed, force=force)
+    months = outcomes.refresh(con, lake, feed, force=force, conversions=compatibility.conversions(home, feed))
     metrics: list[dict[str, Any]] = []
     written, version = None, ""
     if lake.exists(f"{feed.name}/outcomes"):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from aerocast import clock, compaction, durable, faults, release
+from aerocast.compatibility import outdated
 from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.examine import examine
@@ -238,13 +239,10 @@ def _advanced(
 
 
 def _serving(home: Home, feed: Feed) -> dict[str, Manifest]:
-    """The manifest of each target's champion, of those that have one."""
+    """The manifest of each target's champion, of those that have one which can still answer for the feed."""
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
-    return {
-        target: release.load(home, feed.name, target, pointer.version).manifest
-        for target, pointer in pointers.items()
-        if pointer is not None
-    }
+    loaded = {target: release.load(home, feed.name, target, each.version) for target, each in pointers.items() if each}
+    return {target: each.manifest for target, each in loaded.items() if not outdated(each.manifest, feed)}
 
 
 def _merged(known: Sequence[Fault], found: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:

@@ -4,11 +4,13 @@ While a person holds what serves, a trial is held and recorded, and replaces not
 instead (see `aerocast_assets.assets.choice`).
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import msgspec
 
+from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
@@ -19,10 +21,11 @@ from aerocast_assets.keys import ONCE, key, table
 from aerocast_assets.resources import Choice, Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from aerocast.candidates import Candidate
+    from aerocast.grid import Grid
     from aerocast.judging import Trial
     from aerocast.manifest import Manifest
     from aerocast.pointer import Hold
@@ -76,7 +79,7 @@ def _judge(
     offered: str,
 ) -> dg.MaterializeResult[None]:
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
-    from aerocast import clock, judging, release, training
+    from aerocast import clock, judging, release, silver, training
     from aerocast.lake import Lake
     from aerocast.windows import WindowSpec
 
@@ -89,7 +92,7 @@ def _judge(
         code=CODE,
     )
     pointer = release.current(root, feed.name, target)
-    incumbent = release.load(root, feed.name, target, pointer.version) if pointer else None
+    incumbent, unreadable = _incumbent(root, feed, target, pointer.version if pointer else None)
     hold = pointer.active_hold if pointer else None
     # What was refused only because of a hold is tried again when that has ended.
     verdict = f"{version}@{hold.since.isoformat()}" if hold else version
@@ -99,7 +102,13 @@ def _judge(
         return result(incumbent.manifest, status(None) | verdicts.shown(lake, feed, target, root), version)
     with platform.sql() as con:
         samples = training.load(WindowSpec.of(feed, target), lake.relation(con, table(feed, target, "windows")))
-    trial = judging.hold(feed, WindowSpec.of(feed, target), samples, found, incumbent, since)
+
+        def series(window: WindowSpec, wanted: "Sequence[str]") -> "Mapping[str, Grid]":
+            rows = lake.relation(con, table(feed, "silver"), training.months_read(window, wanted))
+            return silver.grids(con, feed, rows)
+
+        trial = judging.hold(feed, WindowSpec.of(feed, target), samples, found, incumbent, since, series)
+    trial = replace(trial, note=trial.note + unreadable)
     found = tracked.judged(context, root, found, trial)
     winner = next((each for each in found if each.kind == trial.decision.winner), None)
     serves, challenger, outcome = _release(context, root, feed, trial, (winner, sequence), incumbent, hold)
@@ -117,6 +126,16 @@ def _judge(
     verdicts.record(lake, feed, target, trial, outcome, about, verdict)
     context.log.info(outcome.reason)
     return result(serves, status(trial) | verdicts.shown(lake, feed, target, root, trial), version)
+
+
+def _incumbent(root: Home, feed: Feed, target: str, version: str | None) -> "tuple[Release | None, str]":
+    """What serves, or else why it cannot be read, such as a release of a newer format: then it does not count."""
+    from aerocast import release
+
+    try:
+        return release.load(root, feed.name, target, version) if version else None, ""
+    except AeroCastError as error:
+        return None, f" The incumbent {version} does not count: {error}."
 
 
 def _regime(config: Choice, found: "Sequence[Candidate]") -> "datetime | None":

@@ -122,6 +122,7 @@ def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) 
     try:
         now, length = datetime.now(UTC), length_of(config.hold_for, "hold_for")
         hold = None if config.automatic else Hold(now, now + length if length else None, reason)
+        _check_answers(root, feed, target, config.release)
         return release.promote(root, feed.name, target, config.release, hold)
     except HoldError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
@@ -129,6 +130,16 @@ def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) 
         known = ", ".join(release.versions(root, feed.name, target)) or "none"
         said = f"{error}; the releases of {feed.name}/{target}: {known}"
         raise dg.Failure(said, allow_retries=False) from error
+
+
+def _check_answers(root: Home, feed: Feed, target: str, version: str) -> None:
+    """Raises AeroCastError: the release is of another unit or cadence than the feed now, so it could not answer."""
+    from aerocast import compatibility, release
+
+    if version in release.versions(root, feed.name, target):
+        manifest = release.load(root, feed.name, target, version).manifest
+        if why := compatibility.outdated(manifest, feed):
+            raise AeroCastError(f"release {version} of {feed.name}/{target} cannot serve: {'; '.join(why)}")
 
 
 def _reason(pointer: "Current", config: Choice, tag: str | None, *, moved: bool) -> str:

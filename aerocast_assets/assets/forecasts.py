@@ -34,7 +34,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import issue, lineage, plots, release, tail
+        from aerocast import compatibility, issue, lineage, plots, release, tail
         from aerocast.lake import WHOLE, Lake
 
         root = platform.root
@@ -44,6 +44,12 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
                 f"no champion serves {feed.name}/{target} yet: none beat the baselines", allow_retries=False
             )
         serving, grids = release.load(root, feed.name, target, pointer.version), tail.read(root, feed.name)
+        if why := compatibility.outdated(serving.manifest, feed):
+            raise dg.Failure(
+                f"release {serving.version} cannot answer for {feed.name} any more: {'; '.join(why)}; no candidate has"
+                " taken its place",
+                allow_retries=False,
+            )
         version = config_hash(
             release=serving.version,
             code=CODE,

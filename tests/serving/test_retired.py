@@ -1,13 +1,14 @@
 """A feed whose declaration is gone over real HTTP: refused by name, shown as retired, and back with its declaration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from aerocast import declared, release
+from aerocast import declared, release, tail
 from aerocast.feed import Feed
 from aerocast_assets.automation.declaring import settle_declarations
 from aerocast_assets.feeds import Declaration
@@ -97,6 +98,25 @@ def test_a_target_without_a_declaration_is_refused_by_name_and_a_short_history_i
     assert client.post("/predict", json={**ask, "target": "temperature"}).status_code == 200
     feeds = {feed["name"]: feed for feed in client.get("/feeds").json()}
     assert [target["name"] for target in feeds["small"]["targets"]] == ["temperature"]
+
+
+def test_a_release_of_other_units_or_steps_is_refused_by_name_until_one_that_fits(tmp_path: Path, serve: Start) -> None:
+    publish(tmp_path, 1)
+    now = grid("JFK")
+    tail.write(tmp_path, "noaa", {"JFK": replace(now, units=("degC", "mph", "hPa"))})
+    _, client = serve()
+    refused = client.post("/predict", json={"station": "JFK"})
+    assert refused.status_code == 503
+    units = "was trained on temperature in degF, and the feed's readings are in degC now."
+    assert units in refused.json()["detail"]
+    health = client.get("/health").json()
+    assert health["status"] == "degraded"
+    assert units in health["releases"][0]["errors"][0]
+    tail.write(tmp_path, "noaa", {"JFK": replace(now, time=now.time[0] + 2 * (now.time - now.time[0]))})
+    steps = "was trained on steps of 1 hour, and the feed's readings come in steps of 2 hours now."
+    until(lambda: steps in client.post("/predict", json={"station": "JFK"}).text)
+    tail.write(tmp_path, "noaa", {"JFK": replace(now, units=("degF", "mph", "hPa"))})
+    until(lambda: client.post("/predict", json={"station": "JFK"}).status_code == 200)
 
 
 def test_what_the_home_knows_and_nobody_declares_is_retired(tmp_path: Path, small: Feed) -> None:

@@ -1,0 +1,56 @@
+"""What an incumbent of another declaration forecasts on rows of today.
+
+A release knows the window, the columns and the stations of its own day. Its features are made from today's silver by
+its own window, so it is judged on whatever it and the candidates both forecast.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from aerocast.errors import AeroCastError
+from aerocast.grid import Floats, Grid, WindowSpec
+from aerocast.release import Release
+from aerocast.scoring import forecast
+from aerocast.training import Samples
+from aerocast.windows import feature_names, features
+
+# Today's silver around the months of some origins, by station, as a window of this reach reads it.
+Series = Callable[[WindowSpec, Sequence[str]], Mapping[str, Grid]]
+
+
+def levels(incumbent: Release, spec: WindowSpec, test: Samples, series: Series) -> Floats:
+    """(n, H) forecasts of a release that is not `outdated`, for the rows `test` and the horizons of `spec`.
+
+    NaN where it forecasts nothing: a station or a horizon of which it does not know.
+
+    Raises:
+        AeroCastError: it cannot forecast any of these rows, with the reason.
+    """
+    manifest, graph = incumbent.manifest, incumbent.manifest.graphs.station
+    if manifest.window == spec:
+        return forecast(incumbent.files[graph.file], test.rows.x, test.names, graph.features)
+    own = _own_rows(manifest.window, test, series)
+    known = np.isfinite(own).any(axis=1)
+    if not known.any():
+        raise AeroCastError("none of the rows is of a station that it knows")
+    found = np.full((len(test.time), len(manifest.horizons)), np.nan, dtype=np.float32)
+    found[known] = forecast(incumbent.files[graph.file], own[known], feature_names(manifest.window), graph.features)
+    place = {horizon: at for at, horizon in enumerate(manifest.horizons)}
+    nothing = np.full(len(found), np.nan, dtype=np.float32)
+    return np.stack([found[:, place[each]] if each in place else nothing for each in spec.horizons], axis=1)
+
+
+def _own_rows(window: WindowSpec, test: Samples, series: Series) -> Floats:
+    """(n, F) features of the rows by the release's window; NaN where its stations or silver have nothing."""
+    months = sorted({str(month) for month in test.time.astype("datetime64[M]")})
+    grids = list(series(window, months).values())
+    rows = np.full((len(test.time), len(feature_names(window))), np.nan, dtype=np.float32)
+    known = {place.id for place in window.places}
+    for grid in grids:
+        mine = np.flatnonzero(test.station == grid.station)
+        at = np.searchsorted(grid.time, test.time[mine])
+        there = (at < len(grid.time)) & (grid.time[np.minimum(at, len(grid.time) - 1)] == test.time[mine])
+        if grid.station in known and there.any():
+            rows[mine[there]] = features(window, grid, at[there], grids)
+    return rows

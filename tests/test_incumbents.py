@@ -1,0 +1,215 @@
+"""An incumbent of another declaration: judged on what it and the candidates both forecast, and on nothing else."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+
+from aerocast import judging, training
+from aerocast.candidates import Candidate
+from aerocast.compatibility import lacks, outdated
+from aerocast.feed import Feed
+from aerocast.grid import Grid, WindowSpec
+from aerocast.incumbents import levels
+from aerocast.intervals import Intervals
+from aerocast.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
+from aerocast.release import Release
+from aerocast.training import Samples
+from aerocast.windows import feature_names
+from tests.making import declaration, small_feed
+from tests.serving.making import graph, manifest
+
+SPLIT = {"test": 0.4, "validation": 0.12, "calibration": 0.12, "block": "P1D"}
+HOURS, START = 240, np.datetime64("2024-04-01T00:00:00", "s")
+PATH = Path("x.csv")
+
+
+def of(feed: Feed) -> WindowSpec:
+    return WindowSpec.of(feed, "temperature")
+
+
+def declared(**changes: Any) -> Feed:
+    return small_feed(PATH, split=SPLIT, **changes)
+
+
+def intervals(spec: WindowSpec) -> Intervals:
+    """As wide as 2 wherever recent variability has no say."""
+    count = len(spec.horizons)
+    driver = next(name for name in feature_names(spec) if name.startswith("temperature_std"))
+    return Intervals(0.9, spec.horizons, (2.0,) * count, (driver,), (0.0,), (1.0,), ((0.0,),) * count, 100)
+
+
+def released(feed: Feed, bias: float = 0.5, skill: float = 0.25, features: tuple[str, ...] = ()) -> Release:
+    """A release as it was made of this declaration: persistence plus `bias` x horizon."""
+    spec = of(feed)
+    names = features or tuple(feature_names(spec))
+    scores = Scores(rows=100, rmse=1.5, mae=1.1, mse=2.25, composite=0.2, skill=skill)
+    made = manifest(
+        feed="small",
+        version="0001-aaaaaaaa",
+        window=spec,
+        horizons=spec.horizons,
+        graphs=Graphs(Graph("model.onnx", names, intervals(spec))),
+        metrics=Metrics(scores, dict.fromkeys(spec.horizons, scores)),
+    )
+    made = msgspec.structs.replace(made, feed=FeedSnapshot.of(feed))
+    return Release(made, {"model.onnx": graph(bias, len(names), spec.horizons)})
+
+
+def series(feed: Feed) -> dict[str, Grid]:
+    rng = np.random.default_rng(3)
+    columns = tuple(column.name for column in feed.columns)
+    time = START + np.arange(HOURS) * np.timedelta64(int(feed.cadence.total_seconds()), "s")
+    return {
+        station: Grid(station, time, columns, rng.normal(50, 5, (HOURS, len(columns))).astype(np.float32),
+                      np.zeros((HOURS, len(columns)), dtype=np.float32))
+        for station in feed.station_ids
+    }  # fmt: skip
+
+
+def samples(feed: Feed, grids: Mapping[str, Grid]) -> Samples:
+    with duckdb.connect() as con:
+        con.register("windows", training.table(of(feed), grids, ["2024-04"]))
+        return training.load(of(feed), con.table("windows"))
+
+
+def forecast(before: Feed, now: Feed) -> tuple[np.ndarray, Samples, Mapping[str, Grid]]:
+    """What a release of `before` says to the rows of `now`."""
+    grids = series(now)
+    test = samples(now, grids)
+
+    def silver(window: WindowSpec, months: Sequence[str]) -> Mapping[str, Grid]:
+        assert window == of(before)
+        assert list(months) == ["2024-04"]
+        return grids
+
+    return levels(released(before), of(now), test, silver), test, grids
+
+
+def newest(test: Samples, grids: Mapping[str, Grid]) -> np.ndarray:
+    """The measured temperature at each row's origin."""
+    at = {station: dict(zip(grid.time, grid.values[:, 0], strict=True)) for station, grid in grids.items()}
+    return np.array([at[station][time] for station, time in zip(test.station, test.time, strict=True)])
+
+
+BASE = declared()
+CHANGES: dict[str, dict[str, Any]] = {
+    "a horizon more": {"horizons": [1, 3, 6]},
+    "a horizon less": {"horizons": [1]},
+    "a station more": {"stations": [{"id": "AAA"}, {"id": "BBB"}, {"id": "CCC"}]},
+    "a station less": {"stations": [{"id": "BBB"}]},
+    "a look-back that is longer": {"window": {**declaration(PATH)["window"], "look_back": 48}},
+    "a column less": {
+        "columns": declaration(PATH)["columns"][:2],
+        "window": {"columns": ["temperature", "windspeed"], "look_back": 24},
+    },
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_is_asked_by_its_own_window_for_what_it_knows(change: str) -> None:
+    now = declared(**CHANGES[change])
+    found, test, grids = forecast(BASE, now)
+    assert found.shape == (len(test.time), len(now.horizons))
+    known, last = np.isin(test.station, BASE.station_ids), newest(test, grids)
+    assert known.any()
+    for at, horizon in enumerate(now.horizons):
+        if horizon in BASE.horizons:
+            np.testing.assert_allclose(found[known, at], last[known] + 0.5 * horizon, rtol=1e-5)
+            assert np.isnan(found[~known, at]).all()
+        else:
+            assert np.isnan(found[:, at]).all()
+
+
+def test_what_it_does_not_do_is_told() -> None:
+    more = {"horizons": [1, 3, 6], "stations": [{"id": "AAA"}, {"id": "CCC"}]}
+    assert lacks(released(BASE).manifest, declared(**more)) == "forecast 3 steps ahead or know CCC"
+    assert lacks(released(BASE).manifest, BASE) == ""
+    assert outdated(released(BASE).manifest, BASE) == []
+
+
+def test_another_unit_or_cadence_is_one_it_cannot_answer_for() -> None:
+    columns = declaration(PATH)["columns"]
+    metric = {**columns[0], "unit": "degC", "range": [-50, 55]}
+    before: Manifest = released(BASE).manifest
+    assert outdated(before, declared(columns=[metric, *columns[1:]])) == [
+        "temperature is in degC, and was in degF when it was trained"
+    ]
+    assert outdated(before, declared(cadence="PT30M")) == [
+        "a step is 30 minutes long, and was 1 hour when it was trained"
+    ]
+    window = {"columns": ["pressure"], "look_back": 24}
+    gone = declared(columns=columns[2:], targets=["pressure"], window=window)
+    assert outdated(before, gone) == ["temperature is no column any more"]
+
+
+# The trial ------------------------------------------------------------------------------------------------------------
+
+
+def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> judging.Trial:
+    """The trial of the declaration `now`, whose only candidate forecasts persistence + `bias` x horizon, too."""
+    grids, spec = series(now), of(now)
+    names = tuple(feature_names(spec))
+
+    def entrant(kind: str, drift: float) -> Candidate:
+        made = graph(drift, len(names), spec.horizons)
+        end = datetime(2024, 3, 1, tzinfo=UTC)
+        return cast(
+            "Candidate",
+            SimpleNamespace(kind=kind, graph=made, features=names, since=None, end=end, intervals=intervals(spec)),
+        )
+
+    entrants = [entrant("linear", bias), entrant("persistence", 9.0), entrant("seasonal_naive", 9.0)]
+    return judging.hold(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
+
+
+def test_an_incumbent_that_lacks_what_is_declared_gives_way_to_an_equal_one() -> None:
+    held = trial(declared(horizons=[1, 3, 6]))
+    assert held.decision.promoted
+    assert "the incumbent does not forecast 3 steps ahead" in held.decision.reason
+    assert {score.horizon for score in held.scores} == {0, 1, 3, 6}
+
+
+def test_but_not_to_one_that_is_worse_on_what_both_forecast() -> None:
+    held = trial(declared(horizons=[1, 3, 6]), bias=2.5)
+    assert not held.decision.promoted
+    assert "it is worse on what both forecast" in held.decision.reason
+
+
+@pytest.mark.parametrize("change", ["a station less", "a horizon less", "a column less", "a look-back that is longer"])
+def test_an_incumbent_that_does_all_that_is_declared_must_be_beaten(change: str) -> None:
+    held = trial(declared(**CHANGES[change]))
+    assert not held.decision.promoted, "it is no better, so it is not proven"
+    assert "is not above min_gain" in held.decision.reason
+    assert not held.note
+
+
+def test_one_that_cannot_answer_any_more_does_not_count() -> None:
+    columns = declaration(PATH)["columns"]
+    now = declared(columns=[{**columns[0], "unit": "degC", "range": [-50, 55]}, *columns[1:]])
+    held = trial(now)
+    assert held.decision.promoted
+    assert "does not count: temperature is in degC, and was in degF when it was trained" in held.note
+
+
+def test_one_of_other_horizons_alone_is_compared_with_nothing() -> None:
+    held = trial(declared(horizons=[3]))
+    assert held.decision.promoted
+    assert "it forecasts none of the declared horizons" in held.note
+
+
+@pytest.mark.parametrize(("skill", "promoted"), [(0.99, False), (0.01, True)])
+def test_one_that_cannot_be_scored_gives_way_to_no_less_skill(skill: float, promoted: bool) -> None:
+    """It wants a feature that the code of now does not make."""
+    names = (*feature_names(of(BASE)), "wind_chill")
+    held = trial(BASE, released(BASE, skill=skill, features=names))
+    assert held.decision.promoted is promoted
+    assert "could not be scored" in held.note
+    assert "wind_chill" in held.note
+    assert ("is below the 0.9900 that the incumbent had" in held.decision.reason) is not promoted
