@@ -171,6 +171,9 @@ class Housekeeping(Strict):
     claims: Duration | None = Field(
         default=timedelta(days=31), description="announced objects of the home's `claims` that are in raw"
     )
+    trainings: Duration | None = Field(
+        default=timedelta(days=93), description="runs of MLflow that no release and no candidate comes from"
+    )
 
 
 class Split(Strict):

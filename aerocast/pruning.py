@@ -6,7 +6,7 @@ served before it, what challenges, what a person holds), a file that is not in r
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,8 @@ from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.settings import Settings
+from aerocast.tracking import Tracker
+from aerocast.tracking_database import FILE, Untracked
 
 CLAIMS = "claims"  # of a home: objects that were announced (`aerocast.doors.claims`)
 
@@ -37,6 +39,7 @@ def prune(home: Home, lake: Lake, feed: Feed) -> dict[str, int]:
         "exports": _exports(home, feed),
         "inbox_files": Inbox(inbox_of(home, Settings(home=str(home))), home, feed.name).prune(kept.done, kept.rejected),
         "claimed_objects": _claims(home, lake, feed, kept.claims),
+        "trainings": _trainings(home, feed, kept.trainings),
     }
 
 
@@ -89,6 +92,26 @@ def _claims(home: Home, lake: Lake, feed: Feed, limit: timedelta | None) -> int:
         rows = lake.relation(con, raw).filter("starts_with(segment, 'claim/')")
         taken = {row[0] for row in rows.select("split_part(segment, '/', 2)").distinct().fetchall()}
     return _unlinked([path for path in old if path.stem in taken])
+
+
+def _trainings(home: Home, feed: Feed, limit: timedelta | None) -> int:
+    """Runs of MLflow that neither a release nor a candidate comes from. None where MLflow cannot be used."""
+    if limit is None or not (Path(home) / FILE).exists():
+        return 0
+    named = {
+        release.load(home, feed.name, target, version).manifest.lineage.mlflow_run_id
+        for target in feed.targets
+        for version in release.versions(home, feed.name, target)
+    }
+    for target in feed.targets:
+        for kind in (*feed.candidates, "sequence"):
+            candidate = candidates.read(home, feed.name, target, kind)
+            named |= {candidate.mlflow_run_id} if candidate else set()
+    tracker = Tracker(home)
+    try:
+        return tracker.prune(feed.name, datetime.now(UTC) - limit, {run for run in named if run})
+    except Untracked:
+        return 0
 
 
 def _is_old(path: Path, limit: timedelta | None) -> bool:

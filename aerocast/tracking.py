@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -116,6 +116,13 @@ class Tracker:
 
         return self._guarded(action)
 
+    def prune(self, feed: str, before: datetime, named: Collection[str]) -> int:
+        """Deletes the feed's runs that ended before then, but for the named ones, with their graphs; how many.
+
+        What is in MLflow's bin goes with them.
+        """
+        return self._guarded(lambda: self._prune(feed, before, named))
+
     def _guarded(self, action: Callable[[], Result]) -> Result:
         try:
             return action()
@@ -182,6 +189,36 @@ class Tracker:
             profile=json.dumps(profile),
         )
         self.client.log_inputs(run_id, datasets=[DatasetInput(rows, [InputTag("mlflow.data.context", "training")])])
+
+    def _prune(self, feed: str, before: datetime, named: Collection[str]) -> int:
+        from mlflow.cli import gc
+        from mlflow.entities import ViewType
+
+        experiment = self.client.get_experiment_by_name(feed)
+        if experiment is None:
+            return 0
+        ended = f"attributes.end_time < {int(before.timestamp() * 1000)}"
+        runs = self.client.search_runs([experiment.experiment_id], ended, ViewType.ALL, BATCH)
+        old = [run.info for run in runs if run.info.run_id not in named]
+        models = []
+        for info in old:
+            for version in self.client.search_model_versions(f"run_id='{info.run_id}'"):
+                self.client.delete_model_version(version.name, version.version)
+            if info.lifecycle_stage == "active":
+                self.client.delete_run(info.run_id)
+            logged = self.client.search_logged_models(
+                [experiment.experiment_id], filter_string=f"source_run_id='{info.run_id}'"
+            )
+            models += [model.model_id for model in logged]
+        for model in models:
+            self.client.delete_logged_model(model)
+        if old:
+            place = database.uri(self.home)
+            arguments = ["--backend-store-uri", place, "--tracking-uri", place]
+            arguments += ["--run-ids", ",".join(info.run_id for info in old)]
+            arguments += ["--logged-model-ids", ",".join(models)] if models else []
+            gc.main(arguments, standalone_mode=False)
+        return len(old)
 
     def _experiment(self, name: str) -> str:
         """The feed's experiment, made or taken out of MLflow's bin."""

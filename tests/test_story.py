@@ -125,7 +125,7 @@ def test_a_demonstration_begins_anew_and_alone(tmp_path: Path) -> None:
     feed, home = find_feed("heatwave"), tmp_path / "home"
     with stage(home, feed):
         (home / "old").touch()
-        with pytest.raises(AeroCastError, match="another demonstration"), stage(home, feed):
+        with pytest.raises(AeroCastError, match="one writer at a time"), stage(home, feed):
             pass
     with stage(home, feed) as again:
         assert not (home / "old").exists()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -58,6 +58,21 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Candidate]:
 @pytest.fixture
 def copy(before: tuple[Path, Candidate], tmp_path: Path) -> Path:
     return Path(shutil.copytree(before[0], tmp_path / "a copy #1"))
+
+
+def test_what_nothing_comes_from_is_deleted_with_its_graph(copy: Path, before: tuple[Path, Candidate]) -> None:
+    tracker = Tracker(copy)
+    kept, other = before[1], record(tracker, config_hash="f" * 64)
+    later = datetime.now(UTC) + timedelta(days=1)
+    files = sum(path.is_file() for path in (copy / "mlflow").rglob("*"))
+    assert tracker.prune("noaa", later, {kept.mlflow_run_id}) == 1
+    assert tracker.knows(kept)
+    assert not tracker.knows(other)
+    versions = tracker.client.search_model_versions(f"name='{MODEL}'")
+    assert [version.run_id for version in versions] == [kept.mlflow_run_id]
+    assert sum(path.is_file() for path in (copy / "mlflow").rglob("*")) == files / 2
+    assert tracker.prune("noaa", later, {kept.mlflow_run_id}) == 0
+    assert tracker.prune("midwest", later, ()) == 0
 
 
 def test_mlflow_shows_what_people_compare(before: tuple[Path, Candidate]) -> None:

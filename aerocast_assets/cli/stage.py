@@ -125,7 +125,7 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
         rooms.sweep(home, keep=(mark.NAME, writer.LOCK))
         configuration = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
         # Simulated time flies: a run that waits five seconds to be taken from the queue waits for days.
-        configuration["run_queue"] = {"dequeue_interval_seconds": 1}
+        configuration["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
         (home / "dagster.yaml").write_text(yaml.safe_dump(configuration))
         made = Stage(home, feed)
         try:
