@@ -220,7 +220,7 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     edit(copy, "units", "return 1.0, 0.0", "return 1.0, 1e-9")
     edit(copy, "sources/nws_readings", "_DIGITS = 10", "_DIGITS = 9")
     second = versions(copy)
-    assert changed(first, second) == {"bronze", "silver", "windows", "evaluation", "midwest/raw"}
+    assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}
 
     edit(copy, "cleaning", '"flags"', '"flags", "line"')
     edit(copy, "evaluation/shadow", "0.3 * np", "0.4 * np")

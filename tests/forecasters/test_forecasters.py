@@ -137,11 +137,11 @@ def test_sequences_get_a_graph_of_their_own(data: Training) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "says"),
     [
-        ("gru", {"hiden": 3}, r"candidates\.gru\.hiden: no such parameter; allowed: seed, hidden"),
+        ("gru", {"hiden": 3}, r"candidates\.gru\.hiden: no such field; did you mean hidden\? allowed here: seed"),
         ("gru", {"dropout": 0.9}, r"candidates\.gru\.dropout: 0\.9 is not allowed"),
         ("xgboost", {"depth": "deep"}, r"candidates\.xgboost\.depth: 'deep' is not allowed"),
         ("linear", {"penalties": []}, r"candidates\.linear\.penalties"),
-        ("persistence", {"lag": 1}, r"candidates\.persistence\.lag: no such parameter"),
+        ("persistence", {"lag": 1}, r"candidates\.persistence\.lag: no such field"),
         ("prophet", {}, r"candidates\.prophet: no such kind; allowed: gru"),
     ],
 )
