@@ -12,7 +12,7 @@ from aerocast import story
 from aerocast.drift.state import Diagnosis, DriftState, Evidence, Heat
 from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
-from aerocast_assets.cli.stage import MARK, stage
+from aerocast_assets.cli.stage import stage
 from aerocast_assets.cli.timeline import Timeline
 from aerocast_assets.cli.watching import Facts, Retrain
 from aerocast_assets.feeds import find_feed
@@ -124,12 +124,16 @@ def test_a_folder_that_is_not_a_demonstrations_is_left_alone(tmp_path: Path) -> 
 def test_a_demonstration_begins_anew_and_alone(tmp_path: Path) -> None:
     feed, home = find_feed("heatwave"), tmp_path / "home"
     with stage(home, feed):
-        (home / "old").touch()
+        old, own = home / "tail" / "heatwave.npz", home / "a note of mine"
+        old.parent.mkdir()
+        old.touch()
+        own.touch()
         with pytest.raises(AeroCastError, match="one writer at a time"), stage(home, feed):
             pass
     with stage(home, feed) as again:
-        assert not (home / "old").exists()
-        assert (home / MARK).exists()
+        assert not old.exists()
+        assert own.exists(), "what is not AeroCast's stays"
+        assert (home / "home.json").exists()
         assert "dequeue_interval_seconds: 1" in (home / "dagster.yaml").read_text()
         assert again.url != again.ui_url
 
