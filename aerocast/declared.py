@@ -17,6 +17,7 @@ from aerocast import documents, release, store
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
+from aerocast.manifest import Policy
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed
@@ -37,8 +38,8 @@ class Declared(msgspec.Struct, frozen=True):
     """A feed as the doors know it; `station` and `time` are what a reading calls the two, or else by the source's name.
 
     `timezone` is the zone of times without an offset; none: they are refused. `fields` holds former names, too.
-    `targets` are those that are forecast (None: published by an older version); `retired` is since when nobody
-    declares the feed any more.
+    `targets` are those that are forecast, `policy` what else may change under a release (None: published by an older
+    version); `retired` is since when nobody declares the feed any more.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Declared(msgspec.Struct, frozen=True):
     time_field: str | None = None
     timezone: str | None = None
     targets: tuple[str, ...] | None = None
+    policy: Policy | None = None
     retired: datetime | None = None
 
     def retirement(self, target: str | None = None) -> str | None:
@@ -77,6 +79,7 @@ def declared(feed: Feed) -> Declared:
         source.time_field,
         source.timezone,
         feed.targets,
+        Policy.of(feed),
     )
 
 

@@ -40,6 +40,19 @@ class ColumnInfo(msgspec.Struct, frozen=True):
     range: tuple[float, float]
 
 
+class Policy(msgspec.Struct, frozen=True):
+    """What of a declaration no model depends on: it holds as it is declared now, whatever a release was made with."""
+
+    end: Instant | None
+    freshness: timedelta
+    max_age: timedelta
+    shadow: float
+
+    @classmethod
+    def of(cls, feed: Feed) -> Policy:
+        return cls(feed.end, feed.freshness, feed.retraining.max_age, feed.promotion.shadow)
+
+
 class FeedSnapshot(msgspec.Struct, frozen=True):
     """The feed's declaration as far as a server needs it; it reads no other file of the feed.
 
@@ -73,6 +86,10 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
             max_age=feed.retraining.max_age,
             shadow=feed.promotion.shadow,
         )
+
+    def under(self, policy: Policy | None) -> FeedSnapshot:
+        """The same feed by the policy that is declared now; None: by its own."""
+        return msgspec.structs.replace(self, **msgspec.structs.asdict(policy)) if policy else self
 
     def column(self, name: str) -> ColumnInfo | None:
         return next((column for column in self.columns if column.name == name), None)

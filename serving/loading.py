@@ -31,10 +31,11 @@ Key = tuple[str, str]
 class Served:
     """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor).
 
-    `limits` (C, 2) are the physical ranges of the window's columns.
+    `feed` is the manifest's, by the policy that is declared now; `limits` (C, 2) are the window's physical ranges.
     """
 
     manifest: Manifest
+    feed: FeedSnapshot
     station: GraphRunner
     sequence: GraphRunner | None
     since: datetime
@@ -50,10 +51,6 @@ class Served:
     def active_hold(self) -> Hold | None:
         """A person's hold on this release, unless its time has passed."""
         return self.hold if self.hold and self.hold.active() else None
-
-    @property
-    def feed(self) -> FeedSnapshot:
-        return self.manifest.feed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +128,7 @@ def _open(home: Home, key: Key, version: str, pointer: Current) -> Served:
     newest = release.history(home, *key, limit=1)[0]
     return Served(
         manifest=manifest,
+        feed=manifest.feed,
         station=GraphRunner.build(manifest, graphs.station, loaded.files[graphs.station.file]),
         sequence=(
             GraphRunner.build(manifest, graphs.sequence, loaded.files[graphs.sequence.file])

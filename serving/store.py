@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -156,8 +157,8 @@ class Store:
 
     def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:
         """Loaded only where the feed gives it a share of the requests: it takes as much memory as what serves."""
-        served = self.releases[key].served
-        if served and served.feed.shadow > 0 and not self.retirement(*key):
+        served = self.index.get(key[0], {}).get(key[1])
+        if served and served.feed.shadow > 0:
             stamp = partial(release.challenger_stamp, self.home, *key)
             slot.look(stamp, partial(open_challenger, self.home, key))
         elif slot.seen:
@@ -168,7 +169,9 @@ class Store:
         index: dict[str, dict[str, Served]] = {}
         for (feed, target), slot in sorted(self.releases.items(), key=lambda item: item[0]):
             if slot.served and not self.retirement(feed, target):
-                index.setdefault(feed, {})[target] = slot.served
+                declared_now = self.declared[feed].served
+                current = slot.served.manifest.feed.under(declared_now.policy if declared_now else None)
+                index.setdefault(feed, {})[target] = replace(slot.served, feed=current)
         for feed, targets in index.items():
             order = next(iter(targets.values())).feed.targets
             rank = {name: place for place, name in enumerate(order)}

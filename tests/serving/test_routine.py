@@ -9,9 +9,10 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast import clock, release, requests
+from aerocast import clock, declared, release, requests
 from aerocast.clock import Clock
 from aerocast.pointer import Hold
+from tests.making import small_feed
 from tests.serving.making import Server, graph, manifest, publish, until, write_tail
 
 Start = Callable[..., tuple[Server, httpx.Client]]
@@ -95,6 +96,18 @@ def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
     assert (check(http)["age_seconds"], check(http)["due"]) == (29 * 86400, False)
     clock.write(tmp_path, "noaa", Clock(MADE + timedelta(days=31), datetime.now(UTC), 0.0))
     until(lambda: bool(check(http)["due"]))
+
+
+def test_the_limit_and_the_end_are_those_declared_now(tmp_path: Path, serve: Start) -> None:
+    """No model depends on them, so that a changed declaration does not wait for the next release."""
+    promoted(tmp_path, timedelta(days=30))
+    _, http = serve()
+    assert check(http)["due"]
+    changes = {"end": "2014-02-01T00:00:00Z", "retraining": {"max_age": "P200D"}}
+    declared.publish(tmp_path, small_feed(tmp_path / "none.csv", name="noaa", start="2013-01-01T00:00:00Z", **changes))
+    until(lambda: check(http)["now"] == "2014-02-01T00:00:00Z")
+    seen = check(http)
+    assert (seen["due"], seen["limit_seconds"]) == (False, 200 * 86400)
 
 
 def test_an_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve: Start) -> None:
