@@ -22,6 +22,8 @@ from aerocast.tracking import ALIAS, Curves, Tracker
 from aerocast.tracking_database import FILE, Untracked
 from tests.serving.making import graph, intervals
 
+pytestmark = pytest.mark.e2e  # MLflow's own import takes seconds
+
 OPEN = "import sys; from pathlib import Path; from aerocast.tracking import Tracker; Tracker(Path(sys.argv[1])).client"
 TIME = datetime(2024, 1, 1, tzinfo=UTC)
 MODEL = "noaa.temperature"
@@ -160,7 +162,6 @@ FAULTS = {
 }
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_database_that_cannot_be_used_is_put_aside_and_begun_again(
     copy: Path, before: tuple[Path, Candidate], fault: Callable[[Path], None]
@@ -177,7 +178,6 @@ def test_a_database_that_cannot_be_used_is_put_aside_and_begun_again(
     assert Tracker(copy).client.search_registered_models()
 
 
-@pytest.mark.e2e
 def test_what_a_person_deleted_is_known_as_gone_and_written_again(copy: Path, before: tuple[Path, Candidate]) -> None:
     made, tracker = before[1], Tracker(copy)
     assert tracker.knows(made)
@@ -194,7 +194,6 @@ def test_what_a_person_deleted_is_known_as_gone_and_written_again(copy: Path, be
     assert not again.follow(MODEL, "0" * 32, {})
 
 
-@pytest.mark.e2e
 def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(copy: Path, before: tuple[Path, Candidate]) -> None:
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
@@ -221,7 +220,6 @@ def test_one_that_is_locked_costs_the_note_and_nothing_else(copy: Path, monkeypa
     assert record(Tracker(copy))
 
 
-@pytest.mark.e2e
 def test_a_database_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
     home = next(home for home in (tmp_path / str(number) for number in count()) if killed_while_making(home))
     assert Tracker(home).client.search_experiments()
@@ -239,7 +237,6 @@ def killed_while_making(home: Path) -> bool:
     return any(home.glob("mlflow-new-*.db")) and not (home / "mlflow.db").exists()
 
 
-@pytest.mark.e2e
 def test_two_processes_may_make_it_at_once(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for client in [pool.submit(_open, tmp_path) for _ in range(2)]:

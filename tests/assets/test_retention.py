@@ -17,6 +17,8 @@ from aerocast_assets.automation import retention
 from aerocast_assets.automation.retention import KEPT, prune
 from aerocast_assets.keys import RETRAIN_OF
 
+pytestmark = pytest.mark.e2e  # real instances with many runs
+
 PARTITIONS = dg.StaticPartitionsDefinition(["a", "b"])
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2030, 6, 15, 12, 30, tzinfo=UTC)
