@@ -24,6 +24,7 @@ from aerocast.lake import Lake
 from tests.conftest import PROJECT
 
 STEPS = ("silver", "windows", "temperature/gru", "temperature/champion", "temperature/forecasts")
+BEGUN = " ...\n"  # ends the line of a step that begins
 TABLES = ("noaa/raw", "noaa/bronze", "noaa/quarantine", "noaa/silver", "noaa/temperature/windows")
 
 
@@ -78,7 +79,7 @@ def start(home: Path) -> subprocess.Popen[str]:
 
 def kill_in(step: str, reader: Reader, moment: float) -> tuple[bool, str]:
     """SIGKILLs a run, with all its children, `moment` seconds after `step` began; whether it still lived, and what it
-    said. The reader looks at each line that it says, while it goes on.
+    said. The reader looks whenever a step begins, while it goes on.
     """
     process = start(reader.home)
     assert process.stdout is not None
@@ -88,7 +89,8 @@ def kill_in(step: str, reader: Reader, moment: float) -> tuple[bool, str]:
         if line.strip() == f"noaa/{step} ...":
             time.sleep(moment)
             break
-        reader.look()
+        if line.endswith(BEGUN):
+            reader.look()
     alive = process.poll() is None
     if alive:
         os.killpg(process.pid, signal.SIGKILL)
@@ -99,13 +101,14 @@ def kill_in(step: str, reader: Reader, moment: float) -> tuple[bool, str]:
 
 
 def finish(reader: Reader) -> subprocess.CompletedProcess[str]:
-    """A run to its end; the reader looks at each line that it says, while it goes on."""
+    """A run to its end; the reader looks whenever a step begins, while it goes on."""
     process = start(reader.home)
     assert process.stdout is not None
     said = []
     for line in process.stdout:
         said.append(line)
-        reader.look()
+        if line.endswith(BEGUN):
+            reader.look()
     return subprocess.CompletedProcess(process.args, process.wait(), "".join(said))
 
 
