@@ -178,5 +178,7 @@ def test_a_stop_is_noticed_though_somebody_swallows_it() -> None:
 def test_help_of_make_has_a_line_for_every_target() -> None:
     makefile = (PROJECT / "Makefile").read_text()
     targets = {name for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE) for name in line.split()}
-    said = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
     assert targets == {line.split()[1] for line in said.splitlines()}

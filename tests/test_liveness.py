@@ -18,6 +18,8 @@ from aerocast_assets import liveness
 from aerocast_assets.cli.recovery import recover
 from tests.conftest import PROJECT
 
+pytestmark = pytest.mark.e2e  # processes that are killed
+
 RUN = """
 import sys, time
 from aerocast_assets import liveness

@@ -16,6 +16,8 @@ from aerocast_assets.loading import load
 from tests.conftest import PROJECT
 from tests.making import declaration
 
+pytestmark = pytest.mark.e2e  # a code location for each kind of broken part
+
 GOOD = ("good", "better")
 
 
@@ -185,7 +187,6 @@ def test_check_names_every_mistake_and_running_the_feed_ends_with_them(checkout:
     assert checkout("check", str(tmp_path / "none")).stderr.endswith("none: there is no declaration of a feed\n")
 
 
-@pytest.mark.e2e
 def test_another_feed_runs_with_one_sentence_about_the_broken_one(checkout: Run) -> None:
     ran = checkout("run", "--feed", "heatwave")
     assert ran.returncode == 0, ran.stdout + ran.stderr
