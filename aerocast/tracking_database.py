@@ -101,7 +101,7 @@ def _upgraded(home: Path, revision: str) -> str | None:
     from mlflow.store.db import utils as schema
     from sqlalchemy import create_engine
 
-    scripts = ScriptDirectory.from_config(schema._get_alembic_config(""))  # type: ignore[no-untyped-call]
+    scripts = ScriptDirectory.from_config(schema._get_alembic_config(""))  # type: ignore[no-untyped-call]  # no hints
     if revision == scripts.get_current_head():
         return None
     try:
@@ -113,7 +113,7 @@ def _upgraded(home: Path, revision: str) -> str | None:
         con.backup(beside)
     engine = create_engine(uri(home))
     try:
-        schema._upgrade_db(engine)  # type: ignore[no-untyped-call]
+        schema._upgrade_db(engine)  # type: ignore[no-untyped-call]  # the library gives it no hints
     except Exception as error:  # a migration's own
         return f"could not be brought to this MLflow's schema ({str(error).splitlines()[0]})"
     finally:

@@ -17,7 +17,7 @@ FILES = ("defs.yaml", "defs.yml", "component.yaml")  # as Dagster looks for them
 KEYS = ("type", "attributes", "template_vars_module", "requirements", "post_processing")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # which one, is known at run time
     """YAML as Dagster reads a component's: times stay texts."""
 
 

@@ -99,7 +99,7 @@ class Connection(HttpToolsProtocol):
         done = self.cycle is None or self.cycle.response_complete
         return self._phase is Phase.IDLE and done and self._refused_at is None and not self.transport.is_closing()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         if len(self.connections) > self._bounds.connections:
             self._make_room()
@@ -203,7 +203,7 @@ class Connection(HttpToolsProtocol):
         if self._phase is Phase.NOTHING and self.cycle.response_complete and not self.pipeline:
             self._phase, self._began = Phase.IDLE, self.loop.time()
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # uvicorn's says None, asyncio takes a bool
         """Who sends no more may still read what was asked for."""
         self._is_half_closed = self._phase is Phase.NOTHING and self._refused_at is None
         return self._is_half_closed

@@ -76,14 +76,7 @@ def join(
     con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str, conversions: Conversions = ()
 ) -> duckdb.DuckDBPyRelation:
     """The month's outcomes, valid until the connection joins again."""
-    for layer, months in _months_read(feed, month).items():
-        view = f"join_{layer}"
-        if lake.exists(f"{feed.name}/{layer}"):
-            stored = lake.relation(con, f"{feed.name}/{layer}", months)
-            stored.create_view(f"{view}_stored", replace=True)  # a log of before has fewer columns
-            con.sql(f"{_nothing(view)} UNION ALL BY NAME FROM {view}_stored").create_view(view, replace=True)
-        else:
-            con.sql(_nothing(view)).create_view(view, replace=True)
+    _create_views(con, lake, feed, month)
     step = feed.cadence // timedelta(microseconds=1)
     season = feed.season * step
     levels = " UNION ALL ".join(
@@ -135,6 +128,18 @@ def join(
         FROM (SELECT *, origin IS NOT NULL AND station IS NOT NULL AS timed
             FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs))
         WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
+
+
+def _create_views(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> None:
+    """`join_<layer>` for each layer that the month's outcomes are made of."""
+    for layer, months in _months_read(feed, month).items():
+        view = f"join_{layer}"
+        if lake.exists(f"{feed.name}/{layer}"):
+            stored = lake.relation(con, f"{feed.name}/{layer}", months)
+            stored.create_view(f"{view}_stored", replace=True)  # a log of before has fewer columns
+            con.sql(f"{_nothing(view)} UNION ALL BY NAME FROM {view}_stored").create_view(view, replace=True)
+        else:
+            con.sql(_nothing(view)).create_view(view, replace=True)
 
 
 def _forecasts(conversions: Conversions) -> str:

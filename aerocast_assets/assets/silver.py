@@ -1,6 +1,6 @@
 """silver: every station's readings on the feed's regular grid, with the age of each filled value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ from aerocast_assets.partitions import computed, out_of_date
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from aerocast.grid import Progress
+    from aerocast.home import Home
     from aerocast.lake import Lake
     from aerocast.silver import Extent
 
@@ -74,7 +78,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock, store, tail, wholeness
+        from aerocast import clock, wholeness
         from aerocast import silver as layer
         from aerocast.lake import Lake
         from aerocast.marks import Edges, made_from
@@ -97,18 +101,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
                 rows = layer.build(con, feed, lake.relation(con, source, layer.months_read(feed, piece)), piece, extent)
                 made, origins = ({month: hashes[month] for month in piece}, {m: made_from(held[m]) for m in piece})
                 lake.replace(name, rows, piece, made, origins, edges=edges)
-            newest, back = lake.months(name)[-2:], feed.window.look_back
-            progress = {
-                station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
-                for station, each in known.items()
-            }
-            origin = config_hash(content=lake.content(name, newest), rows=back, progress=progress)
-            # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old tail.
-            if store.made_from(platform.root, tail.name(feed.name)) != origin:
-                grids = layer.grids(con, feed, lake.relation(con, name, newest), last=back)
-                grids = {station: replace(grid, progress=known.get(station)) for station, grid in grids.items()}
-                tail.write(platform.root, feed.name, grids)
-                store.note_origin(platform.root, tail.name(feed.name), origin)
+            _publish(con, lake, platform.root, feed, known)
         context.log.info(computed(stale, partitions))
         return dg.MaterializeResult(
             metadata={
@@ -122,3 +115,26 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         )
 
     return asset
+
+
+def _publish(
+    con: "DuckDBPyConnection", lake: "Lake", root: "Home", feed: Feed, known: "Mapping[str, Progress]"
+) -> None:
+    """The tail that the server reads, if it is not what silver holds now.
+
+    Whether a month was stale says nothing: a run that was killed after its rows were committed leaves an old tail.
+    """
+    from aerocast import store, tail
+    from aerocast.silver import grids
+
+    name, place, rows = table(feed, "silver"), tail.name(feed.name), feed.window.look_back
+    newest = lake.months(name)[-2:]
+    progress = {
+        station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
+        for station, each in known.items()
+    }
+    origin = config_hash(content=lake.content(name, newest), rows=rows, progress=progress)
+    if store.made_from(root, place) != origin:
+        made = grids(con, feed, lake.relation(con, name, newest), last=rows)
+        tail.write(root, feed.name, {each: replace(grid, progress=known.get(each)) for each, grid in made.items()})
+        store.note_origin(root, place, origin)

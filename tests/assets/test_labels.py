@@ -42,7 +42,7 @@ def test_every_asset_of_a_feed_has_an_owner_tags_and_a_place(repository: dg.Repo
         assert each.kinds, each.key
         if each.is_materializable:
             assert each.owners == ["team:aerocast"]
-            links = each.metadata["dagster/code_references"].code_references  # type: ignore[attr-defined]
+            links = each.metadata["dagster/code_references"].code_references  # type: ignore[attr-defined]  # any value's
             assert [Path(link.file_path).suffix for link in links] == [".py", ".yaml"], each.key
     with_pools = {each.key.path[-1] for each in assets if each.is_materializable and each.pools}
     assert with_pools == {

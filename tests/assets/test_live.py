@@ -4,7 +4,6 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,9 +17,8 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast_assets.automation import live, runs
 from aerocast_assets.keys import key, live_job_name
-from aerocast_assets.resources import Platform
 from tests.evaluating import HOUR, answer, segment
-from tests.looping import set_clock
+from tests.looping import Loop, set_clock
 from tests.making import START, check, definitions, metadata, refresh, small_feed, write_readings
 
 DAY = timedelta(days=1)
@@ -35,49 +33,20 @@ RANGE = tuple(f"dagster/asset_partition_range_{end}" for end in ("start", "end")
 
 
 @dataclass
-class Ticking:
+class Ticking(Loop):
     """A feed's live sensor with its cursor between ticks."""
 
-    feed: Feed
-    home: Path
-    instance: dg.DagsterInstance
-    cursor: str | None = None
-
-    def __post_init__(self) -> None:
-        self.defs = definitions(self.home, self.feed)
-
-    def look(self) -> Any:
-        name = live_job_name(self.feed)
-        with dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursor,
-            repository_def=self.defs.get_repository_def(),
-            sensor_name=name,
-            resources={"platform": Platform(home=str(self.home))},
-        ) as context:
-            data = self.defs.resolve_sensor_def(name).evaluate_tick(context)
-        self.cursor = data.cursor
-        return data
+    sensor: str = "live"
 
     def asks(self) -> dg.RunRequest:
-        requests = self.look().run_requests
-        assert len(requests) == 1
-        found: dg.RunRequest = requests[0]
-        return found
-
-    def said(self) -> str:
-        data = self.look()
-        assert not data.run_requests
-        return str(data.skip_message)
+        (request,) = self.look().run_requests
+        assert isinstance(request, dg.RunRequest)
+        return request
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        assert request.job_name
-        return self.defs.resolve_job_def(request.job_name).execute_in_process(
-            instance=self.instance,
-            tags=request.tags,
-            asset_selection=list(request.asset_selection) if request.asset_selection else None,
-            raise_on_error=False,
-        )
+        result = self.execute(request)
+        assert result is not None
+        return result
 
 
 @pytest.fixture
