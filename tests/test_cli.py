@@ -257,7 +257,9 @@ def test_a_person_rolls_back_and_lifts_the_hold(home: Path) -> None:
     assert lines[0].split() == ["version", "kind", "trained", "to", "promoted", "skill", "state"]
     assert [line.split()[0] for line in lines[1:]] == [new, old]
     assert "serving; a person holds it since" in lines[2]
-    assert "was lifted" in run("lift", home=home).stdout
+    # Beside a platform that holds the home, from a shell that knows no instance of Dagster.
+    with writer.held(home, "aerocast up"):
+        assert "was lifted" in run("lift", home=home, **{writer.VARIABLE: "", "DAGSTER_HOME": ""}).stdout
     assert f"nobody holds {old}" in run("lift", home=home).stdout
     pointer = release.current(home, "noaa", "temperature")
     assert pointer is not None

@@ -142,3 +142,9 @@ def test_a_declaration_survives_json() -> None:
     dumped = feed.model_dump(mode="json")
     assert (dumped["freshness"], dumped["split"]["block"]) == ("P1DT6H", "P4D")
     assert Feed.parse(dumped) == feed == Feed.parse(feed.model_dump())
+
+
+def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
+    split = {"test": 0.34, "validation": 0.19, "calibration": 0.19}
+    with pytest.raises(AeroCastError, match="leave less than 30 % to train on"):
+        Feed.parse(declaration(Path("none.csv"), split=split))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import mark, store, writer
+from aerocast import mark, rooms, store, writer
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 from aerocast_assets.__main__ import main
@@ -217,3 +217,11 @@ def test_who_only_reads_makes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AEROCAST_HOME", str(tmp_path / "typo"))
     assert main(["sql"]) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["put_off/noaa-inbox.json", "processes/up.log.1", "tail/noaa.npz", "lake/a/b/x.parquet"]
+)
+def test_what_the_platform_writes_is_its_own(name: str) -> None:
+    assert rooms.is_own(name)
+    assert not rooms.is_own(f"somebody/{name}")

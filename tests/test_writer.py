@@ -177,8 +177,9 @@ def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
         assert main(["clean", "--yes"]) == 1
         assert "is in use by `Dagster run " in capsys.readouterr().err
     monkeypatch.setattr("aerocast_assets.resources.PATIENCE", timedelta(seconds=0.1))
-    with other():
-        assert not materialised()
+    with other(), pytest.raises(dg.DagsterResourceFunctionError) as caught:
+        dg.materialize([number], resources={"platform": Platform()})
+    assert "is in use by" in str(caught.value.__cause__)
 
 
 def test_a_lock_that_was_removed_with_its_home_holds_nobody(home: Path) -> None:
@@ -203,6 +204,7 @@ def test_a_dagster_home_of_somebody_else_is_not_used(
     assert "AEROCAST_DAGSTER_HOME=" in capsys.readouterr().err
     chosen.mkdir()
     (chosen / "dagster.yaml").write_text("")
-    main(["run", "--feed", "nooa"])
+    assert main(["run", "--feed", "nooa"]) == 1
+    assert "no feed 'nooa'" in capsys.readouterr().err
     assert os.environ["DAGSTER_HOME"] == str(chosen)
     assert home_of(Settings()) == home

@@ -137,7 +137,11 @@ def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
     shown = metadata(result, key(feed, "evaluation"))
     assert shown["predictions_new"] == 400
     assert f"| temperature | AAA | 1 | {version(again)} |" in shown["rolling"]
-    assert json.loads(Path(shown["report_path"]).read_text())["feed"] == "small"
+    assert Path(shown["report_path"]) == again / "reports/small/drift.json"
+    report = json.loads(Path(shown["report_path"]).read_text())
+    judged = state.read(again, "small")
+    assert judged
+    assert (report["feed"], datetime.fromisoformat(report["judged_at"])) == ("small", judged.judged_at)
     numbers = {
         f"{figure}_{h}": found["all", h][figure] for figure in ("rmse", "bias", "coverage", "skill") for h in (1, 6)
     }

@@ -184,7 +184,7 @@ def test_check_names_every_mistake_and_running_the_feed_ends_with_them(checkout:
     assert "Traceback" not in refused.stdout + refused.stderr
     own = tmp_path / "checkout/aerocast_assets/defs/heatwave"
     assert checkout("check", str(own), str(own / "defs.yaml")).stdout == "2 declarations valid: heatwave, heatwave\n"
-    assert checkout("check", str(tmp_path / "none")).stderr.endswith("none: there is no declaration of a feed\n")
+    assert checkout("check", str(tmp_path / "none")).stderr.endswith("none cannot be read: No such file or directory\n")
 
 
 def test_another_feed_runs_with_one_sentence_about_the_broken_one(checkout: Run) -> None:

@@ -81,6 +81,15 @@ def serving(loop: Loop) -> str:
     return pointer.version
 
 
+def challenger_of(loop: Loop) -> str:
+    """A release that answers beside the one that serves."""
+    made = release.load(loop.home, "small", TARGET, serving(loop))
+    lineage = msgspec.structs.replace(made.manifest.lineage, config_hash="c" * 64)
+    rival = release.write(loop.home, msgspec.structs.replace(made.manifest, lineage=lineage), made.files)
+    release.challenge(loop.home, "small", TARGET, rival)
+    return rival
+
+
 def memory(loop: Loop) -> Memory:
     assert loop.cursor
     return msgspec.json.decode(loop.cursor, type=dict[str, Memory])[TARGET]
@@ -239,11 +248,7 @@ def test_a_damaged_request_stops_nothing(loop: Loop) -> None:
 
 def test_live_evidence_asks_once_for_the_challenger(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
-    first = serving(loop)
-    made = release.load(loop.home, "small", TARGET, first)
-    lineage = msgspec.structs.replace(made.manifest.lineage, config_hash="c" * 64)
-    rival = release.write(loop.home, msgspec.structs.replace(made.manifest, lineage=lineage), made.files)
-    release.challenge(loop.home, "small", TARGET, rival)
+    first, rival = serving(loop), challenger_of(loop)
     weak = Shadow(TARGET, rival, first, 500, 0.02, 0.2)
     loop.heat(cool(), shadows=(weak,))
     assert loop.tick() == []
@@ -296,6 +301,8 @@ def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) ->
     assert "until it is lifted" in str(loop.at(MADE + 69 * DAY).due().skip_message)
     loop.at(T)
     requests.ask(loop.home, "small", TARGET, "a person asked", force=True)
+    rival = challenger_of(loop)
+    loop.heat(hot(T, onset=T - 10 * DAY), shadows=(Shadow(TARGET, rival, serves, 500, 0.2, 0.001),))
     (run,) = loop.tick()
     assert run.success
     assert metadata(run, key(loop.feed, TARGET, "champion"))["verdict"] == "held"
@@ -304,6 +311,20 @@ def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) ->
     assert loop.tick() == []
     release.lift(loop.home, "small", TARGET)
     assert len(loop.at(T + DAY).heat(hot(T, onset=T - 10 * DAY)).tick()) == 1
+
+
+def test_what_cannot_be_used_any_more_is_due(loop: Loop) -> None:
+    """A release that is damaged, or of another unit, waits for no age: nothing else would replace it."""
+    served = serving(loop)
+    manifest = release.folder(loop.home, "small", TARGET) / served / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:100])
+    due = loop.at(MADE).due()
+    assert "what serves cannot be used: " in due.run_requests[0].tags["retrain_reason"]
+    requests.ask(loop.home, "small", TARGET, "a person asked")
+    assert loop.heat(cool()).look().run_requests, "nor does it stop the sensor"
+    manifest.write_bytes(whole)
+    assert "the champion is" in loop.due().skip_message
 
 
 def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:

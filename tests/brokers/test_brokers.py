@@ -170,7 +170,7 @@ def test_an_address_that_is_none_is_refused(url: str, said: str) -> None:
 
 
 def test_a_server_that_does_not_let_us_in_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_broker, "PATIENCE", 1.0)
+    monkeypatch.setattr(nats_broker, "PATIENCE", 3.0)
     with start_nats(tmp_path, "--user", "somebody", "--pass", "secret") as running:
         with pytest.raises(AeroCastError, match="Authorization Violation"):
             connect(running.url)

@@ -86,6 +86,7 @@ class Life:
     stations: tuple[str, ...] = ("AAA", "BBB")
     changes: dict[str, Any] = field(default_factory=dict)
     deaths: int = 0
+    struck: int = 0  # runs that died with it
     held: str = ""
     weeks: list[Week] = field(default_factory=list)
 
@@ -194,7 +195,7 @@ def settled(life: Life, instance: dg.DagsterInstance, day: int, since: float) ->
     span = Lake(life.home).span("small/bronze")
     if span is None or span[1] < START + day * DAY - timedelta(hours=1):
         return False
-    if instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES), limit=1):
+    if not_finished(instance):
         return False
     tick = newest_tick(instance, "small_live")
     return tick is not None and tick.timestamp > since and tick.status.value == "SKIPPED"
@@ -239,6 +240,8 @@ def week(life: Life, server: Server, instance: dg.DagsterInstance, day: int) -> 
             life.at(day + 7)
             until(lambda: started(instance), "a run was under way", life.root / "daemon.log")
             time.sleep(life.chance.uniform(0, 2))
+        assert process.poll() is None, "it lived until then"
+        life.struck += not_finished(instance)
         kill(process)
         life.deaths += 1
 
@@ -255,6 +258,10 @@ def retrain(life: Life, server: Server, instance: dg.DagsterInstance) -> None:
 
     until(ended, "the retrain had ended", life.root / "daemon.log")
     assert instance.get_runs(RETRAINS, limit=1)[0].is_success
+
+
+def not_finished(instance: dg.DagsterInstance) -> int:
+    return len(instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)))
 
 
 def started(instance: dg.DagsterInstance) -> bool:
@@ -379,6 +386,7 @@ def test_the_books_balance(life: Life) -> None:
 
 def test_it_was_killed_every_week(life: Life) -> None:
     assert life.deaths == (LAST - FIRST) // 7
+    assert life.struck > 0, "and sometimes in the middle of a run"
 
 
 def test_what_should_serve_serves(life: Life) -> None:
@@ -408,4 +416,5 @@ def test_disk_and_memory_of_deliveries_are_flat(life: Life) -> None:
     sizes = [each.size for each in life.weeks]
     growth = [after - before for before, after in pairwise(sizes)]
     assert median(growth[-4:]) <= 1.5 * median(growth[:4]), life.weeks
+    assert sizes[-1] <= 20 * sizes[0], "it grows by days, not by all that was before them"
     assert life.weeks[-1].deliveries <= 2 * life.weeks[3].deliveries, life.weeks

@@ -35,9 +35,10 @@ class Reader:
     home: Path
     rows: dict[str, set[tuple[tuple[str, int], ...]]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    looks: int = 0
 
     def look(self) -> None:
-        lake = Lake(self.home)
+        lake, self.looks = Lake(self.home), self.looks + 1
         for name in TABLES:
             with duckdb.connect() as con:
                 try:
@@ -135,6 +136,8 @@ def test_after_all_that_it_completes(finished: Finished) -> None:
 
 def test_no_half_written_table_or_release_was_ever_visible(finished: Finished) -> None:
     assert finished.reader.broken == []
+    assert finished.reader.looks > 5 * len(STEPS), "it looked while things were made"
+    assert set(finished.reader.rows) == set(TABLES)
     whole = {name: {(item,) for item in Lake(finished.home).rows(name).items()} for name in TABLES}
     for name in TABLES:
         assert finished.reader.rows[name] <= whole[name], f"{name}: a month was seen with other rows than at the end"

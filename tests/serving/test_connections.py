@@ -222,7 +222,8 @@ def test_a_bomb_is_no_burden(server: Server) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(answers) <= {413, 429}
+    assert len(answers) == 8
+    assert {413} <= set(answers) <= {413, 429}
     assert server.memory() < before + 8 * 40
 
 
@@ -315,6 +316,7 @@ def test_keep_alive_is_a_setting(serve: Callable[..., tuple[Server, Any]]) -> No
     server, _ = serve(KEEP_ALIVE_SECONDS="1")
     for sent in (b"", GET, b"\r\n"):
         with connect(server, sent) as client:
+            client.settimeout(45)  # less than the default of 75 s
             answer(client)  # returns when the server ends it
 
 

@@ -134,6 +134,7 @@ def test_nor_do_bytes_on_a_socket(server: Server, seed: int) -> None:
             found[status] += 1
             assert status < 500, f"--seed {seed}, {number}: {head!r} to {bytes(whole)!r:.3000}"
     print(f"seed {seed}: {found.total()} requests on sockets, by status {dict(sorted(found.items()))}")
+    assert {200, 400} <= found.keys(), "who is well-formed is answered, and who is not is told so"
     assert server.process.poll() is None
     assert "Traceback" not in "".join(server.log)
 

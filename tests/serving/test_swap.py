@@ -226,6 +226,7 @@ def test_a_station_of_one_feed_alone_needs_no_feed(tmp_path: Path, serve: Start)
     nobody = http.post("/predict", json={"station": "XXX"})
     assert (nobody.status_code, nobody.json()["field"]) == (422, "station")
     assert nobody.json()["detail"].startswith("No feed has a station 'XXX'")
+    assert {"JFK", "LGA", "EWR", "KMSN"} <= set(nobody.json()["rule"].removeprefix("one of ").split(", "))
 
 
 def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
