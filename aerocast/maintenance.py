@@ -8,7 +8,7 @@ commit or deletes only what no version needs, so it may be killed anywhere, besi
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,6 +68,9 @@ def maintain(
             # Releases first: what they were trained on is not needed then.
             for kind, count in prune(home, lake, feed).items():
                 done.pruned[kind] = done.pruned.get(kind, 0) + count
+        except AeroCastError as error:
+            done.spared[f"{feed.name}, beside its tables"] = str(error)
+        try:
             done.removed.update(expire(lake, feed, present))
         except AeroCastError as error:
             done.spared[feed.name] = str(error)
@@ -181,7 +184,7 @@ def used(lake: Lake) -> list[Use]:
     for name in names:
         actions = _actions(lake, name)
         size = sum(action["size_bytes"] for action in actions)
-        whole = size if "://" in lake.root else _size(Path(lake.uri(name)), places)
+        whole = size if "://" in lake.root else bytes_below(Path(lake.uri(name)), places)
         found.append(Use(name, sum(action["num_records"] or 0 for action in actions), len(actions), size, whole))
     return sorted(found, key=lambda use: -use.kept)
 
@@ -224,8 +227,8 @@ def _log(lake: Lake, name: str) -> dict[int, float]:
     return found
 
 
-def _size(place: Path, tables: set[Path]) -> int:
-    """Bytes of the files under a table's folder, but not of tables under it."""
+def bytes_below(place: Path, tables: Container[Path] = ()) -> int:
+    """Bytes of the files under a folder, but not of the tables under it; a file that vanishes meanwhile has none."""
     total = 0
     for folder, below, names in os.walk(place):
         below[:] = [each for each in below if Path(folder, each) not in tables]

@@ -45,12 +45,14 @@ def prune(home: Home, lake: Lake, feed: Feed) -> dict[str, int]:
 
 def _releases(home: Home, feed: Feed, target: str, newest: int) -> int:
     """All but the newest, and those that a pointer names by whatever field."""
-    pointers = release.current(home, feed.name, target), release.challenger(home, feed.name, target)
-    named = {text for pointer in pointers if pointer for text in _texts(msgspec.to_builtins(pointer))}
-    old = [each for each in release.versions(home, feed.name, target)[:-newest] if each not in named]
-    for version in old:
-        release.remove(home, feed.name, target, version)
-    return len(old)
+    removed = 0
+    for version in release.versions(home, feed.name, target)[:-newest]:
+        # Read for each: a person may choose one of them meanwhile.
+        pointers = release.current(home, feed.name, target), release.challenger(home, feed.name, target)
+        if version not in {text for each in pointers if each for text in _texts(msgspec.to_builtins(each))}:
+            release.remove(home, feed.name, target, version)
+            removed += 1
+    return removed
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -98,15 +100,16 @@ def _trainings(home: Home, feed: Feed, limit: timedelta | None) -> int:
     """Runs of MLflow that neither a release nor a candidate comes from. None where MLflow cannot be used."""
     if limit is None or not (Path(home) / FILE).exists():
         return 0
+    # Also of targets and kinds that nobody declares any more: their files stay.
     named = {
         release.load(home, feed.name, target, version).manifest.lineage.mlflow_run_id
-        for target in feed.targets
+        for name, target, _ in release.discover(home)
+        if name == feed.name
         for version in release.versions(home, feed.name, target)
     }
-    for target in feed.targets:
-        for kind in (*feed.candidates, "sequence"):
-            candidate = candidates.read(home, feed.name, target, kind)
-            named |= {candidate.mlflow_run_id} if candidate else set()
+    for path in (Path(home) / "candidates" / feed.name).glob("*/*.msgpack"):
+        candidate = candidates.read(home, feed.name, path.parent.name, path.stem)
+        named |= {candidate.mlflow_run_id} if candidate else set()
     tracker = Tracker(home)
     try:
         return tracker.prune(feed.name, datetime.now(UTC) - limit, {run for run in named if run})

@@ -171,6 +171,19 @@ def unserved(
     return True, f"{state}, and there are newer rows"
 
 
+def unusable(
+    limits: Retraining, why: str, now: datetime, *, last: LastRun | None = None, hold: str = ""
+) -> tuple[bool, str]:
+    """Whether a champion that cannot answer any more is due to be replaced, and why (not); see `routine`."""
+    state = f"what serves cannot be used: {why}"
+    if last and last.outcome == "running":
+        return False, f"{state}; a retrain is under way since {show(last.started)}"
+    if hold:
+        return False, f"{state}; {hold}"
+    until = end_of(limits.cool_down, last.ended or last.started, now) if last else now
+    return (False, f"{state}; next try at {show(until)}") if now < until else (True, state)
+
+
 def promising(limits: Promotion, shadow: Shadow) -> bool:
     """Whether live requests alone prove that the challenger is better than the champion."""
     proven = shadow.p_value is not None and shadow.p_value <= limits.max_p

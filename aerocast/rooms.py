@@ -30,8 +30,8 @@ _ROOMS = {
     "schedules": rf".+{_DATABASE}",
     "storage": r".+",
     "dagster": r".+",
-    "processes": r"[^/]+\.log",
-    **dict.fromkeys(("clock", "declared", "drift", "faults", "nws", "requests"), r".+\.json"),
+    "processes": r"[^/]+\.log(\.1)?",
+    **dict.fromkeys(("clock", "declared", "drift", "faults", "nws", "put_off", "requests"), r".+\.json"),
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")

@@ -26,7 +26,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from aerocast import durable, store
+from aerocast import documents, durable, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 
@@ -98,8 +98,8 @@ def joined(home: Home, command: str, patience: timedelta) -> Iterator[None]:
 def holder(home: Home) -> Holder | None:
     """Who holds the home in this folder, or held it last; None if that is not known."""
     try:
-        return msgspec.json.decode((Path(home) / LOCK).read_bytes(), type=Holder)
-    except (OSError, msgspec.DecodeError):
+        return _decoded((Path(home) / LOCK).read_bytes())
+    except OSError:
         return None
 
 
@@ -209,8 +209,8 @@ def _encoded(mine: Holder, term: timedelta) -> bytes:
 
 def _decoded(data: bytes) -> Holder | None:
     try:
-        return msgspec.json.decode(data, type=Holder)
-    except msgspec.DecodeError:
+        return documents.decode(data, Holder, LOCK)
+    except AeroCastError:
         return None
 
 

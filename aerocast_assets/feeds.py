@@ -103,11 +103,25 @@ def read(path: Path, defs: Path | None = None) -> Declaration | None:
 
 
 def files(defs: Path) -> Iterator[Path]:
-    """The component files below a folder as Dagster finds them; hidden folders are none of its."""
-    for folder, below, names in os.walk(defs, followlinks=True):
+    """The component files below a folder as Dagster finds them; hidden folders are none of its.
+
+    Of a folder that cannot be read it is the file that could be in it, so that nothing is taken for gone.
+
+    Raises:
+        AeroCastError: the folder itself cannot be read.
+    """
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == defs:
+            raise AeroCastError(f"{defs} cannot be read: {error.strerror or error}") from error
+        unreadable.append(Path(error.filename, FILES[0]))
+
+    for folder, below, names in os.walk(defs, onerror=note, followlinks=True):
         below[:] = sorted(name for name in below if not name.startswith(".") and name != "__pycache__")
         if found := next((name for name in FILES if name in names or name in below), None):
             yield Path(folder, found)
+    yield from unreadable
 
 
 class _Document(NamedTuple):

@@ -151,12 +151,12 @@ class Coordinator(QueuedRunCoordinator):
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
-        if run.status is not DagsterRunStatus.NOT_STARTED or not _is_choice(run):
+        if run.status is not DagsterRunStatus.NOT_STARTED or not is_choice(run):
             return super().submit_run(context)
         return self._instance.launch_run(run.run_id, context.workspace)
 
 
-def _is_choice(run: DagsterRun) -> bool:
+def is_choice(run: DagsterRun) -> bool:
     """Whether a person chooses a release with this run, or lifts the hold on one (see `aerocast_assets.resources`)."""
     ops: Any = run.run_config.get("ops") or {}
     configs = [op.get("config") or {} for op in ops.values()]

@@ -173,7 +173,8 @@ class Store:
                 current = slot.served.manifest.feed.under(declared_now.policy if declared_now else None)
                 index.setdefault(feed, {})[target] = replace(slot.served, feed=current)
         for feed, targets in index.items():
-            order = next(iter(targets.values())).feed.targets
+            declared_now = self.declared[feed].served
+            order = (declared_now and declared_now.targets) or next(iter(targets.values())).feed.targets
             rank = {name: place for place, name in enumerate(order)}
             index[feed] = dict(sorted(targets.items(), key=lambda item: rank.get(item[0], len(order))))
         return index

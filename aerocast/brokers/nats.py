@@ -95,7 +95,8 @@ class Nats(Broker):
 
         async def noted(error: Exception) -> None:
             """The client goes on trying; whoever waits in vain is told of it."""
-            self._fault = _sentence(error)
+            if not (self._fault and isinstance(error, OSError)):  # a lost connection says less than the server did
+                self._fault = _sentence(error)
 
         client = await asyncio.wait_for(
             nats.connect(

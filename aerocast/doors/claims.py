@@ -47,7 +47,7 @@ LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and 
 QUIET = 1.0  # seconds without a message after which a run ends
 MOST = 1000  # claims that one run takes
 OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
-DELAYS = "claims"  # the name of what is postponed (see `aerocast.doors.patience`)
+DELAYS = "broker-claims"  # what is postponed (see `aerocast.doors.patience`), by a name that no feed can have
 _OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
 
 

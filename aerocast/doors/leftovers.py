@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 from aerocast.doors.files import ENDINGS, kind_of
 from aerocast.doors.places import Found, Listing
 from aerocast.waits import is_recent
+from aerocast.words import duration
 
 MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
 DONE, REJECTED = "done", "rejected"
@@ -34,7 +36,8 @@ def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[s
     for one in sorted(listing.files):
         what, age = _lack(one.name, names, announced), time.time() - one.changed
         if what and not is_recent(age, patience):
-            yield f"{one.name} {what}; it was last changed {_span(age) if age > 0 else 'no time'} ago"
+            since = duration(timedelta(seconds=age)) if age > 0 else "no time"
+            yield f"{one.name} {what}; it was last changed {since} ago"
 
 
 def _lack(name: str, names: set[str], announced: bool) -> str | None:
@@ -50,11 +53,3 @@ def _is_unfinished(name: str) -> bool:
     """Whether the name says that a file of readings is to come: hidden files of another kind are nobody's business."""
     hidden = name.startswith(".") and any(f".{ending}" in name.lower() for ending in ENDINGS)
     return hidden or name.lower().endswith(UNFINISHED)
-
-
-def _span(seconds: float) -> str:
-    """A span in its largest whole unit."""
-    units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)]
-    unit, size = next(((unit, size) for unit, size in units if seconds >= size), units[-1])
-    count = int(seconds // size)
-    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from aerocast import store
+from aerocast import documents, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.words import count
@@ -86,8 +86,8 @@ def read(home: Home, name: str) -> dict[str, Delay]:
     """The delays of a name; none where they cannot be read: then everything is tried at once."""
     try:
         data = store.read(home, f"{FOLDER}/{name}.json")
-        return msgspec.json.decode(data, type=dict[str, Delay]) if data else {}
-    except (AeroCastError, msgspec.DecodeError):
+        return documents.decode(data, dict[str, Delay], name) if data else {}
+    except AeroCastError:
         return {}
 
 

@@ -176,8 +176,8 @@ def _release(
         reason = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
         return now, now.version, msgspec.structs.replace(decision, promoted=True, reason=reason)
     decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
-    if hold and now:
-        reason = f"Held: {now.version} stays, for {hold}. The trial found: {decision.reason}"
+    if hold:
+        reason = f"Held: {now.version if now else 'what serves'} stays, for {hold}. The trial found: {decision.reason}"
         decision = msgspec.structs.replace(decision, promoted=False, reason=reason)
     shadowed = not decision.promoted and now is not None and feed.promotion.shadow > 0
     if winner is None or not (decision.promoted or shadowed):

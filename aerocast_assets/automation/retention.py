@@ -45,6 +45,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     A run stays that holds the newest state of an asset, a partition or a check, that a sensor or a retry looks back on,
     or that belongs to a backfill that goes on: without it Dagster and the loop would decide otherwise.
     """
+    from aerocast.maintenance import bytes_below
     from aerocast_assets.instance import folder
 
     place = folder()
@@ -52,7 +53,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     needed = _needed(instance, records)
     free = [record for record in records if record.dagster_run.run_id not in needed and _age(record, now) > FRESH]
     gone = _alike(free, now)
-    excess = _size(place) - limit - sum(2 * _bytes(place, run) for run in gone)
+    excess = bytes_below(place) - limit - sum(2 * _bytes(place, run) for run in gone)
     for record in reversed(free):
         run = record.dagster_run
         if excess > 0 and run.run_id not in gone and RETRAIN_OF not in run.tags:
@@ -62,7 +63,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
         _delete(instance, run_id)
     _forget_ticks(instance, now)
     logs = _delete_tick_logs(instance, place, now)
-    return Pruned(len(gone[:MOST]), logs, sum(map(_rewrite, _databases(place))), _size(place))
+    return Pruned(len(gone[:MOST]), logs, sum(map(_rewrite, _databases(place))), bytes_below(place))
 
 
 def _age(record: dg.RunRecord, now: datetime) -> timedelta:
@@ -200,7 +201,3 @@ def _bytes(place: Path, run_id: str) -> int:
     """Of the file of a run's events; about as much stands in the shared database."""
     shard = place / "history" / "runs" / f"{run_id}.db"
     return shard.stat().st_size if shard.exists() else 0
-
-
-def _size(place: Path) -> int:
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())

@@ -141,7 +141,10 @@ def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") 
         )
     if last and last.outcome == "running":
         return look._replace(said=f"{look.said}; request {request.id} waits for it") if request else look
-    return _shadow(tick, target, look, hold) or (_request(tick, target, look, request) if request else look)
+    shadow = _shadow(tick, target, look, hold)
+    if request and not (shadow and shadow.run):
+        return _request(tick, target, shadow or look, request)
+    return shadow or look
 
 
 def evidence(seen: "DriftState | None", target: str) -> str:
@@ -202,8 +205,11 @@ def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
 
 
 def regime(root: Home, feed: Feed, target: str) -> datetime | None:
-    """Where the regime began that the champion was trained for; None if drift never asked for one."""
+    """Where the regime began that the champion was trained for; None if drift never asked, or it cannot be read."""
     from aerocast import release
 
     pointer = release.current(root, feed.name, target)
-    return release.load(root, feed.name, target, pointer.version).manifest.lineage.since if pointer else None
+    try:
+        return release.load(root, feed.name, target, pointer.version).manifest.lineage.since if pointer else None
+    except AeroCastError:
+        return None

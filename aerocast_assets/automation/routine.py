@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.words import duration
 from aerocast_assets.automation import runs
@@ -35,7 +36,7 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
         ),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
-        from aerocast import clock, release, retraining
+        from aerocast import clock, compatibility, release, retraining
 
         root = platform.root
         pointer = release.current(root, feed.name, target)
@@ -46,11 +47,19 @@ def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition)
             tried, newer = _tried(root, feed, target)
             due, why = retraining.unserved(feed.retraining, tried, now, newer=newer, last=last)
         else:
-            lineage = release.load(root, feed.name, target, pointer.version).manifest.lineage
-            # A release of before has no time of the feed; its real one says nothing of a recording.
-            since, made = lineage.since, lineage.feed_time or min(lineage.created_at, now)
             hold = runs.hold(root, feed, target)
-            due, why = retraining.routine(feed.retraining, made, now, last=last, hold=hold)
+            try:
+                manifest = release.load(root, feed.name, target, pointer.version).manifest
+                wrong = "; ".join(compatibility.outdated(manifest, feed))
+            except AeroCastError as error:
+                manifest, wrong = None, str(error)
+            if manifest is None or wrong:
+                due, why = retraining.unusable(feed.retraining, wrong, now, last=last, hold=hold)
+            else:
+                lineage = manifest.lineage
+                # A release of before has no time of the feed; its real one says nothing of a recording.
+                since, made = lineage.since, lineage.feed_time or min(lineage.created_at, now)
+                due, why = retraining.routine(feed.retraining, made, now, last=last, hold=hold)
         if due:
             return runs.ask(feed, target, f"schedule: {why}", now, since=since)
         over = feed.end is not None and now >= feed.end

@@ -9,7 +9,7 @@ from aerocast_assets.cli.rollback import add_target, find_target
 
 
 def add(commands: Commands) -> None:
-    add_target(add_command(commands, "releases", _run, "the releases of a target, and which one serves"))
+    add_target(add_command(commands, "releases", _run, "the releases of a target, and which one serves", writes=False))
 
 
 def _run(options: argparse.Namespace) -> int:

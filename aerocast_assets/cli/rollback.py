@@ -63,6 +63,7 @@ def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
 
     from aerocast_assets import liveness
     from aerocast_assets.cli import summary
+    from aerocast_assets.cli.home import use_own_instance
     from aerocast_assets.defs.platform import platform
     from aerocast_assets.graph import feed_definitions
     from aerocast_assets.keys import key, rollback_job_name
@@ -70,6 +71,7 @@ def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
     definitions = dg.Definitions.merge(feed_definitions(feed), platform())
     job = definitions.resolve_job_def(rollback_job_name(feed, target))
     ops = {f"{feed.name}__{target}__champion": {"config": config}}
+    use_own_instance()
     with dg.DagsterInstance.get() as instance:
         config_of_run = {"loggers": {"progress": {}}, "ops": ops}
         result = liveness.execute(job, instance, run_config=config_of_run, raise_on_error=False)
