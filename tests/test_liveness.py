@@ -10,12 +10,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from aerocast_assets import liveness
 from aerocast_assets.cli.recovery import recover
+from aerocast_assets.instance import is_choice
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.e2e  # processes that are killed
@@ -111,3 +113,28 @@ def test_every_run_of_the_platform_is_seen_to_live(ours: dg.DagsterInstance, hom
     assert liveness.execute(looking, ours).success
     assert STATES == ["alive", "alive"]
     assert list((home / liveness.FOLDER).iterdir()) == [], "nothing is left behind"
+
+
+@dg.op(config_schema=dg.Permissive())
+def champion() -> None: ...
+
+
+@dg.job
+def choosing() -> None:
+    champion()
+
+
+@pytest.mark.parametrize("config", [{"release": "20240101"}, {"lift": True}])
+def test_a_persons_choice_does_not_wait_in_the_queue(
+    ours: dg.DagsterInstance, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(ours.run_launcher), "launch_run", lambda _self, _context: None)  # no process is wanted
+    run = ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}})
+    with WorkspaceProcessContext(ours, EmptyWorkspaceTarget()) as process:
+        ours.run_coordinator.submit_run(SubmitRunContext(run, process.create_request_context()))
+    assert statuses(ours, run.run_id) == ["STARTING"]
+
+
+@pytest.mark.parametrize("config", [{"release": "20240101", "automatic": True}, {"force": True}, {}])
+def test_what_no_person_chose_waits_in_the_queue(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
+    assert not is_choice(ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}}))

@@ -71,6 +71,19 @@ def test_units_are_canonical(first: dg.ExecuteInProcessResult, home: Path, readi
     assert stored[0][1] == pytest.approx(float(row["w"]) / 0.44704)
 
 
+def test_row_counts_are_of_the_table_and_of_each_partition(
+    first: dg.ExecuteInProcessResult, feed: Feed, home: Path
+) -> None:
+    events = [event for layer in LAYERS[1:3] for event in first.asset_materializations_for_node(f"small__{layer}")]
+    assert len(events) == 2 * 4  # months
+    for layer in LAYERS[1:3]:
+        rows = Lake(home).rows(f"small/{layer}")
+        of_layer = [event for event in events if event.asset_key == key(feed, layer)]
+        assert {event.metadata["dagster/row_count"].value for event in of_layer} == {sum(rows.values())}
+        shown = {str(event.partition): event.metadata["dagster/partition_row_count"].value for event in of_layer}
+        assert {month: count for month, count in shown.items() if count} == rows
+
+
 def test_a_missing_value_is_no_fault_and_its_fill_has_an_age(first: dg.ExecuteInProcessResult, home: Path) -> None:
     assert first.success
     missing = query(home, "small/bronze", "SELECT count(*) FROM t WHERE pressure IS NULL")[0][0]
