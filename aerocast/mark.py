@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import __version__, rooms, store
+from aerocast import __version__, documents, rooms, store
 from aerocast.errors import AeroCastError
 from aerocast.home import Home, ObjectHome
 
@@ -44,10 +44,7 @@ def check(home: Home) -> Mark | None:
     data = store.read(home, NAME)
     if data is None:
         return None
-    try:
-        found = msgspec.json.decode(data, type=Mark)
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"{home}/{NAME} does not say of which format the home is: {error}") from None
+    found = documents.decode(data, Mark, f"{home}/{NAME}, which says of which format the home is,")
     if found.format > FORMAT:
         raise AeroCastError(
             f"{home} is a home of format {found.format}, written by a newer AeroCast than this one ({__version__}), "

@@ -13,6 +13,7 @@ import duckdb
 import msgspec
 
 from aerocast import candidates, release
+from aerocast.doors import claims
 from aerocast.doors.inbox import Inbox, inbox_of
 from aerocast.errors import AeroCastError
 from aerocast.evaluation import history
@@ -22,8 +23,6 @@ from aerocast.lake import Lake
 from aerocast.settings import Settings
 from aerocast.tracking import Tracker
 from aerocast.tracking_database import FILE, Untracked
-
-CLAIMS = "claims"  # of a home: objects that were announced (`aerocast.doors.claims`)
 
 
 def prune(home: Home, lake: Lake, feed: Feed) -> dict[str, int]:
@@ -87,7 +86,7 @@ def _exports(home: Home, feed: Feed) -> int:
 def _claims(home: Home, lake: Lake, feed: Feed, limit: timedelta | None) -> int:
     """Objects in this machine's folder that raw holds: one that was not taken yet may be asked for any day."""
     raw = f"{feed.name}/raw"
-    old = [path for path in (Path(home) / CLAIMS / feed.name).glob("*.parquet") if _is_old(path, limit)]
+    old = [path for path in (Path(home) / claims.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]
     if not old or not lake.exists(raw):
         return 0
     with duckdb.connect() as con:

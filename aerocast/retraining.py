@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from aerocast.drift.state import Heat, Shadow
-from aerocast.waits import end_of
+from aerocast.waits import doubled, end_of
 from aerocast.words import duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Outcome = Literal["running", "promoted", "refused", "failed", "helped"]
 FINISHED: tuple[Outcome, ...] = ("promoted", "refused")
 
 FAILURE_SHARE = 4  # a failed run trained nothing: its first retry comes after this part of a cool-down
-DOUBLINGS = 6  # a back-off grows no further, so that an old failure does not silence the loop for ever
 PAIRS = 50  # fewer live requests that both answered say nothing about a challenger
 KEPT = 8  # attempts kept beyond those of the day, for whoever reads the memory
 
@@ -104,7 +103,7 @@ def decide(
         memory = _cooled(memory)
     if not heat.hot:
         return Action(False, _cool(heat), memory)
-    waits = (hold, _silent(heat), _too_early(limits, heat, now), _resting(limits, heat, memory, now, last))
+    waits = (hold, _silent(heat), _too_early(limits, heat, now), _resting(limits, memory, now, last))
     obstacle = next(filter(None, waits), "") or _spent(limits, memory, now)
     return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _act(heat, memory, now)
 
@@ -268,7 +267,7 @@ def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
     return f"waiting until {show(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
 
 
-def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last: LastRun | None) -> str:
+def _resting(limits: Retraining, memory: Memory, now: datetime, last: LastRun | None) -> str:
     """Cool-down, the time a promotion has to show, and the back-off of what failed or did not help."""
     newest = memory.newest
     mine = newest is not None and (last is None or last.key == newest.key)
@@ -280,7 +279,7 @@ def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last
         return ""
     ended = newest.ended or newest.at
     if newest.outcome == "failed":
-        until = ended + limits.cool_down / FAILURE_SHARE * _doubled(memory.failed - 1)
+        until = ended + doubled(limits.cool_down / FAILURE_SHARE, memory.failed - 1)
         why = f"the training run of {show(newest.at)} failed ({memory.failed} in a row), back-off"
     elif newest.outcome == "helped":
         until, why = ended + limits.cool_down, f"cool-down of {duration(limits.cool_down)} since the last retrain"
@@ -292,7 +291,7 @@ def _resting(limits: Retraining, heat: Heat, memory: Memory, now: datetime, last
 def _unhelpful(
     limits: Retraining, memory: Memory, outcome: Outcome, ended: datetime, now: datetime
 ) -> tuple[datetime, str]:
-    until = ended + limits.cool_down * _doubled(memory.without_help)
+    until = ended + doubled(limits.cool_down, memory.without_help)
     if outcome == "promoted":
         until = max(until, ended + limits.settle)
         if now < ended + limits.settle:
@@ -306,10 +305,6 @@ def _spent(limits: Retraining, memory: Memory, now: datetime) -> str:
     if used < limits.daily_budget:
         return ""
     return f"the daily budget of {limits.daily_budget} is spent ({used} on {now:%Y-%m-%d})"
-
-
-def _doubled(times: int) -> int:
-    return int(2 ** min(times, DOUBLINGS))
 
 
 def _hot(heat: Heat) -> str:

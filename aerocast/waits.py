@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+DOUBLINGS = 6  # a back-off grows no further, so that an old failure does not silence anything for ever
+
 
 def end_of(pause: timedelta, since: datetime, now: datetime) -> datetime:
     """When a pause is over that began at `since`; `now` if that is in the future."""
@@ -17,6 +19,11 @@ def end_of(pause: timedelta, since: datetime, now: datetime) -> datetime:
 def left_of(pause: timedelta, since: datetime, now: datetime) -> timedelta:
     """What is left of the pause: from 0 to the whole of it."""
     return max(end_of(pause, since, now) - now, timedelta(0))
+
+
+def doubled(pause: timedelta, times: int, longest: timedelta = timedelta.max) -> timedelta:
+    """The pause of a back-off after `times` more failures in a row, at most `longest`."""
+    return min(longest, pause * (1 << min(times, DOUBLINGS)))
 
 
 def is_recent(age: float, span: float) -> bool:

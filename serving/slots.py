@@ -6,18 +6,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
+from aerocast.waits import doubled
 
 log = logging.getLogger("aerocast.serving")
 
 T = TypeVar("T")
 NEVER: Stamp = (0, 0, 0)  # no file has this stamp, so the first look always loads
-RETRY_SECONDS = 2.0, 60.0
+RETRY, LONGEST_RETRY = timedelta(seconds=2), timedelta(minutes=1)
 LONGEST = 500  # characters of a reason: some libraries put the content into it
 
 
@@ -50,13 +51,12 @@ class Slot(Generic[T]):
         self.error, self.since, self.streak = None, None, 0
 
     def bad(self, error: str) -> None:
-        first, most = RETRY_SECONDS
         if error != self.error:
             log.error("%s is left out: %s", self.file, error)
         self.error, self.since = error, self.since or datetime.now(UTC)
         self.failures += 1
-        self.retry_at = time.monotonic() + min(most, first * 2**self.streak)
-        self.streak = min(self.streak + 1, 16)
+        self.retry_at = time.monotonic() + doubled(RETRY, self.streak, LONGEST_RETRY).total_seconds()
+        self.streak += 1
 
     def look(self, stamp: Callable[[], object], load: Callable[[], T | None]) -> bool:
         """Loads what is new, and keeps the old one if that fails. True if a load was tried.

@@ -10,9 +10,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerocast import waits
 from aerocast.drift.state import Heat
 from aerocast.feed import Retraining
-from aerocast.retraining import DOUBLINGS, Attempt, LastRun, Memory, decide, routine, unserved
+from aerocast.retraining import Attempt, LastRun, Memory, decide, routine, unserved
 from aerocast.waits import end_of, is_recent, left_of
 from aerocast_assets.automation.runs import LONGEST_PAUSE, back_off
 
@@ -63,7 +64,7 @@ def test_drift_acts_within_the_limits_however_wrong_a_clock_was(
     first = decide(LIMITS, heat, memory, NOW, last=last)
     # What is remembered of the first look is remembered of the next, as a sensor's cursor.
     kept = msgspec.json.decode(msgspec.json.encode(first.memory), type=Memory)
-    longest = max(LIMITS.min_span, LIMITS.settle, LIMITS.cool_down * 2**DOUBLINGS, DAY)
+    longest = max(LIMITS.min_span, LIMITS.settle, LIMITS.cool_down * 2**waits.DOUBLINGS, DAY)
     assert first.act or any(decide(LIMITS, heat, kept, NOW + n * longest, last=last).act for n in (1, 2))
     assert first.since is None or first.since <= NOW
 

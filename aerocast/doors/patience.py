@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from aerocast import documents, store
+from aerocast import documents, store, waits
 from aerocast.errors import AeroCastError
 from aerocast.home import Home
 from aerocast.words import count
 
 FOLDER = "put_off"
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # to the next try; doubled with each in a row
-_DOUBLINGS = 6
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -53,7 +52,7 @@ class Patience:
         """Notes a try in vain. None once it has lasted for the limit: then it is to be given up."""
         before = self.delays.get(key)
         tries, since = (before.tries + 1, min(before.since, now)) if before else (1, now)
-        pause = min(LONGEST_PAUSE, PAUSE * 2 ** min(tries - 1, _DOUBLINGS))
+        pause = waits.doubled(PAUSE, tries - 1, LONGEST_PAUSE)
         self.delays[key] = Delay(since, tries, now + pause, reason)
         self._write()
         return self.delays[key] if now - since < self._limit else None

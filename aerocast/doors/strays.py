@@ -62,7 +62,7 @@ def _settle(
             return 0
         con.execute("SET TimeZone = 'UTC'")
         if stream == _MONTHS:
-            found = _outside(con, lake, feed, table, version, span)
+            found = _outside(con, lake, table, version, span)
         elif known is None and feed.source.timezone is None:
             found = None  # whatever has no offset has no instant, as it should
         else:
@@ -75,7 +75,6 @@ def _settle(
 def _outside(
     con: duckdb.DuckDBPyConnection,
     lake: Lake,
-    feed: Feed,
     table: str,
     version: int,
     span: tuple[datetime, datetime],

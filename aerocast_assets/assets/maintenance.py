@@ -49,6 +49,8 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
             "commits_forgotten": sum(done.forgotten.values()),
             "tables_spared": len(done.spared),
             "runs_deleted": pruned.runs,
+            "tick_logs_deleted": pruned.tick_logs,
+            "databases_rewritten": pruned.rewritten,
             **{f"{kind}_removed": count for kind, count in done.pruned.items()},
         }
         context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))

@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from aerocast_assets.automation import runs
 from aerocast_assets.keys import RETRAIN_OF
 
 FRESH, HOURLY, KEPT = timedelta(hours=3), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
 TICKS, FAILED_TICKS = timedelta(days=7), timedelta(days=30)  # of sensors that may be gone: others have dagster.yaml's
 EVALUATIONS = timedelta(hours=6)  # of automation conditions: 45 KB each time one changes its mind
 TICK_LOGS_KEPT = timedelta(days=1)
-NEWEST = 20  # runs of a job, and of a target's retrains, that sensors look back on
+NEWEST = max(runs.LOOKED_AT, runs.FAILURES)  # runs of a job, and of a target's retrains, that sensors look back on
 LIMIT = 512 << 20  # bytes of all: beyond it what is oldest goes earlier
 MOST = 5000  # runs deleted at once
 FREE, WORTH = 0.25, 4 << 20  # share and bytes of a database's unused pages from which it is written anew
-FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 EVENTS = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION)
 PAGE = 500
 
@@ -49,7 +49,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     from aerocast_assets.instance import folder
 
     place = folder()
-    records = instance.get_run_records(filters=dg.RunsFilter(statuses=FINISHED))
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=list(runs.ENDED)))
     needed = _needed(instance, records)
     free = [record for record in records if record.dagster_run.run_id not in needed and _age(record, now) > FRESH]
     gone = _alike(free, now)
@@ -87,7 +87,7 @@ def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> se
     """Runs that something still reads; `records` are all finished ones, the newest first."""
     from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
 
-    unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+    unfinished = [status for status in dg.DagsterRunStatus if status not in runs.ENDED]
     active = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
     going = {backfill.backfill_id for backfill in instance.get_backfills(BulkActionsFilter(statuses=active))}
     needed = {run.root_run_id for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if run.root_run_id}
@@ -169,11 +169,18 @@ def _delete_tick_logs(instance: dg.DagsterInstance, place: Path, now: datetime) 
 
     root, old, gone = place / LOGS, (now - TICK_LOGS_KEPT).timestamp(), set()
     for path in (root / TICK_LOGS).rglob("*.*"):
-        if path.is_file() and path.stat().st_mtime < old:
+        if _is_before(path, old):
             key = (*path.relative_to(root).parent.parts, path.stem)
             instance.compute_log_manager.delete_logs(log_key=key)
             gone.add(key)
     return len(gone)
+
+
+def _is_before(path: Path, old: float) -> bool:
+    try:
+        return path.is_file() and path.stat().st_mtime < old
+    except FileNotFoundError:  # deleted meanwhile, such as with its other half
+        return False
 
 
 def _databases(place: Path) -> list[Path]:

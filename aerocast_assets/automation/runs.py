@@ -8,9 +8,9 @@ import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+from aerocast import waits
 from aerocast.feed import Feed
 from aerocast.home import Home
-from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
@@ -61,8 +61,8 @@ def back_off(records: Sequence[dg.RunRecord], now: datetime) -> tuple[int, str]:
     failed = statuses.index(False) if False in statuses else len(statuses)
     if not failed or not (ended := records[0].end_time):
         return failed, ""
-    pause = min(LONGEST_PAUSE, PAUSE * 2 ** (failed - 1))
-    left = left_of(pause, datetime.fromtimestamp(ended, UTC), now)
+    pause = waits.doubled(PAUSE, failed - 1, LONGEST_PAUSE)
+    left = waits.left_of(pause, datetime.fromtimestamp(ended, UTC), now)
     said = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}"
     return failed, said if left else ""
 

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
+from aerocast_assets.cli.home import PROJECT
+from aerocast_assets.cli.interrupts import STOPS
+
 GRACE = 15.0  # seconds for an ordered end: the server answers what it has begun, a run notes that it was stopped
 FORCED = 5.0  # seconds between asking a whole group to end and killing it
 # What Dagster says about its own code at each start; a warning of ours would drown in it.
@@ -28,7 +29,6 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])
 """
-STOPPED_BY_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Child = subprocess.Popen[bytes]
 
@@ -75,7 +75,7 @@ def stoppable() -> Iterator[list[int]]:
     To be entered before the children exist: a signal that was ignored when we started would be ignored by them, too.
     """
     received: list[int] = []  # not an Event: its lock is not for signal handlers
-    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in STOPPED_BY_PERSON}
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in STOPS}
     try:
         yield received
     finally:

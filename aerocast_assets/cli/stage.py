@@ -14,7 +14,8 @@ from aerocast import mark, rooms, writer
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast_assets.cli import processes
-from aerocast_assets.cli.processes import PROJECT, Child, free_port
+from aerocast_assets.cli.home import PROJECT
+from aerocast_assets.cli.processes import Child, free_port
 
 HOST = "127.0.0.1"
 MARK = ".demo"  # of a demonstration of before homes had marks
