@@ -140,6 +140,7 @@ def test_the_fingerprint_changes_with_each_reading() -> None:
     assert late[0] == late[1], "a feed that has ended does not change"
 
 
+@pytest.mark.e2e  # runs of a whole graph
 def test_raw_takes_each_reading_once(home: Path, instance: dg.DagsterInstance) -> None:
     declared, keys = feed(), [key(feed(), layer) for layer in ("raw", "bronze", "silver")]
     seen, lake = [], Lake(home)

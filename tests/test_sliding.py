@@ -261,6 +261,7 @@ def windows_of(home: Path, name: str = "small/sliding") -> dict[Key, Row]:
     return {(row["station"], row["time"]): row for row in sorted(rows, key=lambda row: (row["station"], row["time"]))}
 
 
+@pytest.mark.e2e  # runs of a whole graph
 def test_a_late_reading_makes_the_months_anew_whose_windows_hold_it(
     readings: Path, home: Path, instance: dg.DagsterInstance
 ) -> None:
