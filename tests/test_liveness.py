@@ -136,5 +136,5 @@ def test_a_persons_choice_does_not_wait_in_the_queue(
 
 
 @pytest.mark.parametrize("config", [{"release": "20240101", "automatic": True}, {"force": True}, {}])
-def test_what_no_person_chose_waits_in_the_queue(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
+def test_what_the_platform_asks_for_is_no_persons_choice(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
     assert not is_choice(ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}}))
