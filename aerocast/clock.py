@@ -62,6 +62,18 @@ def real(home: Home, feed: str, span: timedelta) -> timedelta:
     return span / max(1.0, clock.speed) if clock else span
 
 
+def is_due(home: Home, feed: str, path: Path, every: timedelta) -> bool:
+    """Whether a file is missing, or was written longer ago than a span of the feed's time.
+
+    Raises:
+        AeroCastError: its clock cannot be read.
+    """
+    if not path.exists():
+        return True
+    age = datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return not timedelta(0) <= age < real(home, feed, every)
+
+
 def read(home: Home, feed: str) -> Clock | None:
     """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
     path = place(home, feed)

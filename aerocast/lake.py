@@ -65,6 +65,10 @@ class Lake:
             return
         self.root = str(Path(home).absolute() / "lake")
 
+    def view(self) -> "LakeView":
+        """The tables as they are now, for reading: see `LakeView`."""
+        return LakeView(self)
+
     def uri(self, name: str) -> str:
         """Where the table `name` lies."""
         return f"{self.root}/{name}"
@@ -638,6 +642,31 @@ class Lake:
 
     def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
         return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
+
+
+class LakeView(Lake):
+    """The tables as each one is when it is first looked at, opened once: for many questions at one moment.
+
+    Nothing is written through it.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.root = lake.root
+        self._tables: dict[tuple[str, int | None], DeltaTable | None] = {}
+        self._told: dict[str, dict[str, int]] = {}
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
+        if (name, version) not in self._tables:
+            self._tables[name, version] = super()._open(name, version)
+        return self._tables[name, version]
+
+    def _transactions(self, table: DeltaTable, name: str) -> dict[str, int]:
+        if name not in self._told:
+            self._told[name] = super()._transactions(table, name)
+        return self._told[name]
+
+    def _guarded(self, name: str, attempt: Callable[[], Result]) -> Result:
+        raise TypeError(f"table {name} is not written through a view of the lake")
 
 
 def _declared(columns: Iterable[str], empty: str, files: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 FORMAT = "%Y-%m"
 TRAINING = "training"  # pool of all that trains: one run at a time leaves room for those that keep feeds alive
 RETRAIN_OF = "aerocast/retrain"  # tag of every run of a retrain job: `<feed>/<target>`
+LIVE_TAG = "aerocast/live"  # why a live run was asked for
 
 # What is missing when a condition is first seen counts too, so that an empty home fills by itself; a failed attempt is
 # not repeated until something above it changes.

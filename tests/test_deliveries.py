@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -257,5 +258,14 @@ class Histories(RuleBasedStateMachine):
         return out.getvalue().encode()
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(stateful_step_count=6, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings.default.max_examples if settings.default else 100
+every = settings(stateful_step_count=6, suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
+
+
+class TestHistories(Histories.TestCase):
+    settings = settings(every, max_examples=max(1, EXAMPLES // 4))
+
+
+@pytest.mark.e2e
+class TestManyHistories(Histories.TestCase):
+    settings = every

@@ -1,8 +1,9 @@
 """The history of predictions for people: `<home>/exports/<feed>/prediction_history/<YYYY-MM>.csv`, a file a month.
 
 A row is an evaluated forecast, in the month of its target time (UTC). Only months whose outcomes changed are written
-again, and `housekeeping` says how many stay. Columns: `time` (UTC, target time), `target`, `station`, `horizon`
-(steps), `origin`, `issued_at`, `forecast`, `lower`, `upper`, `level`, `actual`, `actual_from` (measured or posted),
+again (a live run writes the newest month at most each hour), and `housekeeping` says how many stay.
+Columns: `time` (UTC, target time), `target`, `station`, `horizon` (steps), `origin`, `issued_at`, `forecast`,
+`lower`, `upper`, `level`, `actual`, `actual_from` (measured or posted),
 `error` (actual - forecast), `inside` (the interval), `persistence`, `seasonal_naive` (what they would have said),
 `version`, `model`, `shadow` (computed beside the answer, never sent), `degraded`, `reasons`, `id` and `asked`: how
 often the same forecast was asked for; `issued_at` and `id` are those of the last time. In the target's unit.
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 
-from aerocast import durable
+from aerocast import clock, durable
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.home import Home
@@ -26,6 +28,7 @@ from aerocast.months import month_span
 from aerocast.sql import literal
 
 FOLDER = "prediction_history"
+REWRITTEN = timedelta(hours=1)
 _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, target, station, horizon,
     strftime(origin AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS origin,
     strftime(issued_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS issued_at, value AS forecast, lower, upper,
@@ -46,8 +49,10 @@ def months_kept(feed: Feed, months: Iterable[str]) -> list[str]:
     return [month for month, end in ends.items() if limit is None or end + limit > max(ends.values())]
 
 
-def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Path:
+def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, live: bool = False) -> Path:
     """Brings the files up to date, each old or new and never half; their folder.
+
+    With `live` the newest month's file waits until it is an hour old by the feed's clock.
 
     Raises:
         AeroCastError: the disk refuses.
@@ -56,6 +61,8 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) ->
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
     origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
     stale = [month for month in months if durable.made_from(folder / f"{month}.csv") != origins[month]]
+    if live and stale[-1:] == months[-1:] and not clock.is_due(home, feed.name, folder / f"{stale[-1]}.csv", REWRITTEN):
+        stale.pop()
     if stale:
         with durable.locked(folder, f"the history of predictions of {feed.name}"):
             for month in stale:

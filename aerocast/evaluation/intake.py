@@ -125,8 +125,9 @@ def _add(
 ) -> pa.Table:
     """Appends what the table does not know yet, in one commit; its rows."""
     while True:
-        version = lake.version(name)
-        new = {segment: records for segment, records in segments.items() if records and not lake.has(name, segment)}
+        view = lake.view()
+        version, known = view.version(name), view.transactions(name)
+        new = {segment: records for segment, records in segments.items() if records and segment not in known}
         if not new:
             return table([])
         rows = table([record for records in new.values() for record in records])

@@ -52,6 +52,7 @@ def hashes(lake: Lake, feed: Feed, conversions: Conversions = ()) -> dict[str, s
 
     A month of which retention has taken out anything that it was joined from stays as it is, and so does one taken out.
     """
+    lake = lake.view()
     logs = {month for log in ("predictions", "posted") for month in lake.months(f"{feed.name}/{log}")}
     read = {month: _months_read(feed, month) for month in sorted(logs - lake.gone(f"{feed.name}/outcomes"))}
     gone = {layer: lake.gone(f"{feed.name}/{layer}") for layer in ("predictions", "posted", "silver")}
@@ -132,6 +133,7 @@ def join(
 
 def _create_views(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> None:
     """`join_<layer>` for each layer that the month's outcomes are made of."""
+    lake = lake.view()
     for layer, months in _months_read(feed, month).items():
         view = f"join_{layer}"
         if lake.exists(f"{feed.name}/{layer}"):

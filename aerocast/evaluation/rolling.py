@@ -51,10 +51,15 @@ def metrics(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetim
     months = lake.months(f"{feed.name}/outcomes")[-MONTHS:]
     _places(con, lake, feed, months)
     over = f"epoch_us(time) + {_microseconds(feed.cadence)} <= {round(now.timestamp() * 1e6)}"
+    same = " AND ".join(f"p.{each} IS NOT DISTINCT FROM f.{each}" for each in _GROUP.split(", "))
+    # Only what can be among the newest is sorted, so that this costs the same however full the months are.
     return con.sql(f"""
-        WITH ranked AS (
+        WITH floors AS (
+            SELECT {_GROUP}, list_min(max(time, {NEWEST})) AS floor
+            FROM rolling_places WHERE actual IS NOT NULL GROUP BY ALL),
+        ranked AS (
             SELECT *, row_number() OVER (PARTITION BY {_GROUP} ORDER BY time DESC, issued_at DESC, id) AS newest
-            FROM rolling_places WHERE actual IS NOT NULL),
+            FROM rolling_places p SEMI JOIN floors f ON {same} AND p.time >= floor WHERE actual IS NOT NULL),
         missing AS (
             SELECT {_GROUP}, count(*) AS missing FROM rolling_places WHERE actual IS NULL AND {over} GROUP BY ALL),
         found AS (

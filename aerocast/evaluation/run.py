@@ -35,8 +35,12 @@ class Evaluated:
     version: str
 
 
-def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Evaluated:
+def evaluate(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False, live: bool = False
+) -> Evaluated:
     """Takes up the log, joins, measures, examines and reports; what has not changed is not computed again.
+
+    A `live` one, of which there may be one each minute, writes the newest month's history at most each hour.
 
     Raises:
         AeroCastError: the log, the lake, a release or the disk cannot be used.
@@ -49,7 +53,7 @@ def evaluate(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed,
     if lake.exists(f"{feed.name}/outcomes"):
         metrics, version = _measure(con, lake, feed, clock.now(home, feed.name, feed.end), force=force)
         rolling.daily(con, lake, feed, force=force)
-        written = history.write(con, lake, home, feed)
+        written = history.write(con, lake, home, feed, live=live)
     judged = watch.judge(con, lake, home, feed, force=force)
     path = report_path(home, feed.name)
     if judged.fresh or not path.exists():

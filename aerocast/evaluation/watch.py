@@ -58,19 +58,30 @@ class Seen:
 
 @dataclass(frozen=True)
 class Judged:
-    """The drift state, and the look that it rests on; None if it was there already."""
+    """The drift state, the look that it rests on (None if it was there already), and the state before that look."""
 
     state: DriftState
     seen: Seen | None
+    before: DriftState | None
 
     @property
     def fresh(self) -> bool:
         return self.seen is not None
 
+    def differs(self, target: str) -> bool:
+        """Whether the look changed what is believed of the target: a verdict, its heat, or the release it is about."""
+        return self.before is None or _believed(self.before, target) != _believed(self.state, target)
+
+
+def _believed(state: DriftState, target: str) -> tuple[object, ...]:
+    heat = state.of(target)
+    verdicts = {each.station: each.verdict for each in state.diagnoses if each.target == target}
+    return heat.version, heat.hot, verdicts
+
 
 def evidence(lake: Lake, home: Home, feed: Feed, now: datetime) -> str:
     """Hash of what is examined: what the tables hold, who serves, and whether the feed is silent beyond `freshness`."""
-    outcomes, silver = f"{feed.name}/outcomes", f"{feed.name}/silver"
+    lake, outcomes, silver = lake.view(), f"{feed.name}/outcomes", f"{feed.name}/silver"
     span = lake.span(f"{feed.name}/bronze")
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
     return config_hash(
@@ -99,6 +110,7 @@ def _contents(lake: Lake, name: str, newest: int) -> dict[str, str]:
 
 def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now: datetime) -> Seen:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
+    lake = lake.view()
     known = faults.read(con, lake, f"{feed.name}/faults")
     jumped = _jumps(con, lake, feed, known, now)
     manifests = _serving(home, feed)
@@ -171,7 +183,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     examined, path = evidence(lake, home, feed, now), state.place(home, feed.name)
     wanted, before = basis(examined, home, feed), state.read(home, feed.name)
     if before is not None and current(home, feed, wanted) and not force:
-        return Judged(before, None)
+        return Judged(before, None, before)
     name = f"{feed.name}/drift"
     if lake.has(name, examined):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
@@ -188,7 +200,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     state.write(home, after)
     with durable.locked(path.parent, f"drift state of {feed.name}"):
         durable.note_origin(path, wanted)
-    return Judged(after, seen)
+    return Judged(after, seen, before)
 
 
 def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Seen:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ SAMPLES = 24  # newest months of a run whose rows are shown
 STATUS, UNCHANGED, COMPUTED = "status", "unchanged", "computed"
 WIDTH = 16
 LONG = 24
+REDRAWN = timedelta(hours=1)  # drawing costs as much as the rest of a live run, which may come each minute
 PIXELS = 900  # the widest picture that a page of the UI shows whole
 
 
@@ -61,6 +62,7 @@ def count_rows(
 
     Returned is what holds for every month: the rows of the whole tables, those of the run's months, the version.
     """
+    lake = lake.view()
     counts = [lake.rows(name) for name in names]
     for month in months:
         own: dict[str, Any] = {"dagster/partition_row_count": sum(rows.get(month, 0) for rows in counts)}

@@ -11,8 +11,8 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version
-from aerocast_assets.assets.describe import drawing, preview, report, status
-from aerocast_assets.keys import forward, key
+from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
+from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
         lake = Lake(platform.root)
         with platform.sql() as con:
-            found = evaluate(con, lake, platform.root, feed, force=config.force)
-            pictures = _pictures(con, lake, platform.root, feed, found)
+            live = LIVE_TAG in context.run.tags
+            found = evaluate(con, lake, platform.root, feed, force=config.force, live=live)
+            pictures = _pictures(con, lake, platform.root, feed, found, force=config.force)
         for line in (_log_line(found), *verdicts(feed, found.judged.state)):
             context.log.info(line)
         if found.taken.damaged:
@@ -59,21 +60,27 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
 
 def _pictures(
-    con: "DuckDBPyConnection", lake: "Lake", root: Home, feed: Feed, found: "Evaluated"
+    con: "DuckDBPyConnection", lake: "Lake", root: Home, feed: Feed, found: "Evaluated", *, force: bool
 ) -> dict[str, dg.MetadataValue[Any]]:
-    """What the examination saw of each target, drawn anew if there was one."""
+    """What the examination saw of each target, drawn again if it changed what is believed, or from time to time."""
+    from aerocast import clock
     from aerocast.drift.report import plot
     from aerocast.evaluation import watch
 
     shown: dict[str, dg.MetadataValue[Any]] = {}
     seen, state = found.judged.seen, found.judged.state
     for target in feed.targets:
-        figure = None
-        if seen and any(each.target == target for each in seen.diagnoses):
+        figure, path = None, report(root, feed.name, target, "drift")
+        examined = seen and any(each.target == target for each in seen.diagnoses)
+        if (
+            seen
+            and examined
+            and (force or found.judged.differs(target) or clock.is_due(root, feed.name, path, REDRAWN))
+        ):
             outcomes, readings = watch.of(target, seen.outcomes), watch.of(target, seen.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
         title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
-        shown |= drawing(root, report(root, feed.name, target, "drift"), title, figure)
+        shown |= drawing(root, path, title, figure)
     return shown
 
 

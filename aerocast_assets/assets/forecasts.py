@@ -8,7 +8,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
-from aerocast_assets.assets.describe import drawing, preview, report, status
+from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
@@ -19,6 +19,10 @@ SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 def picture_path(root: Home, feed: Feed, target: str) -> Path:
     """Where the newest forecast's picture lies."""
     return report(root, feed.name, target, "forecast")
+
+
+def _drawn(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
@@ -34,7 +38,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import compatibility, issue, lineage, plots, release, tail
+        from aerocast import clock, compatibility, issue, lineage, plots, release, tail
         from aerocast.lake import WHOLE, Lake
 
         root = platform.root
@@ -59,7 +63,10 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         fresh = config.force or not (lake.holds(name, WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
-        shown = drawing(root, path, "forecast", plots.forecast(issued, feed.column(target).unit) if fresh else None)
+        drawn = fresh and (
+            config.force or clock.is_due(root, feed.name, path, REDRAWN) or _drawn(path) < pointer.promoted_at
+        )
+        shown = drawing(root, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
         if fresh:
             lake.overwrite(name, rows, version)
         silent = [station for station in feed.station_ids if station not in issued.stations]

@@ -29,7 +29,7 @@ from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.checks.intake import all_read_name
-from aerocast_assets.keys import job_name, key, live_job_name, months, table, tables
+from aerocast_assets.keys import LIVE_TAG, job_name, key, live_job_name, months, table, tables
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def look_around(
     from aerocast.quality import reach
     from aerocast.sources import fingerprint
 
-    seen, lake, delays = state.read(root, feed.name), Lake(root), patience.read(root, feed.name)
+    seen, lake, delays = state.read(root, feed.name), Lake(root).view(), patience.read(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(doors, delays)
     try:
@@ -264,7 +264,7 @@ def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: dateti
         tags={
             "dagster/asset_partition_range_start": covered[0],
             "dagster/asset_partition_range_end": covered[-1],
-            "aerocast/live": runs.shortened(reason),
+            LIVE_TAG: runs.shortened(reason),
             "aerocast/feed_time": now.isoformat(),
             **runs.own_retries(),  # the sensor itself asks again
         },

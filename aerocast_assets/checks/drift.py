@@ -74,7 +74,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.lake import Lake
 
         with platform.sql() as con:
-            seen = watch.newest(con, Lake(platform.root), platform.root, feed)
+            seen = watch.newest(con, Lake(platform.root).view(), platform.root, feed)
         nothing = "" if seen.diagnoses else "no champion serves yet, so nothing was examined"
         broken = [fault for fault in seen.faults if fault.end is None]
         shifted = sorted({each.station for each in seen.diagnoses if each.verdict == "covariate_shift"})

@@ -59,7 +59,7 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.lake import Lake
         from aerocast.quality import EMPTY, Audit, audit
 
-        lake = Lake(platform.root)
+        lake = Lake(platform.root).view()
         span = _open(context, lake, feed)
         counted = EMPTY
         with platform.sql() as con:
@@ -120,7 +120,7 @@ def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Fe
     from aerocast import quality
     from aerocast.lake import Lake
 
-    lake, names = Lake(platform.root), [table(feed, layer) for layer in ("bronze", "quarantine")]
+    lake, names = Lake(platform.root).view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
     with platform.sql() as con:
         return quality.together(
             quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
@@ -157,7 +157,7 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.expectations import validate
         from aerocast.lake import Lake
 
-        lake, name = Lake(platform.root), table(feed, "bronze")
+        lake, name = Lake(platform.root).view(), table(feed, "bronze")
         with platform.sql() as con:
             # Without a row there is still one frame, whose columns are judged.
             pieces = lake.chunks(name, _open(context, lake, feed)) or [[]]
@@ -203,7 +203,7 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast import clock
         from aerocast.lake import Lake
 
-        lake, name = Lake(platform.root), table(feed, "bronze")
+        lake, name = Lake(platform.root).view(), table(feed, "bronze")
         with platform.sql() as con:
             rows = lake.relation(con, name, lake.months(name)[-NEWEST:])
             newest = dict(rows.aggregate("station, max(time)", "station").fetchall())

@@ -20,6 +20,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 
@@ -374,3 +375,28 @@ def test_the_examination_is_drawn(feed: Feed, again: Path, instance: dg.DagsterI
     before = (again / "reports/small/temperature/drift.png").stat().st_mtime_ns
     assert metadata(evaluate(feed, again, instance), key(feed, "evaluation"))["drift"] == drawn
     assert (again / "reports/small/temperature/drift.png").stat().st_mtime_ns == before
+
+
+def test_a_picture_is_drawn_again_each_hour_or_when_a_verdict_changed(
+    feed: Feed, again: Path, instance: dg.DagsterInstance
+) -> None:
+    picture, told = again / "reports/small/temperature/drift.png", iter(range(100, 0, -10))
+
+    def drawn(age: timedelta) -> bool:
+        """Whether a picture of that age is drawn again by a look at ten more hours of outcomes."""
+        if picture.exists():
+            at = time.time() - age.total_seconds()
+            os.utime(picture, (at, at))
+        before, hours = time.time() - 1, next(told)
+        serve(again, feed, f"s{hours}", NEWEST - hours * HOUR, 10)
+        evaluate(feed, again, instance)
+        return picture.stat().st_mtime > before
+
+    assert drawn(timedelta()), "there was none"
+    assert not drawn(timedelta(minutes=50)), "nothing is believed that was not"
+    assert drawn(timedelta(minutes=70))
+    seen = state.read(again, "small")
+    assert seen is not None
+    other = tuple(msgspec.structs.replace(each, verdict="covariate_shift") for each in seen.diagnoses)
+    state.write(again, msgspec.structs.replace(seen, diagnoses=other))
+    assert drawn(timedelta(minutes=50)), "another verdict than before"
