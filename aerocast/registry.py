@@ -1,0 +1,76 @@
+"""Kinds by name, one file each: a module of a package of ours, or an entry point of an installed package.
+
+The module of a kind has its name and defines one class with that `kind`; modules that begin with an underscore are no
+kinds. Only the kinds that are asked for are imported.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Generic, TypeVar
+
+from aerocast.errors import AeroCastError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The subclasses of `base` by their `kind`: modules of `package`, and entry points of `group`."""
+
+    def __init__(self, base: type[T], package: str, group: str) -> None:
+        self._base, self._package, self._group = base, package, group
+        self._known: dict[str, type[T]] = {}
+
+    def names(self) -> list[str]:
+        """Every kind, ours first, each group sorted; nothing is imported but the package."""
+        own = self._own()
+        return [*own, *sorted({each.name for each in self._installed()} - set(own))]
+
+    def all(self) -> dict[str, type[T]]:
+        """Every kind's class by name; imports them all."""
+        return {name: self.find(name) for name in self.names()}
+
+    def find(self, kind: str) -> type[T]:
+        """The class of a kind.
+
+        Raises:
+            AeroCastError: there is no such kind, two packages bring it, or what brings it defines no such class.
+        """
+        if kind not in self._known:
+            self._known[kind] = self._load(kind)
+        return self._known[kind]
+
+    def _load(self, kind: str) -> type[T]:
+        if kind in self._own():
+            module = import_module(f"{self._package}.{kind}")
+            return self._checked(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
+        found = [each for each in self._installed() if each.name == kind]
+        if not found:
+            raise AeroCastError(f"{kind!r} is none of the kinds {', '.join(self.names())}")
+        if len(found) > 1:
+            brought = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in found))
+            raise AeroCastError(f"kind {kind!r} is brought by several packages: {brought}")
+        try:
+            loaded = found[0].load()
+        except Exception as error:  # somebody else's code
+            raise AeroCastError(f"kind {kind!r} ({found[0].value}) cannot be imported: {error}") from error
+        return self._checked(kind, [loaded] if self._is_kind(loaded, kind) else [], found[0].value)
+
+    def _is_kind(self, found: object, kind: str) -> bool:
+        return isinstance(found, type) and issubclass(found, self._base) and getattr(found, "kind", None) == kind
+
+    def _checked(self, kind: str, found: list[type[T]], where: object) -> type[T]:
+        if len(found) != 1:
+            raise AeroCastError(f"{where} defines {len(found)} classes of kind {kind!r}: it must be one")
+        return found[0]
+
+    def _own(self) -> list[str]:
+        package = find_spec(self._package)
+        places = package.submodule_search_locations if package else None
+        return sorted(each.name for each in pkgutil.iter_modules(places) if not each.name.startswith("_"))
+
+    def _installed(self) -> list[EntryPoint]:
+        return list(entry_points(group=self._group))

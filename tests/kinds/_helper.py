@@ -1,0 +1,1 @@
+"""No kind either: it begins with an underscore."""
