@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.intervals import Intervals
 from aerocast.manifest import TrainingRows
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -58,8 +58,8 @@ def write(home: Home, candidate: Candidate) -> None:
         AeroCastError: the disk refuses; the old candidate is still whole then.
     """
     path = place(home, candidate.feed, candidate.target, candidate.kind)
-    with durable.locked(path.parent, f"candidate {candidate.feed}/{candidate.target}/{candidate.kind}"):
-        durable.replace_file(path, msgspec.msgpack.encode(candidate))
+    with atomic.locked(path.parent, f"candidate {candidate.feed}/{candidate.target}/{candidate.kind}"):
+        atomic.replace_file(path, msgspec.msgpack.encode(candidate))
 
 
 def read(home: Home, feed: str, target: str, kind: str) -> Candidate | None:

@@ -14,9 +14,9 @@ from typing import Annotated
 
 import msgspec
 
-from aerocast import documents, durable
-from aerocast.documents import Instant
-from aerocast.home import Home
+from aerocast.storage import atomic, documents
+from aerocast.storage.documents import Instant
+from aerocast.storage.home import Home
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -83,16 +83,16 @@ def read(home: Home, feed: str) -> Clock | None:
 def write(home: Home, feed: str, clock: Clock) -> None:
     """Sets the feed's clock, atomically. Raises AeroCastError when the disk refuses."""
     path = place(home, feed)
-    with durable.locked(path.parent, f"clock of {feed}"):
-        durable.replace_file(path, msgspec.json.encode(clock))
+    with atomic.locked(path.parent, f"clock of {feed}"):
+        atomic.replace_file(path, msgspec.json.encode(clock))
 
 
 def remove(home: Home, feed: str) -> None:
     """Lets the feed follow the wall's clock again. Raises AeroCastError when the disk refuses."""
     path = place(home, feed)
-    with durable.locked(path.parent, f"clock of {feed}"):
+    with atomic.locked(path.parent, f"clock of {feed}"):
         path.unlink(missing_ok=True)
-        durable.sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
 
 
 def place(home: Home, feed: str) -> Path:

@@ -23,18 +23,7 @@ NOT_COUNTED = frozenset(
     f"aerocast.{name}"
     for name in (
         # where bytes lie and how they get there and back whole
-        *(
-            "home",
-            "settings",
-            "documents",
-            "durable",
-            "store",
-            "shelves",
-            "lake",
-            "datafiles",
-            "objectfiles",
-            "storage_faults",
-        ),
+        *("storage", "shelves", "lake", "datafiles", "storage_faults"),
         # how versions and contents are told apart, what time it is, how a refusal is worded
         *("closure", "lineage", "marks", "clock", "errors"),
         # the declaration: a layer hashes the values that it uses, so what else can be declared is nothing to it

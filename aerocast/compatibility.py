@@ -2,8 +2,8 @@
 
 from aerocast import release
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.manifest import Manifest
+from aerocast.storage.home import Home
 from aerocast.units import conversion, dimension
 from aerocast.words import duration
 

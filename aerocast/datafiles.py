@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 from deltalake.transaction import AddAction
 
-from aerocast.durable import make_folder, sync_folder
 from aerocast.sql import literal, quoted
-from aerocast.store import bucket
+from aerocast.storage.atomic import make_folder, sync_folder
+from aerocast.storage.store import bucket
 
 _TIME = '"time"'
 

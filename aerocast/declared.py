@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aerocast import documents, release, store
-from aerocast.durable import Stamp
+from aerocast import release
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.manifest import Policy
+from aerocast.storage import documents, store
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed

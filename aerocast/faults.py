@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aerocast import durable
 from aerocast.drift.state import Fault
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,8 +85,8 @@ def note_applied(home: Home, feed: str, months: Sequence[str], faults: Mapping[s
     kept = {month: digest for month, digest in before.items() if month not in months}
     now = kept | {month: digest for month, digest in faults.items() if month in months}
     if now != before:
-        with durable.locked(path.parent, f"faults applied to {feed}"):
-            durable.replace_file(path, msgspec.json.encode(now))
+        with atomic.locked(path.parent, f"faults applied to {feed}"):
+            atomic.replace_file(path, msgspec.json.encode(now))
 
 
 def outdated(home: Home, feed: str, faults: Sequence[Fault], upto: datetime, reach: timedelta) -> list[str]:

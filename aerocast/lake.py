@@ -20,12 +20,13 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from aerocast import credentials, datafiles, memory
+from aerocast import datafiles, memory
 from aerocast import marks as content_marks
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.marks import Content, Edges
 from aerocast.sql import quoted, scan
+from aerocast.storage import credentials
+from aerocast.storage.home import Home
 from aerocast.storage_faults import coded, is_overtaken, told
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
@@ -129,7 +130,7 @@ class Lake:
         """Lets `con` read and write this lake's files: it is set to UTC, and knows the object store."""
         con.execute("SET TimeZone = 'UTC'")
         if datafiles.is_remote(self.root) and not con.filesystem_is_registered("s3"):
-            from aerocast.objectfiles import DataFiles
+            from aerocast.storage.objectfiles import DataFiles
 
             provider = credentials.provider()
             con.register_filesystem(DataFiles("s3", credential_provider=provider))

@@ -20,11 +20,11 @@ from pyarrow.fs import FileSelector
 from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
 from aerocast.marks import checkpoints, log_of
 from aerocast.months import month_span
 from aerocast.pruning import prune
+from aerocast.storage.home import Home
 
 RETENTION = timedelta(days=1)  # for readers of an older version; a live run makes a month of each layer again
 CALM = timedelta(days=1)  # a month that was not written to for so long is joined into one file

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aerocast.documents import Instant
 from aerocast.intervals import Intervals
+from aerocast.storage.documents import Instant
 from aerocast.windows import WindowSpec
 
 if TYPE_CHECKING:

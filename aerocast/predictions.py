@@ -20,9 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 SYNC_SECONDS = 0.5
 MOST_ROWS = 20_000
@@ -128,7 +128,7 @@ def discard(segment: Path) -> None:
     """Removes a segment that was taken up; one that is gone already is fine. Raises AeroCastError if it stays."""
     try:
         segment.unlink(missing_ok=True)
-        durable.sync_folder(segment.parent)
+        atomic.sync_folder(segment.parent)
     except FileNotFoundError:  # the folder went with it
         return
     except OSError as error:
@@ -190,7 +190,7 @@ class Log:
 
     def _begin(self, feed: str) -> _Segment:
         folder = place(self._home, feed)
-        durable.make_folder(folder)
+        atomic.make_folder(folder)
         segment = self._open[feed] = _create(folder)
         if self._thread.ident is None:
             self._thread.start()
@@ -261,7 +261,7 @@ def _write(segment: _Segment, line: bytes) -> None:
 def _sync(segment: _Segment) -> None:
     os.fsync(segment.descriptor)
     if not segment.named:
-        durable.sync_folder(segment.path.parent)
+        atomic.sync_folder(segment.path.parent)
         segment.named = True
 
 
@@ -273,7 +273,7 @@ def _close(segment: _Segment) -> None:
             segment.path.rename(segment.path.with_suffix(CLOSED))
         else:
             segment.path.unlink()
-        durable.sync_folder(segment.path.parent)
+        atomic.sync_folder(segment.path.parent)
     finally:
         os.close(segment.descriptor)
 
@@ -294,7 +294,7 @@ def _close_if_dead(path: Path) -> None:
             path.rename(path.with_suffix(CLOSED))
         else:
             path.unlink()
-        durable.sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
     finally:
         os.close(descriptor)
 

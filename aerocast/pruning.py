@@ -18,9 +18,9 @@ from aerocast.doors.inbox import Inbox, inbox_of
 from aerocast.errors import AeroCastError
 from aerocast.evaluation import history
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import Lake
-from aerocast.settings import Settings
+from aerocast.storage.home import Home
+from aerocast.storage.settings import Settings
 from aerocast.tracking import Tracker
 from aerocast.tracking_database import FILE, Untracked
 

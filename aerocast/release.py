@@ -24,12 +24,13 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import documents, shelves, store
+from aerocast import shelves
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
 from aerocast.manifest import FORMAT, Manifest
 from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf
+from aerocast.storage import documents, store
+from aerocast.storage.home import Home, ObjectHome
 
 FOLDER = shelves.FOLDER
 MANIFEST = "manifest.json"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import documents, durable
-from aerocast.documents import Instant
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage import atomic, documents
+from aerocast.storage.documents import Instant
+from aerocast.storage.home import Home
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -41,7 +41,7 @@ def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False)
         AeroCastError: the disk refuses, or a name is none.
     """
     path = place(home, feed, target)
-    with durable.locked(path.parent, f"request of {feed}/{target}"):
+    with atomic.locked(path.parent, f"request of {feed}/{target}"):
         try:
             open_one = _read(path)
         except AeroCastError:  # written over: a damaged request can be taken up by nobody
@@ -51,7 +51,7 @@ def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False)
         request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
         if open_one:
             request = msgspec.structs.replace(open_one, force=True, reason=reason)
-        durable.replace_file(path, msgspec.json.encode(request))
+        atomic.replace_file(path, msgspec.json.encode(request))
     return request
 
 
@@ -64,11 +64,11 @@ def pending(home: Home, feed: str) -> list[Request]:
 def done(home: Home, request: Request) -> None:
     """Closes a request that was taken up; a newer one of the same target stays. Raises AeroCastError if it cannot."""
     path = place(home, request.feed, request.target)
-    with durable.locked(path.parent, f"request of {request.feed}/{request.target}"):
+    with atomic.locked(path.parent, f"request of {request.feed}/{request.target}"):
         open_one = _read(path)
         if open_one and open_one.id == request.id:
             path.unlink()
-            durable.sync_folder(path.parent)
+            atomic.sync_folder(path.parent)
 
 
 def place(home: Home, feed: str, target: str) -> Path:

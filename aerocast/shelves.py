@@ -21,9 +21,9 @@ from typing import Protocol
 
 import msgspec
 
-from aerocast import durable, store
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import atomic, store
+from aerocast.storage.home import Home, ObjectHome
 from aerocast.waits import is_recent
 
 FOLDER = "releases"
@@ -58,7 +58,7 @@ class Shelf(Protocol):
         """The bundle is gone, at once; what a kill leaves of it is none."""
 
     def pointer(self, file: str) -> str:
-        """The document's name in the home (see `aerocast.store`) that points to a bundle."""
+        """The document's name in the home (see `aerocast.storage.store`) that points to a bundle."""
 
 
 def shelf(home: Home, feed: str, target: str) -> Shelf:
@@ -97,7 +97,7 @@ def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str
     try:
         for target in _listing(place):
             try:
-                if stamp := durable.stamp(place / target / file):
+                if stamp := atomic.stamp(place / target / file):
                     found.append((target, stamp))
             except OSError as error:
                 left_out[f"{FOLDER}/{place.name}/{target}/{file}"] = error.strerror or str(error)
@@ -135,12 +135,12 @@ class _Folder:
         return str(self.place / version)
 
     def read(self, version: str, file: str) -> bytes:
-        return durable.read_file(self.place / version / file)
+        return atomic.read_file(self.place / version / file)
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[None]:
         """One writer at a time, so whatever is half written belongs to the dead."""
-        with durable.locked(self.place, purpose):
+        with atomic.locked(self.place, purpose):
             for name in os.listdir(self.place):
                 if name.startswith(".new-"):
                     shutil.rmtree(self.place / name)
@@ -151,19 +151,19 @@ class _Folder:
         try:
             staging.mkdir()
             for name, data in contents.items():
-                durable.write_file(staging / name, data)
-            durable.sync_folder(staging)
+                atomic.write_file(staging / name, data)
+            atomic.sync_folder(staging)
             os.rename(staging, self.place / version)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        durable.sync_folder(self.place)
+        atomic.sync_folder(self.place)
         return True
 
     def remove(self, version: str) -> None:
         gone = self.place / f".new-{version}"  # as one that is half written
         os.rename(self.place / version, gone)
-        durable.sync_folder(self.place)
+        atomic.sync_folder(self.place)
         shutil.rmtree(gone)
 
     def pointer(self, file: str) -> str:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from aerocast import plots, release
 from aerocast.feed import Feed
 from aerocast.grid import Times
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.months import month_of
 from aerocast.sql import literal, quoted
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb

@@ -2,7 +2,7 @@
 
 `<home>/tail/<feed>.npz` holds every station's newest whole steps, and how far its readings have come. Reason: a server
 must not load a table engine (memory), and its cost must not grow with history. Written by the silver asset, replaced
-atomically, through `aerocast.store`. The server imports this module: numpy and the standard library only.
+atomically, through `aerocast.storage.store`. The server imports this module: numpy and the standard library only.
 """
 
 import io
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import durable, store
 from aerocast.errors import AeroCastError
 from aerocast.grid import Grid, Progress
-from aerocast.home import Home
+from aerocast.storage import atomic, store
+from aerocast.storage.home import Home
 
 # One row a station, and the kind of their values.
 PROGRESS = {"step": "M", "reading": "M", "full": "b", "readings": "i", "usual": "f"}
@@ -73,7 +73,7 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
         raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if (size := sum(each.file_size for each in arrays.zip.infolist())) > durable.LARGEST:
+            if (size := sum(each.file_size for each in arrays.zip.infolist())) > atomic.LARGEST:
                 raise ValueError(f"it unpacks to {size} bytes")
             table = {key: arrays[key] for key in ("stations", "columns", "ends", "time", "values", "age")}
             # A tail of before has neither.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from aerocast import tracking_database as database
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast.tracking_database import Untracked
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.storage import atomic
 
 # Without it MLflow's connections would go on with a file that was put aside.
 os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
@@ -46,7 +46,7 @@ def ready(home: Path) -> list[str]:
     """
     notes: list[str] = []
     try:
-        with durable.locked(home, "MLflow's database"):
+        with atomic.locked(home, "MLflow's database"):
             if (home / FILE).exists() and (fault := _fault(home)):
                 notes.append(f"{FILE} {fault}; it was put aside as {_put_aside(home)}, and a new one is begun")
             elif not (home / FILE).exists() and any((home / ARTIFACTS).glob("*")):
@@ -69,7 +69,7 @@ def _create(home: Path) -> None:
     beside = home / f"{_NEW}{uuid.uuid4().hex}.db"  # MLflow believes for as long as the process lives what a name held
     mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
     os.replace(beside, home / FILE)
-    durable.sync_folder(home)
+    atomic.sync_folder(home)
 
 
 def _fault(home: Path) -> str | None:
@@ -144,7 +144,7 @@ def _put_aside(home: Path) -> str:
     for end in ("-wal", "-shm", "-journal", ""):
         with suppress(FileNotFoundError):
             os.replace(home / f"{FILE}{end}", home / f"{name}{end}")
-    durable.sync_folder(home)
+    atomic.sync_folder(home)
     return name
 
 

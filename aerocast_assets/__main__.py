@@ -73,8 +73,8 @@ def _database(error: Exception) -> str | None:
     """What is wrong with Dagster's or MLflow's SQLite files; their tables and rows say nothing to people."""
     from sqlalchemy.exc import OperationalError
 
-    from aerocast.home import home_of
-    from aerocast.settings import Settings
+    from aerocast.storage.home import home_of
+    from aerocast.storage.settings import Settings
 
     if not isinstance(error, OperationalError):
         return None

@@ -22,9 +22,9 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_shared.record import copy
 
-from aerocast import durable, mark
-from aerocast.home import home_of
-from aerocast.settings import Settings
+from aerocast.storage import atomic, mark
+from aerocast.storage.home import home_of
+from aerocast.storage.settings import Settings
 from aerocast_assets import liveness
 
 LOCATION = "aerocast"  # the code location's name in workspace.yaml
@@ -45,7 +45,7 @@ def folder() -> Path:
     mark.check(home)
     own = home / NAME
     if (home / "history").is_dir():
-        with durable.locked(own, "the move of Dagster's folders"):
+        with atomic.locked(own, "the move of Dagster's folders"):
             _move(home, own)
     return own
 

@@ -23,9 +23,9 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.utils import make_new_run_id
 
-from aerocast import durable
-from aerocast.home import home_of
-from aerocast.settings import Settings
+from aerocast.storage import atomic
+from aerocast.storage.home import home_of
+from aerocast.storage.settings import Settings
 
 FOLDER = "dagster/running"  # of this machine's part of the home
 COMMAND_TAG = "aerocast/command"  # of a run that a command executes in its own process: which one
@@ -36,7 +36,7 @@ HOST_TAG = "aerocast/host"  # where the code server of a run listens
 def alive(run_id: str) -> Iterator[None]:
     """Around the execution of a run, in the process that does it."""
     place = _place(run_id)
-    durable.make_folder(place.parent)
+    atomic.make_folder(place.parent)
     beside = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
     with beside.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.home import Home, home_of
+from aerocast.storage.home import Home, home_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,20 +27,20 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
 
     @property
     def root(self) -> Home:
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         return home_of(Settings(home=self.home) if self.home else Settings())
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> "Iterator[Platform]":
-        """A run writes: it waits for a command that holds the home, unless that has started it (`aerocast.writer`).
+        """A run writes: it waits for a command that holds the home, unless that has started it (`storage.writer`).
 
         A person's choice of a release waits for nobody: it is one swap of a pointer.
 
         Raises:
             AeroCastError: the home is of a newer format, or the command has not ended in time.
         """
-        from aerocast import mark, writer
+        from aerocast.storage import mark, writer
         from aerocast_assets.instance import is_choice
 
         run = context.run
@@ -58,7 +58,7 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
 
     @property
     def hash_salt(self) -> str:
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         return Settings().hash_salt
 

@@ -17,10 +17,11 @@ from typing import cast
 import uvicorn
 from litestar import Litestar
 
-from aerocast import access, mark, release, store
+from aerocast import release
 from aerocast.doors.posted import Limits
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome, home_of
+from aerocast.storage import access, mark, store
+from aerocast.storage.home import Home, ObjectHome, home_of
 from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings, read_settings

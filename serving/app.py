@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from aerocast.doors.posted import Limits
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access
 from serving.controllers import (

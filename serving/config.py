@@ -3,7 +3,7 @@
 from pydantic import Field, ValidationError
 
 from aerocast.errors import AeroCastError
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 
 
 class ServerSettings(Settings):

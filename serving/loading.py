@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 
 from aerocast import release, tail
-from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot, Manifest
 from aerocast.pointer import Current, Hold
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home
 from aerocast.windows import Floats, Grid
 from serving.graph import GraphRunner
 from serving.schemas import Prediction

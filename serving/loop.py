@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET
 
-from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
 from aerocast.predictions import Log, Posted
+from aerocast.storage.home import Home
 from serving import predictor
 from serving.loading import Key
 from serving.outcomes import LiveErrors, Recent

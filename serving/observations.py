@@ -15,8 +15,8 @@ from litestar.plugins.problem_details import ProblemDetailsException
 from aerocast import declared
 from aerocast.doors.definition import Definition
 from aerocast.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
-from aerocast.durable import Stamp
-from aerocast.home import Home
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home
 from serving.body import Room
 from serving.problems import problem
 from serving.slots import Slot

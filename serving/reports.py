@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aerocast import durable
-from aerocast.home import Home
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 from serving.problems import problem
 
 FOLDER = "reports"
@@ -21,7 +21,7 @@ def picture(home: Home, feed: str, target: str, name: str) -> bytes:
         try:
             path = (root / feed / target / name).resolve(strict=True)
             if path.is_relative_to(root):  # a link may lead elsewhere
-                return durable.read_file(path, LARGEST)
+                return atomic.read_file(path, LARGEST)
         except (OSError, RuntimeError):  # the latter of links in a circle
             pass
     rule = f"/{FOLDER}/<feed>/<target>/<name>.png of a picture that was drawn"

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
-from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
+from aerocast.storage.atomic import Stamp
 from aerocast.waits import doubled
 
 log = logging.getLogger("aerocast.serving")

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aerocast import clock, declared, durable, release, tail
+from aerocast import clock, declared, release, tail
 from aerocast.clock import Clock
 from aerocast.declared import Declared
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
-from aerocast.home import Home
 from aerocast.manifest import FeedSnapshot
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 from serving.loading import (
     Key,
     Listing,
@@ -149,7 +150,7 @@ class Store:
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
-        self.clocks[feed].look(partial(durable.stamp, clock.place(home, feed)), partial(clock.read, home, feed))
+        self.clocks[feed].look(partial(atomic.stamp, clock.place(home, feed)), partial(clock.read, home, feed))
         self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
         self.drifts[feed].look(partial(state.stamp, home, feed), partial(state.read, home, feed))
         if self.declared[feed].look(partial(declared.stamp, home, feed), partial(declared.read, home, feed)):

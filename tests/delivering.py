@@ -17,7 +17,7 @@ from aerocast.doors.readings import definition_of
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 from serving.readings import check
 
 CASES = Path(__file__).parent / "data" / "cases"

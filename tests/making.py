@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.graph import feed_definitions, job_name
 from aerocast_assets.keys import months
 from aerocast_assets.resources import Platform

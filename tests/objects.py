@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast.home import ObjectHome
+from aerocast.storage.home import ObjectHome
 
 # In a process of its own: some of deltalake's requests hold this one's interpreter while they wait for an answer.
 _SERVER = """

@@ -16,8 +16,9 @@ import dagster as dg
 import psutil
 import pytest
 
-from aerocast import release, writer
+from aerocast import release
 from aerocast.feed import Feed
+from aerocast.storage import writer
 from aerocast_assets.cli import processes
 from aerocast_assets.keys import months
 from tests.conftest import PROJECT

@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast import durable, release
+from aerocast import release
 from aerocast.errors import AeroCastError
 from aerocast.manifest import Graph, Graphs
+from aerocast.storage import atomic
 from tests.serving.making import damage, graph, intervals, manifest, publish
 
 KEY = ("noaa", "temperature")
@@ -216,13 +217,13 @@ def test_a_newer_manifest_with_more_fields_is_read(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(tmp_path)
-    real = durable.write_file
+    real = atomic.write_file
 
     def full(path: Path, data: bytes) -> None:
         real(path, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(durable, "write_file", full)
+    monkeypatch.setattr(atomic, "write_file", full)
     with pytest.raises(AeroCastError, match="No space left on device"):
         write(tmp_path, 2)
     with pytest.raises(AeroCastError, match="No space left on device"):
@@ -235,9 +236,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
 
 def _second_by_hand(home: Path, monkeypatch: pytest.MonkeyPatch, real: object, full: object) -> str:
-    monkeypatch.setattr(durable, "write_file", real)
+    monkeypatch.setattr(atomic, "write_file", real)
     version = write(home, 2)
-    monkeypatch.setattr(durable, "write_file", full)
+    monkeypatch.setattr(atomic, "write_file", full)
     return version
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from aerocast import release, shelves, store
+from aerocast import release, shelves
 from aerocast.errors import AeroCastError
-from aerocast.home import ObjectHome
 from aerocast.release import Current
+from aerocast.storage import store
+from aerocast.storage.home import ObjectHome
 from tests.serving.making import graph, manifest, publish
 
 KEY = ("noaa", "temperature")

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aerocast import durable, tail
+from aerocast import tail
 from aerocast.errors import AeroCastError
+from aerocast.storage import atomic
 from aerocast.windows import Grid
 from tests.serving.making import damage, grid
 
@@ -76,7 +77,7 @@ def test_a_full_disk_keeps_the_old_tail(tmp_path: Path, monkeypatch: pytest.Monk
         path.write_bytes(data[:10])
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(durable, "write_file", full)
+    monkeypatch.setattr(atomic, "write_file", full)
     with pytest.raises(AeroCastError, match=r"tail/noaa.npz could not be written .*No space left"):
         tail.write(tmp_path, "noaa", {"LGA": grid("LGA")})
     assert list(tail.read(tmp_path, "noaa")) == ["JFK"]

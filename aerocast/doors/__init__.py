@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aerocast.doors.base import Door
     from aerocast.feed import Feed
-    from aerocast.home import Home
-    from aerocast.settings import Settings
+    from aerocast.storage.home import Home
+    from aerocast.storage.settings import Settings
 
 
 def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:

@@ -27,17 +27,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast import clock, compaction, store
+from aerocast import clock, compaction
 from aerocast.brokers import Broker, Letter, Message
 from aerocast.doors.ledger import Ledger, place
 from aerocast.doors.patience import Patience
 from aerocast.doors.readings import ignored, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home, ObjectHome
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.quality import edges
+from aerocast.storage import store
+from aerocast.storage.home import Home, ObjectHome
 from aerocast.words import count
 
 TRAINING, INFERENCE = "training-data", "inference-data"

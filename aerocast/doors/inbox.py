@@ -35,10 +35,10 @@ from aerocast.doors.places import Found, Listing, Place, place_of
 from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home, ObjectHome, expanded
 from aerocast.instants import Instants
-from aerocast.settings import Settings
-from aerocast.store import UnreachableError
+from aerocast.storage.home import Home, ObjectHome, expanded
+from aerocast.storage.settings import Settings
+from aerocast.storage.store import UnreachableError
 from aerocast.waits import is_recent
 from aerocast.words import count
 

@@ -15,7 +15,7 @@ from aerocast.doors.posted import Post, Posted
 from aerocast.doors.readings import as_batch, definition_of, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 
 SOURCE = "http"
 log = logging.getLogger("aerocast.doors")

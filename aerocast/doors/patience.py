@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from aerocast import documents, store, waits
+from aerocast import waits
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage import documents, store
+from aerocast.storage.home import Home
 from aerocast.words import count
 
 FOLDER = "put_off"

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from aerocast import durable, store
-from aerocast.durable import Stamp
 from aerocast.errors import AeroCastError
-from aerocast.home import ObjectHome
+from aerocast.storage import atomic, store
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import ObjectHome
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -120,7 +120,7 @@ class Folder:
         return _found(found.name, self._folder / found.name)
 
     def same(self, found: Found) -> bool:
-        return durable.stamp(self._folder / found.name) == found.stamp
+        return atomic.stamp(self._folder / found.name) == found.stamp
 
     def exists(self, name: str) -> bool:
         return (self._folder / name).exists()
@@ -131,10 +131,10 @@ class Folder:
     def move(self, name: str, target: str) -> None:
         place = self._folder / target
         try:
-            durable.make_folder(place.parent)
+            atomic.make_folder(place.parent)
             os.replace(self._folder / name, place)
-            durable.sync_folder(place.parent)
-            durable.sync_folder(self._folder)
+            atomic.sync_folder(place.parent)
+            atomic.sync_folder(self._folder)
         except FileNotFoundError:  # moved before, by who was killed then
             return
         except OSError as error:
@@ -219,7 +219,7 @@ def _found(name: str, file: os.DirEntry[str] | Path) -> Found | None:
     except FileNotFoundError:
         return None
     return Found(
-        name, seen.st_size, seen.st_mtime, durable.stamp_of(seen), f"{seen.st_ino} {seen.st_ctime_ns}", seen.st_ctime
+        name, seen.st_size, seen.st_mtime, atomic.stamp_of(seen), f"{seen.st_ino} {seen.st_ctime_ns}", seen.st_ctime
     )
 
 

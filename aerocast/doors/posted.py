@@ -23,7 +23,7 @@ from typing import NamedTuple
 from aerocast.doors import postfile
 from aerocast.doors.posting import Limits, Offer, Receipt, Refused, Why, Writer, digest, tell
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast.waits import is_recent
 
 __all__ = ["Counts", "Limits", "Part", "Post", "Posted", "Receipt", "Refused", "Why"]

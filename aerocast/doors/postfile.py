@@ -11,8 +11,8 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.storage import atomic
 
 BUSY_SECONDS = 15
 _VERSION = 1
@@ -37,7 +37,7 @@ PRAGMA user_version = {_VERSION};
 
 def make(path: Path) -> None:
     """A new file under its name, whole, unless another process was faster."""
-    with durable.locked(path.parent, "what was posted"):
+    with atomic.locked(path.parent, "what was posted"):
         if path.exists():
             return
         for left in path.parent.glob(f"{path.name}-*"):
@@ -53,7 +53,7 @@ def make(path: Path) -> None:
         finally:
             con.close()  # writes everything into the one file
         os.rename(beside, path)
-        durable.sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
 
 
 def opened(path: Path) -> sqlite3.Connection:

@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from aerocast import documents, durable
-from aerocast.documents import Instant
-from aerocast.home import Home
+from aerocast.storage import atomic, documents
+from aerocast.storage.documents import Instant
+from aerocast.storage.home import Home
 
 Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
 
@@ -121,13 +121,13 @@ def read(home: Home, feed: str) -> DriftState | None:
 def write(home: Home, state: DriftState) -> None:
     """Old or new state, never a mixture. Raises AeroCastError when the disk refuses."""
     path = place(home, state.feed)
-    with durable.locked(path.parent, f"drift state of {state.feed}"):
-        durable.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
+    with atomic.locked(path.parent, f"drift state of {state.feed}"):
+        atomic.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
 
 
-def stamp(home: Home, feed: str) -> durable.Stamp | None:
+def stamp(home: Home, feed: str) -> atomic.Stamp | None:
     """What changes whenever the file is replaced; None while there is none."""
-    return durable.stamp(place(home, feed))
+    return atomic.stamp(place(home, feed))
 
 
 def place(home: Home, feed: str) -> Path:

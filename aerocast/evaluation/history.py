@@ -18,14 +18,15 @@ from pathlib import Path
 
 import duckdb
 
-from aerocast import clock, durable
+from aerocast import clock
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
 from aerocast.sql import literal
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 FOLDER = "prediction_history"
 REWRITTEN = timedelta(hours=1)
@@ -60,15 +61,15 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     name, folder = f"{feed.name}/outcomes", place(home, feed.name)
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
     origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
-    stale = [month for month in months if durable.made_from(folder / f"{month}.csv") != origins[month]]
+    stale = [month for month in months if atomic.made_from(folder / f"{month}.csv") != origins[month]]
     if live and stale[-1:] == months[-1:] and not clock.is_due(home, feed.name, folder / f"{stale[-1]}.csv", REWRITTEN):
         stale.pop()
     if stale:
-        with durable.locked(folder, f"the history of predictions of {feed.name}"):
+        with atomic.locked(folder, f"the history of predictions of {feed.name}"):
             for month in stale:
                 lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)
                 _write(con, folder / f"{month}.csv")
-                durable.note_origin(folder / f"{month}.csv", origins[month])
+                atomic.note_origin(folder / f"{month}.csv", origins[month])
             # Of an older home: all months, or the newest, in one file.
             for old in (f"{FOLDER}.csv", f".{FOLDER}.csv.from"):
                 (folder.parent / old).unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         with open(beside, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(beside, path)
-        durable.sync_folder(path.parent)
+        atomic.sync_folder(path.parent)
     except duckdb.IOException as error:
         beside.unlink(missing_ok=True)
         raise AeroCastError(f"{path} could not be written: {str(error).splitlines()[0]}") from error

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from aerocast import compaction, memory, predictions
 from aerocast.evaluation import answers
-from aerocast.home import Home
 from aerocast.lake import PARTITION, Lake
 from aerocast.months import month_of
 from aerocast.predictions import Logged, Posted
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aerocast import clock, compatibility, durable
+from aerocast import clock, compatibility
 from aerocast.drift.report import report
 from aerocast.drift.state import DriftState
 from aerocast.evaluation import history, intake, outcomes, rolling, watch
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import WHOLE, Lake
 from aerocast.lineage import code_version, config_hash
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,5 +83,5 @@ def _measure(
 
 
 def _write_report(path: Path, state: DriftState) -> None:
-    with durable.locked(path.parent, f"drift report of {state.feed}"):
-        durable.replace_file(path, msgspec.json.format(msgspec.json.encode(report(state)), indent=1))
+    with atomic.locked(path.parent, f"drift report of {state.feed}"):
+        atomic.replace_file(path, msgspec.json.format(msgspec.json.encode(report(state)), indent=1))

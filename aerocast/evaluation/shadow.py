@@ -12,9 +12,9 @@ from aerocast.diebold_mariano import diebold_mariano
 from aerocast.drift.state import Shadow
 from aerocast.evaluation.rolling import MONTHS
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.sql import literal
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from aerocast import clock, compaction, durable, faults, release
+from aerocast import clock, compaction, faults, release
 from aerocast.compatibility import outdated
 from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
@@ -29,12 +29,13 @@ from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
 from aerocast.evaluation import shadow, views
 from aerocast.feed import Feed
 from aerocast.grid import Grid
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of
 from aerocast.sql import literal
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -198,8 +199,8 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     shadows = shadow.evidence(con, lake, home, feed)
     after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
     state.write(home, after)
-    with durable.locked(path.parent, f"drift state of {feed.name}"):
-        durable.note_origin(path, wanted)
+    with atomic.locked(path.parent, f"drift state of {feed.name}"):
+        atomic.note_origin(path, wanted)
     return Judged(after, seen, before)
 
 
@@ -227,7 +228,7 @@ def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str)
 
 def current(home: Home, feed: Feed, wanted: str) -> bool:
     """Whether the drift state rests on exactly this `basis`."""
-    return durable.made_from(state.place(home, feed.name)) == wanted
+    return atomic.made_from(state.place(home, feed.name)) == wanted
 
 
 def _advanced(

@@ -20,16 +20,16 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
-from aerocast.settings import Settings
 from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
 from aerocast.sources.nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources.nws_readings import Page, Reading, page, units
+from aerocast.storage import atomic
+from aerocast.storage.settings import Settings
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
 LONGEST = 500  # readings, the most that the service gives in a page
@@ -262,8 +262,8 @@ def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, no
         return
     path = _place(work, feed)
     try:
-        with durable.locked(path.parent, f"memory of {feed.name}'s source"):
-            durable.replace_file(path, json.dumps(msgspec.to_builtins(learned), indent=1).encode())
+        with atomic.locked(path.parent, f"memory of {feed.name}'s source"):
+            atomic.replace_file(path, json.dumps(msgspec.to_builtins(learned), indent=1).encode())
     except AeroCastError as error:
         notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
 

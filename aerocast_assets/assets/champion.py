@@ -12,8 +12,8 @@ import msgspec
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
+from aerocast.storage.home import Home
 from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import status

@@ -10,9 +10,9 @@ import dagster as dg
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lineage import config_hash
 from aerocast.pointer import Hold, HoldError
+from aerocast.storage.home import Home
 from aerocast_assets.assets import champion, tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.resources import Choice, Platform

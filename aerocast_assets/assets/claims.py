@@ -28,7 +28,7 @@ def known(name: str) -> Feed | None:
 
 def listening() -> dg.DefaultSensorStatus:
     """Whether the sensors of a broker are on: without one each tick would be a row that says so, four a minute."""
-    from aerocast.settings import Settings
+    from aerocast.storage.settings import Settings
 
     return dg.DefaultSensorStatus.RUNNING if Settings().broker else dg.DefaultSensorStatus.STOPPED
 
@@ -45,7 +45,7 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import brokers
         from aerocast.doors.claims import TOPICS, take
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         address = Settings().broker
         if not address:

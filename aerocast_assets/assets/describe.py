@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.home import Home
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,12 +91,12 @@ def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) 
     Raises:
         AeroCastError: the disk refuses it.
     """
-    from aerocast import durable
-    from aerocast.settings import Settings
+    from aerocast.storage import atomic
+    from aerocast.storage.settings import Settings
 
     if figure is not None:
-        with durable.locked(path.parent, f"the picture {path.name}"):
-            durable.replace_file(path, png(figure))
+        with atomic.locked(path.parent, f"the picture {path.name}"):
+            atomic.replace_file(path, png(figure))
     if not path.exists():
         return {}
     url = f"{Settings().server}/{path.relative_to(Path(root)).as_posix()}"

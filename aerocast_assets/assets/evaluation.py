@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lineage import code_version
+from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh

@@ -6,8 +6,8 @@ from pathlib import Path
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
+from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh

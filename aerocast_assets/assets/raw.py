@@ -97,7 +97,7 @@ def _take(
     from aerocast.doors import doors_of
     from aerocast.doors.intake import SOURCE, place_strays, take_all, take_source
     from aerocast.doors.patience import Patience, sentences
-    from aerocast.settings import Settings
+    from aerocast.storage.settings import Settings
 
     settings, months, real = Settings(), sorted(context.partition_keys), datetime.now(UTC)
     doors = doors_of(platform.root, feed, settings)

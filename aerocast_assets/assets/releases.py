@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.keys import table
 
 if TYPE_CHECKING:

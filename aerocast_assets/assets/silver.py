@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from aerocast.grid import Progress
-    from aerocast.home import Home
     from aerocast.lake import Lake
     from aerocast.silver import Extent
+    from aerocast.storage.home import Home
 
 CODE = code_version("aerocast.wholeness")
 
@@ -124,8 +124,9 @@ def _publish(
 
     Whether a month was stale says nothing: a run that was killed after its rows were committed leaves an old tail.
     """
-    from aerocast import store, tail
+    from aerocast import tail
     from aerocast.silver import grids
+    from aerocast.storage import store
 
     name, place, rows = table(feed, "silver"), tail.name(feed.name), feed.window.look_back
     newest = lake.months(name)[-2:]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 import msgspec
 
-from aerocast.home import Home
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     from aerocast.candidates import Candidate
@@ -82,7 +82,7 @@ def registered(
 
 def link(run_id: str | None) -> dict[str, Any]:
     """The run's page, where MLflow's address is known; else its id."""
-    from aerocast.settings import Settings
+    from aerocast.storage.settings import Settings
 
     if not run_id:
         return {}

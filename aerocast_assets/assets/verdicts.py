@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report, utc
 from aerocast_assets.keys import table
 

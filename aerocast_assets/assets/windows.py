@@ -8,8 +8,8 @@ import dagster as dg
 import msgspec
 
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lineage import code_version, config_hash
+from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, pool, table
@@ -80,9 +80,10 @@ def _build(
     con: Any, feed: Feed, target: str, partitions: list[str], platform: Platform, *, force: bool
 ) -> tuple[list[str], dict[str, str], dict[str, Any]]:
     """Months computed, what every month holds, and what to show."""
-    from aerocast import durable, marks, training
+    from aerocast import marks, training
     from aerocast.lake import Lake
     from aerocast.silver import grids
+    from aerocast.storage import atomic
     from aerocast.windows import WindowSpec, feature_names
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
@@ -99,9 +100,9 @@ def _build(
     path = csv_path(platform.root, feed, target)
     origin = config_hash(**parts, silver=lake.content(silver, lake.months(silver)))
     # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old file.
-    if durable.made_from(path) != origin:
+    if atomic.made_from(path) != origin:
         training.write_csv(path, spec, _exported(con, feed, spec, lake))
-        durable.note_origin(path, origin)
+        atomic.note_origin(path, origin)
     shown = {"months_computed": len(stale), "features": len(feature_names(spec)), "csv": dg.MetadataValue.path(path)}
     return stale, contents(lake, name, partitions, platform.hash_salt), shown
 

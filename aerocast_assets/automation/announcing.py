@@ -14,7 +14,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage.home import Home, ObjectHome
 from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
@@ -91,7 +91,7 @@ def announcing() -> dg.Definitions:
         description=f"Tells the broker of retrain runs ({TRAINING}) and promotions ({SELECTED}).",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         address = Settings().broker
         if not address:

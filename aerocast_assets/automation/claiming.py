@@ -36,7 +36,7 @@ def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast.doors import patience
         from aerocast.doors.claims import DELAYS
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         address = Settings().broker
         if not address:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.feeds import Declaration, declarations
 from aerocast_assets.resources import Platform
 

@@ -21,8 +21,8 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource, PushSource
-from aerocast.home import Home
 from aerocast.months import month_of
+from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
 from aerocast_assets.automation import runs
@@ -91,7 +91,7 @@ def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefin
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast import clock, declared
         from aerocast.doors import doors_of
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         root, before = platform.root, _remembered(context)
         now = clock.now(root, feed.name, feed.end)

@@ -13,7 +13,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.resources import Platform

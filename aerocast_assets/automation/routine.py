@@ -18,7 +18,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aerocast.home import Home
+    from aerocast.storage.home import Home
 
 
 def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:

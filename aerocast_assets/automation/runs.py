@@ -10,7 +10,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from aerocast import waits
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast.words import duration, the_newest
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG

@@ -34,7 +34,7 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.doors.inbox import Inbox, inbox_of
         from aerocast.doors.patience import sentences
         from aerocast.doors.posted import Posted
-        from aerocast.settings import Settings
+        from aerocast.storage.settings import Settings
 
         inbox = Inbox(inbox_of(platform.root, Settings()), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]

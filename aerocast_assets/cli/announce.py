@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, expanded, home_of
+from aerocast.storage.home import Home, expanded, home_of
 from aerocast_assets.cli.command import Commands, add_command
 
 
@@ -29,7 +29,7 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
     """
     from aerocast import brokers
     from aerocast.doors.claims import announce
-    from aerocast.settings import Settings
+    from aerocast.storage.settings import Settings
     from aerocast_assets.assets.claims import UNSET
     from aerocast_assets.feeds import find_feed
 

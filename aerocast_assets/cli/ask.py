@@ -11,7 +11,7 @@ from typing import Any
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.cli.processes import free_port
 
 PATIENCE = 30.0

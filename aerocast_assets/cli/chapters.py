@@ -17,14 +17,15 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from aerocast import clock, release, rooms
+from aerocast import clock, release
 from aerocast import story as stories
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import SimulatedSource
-from aerocast.home import Home
 from aerocast.lake import Lake
+from aerocast.storage import rooms
+from aerocast.storage.home import Home
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.run import observe, refresh
 from aerocast_assets.cli.stage import Stage, stage

@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast.home import home_of
-    from aerocast.settings import Settings
+    from aerocast.storage.home import home_of
+    from aerocast.storage.settings import Settings
 
     return clean(Path(home_of(Settings())), yes=options.yes, wait=options.wait)
 
@@ -32,7 +32,7 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
     Raises:
         AeroCastError: it is no home, of a newer format, in use, or nobody can be asked.
     """
-    from aerocast import access, mark, rooms, writer
+    from aerocast.storage import access, mark, rooms, writer
 
     if not folder.exists():
         print(f"There is no {folder}: nothing to remove.")

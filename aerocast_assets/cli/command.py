@@ -22,8 +22,8 @@ def add_command(
 ) -> argparse.ArgumentParser:
     """The subparser of `name`. `function` gets the options and returns the exit status.
 
-    With `needs_home`, `options.home` is the home (`aerocast.home.Home`); with `writes` it is writable and has room, and
-    is made and marked where it was none. One that changes tables holds it besides (`aerocast.writer`).
+    With `needs_home`, `options.home` is the home (`aerocast.storage.home.Home`); with `writes` it is writable and has
+    room, and is made and marked where it was none. One that changes tables holds it besides (`storage.writer`).
     """
     parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
     parser.set_defaults(function=function, needs_home=needs_home, writes=writes)

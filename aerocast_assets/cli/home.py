@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aerocast.home import Home
+    from aerocast.storage.home import Home
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -20,10 +20,10 @@ def open_home(*, writes: bool) -> Home:
         AeroCastError: it, or its folder on this machine, cannot be reached, read, made or written; it is of a newer
             format, or holds what AeroCast has not made under names that it uses.
     """
-    from aerocast import access, mark, store
     from aerocast.errors import AeroCastError
-    from aerocast.home import ObjectHome, home_of
-    from aerocast.settings import Settings
+    from aerocast.storage import access, mark, store
+    from aerocast.storage.home import ObjectHome, home_of
+    from aerocast.storage.settings import Settings
 
     home = home_of(Settings())
     os.environ["AEROCAST_HOME"] = str(home)
@@ -55,8 +55,8 @@ def use_own_instance() -> None:
         AeroCastError: AEROCAST_DAGSTER_HOME names no folder with a dagster.yaml.
     """
     from aerocast.errors import AeroCastError
-    from aerocast.home import expanded
-    from aerocast.settings import Settings
+    from aerocast.storage.home import expanded
+    from aerocast.storage.settings import Settings
 
     own, given = Settings().dagster_home, os.environ.get("DAGSTER_HOME")
     chosen = expanded(own, "AEROCAST_DAGSTER_HOME") if own else PROJECT

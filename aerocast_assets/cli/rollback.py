@@ -5,7 +5,7 @@ from typing import Any
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.cli.command import Commands, add_command
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, expanded
+from aerocast.storage.home import Home, expanded
 from aerocast_assets.cli.command import Commands, add_command
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from aerocast.feed import Feed
-    from aerocast.home import Home
+    from aerocast.storage.home import Home
 
 POOR = 3  # exit status: no model was good enough to serve
 
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast import writer
+    from aerocast.storage import writer
     from aerocast_assets.cli.home import use_own_instance
 
     use_own_instance()

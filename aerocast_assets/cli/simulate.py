@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage.home import Home
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage.home import Home, ObjectHome
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:

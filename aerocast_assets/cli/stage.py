@@ -10,9 +10,9 @@ from typing import IO
 
 import yaml
 
-from aerocast import mark, rooms, writer
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.storage import mark, rooms, writer
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.home import PROJECT
 from aerocast_assets.cli.processes import Child, free_port

@@ -10,10 +10,10 @@ import duckdb
 from aerocast import candidates, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
 from aerocast.release import Release
+from aerocast.storage.home import Home
 from aerocast.words import count, duration
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import STATUS

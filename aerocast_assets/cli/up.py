@@ -16,7 +16,7 @@ from aerocast_assets.cli.logs import Log
 if TYPE_CHECKING:
     import dagster as dg
 
-    from aerocast.home import Home
+    from aerocast.storage.home import Home
 
 
 def add(commands: Commands) -> None:
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast import writer
+    from aerocast.storage import writer
     from aerocast_assets.cli.home import use_own_instance
 
     use_own_instance()

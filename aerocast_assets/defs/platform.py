@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from aerocast.home import WORK
+from aerocast.storage.home import WORK
 from aerocast_assets.automation.announcing import announcing
 from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.declaring import declaring

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from threading import Event
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome, home_of
-from aerocast.settings import Settings
+from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage.settings import Settings
 from serving.config import read_settings
 from serving.feeder.client import Client, Stopped
 from serving.feeder.journal import Journal

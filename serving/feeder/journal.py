@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
+from aerocast.storage import atomic
+from aerocast.storage.home import Home
 
 FOLD = 5_000
 
@@ -88,7 +88,7 @@ class Journal:
     def __init__(self, home: Home, feed: str) -> None:
         self._folder, self._feed = Path(home) / "feeder", feed
         try:
-            durable.make_folder(self._folder)
+            atomic.make_folder(self._folder)
             self._lock = open(self._folder / f".{feed}.lock", "wb")  # noqa: SIM115 - held as long as the feeder lives
             self._claim()
             self.state = self._read()
@@ -130,7 +130,7 @@ class Journal:
         try:
             old, self.state.generation = self._path, self.state.generation + 1
             self.state.pending = self.pending
-            durable.replace_file(self._folder / f"{self._feed}.json", msgspec.json.encode(self.state))
+            atomic.replace_file(self._folder / f"{self._feed}.json", msgspec.json.encode(self.state))
             self._stream.close()
             self._stream = open(self._path, "wb", buffering=0)  # noqa: SIM115 - held until it is folded
             old.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.sql import quoted
+from aerocast.storage.home import Home
 
 BATCH = 10_000
 _EPOCH = datetime.fromtimestamp(0, UTC)

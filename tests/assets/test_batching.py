@@ -10,7 +10,7 @@ import pytest
 from aerocast.clock import Clock, write
 from aerocast.doors import doors_of
 from aerocast.feed import Feed
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 from aerocast_assets.automation import live
 from tests.delivering import Deliveries
 from tests.evaluating import answer, segment

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from aerocast.feed import Feed
-from aerocast.home import Home
 from aerocast.lake import Lake
 from aerocast.marks import Content
+from aerocast.storage.home import Home
 from aerocast_assets.automation import live
 from tests.assets.test_live import Ticking
 from tests.looping import set_clock

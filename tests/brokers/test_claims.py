@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast import store
 from aerocast.brokers import Broker, DeadLetter, Message, connect
 from aerocast.brokers import nats as nats_broker
 from aerocast.doors import claims, patience
 from aerocast.doors.claims import Claim, announce, take
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.storage import store
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import PATIENCE, Running
 from tests.conftest import PROJECT

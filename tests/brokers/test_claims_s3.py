@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast import store
 from aerocast.brokers import Broker, connect
 from aerocast.doors import claims
 from aerocast.doors.claims import announce, take
 from aerocast.feed import Feed
-from aerocast.home import ObjectHome
+from aerocast.storage import store
+from aerocast.storage.home import ObjectHome
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import start_nats
 from tests.objects import new_home, object_store

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import store
 from aerocast.doors import doors_of
 from aerocast.doors.inbox import Inbox
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.home import ObjectHome
-from aerocast.settings import Settings
+from aerocast.storage import store
+from aerocast.storage.home import ObjectHome
+from aerocast.storage.settings import Settings
 from tests.making import small_feed
 from tests.objects import new_home, object_store
 

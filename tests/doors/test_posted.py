@@ -19,7 +19,7 @@ from aerocast.doors.observations import Observations
 from aerocast.doors.posted import Limits, Posted, Refused, Why
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 
 BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
 

@@ -27,7 +27,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 
 QUIET = 0.05
 CLEAN_EVERY = 2

@@ -21,7 +21,7 @@ from aerocast.doors import claims, doors_of
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.quality import audit
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 from tests.brokers.running import Running, start_kafka, start_nats
 from tests.conftest import PROJECT
 from tests.e2e.sending import FEED, STORM, Sender

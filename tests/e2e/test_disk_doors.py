@@ -18,7 +18,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.quality import audit
-from aerocast.settings import Settings
+from aerocast.storage.settings import Settings
 from tests.brokers.running import start_nats
 from tests.e2e.sending import FEED, Reading, encoded, known, readings
 from tests.making import small_feed

@@ -8,10 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast import candidates, mark, release, rooms
+from aerocast import candidates, release
 from aerocast.feed import Feed
-from aerocast.home import home_of
-from aerocast.settings import Settings
+from aerocast.storage import mark, rooms
+from aerocast.storage.home import home_of
+from aerocast.storage.settings import Settings
 from aerocast.tracking import ALIAS, Tracker, model_name
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key

@@ -7,10 +7,11 @@ import dagster as dg
 import httpx
 import pytest
 
-from aerocast import release, store
+from aerocast import release
 from aerocast.feed import Feed
-from aerocast.home import ObjectHome
 from aerocast.lake import Lake
+from aerocast.storage import store
+from aerocast.storage.home import ObjectHome
 from aerocast_assets.cli import sql
 from tests.making import definitions, refresh, small_feed, write_readings
 from tests.serving.making import Server

@@ -17,7 +17,6 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from aerocast import release, tail
-from aerocast.home import Home
 from aerocast.intervals import Intervals
 from aerocast.manifest import (
     ColumnInfo,
@@ -30,6 +29,7 @@ from aerocast.manifest import (
     Scores,
     StationInfo,
 )
+from aerocast.storage.home import Home
 from aerocast.windows import Grid, Place, WindowSpec, feature_names
 
 COLUMNS = (

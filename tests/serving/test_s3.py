@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aerocast import release, store, tail
+from aerocast import release, tail
 from aerocast.errors import AeroCastError
-from aerocast.home import ObjectHome
+from aerocast.storage import store
+from aerocast.storage.home import ObjectHome
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
 from serving.store import Store

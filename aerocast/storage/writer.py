@@ -26,9 +26,9 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from aerocast import documents, durable, store
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import atomic, documents, store
+from aerocast.storage.home import Home, ObjectHome
 
 LOCK, LEASE = ".writer", "writer.json"
 Result = TypeVar("Result")
@@ -145,7 +145,7 @@ def _open(path: Path) -> IO[bytes]:
 def _leased(home: ObjectHome, mine: Holder, patience: float) -> Iterator[None]:
     """The lease, renewed by a thread; a process that has lost it ends, as others may write now."""
 
-    def attempt() -> durable.Stamp:
+    def attempt() -> atomic.Stamp:
         found = store.read_stamped(home, LEASE)
         other = _decoded(found[0]) if found else None
         if other and other.until and other.until > datetime.now(UTC):
@@ -179,7 +179,7 @@ def _leased(home: ObjectHome, mine: Holder, patience: float) -> Iterator[None]:
             store.swap(home, LEASE, _encoded(mine, timedelta(0)), stamps[-1])
 
 
-def _renewed(home: ObjectHome, mine: Holder, seen: durable.Stamp | None) -> durable.Stamp | None:
+def _renewed(home: ObjectHome, mine: Holder, seen: atomic.Stamp | None) -> atomic.Stamp | None:
     """The stamp of the lease as this process has it from now on; None if somebody else was first."""
     if not store.swap(home, LEASE, _encoded(mine, TERM), seen):
         return None

@@ -2,7 +2,7 @@
 
 A reader sees a document as one writer left it, whole. Names are relative, with slashes; what begins with a dot is no
 document. Address and region of an object store come from the usual variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, ...),
-credentials from `aerocast.credentials`.
+credentials from `aerocast.storage.credentials`.
 The server imports this module: the standard library; obstore only where the home is a URL.
 """
 
@@ -17,15 +17,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aerocast import credentials, durable
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import atomic, credentials
+from aerocast.storage.home import Home, ObjectHome
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-Stamp = durable.Stamp
+Stamp = atomic.Stamp
 _RETRY_SECONDS = 20
 _PAGE = 1000  # objects a listing's answer holds at most
 _NO_CREDENTIALS = "there are no credentials: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
@@ -36,13 +36,13 @@ class UnreachableError(AeroCastError):
     """The object store as a whole cannot be used, whatever is asked of it."""
 
 
-def read(home: Home, name: str, most: int = durable.LARGEST) -> bytes | None:
+def read(home: Home, name: str, most: int = atomic.LARGEST) -> bytes | None:
     """The document, or None. Raises AeroCastError when it cannot be read, or has more bytes than `most`."""
     found = read_stamped(home, name, most)
     return found[0] if found else None
 
 
-def read_stamped(home: Home, name: str, most: int = durable.LARGEST) -> tuple[bytes, Stamp] | None:
+def read_stamped(home: Home, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
     """The document with its stamp, both of one version; None if there is none. Raises AeroCastError as `read`."""
     if isinstance(home, ObjectHome):
         import obstore
@@ -58,7 +58,7 @@ def read_stamped(home: Home, name: str, most: int = durable.LARGEST) -> tuple[by
                 return None
     path = Path(home) / name
     try:
-        return durable.read_stamped(path, most)
+        return atomic.read_stamped(path, most)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -78,8 +78,8 @@ def replace(home: Home, name: str, data: bytes) -> None:
             obstore.put(bucket(home.url), name, data)
         return
     path = Path(home) / name
-    with durable.locked(path.parent, name):
-        durable.replace_file(path, data)
+    with atomic.locked(path.parent, name):
+        atomic.replace_file(path, data)
 
 
 def swap(home: Home, name: str, data: bytes, seen: Stamp | None) -> bool:
@@ -91,10 +91,10 @@ def swap(home: Home, name: str, data: bytes, seen: Stamp | None) -> bool:
     if isinstance(home, ObjectHome):
         return _put_if(home, name, data, seen)
     path = Path(home) / name
-    with durable.locked(path.parent, name):
-        if durable.stamp(path) != seen:
+    with atomic.locked(path.parent, name):
+        if atomic.stamp(path) != seen:
             return False
-        durable.replace_file(path, data)
+        atomic.replace_file(path, data)
     return True
 
 
@@ -106,7 +106,7 @@ def stamp(home: Home, name: str) -> Stamp | None:
         AeroCastError: the object store does not answer.
     """
     if not isinstance(home, ObjectHome):
-        return durable.stamp(Path(home) / name)
+        return atomic.stamp(Path(home) / name)
     import obstore
 
     with told(home, name, "read"):
@@ -154,7 +154,7 @@ def remove(home: Home, name: str) -> None:
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
-            durable.sync_folder(path.parent)
+            atomic.sync_folder(path.parent)
     except OSError as error:
         raise AeroCastError(f"{path} cannot be removed: {error.strerror or error}") from error
 
@@ -215,9 +215,9 @@ def _files(root: Path, folder: str) -> dict[str, Stamp]:
             for name in (*files, *(each for each in folders if "." in each)):
                 path = Path(above) / name
                 try:
-                    seen = durable.stamp(path)
+                    seen = atomic.stamp(path)
                 except OSError:  # a link in a circle
-                    seen = durable.stamp_of(os.lstat(path))
+                    seen = atomic.stamp_of(os.lstat(path))
                 if seen is not None:
                     found[path.relative_to(root).as_posix()] = seen
     except FileNotFoundError:

@@ -14,10 +14,10 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from aerocast import credentials, store
 from aerocast.errors import AeroCastError
-from aerocast.home import ObjectHome
 from aerocast.lake import Lake
+from aerocast.storage import credentials, store
+from aerocast.storage.home import ObjectHome
 
 SLOW = ("role", "process")
 ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})

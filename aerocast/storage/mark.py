@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast import __version__, documents, rooms, store
+from aerocast import __version__
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import documents, rooms, store
+from aerocast.storage.home import Home, ObjectHome
 
 NAME = "home.json"
 # Counts up with each change after which older code would misread a home; MIGRATIONS[n] turns format n into n + 1.

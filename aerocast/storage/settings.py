@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from aerocast.home import WORK
+from aerocast.storage.home import WORK
 
 
 class Settings(BaseSettings):
-    """`AEROCAST_HOME` holds every table, release and log: a folder, or `s3://bucket/prefix` (see `aerocast.home`).
+    """`AEROCAST_HOME` holds every table, release and log: a folder, or `s3://bucket/prefix`.
 
     `AEROCAST_WORK` is where this machine keeps its own state when the home is an object store; `AEROCAST_HASH_SALT`
     starts a new lineage;

@@ -1,8 +1,9 @@
 """Where a platform's things lie: a folder, or an object store with a folder of this machine beside it.
 
 What processes on several machines share (lake, releases, tail, small documents) goes to the home itself, through
-`aerocast.lake`, `aerocast.release` and `aerocast.store`. What belongs to this machine (clock, faults, the loop's state,
-logs, candidates, tracking, reports) lies in the folder `Path(home)`: the home itself, or `work` of an object store.
+`aerocast.lake`, `aerocast.release` and `aerocast.storage.store`. What belongs to this machine (clock, faults, the
+loop's state, logs, candidates, tracking, reports) lies in the folder `Path(home)`: the home itself, or
+`work` of an object store.
 The server imports this module: the standard library only.
 """
 
@@ -49,7 +50,7 @@ Home: TypeAlias = Path | ObjectHome
 
 
 class _Places(Protocol):
-    """What of `aerocast.settings.Settings` says where things lie."""
+    """What of `aerocast.storage.settings.Settings` says where things lie."""
 
     @property
     def home(self) -> str: ...

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from obstore.fsspec import FsspecStore
 
-from aerocast.home import ObjectHome
 from aerocast.lake import Lake
+from aerocast.storage.home import ObjectHome
 
 
 def test_a_data_file_is_asked_about_once(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from aerocast.doors.inbox import inbox_of
 from aerocast.errors import AeroCastError
-from aerocast.home import home_of
 from aerocast.lake import NO_EDGES, Lake
-from aerocast.settings import Settings
+from aerocast.storage.home import home_of
+from aerocast.storage.settings import Settings
 from aerocast_assets.cli.sql import views
 from serving.store import Store
 from tests.serving.making import publish, write_tail

@@ -35,7 +35,7 @@ _ROOMS = {
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")
-_BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.durable` puts beside a file
+_BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.storage.atomic` puts beside a file
 _TOP = re.compile(
     rf"home\.json|\.writer|\.writable.*|mlflow[^/]*{_DATABASE}|workspace\.yaml|dagster\.yaml|\.demo"
     rf"|({_UUID}|__repository__[^/]*)/.+"  # Dagster's folders of runs

@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from aerocast import rooms
 from aerocast.errors import AeroCastError
+from aerocast.storage import rooms
 
 ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
 

@@ -13,18 +13,18 @@ import dagster as dg
 import msgspec
 import pytest
 
-from aerocast import durable, mark, store, writer
-from aerocast.home import Home, ObjectHome, home_of
-from aerocast.settings import Settings
+from aerocast.storage import atomic, mark, store, writer
+from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage.settings import Settings
 from aerocast_assets.__main__ import main
 from aerocast_assets.resources import Platform
 from tests.conftest import PROJECT
 
 HOLD = """
 import sys
-from aerocast import writer
-from aerocast.home import home_of
-from aerocast.settings import Settings
+from aerocast.storage import writer
+from aerocast.storage.home import home_of
+from aerocast.storage.settings import Settings
 with writer.held(home_of(Settings()), "aerocast up"):
     print("held", flush=True)
     sys.stdin.read()
@@ -186,7 +186,7 @@ def test_a_lock_that_was_removed_with_its_home_holds_nobody(home: Path) -> None:
     with writer.held(home, "aerocast clean"):
         (home / writer.LOCK).unlink()
         with writer.held(home, "aerocast run"):
-            assert durable.stamp(home / writer.LOCK)
+            assert atomic.stamp(home / writer.LOCK)
 
 
 def test_a_dagster_home_of_somebody_else_is_not_used(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import store
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import store
+from aerocast.storage.home import Home, ObjectHome
 
 
 @pytest.fixture(params=["folder", "objects"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome, home_of
-from aerocast.settings import Settings
+from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage.settings import Settings
 from aerocast_assets.__main__ import main
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import mark, rooms, store, writer
 from aerocast.errors import AeroCastError
-from aerocast.home import Home, ObjectHome
+from aerocast.storage import mark, rooms, store, writer
+from aerocast.storage.home import Home, ObjectHome
 from aerocast_assets.__main__ import main
 from serving.__main__ import main as serve
 from tests.conftest import PROJECT

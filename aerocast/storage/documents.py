@@ -11,8 +11,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from aerocast import durable
 from aerocast.errors import AeroCastError
+from aerocast.storage import atomic
 
 LARGEST = 64 << 20  # bytes of a document
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without an offset it could be compared with no other
@@ -30,7 +30,7 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 def read(path: Path, kind: type[T], what: str) -> T | None:
     """The document in a file of this machine, or None. Raises AeroCastError as `decode`."""
     try:
-        data = durable.read_file(path, LARGEST)
+        data = atomic.read_file(path, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
