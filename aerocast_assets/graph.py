@@ -1,10 +1,9 @@
 """A feed's whole asset graph: every layer's assets, their checks, and the job that runs them all."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.tags import PRIORITY_TAG
 
 from aerocast.feed import Feed
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import SEQUENCE, candidate
 from aerocast_assets.assets.champion import champion
@@ -78,7 +77,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     )
 
 
-def _live_job(feed: Feed) -> UnresolvedAssetJobDefinition:
+def _live_job(feed: Feed) -> AssetJob:
     layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
     return dg.define_asset_job(
         live_job_name(feed),
@@ -89,7 +88,7 @@ def _live_job(feed: Feed) -> UnresolvedAssetJobDefinition:
     )
 
 
-def _retrain_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
+def _retrain_job(feed: Feed, target: str) -> AssetJob:
     names = ("training_set", *feed.candidates, SEQUENCE, "champion", "forecasts")
     return dg.define_asset_job(
         retrain_job_name(feed, target),
@@ -99,10 +98,10 @@ def _retrain_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
     )
 
 
-def _rollback_job(feed: Feed, target: str) -> UnresolvedAssetJobDefinition:
+def _rollback_job(feed: Feed, target: str) -> AssetJob:
     return dg.define_asset_job(
         rollback_job_name(feed, target),
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in ("champion", "forecasts"))),
-        tags={PRIORITY_TAG: "100"},
+        tags={"dagster/priority": "100"},
         description=f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it.",
     )

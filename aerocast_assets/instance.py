@@ -8,24 +8,13 @@ import uuid
 from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterRunStatus
-from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
-from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
-from dagster._core.storage.dagster_run import DagsterRun
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.root import LocalArtifactStorage
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._core.storage.tags import MAX_RETRIES_TAG
-from dagster._serdes import ConfigurableClassData
-from dagster_shared.record import copy
+from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator
 
 from aerocast.storage import atomic, mark
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets import liveness
+from aerocast_assets._compat import storage as private
 
 LOCATION = "aerocast"  # the code location's name in workspace.yaml
 NAME, LOGS, TICK_LOGS = (
@@ -72,7 +61,7 @@ def _is_run(name: str) -> bool:
         return False
 
 
-class _Runs(SqliteRunStorage):
+class _Runs(private.SqliteRunStorage):
     """Runs as the UI's pages expect them.
 
     Partitions are what a run's tags say, for each asset and check its own: Dagster also notes those of the plan's last
@@ -81,18 +70,17 @@ class _Runs(SqliteRunStorage):
     """
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
-        run = copy(dagster_run, partitions_subset=None)
+        run = private.copy(dagster_run, partitions_subset=None)
         if run.remote_job_origin is None and liveness.COMMAND_TAG in run.tags:
-            origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME)
-            tags = {MAX_RETRIES_TAG: "0", **run.tags}
-            run = copy(run, remote_job_origin=origin.get_job_origin(run.job_name), tags=tags)
+            origin = private.job_origin(run.job_name, LOCATION)
+            run = private.copy(run, remote_job_origin=origin, tags={"dagster/max_retries": "0", **run.tags})
         return super().add_run(run)
 
 
-class Storage(DagsterSqliteStorage):
+class Storage(private.DagsterSqliteStorage):
     """Runs, events and schedules in `history/` and `schedules/`."""
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: private.ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._run_storage = _Runs.from_local(str(Path(base_dir) / "history"))
 
@@ -101,11 +89,11 @@ class Storage(DagsterSqliteStorage):
         return {}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: object) -> Self:
+    def from_config_value(cls, inst_data: private.ConfigurableClassData, config_value: object) -> Self:
         return cls.from_local(str(folder()), inst_data)
 
 
-class Artifacts(LocalArtifactStorage):
+class Artifacts(private.LocalArtifactStorage):
     """Files of runs in `storage/`."""
 
     @classmethod
@@ -113,11 +101,11 @@ class Artifacts(LocalArtifactStorage):
         return {}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: object) -> Self:
+    def from_config_value(cls, inst_data: private.ConfigurableClassData | None, config_value: object) -> Self:
         return cls(str(folder()), inst_data)
 
 
-class ComputeLogs(LocalComputeLogManager):
+class ComputeLogs(private.LocalComputeLogManager):
     """What runs and ticks print, in `storage/`."""
 
     @classmethod
@@ -125,14 +113,14 @@ class ComputeLogs(LocalComputeLogManager):
         return {}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: object) -> Self:
+    def from_config_value(cls, inst_data: private.ConfigurableClassData | None, config_value: object) -> Self:
         return cls(str(folder() / LOGS), inst_data=inst_data)
 
 
 class Launcher(DefaultRunLauncher):
     """Dagster's launcher, which also tells the daemon's run monitoring when the process of a run is gone."""
 
-    def launch_run(self, context: LaunchRunContext) -> None:
+    def launch_run(self, context: private.LaunchRunContext) -> None:
         self._instance.add_run_tags(context.dagster_run.run_id, {liveness.HOST_TAG: socket.gethostname()})
         super().launch_run(context)
 
@@ -140,16 +128,16 @@ class Launcher(DefaultRunLauncher):
     def supports_check_run_worker_health(self) -> bool:
         return True
 
-    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+    def check_run_worker_health(self, run: DagsterRun) -> private.CheckRunHealthResult:
         if not liveness.is_dead(run):
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "the process that ran it was killed")
+            return private.CheckRunHealthResult(private.WorkerStatus.RUNNING)
+        return private.CheckRunHealthResult(private.WorkerStatus.FAILED, "the process that ran it was killed")
 
 
 class Coordinator(QueuedRunCoordinator):
     """Dagster's queue, past which a person's choice of a release goes: it takes seconds, and trainings take long."""
 
-    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+    def submit_run(self, context: private.SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
         if run.status is not DagsterRunStatus.NOT_STARTED or not is_choice(run):
             return super().submit_run(context)

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
-from dagster._core.definitions.executor_definition import IN_PROC_CONFIG
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.executor.in_process import InProcessExecutor
-from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._core.utils import make_new_run_id
 
 from aerocast.storage import atomic
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
+from aerocast_assets._compat import (
+    GRPC_INFO_TAG,
+    IN_PROC_CONFIG,
+    ExecutionPlan,
+    InProcessExecutor,
+    PlanOrchestrationContext,
+)
 
 FOLDER = "dagster/running"  # of this machine's part of the home
 COMMAND_TAG = "aerocast/command"  # of a run that a command executes in its own process: which one
@@ -49,7 +50,7 @@ def alive(run_id: str) -> Iterator[None]:
 
 def execute(job: dg.JobDefinition, instance: dg.DagsterInstance, **arguments: Any) -> dg.ExecuteInProcessResult:
     """`job.execute_in_process`, as a run that others can see to live."""
-    run_id, tags = make_new_run_id(), {COMMAND_TAG: Path(sys.argv[0]).name, **arguments.pop("tags", {})}
+    run_id, tags = str(uuid.uuid4()), {COMMAND_TAG: Path(sys.argv[0]).name, **arguments.pop("tags", {})}
     with alive(run_id):
         return job.execute_in_process(instance=instance, run_id=run_id, tags=tags, **arguments)
 

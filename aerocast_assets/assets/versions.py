@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from aerocast.lineage import config_hash
+from aerocast_assets._compat import DATA_VERSION_TAG
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake

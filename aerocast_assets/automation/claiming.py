@@ -4,13 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
-from aerocast_assets.automation.runs import FAILURES, back_off, own_retries
+from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries
 from aerocast_assets.resources import Platform
 
 JOB = "platform_claims"
@@ -25,7 +24,7 @@ def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
     return dg.Definitions(assets=[claims(find)], asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)])
 
 
-def _sensor(job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def _sensor(job: AssetJob) -> dg.SensorDefinition:
     @dg.sensor(
         name="claims_waiting",
         job=job,
@@ -68,6 +67,6 @@ def _waiting(address: str) -> int:
 
 def _pause(instance: dg.DagsterInstance, now: datetime) -> str:
     """Why no run may start now, as a sentence; empty if one may."""
-    if instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=NOT_FINISHED_STATUSES), limit=1):
+    if instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=list(UNFINISHED)), limit=1):
         return "a run is under way"
     return back_off(instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=FAILURES), now)[1]

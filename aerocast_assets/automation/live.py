@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -25,6 +23,7 @@ from aerocast.months import month_of
 from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.switch import described, sensor_status
@@ -76,7 +75,7 @@ class Look(NamedTuple):
         return [*self.present, *(f"{what} in {', '.join(held)}" for what, held in self.touched.items())]
 
 
-def live_sensor(feed: Feed, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
     """`<feed>_live`: at most one run at a time."""
 
     @dg.sensor(
@@ -276,7 +275,7 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     from aerocast import release
 
     job = live_job_name(feed)
-    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(runs.UNFINISHED))):
         if run.job_name == job or _makes_tables(feed, run):
             return Runs(waits=f"run {run.run_id[:8]} is under way")
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=runs.FAILURES)

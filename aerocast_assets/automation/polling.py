@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.words import duration
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import live
 from aerocast_assets.automation.switch import described, schedule_status
 from aerocast_assets.resources import Platform
@@ -16,7 +16,7 @@ from aerocast_assets.resources import Platform
 HOUR = timedelta(hours=1)
 
 
-def poll_schedule(feed: Feed, job: UnresolvedAssetJobDefinition) -> Iterator[dg.ScheduleDefinition]:
+def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
     """`<feed>_poll`, of a feed whose source is a service; no other one has it."""
     if not isinstance(feed.source, NwsSource):
         return

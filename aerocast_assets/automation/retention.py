@@ -85,12 +85,10 @@ def _alike(records: Sequence[dg.RunRecord], now: datetime) -> list[str]:
 
 def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> set[str]:
     """Runs that something still reads; `records` are all finished ones, the newest first."""
-    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
+    from aerocast_assets._compat.storage import open_backfills
 
-    unfinished = [status for status in dg.DagsterRunStatus if status not in runs.ENDED]
-    active = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
-    going = {backfill.backfill_id for backfill in instance.get_backfills(BulkActionsFilter(statuses=active))}
-    needed = {run.root_run_id for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)) if run.root_run_id}
+    going, unfinished = open_backfills(instance), dg.RunsFilter(statuses=list(runs.UNFINISHED))
+    needed = {run.root_run_id for run in instance.get_runs(unfinished) if run.root_run_id}
     seen = Counter[tuple[str, str]]()
     for run in (record.dagster_run for record in records):
         groups = [("job", run.job_name), ("target", run.tags.get(RETRAIN_OF, ""))][: 1 + (RETRAIN_OF in run.tags)]
@@ -102,6 +100,8 @@ def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> se
 
 def _newest_states(instance: dg.DagsterInstance) -> Iterator[str]:
     """Runs of the newest materialisation and observation of every asset and partition, and of every check."""
+    from aerocast_assets._compat.storage import check_keys
+
     storage = instance.event_log_storage
     for record in instance.get_asset_records():
         entry, key = record.asset_entry, record.asset_entry.asset_key
@@ -113,52 +113,25 @@ def _newest_states(instance: dg.DagsterInstance) -> Iterator[str]:
                 wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + PAGE])
                 fetch = instance.fetch_materializations if event is EVENTS[0] else instance.fetch_observations
                 yield from (each.run_id for each in fetch(wanted, limit=PAGE).records)
-    executions = storage.get_latest_asset_check_execution_by_key(_checks(instance))
+    executions = storage.get_latest_asset_check_execution_by_key(check_keys(instance))
     yield from (execution.run_id for execution in executions.values())
-
-
-def _checks(instance: dg.DagsterInstance) -> list[dg.AssetCheckKey]:
-    """All checks that were ever executed, those of other code locations, too."""
-    from dagster._core.storage.event_log import SqlEventLogStorage
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-    from sqlalchemy import select
-
-    table, storage = AssetCheckExecutionsTable.c, instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
-        return []
-    with storage.index_connection() as connection:
-        rows = connection.execute(select(table.asset_key, table.check_name).distinct()).fetchall()
-    keys = ((dg.AssetKey.from_db_string(asset), name) for asset, name in rows)
-    return [dg.AssetCheckKey(asset, name) for asset, name in keys if asset]
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     """The run, its events, its check results, what it printed, and the file of its events."""
-    # Imported here: they bring SQLAlchemy and Alembic, half of what loading the code location may cost.
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    # Imported here: it brings SQLAlchemy and Alembic, half of what loading the code location may cost.
+    from aerocast_assets._compat.storage import delete_leftovers
 
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
-        # Dagster leaves them, and the file, which it only empties.
-        with storage.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
-        shard = Path(storage.path_for_shard(run_id))
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            shard.with_name(shard.name + suffix).unlink(missing_ok=True)
+    delete_leftovers(instance, run_id)
 
 
 def _forget_ticks(instance: dg.DagsterInstance, now: datetime) -> None:
     """Ticks of each sensor and schedule, also of those that are no longer there, and evaluations of conditions."""
-    from dagster._core.scheduler.instigation import TickStatus
+    from aerocast_assets._compat.storage import forget_ticks
 
-    lasting = {TickStatus.FAILURE: FAILED_TICKS}
-    for state in instance.all_instigator_state():
-        for status in TickStatus:
-            before = (now - lasting.get(status, TICKS)).timestamp()
-            instance.purge_ticks(state.instigator_origin_id, state.selector_id, before, [status])
+    forget_ticks(instance, now, TICKS, FAILED_TICKS)
     if storage := instance.schedule_storage:
         storage.purge_asset_evaluations((now - EVALUATIONS).timestamp())
 

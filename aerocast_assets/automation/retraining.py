@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.resources import Platform
@@ -50,7 +50,7 @@ class Look(NamedTuple):
     run: dg.RunRequest | None = None
 
 
-def retrain_sensor(feed: Feed, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
     """`<feed>_retrain`, over the retrain jobs of all its targets."""
 
     @dg.sensor(

@@ -6,11 +6,11 @@ A target that nothing serves yet, since no model was good enough, is tried again
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.words import duration
+from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, schedule_status
 from aerocast_assets.resources import Platform
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aerocast.storage.home import Home
 
 
-def routine_schedule(feed: Feed, target: str, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefinition:
     """`<feed>_<target>_routine`: one for each target, since a schedule has one job."""
 
     @dg.schedule(

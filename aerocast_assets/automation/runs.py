@@ -5,13 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.execution.stats import StepEventStatus
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from aerocast import waits
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
 from aerocast.words import duration, the_newest
+from aerocast_assets._compat import StepEventStatus
 from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.describe import COMPUTED, STATUS
@@ -23,11 +22,13 @@ if TYPE_CHECKING:
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
 ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
 REQUEST_TAG = "aerocast/request"
+MAX_RETRIES = "dagster/max_retries"
 LOOKED_AT = 20  # newest runs of a target that are looked through
 LONGEST = 240  # characters of a reason: a tag, not a report
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
 FAILURES = 8  # newest runs of a job that are looked through for failures in a row
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in ENDED)
 
 
 def ask(
@@ -77,7 +78,7 @@ def failures(instance: dg.DagsterInstance, record: dg.RunRecord) -> set[str]:
 
 def own_retries() -> dict[str, str]:
     """Tags of an attempt that the policy itself tries again: Dagster's own retry would come beside it."""
-    return {MAX_RETRIES_TAG: "0"}
+    return {MAX_RETRIES: "0"}
 
 
 def shortened(reason: str) -> str:

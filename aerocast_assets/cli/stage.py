@@ -13,6 +13,7 @@ import yaml
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage import mark, rooms, writer
+from aerocast_assets._compat import DAEMON
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.home import PROJECT
 from aerocast_assets.cli.processes import Child, free_port
@@ -62,7 +63,7 @@ class Stage:
         self._open("webserver", "dagster_webserver", *self._workspace, "-h", HOST, "-p", str(self.ui_port))
 
     def daemon(self) -> None:
-        self._open("daemon", "dagster._daemon", "run", *self._workspace)
+        self._open("daemon", DAEMON, "run", *self._workspace)
 
     def server(self) -> None:
         """The server, until it answers."""
