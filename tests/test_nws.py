@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast import sources
+from aerocast.deliveries.rows import Delivery, raw_schema
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.lake import Lake
-from aerocast.sources import Delivery, nws, nws_http, nws_readings
+from aerocast.sources import nws, nws_http, nws_readings
 from aerocast.sources.nws_http import Client, RefusedError
 from aerocast_assets.feeds import find_feed
 
@@ -765,6 +766,6 @@ def test_settings_name_the_service_and_who_asks(service: Service, monkeypatch: p
     service.script = {home(): [Reply(collection(observation(NOW)))]}
     declared = feed()
     found = pa.concat_tables(each.table for each in sources.read(declared.source, declared, now=NOW))
-    assert found.schema == sources.raw_schema(declared)
+    assert found.schema == raw_schema(declared)
     assert service.asked[0][1]["User-Agent"] == "(example.org, ops@example.org)"
     assert sources.fingerprint(declared.source, declared) == "nws"

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast import cleaning, quality, release
+from aerocast.deliveries.rows import raw_schema
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.sources.base import raw_schema
 from tests.delivering import Deliveries, lines
 from tests.making import refresh, small_feed, write_readings, write_rows
 

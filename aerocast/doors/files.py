@@ -14,13 +14,13 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aerocast.deliveries.csv_file import Choice, Piece, open_csv
+from aerocast.deliveries.csv_lines import CsvFault
+from aerocast.deliveries.rows import MALFORMED
 from aerocast.doors import arrow
 from aerocast.doors.definition import Definition
 from aerocast.doors.readings import Malformed, check, definition_of
 from aerocast.feed import Feed
-from aerocast.sources.base import MALFORMED
-from aerocast.sources.csv_file import Choice, Piece, open_csv
-from aerocast.sources.csv_lines import CsvFault
 
 ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 _LINE = 1 << 20

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aerocast import compaction
+from aerocast.deliveries.rows import Delivery, raw_names
 from aerocast.doors import slots, strays
 from aerocast.doors.base import Batch, Door
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
 from aerocast.quality import edges
-from aerocast.sources.base import Delivery, raw_names
 from aerocast.sql import quoted
 
 SOURCE = "source"  # the way in that is no door

@@ -10,11 +10,11 @@ import re
 import duckdb
 import pyarrow as pa
 
+from aerocast.deliveries.rows import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
 from aerocast.quality import edges
 from aerocast.quality.readings import station as station_of
-from aerocast.sources.base import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.sql import literal, quoted
 
 _PREFIX = "file/"

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast.deliveries.rows import WITHDRAWAL, Delivery, placeable, raw_schema
 from aerocast.doors.slots import withdrawals
 from aerocast.feed import Feed
 from aerocast.instants import Instants
@@ -20,7 +21,6 @@ from aerocast.lake import DELIVERY, Lake
 from aerocast.marks import number
 from aerocast.months import month_span
 from aerocast.quality import edges
-from aerocast.sources.base import WITHDRAWAL, Delivery, placeable, raw_schema
 from aerocast.sql import literal, quoted, timestamp
 from aerocast.times import wall_time
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from aerocast.deliveries.rows import WITHDRAWAL, raw_names
 from aerocast.feed import Feed
 from aerocast.quality import readings, values
 from aerocast.quality.deliveries import withdraw
-from aerocast.sources.base import WITHDRAWAL, raw_names
 from aerocast.sql import literal, quoted
 
 

@@ -5,10 +5,10 @@ Works on `quality_rows` (`readings.typed`), in which a value that fails a rule i
 
 import duckdb
 
+from aerocast.deliveries.rows import WITHDRAWAL
 from aerocast.feed import Column, Feed
 from aerocast.quality.steps import beside, jumps
 from aerocast.quality.values import WITHDRAWN
-from aerocast.sources.base import WITHDRAWAL
 from aerocast.sql import literal
 
 KINDS = ("same", "completions", "corrections", "conflicts")

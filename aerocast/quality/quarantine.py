@@ -5,11 +5,11 @@ from datetime import datetime
 
 import duckdb
 
+from aerocast.deliveries.rows import MALFORMED, raw_names
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
 from aerocast.quality import readings, values
 from aerocast.quality.steps import stepped
-from aerocast.sources.base import MALFORMED, raw_names
 from aerocast.sql import literal, quoted
 from aerocast.times import why_no_time
 

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from aerocast import times
+from aerocast.deliveries.rows import MALFORMED, WITHDRAWAL
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.months import month_span
 from aerocast.quality import values
 from aerocast.quality.values import BLANKS
-from aerocast.sources.base import MALFORMED, WITHDRAWAL
 from aerocast.sql import literal, timestamp
 
 READING_RULES = ("malformed", "unparseable", "unknown_station", "future", "early", "sensor_fault")

@@ -6,8 +6,8 @@ its number as sent, and `c<i>`, that number in the canonical unit.
 
 from collections.abc import Collection
 
+from aerocast.deliveries.rows import raw_names
 from aerocast.feed import Column, Feed
-from aerocast.sources.base import raw_names
 from aerocast.sql import literal, quoted, timestamp
 from aerocast.units import conversion
 

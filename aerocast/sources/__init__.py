@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from aerocast.deliveries.rows import Delivery
 from aerocast.feed import Feed
 from aerocast.feed_sources import CsvSource, NwsSource, PushSource, Source
 from aerocast.sources import csv, push, simulated
-from aerocast.sources.base import Delivery, raw_names, raw_schema
 
-__all__ = ["Delivery", "fingerprint", "raw_names", "raw_schema", "read"]
+__all__ = ["fingerprint", "read"]
 
 
 def read(

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast.deliveries.csv_file import Choice, Piece, open_csv
+from aerocast.deliveries.csv_lines import CsvFault
+from aerocast.deliveries.rows import Delivery, placeable, raw_names, raw_schema, segment_of
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import CsvSource
 from aerocast.instants import Instants
 from aerocast.months import month_of
-from aerocast.sources.base import Delivery, placeable, raw_names, raw_schema, segment_of
-from aerocast.sources.csv_file import Choice, Piece, open_csv
-from aerocast.sources.csv_lines import CsvFault
 from aerocast.sql import literal, quoted
 
 _MEMORY = "1GB"

@@ -20,12 +20,12 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
+from aerocast.deliveries.rows import Delivery, raw_names, raw_schema, segment_of
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.feed_sources import NwsSource
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
-from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
 from aerocast.sources.nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources.nws_readings import Page, Reading, page, units
 from aerocast.storage import atomic

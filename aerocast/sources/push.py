@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aerocast.sources.base import Delivery
+from aerocast.deliveries.rows import Delivery
 
 
 def read() -> Iterator[Delivery]:

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from aerocast.deliveries.rows import Delivery, raw_names, raw_schema, segment_of
 from aerocast.feed import Feed, Station
 from aerocast.feed_sources import SimulatedSource
 from aerocast.months import month_of, month_span
-from aerocast.sources.base import Delivery, raw_names, raw_schema, segment_of
 from aerocast.storage.settings import Settings
 
 Series = NDArray[np.float64]

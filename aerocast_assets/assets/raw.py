@@ -18,9 +18,9 @@ from aerocast_assets.partitions import newest
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
+    from aerocast.deliveries.rows import Delivery
     from aerocast.doors.intake import Taken
     from aerocast.lake import Lake
-    from aerocast.sources import Delivery
 
 UNREAD = "could_not_be_read"  # metadata of raw: which ways in, and why
 RECENT = 2  # newest months of raw in which a live source's newest reading is looked for

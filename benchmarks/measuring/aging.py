@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from aerocast import compaction
+from aerocast.deliveries.rows import raw_schema
 from aerocast.doors.inbox import Inbox
 from aerocast.doors.intake import take_all
 from aerocast.feed import Feed
@@ -16,7 +17,6 @@ from aerocast.lake import Lake
 from aerocast.maintenance import maintain
 from aerocast.months import month_of
 from aerocast.quality import edges
-from aerocast.sources.base import raw_schema
 from measuring.sizes import size_of
 from measuring.spread import Spread, seconds
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from aerocast.deliveries.rows import raw_schema
 from aerocast.feed import Feed, Station
 from aerocast.lake import Lake
 from aerocast.months import month_of, month_span
-from aerocast.sources.base import raw_schema
 from aerocast.sql import literal
 from aerocast_assets.feeds import find_feed
 

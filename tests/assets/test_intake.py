@@ -11,13 +11,13 @@ import duckdb
 import pytest
 
 from aerocast import declared, doors, sources
+from aerocast.deliveries.rows import Delivery
 from aerocast.doors import patience
 from aerocast.doors.posted import Posted
 from aerocast.doors.readings import to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.sources import Delivery
 from aerocast_assets.automation import live
 from aerocast_assets.keys import key, live_job_name
 from tests.looping import Loop, set_clock

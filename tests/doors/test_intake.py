@@ -8,13 +8,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast.deliveries.rows import Delivery
 from aerocast.doors.base import Batch
 from aerocast.doors.intake import Taken, take_all, take_source
 from aerocast.doors.readings import to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.sources.base import Delivery
 from tests.making import START, declaration
 
 NOW = START + timedelta(days=40)

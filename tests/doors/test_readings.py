@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.declared import declared, publish, read, stamps
+from aerocast.deliveries.rows import raw_schema
 from aerocast.doors.arrow import parse_arrow, table_of
 from aerocast.doors.definition import Malformed
 from aerocast.doors.readings import definition_of, to_raw
 from aerocast.feed import Feed
 from aerocast.quality import clean
-from aerocast.sources.base import raw_schema
 from serving.readings import check as checked
 from tests.making import small_feed
 

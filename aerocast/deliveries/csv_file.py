@@ -19,8 +19,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from aerocast.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
 from aerocast.errors import AeroCastError
-from aerocast.sources.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
 from aerocast.sql import literal
 
 _ROWS = 122_880  # of a batch: DuckDB's row group
