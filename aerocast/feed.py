@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
 from aerocast import durations, feed_rules
-from aerocast.declaration import Mistake, Strict, mistakes, one_of, refuse
+from aerocast.declaration import Mistake, Strict, mistakes, refuse
 from aerocast.errors import AeroCastError
 from aerocast.feed_sources import SOURCES, Source
-from aerocast.forecasters import params
+from aerocast.models import MODELS
 from aerocast.schema import Cron, Duration, Name, Owner, Pair, Texts, Unit, Zone, kinds
 
 BASELINES = ("persistence", "seasonal_naive")
@@ -312,10 +312,12 @@ class Feed(Strict):
     @field_validator("candidates")
     @classmethod
     def _known_parameters(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        wrong = [Mistake((kind,), one_of(kind, [*params.PARAMS])) for kind in candidates if kind not in params.PARAMS]
-        for kind in candidates.keys() & params.PARAMS.keys():
+        wrong: list[Mistake] = []
+        for kind, values in candidates.items():
             try:
-                params.PARAMS[kind].model_validate(candidates[kind])
+                MODELS.find(kind).parameters.model_validate(values)
+            except AeroCastError as error:
+                wrong.append(Mistake((kind,), str(error)))
             except ValidationError as error:
                 wrong += [Mistake((kind, *place), text) for place, text in mistakes(error)]
         if absent := [kind for kind in BASELINES if kind not in candidates]:

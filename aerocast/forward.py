@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast.dataset import Dataset
 from aerocast.feed import Split
-from aerocast.forecasters.base import Training
-from aerocast.forecasters.linear import Design
 from aerocast.grid import Floats, Ints, Times
+from aerocast.models._ridge import Design
 
 ORIGINS = (0.5, 0.65, 0.8)  # where the past ends, as shares of the weeks
 PENALTY = 0.03  # ridge, a share of the rows
@@ -52,18 +52,18 @@ class _Blocks:
         return errors
 
 
-def forward_factors(training: Training, times: Times, split: Split, level: float) -> tuple[float, ...]:
+def forward_factors(data: Dataset, times: Times, split: Split, level: float) -> tuple[float, ...]:
     """By how much each horizon's interval of `level` must widen, 1 .. LIMIT; 1 where the past is too short to tell.
 
-    `training.train` holds every row before the test span, in any order, with origin `times` (n,).
+    `data.train` holds every row before the test span, in any order, with origin `times` (n,).
     """
-    spec, rows = training.spec, training.train
-    change = training.change(rows)
+    spec, rows = data.spec, data.train
+    change = data.change(rows)
     inside, block = _blocks(times, split, spec.horizons[-1] * np.timedelta64(spec.cadence, "s"))
     inside &= np.isfinite(change).all(axis=1)
     if not inside.any() or block[inside].max() + 1 < FEWEST:
         return (1.0,) * len(spec.horizons)
-    matrix = Design.of(training.names, rows.x).matrix(rows.x[inside])
+    matrix = Design.of(data.names, rows.x).matrix(rows.x[inside])
     matrix = np.hstack([matrix, np.ones((len(matrix), 1), dtype=np.float32)])
     forward, scattered = _try(_Blocks.of(matrix, change[inside], block[inside]), split)
     ratio = np.quantile(forward, level, axis=0) / np.maximum(np.quantile(scattered, level, axis=0), 1e-9)

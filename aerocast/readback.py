@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aerocast.dataset import Rows
 from aerocast.errors import AeroCastError
-from aerocast.forecasters.base import Rows
 from aerocast.manifest import Manifest, TrainingRows
 from aerocast.splits import Cut, Role
 from aerocast.training import Samples, matrix, outcome

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Generic, TypeVar
 
+from aerocast.declaration import one_of
 from aerocast.errors import AeroCastError
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Registry(Generic[T]):
             return self._checked(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
         found = [each for each in self._installed() if each.name == kind]
         if not found:
-            raise AeroCastError(f"{kind!r} is none of the kinds {', '.join(self.names())}")
+            raise AeroCastError(one_of(kind, self.names()))
         if len(found) > 1:
             brought = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in found))
             raise AeroCastError(f"kind {kind!r} is brought by several packages: {brought}")

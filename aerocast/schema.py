@@ -4,6 +4,7 @@ The schema is made only when a tool asks for it; loading a declaration costs not
 """
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,7 +14,8 @@ from pydantic_core import CoreSchema
 
 from aerocast import durations
 from aerocast.declaration import closed
-from aerocast.forecasters.params import PARAMS
+from aerocast.errors import AeroCastError
+from aerocast.models import MODELS
 from aerocast.units import USUAL_UNITS, dimension, pattern
 
 Json = dict[str, Any]
@@ -21,11 +23,13 @@ _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 def kinds(schema: Json) -> None:
-    """`candidates`: each kind's own parameters."""
-    schema["additionalProperties"], schema["propertyNames"] = False, {"enum": list(PARAMS)}
-    schema["properties"] = {kind: model.model_json_schema() for kind, model in PARAMS.items()}
-    for parameters in schema["properties"].values():
-        closed(parameters)
+    """`candidates`: each kind's own parameters; a package that does not load is its declarations' trouble alone."""
+    properties: dict[str, Json] = {}
+    for kind in MODELS.names():
+        with suppress(AeroCastError):
+            properties[kind] = MODELS.find(kind).parameters.model_json_schema()
+    schema["properties"] = properties
+    closed(schema)
 
 
 class _Unit:

@@ -64,6 +64,12 @@ def cut(
     return kept, rows[kept]
 
 
+def none_whole(spec: WindowSpec, role: str) -> str:
+    """The sentence about rows of which none is a sequence of `steps` steps."""
+    columns = ", ".join(spec.columns)
+    return f"no {role} row has {spec.steps} steps on end in which all of {columns} are measured"
+
+
 def _lag(name: str) -> int:
     """How old the oldest step is that a feature needs; clock and sun need none."""
     found = re.search(r"_(?:lag|change)(\d+)$", name)

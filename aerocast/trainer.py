@@ -4,21 +4,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast.dataset import Dataset, Rows, rmse
 from aerocast.errors import AeroCastError
-from aerocast.feed import BASELINES, Feed
-from aerocast.forecasters.base import Forecaster, Log, Rows, Training, fit, rmse
-from aerocast.forecasters.sequence import NoSequences, fit_sequence
+from aerocast.feed import Feed
 from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate
 from aerocast.manifest import TrainingRows
+from aerocast.models import Log, Model, Untrainable, model
 from aerocast.readback import described
 from aerocast.scoring import forecast
-from aerocast.sequences import sequence_names, shortest_rows
+from aerocast.sequences import none_whole, sequence_names, shortest_rows
 from aerocast.splits import Cut, Role, cut, cut_since
 from aerocast.training import Samples, load
 from aerocast.windows import Ints, WindowSpec
@@ -26,8 +26,6 @@ from aerocast.windows import Ints, WindowSpec
 if TYPE_CHECKING:
     import duckdb
 
-# The graph for short sequences is trained beside the candidates and serves with whichever of them wins.
-SEQUENCE = "sequence"
 # Of a new regime: a fit on its own rows alone must have this share of the other's error to be taken.
 FAR_BETTER = 0.5
 # Rows from before a change for each one after it, at most; both sides count alike.
@@ -70,7 +68,7 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None
 def train(
     feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log, since: datetime | None = None
 ) -> Trained:
-    """Fits `kind` (or SEQUENCE) on train rows, chosen by validation rows; calibrates its graph on calibration rows.
+    """Fits `kind` on train rows, chosen by validation rows, and calibrates its graph on calibration rows.
 
     Where a new regime began at `since`, it is fitted twice, with what lies before it and on its own train rows alone;
     its validation rows choose, and its rows calibrate.
@@ -85,11 +83,11 @@ def train(
     role = plan.of(samples.time)
     fitted = _chosen(feed, kind, spec, samples, role, log)
     graph = fitted.model.to_onnx().SerializeToString()
-    intervals, calm = _calibrated(feed, kind, fitted.training, samples, role, plan, graph)
+    intervals, calm = _calibrated(feed, fitted, samples, role, plan, graph)
     learned = samples.time[np.union1d(fitted.learned, np.flatnonzero(role == Role.VALIDATION))]
     return Trained(
         graph=graph,
-        features=tuple(sequence_names(spec)) if kind == SEQUENCE else samples.names,
+        features=tuple(sequence_names(spec)) if fitted.model.learns_sequences else samples.names,
         intervals=intervals,
         start=learned.min(),
         end=learned.max(),
@@ -104,14 +102,14 @@ def train(
 class _Fitted:
     """A model, the rows (by index) that it was fitted on, and its errors on validation rows it had not seen then."""
 
-    model: Forecaster
-    training: Training
+    model: Model[Any]
+    data: Dataset
     learned: Ints
     metrics: dict[str, float]
 
     def error(self, horizon: int) -> float:
-        """RMSE on validation rows, of the blend where trees and ridge share the work."""
-        return self.metrics.get(f"blend_rmse_{horizon}", self.metrics[f"validation_rmse_{horizon}"])
+        """RMSE on validation rows."""
+        return self.metrics[f"{self.model.loss}_{horizon}"]
 
 
 def _chosen(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> _Fitted:
@@ -123,7 +121,7 @@ def _chosen(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDA
     model of 27 days of the new regime, a fit on everything alike 1.20 times, one on the new rows alone 1.29 times.
     """
     new, earlier = np.flatnonzero(role == Role.TRAIN), np.flatnonzero(role == Role.EARLIER)
-    if kind in BASELINES or not len(earlier):
+    if model(kind).is_baseline or not len(earlier):
         return _fitted(feed, kind, spec, samples, role, new, log)
     broad = _fitted(feed, kind, spec, samples, role, _leaning(new, earlier), log)
     alone = _fitted(feed, kind, spec, samples, role, new, _prefixed(log))
@@ -159,7 +157,7 @@ def _fitted(
     learned: Ints,
     log: Log,
 ) -> _Fitted:
-    training = Training(spec, samples.names, samples.rows.take(learned), samples.rows.take(role == Role.VALIDATION))
+    data = Dataset(spec, samples.names, samples.rows.take(learned), samples.rows.take(role == Role.VALIDATION))
     best: dict[str, float] = {}
 
     def watch(step: int, metrics: Mapping[str, float]) -> None:
@@ -168,50 +166,43 @@ def _fitted(
         )
         log(step, metrics)
 
-    model = _fit(feed, kind, training, watch)
-    return _Fitted(model, training, learned, best or _unseen(model, training))
+    fitted = model(kind).learn(data, feed.candidates.get(kind), watch)
+    return _Fitted(fitted, data, learned, best or _unseen(fitted, data))
 
 
-def _fit(feed: Feed, kind: str, training: Training, log: Log) -> Forecaster:
-    if kind == SEQUENCE:
-        return fit_sequence(training, log=log)
-    params = {str(name): values for name, values in feed.candidates.items()}
-    return fit(kind, training, params[kind], log)
-
-
-def _unseen(baseline: Forecaster, training: Training) -> dict[str, float]:
+def _unseen(baseline: Model[Any], data: Dataset) -> dict[str, float]:
     """Errors of a model that learns nothing, and so has seen no validation row."""
-    errors = rmse(baseline.predict(training.validation.x), training.validation.y)
-    return {f"validation_rmse_{h}": float(error) for h, error in zip(training.spec.horizons, errors, strict=True)}
+    errors = rmse(baseline.predict(data.validation.x), data.validation.y)
+    return {f"{baseline.loss}_{h}": float(error) for h, error in zip(data.spec.horizons, errors, strict=True)}
 
 
 def _calibrated(
-    feed: Feed, kind: str, training: Training, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
+    feed: Feed, fitted: _Fitted, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
 ) -> tuple[Intervals, dict[str, float]]:
     """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
-    spec, level = training.spec, feed.promotion.coverage
+    spec, level, made = fitted.data.spec, feed.promotion.coverage, fitted.model
     own = samples.take(role == Role.CALIBRATION)
     x, y, names = own.rows.x, own.rows.y, own.names
     block = own.time.astype("datetime64[s]").astype(np.int64) // int(plan.block / np.timedelta64(1, "s"))
-    if kind == SEQUENCE:
-        kept, x = shortest_rows(spec, names, x)
-        y, block, names = y[kept], block[kept], tuple(sequence_names(spec))
+    if made.learns_sequences:
+        whole, x = shortest_rows(spec, names, x)
+        y, block, names = y[whole], block[whole], tuple(sequence_names(spec))
         if not np.isfinite(y).any(axis=0).all():
-            raise NoSequences(training, "calibration")
+            raise Untrainable(none_whole(spec, "calibration"))
     if not len(x):
-        raise AeroCastError(f"{kind}: no calibration rows: the blocks set aside for them hold no whole window")
-    widen = None if kind in BASELINES else _forward(feed, training, samples, role, plan)
+        raise AeroCastError(f"{made.kind}: no calibration rows: the blocks set aside for them hold no whole window")
+    widen = None if made.is_baseline else _forward(feed, fitted.data, samples, role, plan)
     levels = forecast(graph, x, names)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
     return calibrate(spec, x, names, levels, y, block, level, widen), errors
 
 
-def _forward(feed: Feed, training: Training, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
+def _forward(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
     """How much wider intervals must be for weeks that lie after all that was learned.
 
     Of a new regime, its own rows say so, if it is long enough; what lies before would say how much worse a change is.
     """
     before = samples.take(np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.CALIBRATION]))
-    known = Training(training.spec, training.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
+    known = Dataset(data.spec, data.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
     blocks = feed.split.model_copy(update={"block": timedelta(seconds=int(plan.block / np.timedelta64(1, "s")))})
     return forward_factors(known, before.time, blocks, feed.promotion.coverage)

@@ -5,7 +5,7 @@ import dagster as dg
 from aerocast.feed import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.bronze import bronze
-from aerocast_assets.assets.candidates import SEQUENCE, candidate
+from aerocast_assets.assets.candidates import candidate
 from aerocast_assets.assets.champion import champion
 from aerocast_assets.assets.evaluation import evaluation
 from aerocast_assets.assets.forecasts import forecasts
@@ -25,7 +25,16 @@ from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import RETRAIN_OF, job_name, key, live_job_name, retrain_job_name, rollback_job_name, tables
+from aerocast_assets.keys import (
+    RETRAIN_OF,
+    job_name,
+    key,
+    live_job_name,
+    models,
+    retrain_job_name,
+    rollback_job_name,
+    tables,
+)
 from aerocast_assets.labels import labelled
 
 
@@ -38,7 +47,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     """Definitions of one feed; nothing in them is shared with another feed."""
     layers = [raw(feed), bronze(feed), *sliding_layer(feed), silver(feed), windows(feed)]
     layers += [training_set(feed, target) for target in feed.targets]
-    models = [candidate(feed, target, kind) for target in feed.targets for kind in (*feed.candidates, SEQUENCE)]
+    trained = [candidate(feed, target, kind) for target in feed.targets for kind in models(feed)]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
     checks = [
         *intake_checks(feed),
@@ -48,11 +57,11 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
         *(check for target in feed.targets for check in coverage_checks(feed, target)),
         *(check for target in feed.targets for check in retraining_checks(feed, target)),
     ]
-    everything = [asset.key for asset in (*layers, *models, *served)]
+    everything = [asset.key for asset in (*layers, *trained, *served)]
     live = _live_job(feed)
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(
-        assets=[source(feed), *labelled(feed, [*layers, *models, *served])],
+        assets=[source(feed), *labelled(feed, [*layers, *trained, *served])],
         asset_checks=checks,
         jobs=[
             dg.define_asset_job(
@@ -89,7 +98,7 @@ def _live_job(feed: Feed) -> AssetJob:
 
 
 def _retrain_job(feed: Feed, target: str) -> AssetJob:
-    names = ("training_set", *feed.candidates, SEQUENCE, "champion", "forecasts")
+    names = ("training_set", *models(feed), "champion", "forecasts")
     return dg.define_asset_job(
         retrain_job_name(feed, target),
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from aerocast.feed import Feed
+from aerocast.models import SEQUENCE
 from aerocast.months import month_of, month_span
 
 # The pinned version's beta parameters are used knowingly; one line each a feed would bury what people should read.
@@ -62,6 +63,11 @@ def key(feed: Feed, *parts: str) -> dg.AssetKey:
 def tables(feed: Feed) -> tuple[str, ...]:
     """The feed's layers of monthly tables, in the order in which readings run through them."""
     return ("raw", "bronze", *(("sliding",) if feed.sliding else ()), "silver", "windows")
+
+
+def models(feed: Feed) -> tuple[str, ...]:
+    """What is trained for a target: the declared candidates, and beside them what answers short sequences."""
+    return (*feed.candidates, SEQUENCE)
 
 
 def pool(feed: Feed) -> str:

@@ -84,13 +84,13 @@ class Refresh(dg.Config):
     force: bool = False
 
 
-class Training(Refresh):
+class TrainingConfig(Refresh):
     """Run config of what trains: `since` (ISO 8601, UTC if it names no zone) is where a new regime begins."""
 
     since: str = ""
 
 
-class Choice(Training):
+class Choice(TrainingConfig):
     """Run config of a champion: `release` names a version that shall serve.
 
     It is held then: the loop does not replace it until it is lifted, or for `hold_for` (ISO 8601, such as P7D).

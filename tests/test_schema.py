@@ -44,7 +44,7 @@ def test_a_right_declaration_has_no_mistakes() -> None:
         ("cadence", "P", "cadence", "'P' does not match '^P"),
         ("columns__0__unit", "mphh", "columns.0.unit", "'mphh' is not one of ['degC', 'degF'"),
         ("columns__1__max_stepp", 3, "columns.1", "'max_stepp' is not one of ['name', 'label'"),
-        ("candidates__xgbost", {}, "candidates", "'xgbost' is not one of ['gru', 'xgboost'"),
+        ("candidates__xgbost", {}, "candidates", "'xgbost' is not one of ['gru', 'linear'"),
         ("candidates__gru", {"hiden": 3}, "candidates.gru", "'hiden' is not one of ['seed', 'hidden'"),
         ("candidates__gru", {"hidden": "big"}, "candidates.gru.hidden", "'big' is not of type 'integer'"),
     ],

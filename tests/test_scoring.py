@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from aerocast.errors import AeroCastError
-from aerocast.forecasters.base import fit
+from aerocast.models import MODELS
 from aerocast.scoring import forecast, losses, overall, score
-from tests.forecasters.series import training
+from tests.models.series import training
 
 ACTUAL = np.array([[1, 2], [3, 4], [5, np.nan], [7, 8]], dtype=np.float32)
 STATIONS = np.array(["A", "A", "B", "B"])
@@ -68,7 +68,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 def test_an_incumbent_takes_its_features_by_name() -> None:
     data = training()
-    model = fit("linear", data)
+    model = MODELS.find("linear").learn(data)
     graph = model.to_onnx().SerializeToString()
     x = data.validation.x[:20]
     mixed = np.random.default_rng(0).permutation(len(data.names))

@@ -13,7 +13,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Split
 from aerocast.grid import Times, WindowSpec
 from aerocast.splits import MARGIN, Cut, Role, cut, cut_since, instant
-from tests.forecasters.series import HOUR, SPEC, START
+from tests.models.series import HOUR, SPEC, START
 
 
 def times(hours: int, first: np.datetime64 = START) -> Times:

@@ -9,13 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from aerocast import training
+from aerocast.dataset import rmse
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.forecasters.base import rmse, silent
 from aerocast.grid import Grid
+from aerocast.models import SEQUENCE, silent
 from aerocast.scoring import forecast
 from aerocast.splits import Role
-from aerocast.trainer import SEQUENCE, Trained, roles, split, train
+from aerocast.trainer import Trained, roles, split, train
 from aerocast.training import Samples
 from aerocast.windows import WindowSpec
 

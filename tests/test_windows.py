@@ -23,7 +23,7 @@ from aerocast.windows import (
     windowed_csv_columns,
     windowed_rows,
 )
-from tests.forecasters.series import HOUR, SPEC, START, grid
+from tests.models.series import HOUR, SPEC, START, grid
 
 NAMES = feature_names(SPEC)
 FULL = grid()

@@ -9,32 +9,26 @@ import msgspec
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast.models import Parameters, Untrainable, model
 from aerocast_assets.assets.describe import drawing, report, status, utc
 from aerocast_assets.assets.tracked import link, recorded
 from aerocast_assets.assets.training_set import content
 from aerocast_assets.keys import ONCE, TRAINING, key, table
-from aerocast_assets.resources import Platform, Training
+from aerocast_assets.resources import Platform, TrainingConfig
 
 if TYPE_CHECKING:
     from aerocast.candidates import Candidate
 
 
-# As in aerocast.trainer, which is too heavy to import when the code location loads.
-SEQUENCE = "sequence"
-
-
 def code(kind: str) -> str:
-    """Version of what trains, exports and calibrates this kind: each is imported by its name, `sequence` fits trees."""
-    kinds = (SEQUENCE, "xgboost") if kind == SEQUENCE else (kind,)
-    return code_version("aerocast.trainer", *(f"aerocast.forecasters.{each}" for each in kinds))
+    """Version of what trains, exports and calibrates this kind: each is imported by its name."""
+    return code_version("aerocast.trainer", model(kind).__module__)
 
 
 def parameters(feed: Feed, kind: str) -> dict[str, Any]:
     """What trains this kind: what the declaration says, and the defaults for what it leaves open."""
-    from aerocast.forecasters.params import PARAMS, parse
-
-    declared = {str(name): values for name, values in feed.candidates.items()}.get(kind, {})
-    return parse(kind, declared).model_dump(mode="json") if kind in PARAMS else {}
+    parsed: Parameters = model(kind).parse(feed.candidates.get(kind, {}))
+    return parsed.model_dump(mode="json")
 
 
 def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
@@ -53,9 +47,10 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         automation_condition=ONCE,
         pool=TRAINING,
     )
-    def asset(context: dg.AssetExecutionContext, config: Training, platform: Platform) -> dg.MaterializeResult[None]:
+    def asset(
+        context: dg.AssetExecutionContext, config: TrainingConfig, platform: Platform
+    ) -> dg.MaterializeResult[None]:
         from aerocast import candidates, plots
-        from aerocast.forecasters.sequence import NoSequences
         from aerocast.lake import Lake
         from aerocast.splits import instant
 
@@ -82,9 +77,9 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
                 hashes = (version, data_version)
                 try:
                     found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
-                except NoSequences as lack:
-                    # The champion serves without it, or with the one that there is.
-                    context.log.warning(f"no graph for short sequences: {lack}")
+                except Untrainable as lack:
+                    # All else goes on without it, or with the one that there is.
+                    context.log.warning(f"{kind} is not trained: {lack}")
                     return dg.MaterializeResult(metadata={"lacking": str(lack)}, data_version=dg.DataVersion(version))
             candidates.write(platform.root, found)
             metadata |= status(found)

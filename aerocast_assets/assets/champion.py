@@ -13,11 +13,11 @@ import msgspec
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
+from aerocast.models import SEQUENCE
 from aerocast.storage.home import Home
 from aerocast_assets.assets import tracked, verdicts
-from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import status
-from aerocast_assets.keys import ONCE, key, table
+from aerocast_assets.keys import ONCE, key, models, table
 from aerocast_assets.resources import Choice, Platform
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key(feed, target, "champion"),
-        deps=[key(feed, target, name) for name in (*feed.candidates, SEQUENCE, "training_set")],
+        deps=[key(feed, target, name) for name in (*models(feed), "training_set")],
         group_name=feed.name,
         kinds={"onnx", "mlflow"},
         code_version=CODE,

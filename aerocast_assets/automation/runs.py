@@ -11,10 +11,9 @@ from aerocast.feed import Feed
 from aerocast.storage.home import Home
 from aerocast.words import duration, the_newest
 from aerocast_assets._compat import StepEventStatus
-from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.describe import COMPUTED, STATUS
-from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
+from aerocast_assets.keys import RETRAIN_OF, key, models, retrain_job_name
 
 if TYPE_CHECKING:
     from aerocast.retraining import LastRun, Outcome
@@ -88,7 +87,7 @@ def shortened(reason: str) -> str:
 def _config(feed: Feed, target: str, since: datetime | None, release: str, *, force: bool) -> dict[str, Any]:
     training: dict[str, Any] = {"since": since.isoformat()} if since else {}
     training |= {"force": True} if force else {}
-    ops: dict[str, dict[str, Any]] = dict.fromkeys((*feed.candidates, SEQUENCE), training)
+    ops: dict[str, dict[str, Any]] = dict.fromkeys(models(feed), training)
     ops["champion"] = {"release": release, "automatic": True} if release else training
     return {"ops": {f"{feed.name}__{target}__{name}": {"config": values} for name, values in ops.items() if values}}
 

@@ -12,10 +12,10 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
+from aerocast.models import SEQUENCE
 from aerocast.release import Release
 from aerocast.storage.home import Home
 from aerocast.words import count, duration
-from aerocast_assets.assets.candidates import SEQUENCE
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.assets.windows import csv_path

@@ -15,8 +15,8 @@ from aerocast.candidates import Candidate
 from aerocast.errors import AeroCastError
 from aerocast.features import feature_names
 from aerocast.feed import BASELINES, Feed, Split
-from aerocast.forecasters.base import silent
 from aerocast.grid import Floats, Grid, WindowSpec
+from aerocast.models import silent
 from aerocast.promotion import Decision
 from aerocast.release import Release
 from aerocast.trainer import train

@@ -14,10 +14,11 @@ import pandas as pd
 from aerocast import training
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
+from aerocast.models import SEQUENCE
 from aerocast.scoring import Score, forecast, score
 from aerocast.sources.csv import locate
 from aerocast.splits import Role
-from aerocast.trainer import SEQUENCE, roles, train
+from aerocast.trainer import roles, train
 from aerocast.units import conversion
 from aerocast_assets.feeds import find_feed
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from aerocast import judging, release, tail
 from aerocast.candidates import Candidate
 from aerocast.feed import BASELINES
-from aerocast.forecasters.base import silent
-from aerocast.trainer import SEQUENCE, train
+from aerocast.models import SEQUENCE, silent
+from aerocast.trainer import train
 from measuring.feeds import Prepared, prepare
 
 

@@ -16,8 +16,7 @@ from aerocast import release
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.tracking import Tracker, model_name
-from aerocast_assets.assets.candidates import SEQUENCE
-from aerocast_assets.keys import key
+from aerocast_assets.keys import key, models
 from tests.making import HOURS, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server
 
@@ -29,8 +28,8 @@ PATIENCE = 120.0
 def run(feed: Feed, home: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """From readings to champion, with no run config: what runs by itself."""
     layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
-    models = [key(feed, "temperature", name) for name in ("training_set", *feed.candidates, SEQUENCE, "champion")]
-    result = refresh(feed, home, instance, selection=[*layers, *models])
+    trained = [key(feed, "temperature", name) for name in ("training_set", *models(feed), "champion")]
+    result = refresh(feed, home, instance, selection=[*layers, *trained])
     assert result.success
     return result
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aerocast.forecasters.base import Rows, Training
+from aerocast.dataset import Dataset, Rows
 from aerocast.grid import Grid, Place, WindowSpec
 from aerocast.windows import feature_names, features, targets, valid_origins
 
@@ -52,5 +52,5 @@ def rows(hours: int = 900, seed: int = 0) -> Rows:
     return Rows(np.concatenate(x), np.concatenate(y))
 
 
-def training(seed: int = 0) -> Training:
-    return Training(SPEC, tuple(feature_names(SPEC)), rows(seed=seed), rows(400, seed + 1))
+def training(seed: int = 0) -> Dataset:
+    return Dataset(SPEC, tuple(feature_names(SPEC)), rows(seed=seed), rows(400, seed + 1))

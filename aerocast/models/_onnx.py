@@ -15,7 +15,7 @@ ML_OPSET = 3
 IR_VERSION = 10
 
 
-class Graph:
+class GraphBuilder:
     """Collects nodes; `op` returns its output's name, `constant` that of an array."""
 
     def __init__(self) -> None:

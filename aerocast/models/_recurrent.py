@@ -1,4 +1,4 @@
-"""A recurrent net on the newest steps beside a linear path over all features; one output a horizon, on the change.
+"""The nets behind `gru`: torch modules, and how they are trained.
 
 Each horizon is stopped at its own best epoch on validation rows, measured on averaged weights (Polyak and Juditsky
 1992), for the net overfits a day ahead long before an hour ahead. Then `members` nets of different seeds are trained
@@ -19,14 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aerocast.dataset import Dataset, Rows
 from aerocast.features import near_lags
-from aerocast.forecasters.base import Log, Rows, Training
-from aerocast.forecasters.linear import CLIP, Design
-from aerocast.forecasters.params import GruParams
 from aerocast.grid import Floats
+from aerocast.models._base import Log
+from aerocast.models._ridge import CLIP, Design
 
 if TYPE_CHECKING:
     import onnx
+
+    from aerocast.models.gru import GruParameters
 
 AVERAGE = 0.99  # decay of the averaged weights, a step
 CLIP_NORM = 1.0
@@ -57,7 +59,7 @@ class Net(nn.Module):
 
     sequence: Tensor
 
-    def __init__(self, sequence: Tensor, width: int, horizons: int, params: GruParams, dropout: float) -> None:
+    def __init__(self, sequence: Tensor, width: int, horizons: int, params: GruParameters, dropout: float) -> None:
         super().__init__()
         self.register_buffer("sequence", sequence)  # (steps, inputs) columns of the features, oldest first
         self.gru = nn.GRU(sequence.shape[1], params.hidden, batch_first=True)
@@ -69,7 +71,7 @@ class Net(nn.Module):
             nn.Dropout(2 * dropout),
             nn.Linear(params.head, horizons),
         )
-        # It starts as persistence: every change is nought.
+        # It starts as persistence: every change is 0.
         for parameter in (*self.straight.parameters(), *self.head[-1].parameters()):
             nn.init.zeros_(parameter)
 
@@ -99,27 +101,20 @@ class Ensemble(nn.Module):
         change = torch.stack([net(z) for net in self.nets]) * self.masks[:, None]
         return features[:, self.last : self.last + 1] + change.sum(dim=0) * self.unit
 
-
-@dataclass(frozen=True)
-class Gru:
-    model: Ensemble
-    features: int
-    kind: str = "gru"
-
     def predict(self, x: Floats) -> Floats:
         with torch.inference_mode():
-            parts = [self.model(torch.from_numpy(x[at : at + 8192])).numpy() for at in range(0, len(x), 8192)]
+            parts = [self(torch.from_numpy(x[at : at + 8192])).numpy() for at in range(0, len(x), 8192)]
         return np.concatenate(parts)
 
-    def to_onnx(self) -> onnx.ModelProto:
+    def to_onnx(self, features: int) -> onnx.ModelProto:
         import onnx
 
         # The exporter specialises a batch of 1, so the example has 2 rows.
-        example = torch.zeros(2, self.features)
+        example = torch.zeros(2, features)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns of its own internals, nothing that a reader can act on
             program = torch.onnx.export(
-                self.model,
+                self,
                 (example,),
                 dynamo=True,
                 input_names=["features"],
@@ -142,8 +137,8 @@ class _Batches:
     known: Tensor
 
     @classmethod
-    def of(cls, training: Training, rows: Rows, scaled: Scaled, unit: Tensor, device: torch.device) -> _Batches:
-        change = torch.from_numpy(training.change(rows)).to(device) / unit.to(device)
+    def of(cls, data: Dataset, rows: Rows, scaled: Scaled, unit: Tensor, device: torch.device) -> _Batches:
+        change = torch.from_numpy(data.change(rows)).to(device) / unit.to(device)
         some = (~torch.isnan(change)).any(dim=1)
         z = scaled(torch.from_numpy(rows.x).to(device))[some]
         return cls(z, torch.nan_to_num(change[some]), ~torch.isnan(change[some]))
@@ -155,35 +150,34 @@ class _Batches:
         return mean
 
 
-def fit(training: Training, params: GruParams, log: Log) -> Gru:
+def train(data: Dataset, params: GruParameters, log: Log) -> Ensemble:
     """Find each horizon's best epoch on validation rows, then train the members that long on all rows."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(params.threads)
     try:
-        return _fit(training, params, log, device)
+        return _fit(data, params, log, device)
     finally:
         torch.set_num_threads(threads)
 
 
-def _fit(training: Training, params: GruParams, log: Log, device: torch.device) -> Gru:
-    scaled = Scaled(Design.of(training.names, training.train.x)).to(device)
-    unit = torch.from_numpy(np.nanstd(training.change(training.train), axis=0).clip(1e-6))
-    held = _Batches.of(training, training.validation, scaled, unit, device)
-    rows = _Batches.of(training, training.train, scaled, unit, device)
-    groups = _groups(training, params)
-    best = [_search(training, params, group, rows, held, unit, log) for group in groups]
-    rows = _Batches.of(training, training.both(), scaled, unit, device)
+def _fit(data: Dataset, params: GruParameters, log: Log, device: torch.device) -> Ensemble:
+    scaled = Scaled(Design.of(data.names, data.train.x)).to(device)
+    unit = torch.from_numpy(np.nanstd(data.change(data.train), axis=0).clip(1e-6))
+    held = _Batches.of(data, data.validation, scaled, unit, device)
+    rows = _Batches.of(data, data.train, scaled, unit, device)
+    groups = _groups(data, params)
+    best = [_search(data, params, group, rows, held, unit, log) for group in groups]
+    rows = _Batches.of(data, data.both(), scaled, unit, device)
     nets, masks = [], []
     for member in range(params.members):
         for group, epochs in zip(groups, best, strict=True):
-            for epoch, net in _train(training, params, group, rows, params.seed + 1 + member, max(epochs.values())):
+            for epoch, net in _train(data, params, group, rows, params.seed + 1 + member, max(epochs.values())):
                 if epoch in epochs.values():
                     nets.append(net.cpu())
                     masks.append([float(epochs.get(at) == epoch) for at in range(len(unit))])
         log(params.epochs + member, {"members_trained": float(member + 1)})
-    model = Ensemble(scaled.cpu(), nets, torch.tensor(masks), unit, training.last).eval()
-    return Gru(model, len(training.names))
+    return Ensemble(scaled.cpu(), nets, torch.tensor(masks), unit, data.last).eval()
 
 
 @dataclass(frozen=True)
@@ -194,8 +188,8 @@ class _Group:
     dropout: float
 
 
-def _groups(training: Training, params: GruParams) -> list[_Group]:
-    horizons = training.spec.horizons
+def _groups(data: Dataset, params: GruParameters) -> list[_Group]:
+    horizons = data.spec.horizons
     near = tuple(at for at, horizon in enumerate(horizons) if horizon < params.calm_from)
     far = tuple(at for at in range(len(horizons)) if at not in near)
     groups = [_Group(near, params.dropout), _Group(far, params.calm_dropout)]
@@ -203,15 +197,15 @@ def _groups(training: Training, params: GruParams) -> list[_Group]:
 
 
 def _search(
-    training: Training, params: GruParams, group: _Group, rows: _Batches, held: _Batches, unit: Tensor, log: Log
+    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, held: _Batches, unit: Tensor, log: Log
 ) -> dict[int, int]:
     """Best epoch on validation rows of each of the group's horizons, by index."""
     losses: list[NDArray[Any]] = []
     best: dict[int, int] = {}
-    for epoch, net in _train(training, params, group, rows, params.seed, params.epochs):
+    for epoch, net in _train(data, params, group, rows, params.seed, params.epochs):
         with torch.inference_mode():
             losses.append((held.loss(net, slice(None)).sqrt().cpu() * unit).numpy())
-        log(epoch, {f"validation_rmse_{training.spec.horizons[at]}": float(losses[-1][at]) for at in group.at})
+        log(epoch, {f"validation_rmse_{data.spec.horizons[at]}": float(losses[-1][at]) for at in group.at})
         best = {at: int(np.argmin(np.array(losses)[:, at])) for at in group.at}
         if epoch - max(best.values()) >= params.patience:
             break
@@ -219,12 +213,12 @@ def _search(
 
 
 def _train(
-    training: Training, params: GruParams, group: _Group, rows: _Batches, seed: int, epochs: int
+    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, seed: int, epochs: int
 ) -> Iterator[tuple[int, Net]]:
     """Yields (epoch, averaged net in eval mode) after each epoch; the same seed gives the same nets."""
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    net = Net(_sequence(training), rows.z.shape[1], rows.wanted.shape[1], params, group.dropout).to(rows.z.device)
+    net = Net(_sequence(data), rows.z.shape[1], rows.wanted.shape[1], params, group.dropout).to(rows.z.device)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=params.rate, weight_decay=params.decay)
     step = 0
@@ -245,9 +239,9 @@ def _train(
         yield epoch, copy.deepcopy(average).eval()
 
 
-def _sequence(training: Training) -> Tensor:
+def _sequence(data: Dataset) -> Tensor:
     """(steps, inputs) columns of the features, oldest first: the inputs that have all the newest lags."""
-    place = {name: index for index, name in enumerate(training.names)}
-    lags = near_lags(training.spec)[::-1]
-    inputs = [name for name in training.spec.inputs if all(f"{name}_lag{lag}" in place for lag in lags)]
+    place = {name: index for index, name in enumerate(data.names)}
+    lags = near_lags(data.spec)[::-1]
+    inputs = [name for name in data.spec.inputs if all(f"{name}_lag{lag}" in place for lag in lags)]
     return torch.tensor([[place[f"{name}_lag{lag}"] for name in inputs] for lag in lags])

@@ -1,5 +1,7 @@
 """Every kind: learns, repeats by seed, says in ONNX what it says in Python, and takes what is missing."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,31 +9,28 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from aerocast.dataset import Dataset, Rows, rmse
 from aerocast.errors import AeroCastError
-from aerocast.forecasters.base import KINDS, Forecaster, Rows, Training, fit, rmse
-from aerocast.forecasters.params import PARAMS, parse
-from aerocast.forecasters.sequence import fit_sequence
-from aerocast.forecasters.xgboost import blend
+from aerocast.models import MODELS, SEQUENCE, Model, model
+from aerocast.models._trees import blend
 from aerocast.sequences import sequence_names, shortest_rows
-from tests.forecasters.series import rows, training
+from tests.models.series import rows, training
 
+KINDS = MODELS.names()
+LEARNED = [kind for kind in KINDS if not model(kind).is_baseline]
 QUICK: dict[str, dict[str, Any]] = {
     "gru": {"hidden": 8, "head": 8, "members": 2, "epochs": 4, "batch": 64, "rate": 0.01},
     "xgboost": {"rounds": 40, "patience": 10, "rate": 0.1, "depth": 3},
-    "linear": {},
-    "persistence": {},
-    "seasonal_naive": {},
 }
-LEARNED = ("gru", "xgboost", "linear")
 TEST = rows(400, seed=5)
 
 
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def run(model: Forecaster) -> Run:
+def run(fitted: Model[Any]) -> Run:
     """The model's graph, to be called with features."""
-    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    session = onnxruntime.InferenceSession(fitted.to_onnx().SerializeToString())
     assert [entry.name for entry in session.get_inputs()] == ["features"]
     assert [entry.name for entry in session.get_outputs()] == ["forecast"]
 
@@ -43,22 +42,22 @@ def run(model: Forecaster) -> Run:
 
 
 @pytest.fixture(scope="module")
-def data() -> Training:
+def data() -> Dataset:
     return training()
 
 
 @pytest.fixture(scope="module")
-def models(data: Training) -> dict[str, Forecaster]:
-    return {kind: fit(kind, data, QUICK[kind]) for kind in KINDS}
+def models(data: Dataset) -> dict[str, Model[Any]]:
+    return {kind: model(kind).learn(data, QUICK.get(kind)) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
-def graphs(models: dict[str, Forecaster]) -> dict[str, Run]:
-    return {kind: run(model) for kind, model in models.items()}
+def graphs(models: dict[str, Model[Any]]) -> dict[str, Run]:
+    return {kind: run(fitted) for kind, fitted in models.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_graph_says_what_the_model_says(models: dict[str, Forecaster], graphs: dict[str, Run], kind: str) -> None:
+def test_the_graph_says_what_the_model_says(models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str) -> None:
     x = TEST.x[:200].copy()
     x[np.random.default_rng(0).random(x.shape) < 0.2] = np.nan
     x[:, model_last(models)] = TEST.x[:200, model_last(models)]
@@ -78,7 +77,7 @@ def model_last(models: Mapping[str, Any]) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_but_the_last_value_may_be_missing(
-    models: dict[str, Forecaster], graphs: dict[str, Run], kind: str
+    models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str
 ) -> None:
     x = np.full((2, TEST.x.shape[1]), np.nan, dtype=np.float32)
     x[:, model_last(models)] = 50
@@ -86,30 +85,30 @@ def test_all_but_the_last_value_may_be_missing(
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_the_learned_kinds_beat_persistence(models: dict[str, Forecaster], kind: str) -> None:
+def test_the_learned_kinds_beat_persistence(models: dict[str, Model[Any]], kind: str) -> None:
     errors, reference = (rmse(models[name].predict(TEST.x), TEST.y) for name in (kind, "persistence"))
     assert errors[1] < 0.8 * reference[1]
     assert errors.mean() < reference.mean()
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_the_same_seed_gives_the_same_model(data: Training, models: dict[str, Forecaster], kind: str) -> None:
-    again = fit(kind, data, QUICK[kind])
+def test_the_same_seed_gives_the_same_model(data: Dataset, models: dict[str, Model[Any]], kind: str) -> None:
+    again = model(kind).learn(data, QUICK.get(kind))
     np.testing.assert_allclose(again.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
-    if kind != "linear":
-        other = fit(kind, data, {**QUICK[kind], "seed": 7})
-        assert not np.allclose(other.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
+    other = model(kind).learn(data, {**QUICK.get(kind, {}), "seed": 7})
+    same = np.allclose(other.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
+    assert same != model(kind).is_seeded
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_progress_is_logged(data: Training, kind: str) -> None:
+def test_progress_is_logged(data: Dataset, kind: str) -> None:
     logged: list[tuple[int, Mapping[str, float]]] = []
-    fit(kind, data, QUICK[kind], lambda step, metrics: logged.append((step, metrics)))
+    model(kind).learn(data, QUICK.get(kind), lambda step, metrics: logged.append((step, metrics)))
     assert {name for _, metrics in logged for name in metrics} >= {f"validation_rmse_{h}" for h in (1, 6, 24)}
     assert all(isinstance(value, float) for _, metrics in logged for value in metrics.values())
 
 
-def test_a_shift_of_the_level_shifts_the_forecast(models: dict[str, Forecaster]) -> None:
+def test_a_shift_of_the_level_shifts_the_forecast(models: dict[str, Model[Any]]) -> None:
     """A change is predicted, so a level that was never seen is carried along."""
     x = TEST.x[:5].copy()
     x[:, model_last(models)] += 10
@@ -120,18 +119,18 @@ def test_a_shift_of_the_level_shifts_the_forecast(models: dict[str, Forecaster])
     assert (moved > 0).all()
 
 
-def test_seasonal_naive_repeats_yesterday(models: dict[str, Forecaster], data: Training) -> None:
+def test_seasonal_naive_repeats_yesterday(models: dict[str, Model[Any]], data: Dataset) -> None:
     lags = [data.names.index(f"temperature_lag{lag}") for lag in (23, 18, 0)]
     whole = ~np.isnan(TEST.x[:, lags]).any(axis=1)
     np.testing.assert_array_equal(models["seasonal_naive"].predict(TEST.x)[whole], TEST.x[:, lags][whole])
 
 
-def test_sequences_get_a_graph_of_their_own(data: Training) -> None:
-    model = fit_sequence(data)
+def test_sequences_get_a_graph_of_their_own(data: Dataset) -> None:
+    fitted = model(SEQUENCE).learn(data)
     kept, x = shortest_rows(data.spec, data.names, TEST.x)
     assert x.shape[1] == len(sequence_names(data.spec))
-    np.testing.assert_allclose(run(model)(x[:50]), model.predict(x[:50]), atol=2e-3)
-    assert rmse(model.predict(x), TEST.y[kept])[1] < rmse(x[:, :1], TEST.y[kept])[1]
+    np.testing.assert_allclose(run(fitted)(x[:50]), fitted.predict(x[:50]), atol=2e-3)
+    assert rmse(fitted.predict(x), TEST.y[kept])[1] < rmse(x[:, :1], TEST.y[kept])[1]
 
 
 @pytest.mark.parametrize(
@@ -142,29 +141,50 @@ def test_sequences_get_a_graph_of_their_own(data: Training) -> None:
         ("xgboost", {"depth": "deep"}, r"candidates\.xgboost\.depth: 'deep' is not allowed"),
         ("linear", {"penalties": []}, r"candidates\.linear\.penalties"),
         ("persistence", {"lag": 1}, r"candidates\.persistence\.lag: no such field"),
-        ("prophet", {}, r"candidates\.prophet: no such kind; allowed: gru"),
     ],
 )
 def test_a_wrong_parameter_is_named(kind: str, raw: dict[str, Any], says: str) -> None:
     with pytest.raises(AeroCastError, match=says):
-        parse(kind, raw)
+        model(kind).parse(raw)
 
 
-def test_every_kind_has_parameters() -> None:
-    assert set(PARAMS) == set(KINDS)
-    assert all(parse(kind, {}).seed == 0 for kind in KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, SEQUENCE])
+def test_every_kind_says_what_it_is(kind: str) -> None:
+    found = model(kind)
+    assert found.kind == kind
+    assert found.title
+    assert found.description.endswith(".")
+    assert found.parse({}).seed == 0
+    assert found.learns_sequences == (kind == SEQUENCE)
 
 
-def test_no_rows_are_refused(data: Training) -> None:
+def test_a_kind_that_does_not_say_what_it_is_is_refused() -> None:
+    with pytest.raises(TypeError, match="Nameless does not define kind, description, parameters"):
+        type("Nameless", (Model,), {"title": "None"})
+
+
+def test_declaring_a_kind_imports_nothing_that_is_heavy() -> None:
+    code = (
+        "import sys; from aerocast.models import MODELS, SEQUENCE, model\n"
+        "for kind in (*MODELS.names(), SEQUENCE): model(kind).parse({})\n"
+        "print(*{'numpy', 'torch', 'xgboost', 'onnx', 'pandas'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_no_rows_are_refused(data: Dataset) -> None:
     empty = Rows(data.train.x, np.full_like(data.train.y, np.nan))
     with pytest.raises(AeroCastError, match="no training rows"):
-        fit("linear", Training(data.spec, data.names, empty, data.validation))
+        model("linear").learn(Dataset(data.spec, data.names, empty, data.validation))
 
 
 def test_the_blend_leans_to_the_better_model_halfway_from_equal_weights() -> None:
     made = np.random.default_rng(0)
     wanted = made.normal(size=(500, 1)).astype(np.float32)
     noise = made.normal(size=(500, 1)).astype(np.float32)
-    assert blend(wanted, noise, wanted) == pytest.approx(0.75)
-    assert blend(noise, wanted, wanted) == pytest.approx(0.25)
-    assert blend(wanted + noise, wanted - noise, wanted) == pytest.approx(0.5, abs=0.05)
+    assert blend(wanted, noise, wanted)[0] == pytest.approx(0.75)
+    assert blend(noise, wanted, wanted)[0] == pytest.approx(0.25)
+    weight, loss = blend(wanted + noise, wanted - noise, wanted)
+    assert weight == pytest.approx(0.5, abs=0.05)
+    assert loss < 0.1

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.forecasters.base import Log, Rows, Training, rmse
-from aerocast.forecasters.params import LinearParams
+from aerocast.dataset import Dataset, Rows, rmse
 from aerocast.grid import Floats
+from aerocast.models._base import Log
 
 if TYPE_CHECKING:
-    import onnx
-
-    from aerocast.forecasters.graph import Graph
+    from aerocast.models._onnx import GraphBuilder
 
 MARGIN = 0.01  # share by which the many weights of the crossed form must win to be believed
 CLIP = 6.0  # standard deviations: a feature far outside what was seen must not be extrapolated
@@ -62,7 +60,7 @@ class Design:
         parts += [z[:, list(self.crossed)] * z[:, [column]] for column in self.by]
         return np.hstack(parts)
 
-    def to_graph(self, graph: Graph) -> str:
+    def to_graph(self, graph: GraphBuilder) -> str:
         z = graph.op("Sub", "features", graph.constant(self.mean))
         z = graph.op("Div", z, graph.constant(self.scale))
         z = graph.op("Clip", z, graph.constant(-CLIP), graph.constant(CLIP))
@@ -74,30 +72,20 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Ridge:
+    """A fitted ridge: what it predicts is the change from the last value."""
+
     design: Design
     weights: Floats  # (columns of the design, H)
     bias: Floats  # (H,)
-    last: int
-    kind: str = "linear"
-
-    def predict(self, x: Floats) -> Floats:
-        levels: Floats = x[:, [self.last]] + self.change(x)
-        return levels
 
     def change(self, x: Floats) -> Floats:
         """(n, H) change from the last value."""
         change: Floats = self.design.matrix(x) @ self.weights + self.bias
         return change
 
-    def to_onnx(self) -> onnx.ModelProto:
-        from aerocast.forecasters.graph import Graph
-
-        graph = Graph()
-        graph.op("Add", self.change_to_graph(graph), graph.columns("features", [self.last]), output="forecast")
-        return graph.model(len(self.design.mean), len(self.bias))
-
-    def change_to_graph(self, graph: Graph) -> str:
+    def to_graph(self, graph: GraphBuilder) -> str:
+        """Adds its nodes; (n, H) change from the last value."""
         product = graph.op("MatMul", self.design.to_graph(graph), graph.constant(self.weights))
         return graph.op("Add", product, graph.constant(self.bias))
 
@@ -124,39 +112,34 @@ class _Normal:
         return weights
 
 
-def fit(training: Training, params: LinearParams, log: Log) -> Linear:
-    """Choose form and penalty a horizon on validation rows, then fit on train and validation rows."""
-    return choose(training, params, log).refit(training)
-
-
 @dataclass(frozen=True)
-class Choice:
+class RidgeChoice:
     """What validation rows chose: each horizon's (penalty, columns of the design), and the model of train rows."""
 
     settings: tuple[tuple[float, int], ...]
-    model: Linear
+    model: Ridge
 
-    def refit(self, training: Training) -> Linear:
+    def refit(self, data: Dataset) -> Ridge:
         """The chosen model, fitted on train and validation rows."""
-        return _solve(training, self.model.design, training.both(), self.settings)
+        return _solve(data, self.model.design, data.both(), self.settings)
 
 
-def choose(training: Training, params: LinearParams, log: Log) -> Choice:
+def choose(data: Dataset, penalties: Sequence[float], log: Log) -> RidgeChoice:
     """Tries every penalty on both forms."""
-    design = Design.of(training.names, training.train.x)
-    matrix, held = design.matrix(training.train.x), design.matrix(training.validation.x)
-    wanted, held_wanted = training.change(training.train), training.change(training.validation)
+    design = Design.of(data.names, data.train.x)
+    matrix, held = design.matrix(data.train.x), design.matrix(data.validation.x)
+    wanted, held_wanted = data.change(data.train), data.change(data.validation)
     normals = [_Normal.of(matrix, wanted[:, at]) for at in range(wanted.shape[1])]
     forms = sorted({design.plain, matrix.shape[1]})
-    tried = [(penalty, columns) for columns in forms for penalty in params.penalties]
+    tried = [(penalty, columns) for columns in forms for penalty in penalties]
     losses = []
     for step, (penalty, columns) in enumerate(tried):
         weights = np.stack([normal.solve(penalty, columns, matrix.shape[1]) for normal in normals], axis=1)
         losses.append(rmse(held @ weights + np.array([normal.bias for normal in normals]), held_wanted))
-        metrics = {f"validation_rmse_{h}": loss for h, loss in zip(training.spec.horizons, losses[-1], strict=True)}
+        metrics = {f"validation_rmse_{h}": loss for h, loss in zip(data.spec.horizons, losses[-1], strict=True)}
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
     best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
-    return Choice(tuple(best), _solve(training, design, training.train, best))
+    return RidgeChoice(tuple(best), _solve(data, design, data.train, best))
 
 
 def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
@@ -165,10 +148,10 @@ def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
     return int(np.argmin(losses * handicap))
 
 
-def _solve(training: Training, design: Design, rows: Rows, chosen: Sequence[tuple[float, int]]) -> Linear:
-    matrix, change = design.matrix(rows.x), training.change(rows)
+def _solve(data: Dataset, design: Design, rows: Rows, chosen: Sequence[tuple[float, int]]) -> Ridge:
+    matrix, change = design.matrix(rows.x), data.change(rows)
     normals = [_Normal.of(matrix, change[:, at]) for at in range(change.shape[1])]
     pairs = zip(normals, chosen, strict=True)
     weights = [normal.solve(penalty, columns, matrix.shape[1]) for normal, (penalty, columns) in pairs]
     bias = np.array([normal.bias for normal in normals], dtype=np.float32)
-    return Linear(design, np.stack(weights, axis=1), bias, training.last)
+    return Ridge(design, np.stack(weights, axis=1), bias)
