@@ -16,9 +16,9 @@ import msgspec
 from aerocast import release
 from aerocast.errors import AeroCastError
 from aerocast.manifest import Policy
-from aerocast.storage import documents, store
+from aerocast.storage import documents
 from aerocast.storage.atomic import Stamp
-from aerocast.storage.home import Home
+from aerocast.storage.home import Home, store_of
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed
@@ -106,11 +106,11 @@ def publish(home: Home, feed: Feed) -> bool:
     """
     name, data = place(feed.name), msgspec.json.encode(declared(feed))
     try:
-        if store.read(home, name) == data:
+        if store_of(home).read(name) == data:
             return False
     except AeroCastError:  # what cannot be read is written anew
         pass
-    store.replace(home, name, data)
+    store_of(home).replace(name, data)
     return True
 
 
@@ -143,26 +143,26 @@ def retire(home: Home, feed: str) -> bool:
     if before and before.retired:
         return False
     before = before or Declared(feed, "", "station", "time", (), ())
-    store.replace(home, place(feed), msgspec.json.encode(msgspec.structs.replace(before, retired=datetime.now(UTC))))
+    store_of(home).replace(place(feed), msgspec.json.encode(msgspec.structs.replace(before, retired=datetime.now(UTC))))
     return True
 
 
 def read(home: Home, feed: str) -> Declared | None:
     """What was published of the feed, or None. Raises AeroCastError when it cannot be read."""
     name = place(feed)
-    data = store.read(home, name, documents.LARGEST)
+    data = store_of(home).read(name, documents.LARGEST)
     return None if data is None else documents.decode(data, Declared, f"{home}/{name}")
 
 
 def stamps(home: Home) -> dict[str, Stamp]:
     """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
-    found = {_NAME.fullmatch(name): stamp for name, stamp in store.stamps(home, FOLDER).items()}
+    found = {_NAME.fullmatch(name): stamp for name, stamp in store_of(home).stamps(FOLDER).items()}
     return {name[1]: stamp for name, stamp in found.items() if name}
 
 
 def stamp(home: Home, feed: str) -> Stamp | None:
     """What changes when the feed is published anew; None if it never was. Costs and raises what `store.stamp` does."""
-    return store.stamp(home, place(feed))
+    return store_of(home).stamp(place(feed))
 
 
 def place(feed: str) -> str:

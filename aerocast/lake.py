@@ -3,14 +3,10 @@
 A reader sees a table as one commit left it, whole; a writer that dies leaves nothing of a half-written commit.
 """
 
-import glob
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
-from urllib.parse import unquote
 from uuid import uuid4
 
 import duckdb
@@ -25,8 +21,7 @@ from aerocast import marks as content_marks
 from aerocast.errors import AeroCastError
 from aerocast.marks import Content, Edges
 from aerocast.sql import quoted, scan
-from aerocast.storage import credentials
-from aerocast.storage.home import Home
+from aerocast.storage.home import Home, store_of
 from aerocast.storage_faults import coded, is_overtaken, told
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
@@ -61,10 +56,8 @@ class Lake:
     """
 
     def __init__(self, home: str | Home) -> None:
-        if "://" in str(home):
-            self.root = f"{str(home).rstrip('/')}/lake"
-            return
-        self.root = str(Path(home).absolute() / "lake")
+        self.store = store_of(home).below("lake")
+        self.root = str(self.store)
 
     def view(self) -> "LakeView":
         """The tables as they are now, for reading: see `LakeView`."""
@@ -129,11 +122,7 @@ class Lake:
     def ready(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         """Lets `con` read and write this lake's files: it is set to UTC, and knows the object store."""
         con.execute("SET TimeZone = 'UTC'")
-        if datafiles.is_remote(self.root) and not con.filesystem_is_registered("s3"):
-            from aerocast.storage.objectfiles import DataFiles
-
-            provider = credentials.provider()
-            con.register_filesystem(DataFiles("s3", credential_provider=provider))
+        self.store.attach(con)
         return con
 
     def relation(
@@ -280,12 +269,7 @@ class Lake:
 
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""
-        if datafiles.is_remote(self.root):
-            try:
-                return sorted(datafiles.listed(self.root, "_delta_log"))
-            except Exception as error:  # obstore's, which is not imported for a folder
-                raise AeroCastError(f"tables in {self.root} could not be listed: {told(error)}") from None
-        return sorted(str(log.parent.relative_to(self.root)) for log in Path(self.root).glob("**/_delta_log"))
+        return self.store.folders_with("_delta_log")
 
     def holds(self, name: str, month: str, config_hash: str) -> bool:
         """Whether the month's rows were put there with this hash (see `replace`)."""
@@ -477,7 +461,7 @@ class Lake:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
         try:
-            return DeltaTable(self.uri(name), version=version, storage_options=self._options())
+            return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options())
         except TableNotFoundError as error:
             if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in coded(fault):
                 return None
@@ -485,20 +469,11 @@ class Lake:
         except (DeltaError, OSError) as error:
             raise self._failure(name, "read", error) from None
 
-    def _options(self) -> dict[str, str] | None:
-        return credentials.options() if datafiles.is_remote(self.root) else None
-
     def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
         if months is not None and not months:
             return []
         chosen = None if months is None else [(PARTITION, "in", list(months))]
-        uris = table.file_uris(file_pruning_predicate=chosen)
-        # Delta answers in percent-encoding.
-        return sorted(uris if datafiles.is_remote(self.root) else map(self._readable, map(unquote, uris)))
-
-    def _readable(self, file: str) -> str:
-        """A file's name as DuckDB reads it, to which some signs are wildcards."""
-        return file if datafiles.is_remote(self.root) else glob.escape(file)
+        return self.store.duckdb_files(table.file_uris(file_pruning_predicate=chosen))
 
     def _stored(self, con: duckdb.DuckDBPyConnection, schema: Schema, files: list[str]) -> duckdb.DuckDBPyRelation:
         """The rows of these files as columns of this schema."""
@@ -523,7 +498,7 @@ class Lake:
         `overwrite` replaces the rows of `months`, or the whole table and its columns.
         """
         self._check_room(name)
-        uri, token = self.uri(name), f"part-{uuid4().hex}"
+        store, token = self.store.below(name), f"part-{uuid4().hex}"
         data = self._rows(rows)
         whole = mode == "overwrite" and months is None
         schema = self._schema(data)
@@ -533,22 +508,22 @@ class Lake:
         partition = PARTITION if PARTITION in data.columns else None
         try:
             chosen = {column: types[column] for column in data.columns}
-            files = datafiles.write(data, chosen, uri, token, partition)
+            files = datafiles.write(data, chosen, store, token, partition)
             if months is not None and any(file.partition_values[PARTITION] not in months for file in files):
                 raise _Misplaced
-            datafiles.settle(uri, files)
+            store.settle([file.path for file in files])  # a power cut must not leave a commit that names an empty one
             if digests:
                 con = self._cursor()
-                new = [self._readable(f"{uri}/{file.path}") for file in files]
+                new = store.duckdb_files(f"{store}/{file.path}" for file in files)
                 marks = marks + digests(con, self._stored(con, schema, new))
         except BaseException:
-            datafiles.discard(uri, token)
+            store.discard(token)
             raise
         try:
             return self._commit(table, name, files, mode, schema, marks, partition, months)
         except CommitFailedError as error:
             if is_overtaken(error):
-                datafiles.discard(uri, token)
+                store.discard(token)
             raise
 
     def _commit(
@@ -573,13 +548,13 @@ class Lake:
                 mode="error",  # a table that appears meanwhile is not appended to unseen
                 partition_by=partition,
                 configuration=LOG_PROPERTIES,
-                storage_options=self._options(),
+                storage_options=self.store.delta_options(),
                 commit_properties=properties,
             )
         else:
             replaced = None if months is None else [(PARTITION, "in", sorted(set(months)))]
             table.create_write_transaction([*files], mode, schema, partition, replaced, commit_properties=properties)
-        datafiles.settle_commit(self.uri(name), version)
+        self.store.below(name).settle([f"_delta_log/{version:020}.json"])  # who delivered the rows may forget them
         return version
 
     def _schema(self, rows: duckdb.DuckDBPyRelation) -> Schema:
@@ -611,13 +586,8 @@ class Lake:
 
     def _check_room(self, name: str) -> None:
         """Refuses to begin on a full disk: the writer would say so too, but beside a page of its own."""
-        if datafiles.is_remote(self.root):
-            return
-        place = Path(self.root)
-        while not place.exists():
-            place = place.parent
-        disk = shutil.disk_usage(place)
-        if disk.total and disk.free < _LEAST_FREE:  # a place such as /proc has no size at all
+        free = self.store.free()
+        if free is not None and free < _LEAST_FREE:
             raise AeroCastError(f"table {name} in {self.root} could not be written: the disk is full")
 
     def _guarded(self, name: str, attempt: Callable[[], Result]) -> Result:
@@ -652,7 +622,7 @@ class LakeView(Lake):
     """
 
     def __init__(self, lake: Lake) -> None:
-        self.root = lake.root
+        self.store, self.root = lake.store, lake.root
         self._tables: dict[tuple[str, int | None], DeltaTable | None] = {}
         self._told: dict[str, dict[str, int]] = {}
 

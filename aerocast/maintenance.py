@@ -184,7 +184,7 @@ def used(lake: Lake) -> list[Use]:
     for name in names:
         actions = _actions(lake, name)
         size = sum(action["size_bytes"] for action in actions)
-        whole = size if "://" in lake.root else bytes_below(Path(lake.uri(name)), places)
+        whole = bytes_below(Path(lake.uri(name)), places) if lake.store.local else size
         found.append(Use(name, sum(action["num_records"] or 0 for action in actions), len(actions), size, whole))
     return sorted(found, key=lambda use: -use.kept)
 

@@ -29,8 +29,9 @@ from aerocast.errors import AeroCastError
 from aerocast.manifest import FORMAT, Manifest
 from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf
-from aerocast.storage import documents, store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import documents
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home, store_of
 
 FOLDER = shelves.FOLDER
 MANIFEST = "manifest.json"
@@ -38,8 +39,6 @@ SUMS = shelves.LAST
 POINTER = "current.json"
 CHALLENGER = "challenger.json"
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
-
-Stamp = store.Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def challenger(home: Home, feed: str, target: str) -> Current | None:
 
 def challenger_stamp(home: Home, feed: str, target: str) -> Stamp | None:
     """Changes whenever the challenger does; None without one. Costs and raises what `store.stamp` does."""
-    return store.stamp(home, shelf(home, feed, target).pointer(CHALLENGER))
+    return store_of(home).stamp(shelf(home, feed, target).pointer(CHALLENGER))
 
 
 def load(home: Home, feed: str, target: str, version: str) -> Release:
@@ -186,7 +185,7 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
     Of an object store a sound manifest is read once a process: a release never changes, and each costs three requests.
     """
     entries = []
-    described = _remembered if isinstance(home, ObjectHome) else _described
+    described = _described if store_of(home).local else _remembered
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
         try:
             entries.append(Entry(version, described(home, feed, target, version)))
@@ -261,18 +260,18 @@ _remembered = lru_cache(maxsize=256)(_described)
 def _pointer(home: Home, feed: str, target: str, file: str) -> tuple[Current | None, Stamp | None]:
     """What it says, and the stamp of the version that says it."""
     name = shelf(home, feed, target).pointer(file)
-    found = store.read_stamped(home, name, documents.LARGEST)
+    found = store_of(home).read_stamped(name, documents.LARGEST)
     if found is None:
         return None, None
     return documents.decode(found[0], Current, f"{home}/{name}"), found[1]
 
 
 def _move(home: Home, feed: str, target: str, file: str, pointer: Current, seen: Stamp | None) -> bool:
-    return store.swap(home, shelf(home, feed, target).pointer(file), msgspec.json.encode(pointer), seen)
+    return store_of(home).swap(shelf(home, feed, target).pointer(file), msgspec.json.encode(pointer), seen)
 
 
 def _drop_challenger(home: Home, feed: str, target: str) -> None:
-    store.remove(home, shelf(home, feed, target).pointer(CHALLENGER))
+    store_of(home).remove(shelf(home, feed, target).pointer(CHALLENGER))
 
 
 def _stop_challenging_itself(home: Home, feed: str, target: str) -> None:

@@ -22,8 +22,10 @@ from typing import Protocol
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic, store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home, store_of
+from aerocast.storage.store import Store
 from aerocast.waits import is_recent
 
 FOLDER = "releases"
@@ -66,10 +68,11 @@ def shelf(home: Home, feed: str, target: str) -> Shelf:
     for name in (feed, target):
         if not NAME.match(name):
             raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
-    return _Objects(home, feed, target) if isinstance(home, ObjectHome) else _Folder(Path(home), feed, target)
+    store = store_of(home)
+    return _Folder(Path(home), feed, target) if store.local else _Objects(store, feed, target)
 
 
-def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, store.Stamp]]:
+def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp) of every pointer of this name; a feed that cannot be read does not hide the others.
 
     One listing a feed and one stat a target; of an object store one listing for all, whatever their history. What
@@ -79,8 +82,9 @@ def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> I
         OSError: there is a folder of releases that cannot be listed.
         AeroCastError: the object store cannot be listed.
     """
-    if isinstance(home, ObjectHome):
-        for name, stamp in store.stamps(home, PROMOTED).items():
+    store = store_of(home)
+    if not store.local:
+        for name, stamp in store.stamps(PROMOTED).items():
             parts = name.split("/")
             if len(parts) == 4 and parts[3] == file and all(NAME.match(part) for part in parts[1:3]):
                 yield parts[1], parts[2], stamp
@@ -91,7 +95,7 @@ def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> I
             yield feed, target, stamp
 
 
-def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str, store.Stamp]]:
+def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str, Stamp]]:
     """The targets of one feed that have a pointer, as far as they can be read."""
     found = []
     try:
@@ -182,7 +186,7 @@ class _Claim(msgspec.Struct, frozen=True):
 class _Objects:
     """`releases/<feed>/<target>/<version>/<file>`; pointers under `promoted/`, so that a poll lists nothing else."""
 
-    home: ObjectHome
+    store: Store
     feed: str
     target: str
 
@@ -194,13 +198,13 @@ class _Objects:
         return [version for version, files in self._bundles().items() if LAST in files]
 
     def has(self, version: str) -> bool:
-        return store.stamp(self.home, f"{self.place}/{version}/{LAST}") is not None
+        return self.store.stamp(f"{self.place}/{version}/{LAST}") is not None
 
     def where(self, version: str) -> str:
-        return f"{self.home}/{self.place}/{version}"
+        return self.store.link(f"{self.place}/{version}")
 
     def read(self, version: str, file: str) -> bytes:
-        found = store.read(self.home, f"{self.place}/{version}/{file}")
+        found = self.store.read(f"{self.place}/{version}/{file}")
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such object")
         return found
@@ -212,24 +216,24 @@ class _Objects:
             for version, files in self._bundles().items():
                 if LAST not in files and self._is_abandoned(version):
                     for file in files:
-                        store.remove(self.home, f"{self.place}/{version}/{file}")
+                        self.store.remove(f"{self.place}/{version}/{file}")
             yield
         except AeroCastError as error:
             raise AeroCastError(f"{purpose}: {error}") from error
 
     def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
         claim = _Claim(version, datetime.now(UTC), uuid.uuid4().hex)
-        if not store.swap(self.home, self._claim(version), msgspec.json.encode(claim), None):
+        if not self.store.swap(self._claim(version), msgspec.json.encode(claim), None):
             return False
         for name, data in contents.items():
-            if not store.swap(self.home, f"{self.place}/{version}/{name}", data, None):
+            if not self.store.swap(f"{self.place}/{version}/{name}", data, None):
                 raise AeroCastError(f"{self.where(version)}/{name} is there already: nobody may write into a release")
         return True
 
     def remove(self, version: str) -> None:
         files = self._bundles().get(version, [])
         for file in sorted(files, key=lambda file: file != LAST):
-            store.remove(self.home, f"{self.place}/{version}/{file}")
+            self.store.remove(f"{self.place}/{version}/{file}")
 
     def pointer(self, file: str) -> str:
         return f"{PROMOTED}/{self.feed}/{self.target}/{file}"
@@ -237,7 +241,7 @@ class _Objects:
     def _bundles(self) -> dict[str, list[str]]:
         """The files of each version, complete or not."""
         found: dict[str, list[str]] = {}
-        for name in store.names(self.home, self.place):
+        for name in self.store.names(self.place):
             version, _, file = name.removeprefix(f"{self.place}/").partition("/")
             if VERSION.match(version):
                 found.setdefault(version, []).append(file)
@@ -247,7 +251,7 @@ class _Objects:
         return f"{self.place}/.claims/{version.split('-')[0]}"
 
     def _is_abandoned(self, version: str) -> bool:
-        data = store.read(self.home, self._claim(version))
+        data = self.store.read(self._claim(version))
         if data is None:
             return True
         try:

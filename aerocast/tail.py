@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from aerocast.errors import AeroCastError
 from aerocast.grid import Grid, Progress
-from aerocast.storage import atomic, store
-from aerocast.storage.home import Home
+from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import Home, store_of
 
 # One row a station, and the kind of their values.
 PROGRESS = {"step": "M", "reading": "M", "full": "b", "readings": "i", "usual": "f"}
@@ -48,7 +49,7 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
         age=np.concatenate([nothing, *(grid.age for grid in tails)]),
         **_progress([grid.progress for grid in tails], len(columns)),
     )
-    store.replace(home, name(feed), buffer.getvalue())
+    store_of(home).replace(name(feed), buffer.getvalue())
 
 
 def _progress(known: Sequence[Progress | None], columns: int) -> dict[str, NDArray[Any]]:
@@ -68,7 +69,7 @@ def _progress(known: Sequence[Progress | None], columns: int) -> dict[str, NDArr
 def read(home: Home, feed: str) -> dict[str, Grid]:
     """The newest grid of each station, by station id. Raises AeroCastError for a missing or damaged file."""
     path = f"{home}/{name(feed)}"
-    data = store.read(home, name(feed))
+    data = store_of(home).read(name(feed))
     if data is None:
         raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist")
     try:
@@ -113,9 +114,9 @@ def _check(path: str, table: Mapping[str, NDArray[Any]], known: Mapping[str, NDA
         raise AeroCastError(f"the tail {path} is damaged: it holds times beyond {_TIMES[0]} .. {_TIMES[1]}")
 
 
-def stamp(home: Home, feed: str) -> store.Stamp | None:
+def stamp(home: Home, feed: str) -> Stamp | None:
     """What changes whenever the file is replaced; None while there is none. Costs what `store.stamp` does."""
-    return store.stamp(home, name(feed))
+    return store_of(home).stamp(name(feed))
 
 
 def name(feed: str) -> str:

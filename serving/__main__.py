@@ -17,11 +17,10 @@ from typing import cast
 import uvicorn
 from litestar import Litestar
 
-from aerocast import release
 from aerocast.doors.posted import Limits
 from aerocast.errors import AeroCastError
-from aerocast.storage import access, mark, store
-from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage import access, mark
+from aerocast.storage.home import Home, home_of
 from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings, read_settings
@@ -112,11 +111,7 @@ def _home(settings: ServerSettings) -> Home:
         AeroCastError: it, or its folder on this machine, cannot be read and written, or is of a newer format.
     """
     home = home_of(settings)
-    if isinstance(home, ObjectHome):
-        access.check_writable("AEROCAST_WORK", home.work, room=False)
-        store.names(home, release.FOLDER)
-    else:
-        access.check_writable("AEROCAST_HOME", home, make=False, room=False)
+    access.check_own_folder(home, make=False, room=False)
     mark.check_current(home)
     return home
 

@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from aerocast import datafiles
 from aerocast.brokers import Letter, Message
 from aerocast.doors import claims
 from aerocast.feed import Feed
+from aerocast.storage.folder import FolderStore
 from tests.delivering import Deliveries
 
 START = datetime(2024, 1, 31, 21, tzinfo=UTC)
@@ -121,21 +121,18 @@ class Broker:
 
 def killing(after: int) -> Callable[[], None]:
     """Ends the process at the n-th file or commit that is brought to the disk, from now on; returns the way back."""
-    settle, settle_commit, left = datafiles.settle, datafiles.settle_commit, [after]
+    settle, left = FolderStore.settle, [after]
 
-    def dying(work: Callable[..., None]) -> Callable[..., None]:
-        def settled(*arguments: Any) -> None:
-            work(*arguments)
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
+    def dying(*arguments: Any) -> None:
+        settle(*arguments)
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
 
-        return settled
-
-    datafiles.settle, datafiles.settle_commit = dying(settle), dying(settle_commit)
+    FolderStore.settle = dying
 
     def back() -> None:
-        datafiles.settle, datafiles.settle_commit = settle, settle_commit
+        FolderStore.settle = settle
 
     return back
 

@@ -18,12 +18,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aerocast import datafiles
 from aerocast import lake as lake_module
 from aerocast.errors import AeroCastError
 from aerocast.lake import PARTITION, Lake
 from aerocast.months import month_of, month_span, months_around
 from aerocast.sql import scan
+from aerocast.storage.folder import FolderStore
 
 RAW, BRONZE = "feed/raw", "feed/bronze"
 
@@ -216,14 +216,14 @@ def test_what_came_to_nothing_leaves_no_files(lake: Lake, monkeypatch: pytest.Mo
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     with pytest.raises(ValueError, match="none of the months"):
         lake.replace(BRONZE, pa.concat_tables([rows("2013-01", "x"), rows("2013-02", "x")]), ["2013-01"])
-    settle = datafiles.settle
+    settle = FolderStore.settle
 
     def overtaken(*arguments: Any) -> None:
-        monkeypatch.setattr(datafiles, "settle", settle)
+        monkeypatch.setattr(FolderStore, "settle", settle)
         Lake(Path(lake.root).parent).replace(BRONZE, rows("2013-01", "faster"), ["2013-01"])
         settle(*arguments)
 
-    monkeypatch.setattr(datafiles, "settle", overtaken)
+    monkeypatch.setattr(FolderStore, "settle", overtaken)
     assert lake.replace(BRONZE, rows("2013-01", "new"), ["2013-01"]) == 2
     files = [path for path in Path(lake.uri(BRONZE)).glob("*/*.parquet") if "_delta_log" not in path.parts]
     assert len(files) == 3, "those of the three versions"

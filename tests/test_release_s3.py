@@ -10,8 +10,9 @@ import pytest
 from aerocast import release, shelves
 from aerocast.errors import AeroCastError
 from aerocast.release import Current
-from aerocast.storage import store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.home import ObjectHome, store_of
+from aerocast.storage.objects import ObjectStore
 from tests.serving.making import graph, manifest, publish
 
 KEY = ("noaa", "temperature")
@@ -29,15 +30,15 @@ class Killed(BaseException):
 
 def write_and_die(home: ObjectHome, number: int, monkeypatch: pytest.MonkeyPatch, documents: int) -> None:
     """A writer that is killed when it has put so many documents."""
-    real, left = store.swap, iter(range(documents))
+    real, left = ObjectStore.swap, iter(range(documents))
 
-    def swap(home: ObjectHome, name: str, data: bytes, seen: store.Stamp | None) -> bool:
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
         if next(left, None) is None:
             raise Killed
-        return real(home, name, data, seen)
+        return real(store, name, data, seen)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "swap", swap)
+        patch.setattr(ObjectStore, "swap", swap)
         with pytest.raises(Killed):
             write(home, number)
 
@@ -73,8 +74,8 @@ def test_pointers_move_and_are_discovered_by_one_listing(bucket: ObjectHome, mon
     assert release.challenger_stamp(bucket, *KEY) is None
     with pytest.raises(AeroCastError, match="no other one serves"):
         release.challenge(bucket, *KEY, second)
-    monkeypatch.setattr(store, "read_stamped", None)
-    monkeypatch.setattr(store, "stamp", None)
+    monkeypatch.setattr(ObjectStore, "read_stamped", None)
+    monkeypatch.setattr(ObjectStore, "stamp", None)
     after = {key: stamp for *key, stamp in release.discover(bucket) for key in [tuple(key)]}
     assert set(after) == set(before) == {KEY, ("noaa", "pressure")}
     assert after[KEY] != before[KEY]
@@ -86,7 +87,7 @@ def test_nothing_is_seen_of_a_killed_writer(
     bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, documents: int
 ) -> None:
     write_and_die(bucket, 1, monkeypatch, documents)
-    assert len(store.names(bucket, PLACE)) == max(0, documents - 1), "the claim is no document of the release"
+    assert len(store_of(bucket).names(PLACE)) == max(0, documents - 1), "the claim is no document of the release"
     assert release.versions(bucket, *KEY) == []
     assert release.history(bucket, *KEY) == []
     with pytest.raises(AeroCastError, match="there is no release '0001-00000001'"):
@@ -100,11 +101,11 @@ def test_what_the_dead_left_goes_after_a_day(bucket: ObjectHome, monkeypatch: py
     write_and_die(bucket, 1, monkeypatch, 3)
     left = f"{PLACE}/0001-00000001/model.onnx"
     write(bucket, 2)
-    assert store.read(bucket, left) == b"graph", "its writer may be slow, not dead"
+    assert store_of(bucket).read(left) == b"graph", "its writer may be slow, not dead"
     claim = shelves._Claim("0001-00000001", datetime.now(UTC) - timedelta(days=2), "somebody")
-    store.replace(bucket, f"{PLACE}/.claims/0001", msgspec.json.encode(claim))
+    store_of(bucket).replace(f"{PLACE}/.claims/0001", msgspec.json.encode(claim))
     write(bucket, 3)
-    assert [name for name in store.names(bucket, PLACE) if "/0001-" in name] == []
+    assert [name for name in store_of(bucket).names(PLACE) if "/0001-" in name] == []
     assert release.versions(bucket, *KEY) == ["0002-00000002", "0003-00000003"]
 
 
@@ -113,9 +114,9 @@ def test_damage_is_found_and_named(bucket: ObjectHome, file: str) -> None:
     first = publish(bucket, 1)
     version = write(bucket, 2)
     name = f"{PLACE}/{version}/{file}"
-    data = bytearray(store.read(bucket, name) or b"")
+    data = bytearray(store_of(bucket).read(name) or b"")
     data[len(data) // 2] ^= 1
-    store.replace(bucket, name, bytes(data))
+    store_of(bucket).replace(name, bytes(data))
     with pytest.raises(AeroCastError, match=f"release {bucket}/{PLACE}/{version} is damaged: ") as caught:
         release.promote(bucket, *KEY, version)
     assert "\n" not in str(caught.value)
@@ -123,7 +124,7 @@ def test_damage_is_found_and_named(bucket: ObjectHome, file: str) -> None:
     assert pointer is not None
     assert pointer.version == first
     if file == "model.onnx":
-        store.remove(bucket, name)
+        store_of(bucket).remove(name)
         with pytest.raises(AeroCastError, match=r"is damaged: model\.onnx cannot be read: there is no such object"):
             release.load(bucket, *KEY, version)
 
@@ -141,15 +142,15 @@ def test_of_two_promoters_at_once_one_is_last_and_names_the_other(
     """Both read the same pointer before either writes: the loser must not lose the winner's promotion."""
     first = publish(bucket, 1)
     rivals = write(bucket, 2), write(bucket, 3)
-    both, real, tries = threading.Barrier(2, timeout=20), store.swap, []
+    both, real, tries = threading.Barrier(2, timeout=20), ObjectStore.swap, []
 
-    def swap(home: ObjectHome, name: str, data: bytes, seen: store.Stamp | None) -> bool:
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
         tries.append(name)
         if len(tries) <= 2:
             both.wait()
-        return real(home, name, data, seen)
+        return real(store, name, data, seen)
 
-    monkeypatch.setattr(store, "swap", swap)
+    monkeypatch.setattr(ObjectStore, "swap", swap)
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda version: release.promote(bucket, *KEY, version), rivals))
     assert tries == [POINTER] * 3, "one of them had to look again"
@@ -162,20 +163,20 @@ def test_of_two_promoters_at_once_one_is_last_and_names_the_other(
 def test_an_answer_that_was_lost_on_the_way_is_no_defeat(bucket: ObjectHome) -> None:
     """The client asks again when an answer is lost, and then finds what it has put itself."""
     data = msgspec.json.encode(Current("0001-00000001", datetime.now(UTC)))
-    assert store.swap(bucket, POINTER, data, None)
-    assert store.swap(bucket, POINTER, data, None)
+    assert store_of(bucket).swap(POINTER, data, None)
+    assert store_of(bucket).swap(POINTER, data, None)
 
 
 def test_what_serves_never_challenges_itself(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promotion slips in between a challenge's look at what serves and its own writing."""
     publish(bucket, 1)
-    second, real = write(bucket, 2), store.swap
+    second, real = write(bucket, 2), ObjectStore.swap
 
-    def swap(home: ObjectHome, name: str, data: bytes, seen: store.Stamp | None) -> bool:
-        monkeypatch.setattr(store, "swap", real)
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
+        monkeypatch.setattr(ObjectStore, "swap", real)
         release.promote(bucket, *KEY, second)
-        return real(home, name, data, seen)
+        return real(store, name, data, seen)
 
-    monkeypatch.setattr(store, "swap", swap)
+    monkeypatch.setattr(ObjectStore, "swap", swap)
     release.challenge(bucket, *KEY, second)
     assert release.challenger(bucket, *KEY) is None

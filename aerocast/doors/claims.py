@@ -37,8 +37,8 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.quality import edges
-from aerocast.storage import store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage.home import Home, store_of
+from aerocast.storage.store import UnreachableError
 from aerocast.words import count
 
 TRAINING, INFERENCE = "training-data", "inference-data"
@@ -185,7 +185,7 @@ def announce(
     Raises:
         AeroCastError: a file cannot be read as Parquet, the place cannot be written, or the broker does not take it.
     """
-    claims, announcement = [], announcement or uuid.uuid4().hex
+    store, claims, announcement = store_of(place), [], announcement or uuid.uuid4().hex
     for path in files:
         data = _read_path(path, str(path), AeroCastError)
         rows = len(_parquet(data, str(path), AeroCastError))
@@ -193,9 +193,8 @@ def announce(
             raise AeroCastError(f"{path} holds no rows: there is nothing to announce")
         sha256 = hashlib.sha256(data).hexdigest()
         name = f"{FOLDER}/{feed.name}/{sha256}.parquet"
-        store.replace(place, name, data)
-        uri = f"{place}/{name}" if isinstance(place, ObjectHome) else (Path(place).resolve() / name).as_uri()
-        claims.append(Claim(feed.name, uri, sha256, rows, declared_hash(feed), announcement))
+        store.replace(name, data)
+        claims.append(Claim(feed.name, store.link(name), sha256, rows, declared_hash(feed), announcement))
     # A name of this announcement, not of the object: one that became a dead letter may be announced again at once.
     letters = [Letter(uuid.uuid4().hex, msgspec.json.encode(claim), claim.feed) for claim in claims]
     broker.publish_all(topic, letters)
@@ -256,7 +255,7 @@ def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str,
     """The object's rows as raw's, and the columns that are ignored, after all that the claim says has been checked."""
     try:
         data = _fetch(claim.uri)
-    except store.UnreachableError:
+    except UnreachableError:
         raise
     except AeroCastError as error:
         raise UnreadableError(str(error)) from error
@@ -282,9 +281,9 @@ def _fetch(uri: str) -> bytes:
         AeroCastError: it cannot be read now.
     """
     if (found := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(found[2].split("/")):
-        bucket = ObjectHome(f"s3://{found[1]}", Path())
-        _check_size(store.size(bucket, found[2]) or 0, uri, Unusable)
-        data = store.read(bucket, found[2])
+        bucket = store_of(f"s3://{found[1]}")
+        _check_size(bucket.size(found[2]) or 0, uri, Unusable)
+        data = bucket.read(found[2])
         if data is None:
             raise Unusable(f"uri: there is no object {uri}")
         return data

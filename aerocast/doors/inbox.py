@@ -31,14 +31,13 @@ from aerocast.doors.base import Batch
 from aerocast.doors.files import ENDINGS, Content, kind_of, opened
 from aerocast.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
 from aerocast.doors.patience import Delay, Patience, read, sentences
-from aerocast.doors.places import Found, Listing, Place, place_of
 from aerocast.doors.readings import Malformed, as_batch, to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.instants import Instants
-from aerocast.storage.home import Home, ObjectHome, expanded
+from aerocast.storage.home import Home, address, store_of
 from aerocast.storage.settings import Settings
-from aerocast.storage.store import UnreachableError
+from aerocast.storage.store import Entry, Listing, UnreachableError
 from aerocast.waits import is_recent
 from aerocast.words import count
 
@@ -74,7 +73,7 @@ class Reason(msgspec.Struct, frozen=True):
 class _Announced(NamedTuple):
     """A file that may be complete, with its manifest as it was read or why it was not; the later of the two changes."""
 
-    found: Found
+    found: Entry
     manifest: bytes | None
     changed: float
     trouble: AeroCastError | None = None
@@ -83,7 +82,7 @@ class _Announced(NamedTuple):
 class _Whole(NamedTuple):
     """A file that was read to its end."""
 
-    found: Found
+    found: Entry
     path: Path
     sha256: str
 
@@ -100,7 +99,7 @@ class Inbox:
     def __init__(
         self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS, patience: timedelta = timedelta(days=1)
     ) -> None:
-        self._place: Place = place_of(inbox, feed)
+        self._place = store_of(inbox).below(feed)
         self._home, self._grace, self._delays, self._limit = home, grace, f"{feed}-inbox", patience
         self._ends: dict[str, _Whole] = {}
         self.rejected: list[str] = []
@@ -125,7 +124,7 @@ class Inbox:
         """
         listing, self._now = self._place.listing(), clock.now(self._home, feed.name, feed.end)
         patience = Patience(self._home, self._delays, self._limit)
-        self.notes = [f"{self._place}/{note}" for note in unfinished(listing, self._place.atomic, self._grace)]
+        self.notes = [f"{self._place}/{note}" for note in unfinished(listing, not self._place.local, self._grace)]
         for found in strangers(listing, self._grace):
             self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
         trouble, announced = [], self._announced(listing)
@@ -136,7 +135,7 @@ class Inbox:
             try:
                 if one.trouble:
                     raise one.trouble
-                with self._place.local(one.found) as path:
+                with self._place.local_copy(one.found) as path:
                     yield from self._batches(feed, one, path)
                 patience.settle(one.found.identity)
             except Malformed as error:
@@ -194,11 +193,11 @@ class Inbox:
             beside = found.get(one.name + MANIFEST)
             if beside:
                 announced.append(self._with_manifest(one, beside))
-            elif not self._place.atomic:
+            elif self._place.local:
                 announced.append(_Announced(one, None, one.changed))
         return announced
 
-    def _with_manifest(self, one: Found, beside: Found) -> _Announced:
+    def _with_manifest(self, one: Entry, beside: Entry) -> _Announced:
         changed = max(one.changed, beside.changed)
         try:
             return _Announced(one, self._place.read(beside.name), changed)
@@ -281,8 +280,8 @@ class Inbox:
 
     def _is_same(self, whole: _Whole) -> bool:
         """Whether the file is still the one that was read, even if its times were set meanwhile."""
-        same = self._place.same(whole.found)
-        if same or self._place.atomic:
+        same = self._place.stamp(whole.found.name) == whole.found.stamp
+        if same or not self._place.local:
             return same
         try:
             with whole.path.open("rb") as file:
@@ -292,7 +291,7 @@ class Inbox:
             return False
         return whole.found.stamp[0] == inode and again == whole.sha256
 
-    def _put_off(self, found: Found, why: str, patience: Patience) -> None:
+    def _put_off(self, found: Entry, why: str, patience: Patience) -> None:
         """For another try later; once patience is over the file is put aside as it is."""
         delay = patience.fail(found.identity, why, datetime.now(UTC))
         if delay:
@@ -303,21 +302,21 @@ class Inbox:
         self._reject(found, Malformed("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
         patience.settle(found.identity)
 
-    def _reject(self, found: Found, error: Malformed) -> None:
+    def _reject(self, found: Entry, error: Malformed) -> None:
         log.warning("%s/%s is rejected: %s", self._place, found.name, error)
         self.rejected.append(f"{found.name}: {error}")
         reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
-        if self._place.same(found):  # else another one has its name now, and its turn comes
+        if self._place.stamp(found.name) == found.stamp:  # else another one has its name now, and its turn comes
             self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 
-    def _put_away(self, found: Found, folder: str, unique: str, reason: bytes | None = None) -> None:
+    def _put_away(self, found: Entry, folder: str, unique: str, reason: bytes | None = None) -> None:
         """The file and its manifest out of the way, beside one of the same name that may be there already."""
         name = found.name
         if self._place.exists(f"{folder}/{name}"):
             name = f"{unique[:20]}-{name}"
         if reason:
-            self._place.write(f"{folder}/{name}{REASON}", reason)
-        endings = ["", MANIFEST] if self._place.atomic else [MANIFEST, ""]
+            self._place.replace(f"{folder}/{name}{REASON}", reason)
+        endings = [MANIFEST, ""] if self._place.local else ["", MANIFEST]
         for ending in endings:  # a kill in between leaves a file that is looked at once more, or a manifest of nothing
             self._place.move(found.name + ending, f"{folder}/{name}{ending}")
 
@@ -325,8 +324,8 @@ class Inbox:
 def inbox_of(home: Home, settings: Settings) -> str:
     """The folder or `s3://` prefix that holds the feeds' inboxes."""
     if settings.inbox:
-        return settings.inbox if "://" in settings.inbox else str(expanded(settings.inbox, "AEROCAST_INBOX"))
-    return f"{home.url}/inbox" if isinstance(home, ObjectHome) else str(home / "inbox")
+        return address(settings.inbox, "AEROCAST_INBOX")
+    return str(store_of(home).below("inbox"))
 
 
 def _manifest(data: bytes) -> Manifest:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from aerocast.doors.files import ENDINGS, kind_of
-from aerocast.doors.places import Found, Listing
+from aerocast.storage.store import Entry, Listing
 from aerocast.waits import is_recent
 from aerocast.words import duration
 
@@ -13,7 +13,7 @@ MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partia
 DONE, REJECTED = "done", "rejected"
 
 
-def strangers(listing: Listing, patience: float) -> list[Found]:
+def strangers(listing: Listing, patience: float) -> list[Entry]:
     """Files that are no readings by their ending, and have not changed for `patience` seconds: they may be renamed."""
     return [
         one

@@ -13,8 +13,8 @@ import msgspec
 
 from aerocast import waits
 from aerocast.errors import AeroCastError
-from aerocast.storage import documents, store
-from aerocast.storage.home import Home
+from aerocast.storage import documents
+from aerocast.storage.home import Home, store_of
 from aerocast.words import count
 
 FOLDER = "put_off"
@@ -77,15 +77,15 @@ class Patience:
 
     def _write(self) -> None:
         if self.delays:
-            store.replace(self._home, self._place, msgspec.json.encode(self.delays))
+            store_of(self._home).replace(self._place, msgspec.json.encode(self.delays))
         else:
-            store.remove(self._home, self._place)
+            store_of(self._home).remove(self._place)
 
 
 def read(home: Home, name: str) -> dict[str, Delay]:
     """The delays of a name; none where they cannot be read: then everything is tried at once."""
     try:
-        data = store.read(home, f"{FOLDER}/{name}.json")
+        data = store_of(home).read(f"{FOLDER}/{name}.json")
         return documents.decode(data, dict[str, Delay], name) if data else {}
     except AeroCastError:
         return {}

@@ -26,7 +26,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast.months import month_span
 from aerocast.sql import literal
 from aerocast.storage import atomic
-from aerocast.storage.home import Home
+from aerocast.storage.home import Home, store_of
 
 FOLDER = "prediction_history"
 REWRITTEN = timedelta(hours=1)
@@ -59,20 +59,21 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
         AeroCastError: the disk refuses.
     """
     name, folder = f"{feed.name}/outcomes", place(home, feed.name)
+    store = store_of(folder)
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
     origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
-    stale = [month for month in months if atomic.made_from(folder / f"{month}.csv") != origins[month]]
+    stale = [month for month in months if store.origin(f"{month}.csv") != origins[month]]
     if live and stale[-1:] == months[-1:] and not clock.is_due(home, feed.name, folder / f"{stale[-1]}.csv", REWRITTEN):
         stale.pop()
     if stale:
-        with atomic.locked(folder, f"the history of predictions of {feed.name}"):
-            for month in stale:
-                lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)
+        for month in stale:
+            lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)
+            with atomic.locked(folder, f"the history of predictions of {feed.name}"):
                 _write(con, folder / f"{month}.csv")
-                atomic.note_origin(folder / f"{month}.csv", origins[month])
-            # Of an older home: all months, or the newest, in one file.
-            for old in (f"{FOLDER}.csv", f".{FOLDER}.csv.from"):
-                (folder.parent / old).unlink(missing_ok=True)
+            store.note_origin(f"{month}.csv", origins[month])
+        # Of an older home: all months, or the newest, in one file.
+        for old in (f"{FOLDER}.csv", f".{FOLDER}.csv.from"):
+            (folder.parent / old).unlink(missing_ok=True)
     return folder
 
 

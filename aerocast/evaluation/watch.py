@@ -34,8 +34,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of
 from aerocast.sql import literal
-from aerocast.storage import atomic
-from aerocast.storage.home import Home
+from aerocast.storage.home import Home, store_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -199,8 +198,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     shadows = shadow.evidence(con, lake, home, feed)
     after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
     state.write(home, after)
-    with atomic.locked(path.parent, f"drift state of {feed.name}"):
-        atomic.note_origin(path, wanted)
+    store_of(path.parent).note_origin(path.name, wanted)
     return Judged(after, seen, before)
 
 
@@ -228,7 +226,8 @@ def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str)
 
 def current(home: Home, feed: Feed, wanted: str) -> bool:
     """Whether the drift state rests on exactly this `basis`."""
-    return atomic.made_from(state.place(home, feed.name)) == wanted
+    path = state.place(home, feed.name)
+    return store_of(path.parent).origin(path.name) == wanted
 
 
 def _advanced(

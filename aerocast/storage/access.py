@@ -13,8 +13,33 @@ from pathlib import Path
 
 from aerocast.errors import AeroCastError
 from aerocast.storage import rooms
+from aerocast.storage.home import Home, store_of
 
 ROOM = 100  # MB: below it a run would end half way, in whatever library asks for space first
+
+
+def check_home(home: Home, *, writes: bool) -> None:
+    """The home can be read or written, and so can its folder on this machine.
+
+    Raises:
+        AeroCastError: otherwise; it names the setting, and the owner of what belongs to somebody else.
+    """
+    store = store_of(home)
+    if store.local and not writes:
+        check_readable("AEROCAST_HOME", Path(home))
+        return
+    check_own_folder(home)
+    try:
+        store.check(writes=writes)
+    except AeroCastError as error:
+        raise AeroCastError(f"AEROCAST_HOME: {error}") from error
+
+
+def check_own_folder(home: Home, *, make: bool = True, room: bool = True) -> None:
+    """This machine's folder of the home can be written; as `check_writable`, but a work folder is always made."""
+    local = store_of(home).local
+    setting = "AEROCAST_HOME" if local else "AEROCAST_WORK"
+    check_writable(setting, Path(home), make=make or not local, room=room)
 
 
 def check_readable(setting: str, folder: Path) -> None:

@@ -35,6 +35,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync(path: Path) -> None:
+    """What another library has written to the file is on disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """The bytes are on disk under `path` when this returns; the name itself only after `sync_folder`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -87,21 +96,9 @@ def stamp_of(found: os.stat_result) -> Stamp:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def made_from(path: Path) -> str | None:
-    """What `note_origin` said of this file; None if nothing, or if the file is gone."""
-    try:
-        return _origin(path).read_text(encoding="utf-8") if path.exists() else None
-    except FileNotFoundError:
-        return None
-
-
-def note_origin(path: Path, config_hash: str) -> None:
-    """Says what a derived file was made from, after it was made: a kill in between leaves it to be made again."""
-    replace_file(_origin(path), config_hash.encode())
-
-
-def _origin(path: Path) -> Path:
-    return path.with_name(f".{path.name}.from")
+def is_hidden(name: str) -> bool:
+    """Whether a name, with slashes, is that of a lock, a note or a file in the making: no document."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 @contextmanager

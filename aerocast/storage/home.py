@@ -1,7 +1,7 @@
 """Where a platform's things lie: a folder, or an object store with a folder of this machine beside it.
 
 What processes on several machines share (lake, releases, tail, small documents) goes to the home itself, through
-`aerocast.lake`, `aerocast.release` and `aerocast.storage.store`. What belongs to this machine (clock, faults, the
+`aerocast.lake`, `aerocast.release` and `store_of`. What belongs to this machine (clock, faults, the
 loop's state, logs, candidates, tracking, reports) lies in the folder `Path(home)`: the home itself, or
 `work` of an object store.
 The server imports this module: the standard library only.
@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from aerocast.errors import AeroCastError
+from aerocast.storage.folder import FolderStore
+from aerocast.storage.objects import ObjectStore
+from aerocast.storage.store import Store
 
 _URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_.=-]*[A-Za-z0-9_=-])*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -49,6 +52,13 @@ class ObjectHome(os.PathLike[str]):
 Home: TypeAlias = Path | ObjectHome
 
 
+def store_of(home: Home | str) -> Store:
+    """What all machines that use the home share; of `Path(home)` this machine's own. A text is a folder or a URL."""
+    if isinstance(home, ObjectHome) or "://" in str(home):
+        return ObjectStore(str(home).rstrip("/"))
+    return FolderStore(Path(home).absolute())
+
+
 class _Places(Protocol):
     """What of `aerocast.storage.settings.Settings` says where things lie."""
 
@@ -77,6 +87,17 @@ def home_of(settings: _Places, setting: str = "AEROCAST_HOME") -> Home:
         raise AeroCastError(f"{setting}={settings.home!r} cannot be used; allowed: {rule}")
     work = settings.work or WORK / "work" / url.removeprefix("s3://")
     return ObjectHome(url, _usable(work, "AEROCAST_WORK"))
+
+
+def variables(home: Home) -> dict[str, str]:
+    """The settings by which a child process has the same home."""
+    work = {"AEROCAST_WORK": str(home.work)} if isinstance(home, ObjectHome) else {}
+    return {"AEROCAST_HOME": str(home), **work}
+
+
+def address(text: str, setting: str) -> str:
+    """The folder or URL that a setting names, a folder absolute. Raises AeroCastError as `expanded`."""
+    return text if _SCHEME.match(text) else str(expanded(text, setting))
 
 
 def expanded(path: str | Path, setting: str) -> Path:

@@ -17,8 +17,8 @@ import msgspec
 
 from aerocast import __version__
 from aerocast.errors import AeroCastError
-from aerocast.storage import documents, rooms, store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import documents, rooms
+from aerocast.storage.home import Home, store_of
 
 NAME = "home.json"
 # Counts up with each change after which older code would misread a home; MIGRATIONS[n] turns format n into n + 1.
@@ -42,7 +42,7 @@ def check(home: Home) -> Mark | None:
     Raises:
         AeroCastError: it is of a newer format, or cannot be read.
     """
-    data = store.read(home, NAME)
+    data = store_of(home).read(NAME)
     if data is None:
         return None
     found = documents.decode(data, Mark, f"{home}/{NAME}, which says of which format the home is,")
@@ -73,36 +73,37 @@ def settle(home: Home) -> Mark:
     """
     found = check(home)
     if found is None:
-        if not isinstance(home, ObjectHome):
-            _check_strangers(home)
+        if store_of(home).local:
+            _check_strangers(Path(home))
         found = Mark(FORMAT, uuid.uuid4().hex, datetime.now(UTC), __version__)
-        if not store.swap(home, NAME, msgspec.json.encode(found), None):
+        if not store_of(home).swap(NAME, msgspec.json.encode(found), None):
             return settle(home)
     while found.format < FORMAT:
         MIGRATIONS[found.format](home)
         found = msgspec.structs.replace(found, format=found.format + 1)
         _write(home, found)
-    if isinstance(home, ObjectHome):
+    if not store_of(home).local:
         _settle_work(home, found)
     return found
 
 
-def _settle_work(home: ObjectHome, mark: Mark) -> None:
+def _settle_work(home: Home, mark: Mark) -> None:
     """The work folder's mark is that of the home. Raises AeroCastError if it is another one's."""
-    work = check(home.work)
+    folder = Path(home)
+    work = check(folder)
     if work is None:
-        _check_strangers(home.work)
+        _check_strangers(folder)
     elif work.id != mark.id:
         raise AeroCastError(
-            f"AEROCAST_WORK: {home.work} belongs to another home than {home}: choose another folder, "
+            f"AEROCAST_WORK: {folder} belongs to another home than {home}: choose another folder, "
             "or empty it with `aerocast clean`"
         )
     if work != mark:
-        _write(home.work, mark)
+        _write(folder, mark)
 
 
 def _write(home: Home, mark: Mark) -> None:
-    store.replace(home, NAME, msgspec.json.encode(mark))
+    store_of(home).replace(NAME, msgspec.json.encode(mark))
 
 
 def _check_strangers(folder: Path) -> None:

@@ -1,294 +1,174 @@
-"""Small documents by name, such as `declared/noaa.json`, in a home that is a folder or an object store.
+"""One protocol for a folder and an object store: documents by name, such as `declared/noaa.json`, and tables' files.
 
 A reader sees a document as one writer left it, whole. Names are relative, with slashes; what begins with a dot is no
-document. Address and region of an object store come from the usual variables (`AWS_ENDPOINT_URL`, `AWS_REGION`, ...),
-credentials from `aerocast.storage.credentials`.
-The server imports this module: the standard library; obstore only where the home is a URL.
+document. The two classes are in `aerocast.storage.folder` and `aerocast.storage.objects`; `aerocast.storage.home` says
+which one a home has.
+The server imports this module: the standard library only.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from functools import lru_cache
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic, credentials
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
 
 if TYPE_CHECKING:
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Store
-
-Stamp = atomic.Stamp
-_RETRY_SECONDS = 20
-_PAGE = 1000  # objects a listing's answer holds at most
-_NO_CREDENTIALS = "there are no credentials: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
-_NO_ANSWER = "the object store does not answer: see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
+    import duckdb
 
 
 class UnreachableError(AeroCastError):
     """The object store as a whole cannot be used, whatever is asked of it."""
 
 
-def read(home: Home, name: str, most: int = atomic.LARGEST) -> bytes | None:
-    """The document, or None. Raises AeroCastError when it cannot be read, or has more bytes than `most`."""
-    found = read_stamped(home, name, most)
-    return found[0] if found else None
+class Entry(NamedTuple):
+    """A file by name; `changed` in seconds since 1970. The stamp is another one once the file was replaced.
 
-
-def read_stamped(home: Home, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
-    """The document with its stamp, both of one version; None if there is none. Raises AeroCastError as `read`."""
-    if isinstance(home, ObjectHome):
-        import obstore
-
-        with told(home, name, "read"):
-            try:
-                found = obstore.get(bucket(home.url), name)
-                if found.meta["size"] > most:
-                    raise OSError(f"it has {found.meta['size']} bytes, more than {most}")
-                return bytes(found.bytes()), _etag(found.meta["e_tag"])
-            except FileNotFoundError as error:
-                _check_bucket(error)
-                return None
-    path = Path(home) / name
-    try:
-        return atomic.read_stamped(path, most)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise AeroCastError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def replace(home: Home, name: str, data: bytes) -> None:
-    """Old or new document, never a mixture; it survives a power cut when this returns.
-
-    Raises:
-        AeroCastError: the disk or the object store refuses; the old document is whole then.
+    The `identity` is that of the file as it was put there: moved here once more, or uploaded again, it has another.
     """
-    if isinstance(home, ObjectHome):
-        import obstore
 
-        with told(home, name, "written"):
-            obstore.put(bucket(home.url), name, data)
-        return
-    path = Path(home) / name
-    with atomic.locked(path.parent, name):
-        atomic.replace_file(path, data)
+    name: str
+    size: int
+    changed: float
+    stamp: Stamp
+    identity: str
+    put: float = 0.0  # seconds since 1970, at which it got its name
 
 
-def swap(home: Home, name: str, data: bytes, seen: Stamp | None) -> bool:
-    """Replaces the document if its stamp is still `seen` (None: there is none); False if another writer was first.
+class Listing(NamedTuple):
+    """What lies in a folder: its files, and the names of all else, which is not looked into."""
 
-    Raises:
-        AeroCastError: as `replace`.
-    """
-    if isinstance(home, ObjectHome):
-        return _put_if(home, name, data, seen)
-    path = Path(home) / name
-    with atomic.locked(path.parent, name):
-        if atomic.stamp(path) != seen:
-            return False
-        atomic.replace_file(path, data)
-    return True
+    files: list[Entry]
+    others: list[str]
 
 
-def stamp(home: Home, name: str) -> Stamp | None:
-    """What changes whenever the document does; None while there is none. One stat, or one request without a body.
+class Store(ABC):
+    """A folder or a prefix; as text its path or URL. Every method raises AeroCastError where the storage refuses."""
 
-    Raises:
-        OSError: a folder above it cannot be entered.
-        AeroCastError: the object store does not answer.
-    """
-    if not isinstance(home, ObjectHome):
-        return atomic.stamp(Path(home) / name)
-    import obstore
+    __slots__ = ()
+    local: ClassVar[bool]  # on a disk of this machine; else other machines read and write it, too
 
-    with told(home, name, "read"):
-        try:
-            return _etag(obstore.head(bucket(home.url), name)["e_tag"])
-        except FileNotFoundError:
-            return None
+    @abstractmethod
+    def below(self, folder: str) -> Store:
+        """The same kind of storage, one folder of it."""
 
+    @abstractmethod
+    def read_stamped(self, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
+        """The document with its stamp, both of one version; None if there is none. Refuses more bytes than `most`."""
 
-def size(home: ObjectHome, name: str) -> int | None:
-    """The object's bytes; None if there is none. Raises AeroCastError when the object store does not answer."""
-    import obstore
+    @abstractmethod
+    def replace(self, name: str, data: bytes) -> None:
+        """Old or new document, never a mixture; it survives a power cut when this returns."""
 
-    with told(home, name, "read"):
-        try:
-            return int(obstore.head(bucket(home.url), name)["size"])
-        except FileNotFoundError:
-            return None
+    @abstractmethod
+    def swap(self, name: str, data: bytes, seen: Stamp | None) -> bool:
+        """Replaces the document if its stamp is still `seen` (None: there is none); False if another was first."""
 
+    @abstractmethod
+    def stamp(self, name: str) -> Stamp | None:
+        """What changes whenever the document does; None while there is none. One stat, or one small request.
 
-def stamps(home: Home, folder: str) -> dict[str, Stamp]:
-    """The stamps of all documents below a folder, by name, sorted: of an object store one request a thousand.
+        Raises:
+            OSError: a folder above it cannot be entered.
+        """
 
-    Raises:
-        AeroCastError: it cannot be listed.
-    """
-    found = _objects(home, folder) if isinstance(home, ObjectHome) else _files(Path(home), folder)
-    return {name: found[name] for name in sorted(found) if not any(part.startswith(".") for part in name.split("/"))}
+    @abstractmethod
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        """The stamps of all documents below a folder, by name, sorted: of an object store one request a thousand."""
 
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """The document's bytes; None if there is none."""
 
-def names(home: Home, folder: str) -> list[str]:
-    """The names of all documents below a folder, sorted. Raises AeroCastError when it cannot be listed."""
-    return list(stamps(home, folder))
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """The document is gone, if there was one."""
 
+    @abstractmethod
+    def link(self, name: str) -> str:
+        """The document's address for other programs, a URL."""
 
-def remove(home: Home, name: str) -> None:
-    """The document is gone, if there was one. Raises AeroCastError when it cannot be removed."""
-    if isinstance(home, ObjectHome):
-        import obstore
+    @abstractmethod
+    def check(self, *, writes: bool) -> None:
+        """Proves that the storage answers and, if it is written to, takes documents."""
 
-        with told(home, name, "removed"):
-            obstore.delete(bucket(home.url), [name])
-        return
-    path = Path(home) / name
-    try:
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            atomic.sync_folder(path.parent)
-    except OSError as error:
-        raise AeroCastError(f"{path} cannot be removed: {error.strerror or error}") from error
+    @abstractmethod
+    def listing(self, folder: str = "") -> Listing:
+        """What is directly in it or in one of its folders, nothing if there is no such folder."""
 
+    @abstractmethod
+    def local_copy(self, entry: Entry) -> AbstractContextManager[Path]:
+        """The file as one on this machine's disk, for as long as the block lasts."""
 
-def made_from(home: Home, name: str) -> str | None:
-    """What `note_origin` said of this document; None if nothing, or if the document is gone."""
-    note = read(home, _note(name))
-    return note.decode() if note is not None and stamp(home, name) is not None else None
+    @abstractmethod
+    def current(self, entry: Entry) -> Entry | None:
+        """The file as it is now, None if it is gone; an object stays what it was while `local_copy` gives it."""
 
+    @abstractmethod
+    def move(self, name: str, target: str) -> None:
+        """Over whatever is there; nothing happens to a name that is gone."""
 
-def note_origin(home: Home, name: str, config_hash: str) -> None:
-    """Says what a derived document was made from, after it was made: a kill in between leaves it to be made again."""
-    replace(home, _note(name), config_hash.encode())
+    # For tables: Delta and DuckDB know files by path or URL.
 
+    @abstractmethod
+    def delta_options(self) -> dict[str, str] | None:
+        """The `storage_options` of a Delta table."""
 
-def check(home: ObjectHome) -> None:
-    """Proves that the bucket answers and takes documents.
+    @abstractmethod
+    def attach(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Lets DuckDB read and write files here."""
 
-    Raises:
-        AeroCastError: it does not, with the reason.
-    """
-    probe = f".writable-{os.getpid()}"
-    replace(home, probe, b"aerocast")
-    remove(home, probe)
+    @abstractmethod
+    def duckdb_files(self, uris: Iterable[str]) -> list[str]:
+        """Delta's file URIs as `read_parquet` takes them, sorted."""
+
+    @abstractmethod
+    def folders_with(self, marker: str) -> list[str]:
+        """The folders at any depth that hold a folder `marker`, sorted."""
+
+    @abstractmethod
+    def free(self) -> int | None:
+        """Bytes that are free on the disk; None where nobody can say."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """The folder is there when this returns, where folders must be made."""
+
+    @abstractmethod
+    def settle(self, files: Sequence[str]) -> None:
+        """These files, written by another library, are on disk when this returns. Raises OSError."""
+
+    @abstractmethod
+    def discard(self, token: str) -> None:
+        """Removes the files of a write that came to nothing; on an object store they wait for vacuum."""
+
+    def read(self, name: str, most: int = atomic.LARGEST) -> bytes | None:
+        """The document, or None. Refuses more bytes than `most`."""
+        stamped = self.read_stamped(name, most)
+        return stamped[0] if stamped else None
+
+    def names(self, folder: str) -> list[str]:
+        """The names of all documents below a folder, sorted."""
+        return list(self.stamps(folder))
+
+    def exists(self, name: str) -> bool:
+        return self.stamp(name) is not None
+
+    def origin(self, name: str) -> str | None:
+        """What `note_origin` said of this document; None if nothing, or if the document is gone."""
+        note = self.read(_note(name))
+        return note.decode() if note is not None and self.exists(name) else None
+
+    def note_origin(self, name: str, config_hash: str) -> None:
+        """Says what a derived document was made from, after it was made: a kill in between leaves it stale."""
+        self.replace(_note(name), config_hash.encode())
 
 
 def _note(name: str) -> str:
     folder, slash, file = name.rpartition("/")
     return f"{folder}{slash}.{file}.from"
-
-
-def _put_if(home: ObjectHome, name: str, data: bytes, seen: Stamp | None) -> bool:
-    import obstore
-    from obstore.exceptions import AlreadyExistsError, PreconditionError
-
-    with told(home, name, "written"):
-        try:
-            obstore.put(bucket(home.url), name, data, mode="create" if seen is None else {"e_tag": str(seen)})
-        except (AlreadyExistsError, PreconditionError):
-            # The store tries again where an answer was lost: what is in the way may be what this call has put there.
-            return read(home, name) == data
-    return True
-
-
-def _objects(home: ObjectHome, folder: str) -> dict[str, Stamp]:
-    import obstore
-
-    with told(home, folder, "listed"):
-        pages = obstore.list(bucket(home.url), folder.rstrip("/"), chunk_size=_PAGE)
-        return {each["path"]: _etag(each["e_tag"]) for page in pages for each in page}
-
-
-def _files(root: Path, folder: str) -> dict[str, Stamp]:
-    found = {}
-    try:
-        for above, folders, files in os.walk(root / folder, onerror=_raised):
-            # A folder in a document's place is listed, too: who reads it learns that it is none.
-            for name in (*files, *(each for each in folders if "." in each)):
-                path = Path(above) / name
-                try:
-                    seen = atomic.stamp(path)
-                except OSError:  # a link in a circle
-                    seen = atomic.stamp_of(os.lstat(path))
-                if seen is not None:
-                    found[path.relative_to(root).as_posix()] = seen
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise AeroCastError(f"{root / folder} cannot be listed: {error.strerror or error}") from error
-    return found
-
-
-def _raised(error: OSError) -> None:
-    raise error
-
-
-def _etag(found: str | None) -> str:
-    if not found:
-        raise AeroCastError("the object store gives its objects no ETag: documents cannot be told apart")
-    return found
-
-
-def _check_bucket(error: FileNotFoundError) -> None:
-    """Raises the error where the bucket itself is not there: that says nothing about its documents."""
-    if "NoSuchBucket" in str(error):
-        raise error
-
-
-def bucket(url: str) -> S3Store:
-    """The client of `s3://bucket/prefix`; names of objects are relative to the prefix."""
-    return _opened(url, credentials.variables(), credentials.provider())
-
-
-@lru_cache(maxsize=16)
-def _opened(url: str, variables: credentials.Variables, provider: Boto3CredentialProvider | None) -> S3Store:
-    """One client a home, with its connections; `variables` are those that it reads itself."""
-    from obstore.store import S3Store
-
-    return S3Store.from_url(
-        url,
-        credential_provider=provider,
-        # Given options replace all those of the environment.
-        client_options={
-            "allow_http": dict(variables).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on"),
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=60),
-        },
-        retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
-    )
-
-
-@contextmanager
-def told(home: ObjectHome, name: str, done: str) -> Iterator[None]:
-    """Turns the object store's refusal into one sentence."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except (BaseError, OSError, ValueError) as error:
-        reason = _reason(error)
-        kind = UnreachableError if reason in (_NO_ANSWER, _NO_CREDENTIALS) else AeroCastError
-        raise kind(f"{home.url}/{name} could not be {done}: {reason}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Why, in a few words: the library's own message goes on with the whole request."""
-    text = str(error)
-    if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
-        return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")
-    if "169.254.169.254" in text:  # where a machine of the cloud asks for the rights of its role
-        return _NO_CREDENTIALS
-    if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
-        return "access is denied: see AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws/credentials"
-    first = text.split("\n", 1)[0]
-    if "error sending request" in first or "HTTP error" in first:
-        return _NO_ANSWER
-    return first[:300]

@@ -27,8 +27,8 @@ from typing import IO, TypeVar
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic, documents, store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import atomic, documents
+from aerocast.storage.home import Home, store_of
 
 LOCK, LEASE = ".writer", "writer.json"
 Result = TypeVar("Result")
@@ -71,7 +71,7 @@ def held(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         patience = math.inf if wait else 0
         stack.enter_context(_locked(home, mine, fcntl.LOCK_EX, patience))
-        if isinstance(home, ObjectHome):
+        if not store_of(home).local:
             stack.enter_context(_leased(home, mine, patience))
         before = os.environ.get(VARIABLE)
         os.environ[VARIABLE] = mine.token
@@ -142,11 +142,11 @@ def _open(path: Path) -> IO[bytes]:
 
 
 @contextmanager
-def _leased(home: ObjectHome, mine: Holder, patience: float) -> Iterator[None]:
+def _leased(home: Home, mine: Holder, patience: float) -> Iterator[None]:
     """The lease, renewed by a thread; a process that has lost it ends, as others may write now."""
 
     def attempt() -> atomic.Stamp:
-        found = store.read_stamped(home, LEASE)
+        found = store_of(home).read_stamped(LEASE)
         other = _decoded(found[0]) if found else None
         if other and other.until and other.until > datetime.now(UTC):
             raise _busy(home, other)
@@ -176,14 +176,14 @@ def _leased(home: ObjectHome, mine: Holder, patience: float) -> Iterator[None]:
         ended.set()
         thread.join()
         with contextlib.suppress(AeroCastError):  # else it ends by itself
-            store.swap(home, LEASE, _encoded(mine, timedelta(0)), stamps[-1])
+            store_of(home).swap(LEASE, _encoded(mine, timedelta(0)), stamps[-1])
 
 
-def _renewed(home: ObjectHome, mine: Holder, seen: atomic.Stamp | None) -> atomic.Stamp | None:
+def _renewed(home: Home, mine: Holder, seen: atomic.Stamp | None) -> atomic.Stamp | None:
     """The stamp of the lease as this process has it from now on; None if somebody else was first."""
-    if not store.swap(home, LEASE, _encoded(mine, TERM), seen):
+    if not store_of(home).swap(LEASE, _encoded(mine, TERM), seen):
         return None
-    found = store.read_stamped(home, LEASE)
+    found = store_of(home).read_stamped(LEASE)
     other = _decoded(found[0]) if found else None
     return found[1] if found and other and other.token == mine.token else None
 

@@ -126,7 +126,7 @@ def _publish(
     """
     from aerocast import tail
     from aerocast.silver import grids
-    from aerocast.storage import store
+    from aerocast.storage.home import store_of
 
     name, place, rows = table(feed, "silver"), tail.name(feed.name), feed.window.look_back
     newest = lake.months(name)[-2:]
@@ -135,7 +135,7 @@ def _publish(
         for station, each in known.items()
     }
     origin = config_hash(content=lake.content(name, newest), rows=rows, progress=progress)
-    if store.made_from(root, place) != origin:
+    if store_of(root).origin(place) != origin:
         made = grids(con, feed, lake.relation(con, name, newest), last=rows)
         tail.write(root, feed.name, {each: replace(grid, progress=known.get(each)) for each, grid in made.items()})
-        store.note_origin(root, place, origin)
+        store_of(root).note_origin(place, origin)

@@ -83,7 +83,7 @@ def _build(
     from aerocast import marks, training
     from aerocast.lake import Lake
     from aerocast.silver import grids
-    from aerocast.storage import atomic
+    from aerocast.storage.home import store_of
     from aerocast.windows import WindowSpec, feature_names
 
     lake, spec = Lake(platform.root), WindowSpec.of(feed, target)
@@ -100,9 +100,10 @@ def _build(
     path = csv_path(platform.root, feed, target)
     origin = config_hash(**parts, silver=lake.content(silver, lake.months(silver)))
     # Not `stale`: a run that was killed after the rows were committed has no stale month, but an old file.
-    if atomic.made_from(path) != origin:
+    store = store_of(path.parent)
+    if store.origin(path.name) != origin:
         training.write_csv(path, spec, _exported(con, feed, spec, lake))
-        atomic.note_origin(path, origin)
+        store.note_origin(path.name, origin)
     shown = {"months_computed": len(stale), "features": len(feature_names(spec)), "csv": dg.MetadataValue.path(path)}
     return stale, contents(lake, name, partitions, platform.hash_salt), shown
 

@@ -7,14 +7,13 @@ would go on past an event that the broker did not take. Without a broker nothing
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
@@ -227,6 +226,7 @@ def _promotions(root: Home, feed: str, target: str, before: Told) -> Iterator[tu
 def _selected(root: Home, feed: str, target: str, version: str, at: datetime, row: dict[str, Any]) -> Selected:
     """The message of one promotion; its release may be damaged or gone by now, which does not unmake it."""
     from aerocast import release
+    from aerocast.storage.home import store_of
 
     try:
         manifest = release.load(root, feed, target, version).manifest
@@ -241,7 +241,7 @@ def _selected(root: Home, feed: str, target: str, version: str, at: datetime, ro
         kind=manifest.kind if manifest else row.get("winner"),
         config_hash=manifest.lineage.config_hash if manifest else None,
         metrics=msgspec.to_builtins(manifest.metrics.overall) if manifest else {},
-        uri=f"{root}/{place}" if isinstance(root, ObjectHome) else (Path(root).resolve() / place).as_uri(),
+        uri=store_of(root).link(place),
         reason=row.get("retrain_reason") or row.get("reason") or "",
         time=at,
     )

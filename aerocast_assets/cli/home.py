@@ -20,27 +20,13 @@ def open_home(*, writes: bool) -> Home:
         AeroCastError: it, or its folder on this machine, cannot be reached, read, made or written; it is of a newer
             format, or holds what AeroCast has not made under names that it uses.
     """
-    from aerocast.errors import AeroCastError
-    from aerocast.storage import access, mark, store
-    from aerocast.storage.home import ObjectHome, home_of
+    from aerocast.storage import access, mark
+    from aerocast.storage.home import home_of, variables
     from aerocast.storage.settings import Settings
 
     home = home_of(Settings())
-    os.environ["AEROCAST_HOME"] = str(home)
-    if isinstance(home, ObjectHome):
-        access.check_writable("AEROCAST_WORK", home.work)
-        os.environ["AEROCAST_WORK"] = str(home.work)
-        try:
-            if writes:
-                store.check(home)
-            else:
-                store.read(home, mark.NAME)
-        except AeroCastError as error:
-            raise AeroCastError(f"AEROCAST_HOME: {error}") from error
-    elif writes:
-        access.check_writable("AEROCAST_HOME", home)
-    else:
-        access.check_readable("AEROCAST_HOME", home)
+    os.environ.update(variables(home))
+    access.check_home(home, writes=writes)
     if writes:
         mark.settle(home)
     else:

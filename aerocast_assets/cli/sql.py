@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage.home import Home, store_of
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def shell(home: Home) -> int:
     statements = views(home)
     if not statements:
         raise AeroCastError(f"no tables under {home} yet; `make run` makes them")
-    return _library(home, statements) if isinstance(home, ObjectHome) else _program(statements)
+    return _program(statements) if store_of(home).local else _library(home, statements)
 
 
-def _library(home: ObjectHome, statements: Sequence[str]) -> int:
+def _library(home: Home, statements: Sequence[str]) -> int:
     import duckdb
 
     from aerocast.lake import Lake

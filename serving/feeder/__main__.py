@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from threading import Event
 
 from aerocast.errors import AeroCastError
-from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage.home import Home, home_of, store_of
 from aerocast.storage.settings import Settings
 from serving.config import read_settings
 from serving.feeder.client import Client, Stopped
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings()
         options = _options(home_of(settings), arguments)
-        if not isinstance(options.home, ObjectHome) and not options.home.is_dir():
+        if store_of(options.home).local and not options.home.is_dir():
             raise AeroCastError(f"AEROCAST_HOME {options.home} does not exist; make it, or run the pipeline first")
         client = Client(options.url, settings.token, stopped, say)
         try:

@@ -23,7 +23,7 @@ from aerocast.doors import claims, patience
 from aerocast.doors.claims import Claim, announce, take
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.storage import store
+from aerocast.storage import objects
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import PATIENCE, Running
 from tests.conftest import PROJECT
@@ -134,7 +134,7 @@ def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeyp
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
     for name, value in {"ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "here"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setattr(store, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(objects, "_RETRY_SECONDS", 0)
     path = write_object(door.place / "first.parquet", range(3))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     first = Claim("small", "s3://bucket/first.parquet", sha256, 3, "")

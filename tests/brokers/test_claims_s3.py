@@ -10,8 +10,7 @@ from aerocast.brokers import Broker, connect
 from aerocast.doors import claims
 from aerocast.doors.claims import announce, take
 from aerocast.feed import Feed
-from aerocast.storage import store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage.home import ObjectHome, store_of
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import start_nats
 from tests.objects import new_home, object_store
@@ -36,7 +35,7 @@ def test_objects_are_put_before_they_are_announced_and_taken_once(
     (claim,) = announce(broker, "training-data", feed, [path], bucket)
     assert claim.uri == f"{bucket}/claims/small/{claim.sha256}.parquet"
     name = f"claims/small/{claim.sha256}.parquet"
-    assert store.read(bucket, name) == path.read_bytes()
+    assert store_of(bucket).read(name) == path.read_bytes()
 
     gone = msgspec.structs.replace(claim, sha256="0" * 64, uri=f"{bucket}/gone.parquet")
     nowhere = msgspec.structs.replace(gone, uri="s3://no-such-bucket/a.parquet")
@@ -53,7 +52,7 @@ def test_objects_are_put_before_they_are_announced_and_taken_once(
     (large,) = take(broker, home, only(feed), quiet=1.0).dead
     assert "announce it in parts of at most 100" in large.error
 
-    store.remove(bucket, name)
+    store_of(bucket).remove(name)
     broker.publish("inference-data", msgspec.json.encode(claim), "again")
     assert take(broker, home, only(feed), quiet=1.0).known == 1
     assert hours_in_raw(home) == list(range(4))

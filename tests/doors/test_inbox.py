@@ -20,9 +20,10 @@ from aerocast.doors import inbox as inbox_module
 from aerocast.doors.base import Batch
 from aerocast.doors.inbox import Inbox
 from aerocast.doors.patience import Delay
-from aerocast.doors.places import Folder, Found
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.storage.folder import FolderStore
+from aerocast.storage.store import Entry
 from tests.making import small_feed
 
 HEADER = "station,time,t,w,p\n"
@@ -394,19 +395,19 @@ def test_a_file_that_can_never_be_read_is_put_aside_after_a_while_and_keeps_none
     manifest(folder, "c.csv", (folder / "c.csv").read_bytes())
     bad = {"a.csv", "c.csv.manifest.json"}
 
-    def failing(folder: Folder, found: Found) -> AbstractContextManager[Path]:
+    def failing(folder: FolderStore, found: Entry) -> AbstractContextManager[Path]:
         if found.name in bad:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return local(folder, found)
 
-    def failing_read(folder: Folder, name: str) -> bytes | None:
+    def failing_read(folder: FolderStore, name: str) -> bytes | None:
         if name in bad:
             raise AeroCastError(f"{name} cannot be read: {os.strerror(errno.EIO)}")
         return read(folder, name)
 
-    local, read = Folder.local, Folder.read
-    monkeypatch.setattr(Folder, "local", failing)
-    monkeypatch.setattr(Folder, "read", failing_read)
+    local, read = FolderStore.local_copy, FolderStore.read
+    monkeypatch.setattr(FolderStore, "local_copy", failing)
+    monkeypatch.setattr(FolderStore, "read", failing_read)
     one = Inbox(str(folder.parent), tmp_path, feed.name)
     assert [batch.table["source"][0].as_py() for batch in taken(one, feed)] == ["inbox/b.csv"]
     assert [note.split(",")[0] for note in one.notes] == ["tried 1 time"] * 2

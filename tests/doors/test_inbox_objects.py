@@ -12,8 +12,7 @@ from aerocast.doors import doors_of
 from aerocast.doors.inbox import Inbox
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.storage import store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.settings import Settings
 from tests.making import small_feed
 from tests.objects import new_home, object_store
@@ -28,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectHome]:
 
 
 def announce(home: ObjectHome, name: str, sha256: str) -> None:
-    store.replace(home, f"inbox/small/{name}.manifest.json", json.dumps({"sha256": sha256}).encode())
+    store_of(home).replace(f"inbox/small/{name}.manifest.json", json.dumps({"sha256": sha256}).encode())
 
 
 def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
@@ -37,7 +36,7 @@ def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
     assert door.waiting() == 0
     assert list(door.take(feed)) == []
     for name in ("good.csv", "cut.csv", "silent.csv"):
-        store.replace(home, f"inbox/small/{name}", TEXT[:-9] if name == "cut.csv" else TEXT)
+        store_of(home).replace(f"inbox/small/{name}", TEXT[:-9] if name == "cut.csv" else TEXT)
     announce(home, "good.csv", hashlib.sha256(TEXT).hexdigest())
     announce(home, "cut.csv", hashlib.sha256(TEXT).hexdigest())
     assert door.waiting() == 2
@@ -49,7 +48,7 @@ def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
     assert list(impatient.take(feed)) == []
     assert [note.split("; ")[0] for note in impatient.notes] == [f"{home.url}/inbox/small/silent.csv has no manifest"]
     assert [why.file for why in impatient.refused()] == ["cut.csv"]
-    assert store.names(home, "inbox") == [
+    assert store_of(home).names("inbox") == [
         f"inbox/small/{name}"
         for name in (
             "done/good.csv",
@@ -67,9 +66,9 @@ def test_an_object_uploaded_again_is_a_new_delivery(home: ObjectHome) -> None:
     door = Inbox(f"{home.url}/again", home, feed.name)
     segments = []
     for _ in range(2):
-        store.replace(home, "again/small/a.csv", TEXT)
+        store_of(home).replace("again/small/a.csv", TEXT)
         manifest = json.dumps({"sha256": hashlib.sha256(TEXT).hexdigest()}).encode()
-        store.replace(home, "again/small/a.csv.manifest.json", manifest)
+        store_of(home).replace("again/small/a.csv.manifest.json", manifest)
         (batch,) = door.take(feed)
         door.done(batch)
         segments.append(batch.segment)

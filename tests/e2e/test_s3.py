@@ -10,8 +10,7 @@ import pytest
 from aerocast import release
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.storage import store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage.home import ObjectHome, store_of
 from aerocast_assets.cli import sql
 from tests.making import definitions, refresh, small_feed, write_readings
 from tests.serving.making import Server
@@ -31,7 +30,7 @@ def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
         assert refresh(feed, bucket, instance, selection=_without(bucket, feed, "sequence", "forecasts")).success
     assert {"small/raw", "small/bronze", "small/silver", "small/temperature/windows"} <= set(Lake(bucket).tables())
     (version,) = release.versions(bucket, "small", "temperature")
-    assert store.names(bucket, "tail") == ["tail/small.npz"]
+    assert store_of(bucket).names("tail") == ["tail/small.npz"]
     here = {path.name for path in bucket.work.iterdir()}
     assert {"dagster", "candidates", "mlflow.db"} <= here, "this machine's own state"
     assert here.isdisjoint({"lake", "releases", "tail"}), "what others read, too, lies in the bucket"

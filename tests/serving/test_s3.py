@@ -9,8 +9,8 @@ import pytest
 
 from aerocast import release, tail
 from aerocast.errors import AeroCastError
-from aerocast.storage import store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage import objects
+from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
 from serving.store import Store
@@ -46,15 +46,15 @@ def test_promotions_tails_and_faults_in_the_bucket_reach_the_server(http: httpx.
     until(lambda: http.post("/predict", json={"station": "JFK"}).json()["forecasts"][0]["value"] > 70)
 
     damaged = release.write(bucket, manifest(3), {"model.onnx": graph()})
-    store.replace(bucket, f"releases/noaa/temperature/{damaged}/model.onnx", b"something else")
-    data, seen = store.read_stamped(bucket, POINTER) or (b"", None)
-    assert store.swap(bucket, POINTER, data.replace(version.encode(), damaged.encode()), seen)
+    store_of(bucket).replace(f"releases/noaa/temperature/{damaged}/model.onnx", b"something else")
+    data, seen = store_of(bucket).read_stamped(POINTER) or (b"", None)
+    assert store_of(bucket).swap(POINTER, data.replace(version.encode(), damaged.encode()), seen)
     until(lambda: "is damaged" in http.get("/health").text)
     assert release_of(http)["version"] == version, "the good one serves on"
 
     assert version in http.get("/models").text
     assert list(bucket.work.glob("log/**/*.*")), "answers are logged on this machine"
-    assert not any("log" in name for name in store.names(bucket, ""))
+    assert not any("log" in name for name in store_of(bucket).names(""))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_store_that_goes_away_leaves_what_serves(bucket: ObjectHome, monkeypat
     server = Store(bucket)
     server.poll()
     assert server.listing.error is None
-    monkeypatch.setattr(store, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(objects, "_RETRY_SECONDS", 0.1)
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         server.poll()

@@ -16,8 +16,8 @@ import pytest
 
 from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
-from aerocast.storage import credentials, store
-from aerocast.storage.home import ObjectHome
+from aerocast.storage import credentials
+from aerocast.storage.home import ObjectHome, store_of
 
 SLOW = ("role", "process")
 ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
@@ -75,8 +75,8 @@ def _guard(address: str, after: str) -> None:
 
 def use(home: ObjectHome) -> None:
     """Documents through obstore, tables through deltalake, their files through DuckDB."""
-    store.replace(home, "document", b"1")
-    assert store.read(home, "document") == b"1"
+    store_of(home).replace("document", b"1")
+    assert store_of(home).read("document") == b"1"
     lake, time = Lake(home), datetime(2024, 1, 1, tzinfo=UTC)
     lake.append("f/raw", pa.table({"time": [time], "value": [1.5], "month": ["2024-01"]}), "segment")
     assert Lake(home).tables() == ["f/raw"]
@@ -139,7 +139,7 @@ def test_what_does_not_open_it_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", profile)
     with pytest.raises(AeroCastError, match=says) as caught:
-        store.replace(bucket, "document", b"1")
+        store_of(bucket).replace("document", b"1")
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import mark, rooms, store, writer
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import mark, rooms, writer
+from aerocast.storage.home import Home, ObjectHome, store_of
 from aerocast_assets.__main__ import main
 from serving.__main__ import main as serve
 from tests.conftest import PROJECT
@@ -77,7 +77,7 @@ def test_so_does_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_an_older_home_is_migrated_by_who_writes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = mark.settle(home)
     monkeypatch.setattr(mark, "FORMAT", 3)
-    steps = {number: lambda home, number=number: store.replace(home, f"step{number}", b"") for number in (1, 2)}
+    steps = {number: lambda home, number=number: store_of(home).replace(f"step{number}", b"") for number in (1, 2)}
     monkeypatch.setattr(mark, "MIGRATIONS", steps)
     with pytest.raises(AeroCastError, match="`aerocast run` or `aerocast up` brings it up to date"):
         mark.check_current(home)

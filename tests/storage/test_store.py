@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import store
-from aerocast.storage.home import Home, ObjectHome
+from aerocast.storage import objects
+from aerocast.storage.home import Home, ObjectHome, store_of
 
 
 @pytest.fixture(params=["folder", "objects"])
@@ -16,33 +16,33 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
 
 
 def test_a_document_comes_and_goes(home: Home) -> None:
-    assert (store.read(home, "declared/noaa.json"), store.stamp(home, "declared/noaa.json")) == (None, None)
-    assert store.names(home, "declared") == []
-    store.replace(home, "declared/noaa.json", b"1")
-    first = store.stamp(home, "declared/noaa.json")
-    store.replace(home, "declared/noaa.json", b"22")
-    store.replace(home, "declared/deep/er.json", b"3")
-    store.replace(home, "declared-too/x", b"4")
-    assert store.read(home, "declared/noaa.json") == b"22"
-    assert store.stamp(home, "declared/noaa.json") not in (None, first)
-    assert store.names(home, "declared/") == ["declared/deep/er.json", "declared/noaa.json"]
-    assert store.stamps(home, "declared")["declared/noaa.json"] == store.stamp(home, "declared/noaa.json")
+    assert (store_of(home).read("declared/noaa.json"), store_of(home).stamp("declared/noaa.json")) == (None, None)
+    assert store_of(home).names("declared") == []
+    store_of(home).replace("declared/noaa.json", b"1")
+    first = store_of(home).stamp("declared/noaa.json")
+    store_of(home).replace("declared/noaa.json", b"22")
+    store_of(home).replace("declared/deep/er.json", b"3")
+    store_of(home).replace("declared-too/x", b"4")
+    assert store_of(home).read("declared/noaa.json") == b"22"
+    assert store_of(home).stamp("declared/noaa.json") not in (None, first)
+    assert store_of(home).names("declared/") == ["declared/deep/er.json", "declared/noaa.json"]
+    assert store_of(home).stamps("declared")["declared/noaa.json"] == store_of(home).stamp("declared/noaa.json")
     for _ in range(2):
-        store.remove(home, "declared/noaa.json")
-        assert store.read(home, "declared/noaa.json") is None
+        store_of(home).remove("declared/noaa.json")
+        assert store_of(home).read("declared/noaa.json") is None
 
 
 def test_a_swap_needs_the_stamp_that_was_read(home: Home) -> None:
-    assert store.swap(home, "a/b.json", b"one", None)
-    assert not store.swap(home, "a/b.json", b"two", None), "it is there already"
-    found = store.read_stamped(home, "a/b.json")
+    assert store_of(home).swap("a/b.json", b"one", None)
+    assert not store_of(home).swap("a/b.json", b"two", None), "it is there already"
+    found = store_of(home).read_stamped("a/b.json")
     assert found is not None
     assert found[0] == b"one"
-    assert store.swap(home, "a/b.json", b"two", found[1])
-    assert not store.swap(home, "a/b.json", b"three", found[1]), "it was overtaken"
-    assert store.read(home, "a/b.json") == b"two"
-    store.remove(home, "a/b.json")
-    assert not store.swap(home, "a/b.json", b"four", found[1]), "it is gone"
+    assert store_of(home).swap("a/b.json", b"two", found[1])
+    assert not store_of(home).swap("a/b.json", b"three", found[1]), "it was overtaken"
+    assert store_of(home).read("a/b.json") == b"two"
+    store_of(home).remove("a/b.json")
+    assert not store_of(home).swap("a/b.json", b"four", found[1]), "it is gone"
 
 
 def test_of_many_at_once_nobody_is_lost(home: Home) -> None:
@@ -50,32 +50,32 @@ def test_of_many_at_once_nobody_is_lost(home: Home) -> None:
 
     def add(letter: str) -> None:
         while True:
-            data, seen = store.read_stamped(home, "word") or (b"", None)
-            if store.swap(home, "word", data + letter.encode(), seen):
+            data, seen = store_of(home).read_stamped("word") or (b"", None)
+            if store_of(home).swap("word", data + letter.encode(), seen):
                 return
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(add, "abcdefgh"))
-    assert sorted((store.read(home, "word") or b"").decode()) == list("abcdefgh")
+    assert sorted((store_of(home).read("word") or b"").decode()) == list("abcdefgh")
 
 
 def test_a_note_of_origin_belongs_to_its_document(home: Home) -> None:
-    assert store.made_from(home, "tail/noaa.npz") is None
-    store.replace(home, "tail/noaa.npz", b"rows")
-    store.note_origin(home, "tail/noaa.npz", "cafe")
-    assert store.made_from(home, "tail/noaa.npz") == "cafe"
-    assert store.names(home, "tail") == ["tail/noaa.npz"]
-    store.remove(home, "tail/noaa.npz")
-    assert store.made_from(home, "tail/noaa.npz") is None
+    assert store_of(home).origin("tail/noaa.npz") is None
+    store_of(home).replace("tail/noaa.npz", b"rows")
+    store_of(home).note_origin("tail/noaa.npz", "cafe")
+    assert store_of(home).origin("tail/noaa.npz") == "cafe"
+    assert store_of(home).names("tail") == ["tail/noaa.npz"]
+    store_of(home).remove("tail/noaa.npz")
+    assert store_of(home).origin("tail/noaa.npz") is None
 
 
 def test_a_bucket_that_is_not_there_says_nothing_of_its_documents(objects: None, tmp_path: Path) -> None:
     home = ObjectHome("s3://nobody-has-this/home", tmp_path)
     for use in (
-        lambda: store.read(home, "a"),
-        lambda: store.replace(home, "a", b""),
-        lambda: store.names(home, "a"),
-        lambda: store.check(home),
+        lambda: store_of(home).read("a"),
+        lambda: store_of(home).replace("a", b""),
+        lambda: store_of(home).names("a"),
+        lambda: store_of(home).check(writes=True),
     ):
         with pytest.raises(AeroCastError, match=r"s3://nobody-has-this/home/\S+ could not be .*NoSuchBucket") as caught:
             use()
@@ -87,6 +87,6 @@ def test_a_store_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatc
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    monkeypatch.setattr(store, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(objects, "_RETRY_SECONDS", 0.1)
     with pytest.raises(AeroCastError, match="could not be read: the object store does not answer: see AWS_ENDPOINT"):
-        store.read(ObjectHome("s3://bucket/home", tmp_path), "a")
+        store_of(ObjectHome("s3://bucket/home", tmp_path)).read("a")

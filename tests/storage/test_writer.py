@@ -13,8 +13,8 @@ import dagster as dg
 import msgspec
 import pytest
 
-from aerocast.storage import atomic, mark, store, writer
-from aerocast.storage.home import Home, ObjectHome, home_of
+from aerocast.storage import atomic, mark, writer
+from aerocast.storage.home import Home, ObjectHome, home_of, store_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.__main__ import main
 from aerocast_assets.resources import Platform
@@ -74,13 +74,13 @@ def test_the_second_is_told_who_the_first_is_and_the_dead_hold_nothing(either: H
 
 
 def expire(home: ObjectHome) -> None:
-    found = store.read_stamped(home, writer.LEASE)
+    found = store_of(home).read_stamped(writer.LEASE)
     assert found is not None
     lease = msgspec.json.decode(found[0], type=writer.Holder)
     assert lease.until is not None
     assert lease.until > datetime.now(UTC)
     past = msgspec.structs.replace(lease, until=datetime.now(UTC) - timedelta(seconds=1))
-    assert store.swap(home, writer.LEASE, msgspec.json.encode(past), found[1])
+    assert store_of(home).swap(writer.LEASE, msgspec.json.encode(past), found[1])
 
 
 def test_two_machines_with_one_object_store_are_told_apart(bucket: ObjectHome, tmp_path: Path) -> None:
@@ -106,16 +106,16 @@ def test_a_lease_is_renewed_and_its_loss_ends_the_process(
     before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     try:
         with writer.held(bucket, "aerocast up"):
-            seen = {store.stamp(bucket, writer.LEASE)}
+            seen = {store_of(bucket).stamp(writer.LEASE)}
             while len(seen) < 3:
-                seen.add(store.stamp(bucket, writer.LEASE))
-            store.replace(bucket, writer.LEASE, b"{}")  # as another machine does after a long pause of this one
+                seen.add(store_of(bucket).stamp(writer.LEASE))
+            store_of(bucket).replace(writer.LEASE, b"{}")  # as another machine does after a long pause of this one
             while not ended:
                 signal.sigtimedwait([], 0.05)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert "is no longer held by this process: stopped" in capsys.readouterr().err
-    assert store.read(bucket, writer.LEASE) == b"{}", "the other's lease is left alone"
+    assert store_of(bucket).read(writer.LEASE) == b"{}", "the other's lease is left alone"
 
 
 @pytest.mark.e2e

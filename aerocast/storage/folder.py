@@ -1,0 +1,187 @@
+"""A folder of this machine as a `Store`. The server imports this module: the standard library only."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
+
+from aerocast.errors import AeroCastError
+from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.store import Entry, Listing, Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStore(Store):
+    """Documents are files, replaced by renaming; one lock a folder for who writes."""
+
+    folder: Path
+    local: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def below(self, folder: str) -> FolderStore:
+        return FolderStore(self.folder / folder)
+
+    def read_stamped(self, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
+        path = self.folder / name
+        try:
+            return atomic.read_stamped(path, most)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _refusal(path, "read", error) from error
+
+    def replace(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        with atomic.locked(path.parent, name):
+            atomic.replace_file(path, data)
+
+    def swap(self, name: str, data: bytes, seen: Stamp | None) -> bool:
+        path = self.folder / name
+        with atomic.locked(path.parent, name):
+            if atomic.stamp(path) != seen:
+                return False
+            atomic.replace_file(path, data)
+        return True
+
+    def stamp(self, name: str) -> Stamp | None:
+        return atomic.stamp(self.folder / name)
+
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        stamps = {}
+        try:
+            for above, folders, files in os.walk(self.folder / folder, onerror=_raised):
+                # A folder in a document's place is listed, too: who reads it learns that it is none.
+                for name in (*files, *(each for each in folders if "." in each)):
+                    path = Path(above) / name
+                    if (seen := _link_stamp(path)) is not None:
+                        stamps[path.relative_to(self.folder).as_posix()] = seen
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _refusal(self.folder / folder, "listed", error) from error
+        return {name: stamps[name] for name in sorted(stamps) if not atomic.is_hidden(name)}
+
+    def size(self, name: str) -> int | None:
+        entry = _entry(name, self.folder / name)
+        return entry.size if entry else None
+
+    def remove(self, name: str) -> None:
+        path = self.folder / name
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                atomic.sync_folder(path.parent)
+        except OSError as error:
+            raise _refusal(path, "removed", error) from error
+
+    def link(self, name: str) -> str:
+        return (self.folder.resolve() / name).as_uri()
+
+    def check(self, *, writes: bool) -> None:
+        """Nothing to prove: `aerocast.storage.access` looks at folders."""
+
+    def listing(self, folder: str = "") -> Listing:
+        files, others = [], []
+        try:
+            with os.scandir(self.folder / folder) as entries:
+                for each in entries:
+                    if not each.is_file():
+                        others.append(each.name)
+                    elif entry := _entry(each.name, each):
+                        files.append(entry)
+        except (FileNotFoundError, NotADirectoryError):
+            return Listing([], [])
+        except OSError as error:
+            raise _refusal(self.folder / folder, "listed", error) from error
+        return Listing(files, others)
+
+    @contextmanager
+    def local_copy(self, entry: Entry) -> Iterator[Path]:
+        yield self.folder / entry.name
+
+    def current(self, entry: Entry) -> Entry | None:
+        return _entry(entry.name, self.folder / entry.name)
+
+    def move(self, name: str, target: str) -> None:
+        path, place = self.folder / name, self.folder / target
+        try:
+            atomic.make_folder(place.parent)
+            os.replace(path, place)
+            atomic.sync_folder(place.parent)
+            atomic.sync_folder(path.parent)
+        except FileNotFoundError:  # moved before, by who was killed then
+            return
+        except OSError as error:
+            raise _refusal(path, "moved", error) from error
+
+    def delta_options(self) -> None:
+        return None
+
+    def attach(self, con: duckdb.DuckDBPyConnection) -> None:
+        """DuckDB reads folders by itself."""
+
+    def duckdb_files(self, uris: Iterable[str]) -> list[str]:
+        """Delta answers in percent-encoding; some signs are wildcards to DuckDB."""
+        return sorted(glob.escape(unquote(uri)) for uri in uris)
+
+    def folders_with(self, marker: str) -> list[str]:
+        return sorted(str(each.parent.relative_to(self.folder)) for each in self.folder.glob(f"**/{marker}"))
+
+    def free(self) -> int | None:
+        place = self.folder
+        while not place.exists():
+            place = place.parent
+        disk = shutil.disk_usage(place)
+        return disk.free if disk.total else None  # a place such as /proc has no size at all
+
+    def make(self) -> None:
+        atomic.make_folder(self.folder)
+
+    def settle(self, files: Sequence[str]) -> None:
+        paths = [self.folder / name for name in files]
+        for path in paths:
+            atomic.sync(path)
+        for parent in {path.parent for path in paths} | {self.folder}:
+            atomic.sync_folder(parent)
+
+    def discard(self, token: str) -> None:
+        for path in [*self.folder.glob(f"{token}*"), *self.folder.glob(f"*/{token}*")]:
+            path.unlink(missing_ok=True)
+
+
+def _link_stamp(path: Path) -> Stamp | None:
+    try:
+        return atomic.stamp(path)
+    except OSError:  # a link in a circle
+        return atomic.stamp_of(os.lstat(path))
+
+
+def _entry(name: str, file: os.DirEntry[str] | Path) -> Entry | None:
+    """None if it is gone by now. A move changes the inode's ctime, a copy has an inode of its own."""
+    try:
+        seen = file.stat()
+    except FileNotFoundError:
+        return None
+    identity = f"{seen.st_ino} {seen.st_ctime_ns}"
+    return Entry(name, seen.st_size, seen.st_mtime, atomic.stamp_of(seen), identity, seen.st_ctime)
+
+
+def _refusal(path: Path, done: str, error: OSError) -> AeroCastError:
+    return AeroCastError(f"{path} cannot be {done}: {error.strerror or error}")
+
+
+def _raised(error: OSError) -> None:
+    raise error
