@@ -14,8 +14,8 @@ from aerocast import waits
 from aerocast.drift.state import Heat
 from aerocast.feed import Retraining
 from aerocast.retraining import Attempt, LastRun, Memory, decide, routine, unserved
-from aerocast.waits import end_of, is_recent, left_of
-from aerocast_assets.automation.runs import LONGEST_PAUSE, back_off
+from aerocast.waits import LONGEST_PAUSE, end_of, is_recent, left_of
+from aerocast_assets.automation.runs import back_off
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,10 +15,10 @@ from aerocast import waits
 from aerocast.errors import AeroCastError
 from aerocast.storage import documents
 from aerocast.storage.home import Home, store_of
+from aerocast.waits import LONGEST_PAUSE, PAUSE
 from aerocast.words import count
 
 FOLDER = "put_off"
-PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # to the next try; doubled with each in a row
 
 
 class Delay(msgspec.Struct, frozen=True):

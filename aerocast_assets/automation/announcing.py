@@ -17,6 +17,7 @@ from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
+from aerocast_assets.automation import cursors
 from aerocast_assets.keys import RETRAIN_OF
 from aerocast_assets.resources import Platform
 
@@ -95,12 +96,13 @@ def announcing() -> dg.Definitions:
         address = Settings().broker
         if not address:
             return dg.SensorResult(skip_reason=UNSET, cursor=context.cursor)
+        before = cursors.read(context, Cursor, "everything is announced again, under the same ids")
         try:
-            told, cursor = tell(context.instance, platform.root, address, _remembered(context))
+            told, cursor = tell(context.instance, platform.root, address, before)
         except AeroCastError as error:
             return dg.SensorResult(skip_reason=f"to be told later: {error}", cursor=context.cursor)
         said = f"told of {told} changes" if told else "nothing new to tell"
-        return dg.SensorResult(skip_reason=said, cursor=msgspec.json.encode(cursor).decode())
+        return dg.SensorResult(skip_reason=said, cursor=cursors.encoded(cursor))
 
     return dg.Definitions(sensors=[sensor])
 
@@ -245,12 +247,3 @@ def _selected(root: Home, feed: str, target: str, version: str, at: datetime, ro
         reason=row.get("retrain_reason") or row.get("reason") or "",
         time=at,
     )
-
-
-def _remembered(context: dg.SensorEvaluationContext) -> Cursor:
-    """The cursor; where it cannot be read all is told again, under the same ids."""
-    try:
-        return msgspec.json.decode(context.cursor, type=Cursor) if context.cursor else Cursor()
-    except msgspec.DecodeError as error:
-        context.log.warning(f"the cursor cannot be read ({error}): everything is told again")
-        return Cursor()

@@ -24,7 +24,7 @@ from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
 from aerocast_assets._compat import AssetJob
-from aerocast_assets.automation import runs
+from aerocast_assets.automation import cursors, runs
 from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.checks.intake import all_read_name
@@ -92,7 +92,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         from aerocast.doors import doors_of
         from aerocast.storage.settings import Settings
 
-        root, before = platform.root, _remembered(context)
+        root, before = platform.root, cursors.read(context, Cursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
         declared.publish(root, feed)  # a feed without a source begins with the server that knows it
         failed, waits, ended = newest_runs(context.instance, root, feed, datetime.now(UTC))
@@ -108,7 +108,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         context.log.info("; ".join(look.reasons))
         covered, after = _choose(root, feed, look, before, now, failed)
         request = ask(root, feed, covered, "; ".join(look.reasons), now)
-        return dg.SensorResult(run_requests=[request], cursor=msgspec.json.encode(after).decode())
+        return dg.SensorResult(run_requests=[request], cursor=cursors.encoded(after))
 
     return sensor
 
@@ -295,12 +295,3 @@ def _makes_tables(feed: Feed, run: dg.DagsterRun) -> bool:
     """Whether some other run makes the feed's tables: what it will make is not behind."""
     layers = {key(feed, layer) for layer in tables(feed)}
     return run.job_name == job_name(feed) or bool(layers & set(run.asset_selection or ()))
-
-
-def _remembered(context: dg.SensorEvaluationContext) -> Cursor:
-    """The cursor; a new one where it cannot be read, which costs one run."""
-    try:
-        return msgspec.json.decode(context.cursor, type=Cursor) if context.cursor else Cursor()
-    except msgspec.DecodeError as error:
-        context.log.warning(f"the cursor cannot be read ({error}): starting afresh")
-        return Cursor()

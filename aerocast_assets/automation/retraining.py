@@ -14,7 +14,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import AssetJob
-from aerocast_assets.automation import runs
+from aerocast_assets.automation import cursors, runs
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.resources import Platform
 
@@ -70,7 +70,9 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         root = platform.root
         now = clock.now(root, feed.name, feed.end)
         tick = Tick(context.instance, root, feed, state.read(root, feed.name), now)
-        held, asked = _remembered(context), _asked(context, root, feed)
+        # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.
+        held = cursors.read(context, dict[str, Memory], "starting from what runs and drift say")
+        asked = _asked(context, root, feed)
         looks = {target: _look(tick, target, held.get(target, Memory()), asked.get(target)) for target in feed.targets}
         wanted = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
@@ -80,23 +82,10 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         return dg.SensorResult(
             run_requests=wanted,
             skip_reason=None if wanted else f"at {now:%Y-%m-%d %H:%M}: {said}",
-            cursor=msgspec.json.encode({target: look.memory for target, look in looks.items()}).decode(),
+            cursor=cursors.encoded({target: look.memory for target, look in looks.items()}),
         )
 
     return sensor
-
-
-def _remembered(context: dg.SensorEvaluationContext) -> "dict[str, Memory]":
-    """What the cursor holds. Keys of runs hold no state of it, so that starting afresh repeats nothing."""
-    from aerocast.retraining import Memory
-
-    if not context.cursor:
-        return {}
-    try:
-        return msgspec.json.decode(context.cursor, type=dict[str, Memory])
-    except msgspec.DecodeError as error:
-        context.log.warning(f"the cursor cannot be read ({error}): starting afresh, from what runs and drift say")
-        return {}
 
 
 def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":

@@ -1,7 +1,7 @@
 """Retrain runs: how one is asked for, and the only place that reads from the instance what became of it."""
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,6 +9,7 @@ import dagster as dg
 from aerocast import waits
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
+from aerocast.waits import LONGEST_PAUSE, PAUSE
 from aerocast.words import duration, the_newest
 from aerocast_assets._compat import StepEventStatus
 from aerocast_assets.assets.champion import RETRAIN_TAG
@@ -24,7 +25,6 @@ REQUEST_TAG = "aerocast/request"
 MAX_RETRIES = "dagster/max_retries"
 LOOKED_AT = 20  # newest runs of a target that are looked through
 LONGEST = 240  # characters of a reason: a tag, not a report
-PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # after a failed run; doubled with each in a row
 FAILURES = 8  # newest runs of a job that are looked through for failures in a row
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = tuple(status for status in dg.DagsterRunStatus if status not in ENDED)

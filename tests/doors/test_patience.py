@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.doors import patience
-from aerocast.doors.patience import LONGEST_PAUSE, PAUSE, Delay, Patience
+from aerocast.doors.patience import Delay, Patience
+from aerocast.waits import LONGEST_PAUSE, PAUSE
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
