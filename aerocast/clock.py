@@ -14,9 +14,8 @@ from typing import Annotated
 
 import msgspec
 
-from aerocast.storage import atomic, documents
-from aerocast.storage.documents import Instant
-from aerocast.storage.home import Home
+from aerocast.storage.documents import Document, Instant
+from aerocast.storage.home import Home, store_of
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -47,7 +46,7 @@ def now(home: Home, feed: str, end: datetime | None = None, real: datetime | Non
         AeroCastError: its clock cannot be read.
     """
     real = real or datetime.now(UTC)
-    clock = read(home, feed)
+    clock = document(home, feed).read()
     shown = clock.at(real) if clock else real
     return min(shown, end) if end else shown
 
@@ -58,7 +57,7 @@ def real(home: Home, feed: str, span: timedelta) -> timedelta:
     Raises:
         AeroCastError: its clock cannot be read.
     """
-    clock = read(home, feed)
+    clock = document(home, feed).read()
     return span / max(1.0, clock.speed) if clock else span
 
 
@@ -74,26 +73,6 @@ def is_due(home: Home, feed: str, path: Path, every: timedelta) -> bool:
     return not timedelta(0) <= age < real(home, feed, every)
 
 
-def read(home: Home, feed: str) -> Clock | None:
-    """The feed's own clock; None if it follows the wall's. Raises AeroCastError when it cannot be read."""
-    path = place(home, feed)
-    return documents.read(path, Clock, f"the clock {path}")
-
-
-def write(home: Home, feed: str, clock: Clock) -> None:
-    """Sets the feed's clock, atomically. Raises AeroCastError when the disk refuses."""
-    path = place(home, feed)
-    with atomic.locked(path.parent, f"clock of {feed}"):
-        atomic.replace_file(path, msgspec.json.encode(clock))
-
-
-def remove(home: Home, feed: str) -> None:
-    """Lets the feed follow the wall's clock again. Raises AeroCastError when the disk refuses."""
-    path = place(home, feed)
-    with atomic.locked(path.parent, f"clock of {feed}"):
-        path.unlink(missing_ok=True)
-        atomic.sync_folder(path.parent)
-
-
-def place(home: Home, feed: str) -> Path:
-    return Path(home) / "clock" / f"{feed}.json"
+def document(home: Home, feed: str) -> Document[Clock]:
+    """The feed's own clock; without one the feed follows the wall's."""
+    return Document(store_of(Path(home)), f"clock/{feed}.json", Clock, "clock")

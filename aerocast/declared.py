@@ -16,8 +16,8 @@ import msgspec
 from aerocast import release
 from aerocast.errors import AeroCastError
 from aerocast.manifest import Policy
-from aerocast.storage import documents
 from aerocast.storage.atomic import Stamp
+from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 
 if TYPE_CHECKING:
@@ -104,13 +104,13 @@ def publish(home: Home, feed: Feed) -> bool:
     Raises:
         AeroCastError: the home refuses.
     """
-    name, data = place(feed.name), msgspec.json.encode(declared(feed))
+    published, wanted = document(home, feed.name), declared(feed)
     try:
-        if store_of(home).read(name) == data:
+        if published.read() == wanted:
             return False
-    except AeroCastError:  # what cannot be read is written anew
+    except AeroCastError:  # what cannot be read is written over
         pass
-    store_of(home).replace(name, data)
+    published.write(wanted)
     return True
 
 
@@ -136,35 +136,24 @@ def settle(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[st
 
 def retire(home: Home, feed: str) -> bool:
     """Says that nobody declares the feed any more; False if that is known. Raises AeroCastError: the home refuses."""
+    published = document(home, feed)
     try:
-        before = read(home, feed)
+        before = published.read()
     except AeroCastError:  # what cannot be read says nothing that is worth keeping
         before = None
     if before and before.retired:
         return False
     before = before or Declared(feed, "", "station", "time", (), ())
-    store_of(home).replace(place(feed), msgspec.json.encode(msgspec.structs.replace(before, retired=datetime.now(UTC))))
+    published.write(msgspec.structs.replace(before, retired=datetime.now(UTC)))
     return True
 
 
-def read(home: Home, feed: str) -> Declared | None:
-    """What was published of the feed, or None. Raises AeroCastError when it cannot be read."""
-    name = place(feed)
-    data = store_of(home).read(name, documents.LARGEST)
-    return None if data is None else documents.decode(data, Declared, f"{home}/{name}")
+def document(home: Home, feed: str) -> Document[Declared]:
+    """What was published of the feed."""
+    return Document(store_of(home), f"{FOLDER}/{feed}.json", Declared, "published declaration")
 
 
 def stamps(home: Home) -> dict[str, Stamp]:
     """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
     found = {_NAME.fullmatch(name): stamp for name, stamp in store_of(home).stamps(FOLDER).items()}
     return {name[1]: stamp for name, stamp in found.items() if name}
-
-
-def stamp(home: Home, feed: str) -> Stamp | None:
-    """What changes when the feed is published anew; None if it never was. Costs and raises what `store.stamp` does."""
-    return store_of(home).stamp(place(feed))
-
-
-def place(feed: str) -> str:
-    """The document's name in the home."""
-    return f"{FOLDER}/{feed}.json"

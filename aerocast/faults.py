@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aerocast.drift.state import Fault
-from aerocast.errors import AeroCastError
 from aerocast.lineage import config_hash
 from aerocast.months import month_of, month_span
-from aerocast.storage import atomic
-from aerocast.storage.home import Home
+from aerocast.storage.documents import Document
+from aerocast.storage.home import Home, store_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,24 +68,16 @@ def digests(faults: Sequence[Fault], upto: datetime, reach: timedelta = timedelt
 
 def applied(home: Home, feed: str) -> dict[str, str]:
     """The months that bronze was made with faults in, with the hash of those. Raises AeroCastError if unreadable."""
-    path = _place(home, feed)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, msgspec.DecodeError) as error:
-        raise AeroCastError(f"{path} cannot be read: {error}") from error
+    return _applied(home, feed).read() or {}
 
 
 def note_applied(home: Home, feed: str, months: Sequence[str], faults: Mapping[str, str]) -> None:
     """Says that these months of bronze are made with these faults (`digests`) now, after they were."""
-    path = _place(home, feed)
     before = applied(home, feed)
     kept = {month: digest for month, digest in before.items() if month not in months}
     now = kept | {month: digest for month, digest in faults.items() if month in months}
     if now != before:
-        with atomic.locked(path.parent, f"faults applied to {feed}"):
-            atomic.replace_file(path, msgspec.json.encode(now))
+        _applied(home, feed).write(now)
 
 
 def outdated(home: Home, feed: str, faults: Sequence[Fault], upto: datetime, reach: timedelta) -> list[str]:
@@ -95,5 +86,5 @@ def outdated(home: Home, feed: str, faults: Sequence[Fault], upto: datetime, rea
     return sorted(month for month in wanted.keys() | made.keys() if wanted.get(month) != made.get(month))
 
 
-def _place(home: Home, feed: str) -> Path:
-    return Path(home) / "faults" / f"{feed}.json"
+def _applied(home: Home, feed: str) -> Document[dict[str, str]]:
+    return Document(store_of(Path(home)), f"faults/{feed}.json", dict[str, str], "list of faults applied")

@@ -29,8 +29,8 @@ from aerocast.errors import AeroCastError
 from aerocast.manifest import FORMAT, Manifest
 from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf
-from aerocast.storage import documents
 from aerocast.storage.atomic import Stamp
+from aerocast.storage.documents import Document, decode
 from aerocast.storage.home import Home, store_of
 
 FOLDER = shelves.FOLDER
@@ -92,8 +92,9 @@ def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None 
         AeroCastError: there is no such release, it is damaged, or the disk refuses; the old one serves on then.
     """
     load(home, feed, target, version)
+    document = _pointer(home, feed, target, POINTER)
     while True:
-        now, seen = _pointer(home, feed, target, POINTER)
+        now, seen = document.read_stamped()
         serves = now is not None and now.version == version
         active = now.active_hold if now else None
         if now and serves and (hold is None or (active and active.until == hold.until)):
@@ -104,9 +105,9 @@ def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None 
             pointer = msgspec.structs.replace(now, hold=hold)
         else:
             # First, so that a release never challenges itself, not even after a kill in between.
-            _drop_challenger(home, feed, target)
+            _pointer(home, feed, target, CHALLENGER).remove()
             pointer = Current(version, datetime.now(UTC), now.version if now else None, hold)
-        if _move(home, feed, target, POINTER, pointer, seen):
+        if document.swap(pointer, seen):
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
@@ -114,11 +115,12 @@ def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None 
 
 def lift(home: Home, feed: str, target: str) -> Hold | None:
     """Ends a person's hold; returns what was lifted, None where nothing was. Raises AeroCastError as `promote`."""
+    document = _pointer(home, feed, target, POINTER)
     while True:
-        now, seen = _pointer(home, feed, target, POINTER)
+        now, seen = document.read_stamped()
         if now is None or now.hold is None:
             return None
-        if _move(home, feed, target, POINTER, msgspec.structs.replace(now, hold=None), seen):
+        if document.swap(msgspec.structs.replace(now, hold=None), seen):
             return now.active_hold
 
 
@@ -131,18 +133,19 @@ def challenge(home: Home, feed: str, target: str, version: str | None) -> Curren
         AeroCastError: no such release, a damaged one, the one that serves itself, or the disk refuses.
     """
     if version is None:
-        _drop_challenger(home, feed, target)
+        _pointer(home, feed, target, CHALLENGER).remove()
         return None
     load(home, feed, target, version)
+    document = _pointer(home, feed, target, CHALLENGER)
     while True:
-        now, seen = _pointer(home, feed, target, CHALLENGER)
+        now, seen = document.read_stamped()
         serves = current(home, feed, target)
         if serves is None or serves.version == version:
             raise AeroCastError(f"release {version} of {feed}/{target} cannot challenge: no other one serves")
         if now and now.version == version:
             return now
         pointer = Current(version, datetime.now(UTC), now.version if now else None)
-        if _move(home, feed, target, CHALLENGER, pointer, seen):
+        if document.swap(pointer, seen):
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
@@ -150,17 +153,17 @@ def challenge(home: Home, feed: str, target: str, version: str | None) -> Curren
 
 def current(home: Home, feed: str, target: str) -> Current | None:
     """The pointer, or None where nothing was promoted yet. Raises AeroCastError when it cannot be read."""
-    return _pointer(home, feed, target, POINTER)[0]
+    return _pointer(home, feed, target, POINTER).read()
 
 
 def challenger(home: Home, feed: str, target: str) -> Current | None:
     """The release that answers in the shadow, or None. Raises AeroCastError when its pointer cannot be read."""
-    return _pointer(home, feed, target, CHALLENGER)[0]
+    return _pointer(home, feed, target, CHALLENGER).read()
 
 
 def challenger_stamp(home: Home, feed: str, target: str) -> Stamp | None:
     """Changes whenever the challenger does; None without one. Costs and raises what `store.stamp` does."""
-    return store_of(home).stamp(shelf(home, feed, target).pointer(CHALLENGER))
+    return _pointer(home, feed, target, CHALLENGER).stamp()
 
 
 def load(home: Home, feed: str, target: str, version: str) -> Release:
@@ -257,28 +260,15 @@ def _described(home: Home, feed: str, target: str, version: str) -> Manifest:
 _remembered = lru_cache(maxsize=256)(_described)
 
 
-def _pointer(home: Home, feed: str, target: str, file: str) -> tuple[Current | None, Stamp | None]:
-    """What it says, and the stamp of the version that says it."""
-    name = shelf(home, feed, target).pointer(file)
-    found = store_of(home).read_stamped(name, documents.LARGEST)
-    if found is None:
-        return None, None
-    return documents.decode(found[0], Current, f"{home}/{name}"), found[1]
-
-
-def _move(home: Home, feed: str, target: str, file: str, pointer: Current, seen: Stamp | None) -> bool:
-    return store_of(home).swap(shelf(home, feed, target).pointer(file), msgspec.json.encode(pointer), seen)
-
-
-def _drop_challenger(home: Home, feed: str, target: str) -> None:
-    store_of(home).remove(shelf(home, feed, target).pointer(CHALLENGER))
+def _pointer(home: Home, feed: str, target: str, file: str) -> Document[Current]:
+    return Document(store_of(home), shelf(home, feed, target).pointer(file), Current, "pointer")
 
 
 def _stop_challenging_itself(home: Home, feed: str, target: str) -> None:
     """A promotion and a challenge at once: whichever ends last sees both pointers."""
     named, serves = challenger(home, feed, target), current(home, feed, target)
     if named and serves and named.version == serves.version:
-        _drop_challenger(home, feed, target)
+        _pointer(home, feed, target, CHALLENGER).remove()
 
 
 def _number(version: str) -> int:
@@ -337,7 +327,7 @@ def _sums(place: _Bundle) -> dict[str, str]:
 def _manifest(place: _Bundle, sums: Mapping[str, str]) -> Manifest:
     data = _verified(place, MANIFEST, sums)
     _check_format(place, data)
-    manifest = documents.decode(data, Manifest, f"the manifest of release {place}")
+    manifest = decode(data, Manifest, f"the manifest of release {place}")
     if manifest.version != place.version:
         raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
     return manifest

@@ -14,9 +14,8 @@ from pathlib import Path
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic, documents
-from aerocast.storage.documents import Instant
-from aerocast.storage.home import Home
+from aerocast.storage.documents import Document, Instant
+from aerocast.storage.home import Home, store_of
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
@@ -40,44 +39,39 @@ def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False)
     Raises:
         AeroCastError: the disk refuses, or a name is none.
     """
-    path = place(home, feed, target)
-    with atomic.locked(path.parent, f"request of {feed}/{target}"):
+    document = _document(home, feed, target)
+    while True:
         try:
-            open_one = _read(path)
+            open_one, seen = document.read_stamped()
         except AeroCastError:  # written over: a damaged request can be taken up by nobody
-            open_one = None
+            open_one, seen = None, document.stamp()
         if open_one and (open_one.force or not force):
             return open_one
         request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
         if open_one:
             request = msgspec.structs.replace(open_one, force=True, reason=reason)
-        atomic.replace_file(path, msgspec.json.encode(request))
-    return request
+        if document.swap(request, seen):
+            return request
 
 
 def pending(home: Home, feed: str) -> list[Request]:
     """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
-    found = [_read(path) for path in (Path(home) / "requests" / feed).glob("[a-z]*.json")]
+    folder = (Path(home) / "requests" / feed).glob("[a-z]*.json")
+    found = [_document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
     return sorted((request for request in found if request), key=lambda request: request.asked_at)
 
 
 def done(home: Home, request: Request) -> None:
     """Closes a request that was taken up; a newer one of the same target stays. Raises AeroCastError if it cannot."""
-    path = place(home, request.feed, request.target)
-    with atomic.locked(path.parent, f"request of {request.feed}/{request.target}"):
-        open_one = _read(path)
-        if open_one and open_one.id == request.id:
-            path.unlink()
-            atomic.sync_folder(path.parent)
+    document = _document(home, request.feed, request.target)
+    open_one = document.read()
+    if open_one and open_one.id == request.id:
+        document.remove()
 
 
-def place(home: Home, feed: str, target: str) -> Path:
-    """Where the request of a target lies. Raises AeroCastError for a name that is none."""
+def _document(home: Home, feed: str, target: str) -> Document[Request]:
+    """Raises AeroCastError if a name is invalid."""
     for name in (feed, target):
         if not _NAME.match(name):
             raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
-    return Path(home) / "requests" / feed / f"{target}.json"
-
-
-def _read(path: Path) -> Request | None:
-    return documents.read(path, Request, f"the request {path}")
+    return Document(store_of(Path(home)), f"requests/{feed}/{target}.json", Request, "request")

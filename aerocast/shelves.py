@@ -24,6 +24,7 @@ import msgspec
 from aerocast.errors import AeroCastError
 from aerocast.storage import atomic
 from aerocast.storage.atomic import Stamp
+from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import Store
 from aerocast.waits import is_recent
@@ -223,7 +224,7 @@ class _Objects:
 
     def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
         claim = _Claim(version, datetime.now(UTC), uuid.uuid4().hex)
-        if not self.store.swap(self._claim(version), msgspec.json.encode(claim), None):
+        if not self._claim(version).swap(claim, None):
             return False
         for name, data in contents.items():
             if not self.store.swap(f"{self.place}/{version}/{name}", data, None):
@@ -247,15 +248,14 @@ class _Objects:
                 found.setdefault(version, []).append(file)
         return found
 
-    def _claim(self, version: str) -> str:
-        return f"{self.place}/.claims/{version.split('-')[0]}"
+    def _claim(self, version: str) -> Document[_Claim]:
+        return Document(self.store, f"{self.place}/.claims/{version.split('-')[0]}", _Claim, "claim")
 
     def _is_abandoned(self, version: str) -> bool:
-        data = self.store.read(self._claim(version))
-        if data is None:
-            return True
         try:
-            age = datetime.now(UTC) - msgspec.json.decode(data, type=_Claim).at
-            return not is_recent(age.total_seconds(), _ABANDONED.total_seconds())
-        except msgspec.DecodeError:
+            claim = self._claim(version).read()
+        except AeroCastError:
             return False
+        return claim is None or not is_recent(
+            (datetime.now(UTC) - claim.at).total_seconds(), _ABANDONED.total_seconds()
+        )

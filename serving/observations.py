@@ -115,14 +115,16 @@ class Observations:
         stamps = self._listing.served
         if self._listing.error or stamps is None:
             return
-        known = {name: self._known.get(name) or Slot[Definition](declared.place(name)) for name in stamps}
+        known = {
+            name: self._known.get(name) or Slot[Definition](declared.document(self._home, name).name) for name in stamps
+        }
         for name, slot in known.items():
             slot.look(partial(stamps.get, name), partial(self._define, name))
         self._counted = {name: self._counted.get(name) or Slot(f"{FOLDER}/{name}.sqlite") for name in known}
         self._known = known
 
     def _define(self, feed: str) -> Definition | None:
-        found = declared.read(self._home, feed)
+        found = declared.document(self._home, feed).read()
         return Definition(found) if found else None
 
 

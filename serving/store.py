@@ -20,7 +20,6 @@ from aerocast.declared import Declared
 from aerocast.drift import state
 from aerocast.drift.state import DriftState
 from aerocast.manifest import FeedSnapshot
-from aerocast.storage import atomic
 from aerocast.storage.home import Home
 from serving.loading import (
     Key,
@@ -127,9 +126,9 @@ class Store:
         """A place for everything about a (feed, target) that was not there before."""
         feed, place = key[0], f"{release.FOLDER}/{'/'.join(key)}"
         if feed not in self.tails:
-            self.clocks = {**self.clocks, feed: Slot(f"clock/{feed}.json")}
-            self.drifts = {**self.drifts, feed: Slot(f"drift/{feed}.json")}
-            self.declared = {**self.declared, feed: Slot(declared.place(feed))}
+            self.clocks = {**self.clocks, feed: Slot(clock.document(self.home, feed).name)}
+            self.drifts = {**self.drifts, feed: Slot(state.document(self.home, feed).name)}
+            self.declared = {**self.declared, feed: Slot(declared.document(self.home, feed).name)}
             self.tails = {**self.tails, feed: Slot(tail.name(feed), seen=NEVER)}
         self.challengers = {**self.challengers, key: Slot(f"{place}/{release.CHALLENGER}")}
         self.releases = {
@@ -150,10 +149,11 @@ class Store:
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
-        self.clocks[feed].look(partial(atomic.stamp, clock.place(home, feed)), partial(clock.read, home, feed))
+        at, drift, known = clock.document(home, feed), state.document(home, feed), declared.document(home, feed)
+        self.clocks[feed].look(at.stamp, at.read)
         self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
-        self.drifts[feed].look(partial(state.stamp, home, feed), partial(state.read, home, feed))
-        if self.declared[feed].look(partial(declared.stamp, home, feed), partial(declared.read, home, feed)):
+        self.drifts[feed].look(drift.stamp, drift.read)
+        if self.declared[feed].look(known.stamp, known.read):
             self._index()
 
     def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:

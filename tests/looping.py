@@ -20,7 +20,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 def set_clock(home: Path, feed: Feed, now: datetime) -> None:
     """The feed's time stands still at `now`."""
-    clock.write(home, feed.name, clock.Clock(now, datetime.now(UTC), speed=0.0))
+    clock.document(home, feed.name).write(clock.Clock(now, datetime.now(UTC), speed=0.0))
 
 
 def write_heat(home: Path, feed: Feed, *heats: Heat, shadows: tuple[Shadow, ...] = ()) -> None:
@@ -32,7 +32,7 @@ def write_heat(home: Path, feed: Feed, *heats: Heat, shadows: tuple[Shadow, ...]
         for heat in heats
         if heat.hot
     )
-    state.write(home, DriftState(feed.name, now, datetime.now(UTC), found, (), heats, shadows))
+    state.document(home, feed.name).write(DriftState(feed.name, now, datetime.now(UTC), found, (), heats, shadows))
 
 
 def hot(since: datetime, edge: int = 1, target: str = "temperature", onset: datetime | None = None) -> Heat:

@@ -24,7 +24,7 @@ def test_without_a_file_a_feed_lives_now_and_a_recorded_one_at_its_end(tmp_path:
 
 
 def test_a_clock_runs_at_its_speed_and_stops(tmp_path: Path) -> None:
-    clock.write(tmp_path, "sim", Clock(START, REAL, 3600.0, START + 10 * HOUR))
+    clock.document(tmp_path, "sim").write(Clock(START, REAL, 3600.0, START + 10 * HOUR))
     seen = [clock.now(tmp_path, "sim", real=REAL + timedelta(seconds=s)) for s in (-5, 0, 2.5, 10, 99)]
     assert seen == [START, START, START + 2.5 * HOUR, START + 10 * HOUR, START + 10 * HOUR]
     assert clock.now(tmp_path, "sim", START + HOUR, REAL + timedelta(seconds=5)) == START + HOUR, "the feed's end"
@@ -44,7 +44,7 @@ def test_time_never_goes_back(speed: float, seconds: list[float], until: int | N
 
 
 def test_a_broken_clock_is_one_sentence(tmp_path: Path) -> None:
-    path = clock.place(tmp_path, "sim")
+    path = tmp_path / "clock" / "sim.json"
     path.parent.mkdir()
     path.write_text('{"instant": "yesterday"}')
     with pytest.raises(AeroCastError, match=r"clock .*sim\.json cannot be read"):
@@ -56,7 +56,7 @@ def test_the_command_sets_the_clock(home: Path, capsys: pytest.CaptureFixture[st
     assert main(arguments) == 0
     assert "heatwave lives at 2024-04-01 00:00 UTC" in capsys.readouterr().out
     assert clock.now(home, "heatwave") == START
-    assert clock.read(home, "heatwave") is not None
+    assert clock.document(home, "heatwave").read() is not None
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_a_wrong_option_is_one_sentence(
 ) -> None:
     assert main(["simulate", *arguments]) == 1
     assert said in capsys.readouterr().err
-    assert clock.read(home, "heatwave") is None
+    assert clock.document(home, "heatwave").read() is None

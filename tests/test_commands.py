@@ -67,14 +67,14 @@ def test_only_a_simulated_feed_has_a_clock_and_it_can_be_taken_back(
 ) -> None:
     assert main(["simulate", "--feed", "noaa", "--at", "2013-05-01"]) == 1
     assert "noaa is not simulated, its readings have their own time; allowed: heatwave" in capsys.readouterr().err
-    assert clock.read(home, "noaa") is None
+    assert clock.document(home, "noaa").read() is None
     at = ["--at", "2024-03-01T00:00Z"]
     assert main(["simulate", "--feed", "heatwave", *at, "--speed", "1", "--until", "2024-03-01T00:00Z"]) == 0
     said = capsys.readouterr().out
     assert "heatwave lives at 2024-03-01 00:00 UTC now; 1 second of its time in each of ours" in said
     assert clock.now(home, "heatwave") == datetime(2024, 3, 1, tzinfo=UTC)
     assert main(["simulate", "--feed", "heatwave", "--reset"]) == 0
-    assert clock.read(home, "heatwave") is None
+    assert clock.document(home, "heatwave").read() is None
     assert main(["simulate", "--reset"]) == 0, "it may be said twice"
     for wrong in (["--speed", "-1"], ["--until", "2024-02-01"], ["--until", "soon"]):
         assert main(["simulate", *at, *wrong]) == 1

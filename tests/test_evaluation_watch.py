@@ -26,6 +26,7 @@ from aerocast.lake import NO_EDGES, Lake
 from aerocast.lineage import config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of, month_span
+from aerocast.storage.documents import Document
 from tests.evaluating import HOUR, answer, segment
 from tests.making import START, small_feed, write_readings
 from tests.serving.making import graph, manifest, publish
@@ -55,7 +56,7 @@ def lake(con: duckdb.DuckDBPyConnection, home: Path, feed: Feed) -> Lake:
 
 
 def stand_at(home: Path, now: datetime) -> None:
-    clock.write(home, "small", Clock(now, datetime.now(UTC), speed=0.0))
+    clock.document(home, "small").write(Clock(now, datetime.now(UTC), speed=0.0))
 
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
@@ -195,7 +196,7 @@ def test_nothing_new_is_not_examined_again(con: duckdb.DuckDBPyConnection, lake:
     stand_at(home, NOW + HOUR)
     again = watch.judge(con, lake, home, feed)
     assert (first.fresh, again.fresh) == (True, False)
-    assert again.state == first.state == state.read(home, "small")
+    assert again.state == first.state == state.document(home, "small").read()
     stand_at(home, NOW + 2 * DAY)
     silent = watch.judge(con, lake, home, feed)
     assert silent.fresh, "two days without a reading are something new"
@@ -206,13 +207,13 @@ def test_an_examination_that_was_killed_counts_once(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(con, lake, home, feed, champion(home).version, error=15.0)
-    write = state.write
+    write = Document.write
 
     def die(*_: object) -> None:
         raise AeroCastError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(state, "write", die)
+        patch.setattr(Document, "write", die)
         with pytest.raises(AeroCastError, match="killed"):
             watch.judge(con, lake, home, feed)
     stand_at(home, NOW + HOUR)
@@ -222,7 +223,7 @@ def test_an_examination_that_was_killed_counts_once(
             write(*arguments)
             raise AeroCastError("killed there")
 
-        patch.setattr(state, "write", write_and_die)
+        patch.setattr(Document, "write", write_and_die)
         with pytest.raises(AeroCastError, match="killed"):
             watch.judge(con, lake, home, feed)
     stand_at(home, NOW + 2 * HOUR)
@@ -317,7 +318,7 @@ def test_heat_counts_contents_and_nothing_else(
                 contents += step == "reading"
             outcomes.refresh(con, lake, feed, force=step == "force")
             watch.judge(con, lake, home, feed, force=step == "force")
-        found = state.read(home, "small")
+        found = state.document(home, "small").read()
         assert found is not None
         assert len(set(examined(con, lake))) == contents
         assert found.of("temperature").warm == contents

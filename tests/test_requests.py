@@ -51,7 +51,7 @@ def test_those_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
 
 
 def test_a_damaged_request_is_said_and_written_over(tmp_path: Path) -> None:
-    path = requests.place(tmp_path, "noaa", "temperature")
+    path = tmp_path / "requests" / "noaa" / "temperature.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(AeroCastError, match="cannot be read"):

@@ -146,7 +146,7 @@ def test_raw_takes_each_reading_once(home: Path, instance: dg.DagsterInstance) -
     declared, keys = feed(), [key(feed(), layer) for layer in ("raw", "bronze", "silver")]
     seen, lake = [], Lake(home)
     for now in (ONSET, ONSET, ONSET + 5 * HOUR, datetime(2024, 5, 1, 2, tzinfo=UTC)):
-        clock.write(home, declared.name, Clock(now, datetime.now(UTC), 0.0))
+        clock.document(home, declared.name).write(Clock(now, datetime.now(UTC), 0.0))
         result = refresh(declared, home, instance, selection=keys, partitions=("2024-01", "2024-05"))
         assert result.success
         seen.append(metadata(result, key(declared, "raw")))

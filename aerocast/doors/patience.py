@@ -13,7 +13,7 @@ import msgspec
 
 from aerocast import waits
 from aerocast.errors import AeroCastError
-from aerocast.storage import documents
+from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 from aerocast.waits import LONGEST_PAUSE, PAUSE
 from aerocast.words import count
@@ -42,7 +42,7 @@ class Patience:
     """
 
     def __init__(self, home: Home, name: str, limit: timedelta) -> None:
-        self._home, self._place, self._limit = home, f"{FOLDER}/{name}.json", limit
+        self._document, self._limit = _document(home, name), limit
         self.delays = read(home, name)
 
     def is_due(self, key: str, now: datetime) -> bool:
@@ -77,18 +77,21 @@ class Patience:
 
     def _write(self) -> None:
         if self.delays:
-            store_of(self._home).replace(self._place, msgspec.json.encode(self.delays))
+            self._document.write(self.delays)
         else:
-            store_of(self._home).remove(self._place)
+            self._document.remove()
 
 
 def read(home: Home, name: str) -> dict[str, Delay]:
     """The delays of a name; none where they cannot be read: then everything is tried at once."""
     try:
-        data = store_of(home).read(f"{FOLDER}/{name}.json")
-        return documents.decode(data, dict[str, Delay], name) if data else {}
+        return _document(home, name).read() or {}
     except AeroCastError:
         return {}
+
+
+def _document(home: Home, name: str) -> Document[dict[str, Delay]]:
+    return Document(store_of(home), f"{FOLDER}/{name}.json", dict[str, Delay], "list of what is put off")
 
 
 def sentences(delays: Iterable[Delay]) -> str:

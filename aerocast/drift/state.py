@@ -12,9 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from aerocast.storage import atomic, documents
-from aerocast.storage.documents import Instant
-from aerocast.storage.home import Home
+from aerocast.storage.documents import Document, Instant
+from aerocast.storage.home import Home, store_of
 
 Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
 
@@ -112,23 +111,6 @@ class DriftState(msgspec.Struct, frozen=True):
         return [fault for fault in self.faults if fault.station == station and fault.end is None]
 
 
-def read(home: Home, feed: str) -> DriftState | None:
-    """The newest state; None if nothing was ever examined. Raises AeroCastError when it cannot be read."""
-    path = place(home, feed)
-    return documents.read(path, DriftState, f"the drift state {path}")
-
-
-def write(home: Home, state: DriftState) -> None:
-    """Old or new state, never a mixture. Raises AeroCastError when the disk refuses."""
-    path = place(home, state.feed)
-    with atomic.locked(path.parent, f"drift state of {state.feed}"):
-        atomic.replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=1))
-
-
-def stamp(home: Home, feed: str) -> atomic.Stamp | None:
-    """What changes whenever the file is replaced; None while there is none."""
-    return atomic.stamp(place(home, feed))
-
-
-def place(home: Home, feed: str) -> Path:
-    return Path(home) / "drift" / f"{feed}.json"
+def document(home: Home, feed: str) -> Document[DriftState]:
+    """The newest state; none if nothing was ever examined."""
+    return Document(store_of(Path(home)), f"drift/{feed}.json", DriftState, "drift state", indent=1)

@@ -34,7 +34,7 @@ from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
 from aerocast.months import month_of
 from aerocast.sql import literal
-from aerocast.storage.home import Home, store_of
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -180,8 +180,8 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
         AeroCastError: a release, the lake or the state cannot be read or written.
     """
     now = present = clock.now(home, feed.name, feed.end)
-    examined, path = evidence(lake, home, feed, now), state.place(home, feed.name)
-    wanted, before = basis(examined, home, feed), state.read(home, feed.name)
+    examined, document = evidence(lake, home, feed, now), state.document(home, feed.name)
+    wanted, before = basis(examined, home, feed), document.read()
     if before is not None and current(home, feed, wanted) and not force:
         return Judged(before, None, before)
     name = f"{feed.name}/drift"
@@ -197,15 +197,15 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     heats = tuple(_advanced(before, target, seen, feed, now, present, versions.get(target)) for target in feed.targets)
     shadows = shadow.evidence(con, lake, home, feed)
     after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
-    state.write(home, after)
-    store_of(path.parent).note_origin(path.name, wanted)
+    document.write(after)
+    document.store.note_origin(document.name, wanted)
     return Judged(after, seen, before)
 
 
 def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Seen:
     """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
     now = clock.now(home, feed.name, feed.end)
-    kept = state.read(home, feed.name)
+    kept = state.document(home, feed.name).read()
     if kept is not None and current(home, feed, basis(evidence(lake, home, feed, now), home, feed)):
         return Seen(kept.diagnoses, kept.faults, {}, {})
     return look(con, lake, home, feed, now)
@@ -226,8 +226,8 @@ def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str)
 
 def current(home: Home, feed: Feed, wanted: str) -> bool:
     """Whether the drift state rests on exactly this `basis`."""
-    path = state.place(home, feed.name)
-    return store_of(path.parent).origin(path.name) == wanted
+    document = state.document(home, feed.name)
+    return document.store.origin(document.name) == wanted
 
 
 def _advanced(

@@ -5,34 +5,69 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.store import Store
 
 LARGEST = 64 << 20  # bytes of a document
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without an offset it could be compared with no other
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Document(Generic[T]):
+    """One value by its name in a store; `what` says in a word or two what it is. With `indent` people read it, too.
+
+    Every method raises AeroCastError where the storage refuses, or what is read holds no such value.
+    """
+
+    store: Store
+    name: str
+    kind: type[T]
+    what: str
+    indent: int = 0
+
+    def __str__(self) -> str:
+        return f"the {self.what} {self.store}/{self.name}"
+
+    def read(self) -> T | None:
+        """The value, or None."""
+        return self.read_stamped()[0]
+
+    def read_stamped(self) -> tuple[T | None, Stamp | None]:
+        """The value with its stamp, for `swap`."""
+        stamped = self.store.read_stamped(self.name, LARGEST)
+        return (decode(stamped[0], self.kind, str(self)), stamped[1]) if stamped else (None, None)
+
+    def write(self, value: T) -> None:
+        """Old or new value, never a mixture; on disk when this returns."""
+        self.store.replace(self.name, self._encoded(value))
+
+    def swap(self, value: T, seen: Stamp | None) -> bool:
+        """Writes unless the stamp is no longer `seen` (None: there is no value); False if another was first."""
+        return self.store.swap(self.name, self._encoded(value), seen)
+
+    def stamp(self) -> Stamp | None:
+        """What changes whenever the value is written; None while there is none."""
+        return self.store.stamp(self.name)
+
+    def remove(self) -> None:
+        self.store.remove(self.name)
+
+    def _encoded(self, value: T) -> bytes:
+        data = msgspec.json.encode(value)
+        return msgspec.json.format(data, indent=self.indent) if self.indent else data
+
+
 def decode(data: bytes, kind: type[T], what: str) -> T:
-    """The struct that the document holds. Raises AeroCastError that begins with `what`."""
+    """The struct that the data hold. Raises AeroCastError that begins with `what`."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text
         raise AeroCastError(f"{what} cannot be read: {error}") from error
-
-
-def read(path: Path, kind: type[T], what: str) -> T | None:
-    """The document in a file of this machine, or None. Raises AeroCastError as `decode`."""
-    try:
-        data = atomic.read_file(path, LARGEST)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise AeroCastError(f"{what} cannot be read: {error.strerror or error}") from error
-    return decode(data, kind, what)

@@ -17,7 +17,8 @@ import msgspec
 
 from aerocast import __version__
 from aerocast.errors import AeroCastError
-from aerocast.storage import documents, rooms
+from aerocast.storage import rooms
+from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 
 NAME = "home.json"
@@ -42,11 +43,8 @@ def check(home: Home) -> Mark | None:
     Raises:
         AeroCastError: it is of a newer format, or cannot be read.
     """
-    data = store_of(home).read(NAME)
-    if data is None:
-        return None
-    found = documents.decode(data, Mark, f"{home}/{NAME}, which says of which format the home is,")
-    if found.format > FORMAT:
+    found = _document(home).read()
+    if found and found.format > FORMAT:
         raise AeroCastError(
             f"{home} is a home of format {found.format}, written by a newer AeroCast than this one ({__version__}), "
             f"which reads up to format {FORMAT}: update AeroCast, or choose another home"
@@ -76,12 +74,12 @@ def settle(home: Home) -> Mark:
         if store_of(home).local:
             _check_strangers(Path(home))
         found = Mark(FORMAT, uuid.uuid4().hex, datetime.now(UTC), __version__)
-        if not store_of(home).swap(NAME, msgspec.json.encode(found), None):
+        if not _document(home).swap(found, None):
             return settle(home)
     while found.format < FORMAT:
         MIGRATIONS[found.format](home)
         found = msgspec.structs.replace(found, format=found.format + 1)
-        _write(home, found)
+        _document(home).write(found)
     if not store_of(home).local:
         _settle_work(home, found)
     return found
@@ -99,11 +97,11 @@ def _settle_work(home: Home, mark: Mark) -> None:
             "or empty it with `aerocast clean`"
         )
     if work != mark:
-        _write(folder, mark)
+        _document(folder).write(mark)
 
 
-def _write(home: Home, mark: Mark) -> None:
-    store_of(home).replace(NAME, msgspec.json.encode(mark))
+def _document(home: Home) -> Document[Mark]:
+    return Document(store_of(home), NAME, Mark, "mark of the home's format")
 
 
 def _check_strangers(folder: Path) -> None:

@@ -27,7 +27,8 @@ from typing import IO, TypeVar
 import msgspec
 
 from aerocast.errors import AeroCastError
-from aerocast.storage import atomic, documents
+from aerocast.storage import atomic
+from aerocast.storage.documents import decode
 from aerocast.storage.home import Home, store_of
 
 LOCK, LEASE = ".writer", "writer.json"
@@ -209,7 +210,7 @@ def _encoded(mine: Holder, term: timedelta) -> bytes:
 
 def _decoded(data: bytes) -> Holder | None:
     try:
-        return documents.decode(data, Holder, LOCK)
+        return decode(data, Holder, LOCK)
     except AeroCastError:
         return None
 

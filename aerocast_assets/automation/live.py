@@ -136,7 +136,7 @@ def look_around(
     from aerocast.quality import reach
     from aerocast.sources import fingerprint
 
-    seen, lake, delays = state.read(root, feed.name), Lake(root).view(), patience.read(root, feed.name)
+    seen, lake, delays = state.document(root, feed.name).read(), Lake(root).view(), patience.read(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(doors, delays)
     try:

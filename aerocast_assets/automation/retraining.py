@@ -69,7 +69,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
 
         root = platform.root
         now = clock.now(root, feed.name, feed.end)
-        tick = Tick(context.instance, root, feed, state.read(root, feed.name), now)
+        tick = Tick(context.instance, root, feed, state.document(root, feed.name).read(), now)
         # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.
         held = cursors.read(context, dict[str, Memory], "starting from what runs and drift say")
         asked = _asked(context, root, feed)

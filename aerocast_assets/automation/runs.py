@@ -120,7 +120,11 @@ def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> dateti
     """The feed's time at a real instant of a run; if the clock was set anew since, that when it was asked for."""
     from aerocast import clock
 
-    own, real, asked = clock.read(root, feed.name), datetime.fromtimestamp(instant, UTC), run.tags.get(ASKED_TAG)
+    own, real, asked = (
+        clock.document(root, feed.name).read(),
+        datetime.fromtimestamp(instant, UTC),
+        run.tags.get(ASKED_TAG),
+    )
     if own and own.started > real and asked:
         return datetime.fromisoformat(asked)
     return clock.now(root, feed.name, feed.end, real=real)

@@ -33,7 +33,7 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.drift import state
 
-        seen = state.read(platform.root, feed.name)
+        seen = state.document(platform.root, feed.name).read()
         own = [each for each in (seen.diagnoses if seen else ()) if each.target == target]
         drifting = [each.station for each in own if each.verdict == "concept_drift"]
         said = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"

@@ -28,7 +28,7 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         from aerocast.lake import Lake
 
         root = platform.root
-        seen = state.read(root, feed.name)
+        seen = state.document(root, feed.name).read()
         heat = seen.of(target) if seen else Heat(target)
         # As old as what was examined, not as the look at it: a check that is run again says the same.
         now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)

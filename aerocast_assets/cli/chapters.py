@@ -77,7 +77,7 @@ class Demo:
         """History and the first champion, in this process, as `make run` does it; then everything that lives."""
         from aerocast_assets.alone import defs
 
-        clock.write(self.home, self.feed.name, Clock(self.start, datetime.now(UTC), 0.0))
+        clock.document(self.home, self.feed.name).write(Clock(self.start, datetime.now(UTC), 0.0))
         self.stage.dagster()
         with _quiet():
             definitions = defs()
@@ -161,7 +161,7 @@ class Demo:
     def _run_clock(self, until: datetime | None) -> None:
         """The feed's time passes from where it stands."""
         at, self._until = clock.now(self.home, self.feed.name, self.feed.end), until
-        clock.write(self.home, self.feed.name, Clock(at, datetime.now(UTC), self._speed, until))
+        clock.document(self.home, self.feed.name).write(Clock(at, datetime.now(UTC), self._speed, until))
 
     def _keep_pace(self, facts: Facts) -> None:
         """Time flies as fast as examinations follow it: PACE between two, on a fast machine and on a slow one."""

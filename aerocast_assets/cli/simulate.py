@@ -39,7 +39,7 @@ def reset(home: Home, feed_name: str) -> int:
     from aerocast import clock
 
     feed = _simulated(feed_name)
-    clock.remove(home, feed.name)
+    clock.document(home, feed.name).remove()
     print(f"{feed.name} follows the wall's clock: {clock.now(home, feed.name, feed.end):%Y-%m-%d %H:%M} UTC now.")
     return 0
 
@@ -63,7 +63,7 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
         )
     if limit and limit < instant:
         raise AeroCastError(f"--until: {until} is before --at {at}")
-    clock.write(home, feed.name, Clock(instant, datetime.now(UTC), speed, limit))
+    clock.document(home, feed.name).write(Clock(instant, datetime.now(UTC), speed, limit))
     shown = clock.now(home, feed.name, feed.end)
     stops = f", until {limit:%Y-%m-%d %H:%M} UTC" if limit else ""
     pace = f"{count(speed, 'second')} of its time in each of ours"

@@ -58,7 +58,7 @@ class Watch:
     def look(self) -> Facts:
         """Raises AeroCastError when a clock, a state or a table cannot be read."""
         feed, target = self._feed, self._target
-        seen = state.read(self._home, feed.name)
+        seen = state.document(self._home, feed.name).read()
         own = [each for each in seen.diagnoses if each.target == target] if seen else []
         pointer = release.current(self._home, feed.name, target)
         runs = self._retrains()

@@ -128,7 +128,7 @@ class Life:
 
     def _set(self, now: datetime) -> None:
         self.now = now
-        clock.write(self.home, self.feed.name, clock.Clock(now, datetime.now(UTC), speed=0.0))
+        clock.document(self.home, self.feed.name).write(clock.Clock(now, datetime.now(UTC), speed=0.0))
 
     def _tick(self) -> list[dg.RunRequest]:
         name = live_job_name(self.feed)

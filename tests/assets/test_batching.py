@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aerocast.clock import Clock, write
+from aerocast.clock import Clock, document
 from aerocast.doors import doors_of
 from aerocast.feed import Feed
 from aerocast.storage.settings import Settings
@@ -68,6 +68,6 @@ def test_an_answer_waits_for_the_readings_that_judge_it(home: Path, changes: dic
 def test_simulated_time_shortens_what_is_waited_for(home: Path) -> None:
     feed = pushed()
     Deliveries(home, feed).post(POST)
-    write(home, feed.name, Clock(START, datetime.now(UTC), speed=60.0))
+    document(home, feed.name).write(Clock(START, datetime.now(UTC), speed=60.0))
     assert look(home, feed, timedelta(seconds=1)).present == []
     assert look(home, feed, timedelta(seconds=6)).present

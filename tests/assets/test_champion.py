@@ -96,7 +96,7 @@ def again(trained: tuple[Feed, Path], home: Path) -> Path:
 
 def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     now = datetime(2024, 4, 30, 12, tzinfo=UTC)
-    clock.write(again, "small", clock.Clock(now, datetime.now(UTC), 0.0))
+    clock.document(again, "small").write(clock.Clock(now, datetime.now(UTC), 0.0))
     before = release.current(again, *KEY)
     result = retrain(feed, again, instance, since=SINCE.isoformat())
     assert result.success

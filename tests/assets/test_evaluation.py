@@ -140,7 +140,7 @@ def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
     assert f"| temperature | AAA | 1 | {version(again)} |" in shown["rolling"]
     assert Path(shown["report_path"]) == again / "reports/small/drift.json"
     report = json.loads(Path(shown["report_path"]).read_text())
-    judged = state.read(again, "small")
+    judged = state.document(again, "small").read()
     assert judged
     assert (report["feed"], datetime.fromisoformat(report["judged_at"])) == ("small", judged.judged_at)
     numbers = {
@@ -157,17 +157,17 @@ def test_a_second_run_changes_nothing(feed: Feed, again: Path, instance: dg.Dags
     serve(again, feed, "s1", NEWEST - 48 * HOUR, 48)
     evaluate(feed, again, instance)
     before = {name: Lake(again).version(name) for name in Lake(again).tables()}
-    seen = state.read(again, "small")
+    seen = state.document(again, "small").read()
     shown = metadata(evaluate(feed, again, instance), key(feed, "evaluation"))
     assert shown["status"] == "unchanged"
     assert {name: Lake(again).version(name) for name in Lake(again).tables()} == before
-    assert state.read(again, "small") == seen
+    assert state.document(again, "small").read() == seen
 
 
 def test_errors_that_grow_fail_the_check_and_heat_the_target(
     feed: Feed, again: Path, instance: dg.DagsterInstance
 ) -> None:
-    state.place(again, "small").unlink()  # what was judged at the recording's end is later than what follows
+    (again / "drift" / "small.json").unlink()  # what was judged at the recording's end is later than what follows
     serve(again, feed, "calm", NEWEST - 200 * HOUR, 100)
     set_clock(again, feed, NEWEST - 95 * HOUR)
     assert check(evaluate(feed, again, instance), "temperature_drift").passed
@@ -180,7 +180,7 @@ def test_errors_that_grow_fail_the_check_and_heat_the_target(
     assert drift.severity == dg.AssetCheckSeverity.WARN
     assert "concept_drift" in str(drift.metadata["diagnosis"].value)
     assert "concept drift at" in str(drift.description)
-    seen = state.read(again, "small")
+    seen = state.document(again, "small").read()
     assert seen is not None
     assert seen.of("temperature").hot
     assert seen.of("temperature").edges == 1
@@ -191,11 +191,11 @@ def test_errors_that_grow_fail_the_check_and_heat_the_target(
 
 def test_a_forced_run_is_no_further_examination(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     assert feed.end
-    state.place(again, "small").unlink()
+    (again / "drift" / "small.json").unlink()
     serve(again, feed, "drift", NEWEST - 100 * HOUR, 100, error=12.0)
     set_clock(again, feed, feed.end - HOUR / 2)  # after the last reading, so that none is new
     evaluate(feed, again, instance)
-    before, rows = state.read(again, "small"), table(again, "small/drift", "delivery")
+    before, rows = state.document(again, "small").read(), table(again, "small/drift", "delivery")
     assert before is not None
     assert before.of("temperature").warm == 1
     set_clock(again, feed, feed.end - HOUR / 4)
@@ -206,7 +206,7 @@ def test_a_forced_run_is_no_further_examination(feed: Feed, again: Path, instanc
     )  # fmt: skip
     assert forced.success
     assert metadata(forced, key(feed, "evaluation"))["months_computed"] > 0
-    after = state.read(again, "small")
+    after = state.document(again, "small").read()
     assert after is not None
     assert (after.heat, after.diagnoses) == (before.heat, before.diagnoses)
     assert table(again, "small/drift", "delivery") == rows
@@ -248,7 +248,7 @@ def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, i
         (fault,) = table(again, "small/faults")
         assert (fault["station"], fault["column"], fault["end"]) == ("AAA", "temperature", None)
         assert abs(fault["start"] - stuck) <= HOUR
-        seen = state.read(again, "small")
+        seen = state.document(again, "small").read()
         assert seen is not None
         now = clock.now(again, "small", feed.end)
         assert faults.outdated(again, "small", seen.faults, now, HOUR) == ["2024-04"]
@@ -340,7 +340,7 @@ def test_killed_anywhere_an_evaluation_is_completed_by_the_next(
     rows = [row for row in table(again, "small/outcomes") if row["actual"] is not None]
     assert {(row["station"], row["time"], row["horizon"]) for row in rows} == set(told)
     assert len(rows) == len(told)
-    seen = state.read(again, "small")
+    seen = state.document(again, "small").read()
     assert seen is not None
     examined = [row["examination"] for row in table(again, "small/drift")]
     assert len(examined) == len(set(examined)) * len(feed.station_ids), "each examination once"
@@ -395,8 +395,8 @@ def test_a_picture_is_drawn_again_each_hour_or_when_a_verdict_changed(
     assert drawn(timedelta()), "there was none"
     assert not drawn(timedelta(minutes=50)), "nothing is believed that was not"
     assert drawn(timedelta(minutes=70))
-    seen = state.read(again, "small")
+    seen = state.document(again, "small").read()
     assert seen is not None
     other = tuple(msgspec.structs.replace(each, verdict="covariate_shift") for each in seen.diagnoses)
-    state.write(again, msgspec.structs.replace(seen, diagnoses=other))
+    state.document(again, "small").write(msgspec.structs.replace(seen, diagnoses=other))
     assert drawn(timedelta(minutes=50)), "another verdict than before"

@@ -113,7 +113,7 @@ def test_late_readings_make_their_own_months_again_and_a_broken_door_stops_no_ot
         assert after[layer]["2024-01"] > before[layer]["2024-01"]
     (made.home / "declared" / "small.json").unlink()
     assert "nothing waits at the doors" in made.said()
-    found = declared.read(made.home, "small")
+    found = declared.document(made.home, "small").read()
     assert found is not None, "a look publishes what the server must know"
     assert found.stations == ("AAA", "BBB")
     _beside_a_broken_door(made, monkeypatch)

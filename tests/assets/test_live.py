@@ -202,7 +202,7 @@ def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path
     fault = Fault("AAA", "temperature", "spike", start, start + 5 * HOUR, "by hand")
     Lake(home).overwrite("small/faults", faults.rows([fault]))
     now = datetime.now(UTC)
-    state.write(home, DriftState("small", START + 120 * DAY, now, faults=(fault,)))
+    state.document(home, "small").write(DriftState("small", START + 120 * DAY, now, faults=(fault,)))
     request = tick.asks()
     assert request.tags["aerocast/live"] == "sensor faults have changed in 2024-02"
     assert span(request) == ["2024-02", "2024-02"], "the month of the fault alone"
@@ -213,7 +213,7 @@ def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path
     assert check(result, "nothing_lost").passed
     assert "sensor faults are as they were" in tick.said()
     Lake(home).overwrite("small/faults", faults.rows([]))
-    state.write(home, DriftState("small", START + 121 * DAY, now))
+    state.document(home, "small").write(DriftState("small", START + 121 * DAY, now))
     back = tick.run(tick.asks())
     assert "sensor_fault" not in metadata(back, key(feed, "bronze"))["quarantined_by_rule"]
     assert "sensor faults are as they were" in tick.said()

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from aerocast import release, requests
-from aerocast.drift import state
 from aerocast.drift.state import Shadow
 from aerocast.feed import Feed
 from aerocast.pointer import Hold
@@ -96,7 +95,7 @@ def memory(loop: Loop) -> Memory:
 
 
 def test_every_tick_says_what_it_saw(loop: Loop) -> None:
-    state.place(loop.home, "small").unlink(missing_ok=True)
+    (loop.home / "drift" / "small.json").unlink(missing_ok=True)
     assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
     loop.heat(cool(warm=1))
     assert "1 examinations in a row spoke for drift" in loop.said()
@@ -239,7 +238,7 @@ def test_a_request_is_taken_up_exactly_once(loop: Loop) -> None:
 
 
 def test_a_damaged_request_stops_nothing(loop: Loop) -> None:
-    path = requests.place(loop.home, "small", TARGET)
+    path = loop.home / "requests" / "small" / f"{TARGET}.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
     loop.heat(hot(T, onset=T - 10 * DAY))

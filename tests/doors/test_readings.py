@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast.declared import declared, publish, read, stamps
+from aerocast.declared import declared, document, publish, stamps
 from aerocast.deliveries.rows import raw_schema
 from aerocast.doors.arrow import parse_arrow, table_of
 from aerocast.doors.definition import Malformed
@@ -184,12 +184,12 @@ def test_what_is_well_formed_and_wrong_is_quarantined(feed: Feed) -> None:
 
 
 def test_what_is_declared_is_published_once(tmp_path: Path) -> None:
-    assert read(tmp_path, "small") is None
+    assert document(tmp_path, "small").read() is None
     assert stamps(tmp_path) == {}
     assert publish(tmp_path, SMALL)
     assert not publish(tmp_path, SMALL)
     (before,) = stamps(tmp_path).values()
-    found = read(tmp_path, "small")
+    found = document(tmp_path, "small").read()
     assert found == declared(SMALL)
     assert (found.station, found.time) == ("station", "time")
     assert publish(tmp_path, SMALL.model_copy(update={"description": "another"}))

@@ -102,11 +102,11 @@ def test_stations_horizons_and_targets(base: dict[str, Any], change: Change, hom
     assert fewer.success
     assert 1 in serves(home).horizons
     change(targets=["temperature", "windspeed"], horizons=[1])
-    found = declared.read(home, "small")
+    found = declared.document(home, "small").read()
     assert found
     assert found.targets == ("temperature", "windspeed")
     change(horizons=[1])
-    found = declared.read(home, "small")
+    found = declared.document(home, "small").read()
     assert found
     assert found.retirement("windspeed") == "Target windspeed of feed small is retired: it is not declared any more."
     assert before.version in release.versions(home, "small", "temperature"), "no release is gone"

@@ -86,7 +86,7 @@ def test_the_errors_rise_and_fall_and_the_drift_is_found_soon(told: Told) -> Non
 
 
 def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, pointer = state.read(told.home, "heatwave"), release.current(told.home, "heatwave", "temperature")
+    seen, pointer = state.document(told.home, "heatwave").read(), release.current(told.home, "heatwave", "temperature")
     assert seen is not None
     assert pointer is not None
     heat = seen.of("temperature")

@@ -135,10 +135,10 @@ class Life:
 
     def at(self, day: int) -> None:
         """The readings up to this day are in the file, and the feed lives there."""
-        known = (clock.now(self.home, "small") - START) // DAY if clock.read(self.home, "small") else FIRST
+        known = (clock.now(self.home, "small") - START) // DAY if clock.document(self.home, "small").read() else FIRST
         with self.file.open("a") as out:
             out.writelines(f"{line}\n" for line in readings(self.stations, known, day))
-        clock.write(self.home, "small", clock.Clock(START + day * DAY, datetime.now(UTC), speed=0.0))
+        clock.document(self.home, "small").write(clock.Clock(START + day * DAY, datetime.now(UTC), speed=0.0))
 
     def used(self) -> int:
         """Bytes of all files of the home."""
@@ -345,7 +345,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Life:
 
 def live(life: Life) -> None:
     feed = life.declare()
-    clock.write(life.home, "small", clock.Clock(START + FIRST * DAY, datetime.now(UTC), speed=0.0))
+    clock.document(life.home, "small").write(clock.Clock(START + FIRST * DAY, datetime.now(UTC), speed=0.0))
     for number in range((LAST - FIRST) // 7 + 1):
         day = FIRST + 7 * number
         life.weeks.append(Week(day))

@@ -23,7 +23,7 @@ STUCK = Fault("JFK", "pressure", "stuck", NOW - timedelta(hours=9), None, "the s
 
 
 def believe(home: Path, hot: bool = False, edges: int = 0, faults: tuple[Fault, ...] = ()) -> None:
-    state.write(home, DriftState("noaa", NOW, NOW, (), faults, (Heat("temperature", hot, edges),)))
+    state.document(home, "noaa").write(DriftState("noaa", NOW, NOW, (), faults, (Heat("temperature", hot, edges),)))
 
 
 def codes(http: httpx.Client, **body: Any) -> list[str]:
@@ -77,7 +77,7 @@ def test_a_damaged_state_leaves_the_old_one_and_is_visible(tmp_path: Path, serve
     write_tail(tmp_path)
     believe(tmp_path, hot=True, edges=2)
     _, http = serve()
-    state.place(tmp_path, "noaa").write_text("{")
+    (tmp_path / "drift" / "noaa.json").write_text("{")
     until(lambda: bool(http.get("/health").json()["status"] == "degraded"))
     assert "drift state" in http.get("/health").json()["releases"][0]["errors"][0]
     assert metric(http, f"aerocast_drift_flag{LABELS}") == 1
@@ -96,20 +96,20 @@ def live(home: Path) -> None:
 def test_a_simulated_feed_goes_stale_by_its_own_clock(tmp_path: Path, serve: Start) -> None:
     """Readings up to 18:00 and 6 hours of freshness, fresh at 19:00 of the feed; then the clock runs on."""
     live(tmp_path)
-    clock.write(tmp_path, "noaa", Clock(NOW, datetime.now(UTC), 0.0))
+    clock.document(tmp_path, "noaa").write(Clock(NOW, datetime.now(UTC), 0.0))
     _, http = serve()
     assert codes(http, station="JFK") == []
-    clock.write(tmp_path, "noaa", Clock(NEWEST + timedelta(hours=5), datetime.now(UTC), 3600.0))
+    clock.document(tmp_path, "noaa").write(Clock(NEWEST + timedelta(hours=5), datetime.now(UTC), 3600.0))
     until(lambda: codes(http, station="JFK") == ["stale_feed"])
-    clock.place(tmp_path, "noaa").unlink()
+    (tmp_path / "clock" / "noaa.json").unlink()
     until(lambda: "days" in http.post("/predict", json={"station": "JFK"}).json()["reasons"][0]["detail"])
 
 
 @pytest.mark.parametrize("content", ["{", '{"instant": 3}'])
 def test_a_damaged_clock_leaves_the_old_one(tmp_path: Path, serve: Start, content: str) -> None:
     live(tmp_path)
-    clock.write(tmp_path, "noaa", Clock(NOW, datetime.now(UTC), 0.0))
+    clock.document(tmp_path, "noaa").write(Clock(NOW, datetime.now(UTC), 0.0))
     _, http = serve()
-    clock.place(tmp_path, "noaa").write_text(content)
+    (tmp_path / "clock" / "noaa.json").write_text(content)
     until(lambda: bool(http.get("/health").json()["status"] == "degraded"))
     assert codes(http, station="JFK") == []

@@ -72,8 +72,8 @@ class Reader:
 def home(tmp_path: Path) -> Path:
     """A home in which there is each kind of file that a server reads."""
     beside(tmp_path, 1.0)
-    clock.write(tmp_path, "noaa", Clock(NOW, NOW, 0.0))
-    state.write(tmp_path, DriftState("noaa", NOW, NOW))
+    clock.document(tmp_path, "noaa").write(Clock(NOW, NOW, 0.0))
+    state.document(tmp_path, "noaa").write(DriftState("noaa", NOW, NOW))
     declared.publish(tmp_path, small_feed(tmp_path))
     posted = Posted(tmp_path, "small")
     posted.put(None, READING, "json", 1)

@@ -125,7 +125,7 @@ def test_what_the_home_knows_and_nobody_declares_is_retired(tmp_path: Path, smal
     (tmp_path / "declared/small.json").write_bytes(b"\xff")
     assert len(declare(tmp_path)) == 3
     for name in ("small", "older", "noaa"):
-        found = declared.read(tmp_path, name)
+        found = declared.document(tmp_path, name).read()
         assert found
         assert found.retired
         assert found.retired <= datetime.now(UTC)

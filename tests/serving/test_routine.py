@@ -91,10 +91,10 @@ def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Star
 
 def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
     promoted(tmp_path, timedelta(days=30))
-    clock.write(tmp_path, "noaa", Clock(MADE + timedelta(days=29), datetime.now(UTC), 0.0))
+    clock.document(tmp_path, "noaa").write(Clock(MADE + timedelta(days=29), datetime.now(UTC), 0.0))
     _, http = serve()
     assert (check(http)["age_seconds"], check(http)["due"]) == (29 * 86400, False)
-    clock.write(tmp_path, "noaa", Clock(MADE + timedelta(days=31), datetime.now(UTC), 0.0))
+    clock.document(tmp_path, "noaa").write(Clock(MADE + timedelta(days=31), datetime.now(UTC), 0.0))
     until(lambda: bool(check(http)["due"]))
 
 

@@ -88,7 +88,7 @@ def test_an_older_home_is_migrated_by_who_writes(home: Path, monkeypatch: pytest
 
 def test_a_mark_that_says_nothing_is_one_sentence(home: Path) -> None:
     (home / mark.NAME).write_text('{"name": "another program"}')
-    with pytest.raises(AeroCastError, match=r"home\.json, which says of which format the home is, cannot be read"):
+    with pytest.raises(AeroCastError, match=r"the mark of the home's format .*/home\.json cannot be read"):
         mark.settle(home)
 
 
