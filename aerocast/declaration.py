@@ -1,6 +1,6 @@
 """What all parts of a declaration share: an unknown field is a mistake, and a mistake is a sentence with its place."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Self
 
@@ -90,13 +90,13 @@ def _details(error: ValidationError) -> list[InitErrorDetails]:
     ]
 
 
-def mistakes(error: ValidationError, tags: Collection[str] = ()) -> list[Mistake]:
-    """Every mistake, without those that only follow from another; `tags` in places name a kind, not a field."""
+def mistakes(error: ValidationError) -> list[Mistake]:
+    """Every mistake, without those that only follow from another."""
     found = error.errors()
     places = [each["loc"] for each in found]
     meant = {(*each["loc"][:-1], _context(each).get("near")) for each in found if each["type"] == "unknown_field"}
     return [
-        Mistake(_fields(each, tags), _text(each))
+        Mistake(tuple(part for part in each["loc"] if part != "[key]"), _text(each))
         for each in found
         # A list is too short because all its items are wrong; a field is missing because it is misspelt.
         if not (each["type"] == "too_short" and any(_below(place, each["loc"]) for place in places))
@@ -108,23 +108,12 @@ def _below(place: Place, other: Place) -> bool:
     return len(place) > len(other) and place[: len(other)] == other
 
 
-def _fields(each: Any, tags: Collection[str]) -> Place:
-    place = (*each["loc"], "kind") if each["type"] == "union_tag_invalid" else each["loc"]
-    return tuple(
-        p for at, p in enumerate(place) if p != "[key]" and not (at == 1 and place[0] == "source" and p in tags)
-    )
-
-
 def _text(each: Any) -> str:
     kind, value = each["type"], each["input"]
     if kind == "missing":
         return "is missing"
     if kind in ("value_error", "unknown_field", "rule"):
         return str(each["msg"]).removeprefix("Value error, ")
-    if kind == "union_tag_invalid":
-        return one_of(each["ctx"]["tag"], each["ctx"]["expected_tags"].replace("'", "").split(", "))
-    if kind == "union_tag_not_found":
-        return "must be a mapping with a kind"
     shown = repr(value)
     shown = shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}..."
     rule = _RULES.get(kind, str(each["msg"]).replace("Input should be", "must be", 1)).format(**_context(each))

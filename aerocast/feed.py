@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator, mod
 from aerocast import durations, feed_rules
 from aerocast.declaration import Mistake, Strict, mistakes, refuse
 from aerocast.errors import AeroCastError
-from aerocast.feed_sources import SOURCES, Source
 from aerocast.models import MODELS
 from aerocast.schema import Cron, Duration, Name, Owner, Pair, Texts, Unit, Zone, kinds
+from aerocast.sources import Source
 
 BASELINES = ("persistence", "seasonal_naive")
 
@@ -350,4 +350,4 @@ class Feed(Strict):
         try:
             return cls.model_validate(declaration)
         except ValidationError as error:
-            return mistakes(error, SOURCES)
+            return mistakes(error)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from aerocast import durations
 from aerocast.declaration import Mistake
-from aerocast.feed_sources import NwsSource
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed
@@ -88,13 +85,6 @@ def _spans(feed: Feed) -> Iterator[Mistake]:
     if look_back < max(feed.window.steps, feed.season):
         text = f"{look_back} must cover window.steps ({feed.window.steps}) and season ({feed.season})"
         yield Mistake(("window", "look_back"), text)
-    if isinstance(feed.source, NwsSource) and feed.poll and not _divides_an_hour(feed.poll):
-        allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
-        yield Mistake(("poll",), f"{durations.iso(feed.poll)} must be {allowed}")
+    yield from feed.source.mistakes(feed)
     if feed.end and feed.end <= feed.start:
         yield Mistake(("end",), f"{feed.end} must be later than start {feed.start}")
-
-
-def _divides_an_hour(poll: timedelta) -> bool:
-    hour, minute = timedelta(hours=1), timedelta(minutes=1)
-    return minute <= poll <= hour and not poll % minute and not hour % poll

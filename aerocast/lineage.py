@@ -3,6 +3,7 @@
 import hashlib
 import json
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,24 @@ def code_version(*modules: str) -> str:
     """Twelve hex digits of the code that these modules and all that they import are made of (`"aerocast.silver"`).
 
     An edit there makes everything they compute stale without anyone remembering to raise a number; comments, docstrings
-    and formatting do not count, nor does what only moves bytes (`closure.NOT_COUNTED`).
+    and formatting do not count, nor does what only moves bytes (`closure.NOT_COUNTED`). Of a module of another package,
+    which brings a kind, that package counts in the same way.
 
     Raises:
         ValueError: there is no such module.
     """
-    return _package().version(*modules)
+    return _package(*sorted({module.partition(".")[0] for module in modules} - {"aerocast"})).version(*modules)
 
 
 @cache
-def _package() -> Package:
-    return Package(Path(__file__).parent)
+def _package(*others: str) -> Package:
+    return Package(Path(__file__).parent, *map(_location, others))
+
+
+def _location(package: str) -> Path:
+    """The folder of an installed package, or the file of a module that is none; nothing is imported."""
+    spec = find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if spec and (folders or spec.origin):
+        return Path(folders[0] if folders else str(spec.origin))
+    raise ValueError(f"{package} is not installed")

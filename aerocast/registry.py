@@ -1,7 +1,7 @@
 """Kinds by name, one file each: a module of a package of ours, or an entry point of an installed package.
 
-The module of a kind has its name and defines one class with that `kind`; modules that begin with an underscore are no
-kinds. Only the kinds that are asked for are imported.
+The module of a kind has its name and defines one class with that `kind`: a class attribute, or a pydantic field of that
+one value. Modules that begin with an underscore are no kinds. Only the kinds that are asked for are imported.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pkgutil
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from aerocast.declaration import one_of
 from aerocast.errors import AeroCastError
@@ -50,7 +50,7 @@ class Registry(Generic[T]):
             return self._checked(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
         found = [each for each in self._installed() if each.name == kind]
         if not found:
-            raise AeroCastError(one_of(kind, self.names()))
+            raise AeroCastError(f"{one_of(kind, self.names())}; another one needs the package that brings it")
         if len(found) > 1:
             brought = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in found))
             raise AeroCastError(f"kind {kind!r} is brought by several packages: {brought}")
@@ -61,7 +61,7 @@ class Registry(Generic[T]):
         return self._checked(kind, [loaded] if self._is_kind(loaded, kind) else [], found[0].value)
 
     def _is_kind(self, found: object, kind: str) -> bool:
-        return isinstance(found, type) and issubclass(found, self._base) and getattr(found, "kind", None) == kind
+        return isinstance(found, type) and issubclass(found, self._base) and kind in _kinds(found)
 
     def _checked(self, kind: str, found: list[type[T]], where: object) -> type[T]:
         if len(found) != 1:
@@ -75,3 +75,9 @@ class Registry(Generic[T]):
 
     def _installed(self) -> list[EntryPoint]:
         return list(entry_points(group=self._group))
+
+
+def _kinds(found: Any) -> tuple[Any, ...]:
+    """What `kind` of a class may be: its attribute, or the values of a field's `Literal`."""
+    field = getattr(found, "model_fields", {}).get("kind")
+    return get_args(field.annotation) if field else (getattr(found, "kind", None),)

@@ -21,8 +21,7 @@ from measuring.table import show
 from aerocast.drift.conversions import mistakes
 from aerocast.drift.jumps import Series, unit_jumps
 from aerocast.feed import Column
-from aerocast.feed_sources import CsvSource
-from aerocast.sources.csv import locate
+from aerocast.sources.csv import CsvSource
 from aerocast_assets.feeds import find_feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -57,7 +56,7 @@ def records() -> Iterator[Record]:
     hour, minutes = timedelta(hours=1), timedelta(minutes=5)
     source = find_feed("noaa").source
     assert isinstance(source, CsvSource)
-    airports = pd.read_csv(locate(source))
+    airports = pd.read_csv(source.locate())
     for station, rows in airports.groupby("origin"):
         yield from _columns(f"noaa {station}", rows, "time_hour", hour, HOURLY)
     for name, file, time, cadence, columns in (

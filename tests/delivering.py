@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import yaml
 
-from aerocast import cleaning, quality, sources
+from aerocast import cleaning, quality
 from aerocast.doors import doors_of
 from aerocast.doors.intake import Taken, place_strays, take_all, take_source
 from aerocast.doors.posted import Posted
@@ -61,7 +61,7 @@ class Deliveries:
         now = self.feed.clock(now)
         taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
         after: dict[str, datetime] = {}
-        take_source(self.lake, self.feed, sources.read(self.feed.source, self.feed, None, now, after), taken)
+        take_source(self.lake, self.feed, self.feed.source.read(self.feed, None, now, after), taken)
         place_strays(self.lake, self.feed, now, taken)
         return taken
 

@@ -217,7 +217,7 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     assert changed(first, versions(copy)) == set(), "words, brokers, storage, what else can be declared"
 
     edit(copy, "units", "return 1.0, 0.0", "return 1.0, 1e-9")
-    edit(copy, "sources/nws_readings", "_DIGITS = 10", "_DIGITS = 9")
+    edit(copy, "sources/_nws_readings", "_DIGITS = 10", "_DIGITS = 9")
     second = versions(copy)
     assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aerocast import clock, faults, quality, release, silver, sources
+from aerocast import clock, faults, quality, release, silver
 from aerocast.clock import Clock
 from aerocast.drift import state
 from aerocast.drift.state import Fault
@@ -61,7 +61,7 @@ def stand_at(home: Path, now: datetime) -> None:
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
     """Raw, bronze, quarantine and silver as the assets make them, with the faults that are believed now."""
-    for delivery in sources.read(feed.source, feed, None, NOW):
+    for delivery in feed.source.read(feed, None, NOW):
         lake.append("small/raw", delivery.table, delivery.segment, delivery.slot)
     months, known = lake.months("small/raw"), faults.read(con, lake, "small/faults")
     cleaned = quality.clean(con, feed, lake.relation(con, "small/raw"), months, NOW, known)

@@ -131,7 +131,7 @@ def test_a_wrong_kind_and_its_parameters_are_told_together() -> None:
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), source={"kind": "cvs"}, candidates=candidates))
     told = str(caught.value)
-    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, simulated, nws, push" in told
+    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, nws, push, simulated" in told
     assert "candidates.liner: 'liner' is not allowed: did you mean linear?" in told
     assert "candidates.xgboost.depht: no such field; did you mean depth?" in told
     assert "candidates: the baseline seasonal_naive is missing" in told

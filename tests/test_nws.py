@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import sources
 from aerocast.deliveries.rows import Delivery, raw_schema
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.feed_sources import NwsSource
 from aerocast.lake import Lake
-from aerocast.sources import nws, nws_http, nws_readings
-from aerocast.sources.nws_http import Client, RefusedError
+from aerocast.sources import _nws_http, _nws_poll, _nws_readings
+from aerocast.sources._nws_http import Client, RefusedError
+from aerocast.sources.nws import NwsSource
 from aerocast_assets.feeds import find_feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -160,7 +159,7 @@ def poll(
     declared = declared or feed()
     assert isinstance(declared.source, NwsSource)
     client = client or Time().client(service)
-    return list(nws.read(declared.source, declared, now=now, client=client, notes=notes, **more))
+    return list(_nws_poll.read(declared.source, declared, now=now, client=client, notes=notes, **more))
 
 
 def rows(deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
@@ -190,7 +189,7 @@ def status_of(path: Path) -> int:
 
 def reading(name: str, fields: Mapping[str, str] = EVERYTHING) -> dict[str, str]:
     """The first reading of a recorded answer, by field."""
-    found = nws_readings.page((EXCERPT / name).read_bytes(), feed(fields=fields), "?").readings[0]
+    found = _nws_readings.page((EXCERPT / name).read_bytes(), feed(fields=fields), "?").readings[0]
     return dict(zip(fields, found.values, strict=True))
 
 
@@ -202,7 +201,7 @@ def outcomes(place: Path, service: Service, time: Time) -> tuple[dict[str, list[
         service.script = {home(): [Reply(path.read_bytes(), status_of(path))]}
         try:
             answer = client.get(home(), attempts=1)
-            found = nws_readings.page(answer.body, feed(), "KMSP")
+            found = _nws_readings.page(answer.body, feed(), "KMSP")
             outcome = f"{len(found.readings)} readings"
             count += sum(reading.time is not None for reading in found.readings)
         except AeroCastError as error:
@@ -282,7 +281,7 @@ def test_units_are_what_each_value_says() -> None:
 
 def test_a_station_without_pressure_is_a_reading_all_the_same() -> None:
     bodies = [path.read_bytes() for path in recorded() if "__observations.json" in path.name]
-    pages = [nws_readings.page(body, feed(), "?") for body in bodies if b'"features": null' not in body]
+    pages = [_nws_readings.page(body, feed(), "?") for body in bodies if b'"features": null' not in body]
     values = [dict(zip(EVERYTHING, r.values, strict=True)) for page in pages for r in page.readings]
     assert any(row["temperature"] and not row["barometricPressure"] for row in values)
 
@@ -302,7 +301,7 @@ def test_leftovers_of_years_ago_are_no_news(service: Service) -> None:
 
 
 def text_of(value: float, code: str, unit: str) -> float:
-    return float(nws_readings.converted(repr(value), code, unit))
+    return float(_nws_readings.converted(repr(value), code, unit))
 
 
 speeds = st.floats(0, 500).map(lambda value: round(value, 3))
@@ -338,11 +337,11 @@ def test_a_speed_is_the_same_in_whichever_unit_it_comes(speed: float, prefix: st
     ],
 )
 def test_a_number_that_cannot_be_told_keeps_its_text(value: str, code: str | None, expected: str) -> None:
-    assert nws_readings.converted(value, code, "degC") == expected
+    assert _nws_readings.converted(value, code, "degC") == expected
 
 
-def one(feature: dict[str, Any]) -> nws_readings.Reading:
-    return nws_readings.page(json.dumps(collection(feature)).encode(), feed(), "KMSP").readings[0]
+def one(feature: dict[str, Any]) -> _nws_readings.Reading:
+    return _nws_readings.page(json.dumps(collection(feature)).encode(), feed(), "KMSP").readings[0]
 
 
 def test_quality_codes_become_flags_of_columns() -> None:
@@ -391,14 +390,14 @@ def test_odd_values_keep_their_text_for_bronze_to_judge() -> None:
 )  # fmt: skip
 def test_an_answer_of_another_shape_fails_its_station(body: bytes) -> None:
     with pytest.raises(AeroCastError, match="the answer for KMSP"):
-        nws_readings.page(body, feed(), "KMSP")
+        _nws_readings.page(body, feed(), "KMSP")
 
 
 def test_one_field_cannot_be_stored_in_two_units() -> None:
     declared = find_feed("midwest").model_dump(mode="json")
     declared["columns"].append(declared["columns"][2] | {"name": "gust", "label": "gust", "source_unit": "m/s"})
     with pytest.raises(AeroCastError, match=r"windSpeed.*km/h.*m/s"):
-        nws_readings.units(Feed.parse(declared))
+        _nws_readings.units(Feed.parse(declared))
 
 
 # Asking
@@ -417,7 +416,7 @@ def test_no_more_than_so_often(service: Service, time: Time) -> None:
     service.script = {home(): [Reply({"title": "Tired", "detail": "Later"}, 503)]}
     with pytest.raises(RefusedError, match="503 Service Unavailable: Tired: Later"):
         time.client(service).get(home())
-    assert len(service.asked) == nws_http.ATTEMPTS
+    assert len(service.asked) == _nws_http.ATTEMPTS
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
@@ -443,9 +442,9 @@ def test_a_full_service_is_given_the_time_it_asks_for(service: Service, time: Ti
 
 
 def test_patience_may_be_asked_for_as_a_date() -> None:
-    assert nws_http.retry_after("Wed, 04 Mar 2026 19:00:30 GMT", NOW) == 30
-    assert nws_http.retry_after("Wed, 04 Mar 2026 18:00:00 GMT", NOW) == 0
-    assert nws_http.retry_after("soon") == nws_http.retry_after("") == 0
+    assert _nws_http.retry_after("Wed, 04 Mar 2026 19:00:30 GMT", NOW) == 30
+    assert _nws_http.retry_after("Wed, 04 Mar 2026 18:00:00 GMT", NOW) == 0
+    assert _nws_http.retry_after("soon") == _nws_http.retry_after("") == 0
 
 
 def test_what_breaks_off_is_tried_again(service: Service, time: Time) -> None:
@@ -502,7 +501,7 @@ def test_who_asks_must_be_sendable() -> None:
 def test_an_answer_without_end_is_not_read_to_its_end(
     service: Service, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nws_http, "LARGEST", 1000)
+    monkeypatch.setattr(_nws_http, "LARGEST", 1000)
     service.script = {home(): [Reply(b" " * 2000)]}
     with pytest.raises(RefusedError, match="more than"):
         time.client(service).get(home())
@@ -610,7 +609,7 @@ def test_what_was_fetched_before_a_page_failed_is_not_lost(service: Service) -> 
     found: list[Delivery] = []
     declared = feed()
     assert isinstance(declared.source, NwsSource)
-    reader = nws.read(declared.source, declared, now=NOW, client=Time().client(service), notes=notes)
+    reader = _nws_poll.read(declared.source, declared, now=NOW, client=Time().client(service), notes=notes)
     with pytest.raises(AeroCastError, match="no station could be read"):
         found.extend(reader)  # takes what comes before the error
     assert len(rows(found)) == 1
@@ -648,7 +647,7 @@ class Poller:
         self.service.asked.clear()
         source, client = self.feed.source, Time().client(self.service)
         assert isinstance(source, NwsSource)
-        reader = nws.read(source, self.feed, now=now, after=self.newest, work=self.work, client=client, **more)
+        reader = _nws_poll.read(source, self.feed, now=now, after=self.newest, work=self.work, client=client, **more)
         for delivery in reader:
             self.lake.append("t/raw", delivery.table, delivery.segment, delivery.slot)
             times = [time for time in delivery.table["time"].to_pylist() if time]
@@ -765,7 +764,7 @@ def test_settings_name_the_service_and_who_asks(service: Service, monkeypatch: p
     monkeypatch.setenv("AEROCAST_USER_AGENT", "(example.org, ops@example.org)")
     service.script = {home(): [Reply(collection(observation(NOW)))]}
     declared = feed()
-    found = pa.concat_tables(each.table for each in sources.read(declared.source, declared, now=NOW))
+    found = pa.concat_tables(each.table for each in declared.source.read(declared, now=NOW))
     assert found.schema == raw_schema(declared)
     assert service.asked[0][1]["User-Agent"] == "(example.org, ops@example.org)"
-    assert sources.fingerprint(declared.source, declared) == "nws"
+    assert declared.source.fingerprint(declared) == "nws"

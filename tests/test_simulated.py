@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import clock, sources
+from aerocast import clock
 from aerocast.clock import Clock
 from aerocast.deliveries.rows import Delivery, raw_schema
 from aerocast.doors.intake import Taken, take_source
 from aerocast.feed import Feed
-from aerocast.feed_sources import SimulatedSource
 from aerocast.lake import Lake
-from aerocast.sources.simulated import temperatures
+from aerocast.sources._simulated_series import temperatures
+from aerocast.sources.simulated import SimulatedSource
 from aerocast_assets.feeds import find_feed
 from aerocast_assets.keys import key
 from tests.making import definitions, metadata, refresh
@@ -48,7 +48,7 @@ def rows(found: list[Delivery]) -> pa.Table:
 
 
 def deliver(declared: Feed, now: datetime, **more: Any) -> list[Delivery]:
-    return list(sources.read(declared.source, declared, now=now, **more))
+    return list(declared.source.read(declared, now=now, **more))
 
 
 @given(start=st.integers(0, 8000), length=st.integers(0, 200), before=st.integers(0, 50), behind=st.integers(0, 50))
@@ -92,12 +92,12 @@ def test_seeds_and_stations_differ() -> None:
 
 def test_calm_only_is_read_when_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     declared, now = feed(), ONSET + timedelta(days=20)
-    hot, before = rows(deliver(declared, now)), sources.fingerprint(declared.source, declared, now)
+    hot, before = rows(deliver(declared, now)), declared.source.fingerprint(declared, now)
     monkeypatch.setenv("CALM_ONLY", "1")
     calm = rows(deliver(declared, now))
     assert max(map(float, hot["temperature"].to_pylist())) > 40
     assert max(map(float, calm["temperature"].to_pylist())) <= 30
-    assert sources.fingerprint(declared.source, declared, now) != before
+    assert declared.source.fingerprint(declared, now) != before
     monkeypatch.setenv("CALM_ONLY", "")
     assert rows(deliver(declared, now)).equals(hot)
 
@@ -134,10 +134,10 @@ def test_pieces_add_up_to_the_whole_wherever_they_are_cut(cuts: list[int]) -> No
 
 def test_the_fingerprint_changes_with_each_reading() -> None:
     declared = feed()
-    prints = [sources.fingerprint(declared.source, declared, START + minutes * HOUR / 60) for minutes in (0, 59, 60)]
+    prints = [declared.source.fingerprint(declared, START + minutes * HOUR / 60) for minutes in (0, 59, 60)]
     assert prints[0] == prints[1] != prints[2]
     end = datetime(2025, 1, 1, tzinfo=UTC)
-    late = [sources.fingerprint(declared.source, declared, end + days * 24 * HOUR) for days in (0, 9)]
+    late = [declared.source.fingerprint(declared, end + days * 24 * HOUR) for days in (0, 9)]
     assert late[0] == late[1], "a feed that has ended does not change"
 
 

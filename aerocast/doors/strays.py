@@ -111,7 +111,7 @@ def _naive(
     covered = f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_gone(lake, table)})"
     inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
     which = f"{wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
-    which += "" if feed.source.live else f" AND source <> {literal(feed.source.label)}"
+    which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
     moved = []
     for month in lake.months(table):
         _live(con, lake, table, [month], version, which)

@@ -1,62 +1,57 @@
-"""Where readings come from: one module a kind of source, behind `read` and `fingerprint`."""
+"""Where readings come from: a source kind is one module here, or an entry point `aerocast.sources` of a package.
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+The module has the kind's name and defines one subclass of `SourceKind`: its parameters, its functions and what it
+needs. Nothing else names a kind. A module that begins with an underscore is part of the kind in its name.
+"""
 
-from aerocast.deliveries.rows import Delivery
-from aerocast.feed import Feed
-from aerocast.feed_sources import CsvSource, NwsSource, PushSource, Source
-from aerocast.sources import csv, push, simulated
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Annotated, Any
 
-__all__ = ["fingerprint", "read"]
+from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
+from aerocast.declaration import Mistake, refuse
+from aerocast.errors import AeroCastError
+from aerocast.registry import Registry
+from aerocast.sources._base import SourceKind
 
-def read(
-    source: Source,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    after: Mapping[str, datetime] | None = None,
-    *,
-    work: Path | None = None,
-    notes: list[str] | None = None,
-) -> Iterator[Delivery]:
-    """The source's readings month by month, oldest first, of all months or of these; a month without rows is left out.
+__all__ = ["SOURCES", "Source", "SourceKind"]
 
-    `now` is the feed's present (default: the wall clock's), later than which nothing was measured. `after` says what
-    is there already: the newest reading of each month. A live source delivers what is newer; a file delivers its
-    months whole, and whoever takes them knows a segment that is there.
-
-    To ask for the next delivery says that the one before is in the table: only then may a source remember, in the
-    folder `work`, what it need not ask for again. `notes` takes sentences on what could not be had or was left out.
-
-    A row of a file whose time cannot be read, or lies before the feed's start or after its clock, travels with the row
-    before it (at the beginning: with the feed's first month). The same content gives the same segments.
-
-    Raises:
-        AeroCastError: the source is missing, damaged, or lacks a declared field.
-    """
-    if isinstance(source, CsvSource):
-        return csv.read(source, feed, months, now, notes)
-    if isinstance(source, NwsSource):
-        from aerocast.sources import nws  # httpx costs what no other source needs
-
-        return nws.read(source, feed, months, now, after, work=work, notes=notes)
-    if isinstance(source, PushSource):
-        return push.read()
-    return simulated.read(source, feed, months, now, after)
+DEFAULT = "csv"
+SOURCES = Registry(SourceKind, __name__, "aerocast.sources")
 
 
-def fingerprint(source: Source, feed: Feed, now: datetime | None = None) -> str:
-    """SHA-256 of what the source holds at the feed's present; another value means that it has changed.
+def _parse(declared: Any) -> SourceKind:
+    """The source that is declared, by the class of its kind."""
+    if isinstance(declared, SourceKind):
+        return declared
+    if not isinstance(declared, Mapping):
+        raise ValueError(f"{declared!r} must be a mapping with a kind")
+    kind = str(declared.get("kind", DEFAULT))
+    try:
+        source = SOURCES.find(kind)
+    except AeroCastError as error:
+        refuse("source", [Mistake(("kind",), str(error))])
+        raise
+    absent = [name for name in source.needs if find_spec(name) is None]
+    refuse(
+        "source", [Mistake(("kind",), f"{kind!r} needs the module {name}, which is not installed") for name in absent]
+    )
+    return source.model_validate(declared)
 
-    Raises:
-        AeroCastError: the source is missing or cannot be read.
-    """
-    if isinstance(source, CsvSource):
-        return csv.fingerprint(source)
-    if isinstance(source, PushSource):
-        return push.fingerprint()
-    # A schedule asks a service: there is nothing to look at in between.
-    return source.kind if isinstance(source, NwsSource) else simulated.fingerprint(source, feed, now)
+
+class _AnyKind:
+    """The parameters of each kind; a package that does not load is its declarations' trouble alone."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        kinds: dict[Hashable, CoreSchema] = {}
+        for name in SOURCES.names():
+            with suppress(AeroCastError):
+                kinds[name] = SOURCES.find(name).__pydantic_core_schema__
+        return handler(core_schema.tagged_union_schema(kinds, "kind"))
+
+
+Source = Annotated[SourceKind, SerializeAsAny(), BeforeValidator(_parse), _AnyKind()]

@@ -1,167 +1,85 @@
-"""Readings from a CSV file on disk or inside an installed package, plain or compressed (`.gz`, `.bz2`, `.zst`).
+"""A CSV file on disk or inside an installed package, plain or compressed; `_csv_months` sorts its rows into months."""
 
-Its rows are streamed and sorted into months by DuckDB, which spills to disk: memory is bounded by the largest month,
-not by the file.
-"""
+from __future__ import annotations
 
 import hashlib
 import importlib.util
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic import Field
 
-from aerocast.deliveries.csv_file import Choice, Piece, open_csv
-from aerocast.deliveries.csv_lines import CsvFault
-from aerocast.deliveries.rows import Delivery, placeable, raw_names, raw_schema, segment_of
 from aerocast.errors import AeroCastError
-from aerocast.feed import Feed
-from aerocast.feed_sources import CsvSource
-from aerocast.instants import Instants
-from aerocast.months import month_of
-from aerocast.sql import literal, quoted
+from aerocast.sources._base import SourceKind, Watch
 
-_MEMORY = "1GB"
+if TYPE_CHECKING:
+    from aerocast.deliveries.rows import Delivery
+    from aerocast.feed import Feed
 
 
-def read(
-    source: CsvSource,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    notes: list[str] | None = None,
-) -> Iterator[Delivery]:
-    """See `aerocast.sources.read`."""
-    path, label = locate(source), source.label
-    try:
-        with (
-            open_csv(path, _choose(feed), source.broken_lines) as file,
-            tempfile.TemporaryDirectory(prefix="aerocast-") as folder,
-            duckdb.connect() as con,
-        ):
-            if notes is not None:
-                notes += [f"source {label}: {note}" for note in file.notes]
-            con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
-            _load(con, file.pieces(), feed, months, now or datetime.now(UTC))
-            found = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
-            for (month,) in found:
-                yield _delivery(con, feed, file.choice, month)
-    except AeroCastError as error:
-        raise AeroCastError(f"source {label} {error}") from error
-    except (OSError, pa.ArrowException, duckdb.Error) as error:
-        raise AeroCastError(f"source {label} cannot be read, or is damaged: {_first_line(error)}") from error
+class CsvSource(SourceKind):
+    """A CSV file on disk, or one that ships inside an installed package (found without importing it)."""
 
+    kind: Literal["csv"] = "csv"
+    path: str = Field(description="file path; inside `package` when one is named; `$NAME` is read from the environment")
+    package: str | None = Field(default=None, description="installed Python package that ships the file")
+    station_field: str
+    time_field: str = Field(description="ISO 8601, with an offset unless `timezone` is given")
 
-def fingerprint(source: CsvSource) -> str:
-    """See `aerocast.sources.fingerprint`."""
-    try:
-        with locate(source).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AeroCastError(f"source {source.label} cannot be read: {error.strerror}") from error
+    watch: ClassVar[Watch] = "whole"
 
+    @property
+    def label(self) -> str:
+        """As declared, the same on every machine."""
+        return f"{self.package}/{self.path}" if self.package else self.path
 
-def locate(source: CsvSource) -> Path:
-    """The file that a declaration means; a package's file is found without running the package.
+    def read(
+        self,
+        feed: Feed,
+        months: Sequence[str] | None = None,
+        now: datetime | None = None,
+        after: Mapping[str, datetime] | None = None,
+        *,
+        work: Path | None = None,
+        notes: list[str] | None = None,
+    ) -> Iterator[Delivery]:
+        """The file's months, whatever is there already."""
+        from aerocast.sources import _csv_months
 
-    Raises:
-        AeroCastError: no such package, file or environment variable.
-    """
-    unset = [name for name in re.findall(r"\$\{?(\w+)\}?", source.path) if name not in os.environ]
-    if unset:
-        raise AeroCastError(f"source.path {source.path!r}: the environment variable {unset[0]} is not set")
-    path = Path(os.path.expandvars(source.path)).expanduser()
-    if source.package is not None:
+        return _csv_months.read(self, feed, months, now, notes)
+
+    def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
+        """SHA-256 of the file."""
         try:
-            spec = importlib.util.find_spec(source.package)
-        except (ImportError, ValueError):
-            spec = None
-        folders = list(spec.submodule_search_locations or []) if spec else []
-        if not folders:
-            raise AeroCastError(f"source.package {source.package!r} is not installed: pip install {source.package}")
-        path = Path(folders[0]) / path
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise AeroCastError(f"source.path {source.path!r}: {path} {what}")
-    return path
+            with self.locate().open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise AeroCastError(f"source {self.label} cannot be read: {error.strerror}") from error
 
+    def locate(self) -> Path:
+        """The file that is meant; a package's file is found without running the package.
 
-def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
-    """The fields of a header that the feed declares; of each column one of its names must be there."""
-    station, time = feed.source.station_field, feed.source.time_field
-
-    def choose(names: list[str]) -> Choice:
-        for wanted in ((station,), (time,), *(column.fields for column in feed.columns)):
-            if not set(wanted) & set(names):
-                called = " or ".join(map(repr, wanted))
-                sentence = f"does not fit: field {called} is missing in the header ({', '.join(names)})"[:600]
-                raise CsvFault(sentence, "columns", ", ".join(names), f"{called} must be among the columns")
-        return Choice(station, time, tuple(field for field in raw_names(feed) if field in names))
-
-    return choose
-
-
-def _load(
-    con: duckdb.DuckDBPyConnection,
-    pieces: Iterator[Piece],
-    feed: Feed,
-    months: Sequence[str] | None,
-    now: datetime,
-) -> None:
-    """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
-    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
-    wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
-    for table, flags, texts in pieces:
-        time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
-        con.register("placed", pa.table({"time": time}))
-        month = con.sql(
-            f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month FROM placed"
-        ).to_arrow_table()["month"]
-        con.unregister("placed")
-        if month.null_count:
-            month = pc.fill_null_forward(pa.chunked_array([[before], *month.chunks], pa.string()))[1:]
-        before = month[-1].as_py() if len(month) else before
-        rows = table.rename_columns([f"f{i}" for i in range(table.num_columns)])
-        for name, column in {"flags": flags, "text": texts}.items():
-            rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
-        rows = rows.append_column("time", time).append_column("month", month)
-        verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
-        con.register("batch", rows)
-        con.execute(f"{verb} SELECT * FROM batch {wanted}")
-        con.unregister("batch")
-
-
-def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
-    return bool(con.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'rows'").fetchall())
-
-
-def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month: str) -> Delivery:
-    """A month's rows; the segment is that of what the file has, whatever other names of a field are declared."""
-    schema, label = raw_schema(feed), feed.source.label
-    place = {field: f"f{i}" for i, field in enumerate(choice.names)}
-    texts = {"station": place[choice.station], "time_text": f"coalesce(text, {place[choice.time]})"}
-    texts |= {name: place[field] for field, name in raw_names(feed).items() if field in choice.fields}
-    chosen = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
-    # DuckDB keeps the order of insertion, and sorts nothing here.
-    rows = con.sql(f"SELECT {chosen}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
-    segment = segment_of(rows.select(list(texts)))
-    if zone := feed.source.timezone:  # another zone makes other instants of the same texts
-        segment = hashlib.sha256(f"{segment} {zone}".encode()).hexdigest()
-    rows = rows.append_column("line", pa.array(np.arange(len(rows))))
-    constant = {"source": label, "segment": segment, "month": month}
-    for name in schema.names:
-        if name in constant or name not in rows.column_names:
-            rows = rows.append_column(name, pa.repeat(pa.scalar(constant.get(name), pa.string()), len(rows)))
-    return Delivery(month, segment, f"{label} {month}", rows.select(schema.names).cast(schema))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        Raises:
+            AeroCastError: no such package, file or environment variable.
+        """
+        unset = [name for name in re.findall(r"\$\{?(\w+)\}?", self.path) if name not in os.environ]
+        if unset:
+            raise AeroCastError(f"source.path {self.path!r}: the environment variable {unset[0]} is not set")
+        path = Path(os.path.expandvars(self.path)).expanduser()
+        if self.package is not None:
+            try:
+                spec = importlib.util.find_spec(self.package)
+            except (ImportError, ValueError):
+                spec = None
+            folders = list(spec.submodule_search_locations or []) if spec else []
+            if not folders:
+                raise AeroCastError(f"source.package {self.package!r} is not installed: pip install {self.package}")
+            path = Path(folders[0]) / path
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise AeroCastError(f"source.path {self.path!r}: {path} {what}")
+        return path

@@ -1,15 +1,25 @@
-"""No source at all: the feed's readings come through the doors (`aerocast.doors`), and nothing is fetched."""
+"""No source of its own: readings come through the doors (`aerocast.doors`) alone, and nothing is fetched."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from aerocast.deliveries.rows import Delivery
+from aerocast.sources._base import SourceKind, Watch
+
+if TYPE_CHECKING:
+    from aerocast.deliveries.rows import Delivery
 
 
-def read() -> Iterator[Delivery]:
-    """See `aerocast.sources.read`: nothing."""
-    return iter(())
+class PushSource(SourceKind):
+    """No source of its own: readings come through the doors alone (HTTP, inbox, broker)."""
 
+    kind: Literal["push"]
+    watch: ClassVar[Watch] = "pushed"
 
-def fingerprint() -> str:
-    """See `aerocast.sources.fingerprint`: always the same, for what is pushed announces itself."""
-    return "push"
+    @property
+    def label(self) -> str:
+        return "what is delivered through the doors"
+
+    def read(self, *_: Any, **__: Any) -> Iterator[Delivery]:
+        return iter(())

@@ -1,145 +1,71 @@
-"""A made station behind the same door as real ones: calm days, then a heatwave.
+"""A simulated station: calm days, then a heatwave. `_simulated_series` computes what it measures."""
 
-Every reading is a function of the seed, the station and its instant, so any span can be had alone and again.
+from __future__ import annotations
 
-Calm: a daily cycle around a level that slow weather moves. In the heatwave the level rises, the weather moves it more,
-and days swing further and are warmest hours later. So a model of the calm errs in how a day goes, not only in how warm
-it is, and there is something to learn.
-"""
-
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from pydantic import AwareDatetime, Field
 
-from aerocast.deliveries.rows import Delivery, raw_names, raw_schema, segment_of
-from aerocast.feed import Feed, Station
-from aerocast.feed_sources import SimulatedSource
-from aerocast.months import month_of, month_span
-from aerocast.storage.settings import Settings
+from aerocast.schema import Duration
+from aerocast.sources._base import SourceKind, Watch
 
-Series = NDArray[np.float64]
-
-PERIODS = (2.3, 3.7, 5.9, 9.1, 13.7)  # days of the slow weather's waves
-PEAK, HOT_PEAK = 15.0, 19.0  # hours of solar time at which a calm and a hot day are warmest
-CUT = 3.0  # standard deviations at which a reading's noise is cut, so that the calm keeps within its bounds
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+if TYPE_CHECKING:
+    from aerocast.deliveries.rows import Delivery
+    from aerocast.feed import Feed
 
 
-def read(
-    source: SimulatedSource,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    after: Mapping[str, datetime] | None = None,
-) -> Iterator[Delivery]:
-    """See `aerocast.sources.read`: of each month what was measured later than `after` and not later than `now`."""
-    first, last = _step(feed, feed.start - timedelta(microseconds=1)) + 1, _newest(feed, now)
-    for month in _months(feed, first, last) if months is None else sorted(set(months)):
-        start, end = (_step(feed, edge - timedelta(microseconds=1)) + 1 for edge in month_span(month))
-        known = _step(feed, after[month]) + 1 if after and month in after else start
-        steps = range(max(first, start, known), min(last + 1, end))
-        if steps:
-            yield _delivery(source, feed, month, steps)
+class SimulatedSource(SourceKind):
+    """A made station with one column: a daily cycle around a calm level, then a heatwave. Seeded.
 
-
-def fingerprint(source: SimulatedSource, feed: Feed, now: datetime | None = None) -> str:
-    """See `aerocast.sources.fingerprint`: another one with each reading."""
-    parts = [source.model_dump(mode="json"), feed.station_ids, Settings().calm_only, _newest(feed, now)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def temperatures(
-    source: SimulatedSource, station: Station, steps: range, cadence: timedelta, *, calm_only: bool = False
-) -> Series:
-    """What the station measures at these steps (n,), counted in `cadence` from 1970, in the column's source unit.
-
-    A step has one value, whatever else is asked for beside it.
+    Every reading is a function of the seed and its instant alone, so any span can be asked for again. `CALM_ONLY=1` in
+    the environment leaves the heatwave out. Quantities are in the column's source unit.
     """
-    seconds: Series = np.arange(steps.start, steps.stop, dtype=np.float64) * cadence.total_seconds()
-    hour = (seconds / 3600 + (station.longitude or 0.0) / 15) % 24
-    heat = np.zeros(len(steps)) if calm_only else _heat(source, seconds)
-    day = (1 - heat) * source.swing * _day(hour, PEAK) + heat * source.hot_swing * _day(hour, HOT_PEAK)
-    moved = (1 - heat) * source.weather + heat * source.hot_weather
-    level = source.level + heat * source.rise + moved * _weather(source, station, seconds)
-    noise = (1 - heat) * source.noise + heat * source.hot_noise
-    return level + day + noise * _noise(source, station, steps)
 
+    kind: Literal["simulated"]
+    seed: int = 7
+    level: float = Field(default=25.0, description="mean of the calm")
+    swing: Annotated[float, Field(ge=0)] = Field(default=3.2, description="amplitude of the calm's daily cycle")
+    weather: Annotated[float, Field(ge=0)] = Field(
+        default=1.2, description="furthest that slow weather moves the level"
+    )
+    noise: Annotated[float, Field(ge=0)] = Field(default=0.2, description="standard deviation of a single reading")
+    onset: AwareDatetime = Field(description="when the heatwave begins")
+    ramp: Duration = Field(default=timedelta(days=1), description="how long it takes to reach its height")
+    rise: float = Field(default=12.0, description="how far the heatwave lifts the level")
+    hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
+    hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
+    hot_noise: Annotated[float, Field(ge=0)] = Field(default=0.4, description="as `noise`, in the heatwave")
 
-def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> Delivery:
-    """One month's readings of all stations, in order of time, as text."""
-    calm = Settings().calm_only
-    values = [temperatures(source, station, steps, feed.cadence, calm_only=calm) for station in feed.stations]
-    text = np.char.mod("%.1f", np.stack(values, axis=1).ravel())
-    times = [_EPOCH + step * feed.cadence for step in steps for _ in feed.stations]
-    columns = {
-        "station": pa.array(list(feed.station_ids) * len(steps), pa.string()),
-        "time_text": pa.array([f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times], pa.string()),
-        **dict.fromkeys(raw_names(feed).values(), pa.array(text, pa.string())),
-    }
-    segment = segment_of(pa.table(columns))
-    same = {"source": source.label, "segment": segment, "month": month, "flags": None}
-    columns |= {name: pa.array([value] * len(times), pa.string()) for name, value in same.items()}
-    columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
-    table = pa.table({name: columns[name] for name in raw_schema(feed).names}, schema=raw_schema(feed))
-    return Delivery(month, segment, f"{source.label} {month}", table)
+    watch: ClassVar[Watch] = "live"
 
+    @property
+    def label(self) -> str:
+        return f"simulated (seed {self.seed})"
 
-def _months(feed: Feed, first: int, last: int) -> list[str]:
-    """Every month between two steps, oldest first."""
-    if last < first:
-        return []
-    times = (_EPOCH + step * feed.cadence for step in range(first, last + 1, max(1, timedelta(days=1) // feed.cadence)))
-    return sorted({*map(month_of, times), month_of(_EPOCH + last * feed.cadence)})
+    @property
+    def change(self) -> datetime:
+        return self.onset
 
+    def read(
+        self,
+        feed: Feed,
+        months: Sequence[str] | None = None,
+        now: datetime | None = None,
+        after: Mapping[str, datetime] | None = None,
+        *,
+        work: Path | None = None,
+        notes: list[str] | None = None,
+    ) -> Iterator[Delivery]:
+        """Of each month what was measured later than `after` and not later than `now`."""
+        from aerocast.sources import _simulated_series
 
-def _newest(feed: Feed, now: datetime | None) -> int:
-    """The step that is measured last at the feed's present; its end, if it has one, is the first that is not."""
-    last = _step(feed, feed.clock(now))
-    return min(last, _step(feed, feed.end - timedelta(microseconds=1))) if feed.end else last
+        return _simulated_series.read(self, feed, months, now, after)
 
+    def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
+        """Another one with each reading."""
+        from aerocast.sources import _simulated_series
 
-def _step(feed: Feed, time: datetime) -> int:
-    """The newest step at or before an instant."""
-    return (time - _EPOCH) // feed.cadence
-
-
-def _heat(source: SimulatedSource, seconds: Series) -> Series:
-    """0 up to the onset, 1 at the heatwave's height, and smooth in between."""
-    since = seconds - source.onset.timestamp()
-    share = np.clip(since / max(1.0, source.ramp.total_seconds()), 0, 1)
-    risen: Series = share**2 * (3 - 2 * share)
-    return risen
-
-
-def _day(hour: Series, peak: float) -> Series:
-    day: Series = np.cos(2 * np.pi * (hour - peak) / 24)
-    return day
-
-
-def _weather(source: SimulatedSource, station: Station, seconds: Series) -> Series:
-    """Slow swings within -1 .. 1."""
-    phases = np.random.default_rng([source.seed, _number(station)]).uniform(0, 2 * np.pi, len(PERIODS))
-    waves = [np.sin(2 * np.pi * seconds / (86_400 * days) + at) for days, at in zip(PERIODS, phases, strict=True)]
-    swung: Series = np.mean(waves, axis=0)
-    return swung
-
-
-def _noise(source: SimulatedSource, station: Station, steps: range) -> Series:
-    """Standard normal draws cut at CUT, one a step: Philox is a function of its counter, which here is the step.
-
-    Salmon et al. 2011 for the generator, Box and Muller 1958 for the normal draws.
-    """
-    counter = np.random.Philox(key=[source.seed, _number(station)]).advance(steps.start)
-    drawn = np.random.Generator(counter).random((len(steps), 4))  # a counter gives four
-    normal: Series = np.sqrt(-2 * np.log1p(-drawn[:, 0])) * np.cos(2 * np.pi * drawn[:, 1])
-    return np.clip(normal, -CUT, CUT)
-
-
-def _number(station: Station) -> int:
-    """A station's own stream of randomness."""
-    return int.from_bytes(hashlib.sha256(station.id.encode()).digest()[:8], "big")
+        return _simulated_series.fingerprint(self, feed, now)

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aerocast.storage.home import WORK
@@ -16,11 +15,11 @@ class Settings(BaseSettings):
     starts a new lineage;
     `AEROCAST_INBOX` is the folder or prefix of files to take up (default: `inbox` in the home); `AEROCAST_BROKER` is
     the broker's address (`nats://host:port` or `kafka://host:port`; empty: none); `AEROCAST_PATIENCE` (ISO 8601) is how
-    long a claim or a file that cannot be read is tried again before it is put aside; `AEROCAST_USER_AGENT` tells a web
-    service who asks, and `AEROCAST_NWS_URL` which one; `AEROCAST_DAGSTER_HOME` is the folder of another `dagster.yaml`
-    than the project's, for the commands. `AEROCAST_SERVER` is where people reach the server: pages of the UI show its
-    pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them. `AEROCAST_OPT_IN` names the opt-in
-    feeds that run by themselves (`aerocast_assets/automation/switch.py`). `CALM_ONLY=1` keeps simulated feeds calm.
+    long a claim or a file that cannot be read is tried again before it is put aside; `AEROCAST_DAGSTER_HOME` is the
+    folder of another `dagster.yaml` than the project's, for the commands. `AEROCAST_SERVER` is where people reach the
+    server: pages of the UI show its pictures; `AEROCAST_MLFLOW_URL` where they see MLflow's pages, for links to them.
+    `AEROCAST_OPT_IN` names the opt-in feeds that run by themselves (`aerocast_assets/automation/switch.py`).
+    A source kind has settings of its own, beside its code.
     """
 
     model_config = SettingsConfigDict(env_prefix="AEROCAST_", env_ignore_empty=True)
@@ -30,10 +29,7 @@ class Settings(BaseSettings):
     inbox: str = ""
     broker: str = ""
     patience: timedelta = timedelta(days=1)
-    user_agent: str = "AeroCast/0.1 (operator unknown: set AEROCAST_USER_AGENT to an address of yours)"
-    nws_url: str = "https://api.weather.gov"
     server: str = "http://127.0.0.1:8000"
     hash_salt: str = ""
     mlflow_url: str = ""
     dagster_home: str = ""
-    calm_only: bool = Field(default=False, validation_alias="CALM_ONLY")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.feed_sources import NwsSource
 from aerocast.lineage import code_version
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
@@ -38,9 +37,8 @@ def source(feed: Feed) -> dg.SourceAsset:
     )
     def observe(platform: Platform) -> dg.DataVersion:
         from aerocast import clock
-        from aerocast.sources import fingerprint
 
-        return dg.DataVersion(fingerprint(feed.source, feed, clock.now(platform.root, feed.name, feed.end)))
+        return dg.DataVersion(feed.source.fingerprint(feed, clock.now(platform.root, feed.name, feed.end)))
 
     return observe
 
@@ -56,7 +54,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         pool=pool(feed),
         group_name=feed.name,
         kinds={"deltalake"},
-        code_version=code_version(f"aerocast.sources.{feed.source.kind}"),
+        code_version=code_version(type(feed.source).__module__),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
         automation_condition=follow(feed),
     )
@@ -104,7 +102,7 @@ def _take(
     taken = take_all(lake, feed, doors)
     patience, ways = Patience(platform.root, feed.name, settings.patience), [door.name for door in doors]
     # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
-    patient = isinstance(feed.source, NwsSource) and context.run.job_name == live_job_name(feed)
+    patient = feed.source.watch == "polled" and context.run.job_name == live_job_name(feed)
     if patient and not patience.is_due(SOURCE, real):
         notes.append(f"{SOURCE}: {sentences([patience.delays[SOURCE]])}")
     else:
@@ -126,16 +124,16 @@ def _read(
     from pathlib import Path
 
     from aerocast.months import month_of
-    from aerocast.sources import read
 
     after, name = None, table(feed, "raw")
-    if feed.source.live:
+    whole = feed.source.watch == "whole"
+    if not whole:
         with platform.sql() as con:
             after = newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
-    polled = isinstance(feed.source, NwsSource) and month_of(now) in months
+    polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
-    wanted = None if polled or not feed.source.live else sorted(set(months) - lake.gone(name))
-    yield from read(feed.source, feed, wanted, now, after, work=Path(platform.root), notes=notes)
+    wanted = None if polled or whole else sorted(set(months) - lake.gone(name))
+    yield from feed.source.read(feed, wanted, now, after, work=Path(platform.root), notes=notes)
 
 
 def shown(taken: "Taken", notes: list[str]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import msgspec
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.feed_sources import NwsSource, PushSource
 from aerocast.months import month_of
 from aerocast.storage.home import Home
 from aerocast.waits import left_of
@@ -115,7 +114,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
 
 def _looked_at(feed: Feed) -> bool:
     """Whether its source is looked at by the sensor: a service is asked by a schedule, and a push needs no look."""
-    return feed.poll is not None and not isinstance(feed.source, NwsSource | PushSource)
+    return feed.poll is not None and feed.source.watch in ("whole", "live")
 
 
 def look_around(
@@ -134,13 +133,12 @@ def look_around(
     from aerocast.drift import state
     from aerocast.lake import Lake
     from aerocast.quality import reach
-    from aerocast.sources import fingerprint
 
     seen, lake, delays = state.document(root, feed.name).read(), Lake(root).view(), patience.read(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(doors, delays)
     try:
-        mark = fingerprint(feed.source, feed, now) if looked else before.fingerprint
+        mark = feed.source.fingerprint(feed, now) if looked else before.fingerprint
     except AeroCastError as error:  # the doors are as good as ever
         looked, mark = False, before.fingerprint
         closed.append(f"the source cannot be looked at: {error}")

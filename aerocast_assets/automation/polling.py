@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.feed_sources import NwsSource
 from aerocast.words import duration
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import live
@@ -18,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
     """`<feed>_poll`, of a feed whose source is a service; no other one has it."""
-    if not isinstance(feed.source, NwsSource):
+    if feed.source.watch != "polled":
         return
     every = feed.poll or HOUR
 

@@ -1,7 +1,8 @@
 """Which feeds run by themselves: one that is opt-in (it asks a public service, or is a demonstration) waits for a word.
 
-The word is a variable of the environment, read where definitions load: `AEROCAST_USER_AGENT` tells a service who asks,
-`AEROCAST_OPT_IN` names other feeds. A person can also start the sensors of one feed in the UI.
+The word is a variable of the environment, read where definitions load: the one that the source kind names (it tells a
+service who asks), or else `AEROCAST_OPT_IN`, which names feeds. A person can also start the sensors of one feed in
+the UI.
 """
 
 import os
@@ -9,17 +10,15 @@ import os
 import dagster as dg
 
 from aerocast.feed import Feed
-from aerocast.feed_sources import NwsSource
-
-AGENT = '"(my-site.example, me@my-site.example)"'
 
 
 def switch(feed: Feed) -> str:
     """What to set so that the feed runs by itself; empty if it does."""
     if not feed.opt_in:
         return ""
-    if isinstance(feed.source, NwsSource):
-        return "" if os.environ.get("AEROCAST_USER_AGENT") else f"AEROCAST_USER_AGENT={AGENT}"
+    if feed.source.switch:
+        variable, example = feed.source.switch
+        return "" if os.environ.get(variable) else f"{variable}={example}"
     names = os.environ.get("AEROCAST_OPT_IN", "").replace(",", " ").split()
     return "" if feed.name in names else f"AEROCAST_OPT_IN={','.join([*names, feed.name])}"
 

@@ -22,7 +22,6 @@ from aerocast import story as stories
 from aerocast.clock import Clock
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.feed_sources import SimulatedSource
 from aerocast.lake import Lake
 from aerocast.storage import rooms
 from aerocast.storage.home import Home
@@ -62,13 +61,14 @@ class Demo:
     """The chapters, in order; each waits for facts, and tells what is new in them meanwhile."""
 
     def __init__(self, feed: Feed, home: Path, made: Stage, watch: Watch, stopped: list[int]) -> None:
-        if not isinstance(feed.source, SimulatedSource):
+        change = feed.source.change
+        if change is None:
             raise AeroCastError(f"feed {feed.name} is not simulated: its world cannot be changed for a demonstration")
         self.feed, self.home, self.stage, self.watch, self.stopped = feed, home, made, watch, stopped
-        self.source, self.target = feed.source, feed.targets[0]
+        self.change, self.target = change, feed.targets[0]
         self.timeline = Timeline(feed.column(self.target).unit, feed.cadence)
-        self.told = Told(onset=feed.source.onset)
-        self.start = feed.source.onset - CALM
+        self.told = Told(onset=change)
+        self.start = change - CALM
         self._examined: datetime | None = None
         self._speed = SPEED
         self._until: datetime | None = None
@@ -108,14 +108,12 @@ class Demo:
         self._calm_again()
 
     def _calm(self) -> None:
-        self._run_clock(until=self.source.onset)
+        self._run_clock(until=self.change)
         self._wait("calm", lambda facts: self._judged(facts, LOOKS, self.told.first))
 
     def _heatwave(self) -> None:
         self._run_clock(None)
-        self.timeline.say(
-            self.source.onset, "HEATWAVE BEGINS", "the world changes; nobody tells the platform", "heatwave"
-        )
+        self.timeline.say(self.change, "HEATWAVE BEGINS", "the world changes; nobody tells the platform", "heatwave")
         found = self._wait("detection", lambda facts: facts.heat.hot)
         self.told.detected = found.heat.since or found.now
 

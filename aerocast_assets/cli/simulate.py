@@ -78,12 +78,11 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
 
 def _simulated(name: str) -> Feed:
     """The feed; AeroCastError if its readings are real: a clock of their own would make all of them late or early."""
-    from aerocast.feed_sources import SimulatedSource
     from aerocast_assets.feeds import feeds, find_feed
 
     feed = find_feed(name)
-    if not isinstance(feed.source, SimulatedSource):
-        allowed = ", ".join(each.name for each in feeds() if isinstance(each.source, SimulatedSource))
+    if feed.source.change is None:
+        allowed = ", ".join(each.name for each in feeds() if each.source.change)
         raise AeroCastError(f"--feed: {name} is not simulated, its readings have their own time; allowed: {allowed}")
     return feed
 

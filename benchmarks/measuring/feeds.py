@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import duckdb
 import pyarrow as pa
 
-from aerocast import quality, silver, sources, training
+from aerocast import quality, silver, training
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
 from aerocast.training import Samples
@@ -33,7 +33,7 @@ def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
     """Raw, bronze, silver and windows of a feed's first target (or of this one), without lake or Dagster."""
     feed = find_feed(name)
     spec, con = WindowSpec.of(feed, target or feed.targets[0]), duckdb.connect()
-    deliveries = list(sources.read(feed.source, feed))
+    deliveries = list(feed.source.read(feed))
     months = [delivery.month for delivery in deliveries]
     numbered = [
         delivery.table.append_column("delivery", pa.array([number] * len(delivery.table), pa.int64()))

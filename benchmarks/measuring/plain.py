@@ -16,7 +16,7 @@ from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
 from aerocast.models import SEQUENCE
 from aerocast.scoring import Score, forecast, score
-from aerocast.sources.csv import locate
+from aerocast.sources.csv import CsvSource
 from aerocast.splits import Role
 from aerocast.trainer import roles, train
 from aerocast.units import conversion
@@ -56,9 +56,10 @@ def job(name: str) -> dict[str, float]:
 def cleaned(feed: Feed) -> pd.DataFrame:
     """Readings in canonical units, columns `station`, `time` and the feed's; what is not credible is null."""
     source = feed.source
+    assert isinstance(source, CsvSource)
     fields = {source.station_field: "station", source.time_field: "time"}
     fields |= {column.field: column.name for column in feed.columns}
-    frame = pd.read_csv(locate(source), usecols=list(fields), na_values=list(source.missing)).rename(columns=fields)
+    frame = pd.read_csv(source.locate(), usecols=list(fields), na_values=list(source.missing)).rename(columns=fields)
     frame["time"] = pd.to_datetime(frame["time"], utc=True)
     frame = frame.drop_duplicates(["station", "time"], keep="last").sort_values(["station", "time"])
     frame = frame[frame["station"].isin(feed.station_ids)]

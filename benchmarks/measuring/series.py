@@ -130,10 +130,12 @@ def _wander(rng: np.random.Generator, size: int, hours: float, spread: float) ->
 
 def noaa(station: str) -> Series:
     """New York's airports in 2013, degF: temperature, humidity, wind speed, pressure."""
-    from aerocast.sources.csv import locate
+    from aerocast.sources.csv import CsvSource
     from aerocast_assets.feeds import find_feed
 
-    frame = pd.read_csv(locate(find_feed("noaa").source))
+    source = find_feed("noaa").source
+    assert isinstance(source, CsvSource)
+    frame = pd.read_csv(source.locate())
     fields = {"temperature": "temp", "humidity": "humid", "windspeed": "wind_speed", "pressure": "pressure"}
     series = regular(frame[frame["origin"] == station], "time_hour", fields, timedelta(hours=1))
     believed = (series.values[:, 2] < 150) | np.isnan(series.values[:, 2])  # one wind of 1048 mph

@@ -10,7 +10,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import declared, doors, sources
+from aerocast import declared, doors
 from aerocast.deliveries.rows import Delivery
 from aerocast.doors import patience
 from aerocast.doors.posted import Posted
@@ -18,6 +18,7 @@ from aerocast.doors.readings import to_raw
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
+from aerocast.sources.nws import NwsSource
 from aerocast_assets.automation import live
 from aerocast_assets.keys import key, live_job_name
 from tests.looping import Loop, set_clock
@@ -180,7 +181,7 @@ def test_a_service_is_polled_by_its_schedule_and_repeats_itself_in_vain(
         asked.append(months)
         yield from answers.pop(0)
 
-    monkeypatch.setattr(sources, "read", read)
+    monkeypatch.setattr(NwsSource, "read", read)
     assert "source" not in service.said(), "the sensor does not look at it"
     (request,) = poll(service).run_requests
     assert request.tags["aerocast/live"] == "api.weather.gov is asked"

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from aerocast import quality, silver, sources
+from aerocast import quality, silver
 from aerocast.drift.profile import profile
 from aerocast.drift.sensing import sense, sense_clocks
 from aerocast.drift.sensors import Found
@@ -27,7 +27,7 @@ needs = pytest.mark.skipif(not DATA.exists(), reason=f"no test data at {DATA} (A
 def airports(noaa: Feed) -> dict[str, Grid]:
     """The stations' grids by the platform's own path: source, quality, silver."""
     con = duckdb.connect()
-    deliveries = list(sources.read(noaa.source, noaa))
+    deliveries = list(noaa.source.read(noaa))
     tables = [
         delivery.table.append_column("delivery", pa.array([number] * len(delivery.table), pa.int64()))
         for number, delivery in enumerate(deliveries)
