@@ -1,6 +1,6 @@
 """The trial of all candidates and the incumbent on the same newest rows, and the manifest of what comes out of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from aerocast.grid import Floats, Grid, Times
 from aerocast.incumbents import Series
 from aerocast.intervals import coverage
 from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.models import model
 from aerocast.promotion import Decision, decide
 from aerocast.release import Release
 from aerocast.scoring import ALL, Score, forecast, losses, overall, score
@@ -87,20 +88,40 @@ def hold(
     old = compatibility.outdated(incumbent.manifest, feed) if incumbent else []
     serves = None if old else incumbent
     test, note = _judges(samples.take(_unseen(feed, spec, samples, found, since)), spec, serves)
-    x, names = test.rows.x, test.names
-    forecasts = {each.kind: forecast(each.graph, x, names, each.features) for each in found}
-    covered = {each.kind: coverage(each.intervals, x, names, forecasts[each.kind], test.rows.y) for each in found}
+    forecasts, remarks = _forecasts(found, test)
+    intervals = {each.kind: each.intervals for each in found}
+    covered = {
+        kind: coverage(intervals[kind], test.rows.x, test.names, levels, test.rows.y)
+        for kind, levels in forecasts.items()
+    }
+    yardsticks = {each.kind for each in found if not each.graph or model(each.kind).is_baseline}
     if incumbent and old:
         note = f" The incumbent {incumbent.version} does not count: {'; '.join(old)}."
     elif serves and not note:
         try:
             own = incumbents.levels(serves, spec, test, series or _no_series)
-            return _against(feed, spec, test, forecasts, covered, serves, own)
+            return _against(feed, spec, test, forecasts, covered, serves, own, yardsticks, remarks)
         except AeroCastError as error:
             note = f" The incumbent {serves.version} could not be scored: {error}"
     scores = score(forecasts, test.rows.y, test.station, spec.horizons)
     bar = {at: each.skill for at, each in serves.manifest.metrics.horizons.items()} if serves else None
-    return Trial(test, forecasts, scores, covered, decide(scores, feed.promotion, bar=bar), note)
+    decision = decide(scores, feed.promotion, bar=bar, yardsticks=yardsticks)
+    return Trial(test, forecasts, scores, covered, decision, note + remarks)
+
+
+def _forecasts(found: Sequence[Candidate], test: Samples) -> tuple[dict[str, Floats], str]:
+    """(n, H) forecasts of each candidate, and what is to be said of those that have no graph."""
+    forecasts, remarks = {}, ""
+    for each in found:
+        if each.forecasts is None:
+            forecasts[each.kind] = forecast(each.graph, test.rows.x, test.names, each.features)
+            continue
+        try:
+            forecasts[each.kind] = each.forecasts.on(test.station, test.time)
+            remarks += f" {each.kind} was scored, and is never promoted: it has no ONNX graph, so it cannot serve."
+        except AeroCastError as error:
+            remarks += f" {each.kind} was not scored: {error}."
+    return forecasts, remarks
 
 
 def _against(
@@ -111,6 +132,8 @@ def _against(
     covered: dict[str, list[float]],
     incumbent: Release,
     own: Floats,
+    yardsticks: Collection[str],
+    remarks: str,
 ) -> Trial:
     """The trial of candidates and an incumbent whose forecasts are `own` (n, H), NaN where it makes none."""
     both, lacks = {**forecasts, INCUMBENT: own}, compatibility.lacks(incumbent.manifest, feed)
@@ -124,10 +147,10 @@ def _against(
     compared = score(shared, actual, test.station, horizons)
     # What the incumbent does not forecast is no reason to judge the candidates on less.
     scores = score(forecasts, test.rows.y, test.station, spec.horizons) if lacks else compared
-    duels = _duels(spec, test.time, actual, shared, horizons)
+    duels = _duels(spec, test.time, actual, shared, horizons, yardsticks)
     proof = {kind: duel.comparison for kind, duel in duels.items()}
-    decision = decide(scores, feed.promotion, INCUMBENT, proof, compared, lacks)
-    return Trial(test, both, scores, covered, decision, "", duels.get(decision.winner or ""))
+    decision = decide(scores, feed.promotion, INCUMBENT, proof, compared, lacks, yardsticks=yardsticks)
+    return Trial(test, both, scores, covered, decision, remarks, duels.get(decision.winner or ""))
 
 
 def _no_series(window: WindowSpec, months: Sequence[str]) -> dict[str, Grid]:
@@ -161,14 +184,19 @@ def _after(end: datetime, spec: WindowSpec) -> np.datetime64:
 
 
 def _duels(
-    spec: WindowSpec, times: Times, actual: Floats, forecasts: Mapping[str, Floats], horizons: Sequence[int]
+    spec: WindowSpec,
+    times: Times,
+    actual: Floats,
+    forecasts: Mapping[str, Floats],
+    horizons: Sequence[int],
+    yardsticks: Collection[str] = BASELINES,
 ) -> dict[str, Duel]:
     """Each candidate against the incumbent, instant by instant, on the rows (n,) and horizons that the scores count."""
     step = np.timedelta64(spec.cadence, "s")
     time = np.arange(times.min(), times.max() + step, step)
     place = ((times - time[0]) // step).astype(np.int64)
     found = {}
-    for kind in forecasts.keys() - {INCUMBENT, *BASELINES}:
+    for kind in forecasts.keys() - {INCUMBENT, *yardsticks}:
         both = losses(forecasts, actual, (INCUMBENT, kind))
         champion, challenger = (_averaged(loss, place, len(time)) for loss in both)
         found[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, horizons[-1] - 1))

@@ -15,7 +15,7 @@ had when it was judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 
 import msgspec
 
@@ -51,6 +51,7 @@ def decide(
     compared: Sequence[Score] | None = None,
     lacks: str = "",
     bar: Mapping[int, float] | None = None,
+    yardsticks: Collection[str] = BASELINES,
 ) -> Decision:
     """The decision over all models' scores on one set of rows; `incumbent` names the one that serves now.
 
@@ -58,13 +59,13 @@ def decide(
     forecast, if that is less than all; `lacks` is what is declared that it does not do. `bar` is the skill that one
     which could not be scored had by horizon.
 
-    Baselines are yardsticks and can never win. The best candidate is the one of least composite among those that beat
-    both baselines; if none does, the one of least composite is refused for it.
+    `yardsticks` are scored and can never win: baselines, and kinds that cannot serve. The best candidate is the one of
+    least composite among those that beat both baselines; if none does, the one of least composite is refused for it.
 
     Raises:
         AeroCastError: the incumbent was scored on other rows than the candidates, or nobody compared the two.
     """
-    models = {score.model for score in scores} - {*BASELINES, incumbent}
+    models = {score.model for score in scores} - {*yardsticks, incumbent}
     if not models:
         return Decision(False, None, "Refused: no candidate beside the baselines.")
     least = promotion.min_skill

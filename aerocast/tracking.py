@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class Tracked(NamedTuple):
-    """Where MLflow has a training: its run, and the URI of its graph (`models:/...`)."""
+    """Where MLflow has a training: its run, and the URI of its graph (`models:/...`), if it has one."""
 
     run_id: str
     model_uri: str
@@ -132,9 +132,6 @@ class Tracker:
             raise Untracked(f"MLflow refuses: {' '.join(str(error).split())[:300]}") from error
 
     def _record(self, candidate: Candidate, tags: Mapping[str, str], curves: Curves) -> Tracked:
-        import mlflow
-        import mlflow.onnx
-        import onnx
         from mlflow.entities import Param
 
         title = f"{candidate.target} {candidate.kind}"
@@ -149,6 +146,15 @@ class Tracker:
         self._log(run_id, [*curves.steps, (end, candidate.validation)], own | dict(tags))
         self.client.log_batch(run_id, params=[Param(name, str(v)) for name, v in candidate.parameters.items()])
         self._log_rows(run_id, candidate)
+        uri = self._log_graph(run_id, candidate, named, own) if candidate.graph else ""
+        self.client.set_terminated(run_id, "FINISHED")
+        return Tracked(run_id, uri)
+
+    def _log_graph(self, run_id: str, candidate: Candidate, named: Mapping[str, str], tags: Mapping[str, str]) -> str:
+        import mlflow
+        import mlflow.onnx
+        import onnx
+
         graph = onnx.load_model_from_string(candidate.graph)
         with mlflow.start_run(run_id=run_id):
             logged = mlflow.onnx.log_model(
@@ -156,10 +162,9 @@ class Tracker:
                 name="-".join(named.values()),
                 signature=_signature(graph),
                 pip_requirements=list(REQUIREMENTS),
-                tags=own,
+                tags=dict(tags),
             )
-        self.client.set_terminated(run_id, "FINISHED")
-        return Tracked(run_id, str(logged.model_uri))
+        return str(logged.model_uri)
 
     def _log(self, run_id: str, steps: list[tuple[int, Mapping[str, float]]], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, RunTag
@@ -235,7 +240,8 @@ class Tracker:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.get_logged_model(candidate.model_uri.removeprefix("models:/"))
+            if candidate.graph:
+                self.client.get_logged_model(candidate.model_uri.removeprefix("models:/"))
             return str(self.client.get_run(candidate.mlflow_run_id).info.lifecycle_stage) == "active"
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":

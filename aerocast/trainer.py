@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast.candidates import StoredForecasts
 from aerocast.dataset import Dataset, Rows, rmse
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -21,7 +23,7 @@ from aerocast.scoring import forecast
 from aerocast.sequences import none_whole, sequence_names, shortest_rows
 from aerocast.splits import Cut, Role, cut, cut_since
 from aerocast.training import Samples, load
-from aerocast.windows import Ints, WindowSpec
+from aerocast.windows import Ints, WindowSpec, feature_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +36,8 @@ LEANING = 5
 
 @dataclass(frozen=True)
 class Trained:
-    """`graph` is serialised ONNX over `features`; `start` and `end` bound the origins (UTC) of its `rows`;
+    """`graph` is serialised ONNX over `features`, or empty, with `forecasts` of all later rows, of what cannot serve;
+    `start` and `end` bound the origins (UTC) of its `rows`;
     `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows; `read`
     says what rows it was given, and which part of the split each was.
     """
@@ -48,6 +51,7 @@ class Trained:
     seconds: float
     validation: dict[str, float]
     read: TrainingRows
+    forecasts: StoredForecasts | None
 
 
 def split(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
@@ -74,17 +78,19 @@ def train(
     its validation rows choose, and its rows calibrate.
 
     Raises:
+        Untrainable: the kind needs what these rows or this machine do not have.
         AeroCastError: too little data, or a wrong parameter.
     """
     started = time.monotonic()
     spec = WindowSpec.of(feed, target)
-    samples = load(spec, table)
+    samples = _features(model(kind), spec, load(spec, table))
     plan = split(feed, spec, samples, since)
     role = plan.of(samples.time)
     fitted = _chosen(feed, kind, spec, samples, role, log)
-    graph = fitted.model.to_onnx().SerializeToString()
+    graph = fitted.model.to_onnx().SerializeToString() if fitted.model.serves else b""
     intervals, calm = _calibrated(feed, fitted, samples, role, plan, graph)
     learned = samples.time[np.union1d(fitted.learned, np.flatnonzero(role == Role.VALIDATION))]
+    later = samples.take(samples.time > learned.max() + plan.reach)
     return Trained(
         graph=graph,
         features=tuple(sequence_names(spec)) if fitted.model.learns_sequences else samples.names,
@@ -95,7 +101,23 @@ def train(
         seconds=time.monotonic() - started,
         validation=fitted.metrics | calm,
         read=described(samples, plan),
+        forecasts=None if graph else StoredForecasts.of(later.station, later.time, fitted.model.predict(later.rows.x)),
     )
+
+
+def _features(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Samples:
+    """The samples with the features that a kind takes. Raises Untrainable: it needs CUDA, and there is none here."""
+    if kind.needs_cuda and not _has_cuda():
+        raise Untrainable(f"{kind.kind} needs CUDA, and this machine has none")
+    if kind.takes_covariates:
+        return samples
+    return samples.select(feature_names(msgspec.structs.replace(spec, covariates=())))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -192,7 +214,7 @@ def _calibrated(
     if not len(x):
         raise AeroCastError(f"{made.kind}: no calibration rows: the blocks set aside for them hold no whole window")
     widen = None if made.is_baseline else _forward(feed, fitted.data, samples, role, plan)
-    levels = forecast(graph, x, names)
+    levels = forecast(graph, x, names) if graph else made.predict(x)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
     return calibrate(spec, x, names, levels, y, block, level, widen), errors
 

@@ -1,7 +1,7 @@
 """The training table: feature rows with their outcomes, month by month, and the windowed CSV for people."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,6 +51,12 @@ class Samples:
     def take(self, keep: NDArray[np.bool_]) -> "Samples":
         """The samples of a mask (n,)."""
         return Samples(self.station[keep], self.time[keep], self.rows.take(keep), self.names)
+
+    def select(self, names: Collection[str]) -> "Samples":
+        """The same samples with these features alone."""
+        at = [index for index, name in enumerate(self.names) if name in names]
+        rows = Rows(np.ascontiguousarray(self.rows.x[:, at]), self.rows.y)
+        return Samples(self.station, self.time, rows, tuple(self.names[index] for index in at))
 
 
 def months_read(spec: WindowSpec, months: Iterable[str]) -> list[str]:

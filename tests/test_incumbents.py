@@ -162,7 +162,9 @@ def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> jud
         end = datetime(2024, 3, 1, tzinfo=UTC)
         return cast(
             "Candidate",
-            SimpleNamespace(kind=kind, graph=made, features=names, since=None, end=end, intervals=intervals(spec)),
+            SimpleNamespace(
+                kind=kind, graph=made, features=names, since=None, end=end, intervals=intervals(spec), forecasts=None
+            ),
         )
 
     entrants = [entrant("linear", bias), entrant("persistence", 9.0), entrant("seasonal_naive", 9.0)]

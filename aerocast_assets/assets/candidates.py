@@ -37,13 +37,16 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
     `sequence` is made like a candidate but does not compete: its graph answers short sequences beside the champion.
     """
 
+    made = model(kind)
+
     @dg.asset(
         key=key(feed, target, kind),
         deps=[key(feed, target, "training_set")],
         group_name=feed.name,
-        kinds={"onnx", "mlflow"},
+        kinds={"mlflow", *(["onnx"] if made.serves else [])},
         code_version=code(kind),
-        description=f"{kind} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations.",
+        description=f"{made.title} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations."
+        f" {made.description}",
         automation_condition=ONCE,
         pool=TRAINING,
     )
@@ -85,7 +88,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
-                figure = plots.curves(curves, f"{kind}: validation")
+                figure = plots.curves(curves, f"{made.title}: validation")
         metadata |= drawing(platform.root, report(platform.root, feed.name, target, kind), "curves", figure)
         return dg.MaterializeResult(metadata=_metadata(found) | metadata, data_version=dg.DataVersion(version))
 
@@ -152,6 +155,7 @@ def _train(
         model_uri="",
         since=since,
         read=trained.read,
+        forecasts=trained.forecasts,
         parameters=parameters(feed, kind),
     )
     return recorded(context, platform.root, made, curves), curves.steps

@@ -55,7 +55,8 @@ def judged(
                 each = msgspec.structs.replace(each, mlflow_run_id=found.run_id, model_uri=found.model_uri)
                 candidates.write(home, each)
                 known[each.kind] = each
-            tracker.judge(each.mlflow_run_id, judging.trial_scores(trial, each.kind), {})
+            if each.kind in trial.forecasts:
+                tracker.judge(each.mlflow_run_id, judging.trial_scores(trial, each.kind), {})
 
     noted(context, home, action)
     return list(known.values())

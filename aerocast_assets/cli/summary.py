@@ -12,7 +12,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
-from aerocast.models import SEQUENCE
+from aerocast.models import MODELS, SEQUENCE
 from aerocast.release import Release
 from aerocast.storage.home import Home
 from aerocast.words import count, duration
@@ -148,6 +148,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
             cells.append(f"{skill:+.3f} | {mae:.2f} {unit} | {'' if share is None else f'{share:.1%}':>5}")
         beaten = "" if min(found[h][1] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
         beaten = "   (baseline)" if model in BASELINES else beaten
+        beaten += "   (cannot serve)" if model in feed.candidates and not MODELS.find(model).serves else ""
         print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
 
 
