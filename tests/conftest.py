@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def readings(tmp_path: Path) -> Path:
 def feed(readings: Path) -> Feed:
     """A small feed that reads `readings`."""
     return small_feed(readings)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path in which packages can be installed; their modules are forgotten after the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,13 +1,13 @@
 """Kinds by name: modules of a package, and entry points of installed packages."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aerocast.errors import AeroCastError
 from aerocast.registry import Registry
+from tests.installing import install
 from tests.kinds import Animal
 
 GROUP = "aerocast.test_animals"
@@ -18,22 +18,8 @@ def animals() -> Registry[Animal]:
     return Registry(Animal, "tests.kinds", GROUP)
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path in which a package can be installed; what it brings is forgotten after the test."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    known = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
-
-
-def install(folder: Path, package: str, kind: str, source: str, value: str = "Kind") -> None:
-    (folder / f"{package}.py").write_text(f"from tests.kinds import Animal\n{source}\n")
-    info = folder / f"{package}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{kind} = {package}:{value}\n")
+def bring(folder: Path, package: str, source: str) -> None:
+    install(folder, package, GROUP, "bird", f"from tests.kinds import Animal\n{source}\n")
 
 
 def test_a_kind_is_a_module(animals: Registry[Animal]) -> None:
@@ -51,7 +37,7 @@ def test_only_the_kind_that_is_asked_for_is_imported(animals: Registry[Animal]) 
 
 
 def test_an_installed_package_brings_a_kind(animals: Registry[Animal], installed: Path) -> None:
-    install(installed, "registry_bird", "bird", "class Kind(Animal):\n    kind = 'bird'")
+    bring(installed, "registry_bird", "class Kind(Animal):\n    kind = 'bird'")
     assert animals.names() == ["cat", "dog", "empty", "bird"]
     assert animals.find("bird").kind == "bird"
 
@@ -67,14 +53,14 @@ def test_an_installed_package_brings_a_kind(animals: Registry[Animal], installed
 def test_a_package_that_brings_no_such_class_is_named(
     animals: Registry[Animal], installed: Path, source: str, told: str
 ) -> None:
-    install(installed, "registry_bird", "bird", source)
+    bring(installed, "registry_bird", source)
     with pytest.raises(AeroCastError, match=told):
         animals.find("bird")
 
 
 def test_two_packages_of_one_kind_are_named(animals: Registry[Animal], installed: Path) -> None:
     for package in ("registry_one", "registry_two"):
-        install(installed, package, "bird", "class Kind(Animal):\n    kind = 'bird'")
+        bring(installed, package, "class Kind(Animal):\n    kind = 'bird'")
     with pytest.raises(AeroCastError, match="several packages: registry_one, registry_two"):
         animals.find("bird")
 

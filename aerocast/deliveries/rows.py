@@ -1,8 +1,9 @@
 """What every source hands over: deliveries, one month each, in raw's schema, as text and untouched."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,6 +82,19 @@ def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
     present = min(max(now, feed.start), last)
     ahead = present + min(feed.cadence, last - present)
     return month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]
+
+
+def delivery(
+    feed: Feed, month: str, segment: str, times: Sequence[datetime | None], texts: Mapping[str, Any]
+) -> Delivery:
+    """A month's rows in their order: their instants, and their texts by raw's column; all other texts are null."""
+    same = {"source": feed.source.label, "segment": segment, "month": month}
+    columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
+    columns |= {name: pa.repeat(pa.scalar(value), len(times)) for name, value in same.items()}
+    columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
+    schema, nothing = raw_schema(feed), pa.nulls(len(times), pa.string())
+    table = pa.table([columns.get(name, nothing) for name in schema.names], schema=schema)
+    return Delivery(month, segment, f"{feed.source.label} {month}", table)
 
 
 def segment_of(table: pa.Table) -> str:

@@ -21,7 +21,7 @@ import msgspec
 import pyarrow as pa
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from aerocast.deliveries.rows import Delivery, raw_names, raw_schema, segment_of
+from aerocast.deliveries.rows import Delivery, delivery, raw_names, segment_of
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
@@ -98,7 +98,7 @@ def read(
     quiet = datetime.now(UTC) + timedelta(seconds=service.quiet - service.clock())
     news, left_out = _news(feed, visits, now, source.reach, months)
     notes += _told(visits, left_out, source)
-    yield from _deliveries(source, feed, news)
+    yield from _deliveries(feed, news)
     # Whoever asks for more than the last delivery has put it into the table.
     _remember(work, feed, _learned(memory, visits, left_out, quiet), memory, notes)
     failures = {station: visit.failure for station, visit in visits.items() if visit.failure}
@@ -206,7 +206,7 @@ def _month(feed: Feed, reading: Reading, now: datetime) -> str:
     return month_of(reading.time if reading.time is not None and credible else now)
 
 
-def _deliveries(source: NwsSource, feed: Feed, news: Mapping[str, list[Reading]]) -> Iterator[Delivery]:
+def _deliveries(feed: Feed, news: Mapping[str, list[Reading]]) -> Iterator[Delivery]:
     names = [raw_names(feed)[field] for field in units(feed)]
     for month, readings in news.items():
         values = zip(*(reading.values for reading in readings), strict=True)
@@ -214,14 +214,7 @@ def _deliveries(source: NwsSource, feed: Feed, news: Mapping[str, list[Reading]]
         texts |= dict(zip(names, map(list, values), strict=True))
         flags = [reading.flags for reading in readings]
         segment = segment_of(pa.table({**texts, "flags": [flag or "" for flag in flags]}))
-        columns = {name: pa.array(column, pa.string()) for name, column in (texts | {"flags": flags}).items()}
-        same = {"source": source.label, "segment": segment, "month": month}
-        columns |= {name: pa.array([value] * len(readings), pa.string()) for name, value in same.items()}
-        columns["time"] = pa.array([reading.time for reading in readings], pa.timestamp("us", "UTC"))
-        columns["line"] = pa.array(range(len(readings)), pa.int64())
-        nothing = pa.nulls(len(readings), pa.string())  # of a field's other names
-        table = pa.table([columns.get(name, nothing) for name in raw_schema(feed).names], schema=raw_schema(feed))
-        yield Delivery(month, segment, f"{source.label} {month}", table)
+        yield delivery(feed, month, segment, [reading.time for reading in readings], texts | {"flags": flags})
 
 
 def _told(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsSource) -> list[str]:

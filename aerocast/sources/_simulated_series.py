@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from aerocast.deliveries.rows import Delivery, raw_names, raw_schema, segment_of
+from aerocast.deliveries.rows import Delivery, delivery, raw_names, segment_of
 from aerocast.feed import Feed, Station
 from aerocast.months import month_of, month_span
 from aerocast.sources.simulated import SimulatedSource
@@ -89,12 +89,7 @@ def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> 
         "time_text": pa.array([f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times], pa.string()),
         **dict.fromkeys(raw_names(feed).values(), pa.array(text, pa.string())),
     }
-    segment = segment_of(pa.table(columns))
-    same = {"source": source.label, "segment": segment, "month": month, "flags": None}
-    columns |= {name: pa.array([value] * len(times), pa.string()) for name, value in same.items()}
-    columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
-    table = pa.table({name: columns[name] for name in raw_schema(feed).names}, schema=raw_schema(feed))
-    return Delivery(month, segment, f"{source.label} {month}", table)
+    return delivery(feed, month, segment_of(pa.table(columns)), times, columns)
 
 
 def _months(feed: Feed, first: int, last: int) -> list[str]:
