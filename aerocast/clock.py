@@ -16,6 +16,7 @@ import msgspec
 
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
+from aerocast.times import LATEST
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Clock(msgspec.Struct, frozen=True):
         try:
             shown = self.instant + timedelta(seconds=passed)
         except OverflowError:  # the calendar ends
-            shown = datetime.max.replace(tzinfo=UTC)
+            shown = LATEST
         return min(shown, self.until) if self.until else shown
 
 

@@ -27,7 +27,7 @@ NOT_COUNTED = frozenset(
         # how versions and contents are told apart, what time it is, how a refusal is worded
         *("closure", "lineage", "marks", "clock", "errors"),
         # the declaration: a layer hashes the values that it uses, so what else can be declared is nothing to it
-        *("feed", "feed_rules", "declaration", "durations", "schema", "registry"),
+        *("feed", "feed_rules", "declaration", "schema", "registry"),
     )
 )
 

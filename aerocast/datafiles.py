@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -11,6 +11,7 @@ from deltalake.transaction import AddAction
 
 from aerocast.sql import literal, quoted
 from aerocast.storage.store import Store
+from aerocast.times import utc
 
 _TIME = '"time"'
 
@@ -68,6 +69,4 @@ def _action(
 
 def _instant(text: str) -> str:
     """DuckDB's text of a time, cut to the millisecond as Delta keeps it."""
-    moment = datetime.fromisoformat(text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc(datetime.fromisoformat(text)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,6 +19,7 @@ from aerocast.manifest import Policy
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
+from aerocast.times import to_minute
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed
@@ -59,7 +60,7 @@ class Declared(msgspec.Struct, frozen=True):
     def retirement(self, target: str | None = None) -> str | None:
         """Why the feed, or its target, is not served any more, as a sentence; None if it is."""
         if self.retired:
-            return f"Feed {self.name} is retired: nobody declares it since {self.retired:%Y-%m-%d %H:%M} UTC."
+            return f"Feed {self.name} is retired: nobody declares it since {to_minute(self.retired)}."
         if target is not None and self.targets is not None and target not in self.targets:
             return f"Target {target} of feed {self.name} is retired: it is not declared any more."
         return None

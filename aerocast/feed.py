@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
-from aerocast import durations, feed_rules
+from aerocast import feed_rules, times
 from aerocast.declaration import Mistake, Strict, mistakes, refuse
 from aerocast.errors import AeroCastError
 from aerocast.models import MODELS
@@ -105,11 +105,11 @@ class Sliding(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        every, size = durations.iso(self.every), durations.iso(self.size)
+        every, size = times.iso_duration(self.every), times.iso_duration(self.size)
         if not timedelta(0) < self.every <= self.size or self.size % self.every or timedelta(days=1) % self.every:
             raise ValueError(f"every: {every} must divide size {size} and a day")
         if self.watermark < timedelta(0):
-            raise ValueError(f"watermark: {durations.iso(self.watermark)} must not be negative")
+            raise ValueError(f"watermark: {times.iso_duration(self.watermark)} must not be negative")
         return self
 
 
@@ -297,9 +297,9 @@ class Feed(Strict):
     @classmethod
     def _same_grid_each_day(cls, cadence: timedelta) -> timedelta:
         if cadence <= timedelta(0):
-            raise ValueError(f"{durations.iso(cadence)} must be longer than nothing")
+            raise ValueError(f"{times.iso_duration(cadence)} must be longer than nothing")
         if timedelta(days=1) % cadence:
-            raise ValueError(f"{durations.iso(cadence)} must divide a day, so that every day has the same grid")
+            raise ValueError(f"{times.iso_duration(cadence)} must divide a day, so that every day has the same grid")
         return cadence
 
     @field_validator("horizons")

@@ -1,17 +1,16 @@
 """Columns of texts -> instants by the grammar of `aerocast.times`, vectorised, for whole deliveries."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast.times import iso_time, on_the_wall, wall_time, zone_of
+from aerocast.times import EPOCH, MICROSECOND, iso_time, on_the_wall, wall_time, zone_of
 
 _DAY = 86_400_000_000  # microseconds
 _CHANGE = np.iinfo(np.int64).min  # no offset: the zone's clocks are changed on that day
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class Instants:
@@ -66,18 +65,18 @@ class Instants:
 
     def _offset(self, day: int) -> int:
         """Microseconds that the zone's clocks are ahead of UTC all through a day, counted from 1970."""
-        midnights = [_EPOCH + timedelta(days=each) for each in (day, day + 1) if each < 2_932_897]  # the year 10000
+        midnights = [EPOCH + timedelta(days=each) for each in (day, day + 1) if each < 2_932_897]  # the year 10000
         before, after = (each.replace(tzinfo=self._zone).utcoffset() for each in (midnights[0], midnights[-1]))
-        return before // _MICROSECOND if before is not None and before == after else _CHANGE
+        return before // MICROSECOND if before is not None and before == after else _CHANGE
 
     def _on_a_day_of_change(self, wall: int, station: object, held: int | None) -> int | None:
         assert self._zone is not None
-        shown = (_EPOCH + wall * _MICROSECOND).replace(tzinfo=None)
+        shown = (EPOCH + wall * MICROSECOND).replace(tzinfo=None)
         earlier, later = (on_the_wall(shown, self._zone, again=again) for again in (False, True))
         if earlier is None or later is None:
             return None
         again = (station, wall) in self._mentioned
         if earlier != later:
             self._mentioned.add((station, wall))
-        both = [(each - _EPOCH) // _MICROSECOND for each in (earlier, later)]
+        both = [(each - EPOCH) // MICROSECOND for each in (earlier, later)]
         return held if held in both else both[again]

@@ -22,6 +22,7 @@ from aerocast.release import Release
 from aerocast.scoring import ALL, Score, forecast, losses, overall, score
 from aerocast.sequences import shortest_rows
 from aerocast.splits import Role
+from aerocast.times import to_numpy
 from aerocast.trainer import roles
 from aerocast.training import Samples
 from aerocast.windows import WindowSpec
@@ -180,7 +181,7 @@ def _unseen(
 def _after(end: datetime, spec: WindowSpec) -> np.datetime64:
     """The newest instant that a model knows whose newest origin was `end`: its outcomes reach further."""
     reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
-    return np.datetime64(end.astimezone(UTC).replace(tzinfo=None), "s") + reach
+    return to_numpy(end) + reach
 
 
 def _duels(

@@ -4,7 +4,7 @@ A reader sees a table as one commit left it, whole; a writer that dies leaves no
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal, TypeAlias, TypeVar
 from uuid import uuid4
@@ -23,6 +23,7 @@ from aerocast.marks import Content, Edges
 from aerocast.sql import quoted, scan
 from aerocast.storage.home import Home, store_of
 from aerocast.storage_faults import coded, is_overtaken, told
+from aerocast.times import from_microseconds
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 # Given a connection and a relation of it over the rows just written, what shall be committed with them.
@@ -263,8 +264,8 @@ class Lake:
         bounds = (actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max"))
         for month, low, high in zip(actions[_MONTH].to_pylist(), *bounds, strict=True):
             if low is not None and high is not None:
-                first, last = found.get(month, (_time(low), _time(high)))
-                found[month] = min(first, _time(low)), max(last, _time(high))
+                first, last = found.get(month, (from_microseconds(low), from_microseconds(high)))
+                found[month] = min(first, from_microseconds(low)), max(last, from_microseconds(high))
         return found
 
     def tables(self) -> list[str]:
@@ -656,10 +657,6 @@ def _kept(held: Schema, wanted: Schema) -> Schema:
 def _actions(table: DeltaTable) -> pa.Table:
     """What the log says of each file. (`pa.table` would do, and import pandas.)"""
     return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _hash_mark(month: str) -> str:

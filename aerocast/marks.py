@@ -9,12 +9,13 @@ as the version of a Delta application transaction, so it is there exactly when t
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from aerocast.memory import EXPIRED
 from aerocast.months import month_span, months_around
 from aerocast.sql import literal, quoted
+from aerocast.times import utc
 
 if TYPE_CHECKING:
     import duckdb
@@ -148,7 +149,7 @@ def reach(rows: "pa.Table", edges: Edges) -> dict[str, list[str]]:
     found = {}
     for each in rows.group_by("month").aggregate([("time", "min"), ("time", "max")]).to_pylist():
         start, end = month_span(each["month"])
-        first, last = _utc(each["time_min"]), _utc(each["time_max"])
+        first, last = (time and utc(time) for time in (each["time_min"], each["time_max"]))
         sides = {
             "all": True,
             "head": first is not None and first < start + edges.head,
@@ -156,10 +157,6 @@ def reach(rows: "pa.Table", edges: Edges) -> dict[str, list[str]]:
         }
         found[each["month"]] = [side for side, there in sides.items() if there]
     return found
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def transactions(table: "DeltaTable") -> dict[str, int]:

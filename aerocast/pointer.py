@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from aerocast.errors import AeroCastError
+from aerocast.times import to_minute
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -24,8 +25,8 @@ class Hold(msgspec.Struct, frozen=True):
         return self.until is None or (now or datetime.now(UTC)) < self.until
 
     def __str__(self) -> str:
-        end = f"until {_minute(self.until)}" if self.until else "until it is lifted"
-        return f"a person holds it since {_minute(self.since)}, {end}"
+        end = f"until {to_minute(self.until)}" if self.until else "until it is lifted"
+        return f"a person holds it since {to_minute(self.since)}, {end}"
 
 
 class Current(msgspec.Struct, frozen=True):
@@ -44,7 +45,3 @@ class Current(msgspec.Struct, frozen=True):
 
 class HoldError(AeroCastError):
     """The loop may not replace this champion."""
-
-
-def _minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"

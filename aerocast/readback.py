@@ -4,7 +4,6 @@ The manifest says which version of the table was read, a digest of what was read
 """
 
 import hashlib
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from aerocast.dataset import Rows
 from aerocast.errors import AeroCastError
 from aerocast.manifest import Manifest, TrainingRows
 from aerocast.splits import Cut, Role
+from aerocast.times import from_numpy, to_numpy
 from aerocast.training import Samples, matrix, outcome
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def described(samples: Samples, cut: Cut) -> TrainingRows:
     return TrainingRows(
         digest=digest(samples),
         count=len(samples.time),
-        start=_instant(cut.start),
-        end=_instant(cut.end),
-        test=_instant(cut.test),
+        start=from_numpy(cut.start),
+        end=from_numpy(cut.end),
+        test=from_numpy(cut.test),
         block=_seconds(cut.block),
         reach=_seconds(cut.reach),
         roles=tuple(str(role) for role in cut.roles),
-        earlier=None if cut.earlier is None else _instant(cut.earlier),
+        earlier=None if cut.earlier is None else from_numpy(cut.earlier),
     )
 
 
@@ -100,22 +100,14 @@ def _called(manifest: Manifest) -> str:
 def _cut(said: TrainingRows) -> Cut:
     """The split as it was made, whatever the code and the declaration would make of it today."""
     return Cut(
-        start=_moment(said.start),
-        end=_moment(said.end),
-        test=_moment(said.test),
+        start=to_numpy(said.start),
+        end=to_numpy(said.end),
+        test=to_numpy(said.test),
         block=np.timedelta64(said.block, "s"),
         reach=np.timedelta64(said.reach, "s"),
         roles=tuple(Role(role) for role in said.roles),
-        earlier=None if said.earlier is None else _moment(said.earlier),
+        earlier=None if said.earlier is None else to_numpy(said.earlier),
     )
-
-
-def _instant(moment: np.datetime64) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(moment.astype("datetime64[s]").astype(np.int64)))
-
-
-def _moment(instant: datetime) -> np.datetime64:
-    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "s")
 
 
 def _seconds(span: np.timedelta64) -> int:

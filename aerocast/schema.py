@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from aerocast import durations
+from aerocast import times
 from aerocast.declaration import closed
 from aerocast.errors import AeroCastError
 from aerocast.models import MODELS
@@ -71,11 +71,11 @@ def _cron_field(field: str, limits: tuple[int, int]) -> bool:
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, timedelta) or (isinstance(value, str) and re.match(durations.PATTERN, value)):
+    if isinstance(value, timedelta) or (isinstance(value, str) and re.match(times.DURATION, value)):
         return value
     text = f"{value} s" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    meant = durations.meant(text)
-    hint = f"write {durations.iso(meant)}" if meant else "it is a duration of ISO 8601, such as PT5M, PT1H or P30D"
+    meant = times.meant_duration(text)
+    hint = f"write {times.iso_duration(meant)}" if meant else "it is a duration of ISO 8601, such as PT5M, PT1H or P30D"
     raise ValueError(f"{value!r} is not allowed: {hint}")
 
 
@@ -101,6 +101,6 @@ Zone = Annotated[str, AfterValidator(_known_timezone)]
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    PlainSerializer(durations.iso, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": durations.PATTERN}),
+    PlainSerializer(times.iso_duration, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": times.DURATION}),
 ]

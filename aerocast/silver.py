@@ -11,7 +11,7 @@ where it comes from, clockwise from north: u = -speed sin(direction), v = -speed
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 import duckdb
@@ -21,9 +21,9 @@ from aerocast.feed import Column, Feed
 from aerocast.grid import Grid
 from aerocast.months import month_span, months_around
 from aerocast.sql import instant, literal, quoted
+from aerocast.times import EPOCH, from_microseconds
 from aerocast.units import conversion
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AGE_LIMIT = 32_767  # ages are int16
 # Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
 _PARTS = f"{2**45}::DOUBLE"
@@ -44,7 +44,7 @@ class Extent:
 
 def floor(feed: Feed, time: datetime) -> datetime:
     """The label of the step that holds an instant."""
-    return time - (time - _EPOCH) % feed.cadence
+    return time - (time - EPOCH) % feed.cadence
 
 
 def names(feed: Feed) -> tuple[str, ...]:
@@ -161,7 +161,8 @@ def _measured(feed: Feed, low: int, high: int) -> str:
             SELECT station, step, {sums} FROM (
                 SELECT station, epoch_us(time) // {step} AS step, {values}
                 FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
-                WHERE time >= {instant(low * step)} AND time < {instant(high * step)})
+                WHERE time >= {instant(from_microseconds(low * step))}
+                AND time < {instant(from_microseconds(high * step))})
             GROUP BY station, step)"""
 
 

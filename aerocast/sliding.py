@@ -11,7 +11,7 @@ compensated (Kahan 1965), so that the order of the readings does not show.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -20,11 +20,11 @@ from aerocast.feed import Column, Feed, Sliding
 from aerocast.months import month_span, months_around
 from aerocast.silver import around, direction, names, with_vectors
 from aerocast.sql import quoted
+from aerocast.times import EPOCH
 
 FIGURES = ("mean", "std", "min", "max", "count")
 _Part = Callable[[str, Column | None], dict[str, str]]
 _MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def declared(feed: Feed) -> Sliding:
@@ -48,7 +48,7 @@ def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
 def final_until(feed: Feed, newest: datetime) -> datetime:
     """The latest end of a window that is final when the feed's newest reading is this."""
     sliding = declared(feed)
-    return _EPOCH + (newest - sliding.watermark - _EPOCH) // sliding.every * sliding.every
+    return EPOCH + (newest - sliding.watermark - EPOCH) // sliding.every * sliding.every
 
 
 def last_end(feed: Feed, month: str, newest: datetime) -> datetime:
@@ -147,8 +147,8 @@ def _runs(feed: Feed, months: Sequence[str], newest: datetime) -> list[tuple[int
     """The final windows of the months as numbers [low, high), counted in `every` from 1970; neighbours are joined."""
     sliding, runs = declared(feed), list[tuple[int, int]]()
     for month in sorted(set(months)):
-        low = (month_span(month)[0] - _EPOCH) // sliding.every
-        high = (last_end(feed, month, newest) - sliding.size - _EPOCH) // sliding.every + 1
+        low = (month_span(month)[0] - EPOCH) // sliding.every
+        high = (last_end(feed, month, newest) - sliding.size - EPOCH) // sliding.every + 1
         if high <= low:
             continue
         if runs and runs[-1][1] == low:

@@ -10,7 +10,7 @@ for; what lies before is `earlier`: it may be learned from, but it never chooses
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Split
+from aerocast.times import from_iso, to_numpy
 from aerocast.windows import Times, WindowSpec
 from aerocast.words import duration
 
@@ -101,7 +102,7 @@ def cut_since(split: Split, spec: WindowSpec, start: np.datetime64, end: np.date
     Raises:
         AeroCastError: the regime is too short to hold a block of every role, with the span that it needs.
     """
-    begin, end = max(start.astype("datetime64[s]"), _moment(since)), end.astype("datetime64[s]")
+    begin, end = max(start.astype("datetime64[s]"), to_numpy(since)), end.astype("datetime64[s]")
     step = np.timedelta64(spec.cadence, "s")
     reach, season = spec.horizons[-1] * step, spec.season * step
     test = end - max(0, int(TEST_SINCE * ((end - begin) / step))) * step
@@ -132,15 +133,10 @@ def instant(text: str) -> datetime | None:
     """
     if not text:
         return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise AeroCastError(f"since: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def _moment(instant: datetime) -> np.datetime64:
-    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "s")
+    since = from_iso(text)
+    if since is None:
+        raise AeroCastError(f"since: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z")
+    return since
 
 
 def _scatter(blocks: int, validation: float, calibration: float) -> tuple[Role, ...]:

@@ -1,7 +1,7 @@
 """The few places where a value or a name becomes SQL text: always through here, so that it is always quoted."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 
@@ -15,9 +15,9 @@ def literal(value: str | float) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
-def instant(microseconds: int) -> str:
-    """Microseconds since 1970 as an SQL literal, which a scan of Parquet files compares with their statistics."""
-    return f"TIMESTAMPTZ '{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)}'"
+def instant(time: datetime) -> str:
+    """An instant as an SQL literal, which a scan of Parquet files compares with their statistics."""
+    return f"TIMESTAMPTZ '{time.astimezone(UTC)}'"
 
 
 def scan(files: Sequence[str], partition: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from aerocast.lake import Lake
 from aerocast.months import month_of
 from aerocast.sql import literal, quoted
 from aerocast.storage.home import Home
+from aerocast.times import to_numpy
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,7 +76,7 @@ class Story:
 
 def within(time: Times, start: datetime, end: datetime) -> NDArray[np.bool_]:
     """Mask (n,) of the instants in [start, end)."""
-    found: NDArray[np.bool_] = (time >= _instant(start)) & (time < _instant(end))
+    found: NDArray[np.bool_] = (time >= to_numpy(start)) & (time < to_numpy(end))
     return found
 
 
@@ -169,9 +170,9 @@ def picture(story: Story, marks: Sequence[tuple[datetime, str]], title: str) -> 
     for axis in axes:
         axis.grid(alpha=0.3)
         for at, _ in marks:
-            axis.axvline(_instant(at), color="0.3", lw=0.8, ls=":")
+            axis.axvline(to_numpy(at), color="0.3", lw=0.8, ls=":")
     for number, (at, text) in enumerate(marks):
-        place = (_instant(at), 1.02 + 0.075 * (number % 3))
+        place = (to_numpy(at), 1.02 + 0.075 * (number % 3))
         axes[0].annotate(text, place, xycoords=("data", "axes fraction"), fontsize=8, ha="left", color="0.2")
     plots.dates(axes[-1])
     figure.suptitle(title)
@@ -229,7 +230,3 @@ def _draw_releases(axis: Axes, story: Story) -> None:
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(-0.6, len(names) - 0.4)
     axis.set_ylabel("serves")
-
-
-def _instant(time: datetime) -> np.datetime64:
-    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "s")

@@ -1,4 +1,6 @@
-"""The one grammar of a time in a reading, for Python and for SQL: ISO 8601 and RFC 3339, to the microsecond.
+"""Every conversion of an instant and of a duration, and the one grammar of a time in a reading.
+
+The grammar, for Python and for SQL, is ISO 8601 and RFC 3339, to the microsecond.
 
 Date in extended or basic form; `T`, `t` or blanks; hours and minutes, seconds and a fraction (`.` or `,`, cut to
 microseconds) as there are; 24:00 is the next day's 00:00; then `Z`, `z`, +HH, +HHMM, +HH:MM, `UTC` or `GMT`, also
@@ -11,15 +13,23 @@ later; in an hour that they skip there is none.
 The server imports this module: the standard library only.
 """
 
+from __future__ import annotations
+
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 from aerocast.errors import AeroCastError
 from aerocast.sql import literal
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Reason = Literal["unreadable", "naive", "skipped"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 BLANKS = " \t\r\n"
 _DATE = r"\d{4}-\d\d-\d\d|\d{8}"
 _CLOCK = (
@@ -33,8 +43,56 @@ _USUAL = r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?"
 _USUAL_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
 _TEXT = re.compile(_GRAMMAR, re.ASCII)
 _USUAL_TEXT = re.compile(f"{_USUAL}Z", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
+# Durations as a declaration spells them, ISO 8601: `PT1H`, `P30D`. For people see `aerocast.words`.
+DURATION = r"^P(?=.)(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$"
+_SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+_UNIT = {
+    **{short: name for name in _SECONDS for short in (name, f"{name}s", name[0])},
+    **dict.fromkeys(("hr", "hrs"), "hour"),
+    **dict.fromkeys(("min", "mins"), "minute"),
+    **dict.fromkeys(("sec", "secs"), "second"),
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?")
+
+
+def utc(time: datetime) -> datetime:
+    """The same instant in UTC; a time without an offset is taken as UTC."""
+    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+
+
+def from_iso(text: str) -> datetime | None:
+    """What a person or a service wrote in ISO 8601, in UTC, as `utc`; None for another text. Readings: see `parse`."""
+    try:
+        return utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def from_microseconds(count: int) -> datetime:
+    return EPOCH + timedelta(microseconds=count)
+
+
+def to_microseconds(time: datetime) -> int:
+    """Since 1970."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def from_numpy(time: np.datetime64) -> datetime:
+    """In UTC, to the microsecond; the time is in any unit, and not NaT."""
+    return from_microseconds(int(time.astype("datetime64[us]").astype("int64")))
+
+
+def to_numpy(time: datetime) -> np.datetime64:
+    """As datetime64[s] in UTC, fractions of a second cut off."""
+    import numpy as np
+
+    return np.datetime64(utc(time).replace(tzinfo=None), "s")
+
+
+def to_minute(time: datetime) -> str:
+    """`2024-04-10 06:00 UTC`, for people."""
+    return f"{utc(time):%Y-%m-%d %H:%M} UTC"
 
 
 def parse(text: str) -> datetime | None:
@@ -56,13 +114,13 @@ def parse(text: str) -> datetime | None:
     try:
         start = date.fromisoformat(day)
         since = timedelta(
-            days=start.toordinal() - _EPOCH.toordinal(),
+            days=start.toordinal() - EPOCH.toordinal(),
             hours=int(digits[:2]),
             minutes=int(digits[2:4]) - shift,
             seconds=int(digits[4:6]),
             microseconds=int(digits[6:]),
         )
-        return _EPOCH + since if offset else (_EPOCH + since).replace(tzinfo=None)
+        return EPOCH + since if offset else (EPOCH + since).replace(tzinfo=None)
     except (ValueError, OverflowError):
         return None
 
@@ -95,6 +153,30 @@ def zone_of(name: str | None) -> ZoneInfo | None:
         return None if name is None else ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
         raise AeroCastError(f"the time zone {name!r} is not known here: pip install tzdata") from error
+
+
+def iso_duration(duration: timedelta) -> str:
+    """`PT7H`, `P1DT6H`."""
+    rest = abs(duration) - timedelta(days=abs(duration).days)
+    hours, minutes = rest.seconds // 3600, rest.seconds // 60 % 60
+    seconds = rest.seconds % 60 + rest.microseconds / 1e6
+    time = "".join(f"{number:g}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if number)
+    days = abs(duration).days
+    text = f"P{f'{days}D' if days or not time else ''}{f'T{time}' if time else ''}"
+    return f"-{text}" if duration < timedelta(0) else text
+
+
+def meant_duration(text: str) -> timedelta | None:
+    """What a person meant who wrote `1h`, `90 min`, `1 day 6 hours` or `01:00:00` for a duration; None if unclear."""
+    plain = text.strip().lower()
+    if re.fullmatch(DURATION, plain.upper()):
+        plain = re.sub(r"[pt]", "", plain)
+    if clock := re.fullmatch(r"(\d+):([0-5]\d)(?::([0-5]\d))?", plain):
+        return timedelta(hours=int(clock[1]), minutes=int(clock[2]), seconds=int(clock[3] or 0))
+    parts = _PART.findall(plain)
+    if not parts or _PART.sub("", plain).strip() or any(unit not in _UNIT for _, unit in parts):
+        return None
+    return timedelta(seconds=sum(float(number) * _SECONDS[_UNIT[unit]] for number, unit in parts))
 
 
 def iso_time(text: str) -> str:

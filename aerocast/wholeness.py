@@ -12,7 +12,7 @@ Habits are learned from the newest steps, so that nothing has to be declared, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from aerocast.grid import Progress
 from aerocast.months import month_of, month_span, months_around
 from aerocast.silver import Extent, floor, names
 from aerocast.sql import quoted, timestamp
+from aerocast.times import from_numpy
 
 if TYPE_CHECKING:
     import duckdb
@@ -100,7 +101,7 @@ def extent(feed: Feed, span: Span, known: Mapping[str, Progress], now: datetime)
     own = {station: known[station] for station in feed.station_ids if station in known}
     if _closed(feed, span[1], now) or not own:
         return Extent.closed(feed, *span)
-    begins = {station: _utc(each.step) for station, each in own.items()}
+    begins = {station: from_numpy(each.step) for station, each in own.items()}
     whole = {
         station: each.full or now >= begins[station] + feed.cadence + feed.freshness for station, each in own.items()
     }
@@ -118,7 +119,3 @@ def extent(feed: Feed, span: Span, known: Mapping[str, Progress], now: datetime)
 def _closed(feed: Feed, newest: datetime, now: datetime) -> bool:
     """Whether nothing is waited for any more."""
     return now >= (feed.end or floor(feed, newest) + feed.cadence + feed.freshness)
-
-
-def _utc(time: np.datetime64) -> datetime:
-    return datetime.fromtimestamp(int(time.astype(np.int64)), UTC)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 
 from aerocast.manifest import FeedSnapshot
+from aerocast.times import from_numpy, to_minute
 from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
 from aerocast.words import count, duration
 from serving.loading import Served, Tail
@@ -61,7 +62,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     newest, notes = _newest(served.manifest.window, grid), list[str]()
     if newest and not newest.whole:
         notes.append(
-            f"the step of {newest.time:%Y-%m-%d %H:%M} UTC is not over{_share(newest)}:"
+            f"the step of {to_minute(newest.time)} is not over{_share(newest)}:"
             " the forecast starts from the last whole step"
         )
     elif newest and newest.fullness is not None and 0 < newest.fullness < THIN:
@@ -86,7 +87,7 @@ def _newest(spec: WindowSpec, grid: Grid) -> NewestStep | None:
     readings, usual = int(progress.readings[column]), float(progress.usual[column])
     known = usual > 0
     return NewestStep(
-        datetime.fromtimestamp(int(progress.step.astype(np.int64)), UTC),
+        from_numpy(progress.step),
         bool(grid.time[-1] >= progress.step),
         readings,
         usual if known else None,

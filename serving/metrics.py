@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from aerocast.times import EPOCH
 from serving.loop import Loop
 from serving.observations import Observations
 from serving.shadow import RESULTS
@@ -17,7 +17,6 @@ from serving.store import Store
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
 LABELS = ["feed", "target"]
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Metrics:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from aerocast.drift.state import Fault
+from aerocast.times import from_numpy, to_minute, to_numpy
 from aerocast.words import duration
 from serving import inputs
 from serving.graph import GraphRunner
@@ -60,7 +61,7 @@ def answer(served: Served, question: Question, name: str, issued_at: datetime) -
     """What `served` says to a question, under the id `name`. Raises a problem that names what is wrong."""
     request, tail = question.request, question.tail
     if request.sequence is not None:
-        time = None if request.time is None else np.datetime64(int(request.time.timestamp()), "s")
+        time = None if request.time is None else to_numpy(request.time)
         given = inputs.of_sequence(served, request.sequence, time, request.station)
         runner = served.station if whole(served, request) else served.sequence or served.station
         found, reasons = _answer(served, runner, given, request.station), []
@@ -137,7 +138,7 @@ def _answer(served: Served, runner: GraphRunner, given: Input, station: str | No
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
     moment = given.grid.time[given.origin]
-    origin = None if np.isnat(moment) else datetime.fromtimestamp(int(moment.astype(np.int64)), UTC)
+    origin = None if np.isnat(moment) else from_numpy(moment)
     step = timedelta(seconds=manifest.window.cadence)
     forecasts = [
         Forecast(horizon, None if origin is None else origin + horizon * step, *(round(x, 4) for x in numbers))
@@ -169,7 +170,7 @@ def _staleness(served: Served, tail: Tail | None, now: datetime) -> list[Reason]
     newest = tail.feed_newest if tail else None
     if newest is None:
         return []
-    late = now - datetime.fromtimestamp(int(newest.astype(np.int64)), UTC)
+    late = now - from_numpy(newest)
     if late <= served.feed.freshness:
         return []
     detail = (
@@ -179,5 +180,5 @@ def _staleness(served: Served, tail: Tail | None, now: datetime) -> list[Reason]
 
 
 def _fault(fault: Fault) -> Reason:
-    since = f"{fault.start:%Y-%m-%d %H:%M} UTC"
+    since = f"{to_minute(fault.start)}"
     return Reason("sensor_fault", f"{fault.column} cannot be believed since {since}: {fault.detail}", fault.column)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 from aerocast import release
 from aerocast.manifest import Manifest
 from aerocast.predictions import Log
+from aerocast.times import from_numpy
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem
@@ -70,7 +69,7 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
         kind=served.manifest.kind if served else None,
         serving_since=served.since if served else None,
         promoted_at=served.promoted_at if served else None,
-        newest_reading=_moment(newest),
+        newest_reading=None if newest is None else from_numpy(newest),
         load_failures=slot.failures,
         drift=None if state is None else "hot" if state.of(key[1]).hot else "cool",
         faults=[f"{one.station}.{one.column}: {one.kind}" for one in state.faults if one.end is None] if state else [],
@@ -94,11 +93,11 @@ def feeds(store: Store) -> list[FeedView]:
 def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -> FeedView:
     newest = max(served, key=lambda one: one.manifest.lineage.created_at)
     feed, window = newest.feed, newest.manifest.window
-    readings = tail.newest if tail else {}
+    instants = {station: from_numpy(newest) for station, newest in tail.newest.items()} if tail else {}
     return FeedView(
         name=feed.name,
         description=feed.description,
-        stations=[StationView(s.id, s.name, s.timezone, _moment(readings.get(s.id))) for s in feed.stations],
+        stations=[StationView(s.id, s.name, s.timezone, instants.get(s.id)) for s in feed.stations],
         columns=[ColumnView(c.name, c.label, c.unit, c.range) for c in feed.columns],
         window=WindowView(window.columns, window.steps, window.look_back, window.cadence),
         targets=[
@@ -137,7 +136,3 @@ def _facts(manifest: Manifest | None) -> tuple[Any, ...]:
     if manifest is None:
         return ()
     return manifest.kind, manifest.unit, manifest.horizons, manifest.metrics, manifest.lineage
-
-
-def _moment(time: np.datetime64 | None) -> datetime | None:
-    return None if time is None else datetime.fromtimestamp(int(time.astype(np.int64)), UTC)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.months import month_of, month_span
+from aerocast.times import LATEST
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
@@ -78,7 +79,7 @@ def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:
 
     A reading of another time, or of none that can be read, lies in a month that it came with.
     """
-    last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
+    last = feed.end - timedelta(microseconds=1) if feed.end else LATEST
     present = min(max(now, feed.start), last)
     ahead = present + min(feed.cadence, last - present)
     return month_span(month_of(feed.start))[0], month_span(month_of(ahead))[1]

@@ -39,6 +39,7 @@ from aerocast.lineage import config_hash
 from aerocast.quality import edges
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
+from aerocast.times import to_minute
 from aerocast.words import count
 
 TRAINING, INFERENCE = "training-data", "inference-data"
@@ -153,7 +154,7 @@ def _handle(
     except UnreadableError as error:
         delay = patience.fail(key, str(error), now)
         last = patience.delays[key]
-        why = f"{error}; tried {count(last.tries, 'time')} since {last.since:%Y-%m-%d %H:%M} UTC"
+        why = f"{error}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
     except AeroCastError as error:
         broker.later(message)
         taken.later.append(Refused(*about, str(error)))

@@ -5,7 +5,7 @@ value that is no number or out of range) goes into raw: bronze judges it, and qu
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +19,7 @@ from aerocast.feed import Feed
 from aerocast.instants import Instants
 from aerocast.months import month_of
 from aerocast.sql import literal
+from aerocast.times import LATEST
 
 __all__ = ["Malformed", "as_batch", "check", "definition_of", "ignored", "to_raw"]
 
@@ -111,7 +112,7 @@ def _placed(
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The instant of each text (null if it is none), and the month that its row goes to."""
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
-    last = feed.end - timedelta(microseconds=1) if feed.end else datetime.max.replace(tzinfo=UTC)
+    last = feed.end - timedelta(microseconds=1) if feed.end else LATEST
     stray = literal(month_of(min(max(now, feed.start), last)))
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")

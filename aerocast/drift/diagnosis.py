@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-
-import numpy as np
+from datetime import datetime
 
 from aerocast.drift.distributions import Shifts
 from aerocast.drift.errors import Judged
@@ -14,6 +12,7 @@ from aerocast.drift.state import Fault, Verdict
 from aerocast.feed import Feed
 from aerocast.grid import Times
 from aerocast.manifest import Manifest
+from aerocast.times import from_numpy
 
 
 def decide(broken: Sequence[Fault], errors: Judged, shifts: Shifts, recent: Times) -> tuple[Verdict, datetime | None]:
@@ -21,9 +20,9 @@ def decide(broken: Sequence[Fault], errors: Judged, shifts: Shifts, recent: Time
     if broken:
         return "sensor_fault", min(fault.start for fault in broken)
     if errors.drifted:
-        return "concept_drift", None if errors.onset is None else instant(errors.onset)
+        return "concept_drift", None if errors.onset is None else from_numpy(errors.onset)
     if shifts.fired:
-        return "covariate_shift", instant(recent[0])
+        return "covariate_shift", from_numpy(recent[0])
     return "ok", None
 
 
@@ -45,18 +44,13 @@ def merge(station: str, time: Times, tested: Sequence[Tested], known: Sequence[F
     merged = []
     found = [each for test in tested for each in test.found]
     for each in sorted(found, key=lambda each: -each.start):
-        start = instant(time[each.start])
-        end = None if each.end is None else instant(time[each.end])
+        start = from_numpy(time[each.start])
+        end = None if each.end is None else from_numpy(time[each.end])
         old = waiting.get((each.column, each.kind))
         if old is not None and (end is None or end > old.start):
             start = old.start
             del waiting[each.column, each.kind]
         merged.append(Fault(station, each.column, each.kind, start, end, each.detail))
-    over = instant(time[-1])
+    over = from_numpy(time[-1])
     merged += [Fault(station, f.column, f.kind, f.start, max(over, f.start), f.detail) for f in waiting.values()]
     return tuple(sorted(merged, key=lambda fault: (fault.start, fault.column, fault.kind)))
-
-
-def instant(time: np.datetime64) -> datetime:
-    """An aware datetime of a numpy one."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(time.astype("datetime64[s]").astype(np.int64)))

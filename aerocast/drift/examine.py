@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
-from aerocast.drift.diagnosis import broken_inputs, decide, instant, merge
+from aerocast.drift.diagnosis import broken_inputs, decide, merge
 from aerocast.drift.distributions import compare
 from aerocast.drift.errors import Outcomes, judge
 from aerocast.drift.profile import Profile, profile
@@ -16,6 +16,7 @@ from aerocast.drift.state import Diagnosis, Fault
 from aerocast.feed import Feed
 from aerocast.grid import Grid
 from aerocast.manifest import Manifest
+from aerocast.times import LATEST, from_numpy
 
 __all__ = ["Outcomes", "Profile", "examine", "profile", "reach"]
 
@@ -54,7 +55,7 @@ def examine(
     errors = judge(usable, manifest, station, feed.drift.recent, strange=strange)
     if errors.drifted and not tested[-1].found:
         tested = [*tested[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
-    since = instant(recent.time[-1]) - feed.drift.recent * feed.cadence
+    since = from_numpy(recent.time[-1]) - feed.drift.recent * feed.cadence
     found = merge(station, recent.time, tested, open_before)
     faults = tuple(fault for fault in found if fault.end is None or fault.end >= since or _was(fault, open_before))
     broken = broken_inputs(feed, faults, manifest)
@@ -81,6 +82,6 @@ def _untouched(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest
     keep = np.ones(len(due), dtype=bool)
     for fault in broken_inputs(feed, faults, manifest, ended=True):
         start = int(fault.start.timestamp())
-        end = int(fault.end.timestamp()) if fault.end else int(datetime.max.replace(tzinfo=UTC).timestamp())
+        end = int(fault.end.timestamp()) if fault.end else int(LATEST.timestamp())
         keep &= (due < start) | (origin >= end + trace)
     return outcomes if keep.all() else outcomes.at(keep)

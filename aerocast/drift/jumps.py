@@ -8,7 +8,7 @@ one sees at once, from the first hours of a feed on.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aerocast.drift.conversions import Affine, mistakes
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
+from aerocast.times import from_numpy
 
 CONFIRM = 3  # readings on the new level before a change is believed
 BRIDGE = 3  # steps of the cadence that two neighbours may lie apart
@@ -42,7 +43,7 @@ def unit_jumps(feed: Feed, column: Column, station: str, series: Series, known: 
     if column.max_step is None or column.circular or len(series.value) < CONFIRM + 1:
         return [known] if known else []
     found: list[Fault] = []
-    if known is not None and _instant(series.time[0]) > known.start:
+    if known is not None and from_numpy(series.time[0]) > known.start:
         at, unit = 0, _named(column, known.detail)
         if unit is None:
             return [known]
@@ -58,7 +59,7 @@ def unit_jumps(feed: Feed, column: Column, station: str, series: Series, known: 
         end = _back(feed, column, unit, series, at)
         before, after = series.value[at - 1], series.value[at]
         said = f"{column.name} reads like {unit[0]} since it went from {before:.4g} to {after:.4g} at once"
-        found.append(Fault(station, column.name, KIND, _instant(series.time[at]), _at(series, end), said))
+        found.append(Fault(station, column.name, KIND, from_numpy(series.time[at]), _at(series, end), said))
         if end is None:
             break
         start = end
@@ -122,8 +123,4 @@ def _named(column: Column, detail: str) -> Affine | None:
 
 
 def _at(series: Series, row: int | None) -> datetime | None:
-    return None if row is None else _instant(series.time[row])
-
-
-def _instant(time: np.datetime64) -> datetime:
-    return datetime.fromtimestamp(int(time.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
+    return None if row is None else from_numpy(series.time[row])

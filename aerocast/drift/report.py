@@ -14,6 +14,7 @@ from aerocast.drift.profile import Profile, measured_values
 from aerocast.drift.state import Diagnosis, DriftState, Verdict
 from aerocast.feed import Feed
 from aerocast.grid import Grid
+from aerocast.times import to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +112,7 @@ def _residuals(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None, unit:
     axis.plot(shown.time, shown.error, ".", color="0.4", ms=2)
     axis.plot(shown.time[outside], shown.error[outside], ".", color="tab:red", ms=3)
     if diagnosis.onset is not None:
-        axis.axvline(np.datetime64(diagnosis.onset.replace(tzinfo=None)), color=COLOURS[diagnosis.verdict], ls="--")
+        axis.axvline(to_numpy(diagnosis.onset), color=COLOURS[diagnosis.verdict], ls="--")
 
 
 def _cumulative(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None) -> None:
@@ -125,7 +126,7 @@ def _cumulative(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None) -> N
     squares = np.minimum(standardised(shown) ** 2, SQUARES)
     axis.plot(shown.time, np.cumsum(squares - 1 - PH_SLACK), color="tab:purple", lw=1)
     if diagnosis.onset is not None:
-        axis.axvline(np.datetime64(diagnosis.onset.replace(tzinfo=None)), color=COLOURS[diagnosis.verdict], ls="--")
+        axis.axvline(to_numpy(diagnosis.onset), color=COLOURS[diagnosis.verdict], ls="--")
 
 
 def _distribution(axis: Any, target: str, grids: tuple[Grid, Grid | Profile] | None, unit: str) -> None:
@@ -164,7 +165,7 @@ def _tests(axis: Any, diagnosis: Diagnosis) -> None:
 def _timeline(axis: Any, diagnoses: Sequence[Diagnosis]) -> None:
     stations = sorted({each.station for each in diagnoses})
     for each in diagnoses:
-        moment = np.datetime64(each.judged_at.replace(tzinfo=None))
+        moment = to_numpy(each.judged_at)
         axis.plot(moment, stations.index(each.station), "s", ms=4, color=COLOURS[each.verdict])
     axis.set_yticks(range(len(stations)), stations)
     axis.set_ylim(-0.6, len(stations) - 0.4)

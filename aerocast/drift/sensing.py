@@ -14,6 +14,7 @@ from aerocast.drift.sensors import Tested, drop_out, flat_line, spikes
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
 from aerocast.grid import Grid, Times
+from aerocast.times import to_numpy
 
 LEAST = 10  # days that a reference must hold before it says what a sensor's habits are
 
@@ -48,7 +49,7 @@ def sense_clocks(feed: Feed, recent: Grid, past: Profile, known: Sequence[Fault]
 def _column(column: Column, recent: Reals, time: Times, past: Profile, known: dict[str, Fault]) -> list[Tested]:
     usual, per_day, name = habits(past, column.name), past.per_day, column.name
     flat = known.get("flat_line")
-    since = None if flat is None else int(np.searchsorted(time, np.datetime64(flat.start.replace(tzinfo=None), "s")))
+    since = None if flat is None else int(np.searchsorted(time, to_numpy(flat.start)))
     unit = known.get("unit_change")
     found = [flat_line(name, recent, usual, since), drop_out(name, recent, usual, per_day)]
     if not column.circular:  # an angle turns round, and so stands out and jumps as it likes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -19,9 +19,9 @@ import pyarrow as pa
 from aerocast.lake import PARTITION
 from aerocast.months import month_of
 from aerocast.predictions import Logged
+from aerocast.times import EPOCH
 
 ANSWERS = pa.schema([("answer", pa.int64()), ("forecast", pa.int64()), (PARTITION, pa.string())])
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -59,7 +59,7 @@ def table(logged: Iterable[Logged]) -> pa.Table:
 def forecast(logged: Logged) -> int:
     """The number of what is said; one that cannot be said again, without a station or an origin, is its own."""
     if logged.station is not None and logged.origin is not None:
-        logged = msgspec.structs.replace(logged, id="", issued_at=_EPOCH)
+        logged = msgspec.structs.replace(logged, id="", issued_at=EPOCH)
     return int.from_bytes(hashlib.blake2b(_ENCODER.encode(logged), digest_size=8).digest()) >> 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +19,8 @@ from aerocast.grid import Grid
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest
 from aerocast.months import month_of, month_span, months_around
-from aerocast.sql import literal, quoted
+from aerocast.sql import instant, literal, quoted
+from aerocast.times import utc
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,7 +56,7 @@ def outcomes(
         SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
             actual - persistence AS baseline
         FROM watched_outcomes
-        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {_instant(now)}
+        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {instant(now)}
             AND NOT ({_spoilt(feed, manifest, known)})
         ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
     columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
@@ -101,7 +102,7 @@ def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
     """Whether a forecast's input window holds a step of a faulty sensor."""
     reach = (manifest.window.look_back - 1) * feed.cadence
     spans = [
-        f"origin >= {_instant(fault.start)}" + (f" AND origin < {_instant(fault.end + reach)}" if fault.end else "")
+        f"origin >= {instant(fault.start)}" + (f" AND origin < {instant(fault.end + reach)}" if fault.end else "")
         for fault in known
     ]
     return " OR ".join(f"({span})" for span in spans) or "false"
@@ -119,13 +120,13 @@ def measured(
         return {}
     if not _touched(months, known):
         stored = lake.relation(con, f"{feed.name}/silver", months)
-        return silver.grids(con, feed, stored.filter(f"time <= {_instant(now)}"))
+        return silver.grids(con, feed, stored.filter(f"time <= {instant(now)}"))
     _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
     extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
     if extent is None:
         return {}
     built = silver.build(con, feed, con.view("watched_bronze"), months, extent)
-    return silver.grids(con, feed, built.filter(f"time <= {_instant(now)}"))
+    return silver.grids(con, feed, built.filter(f"time <= {instant(now)}"))
 
 
 def readings(
@@ -144,7 +145,7 @@ def readings(
     measured = _touched(months, known) or not lake.exists(bronze)
     rows = _unfaulted(con, lake, feed, months, now) if measured else lake.relation(con, bronze, months)
     chosen = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
-    found = rows.filter(f"time <= {_instant(now)}").select(chosen).order("station, time").to_arrow_table()
+    found = rows.filter(f"time <= {instant(now)}").select(chosen).order("station, time").to_arrow_table()
     station, time = found["station"].to_numpy(zero_copy_only=False), found["time"].to_numpy().astype("datetime64[us]")
     series = {}
     for name in columns:
@@ -177,13 +178,13 @@ def _recent(lake: Lake, feed: Feed, now: datetime) -> list[str]:
 
 def references(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
     """The profile of each station's grid over the release's training span, or its newest months if that is long."""
-    start, end = (each.astimezone(UTC) for each in (manifest.lineage.training_start, manifest.lineage.training_end))
+    start, end = manifest.lineage.training_start, manifest.lineage.training_end
     name = f"{feed.name}/silver"
     span = months_around([month_of(start), month_of(end)], timedelta(0), timedelta(0))
     months = [month for month in lake.months(name) if span[0] <= month <= span[-1]][-REFERENCE:]
     if not months:
         return {}
-    rows = lake.relation(con, name, months).filter(f"time >= {_instant(start)} AND time <= {_instant(end)}")
+    rows = lake.relation(con, name, months).filter(f"time >= {instant(start)} AND time <= {instant(end)}")
     return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
 
 
@@ -191,8 +192,4 @@ def judged_at(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, examination
     """The feed's instant of an examination in table `name`; None if its rows are no longer there."""
     own = lake.relation(con, name).filter(f"examination = {literal(examination)}")
     found = own.aggregate("min(judged_at)").fetchall()[0][0]
-    return found.astimezone(UTC) if found else None
-
-
-def _instant(time: datetime) -> str:
-    return f"TIMESTAMPTZ '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+    return utc(found) if found else None

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from aerocast import durations
 from aerocast.declaration import Mistake, Strict
 from aerocast.schema import Texts, Zone
+from aerocast.times import iso_duration
 
 if TYPE_CHECKING:
     from aerocast.deliveries.rows import Delivery
@@ -67,7 +67,7 @@ class SourceKind(Strict):
         """What is wrong between the source and the rest of the feed, whose fields are all right on their own."""
         if self.watch == "polled" and feed.poll and not _divides_an_hour(feed.poll):
             allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
-            yield Mistake(("poll",), f"{durations.iso(feed.poll)} must be {allowed}")
+            yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
 
     def read(
         self,

@@ -30,6 +30,7 @@ from aerocast.sources._nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources._nws_readings import Page, Reading, page, units
 from aerocast.sources.nws import NwsSource
 from aerocast.storage import atomic
+from aerocast.times import EARLIEST
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
 LONGEST = 500  # readings, the most that the service gives in a page
@@ -245,7 +246,7 @@ def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, dateti
     except (OSError, msgspec.DecodeError) as error:
         notes.append(f"what was remembered of the service cannot be read, everything is asked for again: {error}")
         return nothing
-    held = max((after or {}).values(), default=datetime.min.replace(tzinfo=UTC))
+    held = max((after or {}).values(), default=EARLIEST)
     newest = [known.newest for known in memory.stations.values() if known.newest]
     if memory.declared != nothing.declared or not newest or max(newest) > held:
         return msgspec.structs.replace(nothing, quiet=memory.quiet)

@@ -7,13 +7,14 @@ now. A unit that is not known stays behind the number, and bronze puts the readi
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, NamedTuple
 
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
+from aerocast.times import from_iso
 from aerocast.units import conversion, dimension
 
 # MADIS codes (with or without `qc:`): V verified, S screened, C coarse pass, Z not checked, G good by hand are fine.
@@ -138,7 +139,7 @@ def _reading(properties: Mapping[str, Any], feed: Feed, station: str) -> Reading
     flags = [f"{column.name}={codes[column.field]}" for column in feed.columns if codes[column.field]]
     return Reading(
         _station(properties) or station,
-        _time(text),
+        from_iso(text),
         text,
         tuple(_value(measured[field], unit) for field, unit in wanted.items()),
         " ".join(flags) or None,
@@ -152,15 +153,6 @@ def _station(properties: Mapping[str, Any]) -> str:
         if isinstance(found, str) and found.strip("/"):
             return found.rstrip("/").rsplit("/", 1)[-1]
     return ""
-
-
-def _time(text: str) -> datetime | None:
-    """An ISO 8601 instant in UTC; without an offset it is taken as UTC."""
-    try:
-        time = datetime.fromisoformat(text)
-        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _value(measured: Any, unit: str) -> str:

@@ -10,7 +10,7 @@ it is, and there is something to learn.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +21,13 @@ from aerocast.deliveries.rows import Delivery, delivery, raw_names, segment_of
 from aerocast.feed import Feed, Station
 from aerocast.months import month_of, month_span
 from aerocast.sources.simulated import SimulatedSource
+from aerocast.times import EPOCH
 
 Series = NDArray[np.float64]
 
 PERIODS = (2.3, 3.7, 5.9, 9.1, 13.7)  # days of the slow weather's waves
 PEAK, HOT_PEAK = 15.0, 19.0  # hours of solar time at which a calm and a hot day are warmest
 CUT = 3.0  # standard deviations at which a reading's noise is cut, so that the calm keeps within its bounds
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SimulatedSettings(BaseSettings):
@@ -83,7 +83,7 @@ def _delivery(source: SimulatedSource, feed: Feed, month: str, steps: range) -> 
     calm = SimulatedSettings().calm_only
     values = [temperatures(source, station, steps, feed.cadence, calm_only=calm) for station in feed.stations]
     text = np.char.mod("%.1f", np.stack(values, axis=1).ravel())
-    times = [_EPOCH + step * feed.cadence for step in steps for _ in feed.stations]
+    times = [EPOCH + step * feed.cadence for step in steps for _ in feed.stations]
     columns = {
         "station": pa.array(list(feed.station_ids) * len(steps), pa.string()),
         "time_text": pa.array([f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times], pa.string()),
@@ -96,8 +96,8 @@ def _months(feed: Feed, first: int, last: int) -> list[str]:
     """Every month between two steps, oldest first."""
     if last < first:
         return []
-    times = (_EPOCH + step * feed.cadence for step in range(first, last + 1, max(1, timedelta(days=1) // feed.cadence)))
-    return sorted({*map(month_of, times), month_of(_EPOCH + last * feed.cadence)})
+    times = (EPOCH + step * feed.cadence for step in range(first, last + 1, max(1, timedelta(days=1) // feed.cadence)))
+    return sorted({*map(month_of, times), month_of(EPOCH + last * feed.cadence)})
 
 
 def _newest(feed: Feed, now: datetime | None) -> int:
@@ -108,7 +108,7 @@ def _newest(feed: Feed, now: datetime | None) -> int:
 
 def _step(feed: Feed, time: datetime) -> int:
     """The newest step at or before an instant."""
-    return (time - _EPOCH) // feed.cadence
+    return (time - EPOCH) // feed.cadence
 
 
 def _heat(source: SimulatedSource, seconds: Series) -> Series:

@@ -10,7 +10,8 @@ import msgspec
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.models import Parameters, Untrainable, model
-from aerocast_assets.assets.describe import drawing, report, status, utc
+from aerocast.times import from_numpy
+from aerocast_assets.assets.describe import drawing, report, status
 from aerocast_assets.assets.tracked import link, recorded
 from aerocast_assets.assets.training_set import content
 from aerocast_assets.keys import ONCE, TRAINING, key, table
@@ -146,8 +147,8 @@ def _train(
         graph=trained.graph,
         features=trained.features,
         intervals=trained.intervals,
-        start=utc(trained.start),
-        end=utc(trained.end),
+        start=from_numpy(trained.start),
+        end=from_numpy(trained.end),
         rows=trained.rows,
         seconds=trained.seconds,
         validation=trained.validation,

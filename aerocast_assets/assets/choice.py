@@ -13,6 +13,7 @@ from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast.pointer import Hold, HoldError
 from aerocast.storage.home import Home
+from aerocast.times import to_minute
 from aerocast_assets.assets import champion, tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.resources import Choice, Platform
@@ -101,7 +102,7 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
         raise dg.Failure(f"{feed.name}/{target}: no release serves, so none is held", allow_retries=False)
     serves = release.load(root, feed.name, target, pointer.version).manifest
     if lifted:
-        reason = f"the hold on {pointer.version} since {lifted.since:%Y-%m-%d %H:%M} UTC was lifted"
+        reason = f"the hold on {pointer.version} since {to_minute(lifted.since)} was lifted"
         about = verdicts.Context(
             run_id=context.run.run_id,
             feed_time=clock.now(root, feed.name, feed.end),

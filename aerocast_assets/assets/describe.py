@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +106,6 @@ def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) 
 def report(root: Home, feed: str, target: str, name: str) -> Path:
     """Where a picture of a target's models lies."""
     return root / "reports" / feed / target / f"{name}.png"
-
-
-def utc(time: Any) -> datetime:
-    """A numpy instant (UTC) as a datetime that knows it."""
-    return datetime.fromtimestamp(int(time.astype("datetime64[s]").astype(int)), UTC)
 
 
 def _short(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """sliding: overlapping windows of readings, for what looks closer than the forecasting grid."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -58,11 +58,12 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
         from aerocast import sliding as layer
         from aerocast.lake import Lake
         from aerocast.marks import Edges, made_from
+        from aerocast.times import EARLIEST
 
         lake, partitions = Lake(platform.root), sorted(context.partition_keys)
         source, name = table(feed, "bronze"), table(feed, "sliding")
         span = lake.span(source)
-        newest = span[1] if span else datetime.min.replace(tzinfo=UTC)
+        newest = span[1] if span else EARLIEST
         held = inputs(feed, lake, partitions, newest) if span else {}
         parts = {"series": series(feed), **feed.model_dump(mode="json", include={"sliding"})}
         parts |= {"code": CODE, "salt": platform.hash_salt}

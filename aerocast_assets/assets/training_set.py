@@ -32,15 +32,15 @@ def content(lake: "Lake", feed: Feed, target: str) -> str:
 
 def too_few(lake: "Lake", feed: Feed, target: str) -> str:
     """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
-    import numpy as np
 
     from aerocast.splits import cut
+    from aerocast.times import to_numpy
     from aerocast.windows import WindowSpec
 
     span = lake.span(table(feed, target, "windows"))
     if span is None:
         return "there is no row with a whole look-back yet"
-    first, last = (np.datetime64(instant.replace(tzinfo=None), "s") for instant in span)
+    first, last = map(to_numpy, span)
     try:
         cut(feed.split, WindowSpec.of(feed, target), first, last)
     except AeroCastError as error:

@@ -8,7 +8,8 @@ import msgspec
 
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.assets.describe import drawing, preview, report, utc
+from aerocast.times import from_numpy
+from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.keys import table
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def record(
         **msgspec.to_builtins(outcome),
         **msgspec.structs.asdict(context),
         "test_rows": len(trial.samples.time),
-        "test_start": utc(trial.start),
-        "test_end": utc(trial.end),
+        "test_start": from_numpy(trial.start),
+        "test_end": from_numpy(trial.end),
         **common,
     }
     lake.append(table(feed, target, "scores"), pa.Table.from_pylist(scores), verdict, SLOT)

@@ -25,6 +25,7 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.storage import rooms
 from aerocast.storage.home import Home
+from aerocast.times import LATEST
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.run import observe, refresh
 from aerocast_assets.cli.stage import Stage, stage
@@ -248,7 +249,7 @@ def _result(demo: Demo, path: Path | None) -> None:
     with duckdb.connect() as con:
         start = demo.start - CALM
         found = stories.read(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
-    far = datetime.max.replace(tzinfo=UTC)
+    far = LATEST
     spans = {"before": (demo.start, told.onset), "during": (told.onset, told.swapped), "after": (told.swapped, far)}
     unit = feed.column(demo.target).unit
     print(f"\nResult\n------\n  RMSE of the live forecasts, {feed.horizons[0]} step ahead")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aerocast.errors import AeroCastError
 from aerocast.storage.home import Home
+from aerocast.times import from_iso, to_minute
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
         raise AeroCastError(f"--until: {until} is before --at {at}")
     clock.document(home, feed.name).write(Clock(instant, datetime.now(UTC), speed, limit))
     shown = clock.now(home, feed.name, feed.end)
-    stops = f", until {limit:%Y-%m-%d %H:%M} UTC" if limit else ""
+    stops = f", until {to_minute(limit)}" if limit else ""
     pace = f"{count(speed, 'second')} of its time in each of ours"
-    print(f"{feed.name} lives at {shown:%Y-%m-%d %H:%M} UTC now; {pace}{stops}.")
+    print(f"{feed.name} lives at {to_minute(shown)} now; {pace}{stops}.")
     if feed.end and instant > feed.end:
-        print(f"Its readings end at {feed.end:%Y-%m-%d %H:%M} UTC, so it stays there.")
+        print(f"Its readings end at {to_minute(feed.end)}, so it stays there.")
     if hint := switch(feed):
         print(f"It runs by itself only where {hint} is set; `make run FEED={feed.name}` runs it once.")
     print(f"`aerocast simulate --feed {feed.name} --reset` takes this back.")
@@ -89,8 +90,7 @@ def _simulated(name: str) -> Feed:
 
 def _instant(option: str, text: str) -> datetime:
     """An instant in ISO 8601; without an offset it is UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise AeroCastError(f"{option}: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z") from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    instant = from_iso(text)
+    if instant is None:
+        raise AeroCastError(f"{option}: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z")
+    return instant

@@ -15,6 +15,7 @@ from aerocast.manifest import Manifest, Scores
 from aerocast.models import MODELS, SEQUENCE
 from aerocast.release import Release
 from aerocast.storage.home import Home
+from aerocast.times import to_minute
 from aerocast.words import count, duration
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
@@ -158,7 +159,7 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed
     reason, rows, start, end = decisions.select("reason, test_rows, test_start, test_end").fetchall()[0]
     print(f"  {reason}")
     if rows is not None:  # a release that was chosen by hand was not judged
-        print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, never trained on")
+        print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {to_minute(end)}, never trained on")
     pointer = release.current(home, feed.name, target)
     if pointer:
         if pointer.active_hold:
@@ -168,9 +169,7 @@ def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed
 
 def _release(home: Home, serving: Release, feed: Feed) -> None:
     manifest = serving.manifest
-    print(
-        f"  serving {serving.version}: {manifest.kind}, trained to {manifest.lineage.training_end:%Y-%m-%d %H:%M} UTC"
-    )
+    print(f"  serving {serving.version}: {manifest.kind}, trained to {to_minute(manifest.lineage.training_end)}")
     short = ", ".join(
         f"{scores.skill:+.3f} at {duration(horizon * feed.cadence)}"
         for horizon, scores in manifest.metrics.sequence.items()

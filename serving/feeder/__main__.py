@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 
 from aerocast.errors import AeroCastError
 from aerocast.storage.home import Home, home_of, store_of
 from aerocast.storage.settings import Settings
+from aerocast.times import from_iso
 from serving.config import read_settings
 from serving.feeder.client import Client, Stopped
 from serving.feeder.journal import Journal
@@ -103,11 +104,10 @@ def _place(text: str) -> Home:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2013-11-01 or 2013-11-01T06:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = from_iso(text)
+    if moment is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2013-11-01 or 2013-11-01T06:00:00Z")
+    return moment
 
 
 if __name__ == "__main__":

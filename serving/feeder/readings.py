@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -12,9 +12,9 @@ from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
 from aerocast.sql import quoted
 from aerocast.storage.home import Home
+from aerocast.times import EPOCH
 
 BATCH = 10_000
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Readings:
 
     def _month(self, month: str, columns: Sequence[str], since: datetime) -> Iterator[Row]:
         values = ", ".join(f"CASE WHEN {quoted(f'{name}_age')} = 0 THEN {quoted(name)}::DOUBLE END" for name in columns)
-        low = (since - _EPOCH) // timedelta(microseconds=1)
+        low = (since - EPOCH) // timedelta(microseconds=1)
         try:
             with duckdb.connect() as con:
                 self._lake.relation(con, self._name, [month]).create_view("silver")
@@ -58,6 +58,6 @@ class Readings:
                 )
                 while batch := found.fetchmany(BATCH):
                     for station, moment, *numbers in batch:
-                        yield Row(station, _EPOCH + timedelta(microseconds=moment), tuple(numbers))
+                        yield Row(station, EPOCH + timedelta(microseconds=moment), tuple(numbers))
         except duckdb.Error as error:
             raise AeroCastError(f"table {self._name} cannot be read: {str(error).splitlines()[0]}") from error
