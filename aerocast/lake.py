@@ -19,7 +19,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 from aerocast import datafiles, memory
 from aerocast import marks as content_marks
 from aerocast.errors import AeroCastError
-from aerocast.marks import Content, Edges
+from aerocast.marks import NO_EDGES, Content, Edges
 from aerocast.sql import quoted, scan
 from aerocast.storage.home import Home, store_of
 from aerocast.storage_faults import coded, is_overtaken, told
@@ -33,7 +33,6 @@ Result = TypeVar("Result")
 PARTITION = "month"
 DELIVERY = "delivery"
 WHOLE = "whole"
-NO_EDGES = Edges()
 
 _MONTH = f"partition.{PARTITION}"  # as the log's table of files names it
 _ATTEMPTS = 200

@@ -8,7 +8,7 @@ as the version of a Delta application transaction, so it is there exactly when t
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +39,9 @@ class Edges(NamedTuple):
     def kept(self) -> dict[str, timedelta]:
         """The edges that are of any length: side -> reach."""
         return {side: reach for side, reach in (("head", self.head), ("tail", self.tail)) if reach > NOTHING}
+
+
+NO_EDGES = Edges()
 
 
 class Content(NamedTuple):
@@ -249,9 +252,3 @@ def around(
 def made_from(parts: Sequence[str]) -> str:
     """The marks of all that a month was made from as one, such as `replace` takes for its `origins`."""
     return text(number("from", *parts))
-
-
-def behind(lake: "Lake", made: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The months of table `made` that were made from something else than these marks, oldest first."""
-    origins = lake.origins(made)
-    return [month for month in sorted(inputs) if origins.get(month) != made_from(inputs[month])]

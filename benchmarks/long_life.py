@@ -23,6 +23,7 @@ from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 
 DAYS = (1, 30, 90)
+YOUNG = 12  # polls: an hour
 MB = 1e6
 TARGET, WITHIN = 50.0, 1.2
 KEPT = {"table answers": 62}  # days after which what came is gone again
@@ -55,7 +56,8 @@ def live(folder: Path, polls: int) -> dict[int, Sampled]:
     with instance(folder) as made:
         life = Life(folder, made)
         life.begin()
-        life.poll()
+        for _ in range(YOUNG):  # until each log has a checkpoint, as it has for the most part of the first day
+            life.poll()
         life.night()
         for day in DAYS:
             life.pass_days(day - 1)

@@ -9,15 +9,15 @@ from typing import Any
 import duckdb
 import yaml
 
-from aerocast import cleaning, quality
+from aerocast import quality
 from aerocast.doors import doors_of
 from aerocast.doors.intake import Taken, place_strays, take_all, take_source
 from aerocast.doors.posted import Posted
 from aerocast.doors.readings import definition_of
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.lineage import config_hash
 from aerocast.storage.settings import Settings
+from aerocast.tables.layers import named
 from serving.readings import check
 
 CASES = Path(__file__).parent / "data" / "cases"
@@ -30,6 +30,14 @@ def case(name: str, declaration: str = "defs.yaml", **changes: Any) -> Feed:
     os.environ["CASE"] = str(CASES / name)
     declared = yaml.safe_load((CASES / name / declaration).read_text(encoding="utf-8"))["attributes"]
     return Feed.parse(declared | changes)
+
+
+def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime, name: str = "bronze") -> list[str]:
+    """The layer's stale months, as its asset makes them; which."""
+    (layer,) = named(feed, name)
+    months = lake.months(layer.source)
+    facts = layer.observe(con, lake, months, now)
+    return layer.refresh(con, lake, months, facts) if facts else []
 
 
 class Deliveries:
@@ -69,10 +77,7 @@ class Deliveries:
         """Every month into bronze and quarantine; the books, which balance."""
         raw, good, bad = (f"{self.feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
         with duckdb.connect() as con:
-            months = self.lake.months(raw)
-            held = cleaning.inputs(self.feed, self.lake, months)
-            hashes = {month: config_hash(raw=held[month]) for month in months}
-            cleaning.remake(con, self.lake, self.feed, hashes, held, self.feed.clock(now))
+            refresh(con, self.lake, self.feed, self.feed.clock(now))
             books = quality.audit(con, self.feed, *(self.lake.relation(con, name) for name in (raw, good, bad)))
         assert books.balanced, books
         return books

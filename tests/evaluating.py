@@ -9,7 +9,8 @@ import msgspec
 import pyarrow as pa
 
 from aerocast import predictions
-from aerocast.lake import NO_EDGES, Lake
+from aerocast.lake import Lake
+from aerocast.marks import NO_EDGES
 from aerocast.months import month_of
 from aerocast.predictions import Logged, LoggedForecast, Posted
 

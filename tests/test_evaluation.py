@@ -23,7 +23,8 @@ from aerocast import compaction, predictions
 from aerocast.evaluation import answers, history, outcomes, rolling
 from aerocast.evaluation.intake import Taken, take
 from aerocast.feed import Feed
-from aerocast.lake import NO_EDGES, Lake
+from aerocast.lake import Lake
+from aerocast.marks import NO_EDGES
 from aerocast.predictions import Logged, Posted
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed

@@ -140,27 +140,6 @@ def test_a_reach_that_was_not_kept_counts_the_whole_month(lake: Lake) -> None:
     assert marks.around(lake, RAW, ["2024-03"], timedelta(days=40)) != before
 
 
-def test_what_is_behind_the_layer_above(lake: Lake) -> None:
-    months = ["2024-01", "2024-02"]
-
-    def inputs() -> dict[str, list[str]]:
-        return marks.around(lake, RAW, months, EDGES.tail, EDGES.head)
-
-    for month in months:
-        appended(lake, month, [50], month)
-    assert marks.behind(lake, MADE, inputs()) == months
-    origins = {month: marks.made_from(parts) for month, parts in inputs().items()}
-    rows = table("2024-01", [50])  # all of February failed a rule
-    lake.replace(MADE, rows, months, origins=origins, edges=Edges())
-    assert marks.behind(lake, MADE, inputs()) == []
-    appended(lake, "2024-03", [60], "next")
-    assert marks.behind(lake, MADE, inputs()) == [], "March begins far from February's end"
-    appended(lake, "2024-01", [60], "late")
-    assert marks.behind(lake, MADE, inputs()) == ["2024-01"]
-    appended(lake, "2024-03", [1], "at the border")
-    assert marks.behind(lake, MADE, inputs()) == months
-
-
 def test_a_home_without_marks_is_known_by_its_files(lake: Lake) -> None:
     lake.replace(MADE, table("2024-01", [50]), ["2024-01"])
     old = lake.content(MADE, ["2024-01", "2024-02"], EDGES)

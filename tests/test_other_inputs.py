@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast import cleaning, quality, release
+from aerocast import quality, release
 from aerocast.deliveries.rows import raw_schema
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
@@ -165,7 +165,7 @@ def test_what_lies_ahead_is_counted_until_its_time_comes(home: Path) -> None:
     made.take(noon)
     with duckdb.connect() as con:
         counts = [
-            cleaning.ahead(con, made.lake, made.feed, ["2024-01", "2024-03"], noon + timedelta(hours=hours))
+            quality.ahead(con, made.lake, made.feed, ["2024-01", "2024-03"], noon + timedelta(hours=hours))
             for hours in (0, 1, 24)
         ]
     assert counts == [{"2024-01": 10}, {"2024-01": 9}, {}], "one step ahead is believed"

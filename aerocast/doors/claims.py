@@ -36,9 +36,9 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
-from aerocast.quality import edges
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
+from aerocast.tables.layers import raw_edges
 from aerocast.times import to_minute
 from aerocast.words import count
 
@@ -239,7 +239,7 @@ def _enter(raw: Ledger, home: Home, find: Find, message: Message, taken: Taken) 
         turns = {claim.segment: 0 if version is None else version + 1}
         if number is not None:
             turns[stream] = max(number, raw.lake.turn(name, stream) or 0)
-        if raw.lake.amend(name, rows, turns, upon=version, edges=edges(feed)):
+        if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
             break
     taken.claims.append(claim)
     taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []

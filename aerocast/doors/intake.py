@@ -19,8 +19,8 @@ from aerocast.doors.base import Batch, Door
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
-from aerocast.quality import edges
 from aerocast.sql import quoted
+from aerocast.tables.layers import raw_edges
 
 SOURCE = "source"  # the way in that is no door
 _PLACE = "aerocast place"  # beside fields of any name
@@ -80,7 +80,9 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
     taken = Taken()
     for door in doors:
         for batch in _guarded(door, feed, taken):
-            fresh = lake.append(table_of(feed), batch.table, batch.segment, position=batch.position, edges=edges(feed))
+            fresh = lake.append(
+                table_of(feed), batch.table, batch.segment, position=batch.position, edges=raw_edges(feed)
+            )
             taken.note(door.name, batch.table, fresh=fresh)
         taken.rejected += door.rejected
         taken.notes += door.notes
@@ -161,7 +163,7 @@ def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: 
         version = lake.version(name)
         rows = news(con, lake, feed, table, version)
         stream, position = f"{SOURCE}/{feed.source.label}", 0 if version is None else version + 1
-        if not len(rows) or lake.append(name, rows, stream, position=position, edges=edges(feed)):
+        if not len(rows) or lake.append(name, rows, stream, position=position, edges=raw_edges(feed)):
             break
     taken.unsaid += len(table) - len(rows)
     if len(rows):

@@ -13,9 +13,9 @@ import pyarrow as pa
 from aerocast.deliveries.rows import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
-from aerocast.quality import edges
 from aerocast.quality.readings import station as station_of
 from aerocast.sql import literal, quoted
+from aerocast.tables.layers import raw_edges
 
 _PREFIX = "file/"
 _PLACE = "aerocast place"  # beside fields of any name
@@ -31,7 +31,7 @@ def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, 
     while not lake.took(table, delivery.segment, slot):
         version = lake.version(table)
         rows = delivery.table if version is None else difference(con, lake, feed, table, version, delivery)
-        if lake.append(table, rows, delivery.segment, slot, edges=edges(feed), upon=version):
+        if lake.append(table, rows, delivery.segment, slot, edges=raw_edges(feed), upon=version):
             return rows
     return None
 

@@ -20,8 +20,8 @@ from aerocast.instants import Instants
 from aerocast.lake import DELIVERY, Lake
 from aerocast.marks import number
 from aerocast.months import month_span
-from aerocast.quality import edges
 from aerocast.sql import literal, quoted, timestamp
+from aerocast.tables.layers import raw_edges
 from aerocast.times import wall_time
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
@@ -68,7 +68,7 @@ def _settle(
         else:
             found = _naive(con, lake, feed, table, version, span, unread=known is None)
         moved = _moves(feed, found)
-        if lake.amend(table, moved, {stream: state}, upon=version, edges=edges(feed)):
+        if lake.amend(table, moved, {stream: state}, upon=version, edges=raw_edges(feed)):
             return 0 if found is None else len(found)
 
 

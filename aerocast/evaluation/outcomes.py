@@ -18,8 +18,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from aerocast.feed import Feed
-from aerocast.lake import NO_EDGES, PARTITION, Lake
+from aerocast.lake import PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
+from aerocast.marks import NO_EDGES
 from aerocast.months import months_around
 from aerocast.sql import literal, quoted
 

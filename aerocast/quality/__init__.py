@@ -2,7 +2,7 @@
 
 Belongs here: the rules, which of several deliveries of a value counts, the sentences that say why a value is in
 quarantine, and the count that proves that nothing is lost. Does not belong here: how raw came to be
-(`aerocast.doors`), where tables lie and what is stale (`aerocast.cleaning`).
+(`aerocast.doors`), where tables lie (`aerocast.lake`), what is stale (`aerocast.tables`).
 
 A reading goes to quarantine as a whole only for what concerns all of it: `malformed` (a line that could not be read),
 `unparseable` (its time), `unknown_station`, `future`, `early`. Of all others bronze keeps the row. A value goes alone:
@@ -11,8 +11,10 @@ several values for one (station, time, column) the last delivered one that passe
 missing says nothing and overwrites nothing.
 """
 
+from aerocast.quality.ahead import ahead
 from aerocast.quality.books import EMPTY, Audit, audit
-from aerocast.quality.cleaning import Cleaned, clean, edges, months_read, reach
+from aerocast.quality.cleaning import Cleaned, clean, months_read, reach
+from aerocast.quality.quarantine import adopt
 from aerocast.quality.readings import READING_RULES, latest
 from aerocast.quality.shares import Share, high, shares, together
 from aerocast.quality.values import VALUE_RULES
@@ -24,9 +26,10 @@ __all__ = [
     "Audit",
     "Cleaned",
     "Share",
+    "adopt",
+    "ahead",
     "audit",
     "clean",
-    "edges",
     "high",
     "latest",
     "months_read",

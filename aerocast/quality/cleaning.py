@@ -8,7 +8,6 @@ import duckdb
 
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
-from aerocast.marks import Edges
 from aerocast.months import month_span, months_around
 from aerocast.quality import deliveries, quarantine, readings, steps, values
 from aerocast.sql import literal, quoted
@@ -38,11 +37,6 @@ def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
 def reach(feed: Feed) -> timedelta:
     """How far over a month's borders its result depends on readings, and on faults."""
     return steps.reach(feed)
-
-
-def edges(feed: Feed) -> Edges:
-    """Raw's rows over a month's borders that its neighbours read: whoever appends to raw tells the lake of them."""
-    return Edges(reach(feed), reach(feed))
 
 
 def clean(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -13,12 +14,37 @@ from aerocast.quality.steps import stepped
 from aerocast.sql import literal, quoted
 from aerocast.times import why_no_time
 
+if TYPE_CHECKING:
+    from aerocast.lake import Lake
+
 # `column` is null for a whole reading; `value` is the text that broke the rule, as it was delivered.
 _TEXTS = ("time_text", "column", "value", "rule", "reason", "source", "segment")
 COLUMNS = {"station": "VARCHAR", "time": "TIMESTAMPTZ", **dict.fromkeys(_TEXTS, "VARCHAR")}
 COLUMNS |= {"delivery": "BIGINT", "line": "BIGINT", "month": "VARCHAR"}
 _SHOWN = 60
 _SAME = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q.segment = r.segment"
+
+
+def adopt(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> bool:
+    """A quarantine of before values were judged one by one gets today's columns; whether it was one.
+
+    Its rows are whole readings; those of months that can still be made are judged anew after that.
+
+    Raises:
+        AeroCastError: the table cannot be read or written.
+    """
+    name = f"{feed.name}/quarantine"
+    if not lake.exists(name):
+        return False
+    stored = lake.relation(con, name)
+    if "column" in stored.columns:
+        return False
+    columns = ", ".join(
+        f"CAST({quoted(each) if each in stored.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
+        for each, kind in COLUMNS.items()
+    )
+    lake.overwrite(name, stored.select(columns))
+    return True
 
 
 def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str], within: str) -> str:

@@ -1,6 +1,6 @@
 """raw: readings as delivered, appended exactly once; and the source they come from, observed for changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table
 from aerocast_assets.keys import months as partitions
 from aerocast_assets.labels import tags
-from aerocast_assets.partitions import newest
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from aerocast.deliveries.rows import Delivery
     from aerocast.doors.intake import Taken
     from aerocast.lake import Lake
@@ -129,11 +130,19 @@ def _read(
     whole = feed.source.watch == "whole"
     if not whole:
         with platform.sql() as con:
-            after = newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
+            after = _newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
     polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
     wanted = None if polled or whole else sorted(set(months) - lake.gone(name))
     yield from feed.source.read(feed, wanted, now, after, work=Path(platform.root), notes=notes)
+
+
+def _newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str]) -> dict[str, datetime]:
+    """The newest reading of each month of raw that has one: what a live source need not deliver again."""
+    if not lake.exists(raw):
+        return {}
+    rows = lake.relation(con, raw, months).filter("time IS NOT NULL").aggregate("month, max(time) AS time", "month")
+    return {month: time.astimezone(UTC) for month, time in rows.fetchall()}
 
 
 def shown(taken: "Taken", notes: list[str]) -> dict[str, Any]:

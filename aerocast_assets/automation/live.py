@@ -24,7 +24,6 @@ from aerocast.waits import left_of
 from aerocast.words import duration, the_newest
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import cursors, runs
-from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.checks.intake import all_read_name
 from aerocast_assets.keys import LIVE_TAG, job_name, key, live_job_name, months, table, tables
@@ -125,16 +124,16 @@ def look_around(
     A door that cannot be looked at is told, and waited for.
 
     Raises:
-        AeroCastError: the source, the log, a table or the drift state cannot be read.
+        AeroCastError: the log or a table cannot be read.
     """
-    from aerocast import clock, faults, predictions
+    from aerocast import clock, predictions
     from aerocast.doors import patience
     from aerocast.doors.intake import SOURCE
-    from aerocast.drift import state
     from aerocast.lake import Lake
-    from aerocast.quality import reach
+    from aerocast.tables import layers
+    from aerocast.tables.layer import ROWS
 
-    seen, lake, delays = state.document(root, feed.name).read(), Lake(root).view(), patience.read(root, feed.name)
+    lake, delays = Lake(root).view(), patience.read(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(doors, delays)
     try:
@@ -158,10 +157,10 @@ def look_around(
         else (False, "", "the prediction log is empty"),
     ]
     keys = set(months(feed).get_partition_keys())
-    outdated = faults.outdated(root, feed.name, seen.faults if seen else (), now, reach(feed))
+    stale = layers.stale_months(feed, lake, now)
     touched = {
-        "sensor faults have changed": sorted(keys & set(outdated)),
-        "readings are new": sorted(keys & set(behind(feed, lake, now))),
+        "sensor faults have changed": sorted(keys & set(stale.get(layers.FAULTS, ()))),
+        "readings are new": sorted(keys & set(stale.get(ROWS, ()))),
     }
     quiet = ["sensor faults are as they were", "every month is made of what is there"]
     said = [old for changed, _, old in found if not changed and old]

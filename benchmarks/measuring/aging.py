@@ -16,7 +16,7 @@ from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.maintenance import maintain
 from aerocast.months import month_of
-from aerocast.quality import edges
+from aerocast.tables.layers import raw_edges
 from measuring.sizes import size_of
 from measuring.spread import Spread, seconds
 
@@ -118,4 +118,4 @@ class Aging:
         rows = pa.table([pa.array(columns.get(f.name, [None] * len(names)), f.type) for f in schema], schema=schema)
         version = self.lake.version(self.raw)
         turns = dict.fromkeys(names, 0 if version is None else version + 1)
-        assert self.lake.amend(self.raw, rows, turns, upon=version, edges=edges(self.feed))
+        assert self.lake.amend(self.raw, rows, turns, upon=version, edges=raw_edges(self.feed))

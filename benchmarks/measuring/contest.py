@@ -90,5 +90,5 @@ def stored(out: Path) -> dict[str, list[str]]:
 
 
 def kept(lake: Lake) -> dict[str, list[str]]:
-    """The files of our tables."""
-    return {layer: lake.files(f"bench/{layer}") for layer in LAYERS}
+    """The files of our tables, by layer."""
+    return {table.rpartition("/")[2]: lake.files(table) for table in lake.tables()}

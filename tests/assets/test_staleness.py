@@ -22,8 +22,8 @@ from aerocast import candidates, release
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.maintenance import maintain
+from aerocast.tables.layers import stale_months
 from aerocast_assets.__main__ import main
-from aerocast_assets.automation.behind import behind
 from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import key, months
 from aerocast_assets.resources import Platform
@@ -267,7 +267,7 @@ def test_a_removed_month_is_frozen_below_and_its_books_are_closed(world: World) 
     )
     now = contents(lake)
     assert all(now[name]["2024-01"] == held[name]["2024-01"] for name in now if name.startswith("small/"))
-    assert behind(feed, lake, datetime(2024, 5, 1, tzinfo=UTC)) == []
+    assert stale_months(feed, lake, datetime(2024, 5, 1, tzinfo=UTC)) == {}
 
 
 def test_the_rows_of_a_release_are_read_back_from_the_command_line(

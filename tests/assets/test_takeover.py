@@ -50,7 +50,7 @@ def test_the_tables_are_made_anew_once(before: Feed, home: Path, instance: dg.Da
     assert first.success
     assert check(first, "nothing_lost").passed
     messages = [event.message for event in instance.all_logs(first.run_id)]
-    assert any("earlier version: every month is judged anew" in message for message in messages)
+    assert any("earlier version: every month is judged again" in message for message in messages)
     with duckdb.connect() as con:
         kept = lake.relation(con, "small/bronze").select("station, time").fetchall()
         bad = lake.relation(con, "small/quarantine").select('station, time, rule, "column"').fetchall()

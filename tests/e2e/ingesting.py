@@ -19,15 +19,15 @@ from typing import Any
 
 import duckdb
 
-from aerocast import cleaning, clock, marks
+from aerocast import clock
 from aerocast.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
 from aerocast.doors import claims, doors_of, inbox, observations  # noqa: F401
 from aerocast.doors.intake import take_all
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.lineage import config_hash
 from aerocast.storage.settings import Settings
+from tests.delivering import refresh
 
 QUIET = 0.05
 CLEAN_EVERY = 2
@@ -67,15 +67,8 @@ class Ingest:
             self.say(f"failed: {refused.error}")
 
     def clean(self) -> None:
-        months = self.lake.months(f"{self.feed.name}/raw")
-        held = cleaning.inputs(self.feed, self.lake, months)
-        behind = marks.behind(self.lake, f"{self.feed.name}/bronze", held)
-        if not behind:
-            return
-        now = clock.now(self.home, self.feed.name, self.feed.end)
         with duckdb.connect() as con:
-            hashes = {month: config_hash(raw=held[month]) for month in behind}
-            cleaning.remake(con, self.lake, self.feed, hashes, held, now)
+            refresh(con, self.lake, self.feed, clock.now(self.home, self.feed.name, self.feed.end))
 
     def waiting(self) -> int:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from aerocast import cleaning, clock, marks
+from aerocast import clock
 from aerocast.brokers import connect
 from aerocast.doors import claims, doors_of
 from aerocast.doors.intake import take_all
@@ -20,6 +20,7 @@ from aerocast.lake import Lake
 from aerocast.quality import audit
 from aerocast.storage.settings import Settings
 from tests.brokers.running import start_nats
+from tests.delivering import refresh
 from tests.e2e.sending import FEED, Reading, encoded, known, readings
 from tests.making import small_feed
 
@@ -114,11 +115,8 @@ class Doors:
         return [*wrong, *(refused.error for refused in claimed.later)]
 
     def clean(self) -> None:
-        held = cleaning.inputs(self.feed, self.lake, self.lake.months(f"{FEED}/raw"))
-        behind = marks.behind(self.lake, f"{FEED}/bronze", held)
         with duckdb.connect() as con:
-            now = clock.now(self.home, FEED, self.feed.end)
-            cleaning.remake(con, self.lake, self.feed, dict.fromkeys(behind, "0" * 64), held, now)
+            refresh(con, self.lake, self.feed, clock.now(self.home, FEED, self.feed.end))
 
 
 def test_what_was_acknowledged_survives_a_full_disk(

@@ -11,7 +11,8 @@ import pytest
 
 from aerocast.doors.inbox import inbox_of
 from aerocast.errors import AeroCastError
-from aerocast.lake import NO_EDGES, Lake
+from aerocast.lake import Lake
+from aerocast.marks import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.cli.sql import views

@@ -1,0 +1,112 @@
+"""Assets over monthly tables: bronze, silver, sliding and windows are layers (`aerocast.tables`), with a page each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from aerocast.feed import Feed
+from aerocast.lineage import code_version, config_hash
+from aerocast.tables.layers import MODULES
+from aerocast.words import count
+from aerocast_assets.assets.describe import count_rows, status
+from aerocast_assets.assets.versions import contents, data_version
+from aerocast_assets.keys import forward, key, months, pool
+from aerocast_assets.resources import Platform, Refresh
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from aerocast.lake import Lake
+    from aerocast.tables.layer import Facts, Layer
+
+
+@dataclass
+class Refreshed:
+    """One run of an asset over its months: the facts that each layer was made with, and the months that were stale."""
+
+    con: "DuckDBPyConnection"
+    lake: "Lake"
+    platform: Platform
+    partitions: list[str]
+    layers: "Sequence[Layer]"
+    facts: "dict[str, Facts]" = field(default_factory=dict)
+    stale: dict[str, list[str]] = field(default_factory=dict)
+
+    def content(self) -> dict[str, str]:
+        """What each month holds, of all layers, as a short text."""
+        salt = self.platform.hash_salt
+        held = {layer.table: contents(self.lake, layer.table, self.partitions, salt) for layer in self.layers}
+        if len(held) == 1:
+            return next(iter(held.values()))
+        months = {month: {table: own[month] for table, own in held.items()} for month in self.partitions}
+        return {month: config_hash(**own)[:16] for month, own in months.items()}
+
+
+Shown = Callable[[dg.AssetExecutionContext, Refreshed], Mapping[str, Any]]
+Ready = Callable[[dg.AssetExecutionContext, Refreshed], bool]
+
+
+def layer_asset(
+    feed: Feed, name: str, upstream: str, *, description: str, kinds: set[str], shown: Shown, ready: Ready | None = None
+) -> dg.AssetsDefinition:
+    """`<feed>/<name>`: makes the stale months of its layers.
+
+    `shown` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised.
+    """
+
+    @dg.asset(
+        key=key(feed, name),
+        deps=[key(feed, upstream)],
+        partitions_def=months(feed),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool(feed),
+        group_name=feed.name,
+        kinds=kinds,
+        code_version=code_version(*MODULES[name]),
+        description=description,
+        automation_condition=forward(feed),
+        output_required=False,
+    )
+    def asset(
+        context: dg.AssetExecutionContext, config: Refresh, platform: Platform
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        from aerocast import clock
+        from aerocast.lake import Lake
+        from aerocast.tables.layers import named
+
+        now = clock.now(platform.root, feed.name, feed.end)
+        with platform.sql() as con:
+            work = Refreshed(con, Lake(platform.root), platform, sorted(context.partition_keys), named(feed, name))
+            if ready and not ready(context, work):
+                return
+            for layer in work.layers:
+                facts = layer.observe(con, work.lake, work.partitions, now)
+                work.stale[layer.table] = []
+                if facts is not None:
+                    work.facts[layer.table] = facts
+                    work.stale[layer.table] = layer.refresh(
+                        con, work.lake, work.partitions, facts, platform.hash_salt, force=config.force
+                    )
+                context.log.info(f"{layer.table}: {computed(work.stale[layer.table], work.partitions)}")
+            own = shown(context, work)
+        stale = {month for each in work.stale.values() for month in each}
+        yield dg.MaterializeResult(
+            metadata={
+                **status(stale),
+                "months_computed": sum(map(len, work.stale.values())),
+                **own,
+                **count_rows(context, work.lake, [layer.table for layer in work.layers], work.partitions, stale),
+            },
+            data_version=data_version(context, work.content()),
+        )
+
+    return asset
+
+
+def computed(stale: Sequence[str], partitions: Sequence[str]) -> str:
+    """What people read: how much of a step's work there was."""
+    if not stale:
+        return f"unchanged: {count(len(partitions), 'month')} up to date"
+    return f"computed {len(stale)} of {len(partitions)} months, {len(partitions) - len(stale)} unchanged"
