@@ -9,8 +9,8 @@ import numpy as np
 
 from aerocast.features import feature_names, features, together
 from aerocast.grid import Floats, Grid, Times
+from aerocast.inference import forecast
 from aerocast.release import Release
-from aerocast.scoring import forecast
 from aerocast.windows import valid_origins
 
 if TYPE_CHECKING:

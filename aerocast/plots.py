@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aerocast.issue import Issued
-from aerocast.scoring import ALL, Score
+from aerocast.promotion.scoring import ALL, Score
 from aerocast.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from aerocast.judging import Duel
+    from aerocast.promotion.trial import Duel
 
 PAST = 72
 

@@ -15,11 +15,11 @@ from aerocast.dataset import Dataset, Rows, rmse
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.forward import forward_factors
+from aerocast.inference import forecast
 from aerocast.intervals import Intervals, calibrate
 from aerocast.manifest import TrainingRows
 from aerocast.models import Log, Model, Untrainable, model
 from aerocast.readback import described
-from aerocast.scoring import forecast
 from aerocast.sequences import none_whole, sequence_names, shortest_rows
 from aerocast.splits import Cut, Role, cut, cut_since
 from aerocast.training import Samples, load

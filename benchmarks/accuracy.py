@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from aerocast.dataset import Dataset
 from aerocast.grid import Floats
+from aerocast.inference import forecast
 from aerocast.intervals import coverage
 from aerocast.models import SEQUENCE, model, silent
-from aerocast.promotion import decide
-from aerocast.scoring import forecast, score
+from aerocast.promotion.decision import decide
+from aerocast.promotion.scoring import score
 from aerocast.sequences import shortest_rows
 from aerocast.splits import Role, cut
 from aerocast.trainer import Trained, roles, train

@@ -232,5 +232,5 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     assert changed(third, fourth) >= {"windows", "champion", "forecasts", "evaluation", *models}
     assert not changed(third, fourth) & {"raw", "bronze", "silver"}
 
-    edit(copy, "scoring", 'ALL = "all"', 'ALL = "every"')
+    edit(copy, "promotion/scoring", 'ALL = "all"', 'ALL = "every"')
     assert changed(fourth, versions(copy)) >= {"champion", "forecasts", "evaluation"}

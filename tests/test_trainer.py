@@ -13,8 +13,8 @@ from aerocast.dataset import rmse
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.grid import Grid
+from aerocast.inference import forecast
 from aerocast.models import SEQUENCE, silent
-from aerocast.scoring import forecast
 from aerocast.splits import Role
 from aerocast.trainer import Trained, roles, split, train
 from aerocast.training import Samples

@@ -15,7 +15,7 @@ from aerocast.evaluation.outcomes import PAIR
 from aerocast.feed import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
-from aerocast.scoring import ALL
+from aerocast.promotion.scoring import ALL
 from aerocast.sql import literal
 
 if TYPE_CHECKING:

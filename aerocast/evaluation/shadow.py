@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast import release
-from aerocast.diebold_mariano import diebold_mariano
 from aerocast.drift.state import Shadow
 from aerocast.evaluation.rolling import MONTHS
 from aerocast.feed import Feed
 from aerocast.lake import Lake
+from aerocast.promotion.diebold_mariano import diebold_mariano
 from aerocast.sql import literal
 from aerocast.storage.home import Home
 

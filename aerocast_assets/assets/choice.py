@@ -12,6 +12,7 @@ from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast.pointer import Hold, HoldError
+from aerocast.promotion import table
 from aerocast.storage.home import Home
 from aerocast.times import to_minute
 from aerocast_assets.assets import champion, tracked, verdicts
@@ -60,7 +61,7 @@ def choose(
     root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(champion.RETRAIN_TAG)
     pointer = _promoted(root, feed, target, config, tag or "")
     chosen = release.load(root, feed.name, target, pointer.version).manifest
-    newest = verdicts.newest(lake, feed, target)
+    newest = table.newest(lake, feed.name, target)
     # A run that was killed in between left the pointer moved and no row.
     moved = newest is None or newest["version"] != pointer.version
     changed = moved or newest is None or newest.get("hold") != _text(pointer)
@@ -70,7 +71,7 @@ def choose(
     if tracked.noted(context, root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
         context.log.warning(f"MLflow does not know the training of {chosen.version}, so its alias stays where it is")
     if changed:
-        about = verdicts.Context(
+        about = table.Context(
             run_id=context.run.run_id,
             feed_time=clock.now(root, feed.name, feed.end),
             retrain_reason=tag,
@@ -82,7 +83,7 @@ def choose(
         )
         segment = f"{verdict}@{chosen.version}@{pointer.promoted_at.isoformat()}"
         segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
-        verdicts.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
+        table.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
     context.log.info(reason if changed else f"unchanged: {chosen.version} serves already")
     return _shown(root, feed, target, chosen, pointer, computed=changed)
 
@@ -103,7 +104,7 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
     serves = release.load(root, feed.name, target, pointer.version).manifest
     if lifted:
         reason = f"the hold on {pointer.version} since {to_minute(lifted.since)} was lifted"
-        about = verdicts.Context(
+        about = table.Context(
             run_id=context.run.run_id,
             feed_time=clock.now(root, feed.name, feed.end),
             retrain_reason=context.run.tags.get(champion.RETRAIN_TAG),
@@ -112,7 +113,7 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
             incumbent=serves.version,
         )
         segment = f"{LIFTED}@{lifted.since.isoformat()}"
-        verdicts.record_choice(lake, feed, target, serves, about, reason, LIFTED, segment, promoted=False)
+        table.record_choice(lake, feed, target, serves, about, reason, LIFTED, segment, promoted=False)
     context.log.info(reason if lifted else f"unchanged: nobody holds {pointer.version}")
     return _shown(root, feed, target, serves, pointer, computed=bool(lifted))
 

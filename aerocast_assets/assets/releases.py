@@ -1,23 +1,19 @@
 """The releases of a target as a table: on the champion's page, and for the command `releases`."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.keys import table
-
-if TYPE_CHECKING:
-    from aerocast.lake import Lake
 
 
 def releases(root: Home, feed: Feed, target: str, limit: int | None = None) -> list[dict[str, Any]]:
     """Releases, newest first: version, kind, trained to, promoted last, skill, and what each does now."""
     from aerocast import release
     from aerocast.lake import Lake
+    from aerocast.promotion import table
 
     pointer, rival = (read(root, feed.name, target) for read in (release.current, release.challenger))
-    promoted = _promoted(Lake(root), feed, target)
+    promoted = table.last_promoted(Lake(root), feed.name, target)
     rows = []
     for entry in release.history(root, feed.name, target, limit):
         state = "past" if entry.version in promoted else "never served"
@@ -34,16 +30,3 @@ def releases(root: Home, feed: Feed, target: str, limit: int | None = None) -> l
             row["skill"] = f"{entry.manifest.metrics.overall.skill:+.4f}"
         rows.append(row | {"state": f"cannot be served: {entry.error}" if entry.error else state})
     return rows
-
-
-def _promoted(lake: "Lake", feed: Feed, target: str) -> dict[str, datetime]:
-    """When each version was promoted last, as far as the table of promotions knows."""
-    import duckdb
-
-    name = table(feed, target, "promotions")
-    if not lake.exists(name):
-        return {}
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        made = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
-        return dict(made.aggregate("version, max(decided_at)", "version").fetchall())

@@ -10,8 +10,8 @@ from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     from aerocast.candidates import Candidate
-    from aerocast.judging import Trial
-    from aerocast.promotion import Decision
+    from aerocast.promotion.decision import Decision
+    from aerocast.promotion.trial import Trial
     from aerocast.tracking import Curves, Tracker
 
 Result = TypeVar("Result")
@@ -44,7 +44,8 @@ def judged(
     context: dg.AssetExecutionContext, home: Home, entrants: "Sequence[Candidate]", trial: "Trial"
 ) -> "list[Candidate]":
     """The candidates as MLflow has them, with the trial's scores; those that it lacks are written to it once more."""
-    from aerocast import candidates, judging
+    from aerocast import candidates
+    from aerocast.promotion import bundle
 
     known = {each.kind: each for each in entrants}
 
@@ -56,7 +57,7 @@ def judged(
                 candidates.write(home, each)
                 known[each.kind] = each
             if each.kind in trial.forecasts:
-                tracker.judge(each.mlflow_run_id, judging.trial_scores(trial, each.kind), {})
+                tracker.judge(each.mlflow_run_id, bundle.scores_of(trial, each.kind), {})
 
     noted(context, home, action)
     return list(known.values())

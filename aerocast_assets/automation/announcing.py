@@ -115,7 +115,7 @@ def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor)
     """
     from aerocast import brokers
 
-    event, trainings = _trainings(instance, before.event)
+    event, trainings = _trainings(instance, root, before.event)
     targets, selected = _selections(root, before.targets)
     letters = {TRAINING: [_letter(each) for each in trainings], SELECTED: [_letter(each) for each in selected]}
     if any(letters.values()):
@@ -132,7 +132,7 @@ def _letter(message: Training | Selected) -> "Letter":
     return Letter(message.id, msgspec.json.encode(message), f"{message.feed}/{message.target}")
 
 
-def _trainings(instance: dg.DagsterInstance, after: int) -> tuple[int, list[Training]]:
+def _trainings(instance: dg.DagsterInstance, root: Home, after: int) -> tuple[int, list[Training]]:
     """The changes of retrain runs after an event, in order, and the newest event that was looked at."""
     pages = {
         kind: instance.fetch_run_status_changes(
@@ -152,13 +152,13 @@ def _trainings(instance: dg.DagsterInstance, after: int) -> tuple[int, list[Trai
     for _, kind, record in sorted(found, key=lambda each: each[0]):
         run = runs.get(record.run_id)
         if run and "/" in (of := run.tags.get(RETRAIN_OF, "")):
-            messages.append(_training(instance, run, of, STATUSES[kind], record.timestamp))
+            messages.append(_training(root, run, of, STATUSES[kind], record.timestamp))
     return max((each[0] for each in found), default=after), messages
 
 
-def _training(instance: dg.DagsterInstance, run: dg.DagsterRun, of: str, status: Status, at: float) -> Training:
+def _training(root: Home, run: dg.DagsterRun, of: str, status: Status, at: float) -> Training:
     feed, _, target = of.partition("/")
-    said = _champion(instance, run.run_id, feed, target) if status == "SUCCESS" else {}
+    version, hashed = _served(root, feed, target, run.run_id) if status == "SUCCESS" else (None, None)
     return Training(
         id=f"{run.run_id}/{status}",
         feed=feed,
@@ -167,17 +167,25 @@ def _training(instance: dg.DagsterInstance, run: dg.DagsterRun, of: str, status:
         status=status,
         reason=run.tags.get(RETRAIN_TAG, ""),
         time=datetime.fromtimestamp(at, UTC),
-        version=said.get("release"),
-        config_hash=said.get("config_hash"),
+        version=version,
+        config_hash=hashed,
     )
 
 
-def _champion(instance: dg.DagsterInstance, run_id: str, feed: str, target: str) -> dict[str, Any]:
-    """What the run's champion said of itself."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-    made = [record.asset_materialization for record in records]
-    own = [each for each in made if each and each.asset_key == dg.AssetKey([feed, target, "champion"])]
-    return {name: value.value for name, value in own[-1].metadata.items()} if own else {}
+def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None, str | None]:
+    """Version and config hash of what serves after a run: by its own decision, or the one that stood."""
+    from aerocast import release
+    from aerocast.lake import Lake
+    from aerocast.promotion import table
+
+    lake = Lake(root)
+    decision = table.of_run(lake, feed, target, run_id) or table.newest(lake, feed, target)
+    if not decision or not (version := decision["version"]):
+        return None, None
+    try:
+        return version, release.load(root, feed, target, version).manifest.lineage.config_hash
+    except AeroCastError:  # damaged or gone by now
+        return version, None
 
 
 def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], list[Selected]]:
@@ -211,17 +219,10 @@ def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], lis
 
 def _promotions(root: Home, feed: str, target: str, before: Told) -> Iterator[tuple[int, Selected]]:
     """The rows of the promotions table behind the one told of last, oldest first, as messages."""
-    import duckdb
-
     from aerocast.lake import Lake
+    from aerocast.promotion import table
 
-    lake, name = Lake(root), f"{feed}/{target}/promotions"
-    if not lake.exists(name):
-        return
-    with duckdb.connect() as con:
-        new = lake.relation(con, name).filter(f"promoted AND version IS NOT NULL AND delivery > {before.row}")
-        rows = new.order("delivery").limit(PAGE).to_arrow_table().to_pylist()
-    for row in rows:
+    for row in table.promoted_after(Lake(root), feed, target, before.row, PAGE):
         yield row["delivery"], _selected(root, feed, target, row["version"], row["decided_at"], row)
 
 

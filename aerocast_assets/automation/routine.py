@@ -74,10 +74,11 @@ def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, boo
     """When models were judged last, in the feed's time, and whether there are other rows than they learned from."""
     from aerocast import candidates
     from aerocast.lake import Lake
-    from aerocast_assets.assets import training_set, verdicts
+    from aerocast.promotion import table
+    from aerocast_assets.assets import training_set
 
     lake = Lake(root)
-    if (judged := verdicts.newest(lake, feed, target)) is None:
+    if (judged := table.newest(lake, feed.name, target)) is None:
         return None, False
     found = candidates.read(root, feed.name, target, BASELINES[0])
     return judged["feed_time"], found is None or found.data_version != training_set.content(lake, feed, target)

@@ -1,4 +1,4 @@
-"""Retrain runs: how one is asked for, and the only place that reads from the instance what became of it."""
+"""Retrain runs: how one is asked for, and what became of it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,6 @@ from aerocast.waits import LONGEST_PAUSE, PAUSE
 from aerocast.words import duration, the_newest
 from aerocast_assets._compat import StepEventStatus
 from aerocast_assets.assets.champion import RETRAIN_TAG
-from aerocast_assets.assets.describe import COMPUTED, STATUS
 from aerocast_assets.keys import RETRAIN_OF, key, models, retrain_job_name
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def retrains(
 ) -> "Iterator[LastRun]":
     """The newest retrain run of the target, whoever asked for it, then those whose key is wanted; in the feed's time.
 
-    A run that waits in the queue is under way. Whether a finished one promoted is what its champion says.
+    A run that waits in the queue is under way. Whether a finished one promoted is what its row of `promotions` says.
     """
     from aerocast.retraining import LastRun
 
@@ -109,7 +108,7 @@ def retrains(
         over = run.status in ENDED
         ended = record.end_time or record.update_timestamp.timestamp() if over else None
         yield LastRun(
-            _outcome(instance, feed, target, run) if over else "running",
+            _outcome(root, feed, target, run) if over else "running",
             _shown(root, feed, run, record.start_time or record.create_timestamp.timestamp()),
             _shown(root, feed, run, ended) if ended else None,
             own,
@@ -130,15 +129,14 @@ def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> dateti
     return clock.now(root, feed.name, feed.end, real=real)
 
 
-def _outcome(instance: dg.DagsterInstance, feed: Feed, target: str, run: dg.DagsterRun) -> "Outcome":
+def _outcome(root: Home, feed: Feed, target: str, run: dg.DagsterRun) -> "Outcome":
+    from aerocast.lake import Lake
+    from aerocast.promotion import table
+
     if run.status is not dg.DagsterRunStatus.SUCCESS:
         return "failed"
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-    made = [record.asset_materialization for record in records]
-    champions = [each for each in made if each and each.asset_key == key(feed, target, "champion")]
-    said = {name: value.value for name, value in champions[-1].metadata.items()} if champions else {}
-    # Where nothing had to be decided the metadata repeats an older decision.
-    return "promoted" if said.get("promoted") is True and said.get(STATUS) == COMPUTED else "refused"
+    decision = table.of_run(Lake(root), feed.name, target, run.run_id)
+    return "promoted" if decision and decision["promoted"] else "refused"
 
 
 def hold(root: Home, feed: Feed, target: str) -> str:

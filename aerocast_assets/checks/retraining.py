@@ -4,7 +4,6 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.words import duration
-from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
@@ -26,6 +25,7 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         from aerocast.drift import state
         from aerocast.drift.state import Heat
         from aerocast.lake import Lake
+        from aerocast.promotion import table
 
         root = platform.root
         seen = state.document(root, feed.name).read()
@@ -33,7 +33,7 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         # As old as what was examined, not as the look at it: a check that is run again says the same.
         now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
         # A release that was chosen counts, too: it has the same time to show.
-        trial = verdicts.newest(Lake(root), feed, target)
+        trial = table.newest(Lake(root), feed.name, target)
         # A row of an older table has no time of the feed.
         at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
         passed, why = retraining.helped(feed.retraining, heat, at, now)

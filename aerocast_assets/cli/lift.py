@@ -18,5 +18,5 @@ def _run(options: argparse.Namespace) -> int:
     if pointer and pointer.hold is None:
         print(f"{feed.name}/{target}: nobody holds {pointer.version}")
         return 0
-    print(choose(feed, target, {"lift": True}))
+    print(choose(options.home, feed, target, {"lift": True}))
     return 0

@@ -39,7 +39,7 @@ def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_fo
     pointer = release.current(home, feed.name, target)
     if not (chosen := version or (pointer.previous if pointer else None) or ""):
         raise AeroCastError(f"--to: no release of {feed.name}/{target} served before; see `aerocast releases`")
-    print(choose(feed, target, {"release": chosen, "hold_for": hold_for}))
+    print(choose(home, feed, target, {"release": chosen, "hold_for": hold_for}))
     return 0
 
 
@@ -53,7 +53,7 @@ def find_target(feed_name: str, target: str) -> tuple[Feed, str]:
     return feed, target or feed.targets[0]
 
 
-def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
+def choose(home: Home, feed: Feed, target: str, config: dict[str, Any]) -> str:
     """One run of the champion with this config, in this process; what it decided, and what of the rest failed.
 
     Raises:
@@ -61,6 +61,9 @@ def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
     """
     import dagster as dg
 
+    from aerocast import release
+    from aerocast.lake import Lake
+    from aerocast.promotion import table
     from aerocast_assets import liveness
     from aerocast_assets.cli import summary
     from aerocast_assets.cli.home import use_own_instance
@@ -79,6 +82,7 @@ def choose(feed: Feed, target: str, config: dict[str, Any]) -> str:
     made = [each for each in result.get_asset_materialization_events() if each.asset_key == own]
     if not made:
         raise AeroCastError("; ".join(each.partition(": ")[2] for each in failures))
-    said = {name: value.value for name, value in made[-1].materialization.metadata.items()}
-    facts = [str(said[name]) for name in ("decision", "hold") if name in said]
+    decision, pointer = table.newest(Lake(home), feed.name, target), release.current(home, feed.name, target)
+    facts = [str(decision["reason"])] if decision else []
+    facts += [str(pointer.active_hold)] if pointer and pointer.active_hold else []
     return f"{feed.name}/{target}: {'; '.join([*facts, *failures])}"

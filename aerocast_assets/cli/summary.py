@@ -13,6 +13,7 @@ from aerocast.feed import BASELINES, Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
 from aerocast.models import MODELS, SEQUENCE
+from aerocast.promotion import table as promotions
 from aerocast.release import Release
 from aerocast.storage.home import Home
 from aerocast.times import to_minute
@@ -155,11 +156,12 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
 
 def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str) -> None:
     _heading(f"Champion of {target}")
-    decisions = lake.relation(con, table(feed, target, "promotions")).order("delivery DESC").limit(1)
-    reason, rows, start, end = decisions.select("reason, test_rows, test_start, test_end").fetchall()[0]
-    print(f"  {reason}")
-    if rows is not None:  # a release that was chosen by hand was not judged
-        print(f"  judged on {rows:,} origins from {start:%Y-%m-%d %H:%M} to {to_minute(end)}, never trained on")
+    decision = promotions.newest(lake, feed.name, target)
+    assert decision  # the run has just made one, or found one
+    print(f"  {decision['reason']}")
+    if decision["test_rows"] is not None:  # a release that was chosen by hand was not judged
+        start, end = decision["test_start"], to_minute(decision["test_end"])
+        print(f"  judged on {decision['test_rows']:,} origins from {start:%Y-%m-%d %H:%M} to {end}, never trained on")
     pointer = release.current(home, feed.name, target)
     if pointer:
         if pointer.active_hold:

@@ -17,8 +17,8 @@ from aerocast.drift import state
 from aerocast.drift.state import Diagnosis, DriftState, Heat
 from aerocast.feed import Feed
 from aerocast.lake import Lake
+from aerocast.promotion import table
 from aerocast_assets.assets.champion import RETRAIN_TAG
-from aerocast_assets.assets.verdicts import newest
 from aerocast_assets.keys import RETRAIN_OF
 
 TIMEOUT = 2.0
@@ -83,7 +83,7 @@ class Watch:
         known, held = self._promotion
         # The row is written beside the pointer, not with it: it may be a moment late.
         if known != (released, runs) or (held and held["version"] != released):
-            self._promotion = ((released, runs), newest(Lake(self._home), self._feed, self._target))
+            self._promotion = ((released, runs), table.newest(Lake(self._home), self._feed.name, self._target))
         return self._promotion[1]
 
     def _served(self) -> str | None:

@@ -10,14 +10,16 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import judging, training
+from aerocast import training
 from aerocast.candidates import Candidate
 from aerocast.errors import AeroCastError
 from aerocast.features import feature_names
 from aerocast.feed import BASELINES, Feed, Split
 from aerocast.grid import Floats, Grid, WindowSpec
 from aerocast.models import silent
-from aerocast.promotion import Decision
+from aerocast.promotion import bundle
+from aerocast.promotion.decision import Decision
+from aerocast.promotion.trial import judge
 from aerocast.release import Release
 from aerocast.trainer import train
 
@@ -76,14 +78,14 @@ def learn(
             con.register("windows", training.table(spec, {grid.station: grid}, months))
             samples = training.load(spec, con.table("windows"))
             found = [_candidate(feed, spec, kind, con, since) for kind in kinds]
-        trial = judging.hold(feed, spec, samples, found, incumbent.release if incumbent else None, since)
+        trial = judge(feed, spec, samples, found, incumbent.release if incumbent else None, since)
     except AeroCastError as error:
         return Retrained(None, None, str(error))
     if not trial.decision.promoted:
         return Retrained(None, trial.decision, trial.decision.reason)
     winner = next(each for each in found if each.kind == trial.decision.winner)
-    made = judging.manifest(feed, spec, (winner, None), trial, "benchmark", "benchmark")
-    files = judging.files(winner, None)
+    made = bundle.manifest(feed, spec, (winner, None), trial, "benchmark", "benchmark")
+    files = bundle.files(winner, None)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     release = Release(made.stamped(f"{number:04d}-benchmark", sums), files)
     return Retrained(Champion(release, spec), trial.decision, trial.decision.reason)

@@ -14,8 +14,9 @@ import pandas as pd
 from aerocast import training
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
+from aerocast.inference import forecast
 from aerocast.models import SEQUENCE
-from aerocast.scoring import Score, forecast, score
+from aerocast.promotion.scoring import Score, score
 from aerocast.sources.csv import CsvSource
 from aerocast.splits import Role
 from aerocast.trainer import roles, train

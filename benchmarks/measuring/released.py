@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aerocast import judging, release, tail
+from aerocast import release, tail
 from aerocast.candidates import Candidate
 from aerocast.feed import BASELINES
 from aerocast.models import SEQUENCE, silent
+from aerocast.promotion import bundle
+from aerocast.promotion.trial import judge
 from aerocast.trainer import train
 from measuring.feeds import Prepared, prepare
 
@@ -16,10 +18,10 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
     prepared = prepare(name)
     found = [_candidate(prepared, each) for each in (*BASELINES, kind)]
     winner, short = found[-1], _candidate(prepared, SEQUENCE)
-    trial = judging.hold(prepared.feed, prepared.spec, prepared.samples, found, None)
-    made = judging.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
+    trial = judge(prepared.feed, prepared.spec, prepared.samples, found, None)
+    made = bundle.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
     tail.write(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
-    version = release.write(home, made, judging.files(winner, short))
+    version = release.write(home, made, bundle.files(winner, short))
     release.promote(home, name, prepared.spec.target, version)
     return version
 

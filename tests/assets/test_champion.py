@@ -11,10 +11,12 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from aerocast import candidates, clock, judging, release
+from aerocast import candidates, clock, release
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
+from aerocast.promotion import table as promotions
+from aerocast.promotion.decision import Decision
 from aerocast.tracking import Tracker, model_name
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
@@ -222,7 +224,7 @@ def test_a_table_from_before_the_proof_is_read_and_added_to(
         rows = lake.relation(con, name).to_arrow_table()
     new = ["p_value", "statistic", "incumbent", "challenger", "retrain_reason", "since", "delivery"]
     shutil.rmtree(lake.uri(name))
-    lake.append(name, rows.drop_columns(new), "old", verdicts.SLOT)
+    lake.append(name, rows.drop_columns(new), "old", promotions.SLOT)
     shown = verdicts.shown(lake, feed, "temperature", again)
     assert shown["verdict"] == "promoted"
     assert "p_value" not in shown
@@ -244,7 +246,7 @@ def test_a_candidate_from_before_regimes_is_still_read(feed: Feed, again: Path) 
 
 def test_decisions_fit_their_columns(feed: Feed) -> None:
     """Every field of a decision and its context has a typed column: an all-null first row must not decide it."""
-    schema: pa.Schema = verdicts._decisions()
-    fields = {*verdicts.Context.__struct_fields__, *judging.Decision.__struct_fields__}
+    schema: pa.Schema = promotions._decisions()
+    fields = {*promotions.Context.__struct_fields__, *Decision.__struct_fields__}
     assert fields <= set(schema.names)
     assert HOURS > 24 * 100, "the made readings reach past SINCE"

@@ -12,7 +12,8 @@ from aerocast import release
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast_assets.assets import champion, verdicts
+from aerocast.promotion import table
+from aerocast_assets.assets import champion
 from aerocast_assets.graph import job_name
 from aerocast_assets.keys import key
 from tests.making import definitions, metadata
@@ -145,7 +146,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
         raise AeroCastError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(verdicts, "record_choice", full)
+        patch.setattr(table, "record_choice", full)
         assert not choose(noaa, home, instance, two[0]).success
     assert release.current(home, *KEY).version == two[0]
     assert choose(noaa, home, instance, two[0]).success

@@ -11,14 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from aerocast import judging, training
+from aerocast import training
 from aerocast.candidates import Candidate
 from aerocast.compatibility import lacks, outdated
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
-from aerocast.incumbents import levels
 from aerocast.intervals import Intervals
 from aerocast.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
+from aerocast.promotion.incumbents import levels
+from aerocast.promotion.trial import Trial, judge
 from aerocast.release import Release
 from aerocast.training import Samples
 from aerocast.windows import feature_names
@@ -152,7 +153,7 @@ def test_another_unit_or_cadence_is_one_it_cannot_answer_for() -> None:
 # The trial ------------------------------------------------------------------------------------------------------------
 
 
-def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> judging.Trial:
+def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> Trial:
     """The trial of the declaration `now`, whose only candidate forecasts persistence + `bias` x horizon, too."""
     grids, spec = series(now), of(now)
     names = tuple(feature_names(spec))
@@ -168,7 +169,7 @@ def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> jud
         )
 
     entrants = [entrant("linear", bias), entrant("persistence", 9.0), entrant("seasonal_naive", 9.0)]
-    return judging.hold(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
+    return judge(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
 
 
 def test_an_incumbent_that_lacks_what_is_declared_gives_way_to_an_equal_one() -> None:

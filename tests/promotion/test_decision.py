@@ -2,11 +2,11 @@
 
 import pytest
 
-from aerocast.diebold_mariano import Comparison
 from aerocast.errors import AeroCastError
 from aerocast.feed import Promotion
-from aerocast.promotion import decide
-from aerocast.scoring import Score
+from aerocast.promotion.decision import decide
+from aerocast.promotion.diebold_mariano import Comparison
+from aerocast.promotion.scoring import Score
 
 
 def made(model: str, composite: float, skill: float = 0.2, n: int = 100, far: float | None = None) -> list[Score]:

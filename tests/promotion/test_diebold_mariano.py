@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import signal, stats
 
-from aerocast.diebold_mariano import Comparison, diebold_mariano
 from aerocast.errors import AeroCastError
+from aerocast.promotion.diebold_mariano import Comparison, diebold_mariano
 from tests.comparing import assert_close
 
 Series = NDArray[np.float64]

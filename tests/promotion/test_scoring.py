@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from aerocast.errors import AeroCastError
+from aerocast.inference import forecast
 from aerocast.models import MODELS
-from aerocast.scoring import forecast, losses, overall, score
+from aerocast.promotion.scoring import losses, overall, score
 from tests.models.series import training
 
 ACTUAL = np.array([[1, 2], [3, 4], [5, np.nan], [7, 8]], dtype=np.float32)

@@ -1,26 +1,26 @@
-"""The trial of all candidates and the incumbent on the same newest rows, and the manifest of what comes out of it."""
+"""The trial of all candidates and the incumbent on the same newest rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import compatibility, incumbents
+from aerocast import compatibility
 from aerocast.candidates import Candidate
-from aerocast.diebold_mariano import Comparison, diebold_mariano
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.grid import Floats, Grid, Times
-from aerocast.incumbents import Series
+from aerocast.inference import forecast
 from aerocast.intervals import coverage
-from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.models import model
-from aerocast.promotion import Decision, decide
+from aerocast.promotion import incumbents
+from aerocast.promotion.decision import Decision, decide
+from aerocast.promotion.diebold_mariano import Comparison, diebold_mariano
+from aerocast.promotion.incumbents import Series
+from aerocast.promotion.scoring import Score, losses, score
 from aerocast.release import Release
-from aerocast.scoring import ALL, Score, forecast, losses, overall, score
-from aerocast.sequences import shortest_rows
 from aerocast.splits import Role
 from aerocast.times import to_numpy
 from aerocast.trainer import roles
@@ -28,7 +28,6 @@ from aerocast.training import Samples
 from aerocast.windows import WindowSpec
 
 INCUMBENT = "incumbent"
-STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Duel:
     comparison: Comparison
 
 
-def hold(
+def judge(
     feed: Feed,
     spec: WindowSpec,
     samples: Samples,
@@ -172,13 +171,13 @@ def _unseen(
     for began in {since} if since else {each.since for each in found} or {None}:
         unseen &= roles(feed, spec, samples, began) == Role.TEST
     for each in found:
-        unseen &= samples.time > _after(each.end, spec)
+        unseen &= samples.time > last_known(each.end, spec)
     if not unseen.any():
         raise AeroCastError("judging: no rows are left that every candidate has not seen; train them all again")
     return unseen
 
 
-def _after(end: datetime, spec: WindowSpec) -> np.datetime64:
+def last_known(end: datetime, spec: WindowSpec) -> np.datetime64:
     """The newest instant that a model knows whose newest origin was `end`: its outcomes reach further."""
     reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
     return to_numpy(end) + reach
@@ -221,110 +220,7 @@ def _judges(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple
     """
     if incumbent is None:
         return test, ""
-    unseen = test.time > _after(incumbent.manifest.lineage.training_end, spec)
+    unseen = test.time > last_known(incumbent.manifest.lineage.training_end, spec)
     if unseen.any():
         return test.take(unseen), ""
     return test, f" The incumbent {incumbent.version} learned from all these rows, so it could not be scored."
-
-
-def files(winner: Candidate, sequence: Candidate | None) -> dict[str, bytes]:
-    """A release's graphs by file name."""
-    return {STATION_GRAPH: winner.graph} | ({SEQUENCE_GRAPH: sequence.graph} if sequence else {})
-
-
-def manifest(
-    feed: Feed,
-    spec: WindowSpec,
-    graphs: tuple[Candidate, Candidate | None],
-    trial: Trial,
-    run_id: str,
-    reason: str,
-    feed_time: datetime | None = None,
-) -> Manifest:
-    """The release of a winner and the graph for sequences beside it, as `release.write` takes it.
-
-    `feed_time` is the feed's own present (see `aerocast.clock`).
-    """
-    winner, short = graphs
-    sequence = Graph(SEQUENCE_GRAPH, short.features, short.intervals) if short else None
-    return Manifest(
-        feed=FeedSnapshot.of(feed),
-        target=spec.target,
-        unit=feed.column(spec.target).unit,
-        kind=winner.kind,
-        horizons=spec.horizons,
-        window=spec,
-        graphs=Graphs(Graph(STATION_GRAPH, winner.features, winner.intervals), sequence),
-        metrics=_metrics(trial, winner.kind, _short_scores(spec, short, trial) if short else {}),
-        lineage=Lineage(
-            run_id=run_id,
-            config_hash=winner.config_hash,
-            data_version=winner.data_version,
-            delta_versions=winner.delta_versions,
-            training_start=winner.start,
-            training_end=winner.end,
-            code_version=winner.code_version,
-            created_at=datetime.now(UTC),
-            reason=reason,
-            mlflow_run_id=winner.mlflow_run_id or None,
-            feed_time=feed_time,
-            since=winner.since,
-            rows=winner.read,
-            parameters=winner.parameters,
-            validation=winner.validation,
-        ),
-    )
-
-
-def trial_scores(trial: Trial, kind: str) -> dict[str, float]:
-    """What the trial has found of one candidate, by names that say so: `test_rmse_6` is that of 6 steps ahead."""
-    found = _metrics(trial, kind, {})
-    named = {f"test_{name}": getattr(found.overall, name) for name in ("composite", "skill", "rmse", "mae")}
-    for horizon, scores in found.horizons.items():
-        values = {name: getattr(scores, name) for name in ("rmse", "mae", "skill", "coverage")}
-        named |= {f"test_{name}_{horizon}": value for name, value in values.items() if value is not None}
-    return named
-
-
-def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
-    own = [each for each in trial.scores if each.model == kind]
-    horizons = [each for each in own if each.station == ALL and each.horizon]
-    shares = dict(zip((each.horizon for each in horizons), trial.coverage[kind], strict=True))
-    stations = sorted({each.station for each in own} - {ALL})
-    return Metrics(
-        overall=_scores(overall(trial.scores, kind), None),
-        horizons={each.horizon: _scores(each, shares[each.horizon]) for each in horizons},
-        stations={
-            station: {each.horizon: _scores(each, None) for each in own if each.station == station and each.horizon}
-            for station in stations
-        },
-        sequence=sequence,
-    )
-
-
-def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int, Scores]:
-    """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows.
-
-    Empty if none of them is such a request, or if it learned from all of them, as one may that was trained by another
-    split than the winner.
-    """
-    unseen = trial.samples.time > _after(short.end, spec)
-    if not unseen.any():
-        return {}
-    test = trial.samples.take(unseen)
-    kept, x = shortest_rows(spec, test.names, test.rows.x)
-    if not np.isfinite(test.rows.y[kept]).any(axis=0).all():
-        return {}
-    levels, actual = forecast(short.graph, x, short.features), test.rows.y[kept]
-    models = {kind: trial.forecasts[kind][unseen][kept] for kind in BASELINES} | {short.kind: levels}
-    shares = coverage(short.intervals, x, short.features, levels, actual)
-    scores = [
-        each
-        for each in score(models, actual, test.station[kept], spec.horizons)
-        if each.model == short.kind and each.station == ALL and each.horizon
-    ]
-    return {each.horizon: _scores(each, share) for each, share in zip(scores, shares, strict=True)}
-
-
-def _scores(found: Score, share: float | None) -> Scores:
-    return Scores(found.n, found.rmse, found.mae, found.mse, found.composite, found.skill, share)

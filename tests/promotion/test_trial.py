@@ -13,9 +13,9 @@ from aerocast.candidates import Candidate
 from aerocast.dataset import Rows
 from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.judging import INCUMBENT, _duels, _judges, _unseen
+from aerocast.promotion.scoring import overall, score
+from aerocast.promotion.trial import INCUMBENT, _duels, _judges, _unseen
 from aerocast.release import Release
-from aerocast.scoring import overall, score
 from aerocast.splits import Role
 from aerocast.trainer import roles
 from aerocast.training import Samples

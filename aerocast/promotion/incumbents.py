@@ -10,8 +10,8 @@ import numpy as np
 
 from aerocast.errors import AeroCastError
 from aerocast.grid import Floats, Grid, WindowSpec
+from aerocast.inference import forecast
 from aerocast.release import Release
-from aerocast.scoring import forecast
 from aerocast.training import Samples
 from aerocast.windows import feature_names, features
 

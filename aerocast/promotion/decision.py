@@ -5,7 +5,7 @@ stations pooled, and in the mean over the horizons (`Decision.skill`). A horizon
 these rows, too, refuses nobody: to keep the worse one would help nobody. The reason names it, and the champion's check.
 
 Beating the incumbent means a gain above `min_gain`, the share by which the composite falls below the incumbent's, and
-one that luck explains with a chance of at most `max_p` (see `aerocast.diebold_mariano`). Only the best of the
+one that luck explains with a chance of at most `max_p` (see `aerocast.promotion.diebold_mariano`). Only the best of the
 candidates is tried; picking it on the same rows flatters it, so of k candidates the chance is below k times `max_p`.
 
 Where the incumbent lacks what is declared now (a horizon, a station), it is enough to be not proven worse by more than
@@ -19,10 +19,10 @@ from collections.abc import Collection, Mapping, Sequence, Set
 
 import msgspec
 
-from aerocast.diebold_mariano import Comparison
 from aerocast.errors import AeroCastError
 from aerocast.feed import BASELINES, Promotion
-from aerocast.scoring import ALL, Score, overall
+from aerocast.promotion.diebold_mariano import Comparison
+from aerocast.promotion.scoring import ALL, Score, overall
 from aerocast.words import count
 
 

@@ -1,0 +1,101 @@
+"""What serves before a decision, and what follows from it: a release that serves, one that challenges, or nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from aerocast import clock, release
+from aerocast.candidates import Candidate
+from aerocast.errors import AeroCastError
+from aerocast.feed import Feed
+from aerocast.manifest import Manifest
+from aerocast.pointer import Current, Hold
+from aerocast.promotion import bundle
+from aerocast.promotion.decision import Decision
+from aerocast.promotion.trial import Trial
+from aerocast.release import Release
+from aerocast.splits import instant
+from aerocast.storage.home import Home
+from aerocast.windows import WindowSpec
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The pointer of a target, its release, and a person's hold on it; `note` says why a release does not count."""
+
+    pointer: Current | None
+    release: Release | None
+    note: str
+
+    @property
+    def hold(self) -> Hold | None:
+        return self.pointer.active_hold if self.pointer else None
+
+    def verdict(self, version: str) -> str:
+        """The name of a trial of this version: what was refused only because of a hold is tried again after it."""
+        return f"{version}@{self.hold.since.isoformat()}" if self.hold else version
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What serves from now on, the version of the winner as a release, and the decision as it is recorded."""
+
+    serves: Manifest | None
+    challenger: str | None
+    decision: Decision
+
+
+def serving(root: Home, feed: str, target: str) -> Serving:
+    """What serves now; a release that cannot be read, such as one of a newer format, does not count."""
+    pointer = release.current(root, feed, target)
+    try:
+        return Serving(pointer, release.load(root, feed, target, pointer.version) if pointer else None, "")
+    except AeroCastError as error:
+        assert pointer
+        return Serving(pointer, None, f" The incumbent {pointer.version} does not count: {error}.")
+
+
+def regime(since: str, candidates: Sequence[Candidate]) -> datetime | None:
+    """Where the regime began that is judged: as asked, or as the candidates were trained."""
+    return instant(since) or max((each.since for each in candidates if each.since), default=None)
+
+
+def carry_out(
+    root: Home,
+    feed: Feed,
+    trial: Trial,
+    graphs: tuple[Candidate | None, Candidate | None],
+    before: Serving,
+    run_id: str,
+    reason: str | None,
+) -> Outcome:
+    """Promotes the winner (of `graphs`, beside what answers short sequences), or lets it challenge what serves.
+
+    Raises:
+        AeroCastError: the disk or the object store refuses; what served before serves on.
+    """
+    (winner, sequence), decision, hold = graphs, trial.decision, before.hold
+    now = before.release.manifest if before.release else None
+    if winner and now and winner.config_hash == now.lineage.config_hash:
+        kept = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
+        return Outcome(now, now.version, msgspec.structs.replace(decision, promoted=True, reason=kept))
+    decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
+    if hold:
+        text = f"Held: {now.version if now else 'what serves'} stays, for {hold}. The trial found: {decision.reason}"
+        decision = msgspec.structs.replace(decision, promoted=False, reason=text)
+    shadowed = not decision.promoted and now is not None and feed.promotion.shadow > 0
+    if winner is None or not (decision.promoted or shadowed):
+        if winner and release.challenger(root, feed.name, winner.target):
+            release.challenge(root, feed.name, winner.target, None)
+        return Outcome(now, None, decision)
+    why = reason or ("first champion" if now is None else "refresh")
+    spec, present = WindowSpec.of(feed, winner.target), clock.now(root, feed.name, feed.end)
+    manifest = bundle.manifest(feed, spec, (winner, sequence), trial, run_id, why, present)
+    version = release.write(root, manifest, bundle.files(winner, sequence))
+    if shadowed:
+        release.challenge(root, feed.name, winner.target, version)
+        return Outcome(now, version, decision)
+    release.promote(root, feed.name, winner.target, version)
+    return Outcome(release.load(root, feed.name, winner.target, version).manifest, version, decision)

@@ -1,0 +1,176 @@
+"""The append-only tables of a target: `promotions`, one row a decision, and `scores`, those of each trial.
+
+Whether a run promoted, and what serves after it, is a row of `promotions`, and is kept nowhere else.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from aerocast.feed import Feed
+from aerocast.times import from_numpy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from aerocast.lake import Lake
+    from aerocast.manifest import Manifest
+    from aerocast.promotion.decision import Decision
+    from aerocast.promotion.trial import Trial
+
+Row: TypeAlias = dict[str, Any]
+SCORES = "scores"
+SLOT = "verdict"
+
+
+def name_of(feed: str, target: str, kind: str = "promotions") -> str:
+    """A table's name in the lake."""
+    return f"{feed}/{target}/{kind}"
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards.
+
+    `feed_time` is the feed's own present (see `aerocast.clock`), `hold` a person's hold on what serves afterwards.
+    """
+
+    run_id: str
+    feed_time: datetime
+    retrain_reason: str | None = None
+    since: datetime | None = None
+    version: str | None = None
+    challenger: str | None = None
+    incumbent: str | None = None
+    hold: str | None = None
+
+
+def record(
+    lake: "Lake", feed: Feed, target: str, trial: "Trial", outcome: "Decision", context: Context, verdict: str
+) -> None:
+    """Appends scores, then the decision, whose segment marks the whole step as done."""
+    import pyarrow as pa
+
+    common = _common(verdict)
+    scores = [{**msgspec.to_builtins(score), **common} for score in trial.scores]
+    for row in scores:
+        shares = trial.coverage.get(row["model"])
+        at = feed.horizons.index(row["horizon"]) if row["horizon"] else None
+        row["coverage"] = shares[at] if shares and at is not None and row["station"] == "all" else None
+    decision = {
+        **msgspec.to_builtins(outcome),
+        **msgspec.structs.asdict(context),
+        "test_rows": len(trial.samples.time),
+        "test_start": from_numpy(trial.start),
+        "test_end": from_numpy(trial.end),
+        **common,
+    }
+    lake.append(name_of(feed.name, target, SCORES), pa.Table.from_pylist(scores), verdict, SLOT)
+    lake.append(name_of(feed.name, target), pa.Table.from_pylist([decision], _decisions()), verdict, SLOT)
+
+
+def record_choice(
+    lake: "Lake",
+    feed: Feed,
+    target: str,
+    chosen: "Manifest",
+    context: Context,
+    reason: str,
+    verdict: str,
+    segment: str,
+    *,
+    promoted: bool = True,
+) -> None:
+    """Appends that a release was chosen to serve (or its hold lifted), without a trial; once a segment."""
+    import pyarrow as pa
+
+    overall = chosen.metrics.overall
+    row = {
+        **msgspec.structs.asdict(context),
+        "promoted": promoted,
+        "winner": chosen.kind,
+        "reason": reason,
+        "composite": overall.composite,
+        "skill": overall.skill,
+        **_common(verdict),
+    }
+    lake.append(name_of(feed.name, target), pa.Table.from_pylist([row], _decisions()), segment)
+
+
+def _common(verdict: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {"decided_at": now, "verdict": verdict, "month": f"{now:%Y-%m}"}
+
+
+def _decisions() -> "pa.Schema":
+    """Columns of the promotions table, typed: a first row may hold nothing but nulls in some."""
+    import pyarrow as pa
+
+    time, text, number = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
+    return pa.schema(
+        [
+            *(("decided_at", time), ("promoted", pa.bool_()), ("winner", text), ("version", text), ("reason", text)),
+            *(("composite", number), ("skill", number), ("incumbent_composite", number), ("gain", number)),
+            *(("p_value", number), ("statistic", number), ("incumbent", text), ("challenger", text)),
+            *(("retrain_reason", text), ("since", time), ("feed_time", time)),
+            *(("test_rows", pa.int64()), ("test_start", time), ("test_end", time)),
+            *(("run_id", text), ("verdict", text), ("hold", text), ("month", text)),
+        ]
+    )
+
+
+def newest(lake: "Lake", feed: str, target: str, *, judged: bool = False) -> Row | None:
+    """The newest decision, or the newest that a trial made; None if there is none."""
+    return _last(lake, feed, target, "test_rows IS NOT NULL" if judged else "true")
+
+
+def of_run(lake: "Lake", feed: str, target: str, run_id: str) -> Row | None:
+    """What a run decided; None if it decided nothing, because nothing had changed or it failed before."""
+    return _last(lake, feed, target, f"run_id = '{run_id}'")
+
+
+def promoted_after(lake: "Lake", feed: str, target: str, delivery: int, limit: int) -> list[Row]:
+    """The promotions behind a row, oldest first."""
+    return _rows(
+        lake, name_of(feed, target), f"promoted AND version IS NOT NULL AND delivery > {delivery}", "delivery", limit
+    )
+
+
+def last_promoted(lake: "Lake", feed: str, target: str) -> dict[str, datetime]:
+    """When each version was promoted last."""
+    import duckdb
+
+    if not lake.exists(name := name_of(feed, target)):
+        return {}
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        promoted = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
+        return dict(promoted.aggregate("version, max(decided_at)", "version").fetchall())
+
+
+def newest_scores(lake: "Lake", feed: str, target: str) -> list[Row]:
+    """Every model's scores in the newest trial."""
+    name = name_of(feed, target, SCORES)
+    last = _rows(lake, name, "true", "delivery DESC", 1)
+    return _rows(lake, name, f"delivery = {last[0]['delivery']}", "delivery") if last else []
+
+
+def is_decided(lake: "Lake", feed: str, target: str, verdict: str) -> bool:
+    """Whether a trial of this verdict is in the table already."""
+    return lake.took(name_of(feed, target), verdict, SLOT)
+
+
+def _last(lake: "Lake", feed: str, target: str, where: str) -> Row | None:
+    rows = _rows(lake, name_of(feed, target), where, "delivery DESC", 1)
+    return rows[0] if rows else None
+
+
+def _rows(lake: "Lake", name: str, where: str, order: str, limit: int | None = None) -> list[Row]:
+    import duckdb
+
+    if not lake.exists(name):
+        return []
+    with duckdb.connect() as con:
+        rows = lake.relation(con, name).filter(where).order(order)
+        found: list[Row] = (rows.limit(limit) if limit else rows).to_arrow_table().to_pylist()
+    return found
