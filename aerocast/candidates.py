@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.grid import Floats, Times
 from aerocast.intervals import Intervals
 from aerocast.manifest import TrainingRows

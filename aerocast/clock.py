@@ -14,9 +14,9 @@ from typing import Annotated
 
 import msgspec
 
+from aerocast.common.times import LATEST
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
-from aerocast.times import LATEST
 
 
 class Clock(msgspec.Struct, frozen=True):

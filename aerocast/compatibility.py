@@ -1,10 +1,10 @@
 """A release beside a declaration that has changed since: may it still answer, and what of it does it not do."""
 
 from aerocast import release
+from aerocast.common.units import conversion, dimension
 from aerocast.feed import Feed
 from aerocast.manifest import Manifest
 from aerocast.storage.home import Home
-from aerocast.units import conversion, dimension
 from aerocast.words import duration
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 from deltalake.transaction import AddAction
 
-from aerocast.sql import literal, quoted
+from aerocast.common.sql import literal, quoted
+from aerocast.common.times import utc
 from aerocast.storage.store import Store
-from aerocast.times import utc
 
 _TIME = '"time"'
 

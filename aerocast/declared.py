@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aerocast import release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_minute
 from aerocast.manifest import Policy
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
-from aerocast.times import to_minute
 
 if TYPE_CHECKING:
     from aerocast.feed import Column, Feed

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from aerocast.common.months import month_span
 from aerocast.drift.state import Fault
-from aerocast.months import month_span
 
 if TYPE_CHECKING:
     import duckdb

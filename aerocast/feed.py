@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
-from aerocast import feed_rules, times
+from aerocast import feed_rules
+from aerocast.common import times
+from aerocast.common.errors import AeroCastError
 from aerocast.declaration import Mistake, Strict, mistakes, refuse
-from aerocast.errors import AeroCastError
 from aerocast.models import MODELS
 from aerocast.schema import Cron, Duration, Name, Owner, Pair, Texts, Unit, Zone, kinds
 from aerocast.sources import Source

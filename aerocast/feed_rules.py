@@ -16,7 +16,7 @@ OWN = frozenset({"station", "time", "segment", "flags", "month", "delivery"})  #
 
 def column(column: Column) -> Iterator[Mistake]:
     """What is wrong within one column whose fields are right, each on its own."""
-    from aerocast.units import dimension
+    from aerocast.common.units import dimension
 
     if not column.range[0] < column.range[1]:
         yield Mistake(("range",), f"{list(column.range)} must be [low, high] with low < high")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.grid import Floats
 
 

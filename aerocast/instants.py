@@ -1,4 +1,4 @@
-"""Columns of texts -> instants by the grammar of `aerocast.times`, vectorised, for whole deliveries."""
+"""Columns of texts -> instants by the grammar of `aerocast.common.times`, vectorised, for whole deliveries."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast.times import EPOCH, MICROSECOND, iso_time, on_the_wall, wall_time, zone_of
+from aerocast.common.times import EPOCH, MICROSECOND, iso_time, on_the_wall, wall_time, zone_of
 
 _DAY = 86_400_000_000  # microseconds
 _CHANGE = np.iinfo(np.int64).min  # no offset: the zone's clocks are changed on that day

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.grid import Floats, WindowSpec
 
 SPREADS = ("std24", "std48")

@@ -18,12 +18,12 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from aerocast import datafiles, memory
 from aerocast import marks as content_marks
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import quoted, scan
+from aerocast.common.times import from_microseconds
 from aerocast.marks import NO_EDGES, Content, Edges
-from aerocast.sql import quoted, scan
 from aerocast.storage.home import Home, store_of
 from aerocast.storage_faults import coded, is_overtaken, told
-from aerocast.times import from_microseconds
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 # Given a connection and a relation of it over the rows just written, what shall be committed with them.
@@ -114,7 +114,7 @@ class Lake:
     def files(self, name: str, months: Sequence[str] | None = None) -> list[str]:
         """The Parquet files of the newest version, of all months or of these, as DuckDB's `read_parquet` takes them.
 
-        The partition column is in the path only (see `aerocast.sql.scan`).
+        The partition column is in the path only (see `aerocast.common.sql.scan`).
         """
         table = self._open(name)
         return [] if table is None else self._files(table, months)

@@ -18,11 +18,11 @@ import pyarrow as pa
 from pyarrow.fs import FileSelector
 
 from aerocast import candidates, release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span
 from aerocast.feed import Feed
 from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
 from aerocast.marks import checkpoints, log_of
-from aerocast.months import month_span
 from aerocast.pruning import prune
 from aerocast.storage.home import Home
 

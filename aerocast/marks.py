@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import literal, quoted
+from aerocast.common.times import utc
 from aerocast.memory import EXPIRED
-from aerocast.months import month_span, months_around
-from aerocast.sql import literal, quoted
-from aerocast.times import utc
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from aerocast.errors import AeroCastError
-from aerocast.times import to_minute
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_minute
 
 
 class Hold(msgspec.Struct, frozen=True):

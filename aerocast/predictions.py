@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic
 from aerocast.storage.home import Home
 

@@ -13,9 +13,9 @@ import duckdb
 import msgspec
 
 from aerocast import candidates, release
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import claims
 from aerocast.doors.inbox import Inbox, inbox_of
-from aerocast.errors import AeroCastError
 from aerocast.evaluation import history
 from aerocast.feed import Feed
 from aerocast.lake import Lake

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_numpy, to_numpy
 from aerocast.dataset import Rows
-from aerocast.errors import AeroCastError
 from aerocast.manifest import Manifest, TrainingRows
 from aerocast.splits import Cut, Role
-from aerocast.times import from_numpy, to_numpy
 from aerocast.training import Samples, matrix, outcome
 
 if TYPE_CHECKING:

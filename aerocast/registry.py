@@ -12,8 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, get_args
 
+from aerocast.common.errors import AeroCastError
 from aerocast.declaration import one_of
-from aerocast.errors import AeroCastError
 
 T = TypeVar("T")
 

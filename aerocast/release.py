@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from aerocast import shelves
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.manifest import FORMAT, Manifest
 from aerocast.pointer import Current, Hold, HoldError
 from aerocast.shelves import VERSION, Shelf, shelf

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
 

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from aerocast import times
+from aerocast.common import times
+from aerocast.common.errors import AeroCastError
+from aerocast.common.units import USUAL_UNITS, dimension, pattern
 from aerocast.declaration import closed
-from aerocast.errors import AeroCastError
 from aerocast.models import MODELS
-from aerocast.units import USUAL_UNITS, dimension, pattern
 
 Json = dict[str, Any]
 _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.documents import Document

@@ -17,12 +17,12 @@ from typing import Self
 import duckdb
 import numpy as np
 
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.times import EPOCH, from_microseconds
+from aerocast.common.units import conversion
 from aerocast.feed import Column, Feed
 from aerocast.grid import Grid
-from aerocast.months import month_span, months_around
-from aerocast.sql import instant, literal, quoted
-from aerocast.times import EPOCH, from_microseconds
-from aerocast.units import conversion
 
 _AGE_LIMIT = 32_767  # ages are int16
 # Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import quoted
+from aerocast.common.times import EPOCH
 from aerocast.feed import Column, Feed, Sliding
-from aerocast.months import month_span, months_around
 from aerocast.silver import around, direction, names, with_vectors
-from aerocast.sql import quoted
-from aerocast.times import EPOCH
 
 FIGURES = ("mean", "std", "min", "max", "count")
 _Part = Callable[[str, Column | None], dict[str, str]]

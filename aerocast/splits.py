@@ -16,9 +16,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_iso, to_numpy
 from aerocast.feed import Split
-from aerocast.times import from_iso, to_numpy
 from aerocast.windows import Times, WindowSpec
 from aerocast.words import duration
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast import plots, release
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal, quoted
+from aerocast.common.times import to_numpy
 from aerocast.feed import Feed
 from aerocast.grid import Times
 from aerocast.lake import Lake
-from aerocast.months import month_of
-from aerocast.sql import literal, quoted
 from aerocast.storage.home import Home
-from aerocast.times import to_numpy
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.grid import Grid, Progress
 from aerocast.storage import atomic
 from aerocast.storage.atomic import Stamp

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.candidates import StoredForecasts
+from aerocast.common.errors import AeroCastError
 from aerocast.dataset import Dataset, Rows, rmse
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.forward import forward_factors
 from aerocast.inference import forecast

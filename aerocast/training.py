@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import months_around
 from aerocast.dataset import Rows
-from aerocast.errors import AeroCastError
 from aerocast.features import Together, together
 from aerocast.lake import PARTITION
-from aerocast.months import months_around
 from aerocast.windows import (
     Floats,
     Grid,

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aerocast.common.months import month_of, month_span, months_around
+from aerocast.common.sql import quoted, timestamp
+from aerocast.common.times import from_numpy
 from aerocast.feed import Feed
 from aerocast.grid import Progress
-from aerocast.months import month_of, month_span, months_around
 from aerocast.silver import Extent, floor, names
-from aerocast.sql import quoted, timestamp
-from aerocast.times import from_numpy
 
 if TYPE_CHECKING:
     import duckdb

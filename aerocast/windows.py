@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.features import feature_names, features
 from aerocast.grid import Floats, Grid, Ints, Place, Times, WindowSpec
 from aerocast.sequences import sequence_names

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _main(arguments: list[str] | None) -> int:
     options = parser().parse_args(arguments)
-    from aerocast.errors import AeroCastError
+    from aerocast.common.errors import AeroCastError
 
     try:
         if options.needs_home:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from aerocast.common.errors import AeroCastError
 from aerocast.declaration import Mistake, Place, one_of
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 
 DEFS = Path(__file__).parent / "defs"

@@ -17,8 +17,8 @@ from typing import cast
 import uvicorn
 from litestar import Litestar
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors.posted import Limits
-from aerocast.errors import AeroCastError
 from aerocast.storage import access, mark
 from aerocast.storage.home import Home, home_of
 from serving.access import Access

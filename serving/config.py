@@ -2,7 +2,7 @@
 
 from pydantic import Field, ValidationError
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.settings import Settings
 
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from aerocast.common.times import from_numpy, to_minute
 from aerocast.manifest import FeedSnapshot
-from aerocast.times import from_numpy, to_minute
 from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
 from aerocast.words import count, duration
 from serving.loading import Served, Tail

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from aerocast import release, tail
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.manifest import FeedSnapshot, Manifest
 from aerocast.pointer import Current, Hold
 from aerocast.storage.atomic import Stamp

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from aerocast.times import EPOCH
+from aerocast.common.times import EPOCH
 from serving.loop import Loop
 from serving.observations import Observations
 from serving.shadow import RESULTS

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from aerocast.common.times import from_numpy, to_minute, to_numpy
 from aerocast.drift.state import Fault
-from aerocast.times import from_numpy, to_minute, to_numpy
 from aerocast.words import duration
 from serving import inputs
 from serving.graph import GraphRunner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from aerocast import requests
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.words import duration
 from serving import predictor
 from serving.loading import Served

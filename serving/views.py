@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aerocast import release
+from aerocast.common.times import from_numpy
 from aerocast.manifest import Manifest
 from aerocast.predictions import Log
-from aerocast.times import from_numpy
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem

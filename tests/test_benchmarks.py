@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from aerocast.common.months import month_of
 from aerocast.deliveries.rows import raw_schema
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.months import month_of
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SUMMARY = """

@@ -209,14 +209,14 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
         *(f"noaa/temperature/{name}" for name in (*models, "champion", "forecasts")),
     }
 
-    edit(copy, "units", '"""Units by pint', '"""Other words for units by pint')
+    edit(copy, "common/units", '"""Units by pint', '"""Other words for units by pint')
     edit(copy, "silver", "import math\n", "import math  # for angles\n\n")
     edit(copy, "brokers/kafka", "STEP = 5.0", "STEP = 6.0")
     edit(copy, "lake", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
     edit(copy, "feed", "daily_budget: Annotated[int, Field(ge=0)] = 2", "daily_budget: Annotated[int, Field(ge=0)] = 3")
     assert changed(first, versions(copy)) == set(), "words, brokers, storage, what else can be declared"
 
-    edit(copy, "units", "return 1.0, 0.0", "return 1.0, 1e-9")
+    edit(copy, "common/units", "return 1.0, 0.0", "return 1.0, 1e-9")
     edit(copy, "sources/_nws_readings", "_DIGITS = 10", "_DIGITS = 9")
     second = versions(copy)
     assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}

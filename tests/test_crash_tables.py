@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast.common.months import month_span
 from aerocast.lake import Lake
-from aerocast.months import month_span
 
 pytestmark = pytest.mark.e2e
 RAW, BRONZE = "feed/raw", "feed/bronze"

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from aerocast import clock, faults, quality, release, silver
 from aerocast.clock import Clock
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of, month_span
 from aerocast.drift import state
 from aerocast.drift.state import Fault
-from aerocast.errors import AeroCastError
 from aerocast.evaluation import outcomes, shadow, views, watch
 from aerocast.evaluation.intake import take
 from aerocast.feed import Feed
@@ -26,7 +27,6 @@ from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.manifest import Manifest
 from aerocast.marks import NO_EDGES
-from aerocast.months import month_of, month_span
 from aerocast.storage.documents import Document
 from tests.evaluating import HOUR, answer, segment
 from tests.making import START, small_feed, write_readings

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast_assets.feeds import DEFS, find_feed
 from tests.making import declaration

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.dataset import Dataset, Rows
-from aerocast.errors import AeroCastError
 from aerocast.feed import Split
 from aerocast.forward import forward_factors
 from aerocast.intervals import Intervals, calibrate, coverage

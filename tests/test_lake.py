@@ -19,10 +19,10 @@ import pyarrow as pa
 import pytest
 
 from aerocast import lake as lake_module
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of, month_span, months_around
+from aerocast.common.sql import scan
 from aerocast.lake import PARTITION, Lake
-from aerocast.months import month_of, month_span, months_around
-from aerocast.sql import scan
 from aerocast.storage.folder import FolderStore
 
 RAW, BRONZE = "feed/raw", "feed/bronze"

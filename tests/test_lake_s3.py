@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span
 from aerocast.lake import Lake
-from aerocast.months import month_span
 from tests.objects import new_home, object_store
 
 RAW, BRONZE = "feed/raw", "feed/target/bronze"

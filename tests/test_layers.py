@@ -49,7 +49,7 @@ def build(con: object, rows: duckdb.DuckDBPyRelation, months: Sequence[str], val
     return {MADE: table("2024-01", [50] if "2024-01" in months else [])}
 
 
-LAYER = Layer(MADE, RAW, ("aerocast.sql",), {}, build, before=3 * HOUR, after=2 * HOUR)
+LAYER = Layer(MADE, RAW, ("aerocast.common.sql",), {}, build, before=3 * HOUR, after=2 * HOUR)
 
 
 def changes(con: duckdb.DuckDBPyConnection, lake: Lake) -> list[str]:
@@ -73,7 +73,7 @@ def test_a_month_changes_with_what_it_reads_of_its_neighbours(con: duckdb.DuckDB
     [
         ({}, []),
         ({"declaration": {"cadence": "PT5M"}}, MONTHS),
-        ({"modules": ("aerocast.months",)}, MONTHS),
+        ({"modules": ("aerocast.common.months",)}, MONTHS),
         ({"apart": ("segment",)}, MONTHS),
         ({"chunk": 1}, []),
         ({"edges": Edges(HOUR, HOUR)}, []),

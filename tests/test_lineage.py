@@ -47,7 +47,9 @@ def test_what_has_no_canonical_text_is_refused() -> None:
 
 def test_code_counts() -> None:
     assert code_version("aerocast.silver") != code_version("aerocast.quality")
-    assert code_version("aerocast.silver") == code_version("aerocast.silver", "aerocast.units"), "which it imports"
+    assert code_version("aerocast.silver") == code_version("aerocast.silver", "aerocast.common.units"), (
+        "which it imports"
+    )
     assert re.fullmatch(r"[0-9a-f]{12}", code_version("aerocast.models.gru"))
 
 

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pytest
 
 from aerocast import maintenance, marks, release
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span
 from aerocast.dataset import Rows
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Graph, Graphs, Manifest
-from aerocast.months import month_span
 from aerocast.readback import described, training_rows
 from aerocast.splits import Cut, Role
 from aerocast.training import Samples, matrix, outcome

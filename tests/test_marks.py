@@ -9,9 +9,9 @@ import pytest
 from deltalake import DeltaTable
 
 from aerocast import marks
+from aerocast.common.months import month_span
 from aerocast.lake import Lake
 from aerocast.marks import Edges
-from aerocast.months import month_span
 
 RAW, MADE = "feed/raw", "feed/made"
 EDGES = Edges(timedelta(hours=2), timedelta(hours=3))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import Delivery, raw_schema
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.sources import _nws_http, _nws_poll, _nws_readings

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast import quality, release
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import raw_schema
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from tests.delivering import Deliveries, lines
 from tests.making import refresh, small_feed, write_readings, write_rows

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from aerocast import lineage
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.sources import SOURCES
@@ -42,7 +42,7 @@ class Kind(SourceKind):
         import math
 
         from aerocast.deliveries.rows import delivery
-        from aerocast.months import month_span
+        from aerocast.common.months import month_span
 
         for month in months:
             first, end = month_span(month)

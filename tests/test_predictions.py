@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from aerocast import predictions
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.predictions import Log, Logged, LoggedForecast, Posted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

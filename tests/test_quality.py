@@ -19,9 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aerocast import quality
+from aerocast.common.months import month_span
 from aerocast.deliveries.rows import raw_names, raw_schema
 from aerocast.feed import Feed
-from aerocast.months import month_span
 from aerocast.quality.values import MISSING_WORDS
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

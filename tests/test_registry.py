@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.registry import Registry
 from tests.installing import install
 from tests.kinds import Animal

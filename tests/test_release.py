@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from aerocast import release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.manifest import Graph, Graphs
 from aerocast.storage import atomic
 from tests.serving.making import damage, graph, intervals, manifest, publish

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aerocast import release, shelves
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.release import Current
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import ObjectHome, store_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aerocast import requests
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.requests import Request
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from aerocast import units
+from aerocast.common import units
 from aerocast.feed import Feed
 from tests.conftest import PROJECT
 from tests.making import declaration

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries import csv_file, csv_lines
 from aerocast.deliveries.rows import Delivery, raw_schema, segment_of
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.sources.csv import CsvSource
 

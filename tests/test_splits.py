@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Split
 from aerocast.grid import Times, WindowSpec
 from aerocast.splits import MARGIN, Cut, Role, cut, cut_since, instant

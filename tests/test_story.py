@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from aerocast import story
+from aerocast.common.errors import AeroCastError
 from aerocast.drift.state import Diagnosis, DriftState, Evidence, Heat
-from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
 from aerocast_assets.cli.stage import stage
 from aerocast_assets.cli.timeline import Timeline

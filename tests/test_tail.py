@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aerocast import tail
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic
 from aerocast.windows import Grid
 from tests.serving.making import damage, grid

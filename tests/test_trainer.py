@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from aerocast import training
+from aerocast.common.errors import AeroCastError
 from aerocast.dataset import rmse
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.grid import Grid
 from aerocast.inference import forecast

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast import training
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.windows import Grid, WindowSpec, feature_names, features, targets, valid_origins
 

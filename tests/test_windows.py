@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerocast.common.errors import AeroCastError
 from aerocast.daylight import local_hours, sun_height
-from aerocast.errors import AeroCastError
 from aerocast.features import select, together
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec

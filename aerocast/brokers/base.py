@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 GROUP = "aerocast"  # under which a broker remembers what was committed; `?group=` names another one
 DEAD = "DLQ-"

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aerocast.brokers.base import PATIENCE, Address, Broker, Letter, Message, checked
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer, TopicPartition

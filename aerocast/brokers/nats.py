@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aerocast.brokers.base import PATIENCE, Address, Broker, Letter, Message, checked
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

@@ -19,9 +19,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import literal
 from aerocast.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
-from aerocast.errors import AeroCastError
-from aerocast.sql import literal
 
 _ROWS = 122_880  # of a batch: DuckDB's row group
 _MEMORY = "512MB"

@@ -14,8 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import MALFORMED
-from aerocast.errors import AeroCastError
 
 BLOCK = 4 << 20
 LONGEST = 1 << 20  # bytes of a line

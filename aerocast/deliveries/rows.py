@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of, month_span
+from aerocast.common.times import LATEST
 from aerocast.feed import Feed
-from aerocast.months import month_of, month_span
-from aerocast.times import LATEST
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")

@@ -29,17 +29,17 @@ import pyarrow.parquet as pq
 
 from aerocast import clock, compaction
 from aerocast.brokers import Broker, Letter, Message
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_minute
 from aerocast.doors.ledger import Ledger, place
 from aerocast.doors.patience import Patience
 from aerocast.doors.readings import ignored, to_raw
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import config_hash
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
 from aerocast.tables.layers import raw_edges
-from aerocast.times import to_minute
 from aerocast.words import count
 
 TRAINING, INFERENCE = "training-data", "inference-data"

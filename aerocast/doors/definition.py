@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import BLANKS, instant, why_not, zone_of
 from aerocast.declared import Declared
-from aerocast.errors import AeroCastError
-from aerocast.times import BLANKS, instant, why_not, zone_of
 
 LONGEST_STATION = 200
 MOST_IGNORED, _LISTED, _SHOWN = 20, 300, 60

@@ -27,12 +27,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aerocast import clock
+from aerocast.common.errors import AeroCastError
 from aerocast.doors.base import Batch
 from aerocast.doors.files import ENDINGS, Content, kind_of, opened
 from aerocast.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
 from aerocast.doors.patience import Delay, Patience, read, sentences
 from aerocast.doors.readings import Malformed, as_batch, to_raw
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.instants import Instants
 from aerocast.storage.home import Home, address, store_of

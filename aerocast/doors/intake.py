@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aerocast import compaction
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import quoted
 from aerocast.deliveries.rows import Delivery, raw_names
 from aerocast.doors import slots, strays
 from aerocast.doors.base import Batch, Door
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
-from aerocast.sql import quoted
 from aerocast.tables.layers import raw_edges
 
 SOURCE = "source"  # the way in that is no door

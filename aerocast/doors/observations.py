@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from aerocast import clock
+from aerocast.common.errors import AeroCastError
 from aerocast.doors.arrow import as_texts, parse_arrow, table_of
 from aerocast.doors.base import Batch
 from aerocast.doors.definition import Definition, Readings, bounded
 from aerocast.doors.posted import Post, Posted
 from aerocast.doors.readings import as_batch, definition_of, to_raw
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
 

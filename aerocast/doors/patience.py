@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from aerocast import waits
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 from aerocast.waits import LONGEST_PAUSE, PAUSE

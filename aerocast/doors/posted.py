@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import postfile
 from aerocast.doors.posting import Limits, Offer, Receipt, Refused, Why, Writer, digest, tell
-from aerocast.errors import AeroCastError
 from aerocast.storage.home import Home
 from aerocast.waits import is_recent
 

@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic
 
 BUSY_SECONDS = 15

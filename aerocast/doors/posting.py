@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import postfile
-from aerocast.errors import AeroCastError
 from aerocast.waits import is_recent
 
 KEEP_KEYS_SECONDS = 25 * 3600

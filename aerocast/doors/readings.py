@@ -11,15 +11,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal
+from aerocast.common.times import LATEST
 from aerocast.declared import declared
 from aerocast.deliveries.rows import placeable, raw_names, raw_schema
 from aerocast.doors import arrow
 from aerocast.doors.definition import Columns, Definition, Malformed
 from aerocast.feed import Feed
 from aerocast.instants import Instants
-from aerocast.months import month_of
-from aerocast.sql import literal
-from aerocast.times import LATEST
 
 __all__ = ["Malformed", "as_batch", "check", "definition_of", "ignored", "to_raw"]
 

@@ -10,11 +10,11 @@ import re
 import duckdb
 import pyarrow as pa
 
+from aerocast.common.sql import literal, quoted
 from aerocast.deliveries.rows import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.feed import Feed
 from aerocast.lake import DELIVERY, Lake
 from aerocast.quality.readings import station as station_of
-from aerocast.sql import literal, quoted
 from aerocast.tables.layers import raw_edges
 
 _PREFIX = "file/"

@@ -13,16 +13,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast.common.months import month_span
+from aerocast.common.sql import literal, quoted, timestamp
+from aerocast.common.times import wall_time
 from aerocast.deliveries.rows import WITHDRAWAL, Delivery, placeable, raw_schema
 from aerocast.doors.slots import withdrawals
 from aerocast.feed import Feed
 from aerocast.instants import Instants
 from aerocast.lake import DELIVERY, Lake
 from aerocast.marks import number
-from aerocast.months import month_span
-from aerocast.sql import literal, quoted, timestamp
 from aerocast.tables.layers import raw_edges
-from aerocast.times import wall_time
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
 

@@ -12,12 +12,12 @@ from functools import cache
 
 import numpy as np
 
+from aerocast.common.units import USUAL_UNITS, conversion, dimension
 from aerocast.drift.habits import Habits, on
 from aerocast.drift.profile import Indices, Reals
 from aerocast.drift.sensors import Found, Tested
 from aerocast.drift.state import Evidence
 from aerocast.feed import Column
-from aerocast.units import USUAL_UNITS, conversion, dimension
 
 CONFIRM = 3  # readings after a jump that must agree
 BRIDGE = 6  # steps that may be missing between two neighbours

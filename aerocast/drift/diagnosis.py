@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from aerocast.common.times import from_numpy
 from aerocast.drift.distributions import Shifts
 from aerocast.drift.errors import Judged
 from aerocast.drift.sensors import Tested
@@ -12,7 +13,6 @@ from aerocast.drift.state import Fault, Verdict
 from aerocast.feed import Feed
 from aerocast.grid import Times
 from aerocast.manifest import Manifest
-from aerocast.times import from_numpy
 
 
 def decide(broken: Sequence[Fault], errors: Judged, shifts: Shifts, recent: Times) -> tuple[Verdict, datetime | None]:

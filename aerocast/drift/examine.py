@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from aerocast.common.times import LATEST, from_numpy
 from aerocast.drift.diagnosis import broken_inputs, decide, merge
 from aerocast.drift.distributions import compare
 from aerocast.drift.errors import Outcomes, judge
@@ -16,7 +17,6 @@ from aerocast.drift.state import Diagnosis, Fault
 from aerocast.feed import Feed
 from aerocast.grid import Grid
 from aerocast.manifest import Manifest
-from aerocast.times import LATEST, from_numpy
 
 __all__ = ["Outcomes", "Profile", "examine", "profile", "reach"]
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aerocast.common.times import from_numpy
 from aerocast.drift.conversions import Affine, mistakes
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
-from aerocast.times import from_numpy
 
 CONFIRM = 3  # readings on the new level before a change is believed
 BRIDGE = 3  # steps of the cadence that two neighbours may lie apart

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from aerocast.common.times import to_numpy
 from aerocast.drift.errors import PH_SLACK, SQUARES, Outcomes, standardised
 from aerocast.drift.profile import Profile, measured_values
 from aerocast.drift.state import Diagnosis, DriftState, Verdict
 from aerocast.feed import Feed
 from aerocast.grid import Grid
-from aerocast.times import to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aerocast.common.times import to_numpy
 from aerocast.drift.clocks import clock_jump
 from aerocast.drift.conversions import unit_change
 from aerocast.drift.habits import habits
@@ -14,7 +15,6 @@ from aerocast.drift.sensors import Tested, drop_out, flat_line, spikes
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
 from aerocast.grid import Grid, Times
-from aerocast.times import to_numpy
 
 LEAST = 10  # days that a reference must hold before it says what a sensor's habits are
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
+from aerocast.common.months import month_of
+from aerocast.common.times import EPOCH
 from aerocast.lake import PARTITION
-from aerocast.months import month_of
 from aerocast.predictions import Logged
-from aerocast.times import EPOCH
 
 ANSWERS = pa.schema([("answer", pa.int64()), ("forecast", pa.int64()), (PARTITION, pa.string())])
 _ENCODER = msgspec.json.Encoder(order="deterministic")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from aerocast.common.sql import literal
 from aerocast.evaluation.views import MONTHS
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.promotion.diebold_mariano import diebold_mariano
-from aerocast.sql import literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -19,12 +19,12 @@ from pathlib import Path
 import duckdb
 
 from aerocast import clock
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span
+from aerocast.common.sql import literal
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
-from aerocast.months import month_span
-from aerocast.sql import literal
 from aerocast.storage import atomic
 from aerocast.storage.home import Home, store_of
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aerocast import compaction, memory, predictions
+from aerocast.common.months import month_of
 from aerocast.evaluation import answers
 from aerocast.lake import PARTITION, Lake
-from aerocast.months import month_of
 from aerocast.predictions import Logged, Posted
 from aerocast.storage.home import Home
 

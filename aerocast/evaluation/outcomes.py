@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
+from aerocast.common.months import months_around
+from aerocast.common.sql import literal, quoted
 from aerocast.feed import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.marks import NO_EDGES
-from aerocast.months import months_around
-from aerocast.sql import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aerocast.common.sql import literal
 from aerocast.evaluation.outcomes import PAIR
 from aerocast.feed import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.promotion.scoring import ALL
-from aerocast.sql import literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast import release
+from aerocast.common.sql import literal
 from aerocast.drift.state import Shadow
 from aerocast.evaluation.rolling import MONTHS
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.promotion.diebold_mariano import diebold_mariano
-from aerocast.sql import literal
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ import msgspec
 import numpy as np
 
 from aerocast import quality, silver, wholeness
+from aerocast.common.months import month_of, month_span, months_around
+from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.times import utc
 from aerocast.drift.errors import Outcomes
 from aerocast.drift.jumps import Series
 from aerocast.drift.profile import Profile, profile
@@ -18,9 +21,6 @@ from aerocast.feed import Feed
 from aerocast.grid import Grid
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest
-from aerocast.months import month_of, month_span, months_around
-from aerocast.sql import instant, literal, quoted
-from aerocast.times import utc
 
 if TYPE_CHECKING:
     import duckdb

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from aerocast import clock, compaction, faults, release
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal
 from aerocast.compatibility import outdated
 from aerocast.drift import jumps, state
 from aerocast.drift.errors import Outcomes
@@ -32,8 +34,6 @@ from aerocast.grid import Grid
 from aerocast.lake import Lake
 from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
-from aerocast.months import month_of
-from aerocast.sql import literal
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:

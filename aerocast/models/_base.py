@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 
 from pydantic import Field, ValidationError
 
+from aerocast.common.errors import AeroCastError
 from aerocast.declaration import Mistake, Strict, mistakes
-from aerocast.errors import AeroCastError
 
 if TYPE_CHECKING:
     import onnx

@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import BASELINES, Promotion
 from aerocast.promotion.diebold_mariano import Comparison
 from aerocast.promotion.scoring import ALL, Score, overall

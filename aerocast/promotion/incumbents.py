@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.grid import Floats, Grid, WindowSpec
 from aerocast.inference import forecast
 from aerocast.release import Release

@@ -8,7 +8,7 @@ import msgspec
 
 from aerocast import clock, release
 from aerocast.candidates import Candidate
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.manifest import Manifest
 from aerocast.pointer import Current, Hold

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from aerocast.common.times import from_numpy
 from aerocast.feed import Feed
-from aerocast.times import from_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from aerocast import compatibility
 from aerocast.candidates import Candidate
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_numpy
 from aerocast.feed import BASELINES, Feed
 from aerocast.grid import Floats, Grid, Times
 from aerocast.inference import forecast
@@ -22,7 +23,6 @@ from aerocast.promotion.incumbents import Series
 from aerocast.promotion.scoring import Score, losses, score
 from aerocast.release import Release
 from aerocast.splits import Role
-from aerocast.times import to_numpy
 from aerocast.trainer import roles
 from aerocast.training import Samples
 from aerocast.windows import WindowSpec

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aerocast.common.sql import timestamp
 from aerocast.feed import Feed
 from aerocast.quality.cleaning import months_read
 from aerocast.quality.readings import latest
-from aerocast.sql import timestamp
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import duckdb
 
+from aerocast.common.sql import literal, quoted
 from aerocast.deliveries.rows import WITHDRAWAL, raw_names
 from aerocast.feed import Feed
 from aerocast.quality import readings, values
 from aerocast.quality.deliveries import withdraw
-from aerocast.sql import literal, quoted
 
 
 class Audit(NamedTuple):

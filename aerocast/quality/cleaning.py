@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import duckdb
 
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import literal, quoted
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
-from aerocast.months import month_span, months_around
 from aerocast.quality import deliveries, quarantine, readings, steps, values
-from aerocast.sql import literal, quoted
 
 RULES = tuple(dict.fromkeys((*readings.READING_RULES, *values.VALUE_RULES)))
 

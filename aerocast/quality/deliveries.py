@@ -5,11 +5,11 @@ Works on `quality_rows` (`readings.typed`), in which a value that fails a rule i
 
 import duckdb
 
+from aerocast.common.sql import literal
 from aerocast.deliveries.rows import WITHDRAWAL
 from aerocast.feed import Column, Feed
 from aerocast.quality.steps import beside, jumps
 from aerocast.quality.values import WITHDRAWN
-from aerocast.sql import literal
 
 KINDS = ("same", "completions", "corrections", "conflicts")
 _ORDER = "delivery, line, segment"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from aerocast.common.sql import literal, quoted
+from aerocast.common.times import why_no_time
 from aerocast.deliveries.rows import MALFORMED, raw_names
 from aerocast.drift.state import Fault
 from aerocast.feed import Column, Feed
 from aerocast.quality import readings, values
 from aerocast.quality.steps import stepped
-from aerocast.sql import literal, quoted
-from aerocast.times import why_no_time
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from aerocast import times
+from aerocast.common import times
+from aerocast.common.months import month_span
+from aerocast.common.sql import literal, timestamp
 from aerocast.deliveries.rows import MALFORMED, WITHDRAWAL
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
-from aerocast.months import month_span
 from aerocast.quality import values
 from aerocast.quality.values import BLANKS
-from aerocast.sql import literal, timestamp
 
 READING_RULES = ("malformed", "unparseable", "unknown_station", "future", "early", "sensor_fault")
 

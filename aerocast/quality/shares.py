@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import duckdb
 
+from aerocast.common.sql import literal, quoted
 from aerocast.feed import Feed
-from aerocast.sql import literal, quoted
 
 _MICROSECOND = timedelta(microseconds=1)
 READINGS = "readings"  # in the place of a column: whole readings

@@ -7,9 +7,9 @@ is judged alone, by the values of it that passed the other rules.
 
 from datetime import timedelta
 
+from aerocast.common.sql import literal
+from aerocast.common.units import conversion
 from aerocast.feed import Column, Feed
-from aerocast.sql import literal
-from aerocast.units import conversion
 
 # How many values, and how many steps of the cadence, the rule looks back and ahead.
 REACH = 3

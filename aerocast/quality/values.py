@@ -6,10 +6,10 @@ its number as sent, and `c<i>`, that number in the canonical unit.
 
 from collections.abc import Collection
 
+from aerocast.common.sql import literal, quoted, timestamp
+from aerocast.common.units import conversion
 from aerocast.deliveries.rows import raw_names
 from aerocast.feed import Column, Feed
-from aerocast.sql import literal, quoted, timestamp
-from aerocast.units import conversion
 
 VALUE_RULES = ("unparseable", "rejected", "range", "sensor_fault", "step")
 REJECTED = "X"  # the sender's own mark of a value that it does not believe

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from aerocast.common.errors import AeroCastError
 from aerocast.declaration import Mistake, refuse
-from aerocast.errors import AeroCastError
 from aerocast.registry import Registry
 from aerocast.sources._base import SourceKind
 

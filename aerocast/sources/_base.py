@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from aerocast.common.times import iso_duration
 from aerocast.declaration import Mistake, Strict
 from aerocast.schema import Texts, Zone
-from aerocast.times import iso_duration
 
 if TYPE_CHECKING:
     from aerocast.deliveries.rows import Delivery

@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal, quoted
 from aerocast.deliveries.csv_file import Choice, Piece, open_csv
 from aerocast.deliveries.csv_lines import CsvFault
 from aerocast.deliveries.rows import Delivery, placeable, raw_names, raw_schema, segment_of
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.instants import Instants
-from aerocast.months import month_of
 from aerocast.sources.csv import CsvSource
-from aerocast.sql import literal, quoted
 
 _MEMORY = "1GB"
 

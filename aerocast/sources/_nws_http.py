@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 ATTEMPTS = 4
 SECONDS = 120.0  # for everything that one client is asked for

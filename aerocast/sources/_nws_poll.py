@@ -21,16 +21,16 @@ import msgspec
 import pyarrow as pa
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of, month_span
+from aerocast.common.times import EARLIEST
 from aerocast.deliveries.rows import Delivery, delivery, raw_names, segment_of
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
-from aerocast.months import month_of, month_span
 from aerocast.sources._nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources._nws_readings import Page, Reading, page, units
 from aerocast.sources.nws import NwsSource
 from aerocast.storage import atomic
-from aerocast.times import EARLIEST
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
 LONGEST = 500  # readings, the most that the service gives in a page

@@ -12,10 +12,10 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, NamedTuple
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_iso
+from aerocast.common.units import conversion, dimension
 from aerocast.feed import Feed
-from aerocast.times import from_iso
-from aerocast.units import conversion, dimension
 
 # MADIS codes (with or without `qc:`): V verified, S screened, C coarse pass, Z not checked, G good by hand are fine.
 FLAGS = {"X": "X", "B": "X", "Q": "Q"}  # X rejected, B bad by hand, Q questioned

@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from aerocast.common.months import month_of, month_span
+from aerocast.common.times import EPOCH
 from aerocast.deliveries.rows import Delivery, delivery, raw_names, segment_of
 from aerocast.feed import Feed, Station
-from aerocast.months import month_of, month_span
 from aerocast.sources.simulated import SimulatedSource
-from aerocast.times import EPOCH
 
 Series = NDArray[np.float64]
 

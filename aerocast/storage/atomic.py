@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 Stamp = tuple[int, int, int] | str  # of a file, or the ETag of an object
 LARGEST = 1 << 30  # bytes of a file that is read whole

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.objects import ObjectStore
 from aerocast.storage.store import Store

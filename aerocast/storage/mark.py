@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from aerocast import __version__
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import rooms
 from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of

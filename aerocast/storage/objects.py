@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic, credentials
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.store import Entry, Listing, Store, UnreachableError

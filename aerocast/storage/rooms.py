@@ -8,7 +8,7 @@ import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DATABASE = r"\.(db|sqlite)(-wal|-shm|-journal)?"

@@ -26,7 +26,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import atomic
 from aerocast.storage.documents import decode
 from aerocast.storage.home import Home, store_of

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aerocast import marks
+from aerocast.common.months import months_around
 from aerocast.lineage import code_version, config_hash
 from aerocast.marks import NO_EDGES, NOTHING, Edges
-from aerocast.months import months_around
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from aerocast.common.months import month_span
 from aerocast.feed import Feed
 from aerocast.marks import Edges
-from aerocast.months import month_span
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 
 if TYPE_CHECKING:

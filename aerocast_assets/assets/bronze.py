@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from aerocast.common.sql import quoted
 from aerocast.feed import Feed
-from aerocast.sql import quoted
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table

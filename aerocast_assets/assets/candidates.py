@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import msgspec
 
+from aerocast.common.times import from_numpy
 from aerocast.feed import Feed
 from aerocast.lineage import code_version, config_hash
 from aerocast.models import Parameters, Untrainable, model
-from aerocast.times import from_numpy
 from aerocast_assets.assets.describe import drawing, report, status
 from aerocast_assets.assets.tracked import link, recorded
 from aerocast_assets.assets.training_set import content

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_minute
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast.pointer import Hold, HoldError
 from aerocast.promotion import table
 from aerocast.storage.home import Home
-from aerocast.times import to_minute
 from aerocast_assets.assets import champion, tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.resources import Choice, Platform

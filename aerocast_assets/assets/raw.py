@@ -124,7 +124,7 @@ def _read(
     """What the source has: a file all that it holds, a service all that is news, a simulation these months."""
     from pathlib import Path
 
-    from aerocast.months import month_of
+    from aerocast.common.months import month_of
 
     after, name = None, table(feed, "raw")
     whole = feed.source.watch == "whole"

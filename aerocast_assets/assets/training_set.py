@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
 from aerocast_assets.assets.describe import preview, sample, status
@@ -33,8 +33,8 @@ def content(lake: "Lake", feed: Feed, target: str) -> str:
 def too_few(lake: "Lake", feed: Feed, target: str) -> str:
     """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
 
+    from aerocast.common.times import to_numpy
     from aerocast.splits import cut
-    from aerocast.times import to_numpy
     from aerocast.windows import WindowSpec
 
     span = lake.span(table(feed, target, "windows"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home
 from aerocast_assets.feeds import Declaration, declarations
 from aerocast_assets.resources import Platform

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 import msgspec
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of
 from aerocast.feed import Feed
-from aerocast.months import month_of
 from aerocast.storage.home import Home
 from aerocast.waits import left_of
 from aerocast.words import duration, the_newest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import BASELINES, Feed
 from aerocast.words import duration
 from aerocast_assets._compat import AssetJob

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.cli.processes import free_port

@@ -20,12 +20,12 @@ import duckdb
 from aerocast import clock, release
 from aerocast import story as stories
 from aerocast.clock import Clock
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import LATEST
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.storage import rooms
 from aerocast.storage.home import Home
-from aerocast.times import LATEST
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.run import observe, refresh
 from aerocast_assets.cli.stage import Stage, stage

@@ -45,7 +45,7 @@ def check(paths: Sequence[Path]) -> int:
 
 
 def _declarations(path: Path) -> Iterator[Declaration]:
-    from aerocast.errors import AeroCastError
+    from aerocast.common.errors import AeroCastError
     from aerocast_assets import feeds
 
     if path.is_file():

@@ -40,7 +40,7 @@ def use_own_instance() -> None:
     Raises:
         AeroCastError: AEROCAST_DAGSTER_HOME names no folder with a dagster.yaml.
     """
-    from aerocast.errors import AeroCastError
+    from aerocast.common.errors import AeroCastError
     from aerocast.storage.home import expanded
     from aerocast.storage.settings import Settings
 

@@ -24,7 +24,7 @@ def _run(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from aerocast import tracking_database as database
-    from aerocast.errors import AeroCastError
+    from aerocast.common.errors import AeroCastError
     from aerocast_assets.cli import processes
     from aerocast_assets.cli.up import check_port
 

@@ -3,7 +3,7 @@
 import argparse
 from datetime import datetime
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast_assets.cli.command import Commands, add_command
 from aerocast_assets.cli.rollback import add_target, find_target
 

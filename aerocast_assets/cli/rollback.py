@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.cli.command import Commands, add_command

@@ -3,7 +3,7 @@
 import argparse
 from collections import Counter
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, expanded
 from aerocast_assets.cli.command import Commands, add_command
 

@@ -6,9 +6,9 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_iso, to_minute
 from aerocast.storage.home import Home
-from aerocast.times import from_iso, to_minute
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import IO
 
 import yaml
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage import mark, rooms, writer
 from aerocast_assets._compat import DAEMON

@@ -8,7 +8,8 @@ import dagster as dg
 import duckdb
 
 from aerocast import candidates, release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import to_minute
 from aerocast.feed import BASELINES, Feed
 from aerocast.lake import Lake
 from aerocast.manifest import Manifest, Scores
@@ -16,7 +17,6 @@ from aerocast.models import MODELS, SEQUENCE
 from aerocast.promotion import table as promotions
 from aerocast.release import Release
 from aerocast.storage.home import Home
-from aerocast.times import to_minute
 from aerocast.words import count, duration
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
@@ -74,7 +74,7 @@ def why_failed(event: dg.DagsterEvent) -> str:
     error = failure.error
     while error and error.cause and error.cls_name != AeroCastError.__name__:
         error = error.cause
-    said = str(error.message).strip().removeprefix("aerocast.errors.AeroCastError: ") if error else "no reason"
+    said = str(error.message).strip().removeprefix("aerocast.common.errors.AeroCastError: ") if error else "no reason"
     return f"{step}: {said}"
 
 

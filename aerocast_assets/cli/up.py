@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.command import Commands, add_command, add_wait
 from aerocast_assets.cli.logs import Log

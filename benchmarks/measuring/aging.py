@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from aerocast import compaction
+from aerocast.common.months import month_of
 from aerocast.deliveries.rows import raw_schema
 from aerocast.doors.inbox import Inbox
 from aerocast.doors.intake import take_all
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.maintenance import maintain
-from aerocast.months import month_of
 from aerocast.tables.layers import raw_edges
 from measuring.sizes import size_of
 from measuring.spread import Spread, seconds

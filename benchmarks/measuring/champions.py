@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aerocast import training
 from aerocast.candidates import Candidate
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.features import feature_names
 from aerocast.feed import BASELINES, Feed, Split
 from aerocast.grid import Floats, Grid, WindowSpec

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import duckdb
 
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import quoted
+from aerocast.common.units import conversion
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.months import month_span, months_around
 from aerocast.quality import VALUE_RULES, reach
 from aerocast.quality.values import MISSING_NUMBERS, MISSING_WORDS
-from aerocast.sql import quoted
-from aerocast.units import conversion
 from aerocast.windows import WindowSpec, feature_names
 from measuring.generated import RAW
 from measuring.script import Job

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from aerocast.common.months import month_of, month_span
+from aerocast.common.sql import literal
 from aerocast.deliveries.rows import raw_schema
 from aerocast.feed import Feed, Station
 from aerocast.lake import Lake
-from aerocast.months import month_of, month_span
-from aerocast.sql import literal
 from aerocast_assets.feeds import find_feed
 
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 
 from aerocast import silver, training
+from aerocast.common.units import registry
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.tables.layers import named
-from aerocast.units import registry
 from aerocast.windows import WindowSpec
 from aerocast_assets.resources import Platform
 from measuring.steps import Step, measured

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from aerocast import clock, predictions, release
+from aerocast.common.months import month_of
 from aerocast.evaluation import answers, intake
 from aerocast.feed import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.maintenance import maintain
-from aerocast.months import month_of
 from aerocast.predictions import Logged, LoggedForecast
 from aerocast_assets.automation import retention
 from aerocast_assets.graph import feed_definitions

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from aerocast import training
+from aerocast.common.units import conversion
 from aerocast.feed import Feed
 from aerocast.grid import Grid, WindowSpec
 from aerocast.inference import forecast
@@ -20,7 +21,6 @@ from aerocast.promotion.scoring import Score, score
 from aerocast.sources.csv import CsvSource
 from aerocast.splits import Role
 from aerocast.trainer import roles, train
-from aerocast.units import conversion
 from aerocast_assets.feeds import find_feed
 
 Result = TypeVar("Result")

@@ -8,10 +8,10 @@ import sys
 from datetime import datetime
 from threading import Event
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_iso
 from aerocast.storage.home import Home, home_of, store_of
 from aerocast.storage.settings import Settings
-from aerocast.times import from_iso
 from serving.config import read_settings
 from serving.feeder.client import Client, Stopped
 from serving.feeder.journal import Journal

@@ -19,7 +19,7 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from serving.feeder.journal import Pending
 from serving.schemas import Evaluation, FeedView, Prediction, TargetModels
 

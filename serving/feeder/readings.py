@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import quoted
+from aerocast.common.times import EPOCH
 from aerocast.lake import Lake
-from aerocast.sql import quoted
 from aerocast.storage.home import Home
-from aerocast.times import EPOCH
 
 BATCH = 10_000
 

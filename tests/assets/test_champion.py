@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast import candidates, clock, release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table as promotions

@@ -11,11 +11,11 @@ import duckdb
 import pytest
 
 from aerocast import declared, doors
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import Delivery
 from aerocast.doors import patience
 from aerocast.doors.posted import Posted
 from aerocast.doors.readings import to_raw
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.sources.nws import NwsSource

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from aerocast import release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table

@@ -15,7 +15,7 @@ import pytest
 from aerocast.brokers import Broker, DeadLetter, Letter, Message, connect
 from aerocast.brokers import kafka as kafka_broker
 from aerocast.brokers import nats as nats_broker
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from tests.brokers.running import PATIENCE, Running, start_nats
 
 QUIET = 0.3

@@ -19,9 +19,9 @@ import pytest
 
 from aerocast.brokers import Broker, DeadLetter, Message, connect
 from aerocast.brokers import nats as nats_broker
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import claims, patience
 from aerocast.doors.claims import Claim, announce, take
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage import objects
 from tests.brokers.claiming import hours_in_raw, only, write_object

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import inbox as inbox_module
 from aerocast.doors.base import Batch
 from aerocast.doors.inbox import Inbox
 from aerocast.doors.patience import Delay
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.store import Entry

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import doors_of
 from aerocast.doors.inbox import Inbox
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.settings import Settings

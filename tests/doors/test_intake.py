@@ -8,11 +8,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import Delivery
 from aerocast.doors.base import Batch
 from aerocast.doors.intake import Taken, take_all, take_source
 from aerocast.doors.readings import to_raw
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from tests.making import START, declaration

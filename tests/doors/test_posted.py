@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import doors_of, postfile, posting
 from aerocast.doors.observations import Observations
 from aerocast.doors.posted import Limits, Posted, Refused, Why
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.storage.settings import Settings
 

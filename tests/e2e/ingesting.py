@@ -21,9 +21,9 @@ import duckdb
 
 from aerocast import clock
 from aerocast.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import claims, doors_of, inbox, observations  # noqa: F401
 from aerocast.doors.intake import take_all
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings

@@ -21,8 +21,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from aerocast.brokers import Broker, connect
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import claims
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from tests.making import START, STATIONS
 

@@ -11,10 +11,10 @@ import pytest
 
 from aerocast import clock
 from aerocast.brokers import connect
+from aerocast.common.errors import AeroCastError
 from aerocast.doors import claims, doors_of
 from aerocast.doors.intake import take_all
 from aerocast.doors.posted import Posted, Refused, Why
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.quality import audit

@@ -19,7 +19,7 @@ import duckdb
 import pytest
 
 from aerocast import release
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.lake import Lake
 from tests.conftest import PROJECT
 

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from aerocast import candidates, release, trainer
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.lake import Lake
 from aerocast.models import MODELS

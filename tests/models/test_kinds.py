@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.dataset import Dataset, Rows, rmse
-from aerocast.errors import AeroCastError
 from aerocast.models import MODELS, SEQUENCE, Model, model
 from aerocast.models._trees import blend
 from aerocast.sequences import sequence_names, shortest_rows

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.feed import Promotion
 from aerocast.promotion.decision import decide
 from aerocast.promotion.diebold_mariano import Comparison

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.inference import forecast
 from aerocast.models import MODELS
 from aerocast.promotion.scoring import losses, overall, score

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from aerocast.candidates import Candidate
+from aerocast.common.errors import AeroCastError
 from aerocast.dataset import Rows
-from aerocast.errors import AeroCastError
 from aerocast.feed import Feed
 from aerocast.promotion.scoring import overall, score
 from aerocast.promotion.trial import INCUMBENT, _duels, _judges, _unseen

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from aerocast import release, tail
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import objects
 from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving

@@ -14,7 +14,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.lake import Lake
 from aerocast.storage import credentials
 from aerocast.storage.home import ObjectHome, store_of

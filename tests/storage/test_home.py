@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, ObjectHome, home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.__main__ import main

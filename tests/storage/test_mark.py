@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import mark, rooms, writer
 from aerocast.storage.home import Home, ObjectHome, store_of
 from aerocast_assets.__main__ import main

@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aerocast.common.errors import AeroCastError
 from aerocast.doors.inbox import inbox_of
-from aerocast.errors import AeroCastError
 from aerocast.lake import Lake
 from aerocast.marks import NO_EDGES
 from aerocast.storage.home import home_of

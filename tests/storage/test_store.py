@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
 from aerocast.storage import objects
 from aerocast.storage.home import Home, ObjectHome, store_of
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aerocast.errors import AeroCastError
+from aerocast.common.errors import AeroCastError
+from aerocast.common.times import instant, iso_time, parse, wall_time, why_no_time, why_not, zone_of
 from aerocast.instants import Instants
-from aerocast.times import instant, iso_time, parse, wall_time, why_no_time, why_not, zone_of
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

@@ -20,8 +20,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
-from aerocast.errors import AeroCastError
-from aerocast.sql import literal
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import literal
 
 if TYPE_CHECKING:
     import numpy as np

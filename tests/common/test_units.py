@@ -2,7 +2,7 @@
 
 import pytest
 
-from aerocast import units
+from aerocast.common import units
 
 
 @pytest.mark.parametrize("unit", sorted(units.USUAL_UNITS))

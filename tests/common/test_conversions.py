@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from aerocast.times import EPOCH, from_iso, from_microseconds, from_numpy, to_microseconds, to_minute, to_numpy, utc
+from aerocast.common.times import (
+    EPOCH,
+    from_iso,
+    from_microseconds,
+    from_numpy,
+    to_microseconds,
+    to_minute,
+    to_numpy,
+    utc,
+)
 
 NOON = datetime(2024, 4, 10, 12, 30, tzinfo=UTC)
 
