@@ -47,26 +47,26 @@ class Registry(Generic[T]):
     def _load(self, kind: str) -> type[T]:
         if kind in self._own():
             module = import_module(f"{self._package}.{kind}")
-            return self._checked(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
-        found = [each for each in self._installed() if each.name == kind]
-        if not found:
+            return self._only(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
+        entries = [each for each in self._installed() if each.name == kind]
+        if not entries:
             raise AeroCastError(f"{one_of(kind, self.names())}; another one needs the package that brings it")
-        if len(found) > 1:
-            brought = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in found))
-            raise AeroCastError(f"kind {kind!r} is brought by several packages: {brought}")
+        if len(entries) > 1:
+            packages = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in entries))
+            raise AeroCastError(f"kind {kind!r} is brought by several packages: {packages}")
         try:
-            loaded = found[0].load()
+            value = entries[0].load()
         except Exception as error:  # somebody else's code
-            raise AeroCastError(f"kind {kind!r} ({found[0].value}) cannot be imported: {error}") from error
-        return self._checked(kind, [loaded] if self._is_kind(loaded, kind) else [], found[0].value)
+            raise AeroCastError(f"kind {kind!r} ({entries[0].value}) cannot be imported: {error}") from error
+        return self._only(kind, [value] if self._is_kind(value, kind) else [], entries[0].value)
 
-    def _is_kind(self, found: object, kind: str) -> bool:
-        return isinstance(found, type) and issubclass(found, self._base) and kind in _kinds(found)
+    def _is_kind(self, value: object, kind: str) -> bool:
+        return isinstance(value, type) and issubclass(value, self._base) and kind in _kinds(value)
 
-    def _checked(self, kind: str, found: list[type[T]], where: object) -> type[T]:
-        if len(found) != 1:
-            raise AeroCastError(f"{where} defines {len(found)} classes of kind {kind!r}: it must be one")
-        return found[0]
+    def _only(self, kind: str, classes: list[type[T]], where: object) -> type[T]:
+        if len(classes) != 1:
+            raise AeroCastError(f"{where} defines {len(classes)} classes of kind {kind!r}: it must be one")
+        return classes[0]
 
     def _own(self) -> list[str]:
         package = find_spec(self._package)
@@ -77,7 +77,7 @@ class Registry(Generic[T]):
         return list(entry_points(group=self._group))
 
 
-def _kinds(found: Any) -> tuple[Any, ...]:
+def _kinds(value: Any) -> tuple[Any, ...]:
     """What `kind` of a class may be: its attribute, or the values of a field's `Literal`."""
-    field = getattr(found, "model_fields", {}).get("kind")
-    return get_args(field.annotation) if field else (getattr(found, "kind", None),)
+    field = getattr(value, "model_fields", {}).get("kind")
+    return get_args(field.annotation) if field else (getattr(value, "kind", None),)

@@ -639,7 +639,7 @@ class Poller:
     """Polls as the raw asset does: appends each delivery before it asks for the next."""
 
     def __init__(self, service: Service, work: Path, stations: Sequence[str] = ("KMSP",)) -> None:
-        self.service, self.work, self.feed, self.lake = service, work, feed(stations), Lake(work)
+        self.service, self.work, self.feed, self.lake = service, work / "sources/nws", feed(stations), Lake(work)
         self.newest: dict[str, datetime] = {}
 
     def __call__(self, now: datetime = NOW, *, killed: bool = False, **more: Any) -> list[Mapping[str, str]]:
@@ -702,7 +702,7 @@ def test_a_poll_that_was_killed_before_its_readings_were_safe_has_learned_nothin
 def test_nothing_is_remembered_that_the_table_does_not_hold(poller: Poller, service: Service, lost: str) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
     poller()
-    memory = poller.work / "nws" / "midwest.json"
+    memory = poller.work / "midwest.json"
     changes: dict[str, Callable[[], object]] = {
         "the table": lambda: poller.newest.update({"2026-03": NOW - HOUR}),
         "the file": memory.unlink,
@@ -751,7 +751,8 @@ def test_a_pause_that_was_asked_for_holds_for_the_next_poll(poller: Poller, serv
 
 def test_a_memory_that_cannot_be_kept_costs_a_repetition_only(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
-    (poller.work / "nws").write_text("in the way")
+    poller.work.parent.mkdir()
+    poller.work.write_text("in the way")
     notes: list[str] = []
     poller(notes=notes)
     assert poller.rows() == 1

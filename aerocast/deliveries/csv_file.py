@@ -234,14 +234,14 @@ def _notes(repair: Repair) -> list[str]:
         (repair.spanning, "records of more than one line"),
         (repair.blank, "blank lines, which were ignored"),
     ]
-    said = [f"{count} of {rows} lines are broken and set aside; the first is {repair.example}"] if count else []
-    return said + [f"{odd.count} {what}; the first is line {odd.first}" for odd, what in oddities if odd.count]
+    notes = [f"{count} of {rows} lines are broken and set aside; the first is {repair.example}"] if count else []
+    return notes + [f"{odd.count} {what}; the first is line {odd.first}" for odd, what in oddities if odd.count]
 
 
 def _look(path: Path) -> tuple[str | None, bool]:
     """How the file is compressed, by its first bytes (its name may be that of a copy); whether CR alone ends lines."""
     with path.open("rb") as file:
         head = file.read(BLOCK)
-    found = next((name for name, magic in _PACKINGS.items() if head.startswith(magic)), None)
-    packing = None if found == "bz2" and not head[4:].startswith(_BZ2_BLOCK) else found
+    guess = next((name for name, magic in _PACKINGS.items() if head.startswith(magic)), None)
+    packing = None if guess == "bz2" and not head[4:].startswith(_BZ2_BLOCK) else guess
     return packing, b"\r" in head and b"\n" not in head

@@ -193,8 +193,8 @@ class Repair:
 
         def lines() -> Iterator[str]:
             at = self._at
-            while len(ends) < _VALUE_LINES and (found := self._line_at(at, whole=True)) and found[1]:
-                at, text = found
+            while len(ends) < _VALUE_LINES and (line := self._line_at(at, whole=True)) and line[1]:
+                at, text = line
                 ends.append(at)
                 yield text.decode()
 

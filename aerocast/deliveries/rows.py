@@ -42,8 +42,8 @@ def raw_names(feed: Feed) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for field in (field for column in feed.columns for field in column.fields):
-        taken = field.casefold() in (*BEFORE, *AFTER)
-        names[field] = f"{field}_" if taken else field
+        reserved = field.casefold() in (*BEFORE, *AFTER)
+        names[field] = f"{field}_" if reserved else field
     folded = [name.casefold() for name in names.values()]
     for field, name in names.items():
         if folded.count(name.casefold()) > 1:

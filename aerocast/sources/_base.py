@@ -84,8 +84,9 @@ class SourceKind(Strict):
         `now` is the feed's present (default: the wall clock's), later than which nothing was measured. `after` says
         what is there already: the newest reading of each month. The raw asset knows a delivery that it has.
 
-        To ask for the next delivery says that the one before is in the table: only then may a source remember, in the
-        folder `work`, what it need not ask for again. `notes` takes sentences on what is left out or cannot be read.
+        To ask for the next delivery says that the one before is in the table: only then may a source remember what it
+        need not ask for again, in files below `work`, the kind's own folder. `notes` takes sentences on what is left
+        out or cannot be read.
 
         A row whose time cannot be read, or lies before the feed's start or after its clock, travels with the row before
         it (at the beginning: with the feed's first month). The same content gives the same segments.

@@ -46,8 +46,8 @@ def read(
                 notes += [f"source {label}: {note}" for note in file.notes]
             con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
             _load(con, file.pieces(), feed, months, now or datetime.now(UTC))
-            found = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
-            for (month,) in found:
+            present = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
+            for (month,) in present:
                 yield _delivery(con, feed, file.choice, month)
     except AeroCastError as error:
         raise AeroCastError(f"source {label} {error}") from error

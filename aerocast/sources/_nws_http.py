@@ -140,12 +140,12 @@ class Client:
             with self._http.stream("GET", self.base + path, headers=dict(headers), timeout=timeout) as response:
                 body = self._body(response, path, latest)
         except (httpx.TooManyRedirects, httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise RefusedError(f"{self.base}{path} cannot be asked for: {_told(error)}") from error
+            raise RefusedError(f"{self.base}{path} cannot be asked for: {_words(error)}") from error
         except httpx.ConnectError as error:
             self._attempts = 1  # where nobody answers, the next station is not worth more than a look
-            raise _AgainError(f"{self.base} cannot be reached: {_told(error)}") from error
+            raise _AgainError(f"{self.base} cannot be reached: {_words(error)}") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _AgainError(f"{path} was not answered: {_told(error)}") from error
+            raise _AgainError(f"{path} was not answered: {_words(error)}") from error
         self._attempts = ATTEMPTS
         if response.status_code == HTTPStatus.OK or (response.status_code == HTTPStatus.NOT_MODIFIED and headers):
             return Answer(response.status_code, body, response.headers)
@@ -163,13 +163,13 @@ class Client:
 
     def _refuse(self, path: str, response: httpx.Response, body: bytes) -> Answer:
         status = response.status_code
-        said = f"{path} was answered {status} {response.reason_phrase}".rstrip() + problem(body)
+        sentence = f"{path} was answered {status} {response.reason_phrase}".rstrip() + problem(body)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
-            raise RefusedError(said, status)
+            raise RefusedError(sentence, status)
         after = retry_after(response.headers.get("Retry-After", ""))
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             self.quiet = self.clock() + min(after, LONGEST_QUIET)
-        raise _AgainError(f"{said}; it asks for {after:.0f} s of patience" if after else said, status, after)
+        raise _AgainError(f"{sentence}; it asks for {after:.0f} s of patience" if after else sentence, status, after)
 
 
 def problem(body: bytes) -> str:
@@ -178,8 +178,8 @@ def problem(body: bytes) -> str:
         document = json.loads(body)
     except ValueError:
         return ""
-    told = [document.get(name) for name in ("title", "detail")] if isinstance(document, dict) else []
-    texts = list(dict.fromkeys(" ".join(text.split()) for text in told if isinstance(text, str) and text.strip()))
+    parts = [document.get(name) for name in ("title", "detail")] if isinstance(document, dict) else []
+    texts = list(dict.fromkeys(" ".join(text.split()) for text in parts if isinstance(text, str) and text.strip()))
     return f": {': '.join(texts)}"[:_SHOWN] if texts else ""
 
 
@@ -194,5 +194,5 @@ def retry_after(text: str, real: datetime | None = None) -> float:
     return max(0.0, (asked.replace(tzinfo=asked.tzinfo or UTC) - (real or datetime.now(UTC))).total_seconds())
 
 
-def _told(error: Exception) -> str:
+def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_SHOWN].rstrip(": ")

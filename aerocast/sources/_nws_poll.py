@@ -5,7 +5,7 @@ before the newest reading that is known (the first poll: as far as `reach`). A s
 others. Readings older than `reach` are left-overs of the service, some of them years old: they are no news, and are
 counted and left out.
 
-What is remembered of the service (`<work>/nws/<feed>.json`) is written after its readings are in the table, so a kill
+What is remembered of the service (`<work>/<feed>.json`) is written after its readings are in the table, so a kill
 in between costs a repetition, never a reading; and it counts only while the table holds readings as new as it says.
 """
 
@@ -98,7 +98,7 @@ def read(
         visits = _visit_all(service, source, feed, memory, now)
     quiet = datetime.now(UTC) + timedelta(seconds=service.quiet - service.clock())
     news, left_out = _news(feed, visits, now, source.reach, months)
-    notes += _told(visits, left_out, source)
+    notes += _sentences(visits, left_out, source)
     yield from _deliveries(feed, news)
     # Whoever asks for more than the last delivery has put it into the table.
     _remember(work, feed, _learned(memory, visits, left_out, quiet), memory, notes)
@@ -143,12 +143,12 @@ def _visit(
             answer = client.get(address, _conditions(known, address) if first else None, until=until)
             if answer.status == HTTPStatus.NOT_MODIFIED:
                 return Visit([], known)
-            found = page(answer.body, feed, station)
-            readings, empty = [*readings, *found.readings], empty + found.empty
+            part = page(answer.body, feed, station)
+            readings, empty = [*readings, *part.readings], empty + part.empty
             learned = learned or Known(address, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", ""))
-            if not found.following or not _as_new_as(found, since):
+            if not part.following or not _as_new_as(part, since):
                 break
-            address = client.path(found.following)
+            address = client.path(part.following)
     except AeroCastError as error:
         readings += _latest(client, feed, station, home, until) if not readings and _is_servers(error) else []
         return Visit(readings, None, str(error), empty)
@@ -164,9 +164,9 @@ def _conditions(known: Known | None, address: str) -> dict[str, str]:
     return {name: value for name, value in pairs.items() if value}
 
 
-def _as_new_as(found: Page, since: datetime) -> bool:
+def _as_new_as(part: Page, since: datetime) -> bool:
     """Whether any of its readings is; their order means nothing."""
-    return any(reading.time is not None and reading.time >= since for reading in found.readings)
+    return any(reading.time is not None and reading.time >= since for reading in part.readings)
 
 
 def _is_servers(error: AeroCastError) -> bool:
@@ -218,21 +218,21 @@ def _deliveries(feed: Feed, news: Mapping[str, list[Reading]]) -> Iterator[Deliv
         yield delivery(feed, month, segment, [reading.time for reading in readings], texts | {"flags": flags})
 
 
-def _told(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsSource) -> list[str]:
+def _sentences(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsSource) -> list[str]:
     """Sentences for the log and the run's metadata."""
-    told = [f"station {station} failed: {visit.failure}" for station, visit in visits.items() if visit.failure]
+    sentences = [f"station {station} failed: {visit.failure}" for station, visit in visits.items() if visit.failure]
     if left_out["old"]:
-        told.append(f"{left_out['old']} readings older than {source.reach} left out: they are no news")
+        sentences.append(f"{left_out['old']} readings older than {source.reach} left out: they are no news")
     if empty := sum(visit.empty for visit in visits.values()):
-        told.append(f"{empty} observations left out that hold neither a time nor a value")
-    return told
+        sentences.append(f"{empty} observations left out that hold neither a time nor a value")
+    return sentences
 
 
 def _learned(memory: Memory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> Memory:
     """A station is remembered once all that it said is delivered; of one that failed, what was known stays true."""
     whole = {station: visit.known for station, visit in visits.items() if visit.known and not left_out[f"of {station}"]}
-    kept = {station: known for station, known in memory.stations.items() if station in visits} | whole
-    return Memory(memory.declared, kept, quiet if quiet > datetime.now(UTC) else None)
+    stations = {station: known for station, known in memory.stations.items() if station in visits} | whole
+    return Memory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
 
 
 def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, datetime] | None, notes: list[str]) -> Memory:
@@ -246,9 +246,9 @@ def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, dateti
     except (OSError, msgspec.DecodeError) as error:
         notes.append(f"what was remembered of the service cannot be read, everything is asked for again: {error}")
         return nothing
-    held = max((after or {}).values(), default=EARLIEST)
+    stored = max((after or {}).values(), default=EARLIEST)
     newest = [known.newest for known in memory.stations.values() if known.newest]
-    if memory.declared != nothing.declared or not newest or max(newest) > held:
+    if memory.declared != nothing.declared or not newest or max(newest) > stored:
         return msgspec.structs.replace(nothing, quiet=memory.quiet)
     return memory
 
@@ -272,4 +272,4 @@ def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, no
 
 
 def _place(work: Path, feed: Feed) -> Path:
-    return work / "nws" / f"{feed.name}.json"
+    return work / f"{feed.name}.json"

@@ -50,14 +50,14 @@ def units(feed: Feed) -> dict[str, str]:
     Raises:
         AeroCastError: two columns want one field in two units, but raw holds one text of it.
     """
-    found: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for column in feed.columns:
-        if found.setdefault(column.field, column.source_unit) != column.source_unit:
+        if wanted.setdefault(column.field, column.source_unit) != column.source_unit:
             raise AeroCastError(
-                f"feed {feed.name}: columns.source_unit of field {column.field!r} is both {found[column.field]!r} and"
+                f"feed {feed.name}: columns.source_unit of field {column.field!r} is both {wanted[column.field]!r} and"
                 f" {column.source_unit!r}: it can be stored in one unit only"
             )
-    return found
+    return wanted
 
 
 def page(body: bytes, feed: Feed, station: str) -> Page:
@@ -74,14 +74,14 @@ def page(body: bytes, feed: Feed, station: str) -> Page:
     features = _features(document)
     if features is None:
         raise AeroCastError(f"the answer for {station} is neither a Feature nor a collection with a list of features")
-    held = [feature["properties"] for feature in features if _timed(feature)]
-    if features and not held:
+    observations = [feature["properties"] for feature in features if _timed(feature)]
+    if features and not observations:
         raise AeroCastError(f"the answer for {station} holds {len(features)} features, and no observation among them")
-    readings = [_reading(properties, feed, station) for properties in held]
-    told = [reading for reading in readings if reading.time_text or any(reading.values)]
+    parsed = [_reading(properties, feed, station) for properties in observations]
+    readings = [reading for reading in parsed if reading.time_text or any(reading.values)]
     pagination = document.get("pagination")
     following = pagination.get("next") if isinstance(pagination, dict) else None
-    return Page(told, following if isinstance(following, str) else None, len(features) - len(told))
+    return Page(readings, following if isinstance(following, str) else None, len(features) - len(readings))
 
 
 def converted(text: str, code: object, unit: str) -> str:
@@ -149,9 +149,9 @@ def _reading(properties: Mapping[str, Any], feed: Feed, station: str) -> Reading
 def _station(properties: Mapping[str, Any]) -> str:
     """The identifier that the observation itself gives, alone or at the end of the station's address."""
     for name in ("stationId", "station"):
-        found = properties.get(name)
-        if isinstance(found, str) and found.strip("/"):
-            return found.rstrip("/").rsplit("/", 1)[-1]
+        address = properties.get(name)
+        if isinstance(address, str) and address.strip("/"):
+            return address.rstrip("/").rsplit("/", 1)[-1]
     return ""
 
 

@@ -18,6 +18,8 @@ _ROOMS = {
     "releases": r"[^/]+/[^/]+/([^/]+\.json|\.claims/[^/]+|[^/]+/([^/]+\.onnx|manifest\.json|SHA256SUMS))",
     "promoted": r".+\.json",
     "candidates": r".+\.msgpack",
+    "sources": r"[^/]+/.+",  # a folder of each kind's own
+    "nws": r".+\.json",  # written by versions before
     "tail": r"[^/]+\.npz",
     "exports": r".+\.(csv|parquet)",
     "reports": r".+\.(png|json)",
@@ -31,7 +33,7 @@ _ROOMS = {
     "storage": r".+",
     "dagster": r".+",
     "processes": r"[^/]+\.log(\.1)?",
-    **dict.fromkeys(("clock", "declared", "drift", "faults", "nws", "put_off", "requests"), r".+\.json"),
+    **dict.fromkeys(("clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")

@@ -134,7 +134,8 @@ def _read(
     polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
     wanted = None if polled or whole else sorted(set(months) - lake.gone(name))
-    yield from feed.source.read(feed, wanted, now, after, work=Path(platform.root), notes=notes)
+    work = Path(platform.root) / "sources" / feed.source.kind
+    yield from feed.source.read(feed, wanted, now, after, work=work, notes=notes)
 
 
 def _newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str]) -> dict[str, datetime]:
