@@ -13,6 +13,8 @@ from aerocast.storage.home import Home, home_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from aerocast.storage.settings import Settings
+
 PATIENCE = timedelta(hours=1)  # of a run for a command that holds the home
 MEMORY = 3 << 30  # of a step's queries; with the process around them a step stays below 4 GiB
 
@@ -26,10 +28,15 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
     home: str = ""
 
     @property
-    def root(self) -> Home:
+    def settings(self) -> "Settings":
+        """What the environment says, for whoever is given the platform: nothing below it reads the environment."""
         from aerocast.storage.settings import Settings
 
-        return home_of(Settings(home=self.home) if self.home else Settings())
+        return Settings(home=self.home) if self.home else Settings()
+
+    @property
+    def root(self) -> Home:
+        return home_of(self.settings)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> "Iterator[Platform]":
@@ -58,9 +65,7 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
 
     @property
     def hash_salt(self) -> str:
-        from aerocast.storage.settings import Settings
-
-        return Settings().hash_salt
+        return self.settings.hash_salt
 
     def sql(self) -> "AbstractContextManager[DuckDBPyConnection]":
         """A connection to DuckDB in memory: the engine, never the store. What does not fit goes to the system's

@@ -90,8 +90,10 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
                 figure = plots.curves(curves, f"{made.title}: validation")
-        metadata |= drawing(platform.root, report(platform.root, feed.name, target, kind), "curves", figure)
-        return dg.MaterializeResult(metadata=_metadata(found) | metadata, data_version=dg.DataVersion(version))
+        metadata |= drawing(platform, report(platform.root, feed.name, target, kind), "curves", figure)
+        return dg.MaterializeResult(
+            metadata=_metadata(platform, found) | metadata, data_version=dg.DataVersion(version)
+        )
 
     return asset
 
@@ -162,7 +164,7 @@ def _train(
     return recorded(context, platform.root, made, curves), curves.steps
 
 
-def _metadata(found: "Candidate") -> dict[str, Any]:
+def _metadata(platform: Platform, found: "Candidate") -> dict[str, Any]:
     regime = {"since": str(found.since)} if found.since else {}
     return regime | {
         "rows": found.rows,
@@ -172,5 +174,5 @@ def _metadata(found: "Candidate") -> dict[str, Any]:
         **{name: round(value, 4) for name, value in found.validation.items()},
         "config_hash": found.config_hash,
         "graph_bytes": len(found.graph),
-        **link(found.mlflow_run_id),
+        **link(platform, found.mlflow_run_id),
     }

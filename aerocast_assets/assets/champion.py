@@ -93,7 +93,9 @@ def _judge(
     verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
     if now.release and not config.force and (standing := _standing(lake, feed, target, verdict, offered)):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
-        return result(now.release.manifest, status(None) | verdicts.shown(lake, feed, target, root), version)
+        return result(
+            platform, now.release.manifest, status(None) | verdicts.shown(platform, lake, feed, target), version
+        )
     spec = WindowSpec.of(feed, target)
     with platform.sql() as con:
         samples = training.load(spec, lake.relation(con, name_of(feed, target, "windows")))
@@ -121,7 +123,9 @@ def _judge(
     )
     table.record(lake, feed, target, trial, outcome.decision, about, verdict)
     context.log.info(outcome.decision.reason)
-    return result(outcome.serves, status(trial) | verdicts.shown(lake, feed, target, root, trial), version)
+    return result(
+        platform, outcome.serves, status(trial) | verdicts.shown(platform, lake, feed, target, trial), version
+    )
 
 
 def _standing(lake: "Lake", feed: Feed, target: str, verdict: str, offered: str) -> str | None:
@@ -132,7 +136,9 @@ def _standing(lake: "Lake", feed: Feed, target: str, verdict: str, offered: str)
     return "was proven on these rows" if table.is_decided(lake, feed.name, target, verdict) else None
 
 
-def result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg.MaterializeResult[None]:
+def result(
+    platform: Platform, serves: "Manifest | None", shown: dict[str, Any], version: str
+) -> dg.MaterializeResult[None]:
     metadata = dict(shown)
     if serves:
         lineage = serves.lineage
@@ -140,7 +146,7 @@ def result(serves: "Manifest | None", shown: dict[str, Any], version: str) -> dg
             "release": serves.version,
             "kind": serves.kind,
             "config_hash": lineage.config_hash,
-            **tracked.link(lineage.mlflow_run_id),
+            **tracked.link(platform, lineage.mlflow_run_id),
             "trained_to": str(lineage.training_end),
             "delta_versions": dg.MetadataValue.json(lineage.delta_versions),
             "skill_overall": round(serves.metrics.overall.skill, 4),

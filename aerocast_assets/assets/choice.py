@@ -85,7 +85,7 @@ def choose(
         segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
         table.record_choice(lake, feed, target, chosen, about, reason, verdict, segment)
     context.log.info(reason if changed else f"unchanged: {chosen.version} serves already")
-    return _shown(root, feed, target, chosen, pointer, computed=changed)
+    return _shown(platform, feed, target, chosen, pointer, computed=changed)
 
 
 def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str) -> dg.MaterializeResult[None]:
@@ -115,7 +115,7 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
         segment = f"{LIFTED}@{lifted.since.isoformat()}"
         table.record_choice(lake, feed, target, serves, about, reason, LIFTED, segment, promoted=False)
     context.log.info(reason if lifted else f"unchanged: nobody holds {pointer.version}")
-    return _shown(root, feed, target, serves, pointer, computed=bool(lifted))
+    return _shown(platform, feed, target, serves, pointer, computed=bool(lifted))
 
 
 def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) -> "Current":
@@ -160,13 +160,14 @@ def _text(pointer: "Current") -> str | None:
 
 
 def _shown(
-    root: Home, feed: Feed, target: str, serves: "Manifest", pointer: "Current", *, computed: bool
+    platform: Platform, feed: Feed, target: str, serves: "Manifest", pointer: "Current", *, computed: bool
 ) -> dg.MaterializeResult[None]:
     from aerocast.lake import Lake
 
+    shown = verdicts.shown(platform, Lake(platform.root), feed, target)
     state = config_hash(
         release=serves.version,
         promoted_at=pointer.promoted_at.isoformat(),
         hold=pointer.hold.since.isoformat() if pointer.hold else None,
     )
-    return champion.result(serves, status(computed or None) | verdicts.shown(Lake(root), feed, target, root), state)
+    return champion.result(platform, serves, status(computed or None) | shown, state)

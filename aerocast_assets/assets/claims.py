@@ -45,13 +45,12 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast import brokers
         from aerocast.doors.claims import TOPICS, take
-        from aerocast.storage.settings import Settings
 
-        address = Settings().broker
+        address = platform.settings.broker
         if not address:
             raise AeroCastError(UNSET)
         with brokers.connect(address) as broker:
-            taken = take(broker, platform.root, find, limit=Settings().patience)
+            taken = take(broker, platform.root, find, limit=platform.settings.patience)
             left = broker.waiting(TOPICS)
         shown = _shown(taken, left)
         said = f"{taken.messages} messages: {taken.rows.total()} readings from {len(taken.claims)} objects"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.storage.home import Home
+from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,9 @@ def png(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) -> dict[str, dg.MetadataValue[Any]]:
+def drawing(
+    platform: Platform, path: Path, title: str, figure: "Figure | None" = None
+) -> dict[str, dg.MetadataValue[Any]]:
     """Where the server shows the picture at `path` below the home, and its file; drawn only if there is a figure.
 
     The picture itself is no metadata: Dagster stores that five times an event, and its pages cut what is wide. Empty if
@@ -92,14 +95,13 @@ def drawing(root: Home, path: Path, title: str, figure: "Figure | None" = None) 
         AeroCastError: the disk refuses it.
     """
     from aerocast.storage import atomic
-    from aerocast.storage.settings import Settings
 
     if figure is not None:
         with atomic.locked(path.parent, f"the picture {path.name}"):
             atomic.replace_file(path, png(figure))
     if not path.exists():
         return {}
-    url = f"{Settings().server}/{path.relative_to(Path(root)).as_posix()}"
+    url = f"{platform.settings.server}/{path.relative_to(Path(platform.root)).as_posix()}"
     return {title: dg.MetadataValue.url(url), f"{title}_file": dg.MetadataValue.path(path)}
 
 

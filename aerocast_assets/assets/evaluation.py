@@ -10,7 +10,6 @@ import dagster as dg
 
 from aerocast.feed import Feed
 from aerocast.lineage import code_version
-from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh
@@ -47,7 +46,7 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         with platform.sql() as con:
             live = LIVE_TAG in context.run.tags
             found = evaluate(con, lake, platform.root, feed, force=config.force, live=live)
-            pictures = _pictures(con, lake, platform.root, feed, found, force=config.force)
+            pictures = _pictures(con, lake, platform, feed, found, force=config.force)
         for line in (_log_line(found), *verdicts(feed, found.judged.state)):
             context.log.info(line)
         if found.taken.damaged:
@@ -60,7 +59,7 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
 
 def _pictures(
-    con: "DuckDBPyConnection", lake: "Lake", root: Home, feed: Feed, found: "Evaluated", *, force: bool
+    con: "DuckDBPyConnection", lake: "Lake", platform: Platform, feed: Feed, found: "Evaluated", *, force: bool
 ) -> dict[str, dg.MetadataValue[Any]]:
     """What the examination saw of each target, drawn again if it changed what is believed, or from time to time."""
     from aerocast import clock
@@ -70,17 +69,17 @@ def _pictures(
     shown: dict[str, dg.MetadataValue[Any]] = {}
     seen, state = found.judged.seen, found.judged.state
     for target in feed.targets:
-        figure, path = None, report(root, feed.name, target, "drift")
+        figure, path = None, report(platform.root, feed.name, target, "drift")
         examined = seen and any(each.target == target for each in seen.diagnoses)
         if (
             seen
             and examined
-            and (force or found.judged.differs(target) or clock.is_due(root, feed.name, path, REDRAWN))
+            and (force or found.judged.differs(target) or clock.is_due(platform.root, feed.name, path, REDRAWN))
         ):
             outcomes, readings = watch.of(target, seen.outcomes), watch.of(target, seen.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
         title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
-        shown |= drawing(root, path, title, figure)
+        shown |= drawing(platform, path, title, figure)
     return shown
 
 

@@ -66,7 +66,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         drawn = fresh and (
             config.force or clock.is_due(root, feed.name, path, REDRAWN) or _drawn(path) < pointer.promoted_at
         )
-        shown = drawing(root, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
+        shown = drawing(platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
         if fresh:
             lake.overwrite(name, rows, version)
         silent = [station for station in feed.station_ids if station not in issued.stations]

@@ -96,9 +96,8 @@ def _take(
     from aerocast.doors import doors_of
     from aerocast.doors.intake import SOURCE, place_strays, take_all, take_source
     from aerocast.doors.patience import Patience, sentences
-    from aerocast.storage.settings import Settings
 
-    settings, months, real = Settings(), sorted(context.partition_keys), datetime.now(UTC)
+    settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
     doors = doors_of(platform.root, feed, settings)
     taken = take_all(lake, feed, doors)
     patience, ways = Patience(platform.root, feed.name, settings.patience), [door.name for door in doors]

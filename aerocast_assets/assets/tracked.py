@@ -7,6 +7,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.storage.home import Home
+from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.candidates import Candidate
@@ -82,12 +83,11 @@ def registered(
     noted(context, home, action)
 
 
-def link(run_id: str | None) -> dict[str, Any]:
+def link(platform: Platform, run_id: str | None) -> dict[str, Any]:
     """The run's page, where MLflow's address is known; else its id."""
-    from aerocast.storage.settings import Settings
 
     if not run_id:
         return {}
-    address = Settings().mlflow_url.rstrip("/")
+    address = platform.settings.mlflow_url.rstrip("/")
     shown = dg.MetadataValue.url(f"{address}/#/runs/{run_id}") if address else run_id
     return {"mlflow_run": shown}

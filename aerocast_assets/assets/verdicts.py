@@ -7,8 +7,8 @@ import msgspec
 
 from aerocast.feed import Feed
 from aerocast.promotion import table
-from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report
+from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.lake import Lake
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RELEASES = 20  # newest ones that are shown
 
 
-def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | None" = None) -> dict[str, Any]:
+def shown(platform: Platform, lake: "Lake", feed: Feed, target: str, trial: "Trial | None" = None) -> dict[str, Any]:
     """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided.
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
@@ -25,6 +25,7 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | Non
     from aerocast import plots, release
     from aerocast_assets.assets.releases import releases
 
+    root = platform.root
     found: dict[str, Any] = {"releases": preview(releases(root, feed, target, RELEASES))}
     if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
         found["hold"] = str(hold)
@@ -38,14 +39,14 @@ def shown(lake: "Lake", feed: Feed, target: str, root: Home, trial: "Trial | Non
             found[name] = decision[name]
     if trial and trial.duel:
         figure = plots.duel(trial.duel, f"{feed.name} {target}: challenger against incumbent")
-        drawing(root, report(root, feed.name, target, "proof"), "proof", figure)
+        drawing(platform, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
-        found |= drawing(root, report(root, feed.name, target, "proof"), "proof")
+        found |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
     if judged and not _is_trial(decision):
         # Its scores say nothing about what was chosen.
         found["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
         return found
-    return found | (_judged(lake, feed, target, root, judged, draw=trial is not None) if judged else {})
+    return found | (_judged(platform, lake, feed, target, judged, draw=trial is not None) if judged else {})
 
 
 def _is_trial(decision: Mapping[str, Any]) -> bool:
@@ -59,7 +60,7 @@ def _verdict(decision: Mapping[str, Any]) -> str:
 
 
 def _judged(
-    lake: "Lake", feed: Feed, target: str, root: Home, decision: Mapping[str, Any], *, draw: bool
+    platform: Platform, lake: "Lake", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""
     from aerocast import plots
@@ -74,7 +75,7 @@ def _judged(
         "scores": preview(tables["skill"]),
         f"mae_{feed.column(target).unit}": preview(tables["mae"]),
         "interval_coverage": preview(tables["coverage"]),
-        **drawing(root, report(root, feed.name, target, "skill"), "skill", figure),
+        **drawing(platform, report(platform.root, feed.name, target, "skill"), "skill", figure),
         "test_rows": decision["test_rows"],
         "test_start": str(decision["test_start"]),
         "test_end": str(decision["test_end"]),

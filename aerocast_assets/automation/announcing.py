@@ -91,9 +91,8 @@ def announcing() -> dg.Definitions:
         description=f"Tells the broker of retrain runs ({TRAINING}) and promotions ({SELECTED}).",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        from aerocast.storage.settings import Settings
 
-        address = Settings().broker
+        address = platform.settings.broker
         if not address:
             return dg.SensorResult(skip_reason=UNSET, cursor=context.cursor)
         before = cursors.read(context, Cursor, "everything is announced again, under the same ids")

@@ -35,9 +35,8 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast.doors import patience
         from aerocast.doors.claims import DELAYS
-        from aerocast.storage.settings import Settings
 
-        address = Settings().broker
+        address = platform.settings.broker
         if not address:
             return dg.SkipReason(UNSET)
         if why := _pause(context.instance, datetime.now(UTC)):

@@ -88,7 +88,6 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast import clock, declared
         from aerocast.doors import doors_of
-        from aerocast.storage.settings import Settings
 
         root, before = platform.root, cursors.read(context, Cursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
@@ -97,7 +96,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         if waits:
             return dg.SensorResult(skip_reason=waits, cursor=context.cursor)
         before = before.unread() if failed else before
-        look = look_around(root, feed, before, now, doors_of(root, feed, Settings()), ended)
+        look = look_around(root, feed, before, now, doors_of(root, feed, platform.settings), ended)
         if failed:
             look.present.append(f"{the_newest(failed, 'run')} failed")
         if not look.reasons:

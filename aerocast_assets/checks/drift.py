@@ -47,7 +47,7 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
                 "hot": bool(heat and heat.hot),
                 "edges": heat.edges if heat else 0,
                 **{name: dg.MetadataValue.float(value) for name, value in _figures(own).items()},
-                **drawing(platform.root, report(platform.root, feed.name, target, "drift"), "drift"),
+                **drawing(platform, report(platform.root, feed.name, target, "drift"), "drift"),
             },
         )
 

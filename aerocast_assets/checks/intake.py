@@ -34,9 +34,8 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.doors.inbox import Inbox, inbox_of
         from aerocast.doors.patience import sentences
         from aerocast.doors.posted import Posted
-        from aerocast.storage.settings import Settings
 
-        inbox = Inbox(inbox_of(platform.root, Settings()), platform.root, feed.name)
+        inbox = Inbox(inbox_of(platform.root, platform.settings), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
         rows += [{"what": "put off", "why": sentences([delay])} for delay in inbox.delays().values()]
         posts = Posted(platform.root, feed.name).refused()

@@ -20,6 +20,7 @@ from aerocast.promotion.decision import Decision
 from aerocast.tracking import Tracker, model_name
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
+from aerocast_assets.resources import Platform
 from tests.conftest import PROJECT
 from tests.making import HOURS, metadata, refresh, small_feed, write_readings
 
@@ -225,7 +226,7 @@ def test_a_table_from_before_the_proof_is_read_and_added_to(
     new = ["p_value", "statistic", "incumbent", "challenger", "retrain_reason", "since", "delivery"]
     shutil.rmtree(lake.uri(name))
     lake.append(name, rows.drop_columns(new), "old", promotions.SLOT)
-    shown = verdicts.shown(lake, feed, "temperature", again)
+    shown = verdicts.shown(Platform(home=str(again)), lake, feed, "temperature")
     assert shown["verdict"] == "promoted"
     assert "p_value" not in shown
     assert retrain(feed, again, instance, since=SINCE.isoformat()).success
