@@ -16,8 +16,8 @@ from aerocast.common.errors import AeroCastError
 from aerocast.grid import Floats, Times
 from aerocast.intervals import Intervals
 from aerocast.manifest import TrainingRows
-from aerocast.storage import atomic
-from aerocast.storage.home import Home
+from aerocast.storage.documents import Document
+from aerocast.storage.home import Home, store_of
 
 
 class StoredForecasts(msgspec.Struct, frozen=True):
@@ -89,30 +89,21 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def place(home: Home, feed: str, target: str, kind: str) -> Path:
     """Where a candidate lies."""
-    return home / "candidates" / feed / target / f"{kind}.msgpack"
+    return Path(home) / _document(home, feed, target, kind).name
 
 
 def write(home: Home, candidate: Candidate) -> None:
-    """Old or new candidate, never a mixture.
-
-    Raises:
-        AeroCastError: the disk refuses; the old candidate is still whole then.
-    """
-    path = place(home, candidate.feed, candidate.target, candidate.kind)
-    with atomic.locked(path.parent, f"candidate {candidate.feed}/{candidate.target}/{candidate.kind}"):
-        atomic.replace_file(path, msgspec.msgpack.encode(candidate))
+    """Old or new candidate, never a mixture. Raises AeroCastError when the disk refuses; the old one is whole then."""
+    _document(home, candidate.feed, candidate.target, candidate.kind).write(candidate)
 
 
 def read(home: Home, feed: str, target: str, kind: str) -> Candidate | None:
-    """The newest candidate of this kind; None if there is none.
-
-    Raises:
-        AeroCastError: the file is there but cannot be read.
-    """
-    path = place(home, feed, target, kind)
+    """The newest candidate of this kind; None if there is none. Raises AeroCastError when it cannot be read."""
     try:
-        return msgspec.msgpack.decode(path.read_bytes(), type=Candidate)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise AeroCastError(f"{path} is damaged: {error}; materialise {feed}/{target}/{kind} again") from error
+        return _document(home, feed, target, kind).read()
+    except AeroCastError as error:
+        raise AeroCastError(f"{error}; materialise {feed}/{target}/{kind} again") from error
+
+
+def _document(home: Home, feed: str, target: str, kind: str) -> Document[Candidate]:
+    return Document(store_of(Path(home)), f"candidates/{feed}/{target}/{kind}.msgpack", Candidate, "candidate")

@@ -60,7 +60,7 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         if is_choice(run):
             yield self
             return
-        with writer.joined(home, f"Dagster run {run.run_id[:8]}", PATIENCE):
+        with writer.join(home, f"Dagster run {run.run_id[:8]}", PATIENCE):
             yield self
 
     @property

@@ -241,7 +241,7 @@ def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) 
     finally:
         for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
             left.kill()
-    with writer.held(home, "aerocast run"):
+    with writer.hold(home, "aerocast run"):
         pass
 
 
@@ -259,7 +259,7 @@ def test_a_person_rolls_back_and_lifts_the_hold(home: Path) -> None:
     assert [line.split()[0] for line in lines[1:]] == [new, old]
     assert "serving; a person holds it since" in lines[2]
     # Beside a platform that holds the home, from a shell that knows no instance of Dagster.
-    with writer.held(home, "aerocast up"):
+    with writer.hold(home, "aerocast up"):
         assert "was lifted" in run("lift", home=home, **{writer.VARIABLE: "", "DAGSTER_HOME": ""}).stdout
     assert f"nobody holds {old}" in run("lift", home=home).stdout
     pointer = release.current(home, "noaa", "temperature")

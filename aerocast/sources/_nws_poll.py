@@ -9,7 +9,6 @@ What is remembered of the service (`<work>/<feed>.json`) is written after its re
 in between costs a repetition, never a reading; and it counts only while the table holds readings as new as it says.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,7 +29,8 @@ from aerocast.lineage import config_hash
 from aerocast.sources._nws_http import LONGEST_QUIET, Client, RefusedError
 from aerocast.sources._nws_readings import Page, Reading, page, units
 from aerocast.sources.nws import NwsSource
-from aerocast.storage import atomic
+from aerocast.storage.documents import Document
+from aerocast.storage.home import store_of
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
 LONGEST = 500  # readings, the most that the service gives in a page
@@ -240,11 +240,9 @@ def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, dateti
     asked = {"base": base, "units": units(feed), "columns": [column.name for column in feed.columns]}
     nothing = Memory(config_hash(**asked))
     try:
-        memory = msgspec.json.decode(_place(work, feed).read_bytes(), type=Memory) if work else nothing
-    except FileNotFoundError:
-        return nothing
-    except (OSError, msgspec.DecodeError) as error:
-        notes.append(f"what was remembered of the service cannot be read, everything is asked for again: {error}")
+        memory = (_document(work, feed).read() if work else None) or nothing
+    except AeroCastError as error:
+        notes.append(f"{error}: everything is asked for again")
         return nothing
     stored = max((after or {}).values(), default=EARLIEST)
     newest = [known.newest for known in memory.stations.values() if known.newest]
@@ -263,13 +261,11 @@ def _respect(client: Client, memory: Memory) -> None:
 def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, notes: list[str]) -> None:
     if work is None or learned == before:
         return
-    path = _place(work, feed)
     try:
-        with atomic.locked(path.parent, f"memory of {feed.name}'s source"):
-            atomic.replace_file(path, json.dumps(msgspec.to_builtins(learned), indent=1).encode())
+        _document(work, feed).write(learned)
     except AeroCastError as error:
         notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
 
 
-def _place(work: Path, feed: Feed) -> Path:
-    return work / f"{feed.name}.json"
+def _document(work: Path, feed: Feed) -> Document[Memory]:
+    return Document(store_of(work), f"{feed.name}.json", Memory, "memory of the service", indent=1)

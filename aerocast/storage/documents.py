@@ -1,4 +1,4 @@
-"""Stored documents: JSON in the home as typed structs, and one sentence for whatever cannot be read.
+"""Stored documents: JSON (or MessagePack) in the home as typed structs, and one sentence for what cannot be read.
 
 The server imports this module: msgspec and the standard library only.
 """
@@ -12,10 +12,11 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 
 from aerocast.common.errors import AeroCastError
+from aerocast.storage import atomic
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.store import Store
 
-LARGEST = 64 << 20  # bytes of a document
+LARGEST = 64 << 20  # bytes of a JSON document
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without an offset it could be compared with no other
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
     """One value by its name in a store; `what` says in a word or two what it is. With `indent` people read it, too.
+
+    A name that ends in `.msgpack` is MessagePack, which holds large bytes as they are.
 
     Every method raises AeroCastError where the storage refuses, or what is read holds no such value.
     """
@@ -42,8 +45,10 @@ class Document(Generic[T]):
 
     def read_stamped(self) -> tuple[T | None, Stamp | None]:
         """The value with its stamp, for `swap`."""
-        stamped = self.store.read_stamped(self.name, LARGEST)
-        return (decode(stamped[0], self.kind, str(self)), stamped[1]) if stamped else (None, None)
+        stamped = self.store.read_stamped(self.name, atomic.LARGEST if self._packed else LARGEST)
+        if stamped is None:
+            return None, None
+        return decode(stamped[0], self.kind, str(self), packed=self._packed), stamped[1]
 
     def write(self, value: T) -> None:
         """Old or new value, never a mixture; on disk when this returns."""
@@ -60,14 +65,20 @@ class Document(Generic[T]):
     def remove(self) -> None:
         self.store.remove(self.name)
 
+    @property
+    def _packed(self) -> bool:
+        return self.name.endswith(".msgpack")
+
     def _encoded(self, value: T) -> bytes:
+        if self._packed:
+            return msgspec.msgpack.encode(value)
         data = msgspec.json.encode(value)
         return msgspec.json.format(data, indent=self.indent) if self.indent else data
 
 
-def decode(data: bytes, kind: type[T], what: str) -> T:
+def decode(data: bytes, kind: type[T], what: str, *, packed: bool = False) -> T:
     """The struct that the data hold. Raises AeroCastError that begins with `what`."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.msgpack.decode(data, type=kind) if packed else msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text
         raise AeroCastError(f"{what} cannot be read: {error}") from error

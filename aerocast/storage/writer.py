@@ -59,7 +59,7 @@ class Busy(AeroCastError):
 
 
 @contextmanager
-def held(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
+def hold(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
     """This process, and what it starts, is the home's only writer while the block lasts; its folder is there already.
 
     With `wait`, it waits for whoever is.
@@ -85,7 +85,7 @@ def held(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def joined(home: Home, command: str, patience: timedelta) -> Iterator[None]:
+def join(home: Home, command: str, patience: timedelta) -> Iterator[None]:
     """Beside others like it, but not beside a holder that did not start this process, for which it waits.
 
     Raises:

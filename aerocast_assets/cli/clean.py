@@ -46,7 +46,7 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
     with ExitStack() as stack:
         for home in (folder, folder / rooms.DEMO):
             if home.is_dir():
-                stack.enter_context(writer.held(home, "aerocast clean", wait=wait))
+                stack.enter_context(writer.hold(home, "aerocast clean", wait=wait))
         found = list(rooms.files(folder))
         _describe(folder, found)
         if not (yes or _agreed()):

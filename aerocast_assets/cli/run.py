@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     from aerocast_assets.cli.home import use_own_instance
 
     use_own_instance()
-    with writer.held(options.home, "aerocast run", wait=options.wait):
+    with writer.hold(options.home, "aerocast run", wait=options.wait):
         return _quietly(options)
 
 

@@ -122,7 +122,7 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
     if home.exists() and not (home / mark.NAME).exists() and not (home / MARK).exists() and any(home.iterdir()):
         raise AeroCastError(f"{home} holds something that no demonstration has made: it is not touched")
     home.mkdir(parents=True, exist_ok=True)
-    with writer.held(home, "aerocast demo"):
+    with writer.hold(home, "aerocast demo"):
         mark.settle(home)
         rooms.sweep(home, keep=(mark.NAME, writer.LOCK))
         configuration = yaml.safe_load((PROJECT / "dagster.yaml").read_text())

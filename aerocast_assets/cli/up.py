@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
     from aerocast_assets.cli.home import use_own_instance
 
     use_own_instance()
-    with writer.held(options.home, "aerocast up", wait=options.wait):
+    with writer.hold(options.home, "aerocast up", wait=options.wait):
         return up(options.home, options.host, options.port, options.ui_port)
 
 

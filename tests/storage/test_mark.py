@@ -185,7 +185,7 @@ def test_clean_asks_on_a_terminal(home: Path, answer: bytes, there: bool) -> Non
 
 def test_a_home_in_use_is_not_cleaned(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
-    with writer.held(home, "aerocast run"):
+    with writer.hold(home, "aerocast run"):
         assert main(["clean", "--yes"]) == 1
     assert "is in use by `aerocast run` (process" in capsys.readouterr().err
     assert mark.check(home)

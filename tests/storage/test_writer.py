@@ -25,7 +25,7 @@ import sys
 from aerocast.storage import writer
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
-with writer.held(home_of(Settings()), "aerocast up"):
+with writer.hold(home_of(Settings()), "aerocast up"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -57,7 +57,7 @@ def other() -> Iterator[subprocess.Popen[str]]:
 
 def test_the_second_is_told_who_the_first_is_and_the_dead_hold_nothing(either: Home) -> None:
     with other() as process:
-        for attempt in (writer.held(either, "aerocast run"), writer.joined(either, "Dagster run", NOW)):
+        for attempt in (writer.hold(either, "aerocast run"), writer.join(either, "Dagster run", NOW)):
             with pytest.raises(writer.Busy) as caught, attempt:
                 pass
             said = str(caught.value)
@@ -67,9 +67,9 @@ def test_the_second_is_told_who_the_first_is_and_the_dead_hold_nothing(either: H
         process.wait()
         if isinstance(either, ObjectHome):  # nobody tells another machine that a process died: its lease ends
             expire(either)
-        with writer.held(either, "aerocast run"):
+        with writer.hold(either, "aerocast run"):
             assert str(writer.holder(either)).startswith(f"`aerocast run` (process {os.getpid()} of ")
-    with writer.held(either, "aerocast run"):
+    with writer.hold(either, "aerocast run"):
         pass
 
 
@@ -88,12 +88,12 @@ def test_two_machines_with_one_object_store_are_told_apart(bucket: ObjectHome, t
     there.work.mkdir()
     bucket.work.mkdir()
     with (
-        writer.held(bucket, "aerocast up"),
+        writer.hold(bucket, "aerocast up"),
         pytest.raises(writer.Busy, match="in use by `aerocast up`"),
-        writer.held(there, "aerocast run"),
+        writer.hold(there, "aerocast run"),
     ):
         pass
-    with writer.held(there, "aerocast run"):
+    with writer.hold(there, "aerocast run"):
         pass
 
 
@@ -105,7 +105,7 @@ def test_a_lease_is_renewed_and_its_loss_ends_the_process(
     ended: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     try:
-        with writer.held(bucket, "aerocast up"):
+        with writer.hold(bucket, "aerocast up"):
             seen = {store_of(bucket).stamp(writer.LEASE)}
             while len(seen) < 3:
                 seen.add(store_of(bucket).stamp(writer.LEASE))
@@ -144,7 +144,7 @@ def test_commands_that_write_say_who_holds_the_home(
     home: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     mark.settle(home)
-    with writer.held(home, "aerocast up"):
+    with writer.hold(home, "aerocast up"):
         assert main(command) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"error: {home} is in use by `aerocast up` (process {os.getpid()} of ")
@@ -152,7 +152,7 @@ def test_commands_that_write_say_who_holds_the_home(
 
 def test_readers_ask_nobody(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
-    with writer.held(home, "aerocast up"):
+    with writer.hold(home, "aerocast up"):
         assert main(["sql"]) == 1
     assert "no tables under" in capsys.readouterr().err
 
@@ -170,9 +170,9 @@ def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
         found = dg.materialize([number], resources={"platform": Platform()}, raise_on_error=False)
         return found.success
 
-    with writer.held(home, "aerocast run"):
+    with writer.hold(home, "aerocast run"):
         assert materialised(), "what a holder starts is its own"
-    with writer.joined(home, "Dagster run 1", NOW), writer.joined(home, "Dagster run 2", NOW):
+    with writer.join(home, "Dagster run 1", NOW), writer.join(home, "Dagster run 2", NOW):
         assert materialised(), "runs of one instance go on beside each other"
         assert main(["clean", "--yes"]) == 1
         assert "is in use by `Dagster run " in capsys.readouterr().err
@@ -183,9 +183,9 @@ def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
 
 
 def test_a_lock_that_was_removed_with_its_home_holds_nobody(home: Path) -> None:
-    with writer.held(home, "aerocast clean"):
+    with writer.hold(home, "aerocast clean"):
         (home / writer.LOCK).unlink()
-        with writer.held(home, "aerocast run"):
+        with writer.hold(home, "aerocast run"):
             assert atomic.stamp(home / writer.LOCK)
 
 
