@@ -202,19 +202,21 @@ def _calibrated(
     feed: Feed, fitted: _Fitted, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
 ) -> tuple[Intervals, dict[str, float]]:
     """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
-    spec, level, made = fitted.data.spec, feed.promotion.coverage, fitted.model
+    spec, level, forecaster = fitted.data.spec, feed.promotion.coverage, fitted.model
     own = samples.take(role == Role.CALIBRATION)
     x, y, names = own.rows.x, own.rows.y, own.names
     block = own.time.astype("datetime64[s]").astype(np.int64) // int(plan.block / np.timedelta64(1, "s"))
-    if made.learns_sequences:
+    if forecaster.learns_sequences:
         whole, x = shortest_rows(spec, names, x)
         y, block, names = y[whole], block[whole], tuple(sequence_names(spec))
         if not np.isfinite(y).any(axis=0).all():
             raise Untrainable(none_whole(spec, "calibration"))
     if not len(x):
-        raise AeroCastError(f"{made.kind}: no calibration rows: the blocks set aside for them hold no whole window")
-    widen = None if made.is_baseline else _forward(feed, fitted.data, samples, role, plan)
-    levels = forecast(graph, x, names) if graph else made.predict(x)
+        raise AeroCastError(
+            f"{forecaster.kind}: no calibration rows: the blocks set aside for them hold no whole window"
+        )
+    widen = None if forecaster.is_baseline else _forward(feed, fitted.data, samples, role, plan)
+    levels = forecast(graph, x, names) if graph else forecaster.predict(x)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
     return calibrate(spec, x, names, levels, y, block, level, widen), errors
 

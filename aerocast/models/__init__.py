@@ -26,6 +26,6 @@ def model(name: str) -> type[Model[Any]]:
     """
     if name == SEQUENCE:
         # By its name, or what fits it would count as code of every kind (`aerocast.closure`).
-        found: type[Model[Any]] = import_module("aerocast.models._sequence").Sequence
-        return found
+        sequence: type[Model[Any]] = import_module("aerocast.models._sequence").Sequence
+        return sequence
     return MODELS.find(name)

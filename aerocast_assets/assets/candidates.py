@@ -37,17 +37,16 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
 
     `sequence` is made like a candidate but does not compete: its graph answers short sequences beside the champion.
     """
-
-    made = model(kind)
+    forecaster = model(kind)
 
     @dg.asset(
         key=key(feed, target, kind),
         deps=[key(feed, target, "training_set")],
         group_name=feed.name,
-        kinds={"mlflow", *(["onnx"] if made.serves else [])},
+        kinds={"mlflow", *(["onnx"] if forecaster.serves else [])},
         code_version=code(kind),
-        description=f"{made.title} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all stations."
-        f" {made.description}",
+        description=f"{forecaster.title} for {target} at {', '.join(map(str, feed.horizons))} steps, trained on all "
+        f"stations. {forecaster.description}",
         automation_condition=ONCE,
         pool=TRAINING,
     )
@@ -89,7 +88,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
-                figure = plots.curves(curves, f"{made.title}: validation")
+                figure = plots.curves(curves, f"{forecaster.title}: validation")
         metadata |= drawing(platform, report(platform.root, feed.name, target, kind), "curves", figure)
         return dg.MaterializeResult(
             metadata=_metadata(platform, found) | metadata, data_version=dg.DataVersion(version)
