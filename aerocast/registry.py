@@ -30,10 +30,6 @@ class Registry(Generic[T]):
         own = self._own()
         return [*own, *sorted({each.name for each in self._installed()} - set(own))]
 
-    def all(self) -> dict[str, type[T]]:
-        """Every kind's class by name; imports them all."""
-        return {name: self.find(name) for name in self.names()}
-
     def find(self, kind: str) -> type[T]:
         """The class of a kind.
 
