@@ -3,7 +3,6 @@
 The loop chooses, too: a challenger that has proven itself on live requests. Its choice yields to a person's.
 """
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,7 +11,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
 from aerocast.feed import Feed
 from aerocast.lineage import config_hash
-from aerocast.pointer import Hold, HoldError
+from aerocast.pointer import HoldError
 from aerocast.promotion import table
 from aerocast.storage.home import Home
 from aerocast_assets.assets import champion, tracked, verdicts
@@ -26,25 +25,6 @@ if TYPE_CHECKING:
 LIFTED = "lifted"  # the verdict of a hold that was ended
 
 
-def length_of(text: str, field: str) -> timedelta | None:
-    """A length of time in ISO 8601; None for no text.
-
-    Raises:
-        AeroCastError: it is none, or not above 0.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    if not text:
-        return None
-    try:
-        length = TypeAdapter(timedelta).validate_python(text)
-    except ValidationError:
-        length = timedelta(0)
-    if length <= timedelta(0):
-        raise AeroCastError(f"{field}: {text!r} is no length of time in ISO 8601, such as P7D or PT12H")
-    return length
-
-
 def choose(
     context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: Choice, verdict: str
 ) -> dg.MaterializeResult[None]:
@@ -56,6 +36,7 @@ def choose(
     """
     from aerocast import clock, release
     from aerocast.lake import Lake
+    from aerocast.promotion import choice
     from aerocast.tracking import model_name
 
     root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(champion.RETRAIN_TAG)
@@ -64,8 +45,8 @@ def choose(
     newest = table.newest(lake, feed.name, target)
     # A run that was killed in between left the pointer moved and no row.
     moved = newest is None or newest["version"] != pointer.version
-    changed = moved or newest is None or newest.get("hold") != _text(pointer)
-    reason = _reason(pointer, config, tag, moved=moved)
+    changed = moved or newest is None or newest.get("hold") != choice.text_of(pointer)
+    reason = tag if config.automatic and tag else choice.reason_for(pointer, tag or "", moved=moved)
     tags = {"verdict": "promoted", "reason": reason} if moved else {}
     name, run_id = model_name(feed.name, target), chosen.lineage.mlflow_run_id
     if tracked.noted(context, root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
@@ -79,7 +60,7 @@ def choose(
             version=chosen.version,
             challenger=chosen.version,
             incumbent=pointer.previous,
-            hold=_text(pointer),
+            hold=choice.text_of(pointer),
         )
         segment = f"{verdict}@{chosen.version}@{pointer.promoted_at.isoformat()}"
         segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
@@ -120,43 +101,18 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
 
 def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) -> "Current":
     from aerocast import release
+    from aerocast.promotion import choice
 
     try:
-        now, length = datetime.now(UTC), length_of(config.hold_for, "hold_for")
-        hold = None if config.automatic else Hold(now, now + length if length else None, reason)
-        _check_answers(root, feed, target, config.release)
-        return release.promote(root, feed.name, target, config.release, hold)
+        length = choice.length_of(config.hold_for, "hold_for")
+        hold = None if config.automatic else choice.hold_for(length, reason)
+        return choice.promote(root, feed, target, config.release, hold)
     except HoldError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except AeroCastError as error:
         known = ", ".join(release.versions(root, feed.name, target)) or "none"
-        said = f"{error}; the releases of {feed.name}/{target}: {known}"
-        raise dg.Failure(said, allow_retries=False) from error
-
-
-def _check_answers(root: Home, feed: Feed, target: str, version: str) -> None:
-    """Raises AeroCastError: the release is of another unit or cadence than the feed now, so it could not answer."""
-    from aerocast import compatibility, release
-
-    if version in release.versions(root, feed.name, target):
-        manifest = release.load(root, feed.name, target, version).manifest
-        if why := compatibility.outdated(manifest, feed):
-            raise AeroCastError(f"release {version} of {feed.name}/{target} cannot serve: {'; '.join(why)}")
-
-
-def _reason(pointer: "Current", config: Choice, tag: str | None, *, moved: bool) -> str:
-    if config.automatic and tag:
-        return tag
-    if not moved:
-        said = f"{pointer.version} serves on; {pointer.hold}"
-    else:
-        back = pointer.previous is None or pointer.version < pointer.previous
-        said = f"rolled {'back' if back else 'forward'} to {pointer.version} from {pointer.previous or 'nothing'}"
-    return f"{said}: {tag}" if tag else said
-
-
-def _text(pointer: "Current") -> str | None:
-    return str(pointer.hold) if pointer.hold else None
+        text = f"{error}; the releases of {feed.name}/{target}: {known}"
+        raise dg.Failure(text, allow_retries=False) from error
 
 
 def _shown(

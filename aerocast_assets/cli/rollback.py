@@ -32,7 +32,7 @@ def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_fo
         AeroCastError: no such feed, target or release, or no such length of time; the one that serves goes on.
     """
     from aerocast import release
-    from aerocast_assets.assets.choice import length_of
+    from aerocast.promotion.choice import length_of
 
     length_of(hold_for, "--hold-for")
     feed, target = find_target(feed_name, target_name)
