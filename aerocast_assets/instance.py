@@ -1,6 +1,8 @@
-"""Parts of Dagster's instance for `dagster.yaml`. Its storage is always in this machine's folder of the home, which may
-be an object store: each class stands for Dagster's local one and takes no configuration, for `AEROCAST_HOME` and
-`AEROCAST_WORK` say where.
+"""Parts of Dagster's instance for `dagster.yaml`: all of it is in this machine's folder of the home.
+
+Plain YAML cannot say so: it takes a folder from one variable, which must be set, while the home has a default and may
+be an object store with `AEROCAST_WORK` beside it, and a home of before is moved first. Each class stands for Dagster's
+local one and takes no configuration. Runs, launcher and coordinator also behave differently; see there.
 """
 
 import socket
