@@ -18,7 +18,7 @@ from aerocast.storage.atomic import Stamp
 from aerocast.storage.store import Entry, Listing, Store
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,6 @@ class FolderStore(Store):
     def link(self, name: str) -> str:
         return (self.folder.resolve() / name).as_uri()
 
-    def check(self, *, writes: bool) -> None:
-        """Nothing to prove: `aerocast.storage.access` looks at folders."""
-
     def listing(self, folder: str = "") -> Listing:
         files, others = [], []
         try:
@@ -126,12 +123,6 @@ class FolderStore(Store):
             return
         except OSError as error:
             raise _refusal(path, "moved", error) from error
-
-    def delta_options(self) -> None:
-        return None
-
-    def attach(self, con: duckdb.DuckDBPyConnection) -> None:
-        """DuckDB reads folders by itself."""
 
     def duckdb_files(self, uris: Iterable[str]) -> list[str]:
         """Delta answers in percent-encoding; some signs are wildcards to DuckDB."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -170,18 +170,6 @@ class ObjectStore(Store):
             else:
                 ahead += below
         return sorted(folders)
-
-    def free(self) -> None:
-        return None
-
-    def make(self) -> None:
-        """An object store has no folders."""
-
-    def settle(self, files: Sequence[str]) -> None:
-        """An object that was put is there."""
-
-    def discard(self, token: str) -> None:
-        """Vacuum removes them."""
 
     def _head(self, name: str) -> ObjectMeta | None:
         import obstore

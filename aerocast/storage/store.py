@@ -93,8 +93,7 @@ class Store(ABC):
     def link(self, name: str) -> str:
         """The document's address for other programs, a URL."""
 
-    @abstractmethod
-    def check(self, *, writes: bool) -> None:
+    def check(self, *, writes: bool) -> None:  # noqa: B027 - nothing to do by default
         """Proves that the storage answers and, if it is written to, takes documents."""
 
     @abstractmethod
@@ -113,14 +112,13 @@ class Store(ABC):
     def move(self, name: str, target: str) -> None:
         """Over whatever is there; nothing happens to a name that is gone."""
 
-    # For tables: Delta and DuckDB know files by path or URL.
+    # For tables: Delta and DuckDB know files by path or URL. A default does what one of the two needs: nothing.
 
-    @abstractmethod
     def delta_options(self) -> dict[str, str] | None:
         """The `storage_options` of a Delta table."""
+        return None
 
-    @abstractmethod
-    def attach(self, con: duckdb.DuckDBPyConnection) -> None:
+    def attach(self, con: duckdb.DuckDBPyConnection) -> None:  # noqa: B027 - nothing to do by default
         """Lets DuckDB read and write files here."""
 
     @abstractmethod
@@ -131,20 +129,17 @@ class Store(ABC):
     def folders_with(self, marker: str) -> list[str]:
         """The folders at any depth that hold a folder `marker`, sorted."""
 
-    @abstractmethod
     def free(self) -> int | None:
         """Bytes that are free on the disk; None where nobody can say."""
+        return None
 
-    @abstractmethod
-    def make(self) -> None:
+    def make(self) -> None:  # noqa: B027 - nothing to do by default
         """The folder is there when this returns, where folders must be made."""
 
-    @abstractmethod
-    def settle(self, files: Sequence[str]) -> None:
+    def settle(self, files: Sequence[str]) -> None:  # noqa: B027 - nothing to do by default
         """These files, written by another library, are on disk when this returns. Raises OSError."""
 
-    @abstractmethod
-    def discard(self, token: str) -> None:
+    def discard(self, token: str) -> None:  # noqa: B027 - nothing to do by default
         """Removes the files of a write that came to nothing; on an object store they wait for vacuum."""
 
     def read(self, name: str, most: int = atomic.LARGEST) -> bytes | None:
