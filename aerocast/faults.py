@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 
-def read(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> tuple[Fault, ...]:
+def read(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str) -> tuple[Fault, ...]:
     """The faults in table `name`, oldest first; none without a table."""
     if not lake.exists(name):
         return ()

@@ -21,8 +21,8 @@ from aerocast import candidates, release
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.feed import Feed
-from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake
-from aerocast.marks import checkpoints, log_of
+from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake, LakeReader
+from aerocast.lake.ledger import checkpoints, log_of
 from aerocast.pruning import prune
 from aerocast.storage.home import Home
 
@@ -98,7 +98,7 @@ def _keep(lake: Lake, name: str, keep: set[int], now: datetime, retention: timed
     done.forgotten[name] = forget(lake, name, keep, now - retention)
 
 
-def settle(lake: Lake, name: str) -> None:
+def settle(lake: LakeReader, name: str) -> None:
     """Tells the table how its log is kept; a table of an older home does not know yet."""
     table = lake.opened(name)
     if not LOG_PROPERTIES.items() <= table.metadata().configuration.items():
@@ -133,7 +133,7 @@ def join(lake: Lake, name: str, now: datetime) -> int:
     return len(chosen)
 
 
-def needed(home: Home, lake: Lake, feed: str) -> dict[str, set[int]]:
+def needed(home: Home, lake: LakeReader, feed: str) -> dict[str, set[int]]:
     """The versions that a feed's releases, and candidates that may become one, name in their lineage; by table.
 
     Raises:
@@ -155,7 +155,7 @@ def needed(home: Home, lake: Lake, feed: str) -> dict[str, set[int]]:
     return found
 
 
-def forget(lake: Lake, name: str, keep: set[int], before: datetime) -> int:
+def forget(lake: LakeReader, name: str, keep: set[int], before: datetime) -> int:
     """Drops the log of versions that ended before then, but not of those to keep; how many commits.
 
     A version that is kept becomes a checkpoint first, and can be read without what lay before it.
@@ -177,7 +177,7 @@ def forget(lake: Lake, name: str, keep: set[int], before: datetime) -> int:
     return len(gone)
 
 
-def used(lake: Lake) -> list[Use]:
+def used(lake: LakeReader) -> list[Use]:
     """What each table takes, the largest first; on an object store only what its newest version holds."""
     found, names = [], lake.tables()
     places = {Path(lake.uri(name)) for name in names}
@@ -198,25 +198,25 @@ def disk(home: Home) -> tuple[int, int]:
     return usage.free, usage.total
 
 
-def _by_feed(lake: Lake) -> dict[str, list[str]]:
+def _by_feed(lake: LakeReader) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in lake.tables():
         found.setdefault(name.split("/")[0], []).append(name)
     return found
 
 
-def _targets(lake: Lake, feed: str) -> list[str]:
+def _targets(lake: LakeReader, feed: str) -> list[str]:
     """The targets of a feed that have a training table, declared still or not."""
     names = [name.split("/") for name in lake.tables()]
     return [parts[1] for parts in names if len(parts) == 3 and parts[0] == feed and parts[2] == WINDOWS]
 
 
-def _actions(lake: Lake, name: str) -> list[dict[str, Any]]:
+def _actions(lake: LakeReader, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = pa.table(lake.opened(name).get_add_actions(flatten=True)).to_pylist()
     return found
 
 
-def _log(lake: Lake, name: str) -> dict[int, float]:
+def _log(lake: LakeReader, name: str) -> dict[int, float]:
     """The versions that the log names, by a commit or a checkpoint, and when that was written (seconds since 1970)."""
     infos = log_of(lake.opened(name)).get_file_info(FileSelector("_delta_log"))
     found: dict[int, float] = {}

@@ -18,14 +18,14 @@ from aerocast.doors import claims
 from aerocast.doors.inbox import Inbox, inbox_of
 from aerocast.evaluation import history
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.storage.home import Home
 from aerocast.storage.settings import Settings
 from aerocast.tracking import Tracker
 from aerocast.tracking_database import FILE, Untracked
 
 
-def prune(home: Home, lake: Lake, feed: Feed) -> dict[str, int]:
+def prune(home: Home, lake: LakeReader, feed: Feed) -> dict[str, int]:
     """Removes what is beyond the feed's housekeeping; how many of each.
 
     Raises:
@@ -83,7 +83,7 @@ def _exports(home: Home, feed: Feed) -> int:
     return _unlinked([folder / f"{month}.csv" for month in old])
 
 
-def _claims(home: Home, lake: Lake, feed: Feed, limit: timedelta | None) -> int:
+def _claims(home: Home, lake: LakeReader, feed: Feed, limit: timedelta | None) -> int:
     """Objects in this machine's folder that raw holds: one that was not taken yet may be asked for any day."""
     raw = f"{feed.name}/raw"
     old = [path for path in (Path(home) / claims.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 LAYER = "windows"
 
@@ -48,7 +48,7 @@ def digest(samples: Samples) -> str:
     return whole.hexdigest()
 
 
-def training_rows(con: "duckdb.DuckDBPyConnection", lake: "Lake", manifest: Manifest) -> "pa.Table":
+def training_rows(con: "duckdb.DuckDBPyConnection", lake: "LakeReader", manifest: Manifest) -> "pa.Table":
     """The rows that a release was trained on: `station`, `time`, `role`, its features, its outcomes; by time, station.
 
     `role` is what each row was used for (`aerocast.splits.Role`); all that the training read is there, in the order

@@ -16,7 +16,7 @@ from aerocast.common.sql import literal, quoted
 from aerocast.common.times import to_numpy
 from aerocast.feed import Feed
 from aerocast.grid import Times
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def within(time: Times, start: datetime, end: datetime) -> NDArray[np.bool_]:
 
 
 def read(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str, station: str, since: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str, station: str, since: datetime
 ) -> Story:
     """The story from the tables as they are now; what is not there yet is empty."""
     of = f"target = {literal(target)} AND station = {literal(station)} AND time >= TIMESTAMPTZ {literal(str(since))}"
@@ -130,7 +130,7 @@ def read(
 
 def _columns(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     name: str,
     since: datetime,
     where: str,

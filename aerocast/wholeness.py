@@ -27,7 +27,7 @@ from aerocast.silver import Extent, floor, names
 if TYPE_CHECKING:
     import duckdb
 
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 HABIT = 24  # steps with a reading, before the newest, that say what is usual
 JITTER = 4  # a reading may come this part of the usual interval early
@@ -36,13 +36,13 @@ Span = tuple[datetime, datetime]
 _NOTHING = timedelta(0)
 
 
-def span_of(lake: Lake, feed: Feed) -> Span | None:
+def span_of(lake: LakeReader, feed: Feed) -> Span | None:
     """The first and the newest reading; months that retention took out still count, so that no month looks new."""
-    span, gone = lake.span(f"{feed.name}/bronze"), lake.gone(f"{feed.name}/bronze")
+    span, gone = lake.span(f"{feed.name}/bronze"), lake.ledger(f"{feed.name}/bronze").gone()
     return (min(span[0], month_span(min(gone))[0]), span[1]) if span and gone else span
 
 
-def extent_of(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime) -> Extent | None:
+def extent_of(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, now: datetime) -> Extent | None:
     """Where the feed's grid begins and ends at its `now`; None without a reading."""
     span = span_of(lake, feed)
     if span is None or _closed(feed, span[1], now):
@@ -50,7 +50,7 @@ def extent_of(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datet
     return extent(feed, span, progress(con, lake, feed, span[1]), now)
 
 
-def progress(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, newest: datetime) -> dict[str, Progress]:
+def progress(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, newest: datetime) -> dict[str, Progress]:
     """How far each station's readings have come, of those that sent one in the newest steps up to `newest`."""
     since = floor(feed, newest) - 2 * HABIT * feed.cadence
     months = months_around([month_of(since), month_of(newest)], _NOTHING, _NOTHING)

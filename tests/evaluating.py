@@ -11,7 +11,7 @@ import pyarrow as pa
 from aerocast import predictions
 from aerocast.common.months import month_of
 from aerocast.lake import Lake
-from aerocast.marks import NO_EDGES
+from aerocast.lake.marks import NO_EDGES
 from aerocast.predictions import Logged, LoggedForecast, Posted
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)

@@ -212,7 +212,7 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     edit(copy, "common/units", '"""Units by pint', '"""Other words for units by pint')
     edit(copy, "silver", "import math\n", "import math  # for angles\n\n")
     edit(copy, "brokers/kafka", "STEP = 5.0", "STEP = 6.0")
-    edit(copy, "lake", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
+    edit(copy, "lake/writing", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
     edit(copy, "feed", "daily_budget: Annotated[int, Field(ge=0)] = 2", "daily_budget: Annotated[int, Field(ge=0)] = 3")
     assert changed(first, versions(copy)) == set(), "words, brokers, storage, what else can be declared"
 

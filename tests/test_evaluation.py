@@ -19,12 +19,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import compaction, predictions
+from aerocast import predictions
 from aerocast.evaluation import answers, history, outcomes, rolling
 from aerocast.evaluation.intake import Taken, take
 from aerocast.feed import Feed
-from aerocast.lake import Lake
-from aerocast.marks import NO_EDGES
+from aerocast.lake import Lake, compaction
+from aerocast.lake.marks import NO_EDGES
 from aerocast.predictions import Logged, Posted
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed
@@ -246,14 +246,14 @@ def test_what_is_computed_again_and_is_the_same_makes_nothing_below_stale(
     taken(con, lake, home)
     assert outcomes.refresh(con, lake, feed) == rolling.daily(con, lake, feed) == ["2024-03"]
     path = history.write(con, lake, home, feed)
-    before, held = path.stat().st_mtime_ns, lake.content("small/outcomes", ["2024-03"])
+    before, held = path.stat().st_mtime_ns, lake.ledger("small/outcomes").content(["2024-03"])
     silver(lake, readings, mark="2")
     assert outcomes.refresh(con, lake, feed) == [], "silver made by edited code, of the same rows"
     with monkeypatch.context() as patch:
         patch.setattr(outcomes, "code_version", lambda *_: "edited")
         assert outcomes.refresh(con, lake, feed) == ["2024-03"]
     assert outcomes.refresh(con, lake, feed, force=True) == ["2024-03"]
-    assert lake.content("small/outcomes", ["2024-03"]) == held
+    assert lake.ledger("small/outcomes").content(["2024-03"]) == held
     assert rolling.daily(con, lake, feed) == []
     assert history.write(con, lake, home, feed).stat().st_mtime_ns == before
     silver(lake, readings | {T0 + 5 * HOUR: 1.0})

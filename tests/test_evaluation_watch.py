@@ -23,10 +23,10 @@ from aerocast.drift.state import Fault
 from aerocast.evaluation import outcomes, shadow, views, watch
 from aerocast.evaluation.intake import take
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Slot
+from aerocast.lake.marks import NO_EDGES
 from aerocast.lineage import config_hash
 from aerocast.manifest import Manifest
-from aerocast.marks import NO_EDGES
 from aerocast.storage.documents import Document
 from tests.evaluating import HOUR, answer, segment
 from tests.making import START, small_feed, write_readings
@@ -63,7 +63,7 @@ def stand_at(home: Path, now: datetime) -> None:
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
     """Raw, bronze, quarantine and silver as the assets make them, with the faults that are believed now."""
     for delivery in feed.source.read(feed, None, NOW):
-        lake.append("small/raw", delivery.table, delivery.segment, delivery.slot)
+        lake.append("small/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     months, known = lake.months("small/raw"), faults.read(con, lake, "small/faults")
     cleaned = quality.clean(con, feed, lake.relation(con, "small/raw"), months, NOW, known)
     marks = {

@@ -18,11 +18,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aerocast import lake as lake_module
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of, month_span, months_around
 from aerocast.common.sql import scan
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake import PARTITION, Lake, Slot, Stream
+from aerocast.lake import writing as lake_module
 from aerocast.storage.folder import FolderStore
 
 RAW, BRONZE = "feed/raw", "feed/bronze"
@@ -76,20 +76,18 @@ def test_delivery_is_the_order_of_the_commits(lake: Lake, con: duckdb.DuckDBPyCo
 
 def test_what_comes_back_to_a_slot_counts_again(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """A file is repaired, broken and repaired: the third delivery must win over the second."""
-    taken = [lake.append(RAW, rows("2013-01", mark), mark, slot="file 2013-01") for mark in ("a", "a", "b", "a", "a")]
+    taken = [lake.append(RAW, rows("2013-01", mark), Slot("file 2013-01", mark)) for mark in ("a", "a", "b", "a", "a")]
     assert taken == [True, False, True, True, False]
     newest = lake.relation(con, RAW).order("delivery DESC").limit(1).select("mark").fetchall()
     assert newest == [("a",)]
-    assert lake.append(RAW, rows("2013-02", "a"), "a", slot="file 2013-02"), "another slot, another segment"
+    assert lake.append(RAW, rows("2013-02", "a"), Slot("file 2013-02", "a")), "another slot, another segment"
 
 
 def test_a_stream_is_taken_from_where_it_was_left(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
-    taken = [
-        lake.append(RAW, rows("2013-01", str(position)), "door", position=position) for position in (3, 3, 2, 7, 5)
-    ]
+    taken = [lake.append(RAW, rows("2013-01", str(position)), Stream("door", position)) for position in (3, 3, 2, 7, 5)]
     assert taken == [True, False, False, True, False]
     assert set(marks(con, lake, RAW)) == {("2013-01", "3"), ("2013-01", "7")}
-    assert lake.append(RAW, rows("2013-01", "x"), "another door", position=1)
+    assert lake.append(RAW, rows("2013-01", "x"), Stream("another door", 1))
 
 
 def test_replace_is_one_commit_over_several_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:

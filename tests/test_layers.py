@@ -14,7 +14,7 @@ from aerocast import faults
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.lake import Lake, Rows
-from aerocast.marks import Edges
+from aerocast.lake.marks import Edges
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.layers import FAULTS, layers_of, raw_edges, stale_months
 from aerocast_assets.feeds import feeds

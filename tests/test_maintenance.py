@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast import maintenance, marks, release
+from aerocast import maintenance, release
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.dataset import Rows
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, marks
 from aerocast.manifest import Graph, Graphs, Manifest
 from aerocast.readback import described, training_rows
 from aerocast.splits import Cut, Role
@@ -102,7 +102,7 @@ def files(lake: Lake, name: str) -> set[str]:
 def content(lake: Lake, con: duckdb.DuckDBPyConnection, name: str) -> tuple[object, ...]:
     """All that must stay as it is: rows, marks, transactions."""
     rows = sorted(map(repr, lake.relation(con, name).fetchall()))
-    return rows, lake.content(name, MONTHS), marks.transactions(lake.opened(name)), lake.rows(name)
+    return rows, lake.ledger(name).content(MONTHS), lake.ledger(name).records, lake.rows(name)
 
 
 def test_whatever_is_cleaned_every_release_reads_back_what_it_was_trained_on(
@@ -292,13 +292,13 @@ def test_a_layers_retention_removes_whole_months_and_freezes_what_lies_below(lak
     rng = np.random.default_rng(1)
     for month in MONTHS:
         replace(lake, rng, month)
-    held = lake.content(RAW, MONTHS)
+    held = lake.ledger(RAW).content(MONTHS)
     present = datetime(2013, 4, 3, tzinfo=UTC)
     assert maintenance.expire(lake, feed, present) == {RAW: [MONTHS[0]]}
     assert maintenance.expire(lake, feed, present) == {}
     assert lake.months(RAW) == [MONTHS[1]]
-    assert lake.gone(RAW) == {MONTHS[0]}
-    assert lake.content(RAW, MONTHS) == held, "what it held is still known"
+    assert lake.ledger(RAW).gone() == {MONTHS[0]}
+    assert lake.ledger(RAW).content(MONTHS) == held, "what it held is still known"
     later = present + timedelta(days=60)
     assert maintenance.expire(lake, feed, later) == {RAW: [MONTHS[1]], TABLE: MONTHS[:2]}
     assert lake.months(TABLE) == MONTHS[2:]

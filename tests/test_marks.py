@@ -8,10 +8,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from aerocast import marks
 from aerocast.common.months import month_span
-from aerocast.lake import Lake
-from aerocast.marks import Edges
+from aerocast.lake import Lake, ledger, marks
+from aerocast.lake.marks import Edges
 
 RAW, MADE = "feed/raw", "feed/made"
 EDGES = Edges(timedelta(hours=2), timedelta(hours=3))
@@ -39,7 +38,7 @@ def table(month: str, hours: list[int], value: float | None = 1.0, segment: str 
 
 def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.Content:
     lake.replace(MADE, rows, months, edges=EDGES, apart=["segment"])
-    return lake.content(MADE, months, EDGES)[months[0]]
+    return lake.ledger(MADE).content(months, EDGES)[months[0]]
 
 
 def test_the_same_rows_in_another_order_have_the_same_mark(lake: Lake) -> None:
@@ -67,7 +66,7 @@ def test_missing_is_not_zero_and_nothing_is_not_never_made(lake: Lake) -> None:
     assert replaced(lake, table("2024-01", [50], float("nan")), ["2024-01"]).all in seen
     empty = replaced(lake, table("2024-01", []), ["2024-01"])
     assert empty.all not in seen
-    assert lake.content(MADE, ["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
+    assert lake.ledger(MADE).content(["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
 
 
 def test_two_equal_rows_do_not_cancel_out(lake: Lake) -> None:
@@ -81,12 +80,12 @@ def test_a_relation_has_the_marks_of_its_rows(lake: Lake) -> None:
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         lake.replace(MADE, con.from_arrow(rows), ["2024-01"], edges=EDGES, apart=["segment"])
-    assert lake.content(MADE, ["2024-01"], EDGES)["2024-01"] == first
+    assert lake.ledger(MADE).content(["2024-01"], EDGES)["2024-01"] == first
 
 
 def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.Content:
     lake.append(RAW, table(month, hours, segment=segment), segment, edges=EDGES)
-    return lake.content(RAW, [month], EDGES)[month]
+    return lake.ledger(RAW).content([month], EDGES)[month]
 
 
 def test_a_segment_marks_the_months_and_edges_that_it_reaches(lake: Lake) -> None:
@@ -99,7 +98,7 @@ def test_a_segment_marks_the_months_and_edges_that_it_reaches(lake: Lake) -> Non
     fourth = appended(lake, "2024-01", [-1], "d")
     assert [fourth[i] != third[i] for i in range(3)] == [True, False, True]
     assert appended(lake, "2024-02", [50], "e")
-    assert lake.content(RAW, ["2024-01"], EDGES)["2024-01"] == fourth
+    assert lake.ledger(RAW).content(["2024-01"], EDGES)["2024-01"] == fourth
 
 
 def test_the_order_of_deliveries_counts(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_neighbours_count_as_far_as_they_are_read(lake: Lake) -> None:
         appended(lake, month, [50], month)
 
     def seen() -> dict[str, list[str]]:
-        return marks.around(lake, RAW, ["2024-01", "2024-02", "2024-03"], EDGES.tail, EDGES.head)
+        return lake.ledger(RAW).around(["2024-01", "2024-02", "2024-03"], EDGES)
 
     before = seen()
     appended(lake, "2024-02", [60], "middle")
@@ -132,21 +131,21 @@ def test_a_reach_that_was_not_kept_counts_the_whole_month(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
         appended(lake, month, [50], month)
     for reach in (timedelta(hours=7), timedelta(days=40)):
-        before = marks.around(lake, RAW, ["2024-03"], reach)
+        before = lake.ledger(RAW).around(["2024-03"], Edges(tail=reach))
         appended(lake, "2024-02", [60], f"middle {reach}")
-        assert marks.around(lake, RAW, ["2024-03"], reach) != before
-    before = marks.around(lake, RAW, ["2024-03"], timedelta(days=40))
+        assert lake.ledger(RAW).around(["2024-03"], Edges(tail=reach)) != before
+    before = lake.ledger(RAW).around(["2024-03"], Edges(tail=timedelta(days=40)))
     appended(lake, "2024-01", [70], "two months back")
-    assert marks.around(lake, RAW, ["2024-03"], timedelta(days=40)) != before
+    assert lake.ledger(RAW).around(["2024-03"], Edges(tail=timedelta(days=40))) != before
 
 
 def test_a_home_without_marks_is_known_by_its_files(lake: Lake) -> None:
     lake.replace(MADE, table("2024-01", [50]), ["2024-01"])
-    old = lake.content(MADE, ["2024-01", "2024-02"], EDGES)
+    old = lake.ledger(MADE).content(["2024-01", "2024-02"], EDGES)
     assert old.keys() == {"2024-01"}
-    assert lake.content(MADE, ["2024-01"], EDGES) == old
+    assert lake.ledger(MADE).content(["2024-01"], EDGES) == old
     assert replaced(lake, table("2024-01", [50]), ["2024-01"]) != old["2024-01"]
-    assert lake.origins(MADE) == {}
+    assert lake.ledger(MADE).origins() == {}
 
 
 def test_one_look_finds_every_transaction_before_and_after_a_checkpoint(lake: Lake) -> None:
@@ -155,9 +154,9 @@ def test_one_look_finds_every_transaction_before_and_after_a_checkpoint(lake: La
         appended(lake, "2024-01", [50], f"segment {turn}")
         names.append(f"segment {turn}")
         opened = DeltaTable(lake.uri(RAW))
-        found = marks.transactions(opened)
+        found = ledger.read(opened)
         assert found == {name: opened.transaction_version(name) for name in found}
         assert set(names) <= found.keys()
     older = DeltaTable(lake.uri(RAW), version=13)
-    assert set(names[:14]) <= marks.transactions(older).keys()
-    assert not set(names[14:]) & marks.transactions(older).keys()
+    assert set(names[:14]) <= ledger.read(older).keys()
+    assert not set(names[14:]) & ledger.read(older).keys()

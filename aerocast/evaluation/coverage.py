@@ -16,7 +16,7 @@ import numpy as np
 from aerocast.common.sql import literal
 from aerocast.evaluation.views import MONTHS
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.promotion.diebold_mariano import diebold_mariano
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Covered(NamedTuple):
     low: bool
 
 
-def live(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str, version: str) -> list[Covered]:
+def live(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str, version: str) -> list[Covered]:
     """The horizons of a release that have outcomes in the newest months, of all stations, each forecast once."""
     name = f"{feed.name}/outcomes"
     months = lake.months(name)[-MONTHS:]

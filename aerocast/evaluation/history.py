@@ -23,7 +23,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.lineage import code_version, config_hash
 from aerocast.storage import atomic
 from aerocast.storage.home import Home, store_of
@@ -50,7 +50,7 @@ def months_kept(feed: Feed, months: Iterable[str]) -> list[str]:
     return [month for month, end in ends.items() if limit is None or end + limit > max(ends.values())]
 
 
-def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, live: bool = False) -> Path:
+def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, *, live: bool = False) -> Path:
     """Brings the files up to date, each old or new and never half; their folder.
 
     With `live` the newest month's file waits until it is an hour old by the feed's clock.
@@ -61,7 +61,7 @@ def write(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     name, folder = f"{feed.name}/outcomes", place(home, feed.name)
     store = store_of(folder)
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
-    origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.content(name, months).items()}
+    origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.ledger(name).content(months).items()}
     stale = [month for month in months if store.origin(f"{month}.csv") != origins[month]]
     if live and stale[-1:] == months[-1:] and not clock.is_due(home, feed.name, folder / f"{stale[-1]}.csv", REWRITTEN):
         stale.pop()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast import compaction, memory, predictions
+from aerocast import predictions
 from aerocast.common.months import month_of
 from aerocast.evaluation import answers
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake import PARTITION, Lake, LakeReader, compaction, memory
 from aerocast.predictions import Logged, Posted
 from aerocast.storage.home import Home
 
@@ -126,7 +126,7 @@ def _add(
     """Appends what the table does not know yet, in one commit; its rows."""
     while True:
         view = lake.view()
-        version, known = view.version(name), view.transactions(name)
+        version, known = view.version(name), view.ledger(name).records
         new = {segment: records for segment, records in segments.items() if records and segment not in known}
         if not new:
             return table([])
@@ -161,7 +161,7 @@ def _posted(posted: Sequence[Posted], known: Mapping[str, Known]) -> pa.Table:
     return pa.Table.from_pylist(rows, POSTED)
 
 
-def _known(con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, ids: set[str]) -> dict[str, Known]:
+def _known(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set[str]) -> dict[str, Known]:
     """What each of these answers said, and when; the newest months are looked through first, and no older than a year.
 
     Answers of before there were forecasts by number are found by their own id.
@@ -180,7 +180,7 @@ def _known(con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, ids: set[str])
 
 
 def _months(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, column: str, wanted: pa.Array
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, column: str, wanted: pa.Array
 ) -> dict[Any, dict[int, str]]:
     """By the value of that column, horizon -> month of its prediction."""
     name = f"{feed}/predictions"
@@ -194,7 +194,7 @@ def _months(
 
 def _among(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     name: str,
     months: Sequence[str],
     column: str,

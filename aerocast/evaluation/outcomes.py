@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from aerocast.common.months import months_around
 from aerocast.common.sql import literal, quoted
 from aerocast.feed import Feed
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake import PARTITION, Lake, LakeReader
+from aerocast.lake.marks import NO_EDGES
 from aerocast.lineage import code_version, config_hash
-from aerocast.marks import NO_EDGES
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,26 +42,26 @@ def refresh(
     """
     name = f"{feed.name}/outcomes"
     wanted = hashes(lake, feed, conversions)
-    stale = sorted(wanted) if force else lake.stale(name, wanted)
+    stale = sorted(wanted) if force else lake.ledger(name).stale(wanted)
     for month in stale:
         lake.replace(name, join(con, lake, feed, month, conversions), [month], {month: wanted[month]}, edges=NO_EDGES)
     return stale
 
 
-def hashes(lake: Lake, feed: Feed, conversions: Conversions = ()) -> dict[str, str]:
+def hashes(lake: LakeReader, feed: Feed, conversions: Conversions = ()) -> dict[str, str]:
     """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from.
 
     A month of which retention has taken out anything that it was joined from stays as it is, and so does one taken out.
     """
     lake = lake.view()
     logs = {month for log in ("predictions", "posted") for month in lake.months(f"{feed.name}/{log}")}
-    read = {month: _months_read(feed, month) for month in sorted(logs - lake.gone(f"{feed.name}/outcomes"))}
-    gone = {layer: lake.gone(f"{feed.name}/{layer}") for layer in ("predictions", "posted", "silver")}
+    read = {month: _months_read(feed, month) for month in sorted(logs - lake.ledger(f"{feed.name}/outcomes").gone())}
+    gone = {layer: lake.ledger(f"{feed.name}/{layer}").gone() for layer in ("predictions", "posted", "silver")}
     read = {month: own for month, own in read.items() if not any(held & set(own[each]) for each, held in gone.items())}
     near: dict[str, set[str]] = {}
     for layer, months in (item for own in read.values() for item in own.items()):
         near.setdefault(layer, set()).update(months)
-    content = {layer: lake.content(f"{feed.name}/{layer}", sorted(months)) for layer, months in near.items()}
+    content = {layer: lake.ledger(f"{feed.name}/{layer}").content(sorted(months)) for layer, months in near.items()}
     declared = feed.model_dump(mode="json", include={"cadence", "season", "targets"})
     return {
         month: config_hash(
@@ -132,7 +132,7 @@ def join(
         WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
 
 
-def _create_views(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str) -> None:
+def _create_views(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, month: str) -> None:
     """`join_<layer>` for each layer that the month's outcomes are made of."""
     lake = lake.view()
     for layer, months in _months_read(feed, month).items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aerocast.common.sql import literal
 from aerocast.evaluation.outcomes import PAIR
 from aerocast.feed import Feed
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.lineage import code_version, config_hash
 from aerocast.promotion.scoring import ALL
 
@@ -41,7 +41,7 @@ _FIGURES = """
 _GROUP = "target, place, horizon, version, shadow"
 
 
-def metrics(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime) -> pa.Table:
+def metrics(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, now: datetime) -> pa.Table:
     """The rolling metrics at `now` (the feed's time), best known first by group.
 
     Columns: target, station, horizon, version, shadow, n, rmse, bias (forecast - actual), mae, coverage, the baselines'
@@ -73,9 +73,9 @@ def metrics(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetim
 def daily(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
     """Brings `<feed>/evaluation_daily` up to date with the months of outcomes whose content changed; which ones."""
     source, name = f"{feed.name}/outcomes", f"{feed.name}/evaluation_daily"
-    content, code = lake.content(source, lake.months(source)), code_version(__name__)
+    content, code = lake.ledger(source).content(lake.months(source)), code_version(__name__)
     hashes = {month: config_hash(code=code, outcomes=held.all) for month, held in content.items()}
-    stale = sorted(hashes) if force else lake.stale(name, hashes)
+    stale = sorted(hashes) if force else lake.ledger(name).stale(hashes)
     for month in stale:
         _places(con, lake, feed, [month])
         rows = con.sql(f"""
@@ -86,7 +86,7 @@ def daily(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool
     return stale
 
 
-def _places(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, months: Sequence[str]) -> None:
+def _places(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str]) -> None:
     """The view `rolling_places`: every forecast that counts, once for its station and once for all."""
     lake.relation(con, f"{feed.name}/outcomes", months).create_view("rolling_outcomes", replace=True)
     con.execute(f"""

@@ -73,11 +73,11 @@ def _measure(
 ) -> tuple[list[dict[str, Any]], str]:
     """The rolling metrics, stored if they are other than before: with new outcomes, or when a step is over."""
     name, source = f"{feed.name}/evaluation", f"{feed.name}/outcomes"
-    content = lake.content(source, lake.months(source)[-rolling.MONTHS :])
+    content = lake.ledger(source).content(lake.months(source)[-rolling.MONTHS :])
     step = int(now.timestamp() // feed.cadence.total_seconds())
     version = config_hash(code=code_version(rolling.__name__), outcomes=content, step=step)
     table = rolling.metrics(con, lake, feed, now)
-    if force or not lake.holds(name, WHOLE, version):
+    if force or not lake.ledger(name).holds(WHOLE, version):
         lake.overwrite(name, table, version)
     return table.to_pylist(), version
 

@@ -12,7 +12,7 @@ from aerocast.common.sql import literal
 from aerocast.drift.state import Shadow
 from aerocast.evaluation.rolling import MONTHS
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.promotion.diebold_mariano import diebold_mariano
 from aerocast.storage.home import Home
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _Numbers = NDArray[Any]
 
 
-def evidence(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> tuple[Shadow, ...]:
+def evidence(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> tuple[Shadow, ...]:
     """What is known of each target's challenger, of answers in the newest months; none without a challenger."""
     found = (_target(con, lake, home, feed, target) for target in feed.targets)
     return tuple(each for each in found if each is not None)
 
 
-def _target(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str) -> Shadow | None:
+def _target(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str) -> Shadow | None:
     champion = release.current(home, feed.name, target)
     challenger = release.challenger(home, feed.name, target)
     if champion is None or challenger is None or not lake.exists(f"{feed.name}/outcomes"):
@@ -47,7 +47,7 @@ def _target(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, 
 
 
 def _pairs(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str, champion: str, challenger: str
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str, champion: str, challenger: str
 ) -> list[tuple[Any, ...]]:
     """(origin, horizon, champion's error, challenger's, persistence's) of each distinct forecast with an outcome."""
     lake.relation(con, f"{feed.name}/outcomes", lake.months(f"{feed.name}/outcomes")[-MONTHS:]).create_view(

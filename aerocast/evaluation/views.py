@@ -19,7 +19,7 @@ from aerocast.drift.profile import Profile, profile
 from aerocast.drift.state import Fault
 from aerocast.feed import Feed
 from aerocast.grid import Grid
-from aerocast.lake import Lake
+from aerocast.lake import LakeReader
 from aerocast.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ REFERENCE = 36  # newest months of a training span: enough for three of each sea
 
 def outcomes(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     feed: Feed,
     manifest: Manifest,
     station: str,
@@ -70,7 +70,7 @@ def outcomes(
     )
 
 
-def answering(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest: Manifest, station: str) -> str:
+def answering(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest, station: str) -> str:
     """Which graph of the release gave most of the station's newest answers: they err differently, so one is judged."""
     name = f"{feed.name}/outcomes"
     months = lake.months(name)[-MONTHS:]
@@ -109,7 +109,7 @@ def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
 
 
 def measured(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, known: Sequence[Fault], now: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known: Sequence[Fault], now: datetime
 ) -> dict[str, Grid]:
     """Each station's grid of the newest months as measured: what a fault has put in quarantine is in it.
 
@@ -131,7 +131,7 @@ def measured(
 
 def readings(
     con: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    lake: LakeReader,
     feed: Feed,
     known: Sequence[Fault],
     now: datetime,
@@ -163,20 +163,20 @@ def _touched(months: Sequence[str], known: Sequence[Fault]) -> bool:
 
 
 def _unfaulted(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, months: Sequence[str], now: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str], now: datetime
 ) -> duckdb.DuckDBPyRelation:
     """Bronze of these months as if no fault were known."""
     raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, months))
     return quality.clean(con, feed, raw, months, now).bronze
 
 
-def _recent(lake: Lake, feed: Feed, now: datetime) -> list[str]:
+def _recent(lake: LakeReader, feed: Feed, now: datetime) -> list[str]:
     """The newest months that have readings: of raw, for all the newest may be in quarantine; none after `now`."""
     months = [month for month in lake.months(f"{feed.name}/raw") if month <= month_of(now)]
     return months[-RECENT:]
 
 
-def references(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
+def references(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
     """The profile of each station's grid over the release's training span, or its newest months if that is long."""
     start, end = manifest.lineage.training_start, manifest.lineage.training_end
     name = f"{feed.name}/silver"
@@ -188,7 +188,7 @@ def references(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, manifest:
     return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
 
 
-def judged_at(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, examination: str) -> datetime | None:
+def judged_at(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str, examination: str) -> datetime | None:
     """The feed's instant of an examination in table `name`; None if its rows are no longer there."""
     own = lake.relation(con, name).filter(f"examination = {literal(examination)}")
     found = own.aggregate("min(judged_at)").fetchall()[0][0]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from aerocast import clock, compaction, faults, release
+from aerocast import clock, faults, release
 from aerocast.common.months import month_of
 from aerocast.common.sql import literal
 from aerocast.compatibility import outdated
@@ -31,7 +31,7 @@ from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
 from aerocast.evaluation import shadow, views
 from aerocast.feed import Feed
 from aerocast.grid import Grid
-from aerocast.lake import Lake
+from aerocast.lake import Lake, LakeReader, compaction
 from aerocast.lineage import code_version, config_hash
 from aerocast.manifest import Manifest
 from aerocast.storage.home import Home
@@ -79,7 +79,7 @@ def _believed(state: DriftState, target: str) -> tuple[object, ...]:
     return heat.version, heat.hot, verdicts
 
 
-def evidence(lake: Lake, home: Home, feed: Feed, now: datetime) -> str:
+def evidence(lake: LakeReader, home: Home, feed: Feed, now: datetime) -> str:
     """Hash of what is examined: what the tables hold, who serves, and whether the feed is silent beyond `freshness`."""
     lake, outcomes, silver = lake.view(), f"{feed.name}/outcomes", f"{feed.name}/silver"
     span = lake.span(f"{feed.name}/bronze")
@@ -103,12 +103,12 @@ def basis(evidence: str, home: Home, feed: Feed) -> str:
     )
 
 
-def _contents(lake: Lake, name: str, newest: int) -> dict[str, str]:
+def _contents(lake: LakeReader, name: str, newest: int) -> dict[str, str]:
     """What each of the newest months holds."""
-    return {month: content.all for month, content in lake.content(name, lake.months(name)[-newest:]).items()}
+    return {month: content.all for month, content in lake.ledger(name).content(lake.months(name)[-newest:]).items()}
 
 
-def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now: datetime) -> Seen:
+def look(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, now: datetime) -> Seen:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
     lake = lake.view()
     known = faults.read(con, lake, f"{feed.name}/faults")
@@ -137,7 +137,7 @@ def look(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, now
 
 
 def _jumps(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, known: Sequence[Fault], now: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known: Sequence[Fault], now: datetime
 ) -> dict[str, tuple[Fault, ...]]:
     """By station, the changes of unit that single readings show; also where nothing serves yet."""
     columns = [column for column in feed.columns if column.max_step is not None and not column.circular]
@@ -185,7 +185,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     if before is not None and current(home, feed, wanted) and not force:
         return Judged(before, None, before)
     name = f"{feed.name}/drift"
-    if lake.has(name, examined):
+    if lake.ledger(name).has(examined):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
         now = views.judged_at(con, lake, name, examined) or (before.judged_at if before else now)
     seen = look(con, lake, home, feed, now)
@@ -202,7 +202,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     return Judged(after, seen, before)
 
 
-def newest(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed) -> Seen:
+def newest(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> Seen:
     """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
     now = clock.now(home, feed.name, feed.end)
     kept = state.document(home, feed.name).read()
@@ -216,7 +216,7 @@ def of(target: str, seen: Mapping[tuple[str, str], Value]) -> dict[str, Value]:
     return {station: value for (name, station), value in seen.items() if name == target}
 
 
-def history(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> list[Diagnosis]:
+def history(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str) -> list[Diagnosis]:
     """The newest diagnoses of a target, oldest first, without their evidence."""
     name = f"{feed.name}/drift"
     rows = lake.relation(con, name, lake.months(name)[-HISTORY_MONTHS:]).filter(f"target = {literal(target)}")

@@ -10,11 +10,12 @@ import msgspec
 
 from aerocast.common.times import from_numpy
 from aerocast.feed import Feed
+from aerocast.lake import LakeReader, Slot
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from aerocast.lake import Lake
+    from aerocast.lake import Lake, LakeReader
     from aerocast.manifest import Manifest
     from aerocast.promotion.decision import Decision
     from aerocast.promotion.trial import Trial
@@ -65,8 +66,8 @@ def record(
         "test_end": from_numpy(trial.end),
         **common,
     }
-    lake.append(name_of(feed.name, target, SCORES), pa.Table.from_pylist(scores), verdict, SLOT)
-    lake.append(name_of(feed.name, target), pa.Table.from_pylist([decision], _decisions()), verdict, SLOT)
+    lake.append(name_of(feed.name, target, SCORES), pa.Table.from_pylist(scores), Slot(SLOT, verdict))
+    lake.append(name_of(feed.name, target), pa.Table.from_pylist([decision], _decisions()), Slot(SLOT, verdict))
 
 
 def record_choice(
@@ -119,24 +120,24 @@ def _decisions() -> "pa.Schema":
     )
 
 
-def newest(lake: "Lake", feed: str, target: str, *, judged: bool = False) -> Row | None:
+def newest(lake: "LakeReader", feed: str, target: str, *, judged: bool = False) -> Row | None:
     """The newest decision, or the newest that a trial made; None if there is none."""
     return _last(lake, feed, target, "test_rows IS NOT NULL" if judged else "true")
 
 
-def of_run(lake: "Lake", feed: str, target: str, run_id: str) -> Row | None:
+def of_run(lake: "LakeReader", feed: str, target: str, run_id: str) -> Row | None:
     """What a run decided; None if it decided nothing, because nothing had changed or it failed before."""
     return _last(lake, feed, target, f"run_id = '{run_id}'")
 
 
-def promoted_after(lake: "Lake", feed: str, target: str, delivery: int, limit: int) -> list[Row]:
+def promoted_after(lake: "LakeReader", feed: str, target: str, delivery: int, limit: int) -> list[Row]:
     """The promotions behind a row, oldest first."""
     return _rows(
         lake, name_of(feed, target), f"promoted AND version IS NOT NULL AND delivery > {delivery}", "delivery", limit
     )
 
 
-def last_promoted(lake: "Lake", feed: str, target: str) -> dict[str, datetime]:
+def last_promoted(lake: "LakeReader", feed: str, target: str) -> dict[str, datetime]:
     """When each version was promoted last."""
     import duckdb
 
@@ -148,24 +149,24 @@ def last_promoted(lake: "Lake", feed: str, target: str) -> dict[str, datetime]:
         return dict(promoted.aggregate("version, max(decided_at)", "version").fetchall())
 
 
-def newest_scores(lake: "Lake", feed: str, target: str) -> list[Row]:
+def newest_scores(lake: "LakeReader", feed: str, target: str) -> list[Row]:
     """Every model's scores in the newest trial."""
     name = name_of(feed, target, SCORES)
     last = _rows(lake, name, "true", "delivery DESC", 1)
     return _rows(lake, name, f"delivery = {last[0]['delivery']}", "delivery") if last else []
 
 
-def is_decided(lake: "Lake", feed: str, target: str, verdict: str) -> bool:
+def is_decided(lake: "LakeReader", feed: str, target: str, verdict: str) -> bool:
     """Whether a trial of this verdict is in the table already."""
-    return lake.took(name_of(feed, target), verdict, SLOT)
+    return Slot(SLOT, verdict).known(lake.ledger(name_of(feed, target)))
 
 
-def _last(lake: "Lake", feed: str, target: str, where: str) -> Row | None:
+def _last(lake: "LakeReader", feed: str, target: str, where: str) -> Row | None:
     rows = _rows(lake, name_of(feed, target), where, "delivery DESC", 1)
     return rows[0] if rows else None
 
 
-def _rows(lake: "Lake", name: str, where: str, order: str, limit: int | None = None) -> list[Row]:
+def _rows(lake: "LakeReader", name: str, where: str, order: str, limit: int | None = None) -> list[Row]:
     import duckdb
 
     if not lake.exists(name):

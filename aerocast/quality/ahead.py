@@ -12,12 +12,14 @@ from aerocast.quality.readings import latest
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 _CUT = timedelta(milliseconds=1)  # the log's statistics are cut to it
 
 
-def ahead(con: "DuckDBPyConnection", lake: "Lake", feed: Feed, months: Sequence[str], now: datetime) -> dict[str, int]:
+def ahead(
+    con: "DuckDBPyConnection", lake: "LakeReader", feed: Feed, months: Sequence[str], now: datetime
+) -> dict[str, int]:
     """How many of raw's rows that each month is made of lie ahead of the feed's `now`; months without any are left out.
 
     They are in quarantine as `future` until their time comes, and no row of raw changes by that.

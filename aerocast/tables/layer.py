@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aerocast import marks
 from aerocast.common.months import months_around
+from aerocast.lake import LakeReader, marks
+from aerocast.lake.marks import NO_EDGES, NOTHING, Edges
 from aerocast.lineage import code_version, config_hash
-from aerocast.marks import NO_EDGES, NOTHING, Edges
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from aerocast.lake import Lake, Rows
+    from aerocast.lake import Lake, LakeReader, Rows
 
 ROWS = "rows"  # the part of a month's origin that the table above decides
 
@@ -35,7 +35,7 @@ class Facts(NamedTuple):
 
 
 # Connection, lake, months, the feed's present; None while there is nothing that the layer could be made of.
-Observe = Callable[["DuckDBPyConnection", "Lake", Sequence[str], datetime], Facts | None]
+Observe = Callable[["DuckDBPyConnection", "LakeReader", Sequence[str], datetime], Facts | None]
 # Connection, rows of the source, months, the facts' value: tables with their rows, in the order of writing.
 Build = Callable[["DuckDBPyConnection", "DuckDBPyRelation", Sequence[str], Any], "Mapping[str, Rows]"]
 
@@ -65,9 +65,9 @@ class Layer:
     chunk: int = 1_000_000
     edges: Edges = NO_EDGES  # how far its consumers read over a month's borders
 
-    def origins(self, lake: "Lake", months: Sequence[str], facts: Facts) -> dict[str, dict[str, list[str]]]:
+    def origins(self, lake: "LakeReader", months: Sequence[str], facts: Facts) -> dict[str, dict[str, list[str]]]:
         """Month -> part -> what it would be made from now."""
-        above = marks.around(lake, self.source, months, self.before, self.after)
+        above = lake.ledger(self.source).around(months, Edges(self.after, self.before))
         own = {
             part: {month: list(facts.parts.get(part, {}).get(month, ())) for month in months}
             for part in (ROWS, *self.parts)
@@ -76,17 +76,17 @@ class Layer:
             month: {part: (above[month] if part == ROWS else []) + own[part][month] for part in own} for month in months
         }
 
-    def changes(self, con: "DuckDBPyConnection", lake: "Lake", now: datetime) -> dict[str, list[str]]:
+    def changes(self, con: "DuckDBPyConnection", lake: "LakeReader", now: datetime) -> dict[str, list[str]]:
         """The months whose content above is not what they were made from, by the part that differs, oldest first.
 
         Months that retention has removed, here or above, are left alone.
         """
-        gone = lake.gone(self.source) | lake.gone(self.table)
+        gone = lake.ledger(self.source).gone() | lake.ledger(self.table).gone()
         months = [month for month in lake.months(self.source) if month not in gone]
         facts = self.observe(con, lake, months, now)
         if facts is None:
             return {}
-        stored = lake.origins(self.table)
+        stored = lake.ledger(self.table).origins()
         differing: dict[str, list[str]] = {}
         for month, parts in self.origins(lake, months, facts).items():
             for part, texts in parts.items():
@@ -117,8 +117,8 @@ class Layer:
         origins = self.origins(lake, months, facts)
         basis = {"declaration": self.declaration, "code": code_version(*self.modules), "apart": [*self.apart]}
         hashes = {month: config_hash(**basis, origin=parts, salt=salt) for month, parts in origins.items()}
-        frozen = lake.gone(self.source) | lake.gone(self.table)
-        stale = [m for m in (sorted(hashes) if force else lake.stale(self.table, hashes)) if m not in frozen]
+        frozen = lake.ledger(self.source).gone() | lake.ledger(self.table).gone()
+        stale = [m for m in (sorted(hashes) if force else lake.ledger(self.table).stale(hashes)) if m not in frozen]
         for piece in lake.chunks(self.source, stale, self.chunk):
             rows = lake.relation(con, self.source, months_around(piece, self.before, self.after))
             for name, built in self.build(con, rows, piece, facts.value).items():

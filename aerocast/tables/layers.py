@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from aerocast.common.months import month_span
 from aerocast.feed import Feed
-from aerocast.marks import Edges
+from aerocast.lake.marks import Edges
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from aerocast.lake import Lake, Rows
+    from aerocast.lake import LakeReader, Rows
 
 FAULTS = "faults"  # the part of bronze's origin that says which sensor faults its readings were judged with
 # The modules whose code makes each layer; what they import counts too.
@@ -42,7 +42,7 @@ def raw_edges(feed: Feed) -> Edges:
     return edges_of([_bronze(feed)], f"{feed.name}/raw")
 
 
-def stale_months(feed: Feed, lake: "Lake", now: datetime) -> dict[str, list[str]]:
+def stale_months(feed: Feed, lake: "LakeReader", now: datetime) -> dict[str, list[str]]:
     """The months of which any layer was made from other content than is above it now, by part, oldest first.
 
     A step that is over at the feed's `now` counts as new rows of silver, even if no reading came since. Below bronze a
@@ -64,7 +64,7 @@ def _bronze(feed: Feed) -> Layer:
     """Bronze, and the quarantine beside it."""
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
 
-    def observe(con: "DuckDBPyConnection", lake: "Lake", months: Sequence[str], now: datetime) -> Facts | None:
+    def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
         from aerocast import faults, quality
 
         if not lake.exists(raw):
@@ -110,7 +110,7 @@ def _rules(feed: Feed) -> dict[str, Any]:
 def _silver(feed: Feed) -> Layer:
     from aerocast import silver
 
-    def observe(con: "DuckDBPyConnection", lake: "Lake", months: Sequence[str], now: datetime) -> Facts | None:
+    def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
         from aerocast import wholeness
 
         span = wholeness.span_of(lake, feed)
@@ -160,7 +160,7 @@ def _grid(feed: Feed) -> dict[str, Any]:
 def _sliding(feed: Feed) -> Layer:
     from aerocast import sliding
 
-    def observe(_: "DuckDBPyConnection", lake: "Lake", months: Sequence[str], __: datetime) -> Facts | None:
+    def observe(_: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], __: datetime) -> Facts | None:
         span = lake.span(f"{feed.name}/bronze")
         if span is None:
             return None

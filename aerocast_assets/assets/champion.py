@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aerocast.candidates import Candidate
     from aerocast.grid import Grid
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
     from aerocast.manifest import Manifest
 
 CODE = code_version("aerocast.promotion.bundle")  # which imports the trial
@@ -128,7 +128,7 @@ def _judge(
     )
 
 
-def _standing(lake: "Lake", feed: Feed, target: str, verdict: str, offered: str) -> str | None:
+def _standing(lake: "LakeReader", feed: Feed, target: str, verdict: str, offered: str) -> str | None:
     """Why nothing has to be decided; None if it has."""
     newest = table.newest(lake, feed.name, target)
     if newest and newest["verdict"] == f"{STANDS}{offered}":

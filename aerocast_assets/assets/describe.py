@@ -14,7 +14,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 PREVIEW = 5
 SAMPLES = 24  # newest months of a run whose rows are shown
@@ -44,7 +44,7 @@ def preview(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(markdown(rows))
 
 
-def sample(lake: "Lake", name: str, month: str | None = None) -> dg.MarkdownMetadataValue:
+def sample(lake: "LakeReader", name: str, month: str | None = None) -> dg.MarkdownMetadataValue:
     """The newest rows of a table, or of one of its months."""
     import duckdb
 
@@ -57,7 +57,11 @@ def sample(lake: "Lake", name: str, month: str | None = None) -> dg.MarkdownMeta
 
 
 def count_rows(
-    context: dg.AssetExecutionContext, lake: "Lake", names: Sequence[str], months: Sequence[str], made: Collection[str]
+    context: dg.AssetExecutionContext,
+    lake: "LakeReader",
+    names: Sequence[str],
+    months: Sequence[str],
+    made: Collection[str],
 ) -> dict[str, Any]:
     """Tells with each month's event how many rows it has, and of one that was made what they look like.
 

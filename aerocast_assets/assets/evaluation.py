@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aerocast.drift.state import DriftState
     from aerocast.evaluation.run import Evaluated
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
 ROWS = 12
@@ -59,7 +59,7 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
 
 
 def _pictures(
-    con: "DuckDBPyConnection", lake: "Lake", platform: Platform, feed: Feed, found: "Evaluated", *, force: bool
+    con: "DuckDBPyConnection", lake: "LakeReader", platform: Platform, feed: Feed, found: "Evaluated", *, force: bool
 ) -> dict[str, dg.MetadataValue[Any]]:
     """What the examination saw of each target, drawn again if it changed what is believed, or from time to time."""
     from aerocast import clock

@@ -60,7 +60,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
             tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
         lake, name, path = Lake(root), table(feed, target, "forecasts"), picture_path(root, feed, target)
-        fresh = config.force or not (lake.holds(name, WHOLE, version) and path.exists())
+        fresh = config.force or not (lake.ledger(name).holds(WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
         drawn = fresh and (

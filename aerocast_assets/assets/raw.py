@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aerocast.deliveries.rows import Delivery
     from aerocast.doors.intake import Taken
-    from aerocast.lake import Lake
+    from aerocast.lake import Lake, LakeReader
 
 UNREAD = "could_not_be_read"  # metadata of raw: which ways in, and why
 RECENT = 2  # newest months of raw in which a live source's newest reading is looked for
@@ -118,7 +118,7 @@ def _take(
 
 
 def _read(
-    feed: Feed, platform: Platform, lake: "Lake", months: list[str], now: datetime, notes: list[str]
+    feed: Feed, platform: Platform, lake: "LakeReader", months: list[str], now: datetime, notes: list[str]
 ) -> "Iterator[Delivery]":
     """What the source has: a file all that it holds, a service all that is news, a simulation these months."""
     from pathlib import Path
@@ -132,12 +132,12 @@ def _read(
             after = _newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
     polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
-    wanted = None if polled or whole else sorted(set(months) - lake.gone(name))
+    wanted = None if polled or whole else sorted(set(months) - lake.ledger(name).gone())
     work = Path(platform.root) / "sources" / feed.source.kind
     yield from feed.source.read(feed, wanted, now, after, work=work, notes=notes)
 
 
-def _newest(con: "DuckDBPyConnection", lake: "Lake", raw: str, months: Sequence[str]) -> dict[str, datetime]:
+def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Sequence[str]) -> dict[str, datetime]:
     """The newest reading of each month of raw that has one: what a live source need not deliver again."""
     if not lake.exists(raw):
         return {}

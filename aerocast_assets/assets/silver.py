@@ -56,7 +56,7 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
         station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
         for station, each in progress.items()
     }
-    origin = config_hash(content=lake.content(name, newest), rows=rows, progress=habits)
+    origin = config_hash(content=lake.ledger(name).content(newest), rows=rows, progress=habits)
     if store_of(root).origin(place) != origin:
         newest_grids = grids(work.con, feed, lake.relation(work.con, name, newest), last=rows)
         published = {each: replace(grid, progress=progress.get(each)) for each, grid in newest_grids.items()}

@@ -18,19 +18,19 @@ from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 SHOWN = 24  # newest months
 
 
-def content(lake: "Lake", feed: Feed, target: str) -> str:
+def content(lake: "LakeReader", feed: Feed, target: str) -> str:
     """What the months of a target's windows hold; a month without rows trains nothing and does not count."""
     name = table(feed, target, "windows")
-    held = lake.content(name, lake.months(name))
+    held = lake.ledger(name).content(lake.months(name))
     return config_hash(windows={month: each.all for month, each in held.items()})
 
 
-def too_few(lake: "Lake", feed: Feed, target: str) -> str:
+def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
     """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
 
     from aerocast.common.times import to_numpy

@@ -11,13 +11,15 @@ from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
     from aerocast.promotion.trial import Trial
 
 RELEASES = 20  # newest ones that are shown
 
 
-def shown(platform: Platform, lake: "Lake", feed: Feed, target: str, trial: "Trial | None" = None) -> dict[str, Any]:
+def shown(
+    platform: Platform, lake: "LakeReader", feed: Feed, target: str, trial: "Trial | None" = None
+) -> dict[str, Any]:
     """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided.
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
@@ -60,7 +62,7 @@ def _verdict(decision: Mapping[str, Any]) -> str:
 
 
 def _judged(
-    platform: Platform, lake: "Lake", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
+    platform: Platform, lake: "LakeReader", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""
     from aerocast import plots

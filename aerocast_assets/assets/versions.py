@@ -14,15 +14,15 @@ from aerocast.lineage import config_hash
 from aerocast_assets._compat import DATA_VERSION_TAG
 
 if TYPE_CHECKING:
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
 
 CONTENT = "content"
 _PAGE = 500
 
 
-def contents(lake: "Lake", name: str, months: list[str], salt: str) -> dict[str, str]:
+def contents(lake: "LakeReader", name: str, months: list[str], salt: str) -> dict[str, str]:
     """What each month of a table holds, as a short text; empty for one that was never made."""
-    held = lake.content(name, months)
+    held = lake.ledger(name).content(months)
     return {month: config_hash(content=held[month].all, salt=salt)[:16] if month in held else "" for month in months}
 
 

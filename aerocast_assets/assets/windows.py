@@ -47,7 +47,7 @@ def _export(work: Refreshed, feed: Feed, target: str) -> dict[str, Any]:
     spec, silver, lake = WindowSpec.of(feed, target), table(feed, "silver"), work.lake
     path, parts = csv_path(work.platform.root, feed, target), {"spec": msgspec.to_builtins(spec)}
     parts |= {"code": code_version(*MODULES["windows"]), "salt": work.platform.hash_salt}
-    origin = config_hash(**parts, silver=lake.content(silver, lake.months(silver)))
+    origin = config_hash(**parts, silver=lake.ledger(silver).content(lake.months(silver)))
     # Not by stale months: a run that was killed after the rows were committed has none, but an old file.
     store = store_of(path.parent)
     if store.origin(path.name) != origin:

@@ -14,7 +14,7 @@ from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.lake import Lake
+    from aerocast.lake import LakeReader
     from aerocast.quality import Share
 
 SHOWN = 10  # largest shares
@@ -32,7 +32,7 @@ def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _months(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) -> list[str]:
+def _months(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed) -> list[str]:
     """The months of this run, so that a check's cost does not grow with history; run alone, all there are."""
     tags = context.run.tags
     first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
@@ -42,9 +42,9 @@ def _months(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) ->
     return sorted({month for layer in ("raw", "bronze") for month in lake.months(table(feed, layer))})
 
 
-def _open(context: dg.AssetCheckExecutionContext, lake: "Lake", feed: Feed) -> list[str]:
+def _open(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed) -> list[str]:
     """Those months whose books are open: what retention took a part of stays as the rules of its time left it."""
-    gone = set[str]().union(*(lake.gone(table(feed, layer)) for layer in ("raw", "bronze", "quarantine")))
+    gone = set[str]().union(*(lake.ledger(table(feed, layer)).gone() for layer in ("raw", "bronze", "quarantine")))
     return [month for month in _months(context, lake, feed) if month not in gone]
 
 

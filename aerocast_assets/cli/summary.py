@@ -11,7 +11,7 @@ from aerocast import candidates, release
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
 from aerocast.feed import BASELINES, Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, LakeReader
 from aerocast.manifest import Manifest, Scores
 from aerocast.models import MODELS, SEQUENCE
 from aerocast.promotion import table as promotions
@@ -127,7 +127,7 @@ def _heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: str) -> None:
+def _candidates(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str) -> None:
     scores = lake.relation(con, table(feed, target, "scores"))
     newest = scores.aggregate("max(delivery)").fetchall()[0][0]
     rows = (
@@ -154,7 +154,7 @@ def _candidates(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, target: 
         print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
 
 
-def _champion(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, target: str) -> None:
+def _champion(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str) -> None:
     _heading(f"Champion of {target}")
     decision = promotions.newest(lake, feed.name, target)
     assert decision  # the run has just made one, or found one

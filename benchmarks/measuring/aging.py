@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from aerocast import compaction
 from aerocast.common.months import month_of
 from aerocast.deliveries.rows import raw_schema
 from aerocast.doors.inbox import Inbox
 from aerocast.doors.intake import take_all
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, compaction
 from aerocast.maintenance import maintain
 from aerocast.tables.layers import raw_edges
 from measuring.sizes import size_of
@@ -81,7 +80,7 @@ class Aging:
         before = size_of(Path(self.lake.uri(self.raw)) / "_delta_log")
         took = [self._take() for _ in range(rounds)]
         log = size_of(Path(self.lake.uri(self.raw)) / "_delta_log")
-        return Age(self.day, Spread.of(took), log, len(self.lake.transactions(self.raw)), log - before)
+        return Age(self.day, Spread.of(took), log, len(self.lake.ledger(self.raw).records), log - before)
 
     def _take(self) -> float:
         """Seconds until files that lie in the inbox are in raw and out of the way."""

@@ -14,7 +14,7 @@ import pytest
 from aerocast import candidates, clock, release
 from aerocast.common.errors import AeroCastError
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Slot
 from aerocast.promotion import table as promotions
 from aerocast.promotion.decision import Decision
 from aerocast.tracking import Tracker, model_name
@@ -225,7 +225,7 @@ def test_a_table_from_before_the_proof_is_read_and_added_to(
         rows = lake.relation(con, name).to_arrow_table()
     new = ["p_value", "statistic", "incumbent", "challenger", "retrain_reason", "since", "delivery"]
     shutil.rmtree(lake.uri(name))
-    lake.append(name, rows.drop_columns(new), "old", promotions.SLOT)
+    lake.append(name, rows.drop_columns(new), Slot(promotions.SLOT, "old"))
     shown = verdicts.shown(Platform(home=str(again)), lake, feed, "temperature")
     assert shown["verdict"] == "promoted"
     assert "p_value" not in shown

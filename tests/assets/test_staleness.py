@@ -134,7 +134,8 @@ def shown_stale(world: World, *feeds: Feed) -> set[str]:
 
 
 def contents(lake: Lake) -> dict[str, dict[str, str]]:
-    return {name: {m: each.all for m, each in lake.content(name, lake.months(name)).items()} for name in layers(lake)}
+    held = {name: lake.ledger(name).content(lake.months(name)) for name in layers(lake)}
+    return {name: {month: each.all for month, each in own.items()} for name, own in held.items()}
 
 
 def layers(lake: Lake) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from aerocast.feed import Feed
 from aerocast.lake import Lake
-from aerocast.marks import Content
+from aerocast.lake.marks import Content
 from aerocast.storage.home import Home
 from aerocast_assets.automation import live
 from tests.assets.test_live import Ticking
@@ -46,7 +46,7 @@ def write(path: Path, minutes: int) -> Path:
 
 def held(home: Home) -> dict[str, dict[str, Content]]:
     lake = Lake(home)
-    return {name: lake.content(f"small/{name}", lake.months(f"small/{name}")) for name in LAYERS}
+    return {name: lake.ledger(f"small/{name}").content(lake.months(f"small/{name}")) for name in LAYERS}
 
 
 def ask(home: Home, log: bool = False) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from aerocast.doors.base import Batch
 from aerocast.doors.intake import Taken, take_all, take_source
 from aerocast.doors.readings import to_raw
 from aerocast.feed import Feed
-from aerocast.lake import Lake
+from aerocast.lake import Lake, Stream
 from tests.making import START, declaration
 
 NOW = START + timedelta(days=40)
@@ -145,7 +145,7 @@ def test_what_is_there_already_is_done_with(live: Feed, tmp_path: Path) -> None:
     lake, file = Lake(tmp_path), Batch("sha", table(live, (ONE, "1")))
     counted = Batch("posted", table(live, (TWO, "3")), 4)
     assert lake.append(RAW, file.table, file.segment)
-    assert lake.append(RAW, counted.table, counted.segment, position=5)
+    assert lake.append(RAW, counted.table, Stream(counted.segment, 5))
     door = Made("any", file, counted)
     taken = take_all(lake, live, [door])
     assert (taken.rows, taken.known, taken.segments) == ({}, 2, 0)

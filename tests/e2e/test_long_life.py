@@ -368,7 +368,7 @@ def live(life: Life) -> None:
 def measure(life: Life, instance: dg.DagsterInstance) -> None:
     this = life.weeks[-1]
     this.size = life.used()
-    this.deliveries = len(Lake(life.home).transactions("small/raw"))
+    this.deliveries = len(Lake(life.home).ledger("small/raw").records)
     (state,) = (each for each in instance.all_instigator_state() if each.name == "small_live")
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=20)
     this.ticks = median(tick.end_timestamp - tick.timestamp for tick in ticks if tick.end_timestamp)

@@ -12,7 +12,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.doors.inbox import inbox_of
 from aerocast.lake import Lake
-from aerocast.marks import NO_EDGES
+from aerocast.lake.marks import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.cli.sql import views

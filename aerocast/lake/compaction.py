@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from aerocast.lake import PARTITION, Lake
+from aerocast.lake.reading import PARTITION
+from aerocast.lake.writing import Lake
 
 NEWEST = 3  # months that are looked at; what came late into others is joined at night (`aerocast.maintenance`)
 FILES, MOST = 64, 512  # files of a month at which they may be joined, and are in any case

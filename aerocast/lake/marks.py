@@ -7,23 +7,17 @@ as the version of a Delta application transaction, so it is there exactly when t
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import literal, quoted
 from aerocast.common.times import utc
-from aerocast.memory import EXPIRED
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-    from deltalake import DeltaTable
-    from pyarrow.fs import PyFileSystem
-
-    from aerocast.lake import Lake
 
 NOTHING = timedelta(0)
 NONE = 0  # the mark of an edge where nothing lies; a neighbour that was never made counts the same
@@ -162,91 +156,25 @@ def reach(rows: "pa.Table", edges: Edges) -> dict[str, list[str]]:
     return found
 
 
-def transactions(table: "DeltaTable") -> dict[str, int]:
-    """Every application transaction of the table's version, in one look at its log; `table` itself asks for each.
-
-    Raises:
-        OSError: the log changed under the look.
-    """
-    log, version = log_of(table), table.version()
-    try:
-        return _transactions(log, version, _hinted(log))
-    except FileNotFoundError:
-        # The hint is of a later version, or of one whose successors were cleaned away.
-        return _transactions(log, version, max((each for each in checkpoints(log) if each <= version), default=None))
-
-
-def log_of(table: "DeltaTable") -> "PyFileSystem":
-    """The table's folder, wherever it is; its log lies in `_delta_log`."""
-    from deltalake.fs import DeltaStorageHandler
-    from pyarrow.fs import PyFileSystem
-
-    return PyFileSystem(DeltaStorageHandler.from_table(table._table))
-
-
-def _transactions(log: "PyFileSystem", version: int, start: int | None) -> dict[str, int]:
-    """Those of the checkpoint `start` (None: of the log's beginning) and of each commit after it."""
-    import pyarrow.parquet as pq
-
-    found: dict[str, int] = {}
-    if start is not None and start > version:
-        raise FileNotFoundError
-    if start is not None:
-        stored = pq.read_table(f"_delta_log/{start:020d}.checkpoint.parquet", columns=["txn"], filesystem=log)["txn"]
-        for chunk in stored.chunks:
-            taken = chunk.drop_null()
-            actions = (taken.field(name).to_pylist() for name in ("appId", "version", "lastUpdated"))
-            found |= {app: number for app, number, at in zip(*actions, strict=True) if at != EXPIRED}
-    for each in range(0 if start is None else start + 1, version + 1):
-        with log.open_input_stream(f"_delta_log/{each:020d}.json") as stream:
-            for line in stream.read().splitlines():
-                if line.startswith(b'{"txn"'):
-                    action = json.loads(line)["txn"]
-                    if action.get("lastUpdated") == EXPIRED:
-                        found.pop(action["appId"], None)
-                    else:
-                        found[action["appId"]] = action["version"]
-    return found
-
-
-def _hinted(log: "PyFileSystem") -> int | None:
-    """The checkpoint that the log calls its newest; None without one."""
-    try:
-        with log.open_input_stream("_delta_log/_last_checkpoint") as stream:
-            return int(json.loads(stream.read())["version"])
-    except FileNotFoundError:
-        return None
-
-
-def checkpoints(log: "PyFileSystem") -> list[int]:
-    """The versions that have a checkpoint, oldest first."""
-    from pyarrow.fs import FileSelector
-
-    names = [info.base_name for info in log.get_file_info(FileSelector("_delta_log"))]
-    return sorted(int(name.split(".")[0]) for name in names if name.endswith(".checkpoint.parquet"))
-
-
-def around(
-    lake: "Lake", name: str, months: Sequence[str], before: timedelta = NOTHING, after: timedelta = NOTHING
-) -> dict[str, list[str]]:
-    """Each month's own content in table `name`, and that of what lies `before` its start and `after` its end.
-
-    What a neighbour holds beyond that reach does not count; of a month in the middle of a long reach, all does.
-    """
-    near = {
-        month: (months_around([month], before, NOTHING), months_around([month], NOTHING, after)) for month in months
+def neighbours(months: Sequence[str], edges: Edges) -> dict[str, tuple[list[str], list[str]]]:
+    """Each month with those that lie within `edges.tail` before it, and with those within `edges.head` after it."""
+    return {
+        month: (months_around([month], edges.tail, NOTHING), months_around([month], NOTHING, edges.head))
+        for month in months
     }
-    wanted = sorted({each for sides in near.values() for side in sides for each in side})
-    held = lake.content(name, wanted, Edges(after, before))
-    found = {}
+
+
+def around(near: Mapping[str, tuple[list[str], list[str]]], held: Mapping[str, Content]) -> dict[str, list[str]]:
+    """The marks of what each month reads, its own first, given the content of its `neighbours`."""
+    read = {}
     for month, (earlier, later) in near.items():
         parts = [held[month].all if month in held else ""]
         for side, others in (("tail", earlier[:-1]), ("head", later[1:])):
             # A reach over several months ends inside the farthest, at an edge that was not kept.
             kept = side if len(others) == 1 else "all"
             parts += [getattr(held[other], kept) if other in held else text(NONE) for other in others]
-        found[month] = parts
-    return found
+        read[month] = parts
+    return read
 
 
 def made_from(parts: Sequence[str]) -> str:

@@ -1,0 +1,28 @@
+"""The only way to stored tables: Delta tables under `<home>/lake/<feed>/<layer>`, read by DuckDB.
+
+Belongs here: reading and writing tables, and the ledger of what was delivered and made from what. Does not belong here:
+what the tables mean (`aerocast.tables`), when old months go (`aerocast.maintenance`).
+"""
+
+from aerocast.lake.ledger import Ledger, Once, Slot, Stream
+from aerocast.lake.marks import NO_EDGES, Content, Edges
+from aerocast.lake.reading import DELIVERY, PARTITION, LakeReader, LakeView, Rows
+from aerocast.lake.writing import LOG_PROPERTIES, WHOLE, Lake
+
+__all__ = [
+    "DELIVERY",
+    "LOG_PROPERTIES",
+    "NO_EDGES",
+    "PARTITION",
+    "WHOLE",
+    "Content",
+    "Edges",
+    "Lake",
+    "LakeReader",
+    "LakeView",
+    "Ledger",
+    "Once",
+    "Rows",
+    "Slot",
+    "Stream",
+]

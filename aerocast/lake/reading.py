@@ -1,0 +1,248 @@
+"""Tables as readers see them: each as one commit left it, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TypeAlias
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import quoted, scan
+from aerocast.common.times import from_microseconds
+from aerocast.lake import ledger
+from aerocast.lake.ledger import Ledger
+from aerocast.lake.refusals import coded, told
+from aerocast.storage.home import Home, store_of
+
+Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
+
+PARTITION = "month"
+DELIVERY = "delivery"
+
+_MONTH = f"partition.{PARTITION}"  # as the log's table of files names it
+_AT_ONCE = 120  # months
+
+
+class LakeReader:
+    """The tables of one home, for reading. Names are `<feed>/<layer>`, such as `noaa/raw`.
+
+    Raises, from every method:
+        AeroCastError: the home cannot be used, a table's log is damaged.
+    """
+
+    def __init__(self, home: str | Home) -> None:
+        self.store = store_of(home).below("lake")
+        self.root = str(self.store)
+
+    def uri(self, name: str) -> str:
+        """Where the table `name` lies."""
+        return f"{self.root}/{name}"
+
+    def view(self) -> LakeView:
+        """The tables as they are now, for reading: see `LakeView`."""
+        return LakeView(self)
+
+    def exists(self, name: str) -> bool:
+        return self._open(name) is not None
+
+    def version(self, name: str) -> int | None:
+        """The newest version, or None without a table."""
+        table = self._open(name)
+        return None if table is None else table.version()
+
+    def months(self, name: str) -> list[str]:
+        """The `YYYY-MM` partitions that hold rows, oldest first."""
+        return sorted(self.rows(name))
+
+    def rows(self, name: str) -> dict[str, int]:
+        """Rows of each month, from the table's log alone. Shape: month -> rows."""
+        table = self._open(name)
+        if table is None:
+            return {}
+        counts: dict[str, int] = {}
+        actions = _actions(table)
+        for month, number in zip(*(actions[name].to_pylist() for name in (_MONTH, "num_records")), strict=True):
+            counts[month] = counts.get(month, 0) + number
+        return {month: rows for month, rows in counts.items() if rows}
+
+    def span(self, name: str) -> tuple[datetime, datetime] | None:
+        """The oldest and the newest `time` in the table, to the millisecond, from its log alone; None without rows."""
+        spans = self.spans(name).values()
+        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+
+    def spans(self, name: str) -> dict[str, tuple[datetime, datetime]]:
+        """The oldest and the newest `time` of each month's rows, to the millisecond, from the log alone."""
+        table = self._open(name)
+        actions = _actions(table) if table is not None else None
+        if actions is None or "min.time" not in actions.column_names:
+            return {}
+        found: dict[str, tuple[datetime, datetime]] = {}
+        # As numbers: pyarrow imports pandas to make a time with a zone.
+        bounds = (actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max"))
+        for month, low, high in zip(actions[_MONTH].to_pylist(), *bounds, strict=True):
+            if low is not None and high is not None:
+                first, last = found.get(month, (from_microseconds(low), from_microseconds(high)))
+                found[month] = min(first, from_microseconds(low)), max(last, from_microseconds(high))
+        return found
+
+    def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
+        """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole).
+
+        A piece holds at most ten years too: each month is a file of its own, and those written at once are in memory.
+        """
+        rows = self.rows(name)
+        pieces: list[list[str]] = []
+        held = limit + 1
+        for month in sorted(months):
+            if held + rows.get(month, 0) > limit or len(pieces[-1]) == _AT_ONCE:
+                pieces.append([])
+                held = 0
+            pieces[-1].append(month)
+            held += rows.get(month, 0)
+        return pieces
+
+    def files(self, name: str, months: Sequence[str] | None = None) -> list[str]:
+        """The Parquet files of the newest version, of all months or of these, as DuckDB's `read_parquet` takes them.
+
+        The partition column is in the path only (see `aerocast.common.sql.scan`).
+        """
+        table = self._open(name)
+        return [] if table is None else self._files(table, months)
+
+    def ready(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Lets `con` read and write this lake's files: it is set to UTC, and knows the object store."""
+        con.execute("SET TimeZone = 'UTC'")
+        self.store.attach(con)
+        return con
+
+    def relation(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        months: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """The rows of one version (the newest), of all months or of these, read when asked for; makes `con` `ready`.
+
+        Columns come in the table's order and types even if a month's files are older than a column, or still hold one
+        that the table has no more.
+
+        Raises:
+            AeroCastError: there is no such table, or no such version of it any more.
+        """
+        self.ready(con)
+        table = self.opened(name, version)
+        return self._stored(con, table.schema(), self._files(table, months))
+
+    def select(self, name: str) -> str:
+        """The newest version's rows as a SELECT that any DuckDB can run."""
+        table = self.opened(name)
+        types = self._types(table.schema())
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
+        return _declared(types, f"(SELECT {columns} WHERE false)", self._files(table, None))
+
+    def tables(self) -> list[str]:
+        """The names of all tables, sorted."""
+        return self.store.folders_with("_delta_log")
+
+    def opened(self, name: str, version: int | None = None) -> DeltaTable:
+        """The table itself, for what only its keeper does. Raises AeroCastError without one."""
+        table = self._open(name, version)
+        if table is None:
+            raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
+        return table
+
+    def ledger(self, name: str) -> Ledger:
+        """What the newest version of a table has recorded beside its rows; of no table, nothing."""
+        return self._ledger(self._open(name), name)
+
+    def _ledger(self, table: DeltaTable | None, name: str) -> Ledger:
+        def records() -> dict[str, int]:
+            try:
+                return {} if table is None else ledger.read(table)
+            except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+                raise self._failure(name, "read", error) from None
+
+        def files(month: str) -> list[str]:
+            return [] if table is None else self._files(table, [month])
+
+        return Ledger(None if table is None else table.version(), records, files)
+
+    @cached_property
+    def _engine(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """For what comes without a connection; one a use, so that threads may write at once."""
+        return self.ready(self._engine.cursor())
+
+    def _rows(self, rows: Rows) -> duckdb.DuckDBPyRelation:
+        return self._cursor().from_arrow(rows) if isinstance(rows, pa.Table) else rows
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options())
+        except TableNotFoundError as error:
+            if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in coded(fault):
+                return None
+            raise self._failure(name, "read", error) from None
+        except (DeltaError, OSError) as error:
+            raise self._failure(name, "read", error) from None
+
+    def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
+        if months is not None and not months:
+            return []
+        chosen = None if months is None else [(PARTITION, "in", list(months))]
+        return self.store.duckdb_files(table.file_uris(file_pruning_predicate=chosen))
+
+    def _stored(self, con: duckdb.DuckDBPyConnection, schema: Schema, files: list[str]) -> duckdb.DuckDBPyRelation:
+        """The rows of these files as columns of this schema."""
+        empty = con.from_arrow(pa.schema(schema.to_arrow()).empty_table())
+        if not files:
+            return empty
+        rows = empty.query("as_declared", _declared(empty.columns, "as_declared", files))
+        return empty if rows is None else rows
+
+    def _types(self, schema: Schema) -> dict[str, str]:
+        """DuckDB's type of each column of a table."""
+        empty = self._cursor().from_arrow(pa.schema(schema.to_arrow()).empty_table())
+        return {name: str(kind) for name, kind in zip(empty.columns, empty.types, strict=True)}
+
+    def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
+        return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
+
+
+class LakeView(LakeReader):
+    """The tables as each one is when it is first looked at, opened once: for many questions at one moment."""
+
+    def __init__(self, reader: LakeReader) -> None:
+        self.root, self.store = reader.root, reader.store
+        self._tables: dict[tuple[str, int | None], DeltaTable | None] = {}
+        self._ledgers: dict[str, Ledger] = {}
+
+    def ledger(self, name: str) -> Ledger:
+        if name not in self._ledgers:
+            self._ledgers[name] = super().ledger(name)
+        return self._ledgers[name]
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
+        if (name, version) not in self._tables:
+            self._tables[name, version] = super()._open(name, version)
+        return self._tables[name, version]
+
+
+def _declared(columns: Iterable[str], empty: str, files: Sequence[str]) -> str:
+    """A SELECT of these columns of some files; `empty` has them all, with their types."""
+    rows = f" UNION ALL BY NAME {scan(files, PARTITION)}" if files else ""
+    return f"SELECT {', '.join(map(quoted, columns))} FROM (SELECT * FROM {empty}{rows})"
+
+
+def _actions(table: DeltaTable) -> pa.Table:
+    """What the log says of each file. (`pa.table` would do, and import pandas.)"""
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
