@@ -7,7 +7,7 @@ import dagster as dg
 import yaml
 from pydantic import BaseModel
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 
 TEMPLATE = Path(__file__).parent / "new_feed.yaml"
 

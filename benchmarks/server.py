@@ -31,8 +31,8 @@ from measuring.processes import PROJECT, environment
 from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 
-from aerocast import release
-from aerocast.release import Release
+from aerocast.releases import release
+from aerocast.releases.release import Release
 
 START_TARGET, MEMORY_TARGET, GROWTH_TARGET = 2.0, 150.0, 10.0
 RELOADS = 160

@@ -18,10 +18,10 @@ import pandas as pd
 from measuring.spread import parser
 from measuring.table import show
 
-from aerocast.drift.conversions import mistakes
-from aerocast.drift.jumps import Series, unit_jumps
-from aerocast.feed import Column
-from aerocast.sources.csv import CsvSource
+from aerocast.feed.model import Column
+from aerocast.ingest.sources.csv import CsvSource
+from aerocast.monitoring.drift.conversions import mistakes
+from aerocast.monitoring.drift.jumps import Series, unit_jumps
 from aerocast_assets.feeds import find_feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -29,13 +29,13 @@ from measuring.series import DATA, STATION, declare
 from measuring.table import show, verdict
 from numpy.typing import NDArray
 
-from aerocast import silver, wholeness
-from aerocast.drift.errors import Outcomes
-from aerocast.drift.examine import examine, profile, reach
-from aerocast.features import features
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.windows import valid_origins
+from aerocast.features.features import features
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.windows import valid_origins
+from aerocast.feed.model import Feed
+from aerocast.monitoring.drift.errors import Outcomes
+from aerocast.monitoring.drift.examine import examine, profile, reach
+from aerocast.tables import silver, wholeness
 
 MINUTES = (0, 5, 20, 40, 55)
 DAYS = 48

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from aerocast.common.errors import AeroCastError
-from aerocast.features import Selection, select
-from aerocast.grid import Floats, Grid, WindowSpec
-from aerocast.intervals import Intervals
-from aerocast.manifest import Graph, Manifest
-from aerocast.windows import feature_names, features, sequence_grid
+from aerocast.contracts.intervals import Intervals
+from aerocast.contracts.manifest import Graph, Manifest
+from aerocast.features.features import Selection, select
+from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.features.windows import feature_names, features, sequence_grid
 
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.

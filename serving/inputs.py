@@ -14,9 +14,9 @@ from datetime import timedelta
 import numpy as np
 
 from aerocast.common.times import from_numpy, to_minute
-from aerocast.manifest import FeedSnapshot
-from aerocast.windows import Grid, WindowSpec, sequence_grid, valid_origins
-from aerocast.words import count, duration
+from aerocast.common.words import count, duration
+from aerocast.contracts.manifest import FeedSnapshot
+from aerocast.features.windows import Grid, WindowSpec, sequence_grid, valid_origins
 from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import NewestStep, Reason

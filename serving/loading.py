@@ -11,13 +11,14 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import numpy as np
 
-from aerocast import release, tail
 from aerocast.common.errors import AeroCastError
-from aerocast.manifest import FeedSnapshot, Manifest
-from aerocast.pointer import Current, Hold
+from aerocast.contracts import tail
+from aerocast.contracts.manifest import FeedSnapshot, Manifest
+from aerocast.contracts.pointer import Current, Hold
+from aerocast.features.windows import Floats, Grid
+from aerocast.releases import release
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home
-from aerocast.windows import Floats, Grid
 from serving.graph import GraphRunner
 from serving.schemas import Prediction
 from serving.slots import sentence

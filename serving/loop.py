@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET
 
-from aerocast.manifest import FeedSnapshot
-from aerocast.predictions import Log, Posted
+from aerocast.contracts.manifest import FeedSnapshot
+from aerocast.contracts.predictions import Log, Posted
 from aerocast.storage.home import Home
 from serving import predictor
 from serving.loading import Key

@@ -12,9 +12,9 @@ from typing import Any
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast import declared
-from aerocast.doors.definition import Definition
-from aerocast.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
+from aerocast.contracts import declared
+from aerocast.ingest.doors.definition import Definition
+from aerocast.ingest.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home
 from serving.body import Room

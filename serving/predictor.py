@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from aerocast.common.times import from_numpy, to_minute, to_numpy
-from aerocast.drift.state import Fault
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.contracts.drift_state import Fault
 from serving import inputs
 from serving.graph import GraphRunner
 from serving.inputs import Input

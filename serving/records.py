@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aerocast.predictions import Logged, LoggedForecast
+from aerocast.contracts.predictions import Logged, LoggedForecast
 from serving.schemas import Prediction
 
 

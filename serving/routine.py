@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from aerocast import requests
 from aerocast.common.errors import AeroCastError
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.contracts import requests
 from serving import predictor
 from serving.loading import Served
 from serving.problems import problem
@@ -47,7 +47,7 @@ def _report(store: Store, served: Served, request: str | None) -> RetrainCheck:
     trained_at, now = lineage.feed_time or lineage.created_at, store.now(served.feed)
     age = max(0.0, (now - trained_at).total_seconds())
     most = None if limit is None else limit.total_seconds()
-    # One made by a clock that was ahead says nothing of its age (as `aerocast.retraining.routine` has it).
+    # One made by a clock that was ahead says nothing of its age (as `aerocast.retraining.policy.routine` has it).
     due = most is not None and (age > most or trained_at > now)
     return RetrainCheck(
         *served.key, served.manifest.version, trained_at, now, age, most, due, request, served.active_hold

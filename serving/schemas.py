@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from aerocast.manifest import Lineage, Metrics
-from aerocast.pointer import Hold
+from aerocast.contracts.manifest import Lineage, Metrics
+from aerocast.contracts.pointer import Hold
 
 Nullable = datetime | None
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, get_args
 
-from aerocast.predictions import Logged
+from aerocast.contracts.predictions import Logged
 from serving import predictor
 from serving.loading import Key, Served
 from serving.predictor import Answered

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.waits import doubled
 from aerocast.storage.atomic import Stamp
-from aerocast.waits import doubled
 
 log = logging.getLogger("aerocast.serving")
 

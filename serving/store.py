@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aerocast import clock, declared, release, tail
-from aerocast.clock import Clock
-from aerocast.declared import Declared
-from aerocast.drift import state
-from aerocast.drift.state import DriftState
-from aerocast.manifest import FeedSnapshot
+from aerocast.contracts import clock, declared, tail
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.clock import Clock
+from aerocast.contracts.declared import Declared
+from aerocast.contracts.drift_state import DriftState
+from aerocast.contracts.manifest import FeedSnapshot
+from aerocast.releases import release
 from aerocast.storage.home import Home
 from serving.loading import (
     Key,
@@ -116,7 +117,7 @@ class Store:
         return slot.served.retirement(target)
 
     def now(self, feed: FeedSnapshot) -> datetime:
-        """The feed's present, as `aerocast.clock.now` has it, without a look at the disk."""
+        """The feed's present, as `aerocast.contracts.clock.now` has it, without a look at the disk."""
         real = datetime.now(UTC)
         slot = self.clocks.get(feed.name)
         shown = slot.served.at(real) if slot and slot.served else real

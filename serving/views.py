@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aerocast import release
 from aerocast.common.times import from_numpy
-from aerocast.manifest import Manifest
-from aerocast.predictions import Log
+from aerocast.contracts.manifest import Manifest
+from aerocast.contracts.predictions import Log
+from aerocast.releases import release
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem

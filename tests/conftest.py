@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.storage.home import ObjectHome
 from aerocast_assets.feeds import find_feed
 from tests.making import small_feed, write_readings

@@ -9,14 +9,14 @@ from typing import Any
 import duckdb
 import yaml
 
-from aerocast import quality
-from aerocast.doors import doors_of
-from aerocast.doors.intake import Taken, place_strays, take_all, take_source
-from aerocast.doors.posted import Posted
-from aerocast.doors.readings import definition_of
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import doors_of
+from aerocast.ingest.doors.intake import Taken, place_strays, take_all, take_source
+from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.readings import definition_of
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
+from aerocast.tables import quality
 from aerocast.tables.layers import named
 from serving.readings import check
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from aerocast import predictions
 from aerocast.common.months import month_of
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged, LoggedForecast, Posted
 from aerocast.lake import Lake
 from aerocast.lake.marks import NO_EDGES
-from aerocast.predictions import Logged, LoggedForecast, Posted
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 
-from aerocast import clock
-from aerocast.drift import state
-from aerocast.drift.state import Diagnosis, DriftState, Evidence, Heat, Shadow
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Heat, Shadow
+from aerocast.feed.model import Feed
 from aerocast_assets.resources import Platform
 from tests.making import definitions
 

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.graph import feed_definitions, job_name
 from aerocast_assets.keys import months

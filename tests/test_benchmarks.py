@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.months import month_of
-from aerocast.deliveries.rows import raw_schema
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.tables.raw import raw_schema
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SUMMARY = """

@@ -6,11 +6,11 @@ from typing import cast
 import numpy as np
 import pytest
 
-from aerocast.candidates import Candidate, StoredForecasts
 from aerocast.common.errors import AeroCastError
-from aerocast.dataset import Rows
+from aerocast.features.dataset import Rows
+from aerocast.models.candidates import Candidate, StoredForecasts
 from aerocast.promotion.trial import _forecasts
-from aerocast.training import Samples
+from aerocast.tables.training import Samples
 
 STATION = np.array(["BBB", "AAA", "BBB", "AAA"])
 TIME = np.datetime64("2024-05-01T00:00:00", "s") + np.array([0, 0, 1, 1]) * np.timedelta64(3600, "s")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from tests.delivering import CASES, Deliveries, case, lines
 
 

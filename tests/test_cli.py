@@ -16,8 +16,8 @@ import dagster as dg
 import psutil
 import pytest
 
-from aerocast import release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.releases import release
 from aerocast.storage import writer
 from aerocast_assets.cli import processes
 from aerocast_assets.keys import months

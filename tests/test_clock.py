@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import clock
-from aerocast.clock import Clock
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import clock
+from aerocast.contracts.clock import Clock
 from aerocast_assets.__main__ import main
 
 START = datetime(2024, 4, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aerocast
-from aerocast import closure
-from aerocast.closure import NOT_COUNTED, Package, parse
+from aerocast.common import closure
+from aerocast.common.closure import NOT_COUNTED, Package, parse
 from tests.conftest import PROJECT
 
 SOURCES = sorted(Path(aerocast.__file__).parent.rglob("*.py"))
@@ -210,24 +210,29 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     }
 
     edit(copy, "common/units", '"""Units by pint', '"""Other words for units by pint')
-    edit(copy, "silver", "import math\n", "import math  # for angles\n\n")
-    edit(copy, "brokers/kafka", "STEP = 5.0", "STEP = 6.0")
+    edit(copy, "tables/silver", "import math\n", "import math  # for angles\n\n")
+    edit(copy, "ingest/brokers/kafka", "STEP = 5.0", "STEP = 6.0")
     edit(copy, "lake/writing", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
-    edit(copy, "feed", "daily_budget: Annotated[int, Field(ge=0)] = 2", "daily_budget: Annotated[int, Field(ge=0)] = 3")
+    edit(
+        copy,
+        "feed/model",
+        "daily_budget: Annotated[int, Field(ge=0)] = 2",
+        "daily_budget: Annotated[int, Field(ge=0)] = 3",
+    )
     assert changed(first, versions(copy)) == set(), "words, brokers, storage, what else can be declared"
 
     edit(copy, "common/units", "return 1.0, 0.0", "return 1.0, 1e-9")
-    edit(copy, "sources/_nws_readings", "_DIGITS = 10", "_DIGITS = 9")
+    edit(copy, "ingest/sources/_nws_readings", "_DIGITS = 10", "_DIGITS = 9")
     second = versions(copy)
     assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}
 
-    edit(copy, "quality/quarantine", "_SHOWN = 60", "_SHOWN = 61")
-    edit(copy, "evaluation/shadow", "0.3 * np", "0.4 * np")
-    edit(copy, "models/_trees", "GROWN = 1.15", "GROWN = 1.2")
+    edit(copy, "tables/quality/quarantine", "_SHOWN = 60", "_SHOWN = 61")
+    edit(copy, "monitoring/evaluation/shadow", "0.3 * np", "0.4 * np")
+    edit(copy, "models/kinds/_trees", "GROWN = 1.15", "GROWN = 1.2")
     third = versions(copy)
     assert changed(second, third) == {"bronze", "evaluation", "xgboost", "sequence"}
 
-    edit(copy, "windows", "np.nan", "-np.nan")
+    edit(copy, "features/windows", "np.nan", "-np.nan")
     fourth = versions(copy)
     assert changed(third, fourth) >= {"windows", "champion", "forecasts", "evaluation", *models}
     assert not changed(third, fourth) & {"raw", "bronze", "silver"}

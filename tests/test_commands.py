@@ -13,8 +13,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast import clock
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
 from aerocast_assets.__main__ import main, parser
 from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.switch import switch

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast.evaluation import coverage
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.monitoring.evaluation import coverage
 from tests.making import small_feed
 
 STATIONS = 5

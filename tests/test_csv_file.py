@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from aerocast.deliveries import csv_lines
-from aerocast.deliveries.csv_file import Choice, CsvFile, open_csv
-from aerocast.deliveries.csv_lines import CsvFault
+from aerocast.ingest.deliveries import csv_lines
+from aerocast.ingest.deliveries.csv_file import Choice, CsvFile, open_csv
+from aerocast.ingest.deliveries.csv_lines import CsvFault
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CASES = Path(__file__).parents[2] / "shared" / "cases"

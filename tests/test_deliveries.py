@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from aerocast.brokers import Letter, Message
-from aerocast.doors import claims
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Letter, Message
+from aerocast.ingest.doors import claims
 from aerocast.storage.folder import FolderStore
 from tests.delivering import Deliveries
 

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import predictions
-from aerocast.evaluation import answers, history, outcomes, rolling
-from aerocast.evaluation.intake import Taken, take
-from aerocast.feed import Feed
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged, Posted
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, compaction
 from aerocast.lake.marks import NO_EDGES
-from aerocast.predictions import Logged, Posted
+from aerocast.monitoring.evaluation import answers, history, outcomes, rolling
+from aerocast.monitoring.evaluation.intake import Taken, take
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed
 
@@ -119,7 +119,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
 ) -> None:
     """Kills until at least one came in the middle of the work."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aerocast.evaluation.intake"])
+    context.set_forkserver_preload(["aerocast.monitoring.evaluation.intake"])
     turn = wanted = cut = 0
     while turn < 10 or not cut:
         turn += 1

@@ -14,20 +14,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aerocast import clock, faults, quality, release, silver
-from aerocast.clock import Clock
 from aerocast.common.errors import AeroCastError
+from aerocast.common.lineage import config_hash
 from aerocast.common.months import month_of, month_span
-from aerocast.drift import state
-from aerocast.drift.state import Fault
-from aerocast.evaluation import outcomes, shadow, views, watch
-from aerocast.evaluation.intake import take
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.clock import Clock
+from aerocast.contracts.drift_state import Fault
+from aerocast.contracts.manifest import Manifest
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Slot
 from aerocast.lake.marks import NO_EDGES
-from aerocast.lineage import config_hash
-from aerocast.manifest import Manifest
+from aerocast.monitoring.evaluation import outcomes, shadow, views, watch
+from aerocast.monitoring.evaluation.intake import take
+from aerocast.releases import release
 from aerocast.storage.documents import Document
+from aerocast.tables import faults, quality, silver
 from tests.evaluating import HOUR, answer, segment
 from tests.making import START, small_feed, write_readings
 from tests.serving.making import graph, manifest, publish

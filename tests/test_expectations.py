@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aerocast.expectations import Verdict, rules, validate
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.tables.expectations import Verdict, rules, validate
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.dataset import Dataset, Rows
-from aerocast.feed import Split
-from aerocast.forward import forward_factors
-from aerocast.intervals import Intervals, calibrate, coverage
-from aerocast.windows import feature_names, features, targets
+from aerocast.contracts.intervals import Intervals, calibrate, coverage
+from aerocast.features.dataset import Dataset, Rows
+from aerocast.features.windows import feature_names, features, targets
+from aerocast.feed.model import Split
+from aerocast.models.forward import forward_factors
 from tests.models.series import HOUR, SPEC, START, grid
 
 NAMES = ("temperature_std24", "temperature_std48", "other")

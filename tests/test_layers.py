@@ -10,11 +10,11 @@ import duckdb
 import msgspec
 import pytest
 
-from aerocast import faults
-from aerocast.drift.state import Fault
-from aerocast.feed import Feed
+from aerocast.contracts.drift_state import Fault
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Rows
 from aerocast.lake.marks import Edges
+from aerocast.tables import faults
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.layers import FAULTS, layers_of, raw_edges, stale_months
 from aerocast_assets.feeds import feeds

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aerocast.lineage import code_version, config_hash, digest
+from aerocast.common.lineage import code_version, config_hash, digest
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -46,11 +46,11 @@ def test_what_has_no_canonical_text_is_refused() -> None:
 
 
 def test_code_counts() -> None:
-    assert code_version("aerocast.silver") != code_version("aerocast.quality")
-    assert code_version("aerocast.silver") == code_version("aerocast.silver", "aerocast.common.units"), (
+    assert code_version("aerocast.tables.silver") != code_version("aerocast.tables.quality")
+    assert code_version("aerocast.tables.silver") == code_version("aerocast.tables.silver", "aerocast.common.units"), (
         "which it imports"
     )
-    assert re.fullmatch(r"[0-9a-f]{12}", code_version("aerocast.models.gru"))
+    assert re.fullmatch(r"[0-9a-f]{12}", code_version("aerocast.models.kinds.gru"))
 
 
 def test_arrays_are_told_apart() -> None:

@@ -17,16 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast import maintenance, release
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
-from aerocast.dataset import Rows
-from aerocast.feed import Feed
+from aerocast.contracts.manifest import Graph, Graphs, Manifest
+from aerocast.features.dataset import Rows
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, marks
-from aerocast.manifest import Graph, Graphs, Manifest
-from aerocast.readback import described, training_rows
-from aerocast.splits import Cut, Role
-from aerocast.training import Samples, matrix, outcome
+from aerocast.models.splits import Cut, Role
+from aerocast.models.trained_rows import described
+from aerocast.operations import maintenance
+from aerocast.releases import release
+from aerocast.releases.readback import training_rows
+from aerocast.tables.training import Samples, matrix, outcome
 from tests.making import small_feed
 from tests.serving import making
 
@@ -272,7 +274,7 @@ def test_killed_at_any_moment(
     rows, before = training_rows(con, lake, made), {name: content(lake, con, name) for name in lake.tables()}
     code = (
         "import sys; from datetime import timedelta; from pathlib import Path; from aerocast.lake import Lake;"
-        "from aerocast.maintenance import maintain; home = Path(sys.argv[1]); print('ready', flush=True);\n"
+        "from aerocast.operations.maintenance import maintain; home = Path(sys.argv[1]); print('ready', flush=True);\n"
         "while True: maintain(home, Lake(home), {}, timedelta(0)); Lake(home).compact('noaa/raw', '2013-01')"
     )
     for longest in (0.05, 0.3):

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from aerocast import maintenance
-from aerocast.doors import claims
+from aerocast.ingest.doors import claims
 from aerocast.lake import Lake, Slot, ledger, memory
+from aerocast.operations import maintenance
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.making import small_feed
 from tests.test_deliveries import Broker

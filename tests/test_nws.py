@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.deliveries.rows import Delivery, raw_schema
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.sources import _nws_http, _nws_poll, _nws_readings
+from aerocast.ingest.sources._nws_http import Client, RefusedError
+from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake, Slot
-from aerocast.sources import _nws_http, _nws_poll, _nws_readings
-from aerocast.sources._nws_http import Client, RefusedError
-from aerocast.sources.nws import NwsSource
+from aerocast.tables.raw import Delivery, raw_schema
 from aerocast_assets.feeds import find_feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

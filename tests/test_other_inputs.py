@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast import quality, release
 from aerocast.common.errors import AeroCastError
-from aerocast.deliveries.rows import raw_schema
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.releases import release
+from aerocast.tables import quality
+from aerocast.tables.raw import raw_schema
 from tests.delivering import Deliveries, lines
 from tests.making import refresh, small_feed, write_readings, write_rows
 

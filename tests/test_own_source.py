@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
-from aerocast import lineage
+from aerocast.common import lineage
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import SOURCES
 from aerocast.lake import Lake
-from aerocast.sources import SOURCES
 from aerocast_assets.cli.check import check
 from aerocast_assets.feeds import TYPE
 from aerocast_assets.keys import key
@@ -28,7 +28,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from aerocast.sources import SourceKind
+from aerocast.feed.source_kind import SourceKind
 
 
 class Kind(SourceKind):
@@ -41,7 +41,7 @@ class Kind(SourceKind):
     def read(self, feed, months=None, now=None, after=None, *, work=None, notes=None):
         import math
 
-        from aerocast.deliveries.rows import delivery
+        from aerocast.tables.raw import delivery
         from aerocast.common.months import month_span
 
         for month in months:

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast import predictions
 from aerocast.common.errors import AeroCastError
-from aerocast.predictions import Log, Logged, LoggedForecast, Posted
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Log, Logged, LoggedForecast, Posted
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -137,7 +137,7 @@ def test_many_threads_and_a_reader_lose_and_repeat_nothing(tmp_path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from aerocast.predictions import Log
+from aerocast.contracts.predictions import Log
 from tests.test_predictions import logged
 log = Log(Path(sys.argv[1]), seconds=0.2)
 for number in range(10**9):
@@ -207,7 +207,7 @@ def test_a_place_that_refuses_is_counted_and_never_raised(tmp_path: Path) -> Non
 FULL = """
 import sys, resource
 from pathlib import Path
-from aerocast.predictions import Log
+from aerocast.contracts.predictions import Log
 from tests.test_predictions import logged
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

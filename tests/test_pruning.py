@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast import pruning, release
-from aerocast.doors import claims
-from aerocast.doors.inbox import Inbox
-from aerocast.evaluation import history
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import claims
+from aerocast.ingest.doors.inbox import Inbox
 from aerocast.lake import Lake
-from aerocast.release import POINTER
+from aerocast.monitoring.evaluation import history
+from aerocast.operations import pruning
+from aerocast.releases import release
+from aerocast.releases.release import POINTER
 from tests.brokers.claiming import only, write_object
 from tests.making import small_feed
 from tests.serving import making

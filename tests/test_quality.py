@@ -18,11 +18,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aerocast import quality
 from aerocast.common.months import month_span
-from aerocast.deliveries.rows import raw_names, raw_schema
-from aerocast.feed import Feed
-from aerocast.quality.values import MISSING_WORDS
+from aerocast.feed.model import Feed
+from aerocast.tables import quality
+from aerocast.tables.quality.values import MISSING_WORDS
+from aerocast.tables.raw import raw_names, raw_schema
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.registry import Registry
+from aerocast.common.registry import Registry
 from tests.installing import install
 from tests.kinds import Animal
 

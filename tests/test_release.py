@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast import release
 from aerocast.common.errors import AeroCastError
-from aerocast.manifest import Graph, Graphs
+from aerocast.contracts.manifest import Graph, Graphs
+from aerocast.releases import release
 from aerocast.storage import atomic
 from tests.serving.making import damage, graph, intervals, manifest, publish
 
@@ -246,7 +246,7 @@ def test_the_kernels_refusal_to_write_is_one_sentence(tmp_path: Path) -> None:
     """A file size limit makes the kernel itself refuse, in the middle of a file."""
     code = (
         "import signal, sys; from pathlib import Path; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from aerocast import release; from tests.serving.making import manifest\n"
+        "from aerocast.releases import release; from tests.serving.making import manifest\n"
         "release.write(Path(sys.argv[1]), manifest(), {'model.onnx': b'x' * 100_000})"
     )
     limit = (50_000, 50_000)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from aerocast import release, shelves
 from aerocast.common.errors import AeroCastError
-from aerocast.release import Current
+from aerocast.releases import release, shelves
+from aerocast.releases.release import Current
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.objects import ObjectStore

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import requests
 from aerocast.common.errors import AeroCastError
-from aerocast.requests import Request
+from aerocast.contracts import requests
+from aerocast.contracts.requests import Request
 
 
 def test_asking_again_returns_the_open_one(tmp_path: Path) -> None:

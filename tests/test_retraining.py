@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.drift.state import Heat, Shadow
-from aerocast.feed import Promotion, Retraining
-from aerocast.retraining import (
+from aerocast.contracts.drift_state import Heat, Shadow
+from aerocast.feed.model import Promotion, Retraining
+from aerocast.retraining.policy import (
     KEPT,
     PAIRS,
     Action,

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from aerocast.common import units
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from tests.conftest import PROJECT
 from tests.making import declaration
 

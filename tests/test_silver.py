@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import quality, silver
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Slot
+from aerocast.tables import quality, silver
 
 Row = dict[str, Any]
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import clock
-from aerocast.clock import Clock
-from aerocast.deliveries.rows import Delivery, raw_schema
-from aerocast.doors.intake import Taken, take_source
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.contracts.clock import Clock
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.intake import Taken, take_source
+from aerocast.ingest.sources._simulated_series import temperatures
+from aerocast.ingest.sources.simulated import SimulatedSource
 from aerocast.lake import Lake
-from aerocast.sources._simulated_series import temperatures
-from aerocast.sources.simulated import SimulatedSource
+from aerocast.tables.raw import Delivery, raw_schema
 from aerocast_assets.feeds import find_feed
 from aerocast_assets.keys import key
 from tests.making import definitions, metadata, refresh

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import silver, sliding
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.tables import silver, sliding
 from aerocast_assets.assets.bronze import bronze as bronze_layer
 from aerocast_assets.assets.raw import raw
 from aerocast_assets.assets.sliding import sliding as sliding_asset

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.deliveries import csv_file, csv_lines
-from aerocast.deliveries.rows import Delivery, raw_schema, segment_of
-from aerocast.feed import Feed
-from aerocast.sources.csv import CsvSource
+from aerocast.feed.model import Feed
+from aerocast.ingest.deliveries import csv_file, csv_lines
+from aerocast.ingest.sources.csv import CsvSource
+from aerocast.tables.raw import Delivery, raw_schema, segment_of
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PORTLAND = Path(__file__).parent / "data/pnw_asos_2014/PDX.csv"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Split
-from aerocast.grid import Times, WindowSpec
-from aerocast.splits import MARGIN, Cut, Role, cut, cut_since, instant
+from aerocast.features.grid import Times, WindowSpec
+from aerocast.feed.model import Split
+from aerocast.models.splits import MARGIN, Cut, Role, cut, cut_since, instant
 from tests.models.series import HOUR, SPEC, START
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast import story
 from aerocast.common.errors import AeroCastError
-from aerocast.drift.state import Diagnosis, DriftState, Evidence, Heat
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Heat
 from aerocast.lake import Lake
+from aerocast.reporting import story
 from aerocast_assets.cli.stage import stage
 from aerocast_assets.cli.timeline import Timeline
 from aerocast_assets.cli.watching import Facts, Retrain

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aerocast import tail
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import tail
+from aerocast.features.windows import Grid
 from aerocast.storage import atomic
-from aerocast.windows import Grid
 from tests.serving.making import damage, grid
 
 

@@ -16,15 +16,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast.candidates import Candidate
-from aerocast.manifest import TrainingRows
-from aerocast.tracking import ALIAS, Curves, Tracker
-from aerocast.tracking_database import FILE, Untracked
+from aerocast.contracts.manifest import TrainingRows
+from aerocast.models.candidates import Candidate
+from aerocast.models.tracking import ALIAS, Curves, Tracker
+from aerocast.models.tracking_database import FILE, Untracked
 from tests.serving.making import graph, intervals
 
 pytestmark = pytest.mark.e2e  # MLflow's own import takes seconds
 
-OPEN = "import sys; from pathlib import Path; from aerocast.tracking import Tracker; Tracker(Path(sys.argv[1])).client"
+OPEN = (
+    "import sys; from pathlib import Path; from aerocast.models.tracking import Tracker;"
+    " Tracker(Path(sys.argv[1])).client"
+)
 TIME = datetime(2024, 1, 1, tzinfo=UTC)
 MODEL = "noaa.temperature"
 
@@ -211,7 +214,7 @@ def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(copy: Path, befor
 
 
 def test_one_that_is_locked_costs_the_note_and_nothing_else(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aerocast.tracking_database._BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("aerocast.models.tracking_database._BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(copy / FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Untracked, match=r"mlflow\.db cannot be used: database is locked") as caught:

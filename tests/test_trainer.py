@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aerocast import training
 from aerocast.common.errors import AeroCastError
-from aerocast.dataset import rmse
-from aerocast.feed import Feed
-from aerocast.grid import Grid
-from aerocast.inference import forecast
-from aerocast.models import SEQUENCE, silent
-from aerocast.splits import Role
-from aerocast.trainer import Trained, roles, split, train
-from aerocast.training import Samples
-from aerocast.windows import WindowSpec
+from aerocast.features.dataset import rmse
+from aerocast.features.grid import Grid
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import SEQUENCE, silent
+from aerocast.models.inference import forecast
+from aerocast.models.splits import Role
+from aerocast.models.trainer import Trained, roles, split, train
+from aerocast.tables import training
+from aerocast.tables.training import Samples
 
 BEFORE, AFTER, LATER = 90, 16, 20  # days: of the old regime, of the new one up to the retrain, and what judges
 HOUR = np.timedelta64(3600, "s")

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast import training
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
-from aerocast.windows import Grid, WindowSpec, feature_names, features, targets, valid_origins
+from aerocast.features.windows import Grid, WindowSpec, feature_names, features, targets, valid_origins
+from aerocast.feed.model import Feed
+from aerocast.tables import training
 
 MONTHS = ["2024-01", "2024-02", "2024-03"]
 

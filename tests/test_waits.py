@@ -10,11 +10,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import waits
-from aerocast.drift.state import Heat
-from aerocast.feed import Retraining
-from aerocast.retraining import Attempt, LastRun, Memory, decide, routine, unserved
-from aerocast.waits import LONGEST_PAUSE, end_of, is_recent, left_of
+from aerocast.common import waits
+from aerocast.common.waits import LONGEST_PAUSE, end_of, is_recent, left_of
+from aerocast.contracts.drift_state import Heat
+from aerocast.feed.model import Retraining
+from aerocast.retraining.policy import Attempt, LastRun, Memory, decide, routine, unserved
 from aerocast_assets.automation.runs import back_off
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)

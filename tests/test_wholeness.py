@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast import silver, tail, training, wholeness
-from aerocast.feed import Feed
-from aerocast.grid import Grid, Progress, WindowSpec
+from aerocast.contracts import tail
+from aerocast.features.grid import Grid, Progress, WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.tables import silver, training, wholeness
 from serving import inputs
 from serving.loading import open_current, open_tail
 from tests.serving.making import NEWEST, grid, publish

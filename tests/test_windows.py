@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.daylight import local_hours, sun_height
-from aerocast.features import select, together
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.sequences import sequence_names, sequence_rows, shortest_rows
-from aerocast.windows import (
+from aerocast.features.daylight import local_hours, sun_height
+from aerocast.features.features import select, together
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.sequences import sequence_names, sequence_rows, shortest_rows
+from aerocast.features.windows import (
     feature_names,
     features,
     sequence_grid,
@@ -23,6 +22,7 @@ from aerocast.windows import (
     windowed_csv_columns,
     windowed_rows,
 )
+from aerocast.feed.model import Feed
 from tests.models.series import HOUR, SPEC, START, grid
 
 NAMES = feature_names(SPEC)
@@ -169,7 +169,7 @@ def test_a_wrong_sequence_is_named(sequence: object) -> None:
 @pytest.mark.parametrize("length", [5, 12, 48])
 @pytest.mark.parametrize("timed", [True, False])
 def test_training_sequences_equal_requests(length: int, timed: bool) -> None:
-    from aerocast import sequences
+    from aerocast.features import sequences
 
     series = grid(gaps=0)
     x = features(SPEC, series, np.array([100]))

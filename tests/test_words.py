@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast.words import count, duration
+from aerocast.common.words import count, duration
 from aerocast_assets.feeds import declared, find_feed
 from tests.making import definitions
 

@@ -44,7 +44,7 @@ _USUAL_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
 _TEXT = re.compile(_GRAMMAR, re.ASCII)
 _USUAL_TEXT = re.compile(f"{_USUAL}Z", re.ASCII)
 _YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
-# Durations as a declaration spells them, ISO 8601: `PT1H`, `P30D`. For people see `aerocast.words`.
+# Durations as a declaration spells them, ISO 8601: `PT1H`, `P30D`. For people see `aerocast.common.words`.
 DURATION = r"^P(?=.)(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$"
 _SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _UNIT = {

@@ -1,7 +1,7 @@
 """The only way to stored tables: Delta tables under `<home>/lake/<feed>/<layer>`, read by DuckDB.
 
 Belongs here: reading and writing tables, and the ledger of what was delivered and made from what. Does not belong here:
-what the tables mean (`aerocast.tables`), when old months go (`aerocast.maintenance`).
+what the tables mean (`aerocast.tables`), when old months go (`aerocast.operations.maintenance`).
 """
 
 from aerocast.lake.ledger import Ledger, Once, Slot, Stream

@@ -7,7 +7,9 @@ import pyarrow as pa
 from aerocast.lake.reading import PARTITION
 from aerocast.lake.writing import Lake
 
-NEWEST = 3  # months that are looked at; what came late into others is joined at night (`aerocast.maintenance`)
+NEWEST = (
+    3  # months that are looked at; what came late into others is joined at night (`aerocast.operations.maintenance`)
+)
 FILES, MOST = 64, 512  # files of a month at which they may be joined, and are in any case
 SHARE = 4  # small files are joined once they are this part of the largest, so that few bytes are written again
 

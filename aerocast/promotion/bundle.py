@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from aerocast.candidates import Candidate
-from aerocast.feed import BASELINES, Feed
-from aerocast.inference import forecast
-from aerocast.intervals import coverage
-from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.contracts.intervals import coverage
+from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.features.sequences import shortest_rows
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import BASELINES, Feed
+from aerocast.models.candidates import Candidate
+from aerocast.models.inference import forecast
 from aerocast.promotion.scoring import ALL, Score, overall, score
 from aerocast.promotion.trial import Trial, last_known
-from aerocast.sequences import shortest_rows
-from aerocast.windows import WindowSpec
 
 STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
 
@@ -33,7 +33,7 @@ def manifest(
 ) -> Manifest:
     """The release of a winner and the graph for sequences beside it, as `release.write` takes it.
 
-    `feed_time` is the feed's own present (see `aerocast.clock`).
+    `feed_time` is the feed's own present (see `aerocast.contracts.clock`).
     """
     winner, short = graphs
     sequence = Graph(SEQUENCE_GRAPH, short.features, short.intervals) if short else None

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from aerocast import compatibility, release
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
-from aerocast.pointer import Current, Hold
+from aerocast.contracts.pointer import Current, Hold
+from aerocast.feed.model import Feed
+from aerocast.releases import compatibility, release
 from aerocast.storage.home import Home
 
 

@@ -20,10 +20,10 @@ from collections.abc import Collection, Mapping, Sequence, Set
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import BASELINES, Promotion
+from aerocast.common.words import count
+from aerocast.feed.model import BASELINES, Promotion
 from aerocast.promotion.diebold_mariano import Comparison
 from aerocast.promotion.scoring import ALL, Score, overall
-from aerocast.words import count
 
 
 class Decision(msgspec.Struct, frozen=True):

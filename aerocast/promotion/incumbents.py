@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from aerocast.common.errors import AeroCastError
-from aerocast.grid import Floats, Grid, WindowSpec
-from aerocast.inference import forecast
-from aerocast.release import Release
-from aerocast.training import Samples
-from aerocast.windows import feature_names, features
+from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.features.windows import feature_names, features
+from aerocast.models.inference import forecast
+from aerocast.releases.release import Release
+from aerocast.tables.training import Samples
 
 # Today's silver around the months of some origins, by station, as a window of this reach reads it.
 Series = Callable[[WindowSpec, Sequence[str]], Mapping[str, Grid]]

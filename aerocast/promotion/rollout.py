@@ -6,19 +6,20 @@ from datetime import datetime
 
 import msgspec
 
-from aerocast import clock, release
-from aerocast.candidates import Candidate
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
-from aerocast.manifest import Manifest
-from aerocast.pointer import Current, Hold
+from aerocast.contracts import clock
+from aerocast.contracts.manifest import Manifest
+from aerocast.contracts.pointer import Current, Hold
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.models.candidates import Candidate
+from aerocast.models.splits import instant
 from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
 from aerocast.promotion.trial import Trial
-from aerocast.release import Release
-from aerocast.splits import instant
+from aerocast.releases import release
+from aerocast.releases.release import Release
 from aerocast.storage.home import Home
-from aerocast.windows import WindowSpec
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
-from aerocast.grid import Floats
+from aerocast.features.grid import Floats
 
 ALL = "all"
 PERSISTENCE, SEASONAL_NAIVE = "persistence", "seasonal_naive"

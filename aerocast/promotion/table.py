@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from aerocast.common.times import from_numpy
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import LakeReader, Slot
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from aerocast.contracts.manifest import Manifest
     from aerocast.lake import Lake, LakeReader
-    from aerocast.manifest import Manifest
     from aerocast.promotion.decision import Decision
     from aerocast.promotion.trial import Trial
 
@@ -33,7 +33,7 @@ def name_of(feed: str, target: str, kind: str = "promotions") -> str:
 class Context(msgspec.Struct, frozen=True):
     """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards.
 
-    `feed_time` is the feed's own present (see `aerocast.clock`), `hold` a person's hold on what serves afterwards.
+    `feed_time` is the feed's own present (see `clock`), `hold` a person's hold on what serves afterwards.
     """
 
     run_id: str

@@ -7,25 +7,25 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import compatibility
-from aerocast.candidates import Candidate
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_numpy
-from aerocast.feed import BASELINES, Feed
-from aerocast.grid import Floats, Grid, Times
-from aerocast.inference import forecast
-from aerocast.intervals import coverage
-from aerocast.models import model
+from aerocast.contracts.intervals import coverage
+from aerocast.features.grid import Floats, Grid, Times
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.model_kind import model
+from aerocast.models.candidates import Candidate
+from aerocast.models.inference import forecast
+from aerocast.models.splits import Role
+from aerocast.models.trainer import roles
 from aerocast.promotion import incumbents
 from aerocast.promotion.decision import Decision, decide
 from aerocast.promotion.diebold_mariano import Comparison, diebold_mariano
 from aerocast.promotion.incumbents import Series
 from aerocast.promotion.scoring import Score, losses, score
-from aerocast.release import Release
-from aerocast.splits import Role
-from aerocast.trainer import roles
-from aerocast.training import Samples
-from aerocast.windows import WindowSpec
+from aerocast.releases import compatibility
+from aerocast.releases.release import Release
+from aerocast.tables.training import Samples
 
 INCUMBENT = "incumbent"
 

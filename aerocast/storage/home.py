@@ -1,7 +1,7 @@
 """Where a platform's things lie: a folder, or an object store with a folder of this machine beside it.
 
 What processes on several machines share (lake, releases, tail, small documents) goes to the home itself, through
-`aerocast.lake`, `aerocast.release` and `store_of`. What belongs to this machine (clock, faults, the
+`aerocast.lake`, `aerocast.releases.release` and `store_of`. What belongs to this machine (clock, faults, the
 loop's state, logs, candidates, tracking, reports) lies in the folder `Path(home)`: the home itself, or
 `work` of an object store.
 The server imports this module: the standard library only.

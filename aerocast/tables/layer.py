@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import months_around
 from aerocast.lake import LakeReader, marks
 from aerocast.lake.marks import NO_EDGES, NOTHING, Edges
-from aerocast.lineage import code_version, config_hash
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation

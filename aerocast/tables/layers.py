@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aerocast.common.months import month_span
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake.marks import Edges
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 FAULTS = "faults"  # the part of bronze's origin that says which sensor faults its readings were judged with
 # The modules whose code makes each layer; what they import counts too.
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "bronze": ("aerocast.quality.cleaning", "aerocast.quality.ahead", "aerocast.faults"),
-    "silver": ("aerocast.wholeness",),
-    "sliding": ("aerocast.sliding",),
-    "windows": ("aerocast.training", "aerocast.silver"),
+    "bronze": ("aerocast.tables.quality.cleaning", "aerocast.tables.quality.ahead", "aerocast.tables.faults"),
+    "silver": ("aerocast.tables.wholeness",),
+    "sliding": ("aerocast.tables.sliding",),
+    "windows": ("aerocast.tables.training", "aerocast.tables.silver"),
 }
 
 
@@ -65,7 +65,7 @@ def _bronze(feed: Feed) -> Layer:
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
 
     def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
-        from aerocast import faults, quality
+        from aerocast.tables import faults, quality
 
         if not lake.exists(raw):
             return None
@@ -81,13 +81,13 @@ def _bronze(feed: Feed) -> Layer:
     def build(
         con: "DuckDBPyConnection", rows: "DuckDBPyRelation", months: Sequence[str], value: Any
     ) -> Mapping[str, "Rows"]:
-        from aerocast import quality
+        from aerocast.tables import quality
 
         cleaned = quality.clean(con, feed, rows, months, *value)
         # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
         return {bad: cleaned.quarantine, good: cleaned.bronze}
 
-    from aerocast import quality
+    from aerocast.tables import quality
 
     reach = quality.reach(feed)
     # Who brought a reading, and that its value is doubted, changes nothing below.
@@ -108,10 +108,10 @@ def _rules(feed: Feed) -> dict[str, Any]:
 
 
 def _silver(feed: Feed) -> Layer:
-    from aerocast import silver
+    from aerocast.tables import silver
 
     def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
-        from aerocast import wholeness
+        from aerocast.tables import wholeness
 
         span = wholeness.span_of(lake, feed)
         if span is None:
@@ -149,7 +149,7 @@ def _series(feed: Feed) -> dict[str, Any]:
 
 def _grid(feed: Feed) -> dict[str, Any]:
     """What of the declaration shapes the grid; of a range, only the power of two that sums are counted in parts of."""
-    from aerocast.silver import bound, names
+    from aerocast.tables.silver import bound, names
 
     angles = {column.name for column in feed.columns if column.circular}
     own = feed.model_dump(mode="json", include={"cadence", "gap_policy"})
@@ -158,7 +158,7 @@ def _grid(feed: Feed) -> dict[str, Any]:
 
 
 def _sliding(feed: Feed) -> Layer:
-    from aerocast import sliding
+    from aerocast.tables import sliding
 
     def observe(_: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], __: datetime) -> Facts | None:
         span = lake.span(f"{feed.name}/bronze")
@@ -181,8 +181,8 @@ def _sliding(feed: Feed) -> Layer:
 def _windows(feed: Feed, target: str) -> Layer:
     import msgspec
 
-    from aerocast import silver, training
-    from aerocast.windows import WindowSpec
+    from aerocast.features.windows import WindowSpec
+    from aerocast.tables import silver, training
 
     spec, table = WindowSpec.of(feed, target), f"{feed.name}/{target}/windows"
 

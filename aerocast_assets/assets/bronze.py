@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.common.sql import quoted
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
@@ -22,7 +22,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
     raw, bad = table(feed, "raw"), table(feed, "quarantine")
 
     def ready(context: dg.AssetExecutionContext, work: Refreshed) -> bool:
-        from aerocast import quality
+        from aerocast.tables import quality
 
         if not work.lake.exists(raw):
             context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import msgspec
 
+from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.times import from_numpy
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
-from aerocast.models import Parameters, Untrainable, model
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import Parameters, Untrainable, model
 from aerocast_assets.assets.describe import drawing, report, status
 from aerocast_assets.assets.tracked import link, recorded
 from aerocast_assets.assets.training_set import content
@@ -18,12 +18,12 @@ from aerocast_assets.keys import ONCE, TRAINING, key, table
 from aerocast_assets.resources import Platform, TrainingConfig
 
 if TYPE_CHECKING:
-    from aerocast.candidates import Candidate
+    from aerocast.models.candidates import Candidate
 
 
 def code(kind: str) -> str:
     """Version of what trains, exports and calibrates this kind: each is imported by its name."""
-    return code_version("aerocast.trainer", model(kind).__module__)
+    return code_version("aerocast.models.trainer", model(kind).__module__)
 
 
 def parameters(feed: Feed, kind: str) -> dict[str, Any]:
@@ -53,9 +53,10 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, config: TrainingConfig, platform: Platform
     ) -> dg.MaterializeResult[None]:
-        from aerocast import candidates, plots
         from aerocast.lake import Lake
-        from aerocast.splits import instant
+        from aerocast.models import candidates
+        from aerocast.models.splits import instant
+        from aerocast.reporting import plots
 
         lake, name = Lake(platform.root), table(feed, target, "windows")
         data_version = content(lake, feed, target)
@@ -99,7 +100,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
 
 def _version(feed: Feed, target: str, kind: str, data_version: str, since: datetime | None, salt: str) -> str:
     """The config hash of a candidate: everything that it depends on."""
-    from aerocast.windows import WindowSpec
+    from aerocast.features.windows import WindowSpec
 
     return config_hash(
         kind=kind,
@@ -126,9 +127,9 @@ def _train(
     since: datetime | None,
 ) -> tuple["Candidate", list[tuple[int, dict[str, float]]]]:
     """Trains, says at each epoch what it sees, and notes it in MLflow; the candidate and its curves."""
-    from aerocast import trainer
-    from aerocast.candidates import Candidate
-    from aerocast.tracking import Curves
+    from aerocast.models import trainer
+    from aerocast.models.candidates import Candidate
+    from aerocast.models.tracking import Curves
 
     curves = Curves()
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
-from aerocast.models import SEQUENCE
+from aerocast.common.lineage import code_version, config_hash
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import SEQUENCE
 from aerocast.promotion import table
 from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.assets.describe import status
@@ -22,10 +22,10 @@ from aerocast_assets.resources import Choice, Platform
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aerocast.candidates import Candidate
-    from aerocast.grid import Grid
+    from aerocast.contracts.manifest import Manifest
+    from aerocast.features.grid import Grid
     from aerocast.lake import LakeReader
-    from aerocast.manifest import Manifest
+    from aerocast.models.candidates import Candidate
 
 CODE = code_version("aerocast.promotion.bundle")  # which imports the trial
 RETRAIN_TAG = "retrain_reason"
@@ -46,7 +46,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=ONCE,
     )
     def asset(context: dg.AssetExecutionContext, config: Choice, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import candidates
+        from aerocast.models import candidates
         from aerocast_assets.assets import choice
 
         found = [each for kind in feed.candidates if (each := candidates.read(platform.root, feed.name, target, kind))]
@@ -74,11 +74,12 @@ def _judge(
     offered: str,
 ) -> dg.MaterializeResult[None]:
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
-    from aerocast import clock, silver, training
+    from aerocast.contracts import clock
+    from aerocast.features.windows import WindowSpec
     from aerocast.lake import Lake
     from aerocast.promotion import rollout
     from aerocast.promotion.trial import judge
-    from aerocast.windows import WindowSpec
+    from aerocast.tables import silver, training
 
     root, lake, (found, sequence) = platform.root, Lake(platform.root), entrants
     since = rollout.regime(config.since, found)

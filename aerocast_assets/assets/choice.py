@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.lineage import config_hash
 from aerocast.common.times import to_minute
-from aerocast.feed import Feed
-from aerocast.lineage import config_hash
-from aerocast.pointer import HoldError
+from aerocast.contracts.pointer import HoldError
+from aerocast.feed.model import Feed
 from aerocast.promotion import table
 from aerocast.storage.home import Home
 from aerocast_assets.assets import champion, tracked, verdicts
@@ -19,8 +19,8 @@ from aerocast_assets.assets.describe import status
 from aerocast_assets.resources import Choice, Platform
 
 if TYPE_CHECKING:
-    from aerocast.manifest import Manifest
-    from aerocast.pointer import Current
+    from aerocast.contracts.manifest import Manifest
+    from aerocast.contracts.pointer import Current
 
 LIFTED = "lifted"  # the verdict of a hold that was ended
 
@@ -34,10 +34,11 @@ def choose(
         Failure: there is no such release, it is damaged, or a person holds another one; the one that serves goes on.
             Nothing of this changes by itself, so that the run is not repeated.
     """
-    from aerocast import clock, release
+    from aerocast.contracts import clock
     from aerocast.lake import Lake
+    from aerocast.models.tracking import model_name
     from aerocast.promotion import choice
-    from aerocast.tracking import model_name
+    from aerocast.releases import release
 
     root, lake, tag = platform.root, Lake(platform.root), context.run.tags.get(champion.RETRAIN_TAG)
     pointer = _promoted(root, feed, target, config, tag or "")
@@ -75,8 +76,9 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
     Raises:
         Failure: nothing serves.
     """
-    from aerocast import clock, release
+    from aerocast.contracts import clock
     from aerocast.lake import Lake
+    from aerocast.releases import release
 
     root, lake = platform.root, Lake(platform.root)
     lifted, pointer = release.lift(root, feed.name, target), release.current(root, feed.name, target)
@@ -100,8 +102,8 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
 
 
 def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) -> "Current":
-    from aerocast import release
     from aerocast.promotion import choice
+    from aerocast.releases import release
 
     try:
         length = choice.length_of(config.hold_for, "hold_for")

@@ -7,13 +7,13 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import PREVIEW, preview, status
 from aerocast_assets.feeds import declared, find_feed
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.doors.claims import Taken
+    from aerocast.ingest.doors.claims import Taken
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "claims"])
@@ -43,8 +43,8 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
         description="Claim checks from the broker: announced Parquet objects, appended to raw exactly once.",
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import brokers
-        from aerocast.doors.claims import TOPICS, take
+        from aerocast.ingest import brokers
+        from aerocast.ingest.doors.claims import TOPICS, take
 
         address = platform.settings.broker
         if not address:
@@ -92,8 +92,8 @@ def postponed_check() -> dg.AssetChecksDefinition:
         asset=KEY, name="nothing_postponed", description="The object of every claim that waits can be read."
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.doors import patience
-        from aerocast.doors.claims import DELAYS
+        from aerocast.ingest.doors import patience
+        from aerocast.ingest.doors.claims import DELAYS
 
         delays = patience.read(platform.root, DELAYS)
         return dg.AssetCheckResult(

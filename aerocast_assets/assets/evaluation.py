@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version
+from aerocast.common.lineage import code_version
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh
@@ -17,9 +17,9 @@ from aerocast_assets.resources import Platform, Refresh
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aerocast.drift.state import DriftState
-    from aerocast.evaluation.run import Evaluated
+    from aerocast.contracts.drift_state import DriftState
     from aerocast.lake import LakeReader
+    from aerocast.monitoring.evaluation.run import Evaluated
 
 SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
 ROWS = 12
@@ -34,13 +34,13 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         deps=[key(feed, "silver"), *(key(feed, target, "champion") for target in feed.targets)],
         group_name=feed.name,
         kinds={"deltalake", "duckdb", "csv"},
-        code_version=code_version("aerocast.evaluation.run"),
+        code_version=code_version("aerocast.monitoring.evaluation.run"),
         description="Logged forecasts joined with outcomes: rolling RMSE, bias, coverage, skill; and the diagnosis.",
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast.evaluation.run import evaluate
         from aerocast.lake import Lake
+        from aerocast.monitoring.evaluation.run import evaluate
 
         lake = Lake(platform.root)
         with platform.sql() as con:
@@ -62,9 +62,9 @@ def _pictures(
     con: "DuckDBPyConnection", lake: "LakeReader", platform: Platform, feed: Feed, found: "Evaluated", *, force: bool
 ) -> dict[str, dg.MetadataValue[Any]]:
     """What the examination saw of each target, drawn again if it changed what is believed, or from time to time."""
-    from aerocast import clock
-    from aerocast.drift.report import plot
-    from aerocast.evaluation import watch
+    from aerocast.contracts import clock
+    from aerocast.monitoring.drift.report import plot
+    from aerocast.monitoring.evaluation import watch
 
     shown: dict[str, dg.MetadataValue[Any]] = {}
     seen, state = found.judged.seen, found.judged.state

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
+from aerocast.common.lineage import code_version, config_hash
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
-CODE = code_version("aerocast.issue", "aerocast.plots")
+CODE = code_version("aerocast.releases.issue", "aerocast.reporting.plots")
 SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 
 
@@ -38,8 +38,11 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock, compatibility, issue, lineage, plots, release, tail
+        from aerocast.common import lineage
+        from aerocast.contracts import clock, tail
         from aerocast.lake import WHOLE, Lake
+        from aerocast.releases import compatibility, issue, release
+        from aerocast.reporting import plots
 
         root = platform.root
         pointer = release.current(root, feed.name, target)

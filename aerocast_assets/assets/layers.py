@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
+from aerocast.common.lineage import code_version, config_hash
+from aerocast.common.words import count
+from aerocast.feed.model import Feed
 from aerocast.tables.layers import MODULES
-from aerocast.words import count
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, pool
@@ -72,7 +72,7 @@ def layer_asset(
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform
     ) -> Iterator[dg.MaterializeResult[None]]:
-        from aerocast import clock
+        from aerocast.contracts import clock
         from aerocast.lake import Lake
         from aerocast.tables.layers import named
 

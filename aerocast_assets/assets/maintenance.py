@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview, status
 from aerocast_assets.feeds import feeds
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.maintenance import Use
+    from aerocast.operations.maintenance import Use
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "maintenance"])
@@ -31,9 +31,9 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
         " deleted; disk use told. What a release was trained on stays readable.",
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock
+        from aerocast.contracts import clock
         from aerocast.lake import Lake
-        from aerocast.maintenance import disk, maintain, used
+        from aerocast.operations.maintenance import disk, maintain, used
         from aerocast_assets.automation.retention import prune
 
         root, lake = platform.root, Lake(platform.root)
@@ -99,7 +99,7 @@ def disk_check() -> dg.AssetChecksDefinition:
         asset=KEY, name="disk_has_room", description=f"At least {LEAST_FREE:.0%} of the disk of the home is free."
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.maintenance import disk
+        from aerocast.operations.maintenance import disk
 
         free, total = disk(platform.root)
         share = free / total if total else 1.0

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version
+from aerocast.common.lineage import code_version
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table
@@ -18,9 +18,9 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aerocast.deliveries.rows import Delivery
-    from aerocast.doors.intake import Taken
+    from aerocast.ingest.doors.intake import Taken
     from aerocast.lake import Lake, LakeReader
+    from aerocast.tables.raw import Delivery
 
 UNREAD = "could_not_be_read"  # metadata of raw: which ways in, and why
 RECENT = 2  # newest months of raw in which a live source's newest reading is looked for
@@ -37,7 +37,7 @@ def source(feed: Feed) -> dg.SourceAsset:
         automation_condition=HOURLY,
     )
     def observe(platform: Platform) -> dg.DataVersion:
-        from aerocast import clock
+        from aerocast.contracts import clock
 
         return dg.DataVersion(feed.source.fingerprint(feed, clock.now(platform.root, feed.name, feed.end)))
 
@@ -60,7 +60,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=follow(feed),
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast import clock, declared
+        from aerocast.contracts import clock, declared
         from aerocast.lake import Lake
 
         lake, name, months = Lake(platform.root), table(feed, "raw"), sorted(context.partition_keys)
@@ -93,9 +93,9 @@ def _take(
     context: dg.AssetExecutionContext, feed: Feed, platform: Platform, lake: "Lake", now: datetime, notes: list[str]
 ) -> "Taken":
     """Doors first: a source that cannot be read must not keep what people have sent. Notes which ways could be read."""
-    from aerocast.doors import doors_of
-    from aerocast.doors.intake import SOURCE, place_strays, take_all, take_source
-    from aerocast.doors.patience import Patience, sentences
+    from aerocast.ingest.doors import doors_of
+    from aerocast.ingest.doors.intake import SOURCE, place_strays, take_all, take_source
+    from aerocast.ingest.doors.patience import Patience, sentences
 
     settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
     doors = doors_of(platform.root, feed, settings)

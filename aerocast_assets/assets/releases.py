@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 
 
 def releases(root: Home, feed: Feed, target: str, limit: int | None = None) -> list[dict[str, Any]]:
     """Releases, newest first: version, kind, trained to, promoted last, skill, and what each does now."""
-    from aerocast import release
     from aerocast.lake import Lake
     from aerocast.promotion import table
+    from aerocast.releases import release
 
     pointer, rival = (read(root, feed.name, target) for read in (release.current, release.challenger))
     promoted = table.last_promoted(Lake(root), feed.name, target)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.lineage import config_hash, digest
-from aerocast.words import duration
+from aerocast.common.lineage import config_hash, digest
+from aerocast.common.words import duration
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
 
 if TYPE_CHECKING:
-    from aerocast.grid import Progress
+    from aerocast.features.grid import Progress
 
 
 def silver(feed: Feed) -> dg.AssetsDefinition:
@@ -21,7 +21,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
     source, name = table(feed, "bronze"), table(feed, "silver")
 
     def ready(_: dg.AssetExecutionContext, work: Refreshed) -> bool:
-        from aerocast import wholeness
+        from aerocast.tables import wholeness
 
         if wholeness.span_of(work.lake, feed) is None:
             raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
@@ -45,9 +45,9 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
 
     Whether a month was stale says nothing: a run that was killed after its rows were committed leaves an old tail.
     """
-    from aerocast import tail
-    from aerocast.silver import grids
+    from aerocast.contracts import tail
     from aerocast.storage.home import store_of
+    from aerocast.tables.silver import grids
 
     lake, root = work.lake, work.platform.root
     name, place, rows = table(feed, "silver"), tail.name(feed.name), feed.window.look_back

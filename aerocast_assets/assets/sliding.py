@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
 
@@ -20,7 +20,7 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
     plan = f"{duration(feed.sliding.size)} every {duration(feed.sliding.every)}" if feed.sliding else ""
 
     def shown(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
-        from aerocast.sliding import final_until
+        from aerocast.tables.sliding import final_until
 
         # Without a reading there is nothing to make, and nothing wrong either.
         facts = work.facts.get(table(feed, "sliding"))

@@ -10,18 +10,18 @@ from aerocast.storage.home import Home
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.candidates import Candidate
+    from aerocast.models.candidates import Candidate
+    from aerocast.models.tracking import Curves, Tracker
     from aerocast.promotion.decision import Decision
     from aerocast.promotion.trial import Trial
-    from aerocast.tracking import Curves, Tracker
 
 Result = TypeVar("Result")
 
 
 def noted(context: dg.AssetExecutionContext, home: Home, action: "Callable[[Tracker], Result]") -> Result | None:
     """What MLflow answers; None, and a warning, if it cannot be used."""
-    from aerocast.tracking import Tracker
-    from aerocast.tracking_database import Untracked
+    from aerocast.models.tracking import Tracker
+    from aerocast.models.tracking_database import Untracked
 
     tracker = Tracker(home)
     try:
@@ -45,7 +45,7 @@ def judged(
     context: dg.AssetExecutionContext, home: Home, entrants: "Sequence[Candidate]", trial: "Trial"
 ) -> "list[Candidate]":
     """The candidates as MLflow has them, with the trial's scores; those that it lacks are written to it once more."""
-    from aerocast import candidates
+    from aerocast.models import candidates
     from aerocast.promotion import bundle
 
     known = {each.kind: each for each in entrants}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
-from aerocast.lineage import config_hash
+from aerocast.common.lineage import config_hash
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.resources import Platform
@@ -34,8 +34,8 @@ def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
     """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
 
     from aerocast.common.times import to_numpy
-    from aerocast.splits import cut
-    from aerocast.windows import WindowSpec
+    from aerocast.features.windows import WindowSpec
+    from aerocast.models.splits import cut
 
     span = lake.span(table(feed, target, "windows"))
     if span is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.promotion import table
 from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.resources import Platform
@@ -24,7 +24,8 @@ def shown(
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
     """
-    from aerocast import plots, release
+    from aerocast.releases import release
+    from aerocast.reporting import plots
     from aerocast_assets.assets.releases import releases
 
     root = platform.root
@@ -65,8 +66,8 @@ def _judged(
     platform: Platform, lake: "LakeReader", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""
-    from aerocast import plots
     from aerocast.promotion.scoring import Score
+    from aerocast.reporting import plots
 
     scores = table.newest_scores(lake, feed.name, target)
     span = f"{decision['test_start']:%Y-%m-%d} to {decision['test_end']:%Y-%m-%d}"

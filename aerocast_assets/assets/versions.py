@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.lineage import config_hash
+from aerocast.common.lineage import config_hash
 from aerocast_assets._compat import DATA_VERSION_TAG
 
 if TYPE_CHECKING:

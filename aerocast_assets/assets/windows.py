@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import msgspec
 
-from aerocast.feed import Feed
-from aerocast.lineage import code_version, config_hash
+from aerocast.common.lineage import code_version, config_hash
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast.tables.layers import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
 
 if TYPE_CHECKING:
-    from aerocast.windows import Grid, WindowSpec
+    from aerocast.features.windows import Grid, WindowSpec
 
 
 def csv_path(root: Home, feed: Feed, target: str) -> Path:
@@ -40,9 +40,9 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
 
 def _export(work: Refreshed, feed: Feed, target: str) -> dict[str, Any]:
     """Brings the windowed CSV up to date; what to show of it."""
-    from aerocast import training
+    from aerocast.features.windows import WindowSpec, feature_names
     from aerocast.storage.home import store_of
-    from aerocast.windows import WindowSpec, feature_names
+    from aerocast.tables import training
 
     spec, silver, lake = WindowSpec.of(feed, target), table(feed, "silver"), work.lake
     path, parts = csv_path(work.platform.root, feed, target), {"spec": msgspec.to_builtins(spec)}
@@ -58,8 +58,8 @@ def _export(work: Refreshed, feed: Feed, target: str) -> dict[str, Any]:
 
 def _exported(work: Refreshed, feed: Feed, spec: "WindowSpec") -> "Iterator[Grid]":
     """Silver for the windowed CSV, some months of all stations at a time."""
-    from aerocast import training
-    from aerocast.silver import grids
+    from aerocast.tables import training
+    from aerocast.tables.silver import grids
 
     silver = table(feed, "silver")
     for piece in work.lake.chunks(silver, work.lake.months(silver), training.PIECE):

@@ -13,8 +13,8 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.waits import left_of
 from aerocast.storage.home import Home
-from aerocast.waits import left_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
 from aerocast_assets.automation import cursors
@@ -22,7 +22,7 @@ from aerocast_assets.keys import RETRAIN_OF
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.brokers import Letter
+    from aerocast.ingest.brokers import Letter
 
 TRAINING, SELECTED = "model-training", "model-selected"
 POLL = 15  # seconds
@@ -112,7 +112,7 @@ def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor)
     Raises:
         AeroCastError: the broker cannot be reached, or does not take one: the next call begins where this one did.
     """
-    from aerocast import brokers
+    from aerocast.ingest import brokers
 
     event, trainings = _trainings(instance, root, before.event)
     targets, selected = _selections(root, before.targets)
@@ -126,7 +126,7 @@ def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor)
 
 
 def _letter(message: Training | Selected) -> "Letter":
-    from aerocast.brokers import Letter
+    from aerocast.ingest.brokers import Letter
 
     return Letter(message.id, msgspec.json.encode(message), f"{message.feed}/{message.target}")
 
@@ -173,9 +173,9 @@ def _training(root: Home, run: dg.DagsterRun, of: str, status: Status, at: float
 
 def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None, str | None]:
     """Version and config hash of what serves after a run: by its own decision, or the one that stood."""
-    from aerocast import release
     from aerocast.lake import Lake
     from aerocast.promotion import table
+    from aerocast.releases import release
 
     lake = Lake(root)
     decision = table.of_run(lake, feed, target, run_id) or table.newest(lake, feed, target)
@@ -189,7 +189,7 @@ def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None
 
 def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], list[Selected]]:
     """The promotions of every target that were not told of yet; a target whose pointer has not moved costs a stat."""
-    from aerocast import release
+    from aerocast.releases import release
 
     after, messages = dict(told), list[Selected]()
     for feed, target, stamp in release.discover(root):
@@ -227,7 +227,7 @@ def _promotions(root: Home, feed: str, target: str, before: Told) -> Iterator[tu
 
 def _selected(root: Home, feed: str, target: str, version: str, at: datetime, row: dict[str, Any]) -> Selected:
     """The message of one promotion; its release may be damaged or gone by now, which does not unmake it."""
-    from aerocast import release
+    from aerocast.releases import release
     from aerocast.storage.home import store_of
 
     try:

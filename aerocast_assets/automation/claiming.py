@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries
@@ -33,8 +33,8 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
         description="Runs when the broker has claims that nobody has taken; one run at a time.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
-        from aerocast.doors import patience
-        from aerocast.doors.claims import DELAYS
+        from aerocast.ingest.doors import patience
+        from aerocast.ingest.doors.claims import DELAYS
 
         address = platform.settings.broker
         if not address:
@@ -57,8 +57,8 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
 
 
 def _waiting(address: str) -> int:
-    from aerocast import brokers
-    from aerocast.doors.claims import TOPICS
+    from aerocast.ingest import brokers
+    from aerocast.ingest.doors.claims import TOPICS
 
     with brokers.connect(address) as broker:
         return broker.waiting(TOPICS)

@@ -18,7 +18,7 @@ def settle_declarations(home: Home, find: Callable[[], Sequence[Declaration]] = 
     Raises:
         AeroCastError: the home refuses.
     """
-    from aerocast.declared import settle
+    from aerocast.operations.retirement import settle
 
     found = find()
     return settle(home, [each.feed for each in found if each.feed], [each.name for each in found])

@@ -18,10 +18,10 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of
-from aerocast.feed import Feed
+from aerocast.common.waits import left_of
+from aerocast.common.words import duration, the_newest
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast.waits import left_of
-from aerocast.words import duration, the_newest
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import cursors, runs
 from aerocast_assets.automation.switch import described, sensor_status
@@ -30,8 +30,8 @@ from aerocast_assets.keys import LIVE_TAG, job_name, key, live_job_name, months,
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.doors.base import Door
-    from aerocast.doors.patience import Delay
+    from aerocast.ingest.doors.base import Door
+    from aerocast.ingest.doors.patience import Delay
 
 LOOK = timedelta(seconds=30)
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
@@ -86,8 +86,8 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        from aerocast import clock, declared
-        from aerocast.doors import doors_of
+        from aerocast.contracts import clock, declared
+        from aerocast.ingest.doors import doors_of
 
         root, before = platform.root, cursors.read(context, Cursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
@@ -125,9 +125,9 @@ def look_around(
     Raises:
         AeroCastError: the log or a table cannot be read.
     """
-    from aerocast import clock, predictions
-    from aerocast.doors import patience
-    from aerocast.doors.intake import SOURCE
+    from aerocast.contracts import clock, predictions
+    from aerocast.ingest.doors import patience
+    from aerocast.ingest.doors.intake import SOURCE
     from aerocast.lake import Lake
     from aerocast.tables import layers
     from aerocast.tables.layer import ROWS
@@ -183,7 +183,7 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
 
 def _waiting(doors: "Iterable[Door]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
     """What waits at each door that has something, and what is wrong with those that cannot be looked at, or read."""
-    from aerocast.doors.patience import sentences
+    from aerocast.ingest.doors.patience import sentences
 
     waiting, closed = [], []
     for door in doors:
@@ -245,7 +245,7 @@ def grouped(keys: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:
 
 def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: datetime) -> dg.RunRequest:
     """A live run over these months, which have no gap."""
-    from aerocast import release
+    from aerocast.releases import release
 
     serving = [target for target in feed.targets if release.current(root, feed.name, target)]
     layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
@@ -268,7 +268,7 @@ def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: dateti
 
 def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: datetime) -> Runs:
     """The newest live runs at the instant `real`; `waits` is a sentence, and empty if a run may start."""
-    from aerocast import release
+    from aerocast.releases import release
 
     job = live_job_name(feed)
     for run in instance.get_runs(dg.RunsFilter(statuses=list(runs.UNFINISHED))):

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.feed.model import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import live
 from aerocast_assets.automation.switch import described, schedule_status
@@ -29,9 +29,9 @@ def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
         description=described(feed, f"Asks {feed.source.label} for news every {duration(every)}."),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
-        from aerocast import clock
-        from aerocast.doors import patience
-        from aerocast.doors.intake import SOURCE
+        from aerocast.contracts import clock
+        from aerocast.ingest.doors import patience
+        from aerocast.ingest.doors.intake import SOURCE
 
         root, real = platform.root, datetime.now(UTC)
         waits, delay = (

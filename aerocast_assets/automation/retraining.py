@@ -1,6 +1,6 @@
 """The sensor that closes the loop: drift, live evidence for a challenger and requests become retrain runs.
 
-What to do is decided by `aerocast.retraining`; here the state is read, runs are asked for, and each tick says why.
+What to do is decided by `policy`; here the state is read, runs are asked for, and each tick says why.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import cursors, runs
@@ -19,9 +19,9 @@ from aerocast_assets.automation.switch import described, sensor_status
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.drift.state import DriftState, Heat
-    from aerocast.requests import Request
-    from aerocast.retraining import Memory
+    from aerocast.contracts.drift_state import DriftState, Heat
+    from aerocast.contracts.requests import Request
+    from aerocast.retraining.policy import Memory
 
 POLL = timedelta(seconds=30)
 DECISIVE = ("error_ratio", "foreseeable")  # tests that call drift; what else fired stands beside them in the report
@@ -37,7 +37,7 @@ class Tick(NamedTuple):
     now: datetime
 
     def heat(self, target: str) -> "Heat":
-        from aerocast.drift.state import Heat
+        from aerocast.contracts.drift_state import Heat
 
         return self.seen.of(target) if self.seen else Heat(target)
 
@@ -63,9 +63,9 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        from aerocast import clock
-        from aerocast.drift import state
-        from aerocast.retraining import Memory
+        from aerocast.contracts import clock
+        from aerocast.contracts import drift_state as state
+        from aerocast.retraining.policy import Memory
 
         root = platform.root
         now = clock.now(root, feed.name, feed.end)
@@ -90,7 +90,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
 
 def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":
     """Open requests by target. One whose run exists is closed only now: what dies in between asks for the same run."""
-    from aerocast import requests
+    from aerocast.contracts import requests
 
     waiting: dict[str, Request] = {}
     try:
@@ -112,7 +112,7 @@ def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict
 
 def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") -> Look:
     """Drift first, then live evidence, then what was asked for; one run of a target at a time."""
-    from aerocast import retraining
+    from aerocast.retraining import policy as retraining
 
     unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
     known = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
@@ -150,8 +150,8 @@ def evidence(seen: "DriftState | None", target: str) -> str:
 
 def _shadow(tick: Tick, target: str, look: Look, hold: str) -> Look | None:
     """A challenger that live requests have proven better than what serves is chosen, once, unless a person holds it."""
-    from aerocast import release
-    from aerocast.retraining import promising
+    from aerocast.releases import release
+    from aerocast.retraining.policy import promising
 
     for shadow in tick.seen.shadows if tick.seen else ():
         known = shadow.target != target or shadow.challenger == look.memory.challenger
@@ -195,7 +195,7 @@ def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
 
 def regime(root: Home, feed: Feed, target: str) -> datetime | None:
     """Where the regime began that the champion was trained for; None if drift never asked, or it cannot be read."""
-    from aerocast import release
+    from aerocast.releases import release
 
     pointer = release.current(root, feed.name, target)
     try:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import BASELINES, Feed
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.feed.model import BASELINES, Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, schedule_status
@@ -36,7 +36,9 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
         ),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
-        from aerocast import clock, compatibility, release, retraining
+        from aerocast.contracts import clock
+        from aerocast.releases import compatibility, release
+        from aerocast.retraining import policy as retraining
 
         root = platform.root
         pointer = release.current(root, feed.name, target)
@@ -72,8 +74,8 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
 
 def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, bool]":
     """When models were judged last, in the feed's time, and whether there are other rows than they learned from."""
-    from aerocast import candidates
     from aerocast.lake import Lake
+    from aerocast.models import candidates
     from aerocast.promotion import table
     from aerocast_assets.assets import training_set
 

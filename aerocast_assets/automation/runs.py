@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast import waits
-from aerocast.feed import Feed
+from aerocast.common import waits
+from aerocast.common.waits import LONGEST_PAUSE, PAUSE
+from aerocast.common.words import duration, the_newest
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast.waits import LONGEST_PAUSE, PAUSE
-from aerocast.words import duration, the_newest
 from aerocast_assets._compat import StepEventStatus
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.keys import RETRAIN_OF, key, models, retrain_job_name
 
 if TYPE_CHECKING:
-    from aerocast.retraining import LastRun, Outcome
+    from aerocast.retraining.policy import LastRun, Outcome
 
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
 ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
@@ -98,7 +98,7 @@ def retrains(
 
     A run that waits in the queue is under way. Whether a finished one promoted is what its row of `promotions` says.
     """
-    from aerocast.retraining import LastRun
+    from aerocast.retraining.policy import LastRun
 
     found = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
     for number, record in enumerate(instance.get_run_records(found, limit=LOOKED_AT)):
@@ -117,7 +117,7 @@ def retrains(
 
 def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
     """The feed's time at a real instant of a run; if the clock was set anew since, that when it was asked for."""
-    from aerocast import clock
+    from aerocast.contracts import clock
 
     own, real, asked = (
         clock.document(root, feed.name).read(),
@@ -141,7 +141,7 @@ def _outcome(root: Home, feed: Feed, target: str, run: dg.DagsterRun) -> "Outcom
 
 def hold(root: Home, feed: Feed, target: str) -> str:
     """The hold of a person on what serves, as a sentence; empty without one."""
-    from aerocast import release
+    from aerocast.releases import release
 
     pointer = release.current(root, feed.name, target)
     return f"{pointer.version} stays: {pointer.active_hold}" if pointer and pointer.active_hold else ""

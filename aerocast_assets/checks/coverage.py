@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
@@ -22,9 +22,9 @@ def _live_coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         "one-sided test (p < 0.005) of the share inside at each instant, whose variance counts how they depend.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast import release
-        from aerocast.evaluation import coverage
         from aerocast.lake import Lake
+        from aerocast.monitoring.evaluation import coverage
+        from aerocast.releases import release
 
         pointer = release.current(platform.root, feed.name, target)
         with platform.sql() as con:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
@@ -14,7 +14,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aerocast.drift.state import Diagnosis, Fault
+    from aerocast.contracts.drift_state import Diagnosis, Fault
 
 EVIDENCE = ("test", "subject", "value", "threshold", "fired", "detail")
 
@@ -31,7 +31,7 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"No concept drift: errors of {target} are what the same season and weather allow.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.drift import state
+        from aerocast.contracts import drift_state as state
 
         seen = state.document(platform.root, feed.name).read()
         own = [each for each in (seen.diagnoses if seen else ()) if each.target == target]
@@ -70,8 +70,8 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         ],
     )
     def check(platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.evaluation import watch
         from aerocast.lake import Lake
+        from aerocast.monitoring.evaluation import watch
 
         with platform.sql() as con:
             seen = watch.newest(con, Lake(platform.root).view(), platform.root, feed)

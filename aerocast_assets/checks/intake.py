@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.raw import UNREAD
 from aerocast_assets.keys import key
@@ -31,9 +31,9 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
         description="No file lies in the inbox's rejected/, and no post was put aside: mend or remove them.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.doors.inbox import Inbox, inbox_of
-        from aerocast.doors.patience import sentences
-        from aerocast.doors.posted import Posted
+        from aerocast.ingest.doors.inbox import Inbox, inbox_of
+        from aerocast.ingest.doors.patience import sentences
+        from aerocast.ingest.doors.posted import Posted
 
         inbox = Inbox(inbox_of(platform.root, platform.settings), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
@@ -65,7 +65,7 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
         ],
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.doors import patience
+        from aerocast.ingest.doors import patience
 
         event = context.instance.get_latest_materialization_event(asset)
         made = event.asset_materialization if event else None

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.expectations import Verdict, rules
-from aerocast.feed import Feed
-from aerocast.words import count, duration
+from aerocast.common.words import count, duration
+from aerocast.feed.model import Feed
+from aerocast.tables.expectations import Verdict, rules
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.lake import LakeReader
-    from aerocast.quality import Share
+    from aerocast.tables.quality import Share
 
 SHOWN = 10  # largest shares
 NEWEST = 2  # months in which a station's newest reading is looked for
@@ -57,7 +57,7 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.lake import Lake
-        from aerocast.quality import EMPTY, Audit, audit
+        from aerocast.tables.quality import EMPTY, Audit, audit
 
         lake = Lake(platform.root).view()
         span = _open(context, lake, feed)
@@ -85,7 +85,7 @@ def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
         description="At every station each column is measured, and believed, about as often as is declared as usual.",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.quality import high
+        from aerocast.tables.quality import high
 
         found = _shares(context, platform, feed)
         return _believed(found, high(found), dg.AssetCheckSeverity.WARN)
@@ -108,7 +108,7 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"No column of any station lacks {block:.0%} of its values (quality.block).",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.quality import high
+        from aerocast.tables.quality import high
 
         found = _shares(context, platform, feed)
         return _believed(found, high(found, block), dg.AssetCheckSeverity.ERROR)
@@ -117,8 +117,8 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
 
 
 def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[Share]":
-    from aerocast import quality
     from aerocast.lake import Lake
+    from aerocast.tables import quality
 
     lake, names = Lake(platform.root).view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
     with platform.sql() as con:
@@ -154,8 +154,8 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.expectations import validate
         from aerocast.lake import Lake
+        from aerocast.tables.expectations import validate
 
         lake, name = Lake(platform.root).view(), table(feed, "bronze")
         with platform.sql() as con:
@@ -200,7 +200,7 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         description=f"Each station's newest reading is at most {duration(feed.freshness)} old, by the feed's clock.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast import clock
+        from aerocast.contracts import clock
         from aerocast.lake import Lake
 
         lake, name = Lake(platform.root).view(), table(feed, "bronze")

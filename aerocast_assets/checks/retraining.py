@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.feed.model import Feed
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
@@ -21,11 +21,12 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         "or was not hot at all.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast import clock, retraining
-        from aerocast.drift import state
-        from aerocast.drift.state import Heat
+        from aerocast.contracts import clock
+        from aerocast.contracts import drift_state as state
+        from aerocast.contracts.drift_state import Heat
         from aerocast.lake import Lake
         from aerocast.promotion import table
+        from aerocast.retraining import policy as retraining
 
         root = platform.root
         seen = state.document(root, feed.name).read()

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from aerocast.feed import Feed
-from aerocast.words import duration
+from aerocast.common.words import duration
+from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
@@ -25,7 +25,7 @@ def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         "blocking where it does not in the mean over them.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast import release
+        from aerocast.releases import release
 
         pointer = release.current(platform.root, feed.name, target)
         if pointer is None:
@@ -57,7 +57,7 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"Intervals cover {nominal:.0%} of the test rows, give or take {tolerance:.0%}, at each horizon.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast import release
+        from aerocast.releases import release
 
         pointer = release.current(platform.root, feed.name, target)
         if pointer is None:

@@ -27,8 +27,8 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
     Raises:
         AeroCastError: no such feed, no broker, a file that is no Parquet, a place or broker that does not take it.
     """
-    from aerocast import brokers
-    from aerocast.doors.claims import announce
+    from aerocast.ingest import brokers
+    from aerocast.ingest.doors.claims import announce
     from aerocast.storage.settings import Settings
     from aerocast_assets.assets.claims import UNSET
     from aerocast_assets.feeds import find_feed

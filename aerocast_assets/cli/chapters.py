@@ -17,13 +17,14 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from aerocast import clock, release
-from aerocast import story as stories
-from aerocast.clock import Clock
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import LATEST
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.contracts.clock import Clock
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
+from aerocast.reporting import story as stories
 from aerocast.storage import rooms
 from aerocast.storage.home import Home
 from aerocast_assets.cli import processes

@@ -11,7 +11,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast import release
+    from aerocast.releases import release
 
     feed, target = find_target(options.feed, options.target)
     pointer = release.current(options.home, feed.name, target)

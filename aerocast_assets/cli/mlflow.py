@@ -23,8 +23,8 @@ def _run(options: argparse.Namespace) -> int:
     """
     from pathlib import Path
 
-    from aerocast import tracking_database as database
     from aerocast.common.errors import AeroCastError
+    from aerocast.models import tracking_database as database
     from aerocast_assets.cli import processes
     from aerocast_assets.cli.up import check_port
 

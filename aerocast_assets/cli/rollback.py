@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.cli.command import Commands, add_command
 
@@ -31,8 +31,8 @@ def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_fo
     Raises:
         AeroCastError: no such feed, target or release, or no such length of time; the one that serves goes on.
     """
-    from aerocast import release
     from aerocast.promotion.choice import length_of
+    from aerocast.releases import release
 
     length_of(hold_for, "--hold-for")
     feed, target = find_target(feed_name, target_name)
@@ -61,9 +61,9 @@ def choose(home: Home, feed: Feed, target: str, config: dict[str, Any]) -> str:
     """
     import dagster as dg
 
-    from aerocast import release
     from aerocast.lake import Lake
     from aerocast.promotion import table
+    from aerocast.releases import release
     from aerocast_assets import liveness
     from aerocast_assets.cli import summary
     from aerocast_assets.cli.home import use_own_instance

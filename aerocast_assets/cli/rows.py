@@ -30,9 +30,9 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
     import duckdb
     import pyarrow.parquet as pq
 
-    from aerocast import release
     from aerocast.lake import Lake
-    from aerocast.readback import LAYER, training_rows
+    from aerocast.releases import release
+    from aerocast.releases.readback import LAYER, training_rows
 
     _check_target(home, feed, target)
     chosen = version or _serving(home, feed, target)
@@ -53,7 +53,7 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
 
 
 def _serving(home: Home, feed: str, target: str) -> str:
-    from aerocast import release
+    from aerocast.releases import release
 
     pointer = release.current(home, feed, target)
     if pointer is None:
@@ -63,7 +63,7 @@ def _serving(home: Home, feed: str, target: str) -> str:
 
 def _check_target(home: Home, feed: str, target: str) -> None:
     """Raises AeroCastError unless the feed is declared with the target, or has releases of it from before."""
-    from aerocast import release
+    from aerocast.releases import release
     from aerocast_assets.feeds import find_feed
 
     if release.current(home, feed, target) is None and target not in (targets := find_feed(feed).targets):

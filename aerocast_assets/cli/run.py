@@ -15,7 +15,7 @@ from aerocast_assets.cli.quiet import stderr_to
 if TYPE_CHECKING:
     import dagster as dg
 
-    from aerocast.feed import Feed
+    from aerocast.feed.model import Feed
     from aerocast.storage.home import Home
 
 POOR = 3  # exit status: no model was good enough to serve
@@ -105,8 +105,8 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
 
 def unserved(home: Home, feed: Feed) -> dict[str, str]:
     """The targets that nothing serves: what is lacking to train a model, or no text if none was good enough."""
-    from aerocast import release
     from aerocast.lake import Lake
+    from aerocast.releases import release
     from aerocast_assets.assets.training_set import too_few
 
     lake = Lake(home)

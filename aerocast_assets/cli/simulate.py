@@ -12,7 +12,7 @@ from aerocast.storage.home import Home
 from aerocast_assets.cli.command import Commands, add_command
 
 if TYPE_CHECKING:
-    from aerocast.feed import Feed
+    from aerocast.feed.model import Feed
 
 
 def add(commands: Commands) -> None:
@@ -37,7 +37,7 @@ def reset(home: Home, feed_name: str) -> int:
     Raises:
         AeroCastError: no such simulated feed.
     """
-    from aerocast import clock
+    from aerocast.contracts import clock
 
     feed = _simulated(feed_name)
     clock.document(home, feed.name).remove()
@@ -51,9 +51,9 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
     Raises:
         AeroCastError: no such simulated feed, or an instant or speed that makes no sense.
     """
-    from aerocast import clock
-    from aerocast.clock import Clock
-    from aerocast.words import count
+    from aerocast.common.words import count
+    from aerocast.contracts import clock
+    from aerocast.contracts.clock import Clock
     from aerocast_assets.automation.switch import switch
 
     feed = _simulated(feed_name)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from aerocast import release
+from aerocast.releases import release
 from aerocast.storage.home import Home
 from aerocast_assets.automation.switch import switch
 from aerocast_assets.cli.summary import why_failed

@@ -7,17 +7,18 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from aerocast import candidates, release
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
-from aerocast.feed import BASELINES, Feed
+from aerocast.common.words import count, duration
+from aerocast.contracts.manifest import Manifest, Scores
+from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.model_kind import MODELS, SEQUENCE
 from aerocast.lake import Lake, LakeReader
-from aerocast.manifest import Manifest, Scores
-from aerocast.models import MODELS, SEQUENCE
+from aerocast.models import candidates
 from aerocast.promotion import table as promotions
-from aerocast.release import Release
+from aerocast.releases import release
+from aerocast.releases.release import Release
 from aerocast.storage.home import Home
-from aerocast.words import count, duration
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.assets.windows import csv_path

@@ -4,7 +4,7 @@ import textwrap
 import time
 from datetime import datetime, timedelta
 
-from aerocast.drift.state import Diagnosis, Evidence
+from aerocast.contracts.drift_state import Diagnosis, Evidence
 from aerocast_assets.cli.watching import Facts
 
 WIDTH = 110

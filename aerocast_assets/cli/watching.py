@@ -12,12 +12,13 @@ from typing import Any
 
 import dagster as dg
 
-from aerocast import clock, release
-from aerocast.drift import state
-from aerocast.drift.state import Diagnosis, DriftState, Heat
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Heat
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table
+from aerocast.releases import release
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.keys import RETRAIN_OF
 

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from aerocast.common.months import month_of
-from aerocast.deliveries.rows import raw_schema
-from aerocast.doors.inbox import Inbox
-from aerocast.doors.intake import take_all
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.inbox import Inbox
+from aerocast.ingest.doors.intake import take_all
 from aerocast.lake import Lake, compaction
-from aerocast.maintenance import maintain
+from aerocast.operations.maintenance import maintain
 from aerocast.tables.layers import raw_edges
+from aerocast.tables.raw import raw_schema
 from measuring.sizes import size_of
 from measuring.spread import Spread, seconds
 

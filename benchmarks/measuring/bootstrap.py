@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.grid import Times
+from aerocast.features.grid import Times
 
 DRAWS = 2000
 WEEK = np.timedelta64(7, "D")

@@ -10,18 +10,18 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import training
-from aerocast.candidates import Candidate
 from aerocast.common.errors import AeroCastError
-from aerocast.features import feature_names
-from aerocast.feed import BASELINES, Feed, Split
-from aerocast.grid import Floats, Grid, WindowSpec
-from aerocast.models import silent
+from aerocast.features.features import feature_names
+from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.feed.model import BASELINES, Feed, Split
+from aerocast.feed.model_kind import silent
+from aerocast.models.candidates import Candidate
+from aerocast.models.trainer import train
 from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
 from aerocast.promotion.trial import judge
-from aerocast.release import Release
-from aerocast.trainer import train
+from aerocast.releases.release import Release
+from aerocast.tables import training
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import duckdb
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import quoted
 from aerocast.common.units import conversion
-from aerocast.feed import Feed
+from aerocast.features.windows import WindowSpec, feature_names
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.quality import VALUE_RULES, reach
-from aerocast.quality.values import MISSING_NUMBERS, MISSING_WORDS
-from aerocast.windows import WindowSpec, feature_names
+from aerocast.tables.quality import VALUE_RULES, reach
+from aerocast.tables.quality.values import MISSING_NUMBERS, MISSING_WORDS
 from measuring.generated import RAW
 from measuring.script import Job
 

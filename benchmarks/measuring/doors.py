@@ -23,10 +23,10 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast import declared
-from aerocast.brokers import Broker, Letter, connect
-from aerocast.doors import claims
-from aerocast.feed import Feed
+from aerocast.contracts import declared
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, Letter, connect
+from aerocast.ingest.doors import claims
 from aerocast_assets.feeds import find_feed
 from measuring.http import Load, load, post
 from measuring.spread import Spread

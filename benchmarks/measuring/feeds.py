@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import duckdb
 import pyarrow as pa
 
-from aerocast import quality, silver, training
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.training import Samples
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.tables import quality, silver, training
+from aerocast.tables.training import Samples
 from aerocast_assets.feeds import find_feed
 
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from aerocast.common.months import month_of, month_span
 from aerocast.common.sql import literal
-from aerocast.deliveries.rows import raw_schema
-from aerocast.feed import Feed, Station
+from aerocast.feed.model import Feed, Station
 from aerocast.lake import Lake
+from aerocast.tables.raw import raw_schema
 from aerocast_assets.feeds import find_feed
 
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import duckdb
 
-from aerocast import silver, training
 from aerocast.common.units import registry
-from aerocast.feed import Feed
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.tables import silver, training
 from aerocast.tables.layers import named
-from aerocast.windows import WindowSpec
 from aerocast_assets.resources import Platform
 from measuring.steps import Step, measured
 

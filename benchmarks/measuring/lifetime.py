@@ -17,13 +17,14 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from aerocast import clock, predictions, release
 from aerocast.common.months import month_of
-from aerocast.evaluation import answers, intake
-from aerocast.feed import Feed
+from aerocast.contracts import clock, predictions
+from aerocast.contracts.predictions import Logged, LoggedForecast
+from aerocast.feed.model import Feed
 from aerocast.lake import PARTITION, Lake
-from aerocast.maintenance import maintain
-from aerocast.predictions import Logged, LoggedForecast
+from aerocast.monitoring.evaluation import answers, intake
+from aerocast.operations.maintenance import maintain
+from aerocast.releases import release
 from aerocast_assets.automation import retention
 from aerocast_assets.graph import feed_definitions
 from aerocast_assets.keys import job_name, live_job_name, months

@@ -11,15 +11,15 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast import retraining
-from aerocast.drift import heat as heating
-from aerocast.drift.examine import Outcomes, Profile, examine, profile, reach
-from aerocast.drift.state import Diagnosis, Fault, Heat
-from aerocast.features import feature_names, features
-from aerocast.feed import Feed
-from aerocast.grid import Grid, Ints, WindowSpec
-from aerocast.retraining import LastRun, Memory
-from aerocast.windows import valid_origins
+from aerocast.contracts.drift_state import Diagnosis, Fault, Heat
+from aerocast.features.features import feature_names, features
+from aerocast.features.grid import Grid, Ints, WindowSpec
+from aerocast.features.windows import valid_origins
+from aerocast.feed.model import Feed
+from aerocast.monitoring.drift import heat as heating
+from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, reach
+from aerocast.retraining import policy as retraining
+from aerocast.retraining.policy import LastRun, Memory
 from measuring.champions import Champion, learn, utc
 from measuring.series import STATION, Series, grid
 

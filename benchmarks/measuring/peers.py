@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from aerocast.daylight import local_hours
-from aerocast.grid import Floats, Grid, WindowSpec
-from aerocast.training import Samples
+from aerocast.features.daylight import local_hours
+from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.tables.training import Samples
 
 LAGS = 24
 PENALTY = 1.0

@@ -11,16 +11,16 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from aerocast import training
 from aerocast.common.units import conversion
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.inference import forecast
-from aerocast.models import SEQUENCE
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import SEQUENCE
+from aerocast.ingest.sources.csv import CsvSource
+from aerocast.models.inference import forecast
+from aerocast.models.splits import Role
+from aerocast.models.trainer import roles, train
 from aerocast.promotion.scoring import Score, score
-from aerocast.sources.csv import CsvSource
-from aerocast.splits import Role
-from aerocast.trainer import roles, train
+from aerocast.tables import training
 from aerocast_assets.feeds import find_feed
 
 Result = TypeVar("Result")

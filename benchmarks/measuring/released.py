@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aerocast import release, tail
-from aerocast.candidates import Candidate
-from aerocast.feed import BASELINES
-from aerocast.models import SEQUENCE, silent
+from aerocast.contracts import tail
+from aerocast.feed.model import BASELINES
+from aerocast.feed.model_kind import SEQUENCE, silent
+from aerocast.models.candidates import Candidate
+from aerocast.models.trainer import train
 from aerocast.promotion import bundle
 from aerocast.promotion.trial import judge
-from aerocast.trainer import train
+from aerocast.releases import release
 from measuring.feeds import Prepared, prepare
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aerocast.feed import Feed
-from aerocast.grid import Grid, Times
+from aerocast.features.grid import Grid, Times
+from aerocast.feed.model import Feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 STATION = "here"
@@ -130,7 +130,7 @@ def _wander(rng: np.random.Generator, size: int, hours: float, spread: float) ->
 
 def noaa(station: str) -> Series:
     """New York's airports in 2013, degF: temperature, humidity, wind speed, pressure."""
-    from aerocast.sources.csv import CsvSource
+    from aerocast.ingest.sources.csv import CsvSource
     from aerocast_assets.feeds import find_feed
 
     source = find_feed("noaa").source

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.drift.state import Fault
+from aerocast.contracts.drift_state import Fault
 from measuring.champions import Champion, freely, learn, rmse, utc
 from measuring.loop import Examined, Live, Loop
 from measuring.series import grid

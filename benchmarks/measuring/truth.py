@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.feed import Feed
-from aerocast.grid import Ints
+from aerocast.features.grid import Ints
+from aerocast.feed.model import Feed
 from measuring.champions import Champion, alone, freely, learn, rmse, utc
 from measuring.faults import Injected
 from measuring.loop import outcome_errors, replay

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aerocast.clock import Clock, document
-from aerocast.doors import doors_of
-from aerocast.feed import Feed
+from aerocast.contracts.clock import Clock, document
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import doors_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.automation import live
 from tests.delivering import Deliveries

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.cli import summary
 from aerocast_assets.keys import key
 from tests.making import check, refresh, small_feed, write_readings, write_rows

@@ -11,13 +11,15 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from aerocast import candidates, clock, release
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Slot
+from aerocast.models import candidates
+from aerocast.models.tracking import Tracker, model_name
 from aerocast.promotion import table as promotions
 from aerocast.promotion.decision import Decision
-from aerocast.tracking import Tracker, model_name
+from aerocast.releases import release
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.keys import key
 from tests.making import check, definitions, refresh
 

@@ -24,13 +24,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from aerocast import clock, faults, predictions, release, silver
-from aerocast.drift import state
-from aerocast.drift.state import Fault
-from aerocast.feed import Feed
+from aerocast.contracts import clock, predictions
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.drift_state import Fault
+from aerocast.features.windows import Grid
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
+from aerocast.tables import faults, silver
 from aerocast.tables.layers import FAULTS, stale_months
-from aerocast.windows import Grid
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT
 from tests.evaluating import HOUR, answer, posted, segment
@@ -303,7 +305,7 @@ def test_without_a_champion_it_says_so(readings: Path, home: Path, instance: dg.
 
 
 def _evaluate_for_ever(home: str, source: str, started: Event) -> None:
-    from aerocast.evaluation.run import evaluate as run
+    from aerocast.monitoring.evaluation.run import evaluate as run
 
     feed, lake = small_feed(Path(source)), Lake(home)
     with duckdb.connect() as con:
@@ -316,7 +318,7 @@ def test_killed_anywhere_an_evaluation_is_completed_by_the_next(
     feed: Feed, again: Path, instance: dg.DagsterInstance, chance: random.Random
 ) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aerocast.evaluation.run"])
+    context.set_forkserver_preload(["aerocast.monitoring.evaluation.run"])
     told, source, longest = {}, str(feed.source.path), 0.8
     ends: list[int | None] = []
     for turn in range(12):

@@ -10,15 +10,16 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import declared, doors
 from aerocast.common.errors import AeroCastError
-from aerocast.deliveries.rows import Delivery
-from aerocast.doors import patience
-from aerocast.doors.posted import Posted
-from aerocast.doors.readings import to_raw
-from aerocast.feed import Feed
+from aerocast.contracts import declared
+from aerocast.feed.model import Feed
+from aerocast.ingest import doors
+from aerocast.ingest.doors import patience
+from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.readings import to_raw
+from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake
-from aerocast.sources.nws import NwsSource
+from aerocast.tables.raw import Delivery
 from aerocast_assets.automation import live
 from aerocast_assets.keys import key, live_job_name
 from tests.looping import Loop, set_clock

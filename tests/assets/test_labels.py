@@ -9,7 +9,7 @@ from dagster.components.component_scaffolding import scaffold_object
 from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.definitions import defs
 from aerocast_assets.liveness import COMMAND_TAG
 from tests.making import definitions, small_feed

@@ -8,13 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast import faults
-from aerocast.doors import patience
-from aerocast.doors.posted import Posted
-from aerocast.drift import state
-from aerocast.drift.state import DriftState, Fault
-from aerocast.feed import Feed
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.drift_state import DriftState, Fault
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import patience
+from aerocast.ingest.doors.posted import Posted
 from aerocast.lake import Lake
+from aerocast.tables import faults
 from aerocast_assets.automation import live, runs
 from aerocast_assets.keys import key, live_job_name
 from tests.evaluating import HOUR, answer, segment

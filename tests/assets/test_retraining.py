@@ -12,11 +12,12 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast import release, requests
-from aerocast.drift.state import Shadow
-from aerocast.feed import Feed
-from aerocast.pointer import Hold
-from aerocast.retraining import Memory
+from aerocast.contracts import requests
+from aerocast.contracts.drift_state import Shadow
+from aerocast.contracts.pointer import Hold
+from aerocast.feed.model import Feed
+from aerocast.releases import release
+from aerocast.retraining.policy import Memory
 from aerocast_assets.assets import training_set
 from aerocast_assets.automation.runs import retrains
 from aerocast_assets.keys import key

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from aerocast.retraining import Memory
+from aerocast.retraining.policy import Memory
 from tests.conftest import PROJECT
 from tests.looping import DAY, hot, set_clock, write_heat
 from tests.making import refresh, small_feed, write_readings

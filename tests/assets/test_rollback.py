@@ -8,11 +8,11 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import release
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table
+from aerocast.releases import release
 from aerocast_assets.assets import champion
 from aerocast_assets.graph import job_name
 from aerocast_assets.keys import key

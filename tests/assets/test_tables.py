@@ -7,9 +7,10 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import tail, training
-from aerocast.feed import Feed
+from aerocast.contracts import tail
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.tables import training
 from aerocast_assets.keys import key
 from tests.making import HOURS, STATIONS, check, definitions, metadata, refresh, small_feed, write_rows
 
@@ -218,7 +219,7 @@ def test_a_feed_that_went_quiet_is_not_fresh(readings: Path, home: Path, instanc
 def test_a_failed_blocking_check_stops_what_is_below(
     feed: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aerocast import quality
+    from aerocast.tables import quality
 
     cleaned = quality.clean
 

@@ -8,9 +8,9 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
 from tests.making import check, metadata, refresh, small_feed

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.automation import live, retention, runs
 from aerocast_assets.keys import RETRAIN_OF, live_job_name, retrain_job_name
 from tests.looping import Loop

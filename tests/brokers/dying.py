@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aerocast.brokers import base, connect
-from aerocast.doors import claims
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import base, connect
+from aerocast.ingest.doors import claims
 from tests.brokers.claiming import only
 
 

@@ -1,7 +1,7 @@
 """Brokers for tests, each a process of its own on a free port of the loopback: what is absent skips, with a reason.
 
 with start_nats(tmp_path) as broker:     # or start_kafka(tmp_path)
-    broker.url                           # for aerocast.brokers.connect, or AEROCAST_BROKER
+    broker.url                           # for aerocast.ingest.brokers.connect, or AEROCAST_BROKER
     broker.restart()                     # see the two classes for what that means
 """
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast.brokers import Broker, DeadLetter, Letter, Message, connect
-from aerocast.brokers import kafka as kafka_broker
-from aerocast.brokers import nats as nats_broker
 from aerocast.common.errors import AeroCastError
+from aerocast.ingest.brokers import Broker, DeadLetter, Letter, Message, connect
+from aerocast.ingest.brokers import kafka as kafka_broker
+from aerocast.ingest.brokers import nats as nats_broker
 from tests.brokers.running import PATIENCE, Running, start_nats
 
 QUIET = 0.3

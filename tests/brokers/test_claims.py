@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast.brokers import Broker, DeadLetter, Message, connect
-from aerocast.brokers import nats as nats_broker
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import claims, patience
-from aerocast.doors.claims import Claim, announce, take
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
+from aerocast.ingest.brokers import nats as nats_broker
+from aerocast.ingest.doors import claims, patience
+from aerocast.ingest.doors.claims import Claim, announce, take
 from aerocast.storage import objects
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import PATIENCE, Running

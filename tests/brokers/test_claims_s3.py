@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast.brokers import Broker, connect
-from aerocast.doors import claims
-from aerocast.doors.claims import announce, take
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, connect
+from aerocast.ingest.doors import claims
+from aerocast.ingest.doors.claims import announce, take
 from aerocast.storage.home import ObjectHome, store_of
 from tests.brokers.claiming import hours_in_raw, only, write_object
 from tests.brokers.running import start_nats

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast.brokers import connect
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import connect
 from aerocast.lake import Lake
 from aerocast_assets.__main__ import main
 from aerocast_assets.assets.claims import KEY

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import instant, iso_time, parse, wall_time, why_no_time, why_not, zone_of
-from aerocast.instants import Instants
+from aerocast.ingest.instants import Instants
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

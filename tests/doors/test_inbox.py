@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import inbox as inbox_module
-from aerocast.doors.base import Batch
-from aerocast.doors.inbox import Inbox
-from aerocast.doors.patience import Delay
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import inbox as inbox_module
+from aerocast.ingest.doors.base import Batch
+from aerocast.ingest.doors.inbox import Inbox
+from aerocast.ingest.doors.patience import Delay
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.store import Entry
 from tests.making import small_feed

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import doors_of
-from aerocast.doors.inbox import Inbox
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import doors_of
+from aerocast.ingest.doors.inbox import Inbox
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.settings import Settings
 from tests.making import small_feed

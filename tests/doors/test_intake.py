@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.deliveries.rows import Delivery
-from aerocast.doors.base import Batch
-from aerocast.doors.intake import Taken, take_all, take_source
-from aerocast.doors.readings import to_raw
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.base import Batch
+from aerocast.ingest.doors.intake import Taken, take_all, take_source
+from aerocast.ingest.doors.readings import to_raw
 from aerocast.lake import Lake, Stream
+from aerocast.tables.raw import Delivery
 from tests.making import START, declaration
 
 NOW = START + timedelta(days=40)

@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.doors import patience
-from aerocast.doors.patience import Delay, Patience
-from aerocast.waits import LONGEST_PAUSE, PAUSE
+from aerocast.common.waits import LONGEST_PAUSE, PAUSE
+from aerocast.ingest.doors import patience
+from aerocast.ingest.doors.patience import Delay, Patience
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

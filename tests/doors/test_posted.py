@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import doors_of, postfile, posting
-from aerocast.doors.observations import Observations
-from aerocast.doors.posted import Limits, Posted, Refused, Why
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import doors_of, postfile, posting
+from aerocast.ingest.doors.observations import Observations
+from aerocast.ingest.doors.posted import Limits, Posted, Refused, Why
 from aerocast.storage.settings import Settings
 
 BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
@@ -27,7 +27,7 @@ BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
 WRITER = """
 import sys, threading
 from pathlib import Path
-from aerocast.doors.posted import Posted
+from aerocast.ingest.doors.posted import Posted
 posted, lock = Posted(Path(sys.argv[1]), "small"), threading.Lock()
 def run(name):
     number = 0

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast.declared import declared, document, publish, stamps
-from aerocast.deliveries.rows import raw_schema
-from aerocast.doors.arrow import parse_arrow, table_of
-from aerocast.doors.definition import Malformed
-from aerocast.doors.readings import definition_of, to_raw
-from aerocast.feed import Feed
-from aerocast.quality import clean
+from aerocast.contracts.declared import declared, document, publish, stamps
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.arrow import parse_arrow, table_of
+from aerocast.ingest.doors.definition import Malformed
+from aerocast.ingest.doors.readings import definition_of, to_raw
+from aerocast.tables.quality import clean
+from aerocast.tables.raw import raw_schema
 from serving.readings import check as checked
 from tests.making import small_feed
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.drift.errors import Outcomes
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.monitoring.drift.errors import Outcomes
 
 Reals = NDArray[np.float64]
 START = np.datetime64("2022-01-01T00:00:00", "s")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aerocast.drift.distributions import TESTS, compare, distances, edges, jensen_shannon, psi, shares
-from aerocast.drift.profile import profile
+from aerocast.monitoring.drift.distributions import TESTS, compare, distances, edges, jensen_shannon, psi, shares
+from aerocast.monitoring.drift.profile import profile
 from tests.drift import making
 from tests.drift.making import YEAR, Reals
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river.drift import PageHinkley
 
-from aerocast.drift.errors import (
+from aerocast.contracts.manifest import Scores
+from aerocast.monitoring.drift.errors import (
     MIN_OUTCOMES,
     PAGE_HINKLEY,
     PH_SLACK,
@@ -17,8 +18,7 @@ from aerocast.drift.errors import (
     judge,
     standardised,
 )
-from aerocast.drift.learnable import foreseen, saved
-from aerocast.manifest import Scores
+from aerocast.monitoring.drift.learnable import foreseen, saved
 from tests.drift import making
 from tests.drift.making import STATION, Reals
 

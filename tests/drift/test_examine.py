@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from aerocast.drift.errors import STRANGE
-from aerocast.drift.examine import Profile, examine, profile, reach
-from aerocast.drift.report import because, plot, report
-from aerocast.drift.state import Diagnosis, DriftState, Fault, Heat
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Fault, Heat
+from aerocast.monitoring.drift.errors import STRANGE
+from aerocast.monitoring.drift.examine import Profile, examine, profile, reach
+from aerocast.monitoring.drift.report import because, plot, report
 from tests.comparing import assert_close
 from tests.drift import making
 from tests.drift.making import HOUR, STATION, YEAR, Reals

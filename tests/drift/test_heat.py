@@ -6,9 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.drift.heat import JUDGED, advance
-from aerocast.drift.state import Diagnosis, Heat, Verdict
-from aerocast.feed import Drift
+from aerocast.contracts.drift_state import Diagnosis, Heat, Verdict
+from aerocast.feed.model import Drift
+from aerocast.monitoring.drift.heat import JUDGED, advance
 
 T0 = datetime(2024, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.drift.jumps import KIND, Series, unit_jumps
-from aerocast.drift.state import Fault
-from aerocast.feed import Column, Feed
+from aerocast.contracts.drift_state import Fault
+from aerocast.feed.model import Column, Feed
+from aerocast.monitoring.drift.jumps import KIND, Series, unit_jumps
 from tests.making import small_feed
 
 START = datetime(2026, 1, 27, tzinfo=UTC)

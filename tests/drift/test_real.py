@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from aerocast import quality, silver
-from aerocast.drift.profile import profile
-from aerocast.drift.sensing import sense, sense_clocks
-from aerocast.drift.sensors import Found
-from aerocast.feed import Feed
-from aerocast.grid import Grid
+from aerocast.features.grid import Grid
+from aerocast.feed.model import Feed
+from aerocast.monitoring.drift.profile import profile
+from aerocast.monitoring.drift.sensing import sense, sense_clocks
+from aerocast.monitoring.drift.sensors import Found
+from aerocast.tables import quality, silver
 from tests.drift import making
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

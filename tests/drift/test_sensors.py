@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from aerocast.common.units import conversion
-from aerocast.drift.clocks import clock_jump
-from aerocast.drift.conversions import mistakes, unit_change
-from aerocast.drift.habits import Habits, gaps, habits, lengths, on, runs, spike_sizes
-from aerocast.drift.profile import Profile, profile
-from aerocast.drift.sensors import drop_out, flat_line, spikes
+from aerocast.monitoring.drift.clocks import clock_jump
+from aerocast.monitoring.drift.conversions import mistakes, unit_change
+from aerocast.monitoring.drift.habits import Habits, gaps, habits, lengths, on, runs, spike_sizes
+from aerocast.monitoring.drift.profile import Profile, profile
+from aerocast.monitoring.drift.sensors import drop_out, flat_line, spikes
 from tests.drift import making
 from tests.drift.making import YEAR, Reals
 

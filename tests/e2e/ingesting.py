@@ -19,12 +19,12 @@ from typing import Any
 
 import duckdb
 
-from aerocast import clock
-from aerocast.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import claims, doors_of, inbox, observations  # noqa: F401
-from aerocast.doors.intake import take_all
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
+from aerocast.ingest.doors import claims, doors_of, inbox, observations  # noqa: F401
+from aerocast.ingest.doors.intake import take_all
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from tests.delivering import refresh

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from aerocast.brokers import Broker, connect
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import claims
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, connect
+from aerocast.ingest.doors import claims
 from tests.making import START, STATIONS
 
 Reading = dict[str, Any]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aerocast import declared
+from aerocast.contracts import declared
 from tests.e2e.test_ui import browser, webdriver  # noqa: F401  # a fixture
 from tests.making import small_feed
 from tests.serving.making import Server, publish, until, write_tail

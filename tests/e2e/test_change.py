@@ -8,9 +8,10 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import declared, release, tail
-from aerocast.feed import Feed
+from aerocast.contracts import declared, tail
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
 from aerocast_assets.keys import key
 from tests.making import check, declaration, metadata, refresh, small_feed, write_readings
 

@@ -15,13 +15,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from aerocast import declared
-from aerocast.brokers import connect
-from aerocast.doors import claims, doors_of
-from aerocast.feed import Feed
+from aerocast.contracts import declared
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import connect
+from aerocast.ingest.doors import claims, doors_of
 from aerocast.lake import Lake
-from aerocast.quality import audit
 from aerocast.storage.settings import Settings
+from aerocast.tables.quality import audit
 from tests.brokers.running import Running, start_kafka, start_nats
 from tests.conftest import PROJECT
 from tests.e2e.sending import FEED, STORM, Sender

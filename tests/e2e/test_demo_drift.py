@@ -14,9 +14,9 @@ import duckdb
 import psutil
 import pytest
 
-from aerocast import release
-from aerocast.drift import state
+from aerocast.contracts import drift_state as state
 from aerocast.lake import Lake
+from aerocast.releases import release
 from aerocast_assets.keys import RETRAIN_OF
 from tests.conftest import PROJECT
 

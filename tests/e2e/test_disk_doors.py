@@ -9,16 +9,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from aerocast import clock
-from aerocast.brokers import connect
 from aerocast.common.errors import AeroCastError
-from aerocast.doors import claims, doors_of
-from aerocast.doors.intake import take_all
-from aerocast.doors.posted import Posted, Refused, Why
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import connect
+from aerocast.ingest.doors import claims, doors_of
+from aerocast.ingest.doors.intake import take_all
+from aerocast.ingest.doors.posted import Posted, Refused, Why
 from aerocast.lake import Lake
-from aerocast.quality import audit
 from aerocast.storage.settings import Settings
+from aerocast.tables.quality import audit
 from tests.brokers.running import start_nats
 from tests.delivering import refresh
 from tests.e2e.sending import FEED, Reading, encoded, known, readings
@@ -122,7 +122,7 @@ class Doors:
 def test_what_was_acknowledged_survives_a_full_disk(
     disk: Path, pushed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aerocast.brokers.nats.AGAIN", 0.1)
+    monkeypatch.setattr("aerocast.ingest.brokers.nats.AGAIN", 0.1)
     with start_nats(tmp_path) as broker:
         doors = Doors(disk / "home", pushed, broker.url, tmp_path)
         doors.send()

@@ -8,12 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast import candidates, release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.models import candidates
+from aerocast.models.tracking import ALIAS, Tracker, model_name
+from aerocast.releases import release
 from aerocast.storage import mark, rooms
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
-from aerocast.tracking import ALIAS, Tracker, model_name
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT

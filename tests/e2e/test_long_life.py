@@ -30,9 +30,10 @@ import pytest
 import yaml
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from aerocast import clock, release
-from aerocast.feed import Feed
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
 from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import RETRAIN_OF
 from tests.conftest import PROJECT

@@ -16,10 +16,10 @@ import duckdb
 import httpx
 import pytest
 
-from aerocast import release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.tracking import Tracker, model_name
+from aerocast.models.tracking import Tracker, model_name
+from aerocast.releases import release
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT

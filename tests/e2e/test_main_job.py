@@ -18,9 +18,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from aerocast import release
 from aerocast.common.errors import AeroCastError
 from aerocast.lake import Lake
+from aerocast.releases import release
 from tests.conftest import PROJECT
 
 STEPS = ("silver", "windows", "temperature/gru", "temperature/champion", "temperature/forecasts")

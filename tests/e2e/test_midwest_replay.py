@@ -17,10 +17,11 @@ import httpx
 import pandas as pd
 import pytest
 
-from aerocast import declared, faults
-from aerocast.drift.state import Fault
-from aerocast.feed import Feed
+from aerocast.contracts import declared
+from aerocast.contracts.drift_state import Fault
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.tables import faults
 from aerocast_assets.keys import key
 from tests.conftest import PROJECT
 from tests.making import check, metadata, refresh

@@ -12,10 +12,10 @@ import dagster as dg
 import duckdb
 import httpx
 
-from aerocast import release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.tracking import Tracker, model_name
+from aerocast.models.tracking import Tracker, model_name
+from aerocast.releases import release
 from aerocast_assets.keys import key, models
 from tests.making import HOURS, metadata, refresh, small_feed, write_readings
 from tests.serving.making import Server

@@ -7,9 +7,9 @@ import dagster as dg
 import httpx
 import pytest
 
-from aerocast import release
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast.lake import Lake
+from aerocast.releases import release
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast_assets.cli import sql
 from tests.making import definitions, refresh, small_feed, write_readings

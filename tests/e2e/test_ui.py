@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
 from aerocast_assets.keys import job_name, months
 from aerocast_assets.liveness import COMMAND_TAG
 from tests.conftest import PROJECT

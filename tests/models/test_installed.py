@@ -11,17 +11,18 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast import candidates, release, trainer
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import Feed
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import MODELS
 from aerocast.lake import Lake
-from aerocast.models import MODELS
-from aerocast.tracking import Tracker
+from aerocast.models import candidates, trainer
+from aerocast.models.tracking import Tracker
+from aerocast.releases import release
 from aerocast_assets.keys import key
 from tests.making import declaration, metadata, refresh, small_feed
 
 SOURCE = '''
-from aerocast.models import Model, Parameters
+from aerocast.feed.model_kind import Model, Parameters
 
 
 class Penalty(Parameters):
@@ -54,7 +55,7 @@ class Toy(Model[Penalty]):
         return x[:, [self.last]] + np.nan_to_num(x) @ self.weights
 
     def to_onnx(self):
-        from aerocast.models._onnx import GraphBuilder
+        from aerocast.models.kinds._onnx import GraphBuilder
 
         graph = GraphBuilder()
         known = graph.op("Where", graph.op("IsNaN", "features"), graph.constant(0.0), "features")

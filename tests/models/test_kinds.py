@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.dataset import Dataset, Rows, rmse
-from aerocast.models import MODELS, SEQUENCE, Model, model
-from aerocast.models._trees import blend
-from aerocast.sequences import sequence_names, shortest_rows
+from aerocast.features.dataset import Dataset, Rows, rmse
+from aerocast.features.sequences import sequence_names, shortest_rows
+from aerocast.feed.model_kind import MODELS, SEQUENCE, Model, model
+from aerocast.models.kinds._trees import blend
 from tests.models.series import rows, training
 
 KINDS = MODELS.names()
@@ -165,7 +165,7 @@ def test_a_kind_that_does_not_say_what_it_is_is_refused() -> None:
 
 def test_declaring_a_kind_imports_nothing_that_is_heavy() -> None:
     code = (
-        "import sys; from aerocast.models import MODELS, SEQUENCE, model\n"
+        "import sys; from aerocast.feed.model_kind import MODELS, SEQUENCE, model\n"
         "for kind in (*MODELS.names(), SEQUENCE): model(kind).parse({})\n"
         "print(*{'numpy', 'torch', 'xgboost', 'onnx', 'pandas'} & sys.modules.keys())"
     )

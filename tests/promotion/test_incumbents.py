@@ -11,18 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from aerocast import training
-from aerocast.candidates import Candidate
-from aerocast.compatibility import lacks, outdated
-from aerocast.feed import Feed
-from aerocast.grid import Grid, WindowSpec
-from aerocast.intervals import Intervals
-from aerocast.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
+from aerocast.contracts.intervals import Intervals
+from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.windows import feature_names
+from aerocast.feed.model import Feed
+from aerocast.models.candidates import Candidate
 from aerocast.promotion.incumbents import levels
 from aerocast.promotion.trial import Trial, judge
-from aerocast.release import Release
-from aerocast.training import Samples
-from aerocast.windows import feature_names
+from aerocast.releases.compatibility import lacks, outdated
+from aerocast.releases.release import Release
+from aerocast.tables import training
+from aerocast.tables.training import Samples
 from tests.making import declaration, small_feed
 from tests.serving.making import graph, manifest
 

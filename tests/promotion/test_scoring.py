@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.inference import forecast
-from aerocast.models import MODELS
+from aerocast.feed.model_kind import MODELS
+from aerocast.models.inference import forecast
 from aerocast.promotion.scoring import losses, overall, score
 from tests.models.series import training
 

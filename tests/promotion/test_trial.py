@@ -9,17 +9,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from aerocast.candidates import Candidate
 from aerocast.common.errors import AeroCastError
-from aerocast.dataset import Rows
-from aerocast.feed import Feed
+from aerocast.features.dataset import Rows
+from aerocast.features.windows import WindowSpec
+from aerocast.feed.model import Feed
+from aerocast.models.candidates import Candidate
+from aerocast.models.splits import Role
+from aerocast.models.trainer import roles
 from aerocast.promotion.scoring import overall, score
 from aerocast.promotion.trial import INCUMBENT, _duels, _judges, _unseen
-from aerocast.release import Release
-from aerocast.splits import Role
-from aerocast.trainer import roles
-from aerocast.training import Samples
-from aerocast.windows import WindowSpec
+from aerocast.releases.release import Release
+from aerocast.tables.training import Samples
 from tests.making import small_feed
 
 

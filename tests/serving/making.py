@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from aerocast import release, tail
-from aerocast.intervals import Intervals
-from aerocast.manifest import (
+from aerocast.contracts import tail
+from aerocast.contracts.intervals import Intervals
+from aerocast.contracts.manifest import (
     ColumnInfo,
     FeedSnapshot,
     Graph,
@@ -29,8 +29,9 @@ from aerocast.manifest import (
     Scores,
     StationInfo,
 )
+from aerocast.features.windows import Grid, Place, WindowSpec, feature_names
+from aerocast.releases import release
 from aerocast.storage.home import Home
-from aerocast.windows import Grid, Place, WindowSpec, feature_names
 
 COLUMNS = (
     ("temperature", "temp", "degF", (-40.0, 125.0)),

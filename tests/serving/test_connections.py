@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import serving.__main__ as serving_process
-from aerocast import declared
+from aerocast.contracts import declared
 from serving.app import create_app
 from serving.config import ServerSettings
 from tests.making import small_feed

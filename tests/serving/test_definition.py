@@ -11,9 +11,9 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from aerocast.declared import publish
-from aerocast.doors.observations import Observations
-from aerocast.feed import Feed
+from aerocast.contracts.declared import publish
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.observations import Observations
 from tests.making import declaration
 from tests.serving.making import Server
 from tests.serving.test_observations import ARROW, check, stream

@@ -9,10 +9,11 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast import clock, release
-from aerocast.clock import Clock
-from aerocast.drift import state
-from aerocast.drift.state import DriftState, Fault, Heat
+from aerocast.contracts import clock
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.clock import Clock
+from aerocast.contracts.drift_state import DriftState, Fault, Heat
+from aerocast.releases import release
 from tests.serving.making import Server, graph, manifest, metric, publish, until, write_tail
 
 Start = Callable[..., tuple[Server, httpx.Client]]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import predictions
-from aerocast.predictions import Posted
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Posted
 from serving.outcomes import LiveErrors, Recent
 from serving.schemas import Forecast, ModelInfo, Prediction
 from tests.serving.making import NEWEST, Server, metric, publish, until, write_tail

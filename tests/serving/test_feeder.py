@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aerocast import predictions
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged, Posted
 from aerocast.lake import Lake
-from aerocast.predictions import Logged, Posted
 from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled, State
 from tests.serving.making import COLUMNS, STATIONS, Server, publish, until, write_tail
 

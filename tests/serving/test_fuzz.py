@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
-from aerocast import declared
-from aerocast.doors.posted import Limits
+from aerocast.contracts import declared
+from aerocast.ingest.doors.posted import Limits
 from serving.access import Access
 from serving.app import create_app
 from serving.heads import App, answering_head

@@ -15,11 +15,11 @@ import httpx
 import numpy as np
 import pytest
 
-from aerocast import clock, declared, tail
-from aerocast.clock import Clock
-from aerocast.doors.posted import Posted
-from aerocast.drift import state
-from aerocast.drift.state import DriftState
+from aerocast.contracts import clock, declared, tail
+from aerocast.contracts import drift_state as state
+from aerocast.contracts.clock import Clock
+from aerocast.contracts.drift_state import DriftState
+from aerocast.ingest.doors.posted import Posted
 from serving import predictor, views
 from serving.loop import Loop
 from serving.metrics import Metrics

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from aerocast import predictions
-from aerocast.predictions import Logged
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged
 from tests.serving.making import HALF, HORIZONS, Server, metric, publish, until, write_tail
 
 Start = Callable[..., tuple[Server, httpx.Client]]

@@ -10,10 +10,10 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from aerocast.declared import publish
-from aerocast.doors.observations import Observations
-from aerocast.doors.posted import Posted
-from aerocast.feed import Feed
+from aerocast.contracts.declared import publish
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.observations import Observations
+from aerocast.ingest.doors.posted import Posted
 from tests.e2e.test_full_disk import fill
 from tests.making import small_feed
 from tests.serving.making import Server, metric, until

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aerocast import declared
+from aerocast.contracts import declared
 from tests.making import small_feed
 from tests.serving.making import Server, publish, write_tail
 

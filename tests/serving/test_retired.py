@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aerocast import declared, release, tail
-from aerocast.feed import Feed
+from aerocast.contracts import declared, tail
+from aerocast.feed.model import Feed
+from aerocast.releases import release
 from aerocast_assets.automation.declaring import settle_declarations
 from aerocast_assets.feeds import Declaration
 from tests.making import small_feed

@@ -9,9 +9,10 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast import clock, declared, release, requests
-from aerocast.clock import Clock
-from aerocast.pointer import Hold
+from aerocast.contracts import clock, declared, requests
+from aerocast.contracts.clock import Clock
+from aerocast.contracts.pointer import Hold
+from aerocast.releases import release
 from tests.making import small_feed
 from tests.serving.making import Server, graph, manifest, publish, until, write_tail
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aerocast import release, tail
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import tail
+from aerocast.releases import release
 from aerocast.storage import objects
 from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast import predictions, release
-from aerocast.predictions import Logged
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged
+from aerocast.releases import release
 from serving.shadow import chosen
 from tests.serving.making import Server, damage, graph, manifest, metric, until, write_tail
 

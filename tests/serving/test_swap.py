@@ -11,9 +11,10 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast import release, tail
-from aerocast.intervals import Intervals
-from aerocast.manifest import Graph, Graphs, StationInfo
+from aerocast.contracts import tail
+from aerocast.contracts.intervals import Intervals
+from aerocast.contracts.manifest import Graph, Graphs, StationInfo
+from aerocast.releases import release
 from tests.serving.making import (
     HORIZONS,
     damage,

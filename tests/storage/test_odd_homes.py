@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.doors.inbox import inbox_of
+from aerocast.ingest.doors.inbox import inbox_of
 from aerocast.lake import Lake
 from aerocast.lake.marks import NO_EDGES
 from aerocast.storage.home import home_of

@@ -1,5 +1,0 @@
-"""Small messages between this platform and others: `connect(url)` opens a broker; `base` says what it promises."""
-
-from aerocast.brokers.base import Broker, DeadLetter, Letter, Message, connect
-
-__all__ = ["Broker", "DeadLetter", "Letter", "Message", "connect"]

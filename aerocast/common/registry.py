@@ -1,0 +1,79 @@
+"""Kinds by name, one file each: a module of a package of ours, or an entry point of an installed package.
+
+The module of a kind has its name and defines one class with that `kind`: a class attribute, or a pydantic field of that
+one value. Modules that begin with an underscore are no kinds. Only the kinds that are asked for are imported.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any, Generic, TypeVar, get_args
+
+from aerocast.common.declaration import one_of
+from aerocast.common.errors import AeroCastError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The subclasses of `base` by their `kind`: modules of `package`, and entry points of `group`."""
+
+    def __init__(self, base: type[T], package: str, group: str) -> None:
+        self._base, self._package, self._group = base, package, group
+        self._known: dict[str, type[T]] = {}
+
+    def names(self) -> list[str]:
+        """Every kind, ours first, each group sorted; nothing is imported but the package."""
+        own = self._own()
+        return [*own, *sorted({each.name for each in self._installed()} - set(own))]
+
+    def find(self, kind: str) -> type[T]:
+        """The class of a kind.
+
+        Raises:
+            AeroCastError: there is no such kind, two packages bring it, or what brings it defines no such class.
+        """
+        if kind not in self._known:
+            self._known[kind] = self._load(kind)
+        return self._known[kind]
+
+    def _load(self, kind: str) -> type[T]:
+        if kind in self._own():
+            module = import_module(f"{self._package}.{kind}")
+            return self._only(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
+        entries = [each for each in self._installed() if each.name == kind]
+        if not entries:
+            raise AeroCastError(f"{one_of(kind, self.names())}; another one needs the package that brings it")
+        if len(entries) > 1:
+            packages = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in entries))
+            raise AeroCastError(f"kind {kind!r} is brought by several packages: {packages}")
+        try:
+            value = entries[0].load()
+        except Exception as error:  # somebody else's code
+            raise AeroCastError(f"kind {kind!r} ({entries[0].value}) cannot be imported: {error}") from error
+        return self._only(kind, [value] if self._is_kind(value, kind) else [], entries[0].value)
+
+    def _is_kind(self, value: object, kind: str) -> bool:
+        return isinstance(value, type) and issubclass(value, self._base) and kind in _kinds(value)
+
+    def _only(self, kind: str, classes: list[type[T]], where: object) -> type[T]:
+        if len(classes) != 1:
+            raise AeroCastError(f"{where} defines {len(classes)} classes of kind {kind!r}: it must be one")
+        return classes[0]
+
+    def _own(self) -> list[str]:
+        package = find_spec(self._package)
+        places = package.submodule_search_locations if package else None
+        return sorted(each.name for each in pkgutil.iter_modules(places) if not each.name.startswith("_"))
+
+    def _installed(self) -> list[EntryPoint]:
+        return list(entry_points(group=self._group))
+
+
+def _kinds(value: Any) -> tuple[Any, ...]:
+    """What `kind` of a class may be: its attribute, or the values of a field's `Literal`."""
+    field = getattr(value, "model_fields", {}).get("kind")
+    return get_args(field.annotation) if field else (getattr(value, "kind", None),)

@@ -1,0 +1,76 @@
+"""Short sequences: what a request of a few steps of the window's columns can say, made from full feature rows.
+
+The graph for such requests learns from the same rows with all that a request may lack taken out: older steps, other
+columns and stations, and the time. It then meets nothing in a request that it has not met in training.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from aerocast.features import sky
+from aerocast.features.features import change_names, feature_names, lag_names
+from aerocast.features.grid import Floats, Ints, WindowSpec
+
+SHORTEST = 0.5  # share of training rows cut to `steps`, the length that older clients send
+
+
+def sequence_names(spec: WindowSpec) -> list[str]:
+    """The features that a sequence request can fill: lags and changes of the window's columns, the clock, the sun."""
+    bare = msgspec.structs.replace(spec, covariates=())
+    kept = {*lag_names(bare), *change_names(bare), *sky.names(spec)}
+    return [name for name in feature_names(spec) if name in kept]
+
+
+def sequence_rows(spec: WindowSpec, names: Sequence[str], x: Floats, seed: int) -> tuple[Ints, Floats]:
+    """Rows as requests for training: half are `steps` long, the rest of any length; half have no time.
+
+    From feature rows `x` (n, F) called `names` to (rows that a request could hold, their features (m, F') as
+    `sequence_names`). A request has no hole, so a row is cut where a column's value is missing.
+    """
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(spec.steps, spec.look_back + 1, len(x))
+    lengths = np.where(generator.random(len(x)) < SHORTEST, spec.steps, lengths)
+    return cut(spec, names, x, lengths, generator.random(len(x)) < 0.5)
+
+
+def shortest_rows(spec: WindowSpec, names: Sequence[str], x: Floats) -> tuple[Ints, Floats]:
+    """Rows as the hardest requests, `steps` long and without a time: what sequences are calibrated and judged on."""
+    return cut(spec, names, x, np.full(len(x), spec.steps), np.zeros(len(x), dtype=bool))
+
+
+def cut(
+    spec: WindowSpec, names: Sequence[str], x: Floats, lengths: NDArray[Any], timed: NDArray[np.bool_]
+) -> tuple[Ints, Floats]:
+    """As `sequence_rows`, with each row's length in steps (n,) and whether its time is known (n,)."""
+    place = {name: index for index, name in enumerate(names)}
+    wanted = sequence_names(spec)
+    rows = x[:, [place[name] for name in wanted]].copy()
+    lags = np.array([_lag(name) for name in wanted])
+    values = np.array(["_lag" in name for name in wanted])
+    # The oldest steps that are whole in every column: the first missing lag ends the sequence.
+    missing = np.where(np.isnan(rows[:, values]), lags[values], spec.look_back).min(axis=1, initial=spec.look_back)
+    lengths = np.minimum(lengths, missing)
+    rows[lags[None, :] >= lengths[:, None]] = np.nan
+    clock = {*sky.names(spec)}
+    rows[~timed[:, None] & np.array([name in clock for name in wanted])] = np.nan
+    kept = np.flatnonzero(lengths >= spec.steps)
+    return kept, rows[kept]
+
+
+def none_whole(spec: WindowSpec, role: str) -> str:
+    """The sentence about rows of which none is a sequence of `steps` steps."""
+    columns = ", ".join(spec.columns)
+    return f"no {role} row has {spec.steps} steps on end in which all of {columns} are measured"
+
+
+def _lag(name: str) -> int:
+    """How old the oldest step is that a feature needs; clock and sun need none."""
+    found = re.search(r"_(?:lag|change)(\d+)$", name)
+    return int(found.group(1)) if found else -1

@@ -1,0 +1,125 @@
+"""What every kind of model says of itself and does; light, for a declaration imports the kinds that it names.
+
+Every kind predicts the CHANGE from the last value, in one model over all stations; `predict` and the ONNX graph give
+levels. A graph takes `features` float32 (n, F), NaN for missing, and gives `forecast` float32 (n, H).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import Field, ValidationError
+
+from aerocast.common.declaration import Mistake, Strict, mistakes
+from aerocast.common.errors import AeroCastError
+from aerocast.common.registry import Registry
+
+if TYPE_CHECKING:
+    import onnx
+
+    from aerocast.features.dataset import Dataset
+    from aerocast.features.grid import Floats
+
+Log = Callable[[int, Mapping[str, float]], None]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Untrainable(AeroCastError):
+    """A kind cannot be trained from these rows or on this machine, and nothing else depends on it."""
+
+
+class Parameters(Strict):
+    """What `candidates.<kind>` of a declaration may say, whatever the kind: where randomness starts."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+def silent(_step: int, _metrics: Mapping[str, float]) -> None:
+    """Logs nothing."""
+
+
+class Model(Generic[P]):
+    """A kind of model, one class a kind: the class says what it is and can do, an instance is a fitted model.
+
+    The module of a kind is imported to check a declaration, so it imports numpy, torch and the like in its functions.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]  # one sentence: what it is, and what it is good at
+    loss: ClassVar[str] = "validation_rmse"  # `<loss>_<horizon>` is what `fit` logs and is chosen by
+    parameters: type[P]
+
+    serves: ClassVar[bool] = True  # it has `to_onnx`; what has not is scored and never promoted
+    takes_covariates: ClassVar[bool] = True  # else it gets no features of columns outside the window
+    needs_cuda: ClassVar[bool] = False
+    is_baseline: ClassVar[bool] = False  # a yardstick: it learns nothing and can never win
+    learns_sequences: ClassVar[bool] = False  # it learns and answers what short requests hold, and no whole windows
+    is_seeded: ClassVar[bool] = False  # another seed gives another model
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if missing := [name for name in ("kind", "title", "description", "parameters") if not hasattr(cls, name)]:
+            raise TypeError(f"{cls.__qualname__} does not define {', '.join(missing)}")
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> P:
+        """The parameters that a declaration gives.
+
+        Raises:
+            AeroCastError: every mistake, with its field and what is allowed.
+        """
+        try:
+            return cls.parameters.model_validate(dict(raw))
+        except ValidationError as error:
+            wrong = [Mistake(("candidates", cls.kind, *place), text) for place, text in mistakes(error)]
+            raise AeroCastError("; ".join(map(str, wrong))) from None
+
+    @classmethod
+    def learn(cls, data: Dataset, raw: Mapping[str, Any] | None = None, log: Log = silent) -> Self:
+        """A fitted model; `log(step, metrics)` is called each epoch or round. Same seed and rows, same model.
+
+        Raises:
+            AeroCastError: a wrong parameter, named; or no usable rows to learn from.
+        """
+        parameters = cls.parse(raw or {})
+        if role := data.unmeasured:
+            raise AeroCastError(f"{cls.kind}: no {role} rows with a measured {data.spec.target} at every horizon")
+        return cls.fit(data, parameters, log)
+
+    @classmethod
+    def fit(cls, data: Dataset, parameters: P, log: Log) -> Self:
+        """As `learn`, with valid parameters and usable rows."""
+        raise NotImplementedError(f"{cls.__module__}.{cls.__qualname__} does not define fit")
+
+    def predict(self, x: Floats) -> Floats:
+        """Levels (n, H) float32 in target units from features (n, F)."""
+        raise NotImplementedError(f"{type(self).__module__}.{type(self).__qualname__} does not define predict")
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """The same function as a self-contained graph, any number of rows."""
+        raise NotImplementedError(f"{type(self).__module__}.{type(self).__qualname__} does not define to_onnx")
+
+
+MODELS: Registry[Model[Any]] = Registry(Model, "aerocast.models.kinds", "aerocast.models")
+# Trained beside the candidates that a declaration names; its graph answers short sequences, whichever of them serves.
+SEQUENCE = "sequence"
+
+
+def model(name: str) -> type[Model[Any]]:
+    """The class behind a declared kind, or SEQUENCE.
+
+    Raises:
+        AeroCastError: there is no such kind.
+    """
+    if name == SEQUENCE:
+        # By its name, or what fits it would count as code of every kind (`aerocast.common.closure`).
+        sequence: type[Model[Any]] = import_module("aerocast.models.kinds._sequence").Sequence
+        return sequence
+    return MODELS.find(name)

@@ -1,0 +1,155 @@
+"""What every source kind declares and does: a kind's own module defines one subclass of `SourceKind`.
+
+The declaration imports this module and those of the kinds that it names, so what they need to read readings is
+imported within their functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAny
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from aerocast.common.declaration import Mistake, Strict, refuse
+from aerocast.common.errors import AeroCastError
+from aerocast.common.registry import Registry
+from aerocast.common.times import iso_duration
+from aerocast.feed.schema import Texts, Zone
+
+if TYPE_CHECKING:
+    from aerocast.feed.model import Feed
+    from aerocast.tables.raw import Delivery
+
+Watch = Literal["whole", "live", "polled", "pushed"]
+
+
+class SourceKind(Strict):
+    """How readings of a feed are written, whichever way they come in; a subclass says where they are fetched.
+
+    A subclass declares its name as the only value of `kind`, and `watch`, how one learns that there are new readings:
+    `whole` looks at the fingerprint and delivers whole months, which replace what they were; `live` looks at it, too,
+    and delivers what is newer than what is there; `polled` is asked by a schedule and delivers what is newer, or says
+    something else; `pushed` has nothing to fetch.
+    """
+
+    station_field: str = "station"
+    time_field: str = Field(default="time", description="ISO 8601, with an offset unless `timezone` is given")
+    timezone: Zone | None = Field(
+        default=None, description="IANA zone of times without an offset (UTC, Europe/Amsterdam); none: they are refused"
+    )
+    missing: Texts = Field(
+        default=(),
+        description="texts or numbers that mean: not measured; besides the usual words (blank, NA, NaN, null, none ...)"
+        " and -999 or -9999 where the range excludes them",
+    )
+    withdrawn: Texts = Field(default=(), description="texts that take back what was said of the value before")
+    broken_lines: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05, description="largest share of a file's lines that are set aside one by one if they are broken"
+    )
+    kind: str
+
+    watch: ClassVar[Watch]
+    needs: ClassVar[tuple[str, ...]] = ()  # modules of optional packages, without which the kind cannot be declared
+    switch: ClassVar[tuple[str, str] | None] = None  # the variable that switches an opt-in feed on, and an example
+
+    @property
+    def label(self) -> str:
+        """The name that raw keeps of the source, the same on every machine."""
+        return self.kind
+
+    @property
+    def change(self) -> datetime | None:
+        """When the world of a simulated feed changes; None: the readings are real, and so is their time."""
+        return None
+
+    def mistakes(self, feed: Feed) -> Iterator[Mistake]:
+        """What is wrong between the source and the rest of the feed, whose fields are all right on their own."""
+        if self.watch == "polled" and feed.poll and not _divides_an_hour(feed.poll):
+            allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
+            yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
+
+    def read(
+        self,
+        feed: Feed,
+        months: Sequence[str] | None = None,
+        now: datetime | None = None,
+        after: Mapping[str, datetime] | None = None,
+        *,
+        work: Path | None = None,
+        notes: list[str] | None = None,
+    ) -> Iterator[Delivery]:
+        """The readings month by month, oldest first, of all months or of these; a month without rows is left out.
+
+        `now` is the feed's present (default: the wall clock's), later than which nothing was measured. `after` says
+        what is there already: the newest reading of each month. The raw asset knows a delivery that it has.
+
+        To ask for the next delivery says that the one before is in the table: only then may a source remember what it
+        need not ask for again, in files below `work`, the kind's own folder. `notes` takes sentences on what is left
+        out or cannot be read.
+
+        A row whose time cannot be read, or lies before the feed's start or after its clock, travels with the row before
+        it (at the beginning: with the feed's first month). The same content gives the same segments.
+
+        Raises:
+            AeroCastError: the source is missing, damaged, or lacks a declared field.
+        """
+        raise NotImplementedError(f"source kind {self.kind}: read")
+
+    def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
+        """What the source holds at the feed's present, in short; another value means that it has changed.
+
+        By default always the same, for what a schedule asks or people push is not looked at in between.
+
+        Raises:
+            AeroCastError: the source is missing or cannot be read.
+        """
+        return self.kind
+
+
+def _divides_an_hour(poll: timedelta) -> bool:
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    return minute <= poll <= hour and not poll % minute and not hour % poll
+
+
+DEFAULT = "csv"
+SOURCES = Registry(SourceKind, "aerocast.ingest.sources", "aerocast.sources")
+
+
+def _parse(declared: Any) -> SourceKind:
+    """The source that is declared, by the class of its kind."""
+    if isinstance(declared, SourceKind):
+        return declared
+    if not isinstance(declared, Mapping):
+        raise ValueError(f"{declared!r} must be a mapping with a kind")
+    kind = str(declared.get("kind", DEFAULT))
+    try:
+        source = SOURCES.find(kind)
+    except AeroCastError as error:
+        refuse("source", [Mistake(("kind",), str(error))])
+        raise
+    absent = [name for name in source.needs if find_spec(name) is None]
+    refuse(
+        "source", [Mistake(("kind",), f"{kind!r} needs the module {name}, which is not installed") for name in absent]
+    )
+    return source.model_validate(declared)
+
+
+class _AnyKind:
+    """The parameters of each kind; a package that does not load is its declarations' trouble alone."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        kinds: dict[Hashable, CoreSchema] = {}
+        for name in SOURCES.names():
+            with suppress(AeroCastError):
+                kinds[name] = SOURCES.find(name).__pydantic_core_schema__
+        return handler(core_schema.tagged_union_schema(kinds, "kind"))
+
+
+Source = Annotated[SourceKind, SerializeAsAny(), BeforeValidator(_parse), _AnyKind()]

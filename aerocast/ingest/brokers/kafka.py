@@ -1,0 +1,221 @@
+"""Kafka: an idempotent producer, and a consumer that commits offsets itself, each when its message is dealt with.
+
+Partitions are assigned, not subscribed to: one run consumes at a time, so there is no group to balance, and what a
+killed one held is there at once. A committed offset covers all before it; so a message that is put off (`later`) holds
+back the rest of its partition. One that is postponed is sent again to the end of its topic instead.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aerocast.common.errors import AeroCastError
+from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, checked
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Producer, TopicPartition
+    from confluent_kafka.cimpl import Message as Record
+
+Result = TypeVar("Result")
+
+STEP = 5.0  # seconds that a single request may take
+POLL = 0.2
+QUEUED = 50_000  # messages that a producer holds; librdkafka refuses more than 100,000
+
+
+class Kafka(Broker):
+    """A connection to a Kafka cluster."""
+
+    def __init__(self, address: Address) -> None:
+        from confluent_kafka import Consumer
+
+        super().__init__(address)
+        self._known: set[str] = set()
+        self._held: set[tuple[str, int]] = set()
+        self._copies: set[bytes] = set()  # ids of what was postponed in this consumption
+        self._made: Producer | None = None
+        self._config: dict[str, Any] = {
+            "bootstrap.servers": ",".join(address.servers),
+            "client.id": address.group,
+            "socket.timeout.ms": int(STEP * 1000),
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,  # what goes wrong is raised by the call that meets it
+            "error_cb": lambda _: None,
+        }
+        self._consumer: Consumer = Consumer(
+            {
+                **self._config,
+                "group.id": address.group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,  # that there is nothing more is said, not guessed from a silence
+                "fetch.wait.max.ms": 100,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            self._said(lambda: self._consumer.list_topics(timeout=STEP))
+        except AeroCastError:
+            self.close()
+            raise
+
+    def publish_all(self, topic: str, letters: Sequence[Letter]) -> None:
+        self._make(checked(topic))
+        refused: list[KafkaError] = []
+
+        def answered(error: "KafkaError | None", _: "Record") -> None:
+            if error is not None:
+                refused.append(error)
+
+        def send() -> int:
+            producer = self._producer()
+            for letter in letters:
+                if len(producer) >= QUEUED:  # room for the next, once the broker has answered
+                    producer.poll(PATIENCE)
+                producer.produce(
+                    topic, letter.body, letter.key or None, headers={"id": letter.id}, on_delivery=answered
+                )
+            return producer.flush(PATIENCE + 1 + len(letters) / 1000)
+
+        try:
+            left = self._said(send)
+        except AeroCastError:
+            self._made = None
+            raise
+        if left or refused:
+            self._made = None  # one that has lost a message sends nothing more in order
+            why = refused[0].str() if refused else "no answer in time"
+            raise AeroCastError(f"the broker {self.address.shown} did not take a message for {topic}: {why}")
+
+    def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
+        for topic in topics:
+            self._make(checked(topic))
+        places = self._positions(topics)
+        self._said(partial(self._consumer.assign, places))
+        self._held.clear()
+        self._copies.clear()
+        # A first fetch takes its time: silence counts from where every partition has said that this is its end.
+        unread, quiet = {(place.topic, place.partition) for place in places}, time.monotonic()
+        try:
+            while (left := quiet + (PATIENCE if unread else seconds) - time.monotonic()) > 0:
+                record = self._said(partial(self._consumer.poll, min(POLL, left)))
+                if record is None:
+                    continue
+                topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
+                if (error := record.error()) is not None:
+                    if self._is_end(error):
+                        unread.discard((topic, partition))
+                elif dict(record.headers() or ()).get("id") in self._copies:
+                    self._held.add((topic, partition))  # that is the end of what was there
+                elif (topic, partition) not in self._held:
+                    token = (topic, partition, offset, record.key())
+                    yield Message(topic, record.value() or b"", f"{partition}:{offset}", 1, token)
+                    quiet = time.monotonic()
+            if unread:
+                raise AeroCastError(f"the broker {self.address.shown} did not hand over all it has in time")
+        finally:
+            with suppress(AeroCastError):
+                self._said(self._consumer.unassign)
+
+    def commit(self, message: Message) -> None:
+        from confluent_kafka import TopicPartition
+
+        topic, partition, offset, _ = message.token
+        if (topic, partition) in self._held:
+            raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was put off")
+        after = TopicPartition(topic, partition, offset + 1)
+        answers = self._said(lambda: self._consumer.commit(offsets=[after], asynchronous=False))
+        for each in answers or ():
+            if each.error:
+                raise AeroCastError(f"the broker {self.address.shown} did not commit {topic}: {each.error}")
+
+    def later(self, message: Message) -> None:
+        topic, partition, *_ = message.token
+        self._held.add((topic, partition))
+
+    def postpone(self, message: Message, seconds: float) -> None:
+        copy = Letter(uuid.uuid4().hex, message.body, (message.token[-1] or b"").decode(errors="replace"))
+        try:
+            self.publish_all(message.topic, [copy])
+        except AeroCastError:  # who may not write to the topic can only wait
+            self.later(message)
+            return
+        self._copies.add(copy.id.encode())
+        self.commit(message)
+
+    def waiting(self, topics: Sequence[str]) -> int:
+        total = 0
+        for each in self._positions([checked(topic) for topic in topics]):
+            low, high = self._said(partial(self._consumer.get_watermark_offsets, each, timeout=STEP)) or (0, 0)
+            total += max(0, high - max(each.offset, low))
+        return total
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._consumer.close()
+
+    def _producer(self) -> "Producer":
+        from confluent_kafka import Producer
+
+        if self._made is None:
+            own = {"enable.idempotence": True, "linger.ms": 2, "message.timeout.ms": int(PATIENCE * 1000)}
+            self._made = Producer({**self._config, **own})
+        return self._made
+
+    def _make(self, topic: str) -> None:
+        """The topic, made with the cluster's own defaults where there is none and it may be made."""
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
+
+        if topic in self._known:
+            return
+        # A producer's question makes the topic where the cluster lets clients do so.
+        found = self._said(lambda: self._producer().list_topics(topic, timeout=STEP)).topics.get(topic)
+        if found is None or found.error is not None or not found.partitions:
+            asked = AdminClient(self._config).create_topics([NewTopic(topic, -1, -1)], request_timeout=STEP)
+            try:
+                self._said(lambda: asked[topic].result(STEP + 1))
+            except AeroCastError as error:
+                if "already exists" not in str(error):
+                    raise AeroCastError(f"topic {topic} does not exist and could not be made: {error}") from error
+        self._known.add(topic)
+
+    def _positions(self, topics: Sequence[str]) -> "list[TopicPartition]":
+        """Every partition of the topics, at the offset that was committed; at its beginning if none was."""
+        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+        places = []
+        for topic in topics:
+            found = self._said(partial(self._consumer.list_topics, topic, timeout=STEP)).topics.get(topic)
+            places += [TopicPartition(topic, number) for number in sorted(found.partitions)] if found else []
+        if not places:
+            return []
+        known = self._said(lambda: self._consumer.committed(places, timeout=STEP))
+        for place in known:
+            if place.error:
+                raise AeroCastError(f"the broker {self.address.shown} does not say what was committed: {place.error}")
+        return [TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING) for p in known]
+
+    def _is_end(self, error: "KafkaError") -> bool:
+        """Whether a partition's end is what is told; most else the client gets over by itself."""
+        from confluent_kafka import KafkaError
+
+        if error.fatal():
+            raise AeroCastError(f"the broker {self.address.shown} refused: {error.str()}")
+        return error.code() == KafkaError._PARTITION_EOF
+
+    def _said(self, step: Callable[[], Result]) -> Result:
+        """The step's result; its failure as a sentence."""
+        from confluent_kafka import KafkaException
+
+        try:
+            return step()
+        except KafkaException as error:
+            fault = error.args[0] if error.args else error
+            said = fault.str() if hasattr(fault, "str") else str(fault)
+            raise AeroCastError(f"the broker {self.address.shown} cannot be used: {said}") from error
+        except (RuntimeError, TimeoutError) as error:
+            raise AeroCastError(f"the broker {self.address.shown} cannot be used: {error}") from error

@@ -1,0 +1,247 @@
+"""A CSV file of readings: plain or compressed, read by DuckDB once every line of it was looked at.
+
+The source and the inbox read files here and nowhere else. The delimiter is a comma, the text UTF-8 with or without a
+byte order mark, and no value has a type.
+"""
+
+import csv
+import errno
+import glob
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.sql import literal
+from aerocast.ingest.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
+
+_ROWS = 122_880  # of a batch: DuckDB's row group
+_MEMORY = "512MB"
+_LONGEST = 8 << 20  # bytes of a record of the copy, whose marks are doubled
+_PACKINGS = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
+_BZ2_BLOCK = (b"1AY&SY", b"\x17rE8P\x90")  # what follows after "BZh9": a header may begin like that
+
+
+class Choice(NamedTuple):
+    """The columns wanted of a file: what it calls station and time, and of the measured fields those that it has."""
+
+    station: str
+    time: str
+    fields: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Each name once, as the columns of a piece are ordered."""
+        return list(dict.fromkeys([self.station, self.time, *self.fields]))
+
+
+class Piece(NamedTuple):
+    """Rows in their order. Of a broken line all values are null; `flags` says what is wrong, and `texts` is the line.
+
+    Both are null for all other rows, and None where no row is broken.
+    """
+
+    table: pa.Table
+    flags: pa.Array | None = None
+    texts: pa.Array | None = None
+
+
+@dataclass
+class CsvFile:
+    """A file ready to be read, as long as the block of `open_csv` lasts; `rows` counts the broken lines, too.
+
+    `notes` are sentences without a subject on what was ignored or looks odd.
+    """
+
+    path: Path
+    header: Header
+    choice: Choice
+    rows: int
+    spanning: bool = False  # some values have several lines, which DuckDB cannot read in parallel
+    broken: Sequence[int] = ()  # numbers of rows
+    notes: list[str] = field(default_factory=list)
+
+    def pieces(self) -> Iterator[Piece]:
+        """All rows: texts in the columns `choice.names`.
+
+        Raises:
+            AeroCastError: it was not parsed, or other rows were read than were counted; a sentence without its subject.
+        """
+        names, broken, read = self.choice.names, np.asarray(self.broken, np.int64), 0
+        try:
+            with duckdb.connect() as con:
+                con.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false")
+                for batch in con.sql(self._query(names)).to_arrow_reader(_ROWS):
+                    batch = batch.slice(0, self.rows - read)  # what was written behind it since comes next time
+                    first, last = np.searchsorted(broken, (read, read + len(batch)))
+                    table = pa.table(batch.columns, names=names)
+                    yield self._set_apart(table, broken[first:last] - read) if last > first else Piece(table)
+                    read += len(batch)
+        except duckdb.Error as error:
+            if not self.path.exists():
+                raise FileNotFoundError(errno.ENOENT, "is gone", str(self.path)) from error
+            raise AeroCastError(f"could not be parsed: {str(error).splitlines()[0]}") from error
+        if read != self.rows:
+            raise AeroCastError(f"changed while it was read: {read} records of {self.rows} that were counted")
+
+    def _query(self, names: Sequence[str]) -> str:
+        wanted = [f"c{self.header.names.index(name)}" for name in names]
+        every = [f"c{i}" for i in range(len(self.header.names))]
+        columns = ", ".join(f"{each}: 'VARCHAR'" for each in every)
+        return (
+            f"SELECT {', '.join(wanted)} FROM read_csv({literal(glob.escape(str(self.path.absolute())))},"
+            f" auto_detect = false, header = true, hive_partitioning = false,"
+            f" columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
+            f" compression = 'none', strict_mode = true, max_line_size = {_LONGEST}, parallel = {not self.spanning},"
+            # All of them: DuckDB counts a shorter list from the first column that is read.
+            f" force_not_null = [{', '.join(map(literal, every))}]) LIMIT {self.rows}"
+        )
+
+    def _set_apart(self, table: pa.Table, places: Any) -> Piece:
+        mask = np.zeros(len(table), bool)
+        mask[places] = True
+        flags, texts = (
+            pa.array(table.column(name).to_numpy(), pa.string(), mask=~mask)
+            for name in (self.choice.station, self.choice.time)
+        )
+        columns = [pa.array(column.to_numpy(), pa.string(), mask=mask) for column in table.columns]
+        return Piece(pa.table(columns, names=table.column_names), flags, texts)
+
+
+@contextmanager
+def open_csv(
+    path: Path, choose: Callable[[list[str]], Choice], broken_lines: float, *, whole: bool | None = None
+) -> Iterator[CsvFile]:
+    """Looks at every line of the file, settles what is odd, and hands out what can be read.
+
+    `choose` takes the header's names and says what is wanted; `broken_lines` is the largest share of lines that may be
+    set aside. `whole`: nothing can be missing at the file's end (None: if it is compressed, which shows damage).
+
+    Raises:
+        CsvFault: it is empty, binary, cut off, too broken, or names a wanted column twice.
+        OSError, pa.ArrowException: the disk does not give it, or its compressed bytes are damaged.
+    """
+    packing, old = _look(path)
+    whole = packing is not None if whole is None else whole
+    if packing is None and not old:
+        with path.open("rb") as stream:
+            start = _start(stream, choose, whole)
+            rows = _count_regular(start)
+        if rows is not None:
+            yield CsvFile(path, start.header, start.choice, rows, notes=_ignored(start))
+            return
+    with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
+        copy = Path(folder) / "copy.csv"
+        with pa.input_stream(path, compression=packing) as stream, copy.open("wb") as file:
+            start = _start(cast(BinaryIO, stream), choose, whole)
+            file.write(",".join(f"c{i}" for i in range(len(start.header.names))).encode() + b"\n")
+            repair = Repair(start.header, start.pieces, file, start.line)
+            repair.run()
+        if len(repair.broken) > broken_lines * repair.records:
+            raise _too_broken(repair, broken_lines)
+        notes, spanning = [*_ignored(start), *_notes(repair)], bool(repair.spanning.count)
+        yield CsvFile(copy, start.header, start.choice, repair.records, spanning, repair.broken, notes)
+
+
+class _Start(NamedTuple):
+    """How a file begins; `line` is the number of the line after the header, where `pieces` begin."""
+
+    header: Header
+    choice: Choice
+    line: int
+    crlf: bool
+    regular: bool  # the header is the first line, and a regular one
+    pieces: Iterator[bytes]
+
+
+def _start(stream: BinaryIO, choose: Callable[[list[str]], Choice], whole: bool) -> _Start:
+    pieces = blocks(stream, whole)
+    text, line, number = b"", b"", 0
+    while not line.strip():
+        text = text or next(pieces, b"")
+        if not text:
+            rule = "a header with the declared fields"
+            raise CsvFault(f"is empty: {rule} is expected", "file", "0 bytes", f"a file with readings: {rule}")
+        line, _, text = text.partition(b"\n")
+        number += 1
+    names = _names(line)
+    choice = choose(names)
+    twice = [name for name in choice.names if names.count(name) > 1]
+    if twice:
+        raise CsvFault(
+            f"does not fit: field {twice[0]!r} occurs more than once in the header",
+            "column",
+            twice[0],
+            "each column once",
+        )
+    header = Header(names, names.index(choice.station), names.index(choice.time))
+    crlf = line.endswith(b"\r")
+    regular = number == 1 and is_regular(line + b"\n", len(names), pattern(len(names)), crlf)
+    return _Start(header, choice, number + 1, crlf, regular, chain([text] if text else [], pieces))
+
+
+def _names(line: bytes) -> list[str]:
+    """The header's names, without the blanks around them."""
+    if b"\0" in line:
+        raise CsvFault("is binary, not CSV text", "file", line[:20], "CSV text")
+    try:
+        return [name.strip() for name in next(csv.reader([line.decode("utf-8-sig").strip("\r")], strict=True))]
+    except UnicodeDecodeError as error:
+        raise CsvFault(
+            f"is damaged: its header is not UTF-8 text: {error}", "header", line[:80], "UTF-8 text"
+        ) from error
+    except csv.Error as error:
+        rule = "names in one line, with each quotation mark closed"
+        raise CsvFault(
+            f"has a header that cannot be read ({error}); allowed: {rule}", "header", line[:80], rule
+        ) from error
+
+
+def _count_regular(start: _Start) -> int | None:
+    """The number of records, if every line is a regular one."""
+    rows, width = 0, len(start.header.names)
+    lines = pattern(width)
+    for piece in start.pieces if start.regular else ():
+        if not is_regular(piece, width, lines, start.crlf):
+            return None
+        rows += piece.count(b"\n")
+    return rows if start.regular else None
+
+
+def _too_broken(repair: Repair, allowed: float) -> CsvFault:
+    count, rule = len(repair.broken), f"at most {allowed:.0%} of the lines"
+    sentence = f"has {count} broken lines of {repair.records}, allowed: {rule}; the first is {repair.example}"
+    return CsvFault(sentence, "broken lines", f"{count} of {repair.records}", f"{rule}; the first is {repair.example}")
+
+
+def _ignored(start: _Start) -> list[str]:
+    names = [name or "(no name)" for name in start.header.names if name not in start.choice.names]
+    return [f"columns that are not declared are ignored: {', '.join(names)}"[:600]] if names else []
+
+
+def _notes(repair: Repair) -> list[str]:
+    count, rows = len(repair.broken), repair.records
+    oddities: list[tuple[Oddity, str]] = [
+        (repair.stray, "lines with a quotation mark that quotes nothing, which was read as text"),
+        (repair.spanning, "records of more than one line"),
+        (repair.blank, "blank lines, which were ignored"),
+    ]
+    notes = [f"{count} of {rows} lines are broken and set aside; the first is {repair.example}"] if count else []
+    return notes + [f"{odd.count} {what}; the first is line {odd.first}" for odd, what in oddities if odd.count]
+
+
+def _look(path: Path) -> tuple[str | None, bool]:
+    """How the file is compressed, by its first bytes (its name may be that of a copy); whether CR alone ends lines."""
+    with path.open("rb") as file:
+        head = file.read(BLOCK)
+    guess = next((name for name, magic in _PACKINGS.items() if head.startswith(magic)), None)
+    packing = None if guess == "bz2" and not head[4:].startswith(_BZ2_BLOCK) else guess
+    return packing, b"\r" in head and b"\n" not in head

@@ -1,0 +1,327 @@
+"""Claim checks: a small message over a broker says that a Parquet object with readings lies ready.
+
+A claim is taken in the order message, object, table, broker: its position is committed only when the rows are in raw,
+whose commit holds the object's sha256. A kill in between makes the broker hand it over again, and raw knows it then.
+Raw remembers the newest claims, and how far it got in each partition: a message that is not beyond that, such as all
+of a topic whose consumer the broker has lost, is looked for among raw's rows.
+What is wrong with a claim itself makes it a dead letter. An object that cannot be read is tried again ever later, while
+others are taken, and makes one in the end. What is wrong around all claims (disk, table, an object store that does not
+answer) leaves them with the broker, for later.
+"""
+
+import errno
+import hashlib
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.lineage import config_hash
+from aerocast.common.times import to_minute
+from aerocast.common.words import count
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, Letter, Message
+from aerocast.ingest.doors.ledger import Ledger, place
+from aerocast.ingest.doors.patience import Patience
+from aerocast.ingest.doors.readings import ignored, to_raw
+from aerocast.lake import Lake, compaction
+from aerocast.storage.home import Home, store_of
+from aerocast.storage.store import UnreachableError
+from aerocast.tables.layers import raw_edges
+
+TRAINING, INFERENCE = "training-data", "inference-data"
+TOPICS = (TRAINING, INFERENCE)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
+FOLDER = "claims"  # of a home: objects that `announce` has put there
+LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
+QUIET = 1.0  # seconds without a message after which a run ends
+MOST = 1000  # claims that one run takes
+OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
+DELAYS = "broker-claims"  # what is postponed (see `aerocast.ingest.doors.patience`), by a name that no feed can have
+_OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The message. `uri` is an absolute path, `file://` or `s3://`; `config_hash` says what its sender made it from.
+
+    An `announcement` is taken once, however often it is heard; one of older content is a new correction. Where a sender
+    gives none, an object is taken once. (A message that is sent again: among the newest `aerocast.lake.memory.MEMORY`.)
+    """
+
+    feed: str
+    uri: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    config_hash: str
+    announcement: str = ""
+
+    @property
+    def segment(self) -> str:
+        """What raw knows the delivery by."""
+        return "/".join(["claim", self.sha256, *([self.announcement] if self.announcement else [])])
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A message that did not become rows: where it was, and why."""
+
+    topic: str
+    position: str
+    error: str
+
+
+@dataclass
+class Taken:
+    """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already.
+
+    `later` are those that wait for the platform, `postponed` those whose objects cannot be read.
+    `notes` names, object by object, the columns that were ignored because they are not declared.
+    """
+
+    messages: int = 0
+    claims: list[Claim] = field(default_factory=list)
+    known: int = 0
+    dead: list[Refused] = field(default_factory=list)
+    later: list[Refused] = field(default_factory=list)
+    postponed: list[Refused] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> Counter[str]:
+        """Readings appended, by feed."""
+        total: Counter[str] = Counter()
+        for claim in self.claims:
+            total[claim.feed] += claim.rows
+        return total
+
+
+Find = Callable[[str], Feed | None]
+
+
+def take(
+    broker: Broker,
+    home: Home,
+    find: Find,
+    topics: Sequence[str] = TOPICS,
+    quiet: float = QUIET,
+    limit: timedelta = timedelta(days=1),
+) -> Taken:
+    """Takes what the broker has, until it is quiet. `find` gives the feed of a name, None where there is none.
+
+    A claim whose object cannot be read becomes a dead letter after `limit`.
+
+    Raises:
+        AeroCastError: the broker cannot be used; what was not committed comes again.
+    """
+    taken, find, keys = Taken(), cache(find), set[str]()
+    raw, patience = Ledger(Lake(home)), Patience(home, DELAYS, limit)
+    with closing(broker.consume(topics, quiet)) as messages:
+        for message in messages:
+            taken.messages += 1
+            keys.add(_key(message))
+            _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken, patience)
+            if taken.messages >= MOST or len(taken.later) >= OBSTACLES:
+                break
+    patience.sweep(keys, datetime.now(UTC))
+    for feed in taken.rows:
+        compaction.tidy(raw.lake, f"{feed}/raw")
+    return taken
+
+
+def _handle(
+    broker: Broker, message: Message, enter: Callable[[Message], None], taken: Taken, patience: Patience
+) -> None:
+    """One message, from the table's commit to the broker's; a kill may come between any two lines."""
+    about, key, now = (message.topic, message.position), _key(message), datetime.now(UTC)
+    delay, why = patience.delays.get(key), ""
+    try:
+        if patience.is_due(key, now):
+            enter(message)
+            delay = None
+    except Unusable as error:
+        delay, why = None, str(error)
+    except UnreadableError as error:
+        delay = patience.fail(key, str(error), now)
+        last = patience.delays[key]
+        why = f"{error}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
+    except AeroCastError as error:
+        broker.later(message)
+        taken.later.append(Refused(*about, str(error)))
+        return
+    if delay:
+        broker.postpone(message, (delay.due - now).total_seconds())
+        taken.postponed.append(Refused(*about, delay.reason))
+        return
+    if why:
+        broker.dead(message, why)
+        taken.dead.append(Refused(*about, why))
+    broker.commit(message)
+    patience.settle(key)
+
+
+def _key(message: Message) -> str:
+    """The name of a claim among what is postponed; brokers name a message anew when it is sent again."""
+    return hashlib.sha256(message.body).hexdigest()
+
+
+def announce(
+    broker: Broker, topic: str, feed: Feed, files: Iterable[Path], place: Home, announcement: str | None = None
+) -> list[Claim]:
+    """Puts Parquet files into `claims/<feed>/` of a place, named by content, and then announces them.
+
+    An object that a message names is there before the message, whole, and nobody changes it. Who tries again after a
+    failure gives the `announcement` of before, for it may have been heard; without one it is a new one.
+
+    Raises:
+        AeroCastError: a file cannot be read as Parquet, the place cannot be written, or the broker does not take it.
+    """
+    store, claims, announcement = store_of(place), [], announcement or uuid.uuid4().hex
+    for path in files:
+        data = _read_path(path, str(path), AeroCastError)
+        rows = len(_parquet(data, str(path), AeroCastError))
+        if not rows:
+            raise AeroCastError(f"{path} holds no rows: there is nothing to announce")
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = f"{FOLDER}/{feed.name}/{sha256}.parquet"
+        store.replace(name, data)
+        claims.append(Claim(feed.name, store.link(name), sha256, rows, declared_hash(feed), announcement))
+    # A name of this announcement, not of the object: one that became a dead letter may be announced again at once.
+    letters = [Letter(uuid.uuid4().hex, msgspec.json.encode(claim), claim.feed) for claim in claims]
+    broker.publish_all(topic, letters)
+    return claims
+
+
+def declared_hash(feed: Feed) -> str:
+    """Which declaration of the feed a claim was made by."""
+    return config_hash(feed=feed.model_dump(mode="json"))
+
+
+class Unusable(Exception):
+    """The claim itself is wrong: no later attempt would help."""
+
+
+class UnreadableError(AeroCastError):
+    """The claim's object cannot be read now, which says nothing about others."""
+
+
+def _enter(raw: Ledger, home: Home, find: Find, message: Message, taken: Taken) -> None:
+    """Appends the rows of one claim, unless they are there.
+
+    Raises:
+        Unusable: the claim is wrong.
+        UnreadableError: its object cannot be read; the claim is to be tried again, for a while.
+        AeroCastError: something around it is wrong; the claim is to be tried again.
+    """
+    claim = _parse(message.body)
+    feed = find(claim.feed)
+    if feed is None:
+        raise Unusable(f"feed: there is no feed {claim.feed!r}")
+    name, rows = f"{feed.name}/raw", None
+    stream, number = place(message)
+    while True:
+        version = raw.lake.version(name)
+        if raw.knows(name, message, claim.segment):  # its object may be gone by now
+            taken.known += 1
+            return
+        if rows is None:
+            rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end))
+        turns = {claim.segment: 0 if version is None else version + 1}
+        if number is not None:
+            turns[stream] = max(number, raw.lake.ledger(name).position(stream) or 0)
+        if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
+            break
+    taken.claims.append(claim)
+    taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
+
+
+def _parse(body: bytes) -> Claim:
+    try:
+        return msgspec.json.decode(body, type=Claim)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unusable(f"the message is no claim: {error}") from error
+
+
+def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str, ...]]:
+    """The object's rows as raw's, and the columns that are ignored, after all that the claim says has been checked."""
+    try:
+        data = _fetch(claim.uri)
+    except UnreachableError:
+        raise
+    except AeroCastError as error:
+        raise UnreadableError(str(error)) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != claim.sha256:
+        raise Unusable(f"sha256: {claim.uri} has {found}, the claim says {claim.sha256}")
+    rows = _parquet(data, claim.uri, Unusable)
+    if len(rows) != claim.rows:
+        raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
+    try:
+        return to_raw(feed, rows, claim.uri, claim.segment, now), ignored(feed, rows.schema)
+    except AeroCastError as error:
+        raise Unusable(str(error)) from error
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise Unusable(f"{claim.uri} holds no readings of {feed.name}: {_line(error)}") from error
+
+
+def _fetch(uri: str) -> bytes:
+    """The object's bytes.
+
+    Raises:
+        Unusable: it is not there, or its address is none.
+        AeroCastError: it cannot be read now.
+    """
+    if (found := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(found[2].split("/")):
+        bucket = store_of(f"s3://{found[1]}")
+        _check_size(bucket.size(found[2]) or 0, uri, Unusable)
+        data = bucket.read(found[2])
+        if data is None:
+            raise Unusable(f"uri: there is no object {uri}")
+        return data
+    if uri.startswith(("file:///", "file://localhost/")):
+        return _read_path(Path(unquote(urlsplit(uri).path)), uri, Unusable)
+    if uri.startswith("/"):
+        return _read_path(Path(uri), uri, Unusable)
+    raise Unusable(f"uri: {uri!r} is neither an absolute path nor file:///path nor s3://bucket/name")
+
+
+def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
+    """The file's bytes; raises `wrong` where it is not there, AeroCastError where it cannot be read now."""
+    try:
+        if not path.is_file():
+            raise wrong(f"uri: there is no file {uri}")
+        _check_size(path.stat().st_size, uri, wrong)
+        return path.read_bytes()
+    except OSError as error:
+        said = f"uri: {uri} cannot be read: {error.strerror or error}"
+        never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
+        raise (wrong(said) if never else AeroCastError(said)) from error
+
+
+def _check_size(size: int, uri: str, wrong: type[Exception]) -> None:
+    if size > LARGEST:
+        raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
+
+
+def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
+    """The whole file; raises `wrong` where it is none."""
+    try:
+        return pq.read_table(pa.BufferReader(data))
+    except MemoryError:  # one of Arrow's own, too, and no fault of the file
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise wrong(f"uri: {uri} cannot be read as Parquet: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,357 @@
+"""The inbox: files of readings put into `<inbox>/<feed>/`, taken whole or not at all.
+
+`*.csv`, `*.csv.gz`, `*.parquet`, `*.jsonl` and `*.jsonl.gz` are looked at. In a folder a file is complete when it has
+its name: write it as `name.part` (or `.tmp`, or beginning with a dot), then rename it. Or put a manifest beside it,
+`<name>.manifest.json` with `{"sha256": ..., "rows": ..., "bytes": ...}` (rows and bytes may be left out): then it is
+complete when it is what the manifest says. Objects in a store need a manifest.
+A file that is in raw goes to `done/`; one that is none goes to `rejected/`, with `<name>.reason.json`. So does one that
+the disk does not give, after some patience; until then it holds no other up.
+Put there once more it is a new delivery, whatever it holds: the newest one counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.waits import is_recent
+from aerocast.common.words import count
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.base import Batch
+from aerocast.ingest.doors.files import ENDINGS, Content, kind_of, opened
+from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
+from aerocast.ingest.doors.patience import Delay, Patience, read, sentences
+from aerocast.ingest.doors.readings import Malformed, as_batch, to_raw
+from aerocast.ingest.instants import Instants
+from aerocast.storage.home import Home, address, store_of
+from aerocast.storage.settings import Settings
+from aerocast.storage.store import Entry, Listing, UnreachableError
+
+GRACE_SECONDS = 120.0
+# Part of the names of batches: with another number a file that was taken in part would be taken again.
+PART_ROWS = 200_000
+# What no other file would fare better with: these wait until there is room again.
+OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+LISTED = 100  # rejected files whose reasons are read
+REASON = ".reason.json"
+log = logging.getLogger("aerocast.ingest.doors")
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a file must be to be complete."""
+
+    sha256: str
+    rows: int | None = None
+    bytes: int | None = None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a file was rejected, and when."""
+
+    file: str
+    detail: str
+    field: str
+    value: str
+    rule: str
+    rejected_at: datetime
+
+
+class _Announced(NamedTuple):
+    """A file that may be complete, with its manifest as it was read or why it was not; the later of the two changes."""
+
+    found: Entry
+    manifest: bytes | None
+    changed: float
+    trouble: AeroCastError | None = None
+
+
+class _Whole(NamedTuple):
+    """A file that was read to its end."""
+
+    found: Entry
+    path: Path
+    sha256: str
+
+
+class Inbox:
+    """Implements `Door`: a batch is a file, or PART_ROWS of it; the segment is the delivery's identity and the part.
+
+    A delivery is a file with its content as it lies there: looked at again it is the same, moved there again or copied
+    it is another one. A file whose manifest does not hold is left alone for `grace` seconds after its last change.
+    """
+
+    name = "inbox"
+
+    def __init__(
+        self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS, patience: timedelta = timedelta(days=1)
+    ) -> None:
+        self._place = store_of(inbox).below(feed)
+        self._home, self._grace, self._delays, self._limit = home, grace, f"{feed}-inbox", patience
+        self._ends: dict[str, _Whole] = {}
+        self.rejected: list[str] = []
+        self.notes: list[str] = []
+
+    def waiting(self) -> int:
+        """Files that are complete, or look like it, and those that are none of readings; not those that are put off."""
+        listing, now, delays = self._place.listing(), datetime.now(UTC), self.delays()
+        found = [one for one in self._announced(listing) if not self._growing(one)]
+        due = (delays[key].is_due(now) if (key := one.found.identity) in delays else True for one in found)
+        return len(strangers(listing, self._grace)) + sum(due)
+
+    def delays(self) -> dict[str, Delay]:
+        """The files that could not be read so far."""
+        return read(self._home, self._delays)
+
+    def take(self, feed: Feed) -> Iterator[Batch]:
+        """See `Door`. A file that the disk does not give is put off, and noted; what concerns all is told at the end.
+
+        Raises:
+            AeroCastError: the inbox cannot be read, or no file of it can be for now.
+        """
+        listing, self._now = self._place.listing(), clock.now(self._home, feed.name, feed.end)
+        patience = Patience(self._home, self._delays, self._limit)
+        self.notes = [f"{self._place}/{note}" for note in unfinished(listing, not self._place.local, self._grace)]
+        for found in strangers(listing, self._grace):
+            self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
+        trouble, announced = [], self._announced(listing)
+        for one in announced:
+            if not patience.is_due(one.found.identity, datetime.now(UTC)):
+                self.notes.append(f"{one.found.name}: {sentences([patience.delays[one.found.identity]])}")
+                continue
+            try:
+                if one.trouble:
+                    raise one.trouble
+                with self._place.local_copy(one.found) as path:
+                    yield from self._batches(feed, one, path)
+                patience.settle(one.found.identity)
+            except Malformed as error:
+                self._reject(one.found, error)
+            except FileNotFoundError:  # taken back, or taken up by another process
+                continue
+            except (OSError, AeroCastError) as error:
+                why = (error.strerror if isinstance(error, OSError) else None) or error
+                sentence = f"{self._place}/{one.found.name} cannot be read: {why}"
+                if isinstance(error, UnreachableError) or getattr(error, "errno", None) in OBSTACLES:
+                    trouble.append(sentence)
+                else:
+                    self._put_off(one.found, sentence, patience)
+        patience.sweep((one.found.identity for one in announced), datetime.now(UTC))
+        if trouble:
+            raise AeroCastError("; ".join(trouble))
+
+    def done(self, batch: Batch) -> None:
+        """Moves the file away with its last part."""
+        whole = self._ends.pop(batch.segment, None)
+        if whole and self._is_same(whole):
+            self._put_away(whole.found, DONE, whole.sha256)
+
+    def refused(self) -> list[Reason]:
+        """Why files were rejected that still lie in `rejected/`: the newest LISTED of them, newest first.
+
+        Raises:
+            AeroCastError: the inbox cannot be read.
+        """
+        files = {one.name: one for one in self._place.listing(REJECTED).files}
+        reasons = [one for name, one in files.items() if name.endswith(REASON) and name.removesuffix(REASON) in files]
+        newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:LISTED]
+        read = (self._place.read(f"{REJECTED}/{one.name}") for one in newest)
+        return [reason for data in read if data is not None and (reason := _reason(data))]
+
+    def prune(self, done: timedelta | None, rejected: timedelta | None) -> int:
+        """Removes what was put away longer ago than that; how many files. Raises AeroCastError as `take`."""
+        old = [
+            f"{folder}/{one.name}"
+            for folder, limit in ((DONE, done), (REJECTED, rejected))
+            if limit is not None
+            for one in self._place.listing(folder).files
+            if time.time() - one.put >= limit.total_seconds()
+        ]
+        for name in old:
+            self._place.remove(name)
+        return len(old)
+
+    def _announced(self, listing: Listing) -> list[_Announced]:
+        """The files that may be complete, oldest first."""
+        found = {one.name: one for one in listing.files}
+        files = [one for name, one in found.items() if kind_of(name) and not name.startswith(".")]
+        announced = []
+        for one in sorted(files, key=lambda one: (one.changed, one.name)):
+            beside = found.get(one.name + MANIFEST)
+            if beside:
+                announced.append(self._with_manifest(one, beside))
+            elif self._place.local:
+                announced.append(_Announced(one, None, one.changed))
+        return announced
+
+    def _with_manifest(self, one: Entry, beside: Entry) -> _Announced:
+        changed = max(one.changed, beside.changed)
+        try:
+            return _Announced(one, self._place.read(beside.name), changed)
+        except UnreachableError:
+            raise
+        except AeroCastError as error:  # of this file alone
+            return _Announced(one, None, changed, error)
+
+    def _growing(self, one: _Announced) -> bool:
+        """Whether the manifest says, without a look into the file, that there is more to come."""
+        try:
+            size = _manifest(one.manifest).bytes if one.manifest is not None else None
+        except Malformed:
+            size = -1
+        return size is not None and size != one.found.size and self._fresh(one)
+
+    def _fresh(self, one: _Announced) -> bool:
+        return is_recent(time.time() - one.changed, self._grace)
+
+    def _batches(self, feed: Feed, one: _Announced, path: Path) -> Iterator[Batch]:
+        whole = self._whole(one, path)
+        if whole is None:
+            return
+        kind = kind_of(one.found.name)
+        assert kind is not None
+        with opened(path, kind, feed, whole=one.manifest is not None) as content:
+            rows = _manifest(one.manifest).rows if one.manifest is not None else None
+            if rows not in (None, content.rows):
+                raise Malformed("rows", content.rows, f"{rows}, as the manifest says")
+            self.notes += [f"{one.found.name}: {note}" for note in content.notes]
+            if not content.rows and self._is_same(whole):
+                self._put_away(whole.found, DONE, whole.sha256)
+            yield from self._parts(feed, whole, content)
+
+    def _parts(self, feed: Feed, whole: _Whole, content: Content) -> Iterator[Batch]:
+        identity = hashlib.sha256(f"{whole.sha256} {whole.found.identity}".encode()).hexdigest()
+        for part, rows in enumerate(_parts(self._raw(feed, whole.found.name, content))):
+            if not self._is_same(whole):
+                log.warning("%s/%s was replaced while it was read; it comes next time", self._place, whole.found.name)
+                return
+            segment = f"{self.name}/{identity}/{part}"
+            if (part + 1) * PART_ROWS >= content.rows:
+                self._ends[segment] = whole
+            yield Batch(segment, as_batch(rows, segment))
+
+    def _whole(self, one: _Announced, path: Path) -> _Whole | None:
+        """The file as it is now; None if it changes, or may become what its manifest says.
+
+        Raises:
+            Malformed: it is not.
+        """
+        found = self._place.current(one.found)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if found is None or self._place.current(found) != found:
+            return None
+        if one.manifest is not None:
+            try:
+                said = _manifest(one.manifest).sha256
+                if said.lower() != sha256:
+                    raise Malformed("sha256", sha256, f"{said}, as the manifest says: the file is cut off?")
+            except Malformed:
+                if self._fresh(one):
+                    return None
+                raise
+        return _Whole(found, path, sha256)
+
+    def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
+        now, source = self._now, f"{self.name}/{name}"
+        with duckdb.connect() as con:
+            con.execute("SET TimeZone = 'UTC'")
+            instants = Instants(con, feed.source.timezone)  # one a file: of an hour that is repeated it remembers
+            for table, flags, texts in content.pieces():
+                rows = to_raw(feed, table, source, "", now, instants=instants)
+                for column, values in {"flags": flags, "time_text": texts}.items():
+                    if values is not None:
+                        at = rows.column_names.index(column)
+                        rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
+                yield rows
+
+    def _is_same(self, whole: _Whole) -> bool:
+        """Whether the file is still the one that was read, even if its times were set meanwhile."""
+        same = self._place.stamp(whole.found.name) == whole.found.stamp
+        if same or not self._place.local:
+            return same
+        try:
+            with whole.path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                again = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        return whole.found.stamp[0] == inode and again == whole.sha256
+
+    def _put_off(self, found: Entry, why: str, patience: Patience) -> None:
+        """For another try later; once patience is over the file is put aside as it is."""
+        delay = patience.fail(found.identity, why, datetime.now(UTC))
+        if delay:
+            log.warning("%s", why)
+            self.notes.append(sentences([delay]))
+            return
+        last = patience.delays[found.identity]
+        self._reject(found, Malformed("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
+        patience.settle(found.identity)
+
+    def _reject(self, found: Entry, error: Malformed) -> None:
+        log.warning("%s/%s is rejected: %s", self._place, found.name, error)
+        self.rejected.append(f"{found.name}: {error}")
+        reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
+        if self._place.stamp(found.name) == found.stamp:  # else another one has its name now, and its turn comes
+            self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
+
+    def _put_away(self, found: Entry, folder: str, unique: str, reason: bytes | None = None) -> None:
+        """The file and its manifest out of the way, beside one of the same name that may be there already."""
+        name = found.name
+        if self._place.exists(f"{folder}/{name}"):
+            name = f"{unique[:20]}-{name}"
+        if reason:
+            self._place.replace(f"{folder}/{name}{REASON}", reason)
+        endings = [MANIFEST, ""] if self._place.local else ["", MANIFEST]
+        for ending in endings:  # a kill in between leaves a file that is looked at once more, or a manifest of nothing
+            self._place.move(found.name + ending, f"{folder}/{name}{ending}")
+
+
+def inbox_of(home: Home, settings: Settings) -> str:
+    """The folder or `s3://` prefix that holds the feeds' inboxes."""
+    if settings.inbox:
+        return address(settings.inbox, "AEROCAST_INBOX")
+    return str(store_of(home).below("inbox"))
+
+
+def _manifest(data: bytes) -> Manifest:
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+
+
+def _reason(data: bytes) -> Reason | None:
+    try:
+        return msgspec.json.decode(data, type=Reason)
+    except msgspec.DecodeError:
+        return None
+
+
+def _parts(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    """The rows of the tables in lists of PART_ROWS together; the last one may hold fewer."""
+    held: list[pa.Table] = []
+    room = PART_ROWS
+    for table in tables:
+        while len(table) >= room:
+            yield [*held, table.slice(0, room)]
+            table, held, room = table.slice(room), [], PART_ROWS
+        if len(table):
+            held.append(table)
+            room -= len(table)
+    if held:
+        yield held

@@ -1,0 +1,55 @@
+"""What lies in an inbox and is not taken: files of no known ending, unfinished ones, manifests of nothing, folders."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from aerocast.common.waits import is_recent
+from aerocast.common.words import duration
+from aerocast.ingest.doors.files import ENDINGS, kind_of
+from aerocast.storage.store import Entry, Listing
+
+MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
+DONE, REJECTED = "done", "rejected"
+
+
+def strangers(listing: Listing, patience: float) -> list[Entry]:
+    """Files that are no readings by their ending, and have not changed for `patience` seconds: they may be renamed."""
+    return [
+        one
+        for one in sorted(listing.files)
+        if not (kind_of(one.name) or one.name.endswith(MANIFEST) or one.name.startswith("."))
+        and not _is_unfinished(one.name)
+        and not is_recent(time.time() - one.changed, patience)
+    ]
+
+
+def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[str]:
+    """A sentence for each thing that is not taken and has not changed for `patience` seconds.
+
+    `announced`: files are taken only if a manifest announces them.
+    """
+    for name in sorted(set(listing.others) - {DONE, REJECTED}):
+        if not name.startswith("."):
+            yield f"{name} is no file: what is in it is not looked at"
+    names = {one.name for one in listing.files}
+    for one in sorted(listing.files):
+        what, age = _lack(one.name, names, announced), time.time() - one.changed
+        if what and not is_recent(age, patience):
+            since = duration(timedelta(seconds=age)) if age > 0 else "no time"
+            yield f"{one.name} {what}; it was last changed {since} ago"
+
+
+def _lack(name: str, names: set[str], announced: bool) -> str | None:
+    """What keeps the file from being taken."""
+    if name.endswith(MANIFEST):
+        return None if name.removesuffix(MANIFEST) in names else "announces a file that is not there"
+    if _is_unfinished(name):
+        return "is not finished, by its name"
+    return "has no manifest" if announced and kind_of(name) and name + MANIFEST not in names else None
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether the name says that a file of readings is to come: hidden files of another kind are nobody's business."""
+    hidden = name.startswith(".") and any(f".{ending}" in name.lower() for ending in ENDINGS)
+    return hidden or name.lower().endswith(UNFINISHED)

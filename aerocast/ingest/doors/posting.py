@@ -1,0 +1,210 @@
+"""How posts reach the disk: one writer a process commits whatever waits, and all who wait for it share one fsync.
+
+The server imports this module: msgspec and the standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.waits import is_recent
+from aerocast.ingest.doors import postfile
+
+KEEP_KEYS_SECONDS = 25 * 3600
+_PRUNE_SECONDS = 60
+_PRUNE_ROWS = 20_000
+log = logging.getLogger("aerocast.ingest.doors")
+
+
+class Why(Enum):
+    """Why a post was not taken: too much waits, the disk is full, its key names another body, the file is unusable."""
+
+    FULL = "full"
+    DISK = "disk"
+    KEY = "key"
+    UNUSABLE = "unusable"
+
+
+class Refused(AeroCastError):
+    """A post that was not taken; nothing of it is kept."""
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A post that is on the disk, under `id`; a `duplicate` was there before, under its key."""
+
+    id: str
+    accepted: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may wait for the platform on the disk, and for the disk in memory."""
+
+    rows: int = 5_000_000
+    bytes: int = 1 << 30
+    pending: int = 20_000
+    pending_bytes: int = 64 << 20
+
+
+class Offer(NamedTuple):
+    """`answer` waits for the disk: in a thread, or in the event loop `loop`."""
+
+    key: str | None
+    digest: bytes
+    kind: str
+    rows: int
+    body: bytes
+    answer: Future[Receipt] | asyncio.Future[Receipt]
+    loop: asyncio.AbstractEventLoop | None
+
+
+Answer = Receipt | Refused
+
+
+class Writer:
+    """The one connection that a process writes posts through; it belongs to one thread."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path, self._limits = path, limits
+        self._con: sqlite3.Connection | None = None
+        self._file = 0
+        self._pruned = 0.0
+
+    def commit(self, group: Sequence[Offer]) -> Sequence[Answer]:
+        """An answer for each, in order. Receipts are given for what is on the disk, in the file of that name."""
+        try:
+            while True:
+                answers = self._try(self._connected(), group)
+                if self._is_there():
+                    return answers
+                self.close()  # the file was removed meanwhile, and what was written with it
+        except (sqlite3.Error, OSError, AeroCastError) as error:
+            self.close()
+            text = postfile.told(self._path, error)
+            log.error("%s", text)
+            return [Refused(Why.DISK if postfile.is_full(error) else Why.UNUSABLE, text)] * len(group)
+        except Exception:  # a fault of ours: the thread, and all who wait for it, outlive it
+            self.close()
+            log.exception("%s: a group of posts could not be kept", self._path)
+            return [
+                Refused(Why.UNUSABLE, f"{self._path}: the post could not be kept; the server's log says why")
+            ] * len(group)
+
+    def close(self) -> None:
+        con, self._con = self._con, None
+        if con:
+            try:
+                con.close()  # rolls back what is open
+            except sqlite3.Error as error:
+                log.error("%s", postfile.told(self._path, error))
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._con and not self._is_there():
+            self.close()
+        if self._con is None:
+            if not self._path.exists():
+                postfile.make(self._path)
+            self._file = os.stat(self._path).st_ino
+            self._con = postfile.opened(self._path)
+        return self._con
+
+    def _is_there(self) -> bool:
+        try:
+            return os.stat(self._path).st_ino == self._file
+        except FileNotFoundError:
+            return False
+
+    def _try(self, con: sqlite3.Connection, group: Sequence[Offer]) -> list[Answer]:
+        now = time.time()
+        con.execute("BEGIN IMMEDIATE")
+        name, last, rows, size = con.execute("SELECT name, last, rows, bytes FROM state").fetchone()
+        answers: list[Answer] = []
+        new: list[tuple[int, float, str, int, bytes]] = []
+        for offer in group:
+            answer = self._known(con, name, offer)
+            if answer is None and (
+                rows + offer.rows > self._limits.rows or size + len(offer.body) > self._limits.bytes
+            ):
+                answer = Refused(Why.FULL, f"{rows} readings wait for the platform already; it takes them by and by")
+            if answer is None:
+                last, rows, size = last + 1, rows + offer.rows, size + len(offer.body)
+                new.append((last, now, offer.kind, offer.rows, offer.body))
+                if offer.key is not None:
+                    con.execute(
+                        "INSERT INTO keys VALUES (?, ?, ?, ?, ?)", (offer.key, offer.digest, last, offer.rows, now)
+                    )
+                answer = Receipt(f"{name}/{last}", offer.rows, False)
+            answers.append(answer)
+        con.executemany("INSERT INTO posts VALUES (?, ?, ?, ?, ?)", new)
+        con.execute("UPDATE state SET last = ?, rows = ?, bytes = ?", (last, rows, size))
+        self._prune(con, now)
+        con.execute("COMMIT")
+        return answers
+
+    @staticmethod
+    def _known(con: sqlite3.Connection, name: str, offer: Offer) -> Answer | None:
+        """The answer that the offer's key was given before, also within the group."""
+        if offer.key is None:
+            return None
+        found = con.execute("SELECT digest, id, rows FROM keys WHERE key = ?", (offer.key,)).fetchone()
+        if found is None:
+            return None
+        digest, one, rows = found
+        if digest != offer.digest:
+            return Refused(Why.KEY, f"the key {offer.key[:80]!r} was used for another body")
+        return Receipt(f"{name}/{one}", rows, True)
+
+    def _prune(self, con: sqlite3.Connection, now: float) -> None:
+        if is_recent(now - self._pruned, _PRUNE_SECONDS):
+            return
+        self._pruned = now
+        old = "SELECT key FROM keys WHERE at < ? ORDER BY at LIMIT ?"
+        con.execute(f"DELETE FROM keys WHERE key IN ({old})", (now - KEEP_KEYS_SECONDS, _PRUNE_ROWS))
+
+
+def digest(key: str | None, body: bytes, kind: str) -> bytes:
+    """What tells one body under a key from another; nothing without a key."""
+    return hashlib.sha256(kind.encode() + b"\0" + body).digest() if key is not None else b""
+
+
+def tell(group: Sequence[Offer], answers: Sequence[Answer]) -> None:
+    """Gives everybody the answer; an event loop is woken once for all who wait in it."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Offer, Answer]]] = {}
+    for offer, answer in zip(group, answers, strict=True):
+        if offer.loop is None:
+            _settle([(offer, answer)])
+        else:
+            loops.setdefault(offer.loop, []).append((offer, answer))
+    for loop, told in loops.items():
+        with suppress(RuntimeError):  # it was closed meanwhile: nobody waits
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(told: Sequence[tuple[Offer, Answer]]) -> None:
+    for offer, answer in told:
+        if offer.answer.done():  # cancelled
+            continue
+        if isinstance(answer, Receipt):
+            offer.answer.set_result(answer)
+        else:
+            offer.answer.set_exception(answer)

@@ -1,0 +1,125 @@
+"""Readings as clients send them -> raw's schema: names by the declaration, every value as text, nothing judged.
+
+What is malformed is refused by the definition. What is well-formed but wrong (a future time, a station nobody knows, a
+value that is no number or out of range) goes into raw: bronze judges it, and quarantine keeps it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal
+from aerocast.common.times import LATEST
+from aerocast.contracts.declared import declared
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import arrow
+from aerocast.ingest.doors.definition import Columns, Definition, Malformed
+from aerocast.ingest.instants import Instants
+from aerocast.tables.raw import placeable, raw_names, raw_schema
+
+__all__ = ["Malformed", "as_batch", "check", "definition_of", "ignored", "to_raw"]
+
+
+def definition_of(feed: Feed) -> Definition:
+    """How readings of the feed are read, at every door."""
+    return Definition(declared(feed))
+
+
+def to_raw(
+    feed: Feed,
+    rows: pa.Table,
+    source: str,
+    segment: str,
+    now: datetime,
+    deliveries: Sequence[int] = (),
+    instants: Instants | None = None,
+) -> pa.Table:
+    """The rows in raw's schema and in their order; `source` and `segment` are kept with each.
+
+    Named and typed as `definition` says; measured columns are in their `source_unit`, and one that is
+    not there is missing in every row. `deliveries`: how many rows each delivery has, where the rows are of several; a
+    repeated hour of a wall clock is told apart within one, or by `instants` that know the delivery's other rows. A row
+    whose time cannot be read, or lies before the feed's start or after `now`'s month, goes to `now`'s month.
+
+    Raises:
+        Malformed: no station or time column, or one of a type that holds no such thing.
+    """
+    definition = definition_of(feed)
+    readings, _ = arrow.as_texts(definition, rows)
+    texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
+    texts |= {name: readings[field] for field, name in raw_names(feed).items()}
+    times, months = _placed(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, instants)
+    same = pa.array([0] * len(rows), pa.int8())
+    constant = {name: pa.array([text], pa.string()).take(same) for name, text in _constants(source, segment).items()}
+    whole = texts | constant | {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
+    schema = raw_schema(feed)
+    return pa.table([whole[name] for name in schema.names], schema=schema)
+
+
+def check(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
+    """What these columns call station and time. Raises Malformed where `to_raw` would."""
+    columns = _columns(definition_of(feed), schema)
+    return columns.station, columns.time
+
+
+def ignored(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
+    """The columns that `to_raw` takes nothing from, a bounded number of names.
+
+    Raises:
+        Malformed: as `to_raw`, and where it would take nothing at all.
+    """
+    definition = definition_of(feed)
+    columns = _columns(definition, schema)
+    definition.check_columns(columns)
+    return columns.ignored
+
+
+def _columns(definition: Definition, schema: pa.Schema) -> Columns:
+    names = (*definition.station, *definition.time, *definition.measured)
+    return arrow.check(definition, arrow.flat(schema.empty_table(), names).schema)
+
+
+def as_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
+    """Rows of raw as one batch: they bear its segment, and `line` counts through them."""
+    table = pa.concat_tables(tables)
+    values = {
+        "segment": pa.array([segment], pa.string()).take(pa.array([0] * len(table), pa.int8())),
+        "line": pa.array(range(len(table)), pa.int64()),
+    }
+    for name, column in values.items():
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
+    return table
+
+
+def _constants(source: str, segment: str) -> dict[str, str | None]:
+    return {"source": source, "segment": segment, "flags": None}
+
+
+def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedArray:
+    """Whose wall clock each row is read from: a station's, and of each delivery anew."""
+    if not deliveries:
+        return stations
+    number = pa.array([str(number) for number, count in enumerate(deliveries) for _ in range(count)], pa.string())
+    return pc.binary_join_element_wise(pc.fill_null(stations, ""), number, "/")
+
+
+def _placed(
+    feed: Feed, texts: pa.ChunkedArray, clocks: pa.ChunkedArray, now: datetime, instants: Instants | None
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The instant of each text (null if it is none), and the month that its row goes to."""
+    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
+    last = feed.end - timedelta(microseconds=1) if feed.end else LATEST
+    stray = literal(month_of(min(max(now, feed.start), last)))
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        times = (instants or Instants(con, feed.source.timezone)).of(texts, clocks)
+        con.register("placed", pa.table({"time": times}))
+        months = con.sql(
+            f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"
+            " FROM placed"
+        ).to_arrow_table()["month"]
+    return times, months

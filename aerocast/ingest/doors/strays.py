@@ -1,0 +1,211 @@
+"""Readings whose month, or whose instant, the declaration tells otherwise now: they go to where they belong.
+
+A reading before the feed's start, after its end or ahead of its clock lies in the month with which it came, and so does
+one whose time has no offset as long as no zone is declared. Once the declaration covers it, its row is copied to the
+month of its time and withdrawn where it was, in one commit. It keeps its place among all deliveries; what another zone
+moves, though, counts as delivered when the zone was corrected.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.common.months import month_span
+from aerocast.common.sql import literal, quoted, timestamp
+from aerocast.common.times import wall_time
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors.slots import withdrawals
+from aerocast.ingest.instants import Instants
+from aerocast.lake import DELIVERY, Lake, LakeReader
+from aerocast.lake.marks import number
+from aerocast.tables.layers import raw_edges
+from aerocast.tables.raw import WITHDRAWAL, Delivery, placeable, raw_schema
+
+_MONTHS, _ZONE = "placed/months", "placed/zone"  # what raw was looked through for, and with which outcome in mind
+
+POSTED = "http"
+_PART = r"^(inbox/[0-9a-f]{64})/\d+$"
+# Beside fields of any name.
+_CAME, _WAS, _PLACE, _UPTO = "came with", "was at", "its place", "taken back up to"
+
+
+def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
+    """Moves the rows that belong elsewhere now; how many. Looks again only when zone or placeable months have changed.
+
+    Raises:
+        AeroCastError: the lake cannot be read or written.
+    """
+    span = placeable(feed, now)
+    return sum(
+        _settle(con, lake, feed, table, stream, state, span)
+        # The zone first: by it a time may turn out to lie in another month.
+        for stream, state in ((_ZONE, number(feed.source.timezone)), (_MONTHS, number(*span)))
+    )
+
+
+def _settle(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    feed: Feed,
+    table: str,
+    stream: str,
+    state: int,
+    span: tuple[datetime, datetime],
+) -> int:
+    while True:
+        version = lake.version(table)
+        known = lake.ledger(table).position(stream)
+        if version is None or known == state:
+            return 0
+        con.execute("SET TimeZone = 'UTC'")
+        if stream == _MONTHS:
+            found = _outside(con, lake, table, version, span)
+        elif known is None and feed.source.timezone is None:
+            found = None  # whatever has no offset has no instant, as it should
+        else:
+            found = _naive(con, lake, feed, table, version, span, unread=known is None)
+        moved = _moves(feed, found)
+        if lake.amend(table, moved, {stream: state}, upon=version, edges=raw_edges(feed)):
+            return 0 if found is None else len(found)
+
+
+def _outside(
+    con: duckdb.DuckDBPyConnection,
+    lake: LakeReader,
+    table: str,
+    version: int,
+    span: tuple[datetime, datetime],
+) -> pa.Table | None:
+    """The rows of placeable months that lie in others, as far as the log says which may have any."""
+    months = [month for month, held in lake.spans(table).items() if _has_strays(month, held, *span)]
+    if not months:
+        return None
+    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
+    _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
+    return con.sql(
+        f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)}, time AS {quoted(_WAS)}"
+        " FROM live_rows"
+        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {_gone(lake, table)}) ORDER BY {DELIVERY}, line"
+    ).to_arrow_table()
+
+
+def _naive(
+    con: duckdb.DuckDBPyConnection,
+    lake: LakeReader,
+    feed: Feed,
+    table: str,
+    version: int,
+    span: tuple[datetime, datetime],
+    unread: bool,
+) -> pa.Table | None:
+    """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
+
+    `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
+    are delivered anew: a row that stays in its month must come after its withdrawal. What a file's source says is left
+    to the file (`aerocast.ingest.doors.slots`).
+    """
+    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
+    covered = f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_gone(lake, table)})"
+    inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
+    which = f"{wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
+    which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
+    moved = []
+    for month in lake.months(table):
+        _live(con, lake, table, [month], version, which)
+        rows = con.sql(f"SELECT * FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
+        if not len(rows):
+            continue
+        clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), _deliveries(rows), "/")
+        told = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
+        con.register("strays_naive", rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64())))
+        con.register("strays_told", told.append_column("place", pa.array(range(len(rows)), pa.int64())))
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE strays_changed AS
+            SELECT DISTINCT source, station, time_text
+            FROM strays_naive n JOIN strays_told t ON n.{quoted(_PLACE)} = t.place
+            WHERE t.instant IS DISTINCT FROM n.time""")
+        moved.append(
+            con.sql(f"""
+            SELECT * REPLACE (instant AS time, {inside} AS month) FROM (
+                SELECT n.* EXCLUDE ({quoted(_PLACE)}), t.instant, n.month AS {quoted(_CAME)}, n.time AS {quoted(_WAS)}
+                FROM strays_naive n JOIN strays_told t ON n.{quoted(_PLACE)} = t.place
+                SEMI JOIN strays_changed c ON c.source = n.source AND c.station IS NOT DISTINCT FROM n.station
+                    AND c.time_text = n.time_text
+                ORDER BY t.place)""")
+            .to_arrow_table()
+            .drop_columns("instant")
+        )
+        con.unregister("strays_naive")
+        con.unregister("strays_told")
+    found = pa.concat_tables(moved, promote_options="default") if moved else None
+    if found is None:
+        return None
+    order = pc.sort_indices(found, [(DELIVERY, "ascending"), ("line", "ascending")])
+    found = found.take(order).set_column(found.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(found), pa.int64()))
+    return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
+
+
+def _gone(lake: LakeReader, table: str) -> str:
+    """The months that retention has taken out, as a list in SQL that is never empty."""
+    return ", ".join(map(literal, ["", *sorted(lake.ledger(table).gone())]))
+
+
+def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
+    """Whose wall clock is read on: a file's, whatever parts it came in. Which posts came together nobody knows now."""
+    one = pc.binary_join_element_wise(
+        rows["segment"], rows[DELIVERY].cast(pa.string()), rows["line"].cast(pa.string()), "/"
+    )
+    return pc.if_else(pc.equal(rows["source"], POSTED), one, pc.replace_substring_regex(rows["segment"], _PART, r"\1"))
+
+
+def _live(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, table: str, months: list[str] | None, version: int, which: str
+) -> None:
+    """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
+    stored = lake.relation(con, table, months, version)
+    flags = "" if "flags" in stored.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
+    stored.select(f"*{flags}").create_view("strays_raw", replace=True)
+    said = f"flags = {literal(WITHDRAWAL)}"
+    upto = f"max(CASE WHEN {said} THEN ({DELIVERY}, line) END) OVER (PARTITION BY month, source, station, time_text)"
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE ({quoted(_UPTO)}) FROM ("
+        f" SELECT *, {upto} AS {quoted(_UPTO)} FROM strays_raw WHERE {which} OR {said})"
+        f" WHERE ({said}) IS NOT TRUE AND ({quoted(_UPTO)} IS NULL OR ({DELIVERY}, line) > {quoted(_UPTO)})"
+    )
+
+
+def _has_strays(month: str, span: tuple[datetime, datetime], low: datetime, high: datetime) -> bool:
+    """Whether a month holds times of other months that can be placed, as far as the log says."""
+    start, end = month_span(month)
+    before, after = span[0] < start and start > low, span[1] >= end and end < high
+    return before or after
+
+
+def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
+    """Withdrawals of rows where they are (`came with`), and their copies where they belong."""
+    schema = raw_schema(feed).append(pa.field(DELIVERY, pa.int64()))
+    if found is None or not len(found):
+        return schema.empty_table()
+    copies = pa.table([_column(found, field) for field in schema], schema=schema)
+    return pa.concat_tables([*_withdrawn(feed, found, schema), copies])
+
+
+def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Withdrawals, a table a (month, source); their lines are negative, and no two of a commit are the same."""
+    key, line = ["station", _WAS, "time_text"], 0
+    places = found.group_by([_CAME, "source"]).aggregate([])
+    for place in sorted(places.to_pylist(), key=lambda each: (each[_CAME], each["source"])):
+        own = found.filter(pc.and_(pc.equal(found[_CAME], place[_CAME]), pc.equal(found["source"], place["source"])))
+        distinct = own.select(key).group_by(key).aggregate([]).rename_columns(["station", "time", "time_text"])
+        table = withdrawals(feed, distinct, place["source"], Delivery(place[_CAME], "placed", "", distinct))
+        lines = pa.array(range(line - len(table), line), pa.int64())
+        line -= len(table)
+        table = table.set_column(table.column_names.index("line"), "line", lines)
+        yield table.append_column(DELIVERY, pa.nulls(len(table), pa.int64())).cast(schema)
+
+
+def _column(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    return found[field.name].cast(field.type) if field.name in found.column_names else pa.nulls(len(found), field.type)

@@ -1,0 +1,129 @@
+"""The months of a CSV file, plain or compressed (`.gz`, `.bz2`, `.zst`).
+
+Its rows are streamed and sorted into months by DuckDB, which spills to disk: memory is bounded by the largest month,
+not by the file.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_of
+from aerocast.common.sql import literal, quoted
+from aerocast.feed.model import Feed
+from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv
+from aerocast.ingest.deliveries.csv_lines import CsvFault
+from aerocast.ingest.instants import Instants
+from aerocast.ingest.sources.csv import CsvSource
+from aerocast.tables.raw import Delivery, placeable, raw_names, raw_schema, segment_of
+
+_MEMORY = "1GB"
+
+
+def read(
+    source: CsvSource,
+    feed: Feed,
+    months: Sequence[str] | None = None,
+    now: datetime | None = None,
+    notes: list[str] | None = None,
+) -> Iterator[Delivery]:
+    """See `SourceKind.read`."""
+    path, label = source.locate(), source.label
+    try:
+        with (
+            open_csv(path, _choose(feed), source.broken_lines) as file,
+            tempfile.TemporaryDirectory(prefix="aerocast-") as folder,
+            duckdb.connect() as con,
+        ):
+            if notes is not None:
+                notes += [f"source {label}: {note}" for note in file.notes]
+            con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
+            _load(con, file.pieces(), feed, months, now or datetime.now(UTC))
+            present = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
+            for (month,) in present:
+                yield _delivery(con, feed, file.choice, month)
+    except AeroCastError as error:
+        raise AeroCastError(f"source {label} {error}") from error
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        raise AeroCastError(f"source {label} cannot be read, or is damaged: {_first_line(error)}") from error
+
+
+def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
+    """The fields of a header that the feed declares; of each column one of its names must be there."""
+    station, time = feed.source.station_field, feed.source.time_field
+
+    def choose(names: list[str]) -> Choice:
+        for wanted in ((station,), (time,), *(column.fields for column in feed.columns)):
+            if not set(wanted) & set(names):
+                called = " or ".join(map(repr, wanted))
+                sentence = f"does not fit: field {called} is missing in the header ({', '.join(names)})"[:600]
+                raise CsvFault(sentence, "columns", ", ".join(names), f"{called} must be among the columns")
+        return Choice(station, time, tuple(field for field in raw_names(feed) if field in names))
+
+    return choose
+
+
+def _load(
+    con: duckdb.DuckDBPyConnection,
+    pieces: Iterator[Piece],
+    feed: Feed,
+    months: Sequence[str] | None,
+    now: datetime,
+) -> None:
+    """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
+    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
+    wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
+    before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
+    for table, flags, texts in pieces:
+        time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
+        con.register("placed", pa.table({"time": time}))
+        month = con.sql(
+            f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') END AS month FROM placed"
+        ).to_arrow_table()["month"]
+        con.unregister("placed")
+        if month.null_count:
+            month = pc.fill_null_forward(pa.chunked_array([[before], *month.chunks], pa.string()))[1:]
+        before = month[-1].as_py() if len(month) else before
+        rows = table.rename_columns([f"f{i}" for i in range(table.num_columns)])
+        for name, column in {"flags": flags, "text": texts}.items():
+            rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
+        rows = rows.append_column("time", time).append_column("month", month)
+        verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
+        con.register("batch", rows)
+        con.execute(f"{verb} SELECT * FROM batch {wanted}")
+        con.unregister("batch")
+
+
+def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
+    return bool(con.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'rows'").fetchall())
+
+
+def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month: str) -> Delivery:
+    """A month's rows; the segment is that of what the file has, whatever other names of a field are declared."""
+    schema, label = raw_schema(feed), feed.source.label
+    place = {field: f"f{i}" for i, field in enumerate(choice.names)}
+    texts = {"station": place[choice.station], "time_text": f"coalesce(text, {place[choice.time]})"}
+    texts |= {name: place[field] for field, name in raw_names(feed).items() if field in choice.fields}
+    chosen = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
+    # DuckDB keeps the order of insertion, and sorts nothing here.
+    rows = con.sql(f"SELECT {chosen}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
+    segment = segment_of(rows.select(list(texts)))
+    if zone := feed.source.timezone:  # another zone makes other instants of the same texts
+        segment = hashlib.sha256(f"{segment} {zone}".encode()).hexdigest()
+    rows = rows.append_column("line", pa.array(np.arange(len(rows))))
+    constant = {"source": label, "segment": segment, "month": month}
+    for name in schema.names:
+        if name in constant or name not in rows.column_names:
+            rows = rows.append_column(name, pa.repeat(pa.scalar(constant.get(name), pa.string()), len(rows)))
+    return Delivery(month, segment, f"{label} {month}", rows.select(schema.names).cast(schema))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,91 @@
+"""How much worse the future is than a week in between: what calibration on scattered weeks cannot see.
+
+A model knows the weeks before and after a scattered calibration week; it will serve weeks that lie after all it knows.
+Both are tried on the same past rows with ridge, from as many weeks each: forward, from the weeks before, and
+scattered, from weeks all around. The ratio of their error quantiles says how far an interval must be widened
+(rolling-origin evaluation: Tashman 2000). Only rows before the test span are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aerocast.features.dataset import Dataset
+from aerocast.features.grid import Floats, Ints, Times
+from aerocast.feed.model import Split
+from aerocast.models.kinds._ridge import Design
+
+ORIGINS = (0.5, 0.65, 0.8)  # where the past ends, as shares of the weeks
+PENALTY = 0.03  # ridge, a share of the rows
+LIMIT = 1.5  # a factor beyond this says that the past is too short to tell
+FEWEST, MOST = 8, 60  # blocks
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Sums over each block of time, so that a fit on any of them is one solve; none reaches into the next."""
+
+    matrix: Floats  # (n, K) design
+    change: NDArray[Any]  # (n, H)
+    block: Ints  # (n,)
+    gram: Floats  # (B, K, K)
+    moment: Floats  # (B, K, H)
+
+    @classmethod
+    def of(cls, matrix: Floats, change: Floats, block: Ints) -> _Blocks:
+        own = [block == index for index in range(block.max() + 1)]
+        gram = np.stack([matrix[rows].T @ matrix[rows] for rows in own])
+        moment = np.stack([matrix[rows].T @ change[rows] for rows in own])
+        return cls(matrix, change, block, gram, moment)
+
+    def errors(self, fitted: Ints, tried: Ints) -> NDArray[np.float64]:
+        """|error| (m, H) on the rows of blocks `tried` of the ridge on blocks `fitted`."""
+        gram = self.gram[fitted].sum(axis=0)
+        gram += PENALTY * np.isin(self.block, fitted).sum() * np.eye(len(gram), dtype=np.float32)
+        weights = np.linalg.solve(gram, self.moment[fitted].sum(axis=0))
+        rows = np.isin(self.block, tried)
+        errors: NDArray[np.float64] = np.abs(self.change[rows] - self.matrix[rows] @ weights)
+        return errors
+
+
+def forward_factors(data: Dataset, times: Times, split: Split, level: float) -> tuple[float, ...]:
+    """By how much each horizon's interval of `level` must widen, 1 .. LIMIT; 1 where the past is too short to tell.
+
+    `data.train` holds every row before the test span, in any order, with origin `times` (n,).
+    """
+    spec, rows = data.spec, data.train
+    change = data.change(rows)
+    inside, block = _blocks(times, split, spec.horizons[-1] * np.timedelta64(spec.cadence, "s"))
+    inside &= np.isfinite(change).all(axis=1)
+    if not inside.any() or block[inside].max() + 1 < FEWEST:
+        return (1.0,) * len(spec.horizons)
+    matrix = Design.of(data.names, rows.x).matrix(rows.x[inside])
+    matrix = np.hstack([matrix, np.ones((len(matrix), 1), dtype=np.float32)])
+    forward, scattered = _try(_Blocks.of(matrix, change[inside], block[inside]), split)
+    ratio = np.quantile(forward, level, axis=0) / np.maximum(np.quantile(scattered, level, axis=0), 1e-9)
+    return tuple(float(factor) for factor in np.clip(ratio, 1.0, LIMIT))
+
+
+def _blocks(times: Times, split: Split, reach: np.timedelta64) -> tuple[NDArray[np.bool_], Ints]:
+    """Rows (n,) whose labels stay in their block, and the blocks; a long past has longer ones, for they cost memory."""
+    length, since = np.timedelta64(int(split.block.total_seconds()), "s"), times - times.min()
+    length *= int(np.ceil((since.max() / length) / MOST))
+    return (since % length) < length - reach, (since // length).astype(np.int64)
+
+
+def _try(blocks: _Blocks, split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Errors on the same rows, from the blocks before them and from as many around them."""
+    count = len(blocks.gram)
+    forward, scattered = [], []
+    for origin in ORIGINS:
+        past = round(origin * count)
+        future = np.arange(past, min(count, past + max(1, round(past * split.test / (1 - split.test)))))
+        forward.append(blocks.errors(np.arange(past), future))
+        for index in future:
+            nearest = np.argsort(np.abs(np.arange(count) - index), kind="stable")
+            scattered.append(blocks.errors(nearest[1 : past + 1], np.array([index])))
+    return np.concatenate(forward), np.concatenate(scattered)

@@ -1,0 +1,34 @@
+"""Forecasts of an exported graph over feature rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aerocast.common.errors import AeroCastError
+from aerocast.features.grid import Floats
+
+
+def forecast(graph: bytes, x: Floats, names: Sequence[str], wanted: Sequence[str] | None = None) -> Floats:
+    """Levels (n, H) of an ONNX graph over feature rows `x` (n, F) called `names`.
+
+    `wanted` are the names that the graph was built on (an incumbent may know fewer); by default all, in order.
+
+    Raises:
+        AeroCastError: the graph wants a feature that the rows do not have.
+    """
+    import onnxruntime
+
+    if wanted is not None and list(wanted) != list(names):
+        place = {name: index for index, name in enumerate(names)}
+        absent = [name for name in wanted if name not in place]
+        if absent:
+            raise AeroCastError(f"the graph wants features that the rows do not have: {', '.join(absent[:5])}")
+        x = x[:, [place[name] for name in wanted]]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    parts = [session.run(None, {"features": x[at : at + 4096]})[0] for at in range(0, len(x), 4096)]
+    levels: Floats = np.concatenate(parts)
+    return levels

@@ -1,0 +1,53 @@
+"""Ridge on the change: plain, or with every feature also times the hour's sine and cosine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field
+
+from aerocast.feed.model_kind import Log, Model, Parameters, Positive
+
+if TYPE_CHECKING:
+    import onnx
+
+    from aerocast.features.dataset import Dataset
+    from aerocast.features.grid import Floats
+    from aerocast.models.kinds._ridge import Ridge
+
+
+class LinearParameters(Parameters):
+    """Ridge: the penalties to try; validation rows choose one for each horizon."""
+
+    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (30.0, 300.0, 3000.0, 10000.0, 30000.0)
+
+
+@dataclass(frozen=True)
+class Linear(Model[LinearParameters]):
+    ridge: Ridge
+    last: int
+
+    kind = "linear"
+    title = "Ridge"
+    description = "A weighted sum of all features, with weights that may turn with the hour of day."
+    parameters = LinearParameters
+
+    @classmethod
+    def fit(cls, data: Dataset, parameters: LinearParameters, log: Log) -> Self:
+        """Chooses form and penalty a horizon on validation rows, then fits on train and validation rows."""
+        from aerocast.models.kinds._ridge import choose
+
+        return cls(choose(data, parameters.penalties, log).refit(data), data.last)
+
+    def predict(self, x: Floats) -> Floats:
+        levels: Floats = x[:, [self.last]] + self.ridge.change(x)
+        return levels
+
+    def to_onnx(self) -> onnx.ModelProto:
+        from aerocast.models.kinds._onnx import GraphBuilder
+
+        graph = GraphBuilder()
+        change = self.ridge.to_graph(graph)
+        graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")
+        return graph.model(len(self.ridge.design.mean), len(self.ridge.bias))

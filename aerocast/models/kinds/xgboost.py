@@ -1,0 +1,90 @@
+"""Boosted trees on the change, one model a horizon, blended with ridge by a weight that validation rows choose.
+
+Trees find what bends, ridge carries what is straight and far: a day ahead, where independent cases are few, their mean
+beats both. Rounds come from early stopping; the final trees are grown on train and validation rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field
+
+from aerocast.feed.model_kind import Count, Log, Model, Parameters, Positive, silent
+from aerocast.models.kinds.linear import LinearParameters
+
+if TYPE_CHECKING:
+    import onnx
+
+    from aerocast.features.dataset import Dataset
+    from aerocast.features.grid import Floats
+    from aerocast.models.kinds._ridge import Ridge
+    from aerocast.models.kinds._trees import Trees
+
+
+class XgboostParameters(Parameters):
+    """Boosted trees, one model a horizon; `rounds` is the most that early stopping may use.
+
+    From `calm_from` steps ahead on the trees are shallow (`calm_depth`), for there the data hold few independent cases.
+    """
+
+    rounds: Count = 600
+    patience: Count = 40
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.06
+    depth: Count = 5
+    calm_depth: Count = 3
+    calm_from: Count = 12
+    rows: Annotated[float, Field(gt=0, le=1)] = 0.7
+    columns: Annotated[float, Field(gt=0, le=1)] = 0.3
+    leaf: Positive = 20.0
+    threads: Count = 1
+
+
+@dataclass(frozen=True)
+class Xgboost(Model[XgboostParameters]):
+    trees: tuple[Trees, ...]
+    ridge: Ridge
+    weights: Floats  # (H,) share of the trees
+    last: int
+
+    kind = "xgboost"
+    title = "Boosted trees"
+    description = "Trees for what bends, blended with ridge for what is straight."
+    loss = "blend_rmse"
+    parameters = XgboostParameters
+    is_seeded = True
+
+    @classmethod
+    def fit(cls, data: Dataset, parameters: XgboostParameters, log: Log) -> Self:
+        """Early-stops each horizon on validation rows, weighs trees against ridge there, then fits both on all rows."""
+        from aerocast.models.kinds import _ridge, _trees
+
+        horizons = data.spec.horizons
+        first = [_trees.search(data, parameters, at, log) for at in range(len(horizons))]
+        ridge = _ridge.choose(data, LinearParameters().penalties, silent)
+        x, wanted = data.validation.x, data.change(data.validation)
+        weights, loss = _trees.blend(_trees.predict(first, x), ridge.model.change(x), wanted)
+        for name, values in ((cls.loss, loss), ("trees_share", weights)):
+            log(parameters.rounds, {f"{name}_{horizon}": float(values[at]) for at, horizon in enumerate(horizons)})
+        final = [_trees.grow(data, parameters, at, trees) for at, trees in enumerate(first)]
+        return cls(tuple(final), ridge.refit(data), weights, data.last)
+
+    def predict(self, x: Floats) -> Floats:
+        from aerocast.models.kinds import _trees
+
+        change = self.weights * _trees.predict(self.trees, x) + (1 - self.weights) * self.ridge.change(x)
+        levels: Floats = x[:, [self.last]] + change
+        return levels
+
+    def to_onnx(self) -> onnx.ModelProto:
+        from aerocast.models.kinds._onnx import GraphBuilder
+
+        graph = GraphBuilder()
+        grown = graph.op("Concat", *[trees.to_graph(graph) for trees in self.trees], axis=1)
+        straight = self.ridge.to_graph(graph)
+        trees = graph.op("Mul", grown, graph.constant(self.weights))
+        ridge = graph.op("Mul", straight, graph.constant(1 - self.weights))
+        change = graph.op("Add", trees, ridge)
+        graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")
+        return graph.model(len(self.ridge.design.mean), len(self.weights))

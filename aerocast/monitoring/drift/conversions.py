@@ -1,0 +1,133 @@
+"""Did a source change its unit: readings that jump where no weather does, and go on smoothly once converted back.
+
+Three signs. The jump: between neighbouring readings the series moves further than it ever did, and the converted
+series does not. The level: afterwards the converted readings lie where those before did, the plain ones do not. The
+values: a column that only knows certain values (whole knots, tenths of a degree) shows others, and the converted ones
+are known again; that needs no jump, so it finds what two units of a gusty wind hide.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from aerocast.common.units import USUAL_UNITS, conversion, dimension
+from aerocast.contracts.drift_state import Evidence
+from aerocast.feed.model import Column
+from aerocast.monitoring.drift.habits import Habits, on
+from aerocast.monitoring.drift.profile import Indices, Reals
+from aerocast.monitoring.drift.sensors import Found, Tested
+
+CONFIRM = 3  # readings after a jump that must agree
+BRIDGE = 6  # steps that may be missing between two neighbours
+SMOOTH = 1.5  # of a change that 1 in 200 exceeds: how far the converted series may move over the jump
+BEFORE = 48  # readings before the jump that say where the level was
+LEVEL = 1.5  # mean log-likelihood by which a converted reading must fit that level better
+KINDS = 8  # different values that must be known again, or it may be chance
+STRANGE = 0.3  # share of plain values that may be known by chance
+
+Affine = tuple[str, float, float]
+
+
+@cache
+def mistakes(source_unit: str, unit: str) -> tuple[Affine, ...]:
+    """(other unit, factor, offset) for each unit that readings may silently have come in instead of `source_unit`.
+
+    true value = wrong value * factor + offset, both in `unit`.
+    """
+    wanted = dimension(unit)
+    if wanted is None or unit in ("degree", "radian"):
+        return ()
+    back, shift = conversion(unit, source_unit)
+    found: dict[tuple[float, float], Affine] = {}
+    for other, its in USUAL_UNITS.items():
+        if its != wanted or other in ("degree", "radian"):
+            continue
+        factor, offset = conversion(other, unit)
+        pair = (factor * back, factor * shift + offset)
+        if abs(pair[0] - 1) > 0.02 or abs(pair[1]) > 1e-6:
+            found.setdefault((round(pair[0], 9), round(pair[1], 9)), (other, *pair))
+    return tuple(found.values())
+
+
+def unit_change(column: Column, recent: Reals, habits: Habits, known: str | None = None) -> Tested:
+    """Readings in another unit than declared; `known` is the detail of a fault that was open before."""
+    rows = np.flatnonzero(np.isfinite(recent))
+    seen = recent[rows]
+    # A column that mostly rests (rain) has no level that a jump could leave.
+    units = () if column.circular or habits.step <= 0 else mistakes(column.source_unit, column.unit)
+    best, found = 0.0, None
+    if len(rows) > CONFIRM + 1 and habits.readings:
+        for unit in units:
+            fit, spot = _jump(column.name, unit, rows, seen, habits)
+            best = max(best, fit)
+            found = found or spot or _values(column.name, unit, rows, seen, habits)
+            if found is None and known is not None and f" {unit[0]} " in known:
+                found = _still(column.name, unit, rows, seen, habits, known)
+    said = found.detail if found else f"{column.name}: no other unit fits the newest readings better"
+    lasts = found is not None and found.end is None
+    evidence = Evidence("unit_change", column.name, best, LEVEL, lasts, said)
+    return Tested(evidence, (found,) if found else ())
+
+
+def _jump(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits) -> tuple[float, Found | None]:
+    """The newest jump that this unit explains, and how much better converted readings fit the level before it."""
+    other, factor, offset = unit
+    true = seen * factor + offset
+    apart = np.diff(rows)
+    reach = np.sqrt(apart)
+    moved, smooth = np.abs(np.diff(seen)), SMOOTH * max(habits.far, habits.step) * reach
+    near = apart <= BRIDGE
+    begins = near & (moved > habits.most * reach) & (np.abs(true[1:] - seen[:-1]) <= smooth)
+    ends = near & (moved > habits.most * reach) & (np.abs(seen[1:] - true[:-1]) <= smooth)
+    best = 0.0
+    for at in np.flatnonzero(begins)[::-1] + 1:
+        stops = np.flatnonzero(ends[at:]) + at + 1
+        stop = int(stops[0]) if len(stops) else len(seen)
+        if stop - at < CONFIRM:
+            continue
+        fit = _fit(seen[max(0, at - BEFORE) : at], seen[at:stop], true[at:stop], habits)
+        best = max(best, fit)
+        if fit > LEVEL:
+            said = f"{name} reads like {other} since it went from {seen[at - 1]:.4g} to {seen[at]:.4g} in one step"
+            return best, Found(name, "unit_change", int(rows[at]), int(rows[stop]) if stop < len(seen) else None, said)
+    return best, None
+
+
+def _fit(before: Reals, plain: Reals, true: Reals, habits: Habits) -> float:
+    """Mean log-likelihood of converted over plain readings, normal around the level before; the first day counts."""
+    plain, true = plain[:24], true[:24]
+    middle = float(np.median(before))
+    spread = max(float(np.std(before)), 3 * habits.step, habits.far, 1e-9)
+    away, back = np.minimum(((plain - middle) / spread) ** 2, 50), np.minimum(((true - middle) / spread) ** 2, 50)
+    return float(np.mean(away - back) / 2)
+
+
+def _values(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits) -> Found | None:
+    """Values that the column never had, all known once converted."""
+    other, factor, offset = unit
+    if not len(habits.lattice):
+        return None
+    strange, back = ~on(habits.lattice, seen), on(habits.lattice, seen * factor + offset)
+    converted = strange & back
+    if len(np.unique(seen[converted])) < KINDS:
+        return None
+    first, last = (int(np.flatnonzero(converted)[at]) for at in (0, -1))
+    within = slice(first, last + 1)
+    telling = (strange | ~np.isin(seen, habits.rests))[within]
+    if back[within][telling].mean() < 1 - STRANGE / 3 or (~strange[within])[telling].mean() > STRANGE:
+        return None
+    end = int(rows[last + 1]) if np.sum(~strange[last + 1 :]) >= CONFIRM else None
+    said = f"{name} reads like {other} by its values: {seen[first]:.4g} was never read before"
+    return Found(name, "unit_change", int(rows[first]), end, said)
+
+
+def _still(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits, known: str) -> Found:
+    """A known change whose beginning is out of sight: until the series jumps back."""
+    _, factor, offset = unit
+    true, apart = seen * factor + offset, np.diff(rows)
+    smooth = SMOOTH * max(habits.far, habits.step) * np.sqrt(apart)
+    back = (np.abs(np.diff(seen)) > habits.most * np.sqrt(apart)) & (np.abs(seen[1:] - true[:-1]) <= smooth)
+    stops = np.flatnonzero(back) + 1
+    return Found(name, "unit_change", int(rows[0]), int(rows[stops[0]]) if len(stops) else None, known)

@@ -1,0 +1,126 @@
+"""Did a source change its unit, seen on single readings: this needs no champion, no grid and no long reference.
+
+Between two neighbouring readings the column moves further than its declaration finds credible, and the reading
+converted from another unit moves no further than it may; so do the next ones. 12.2 and then -11.0, five minutes later,
+is degF and then degC. The tests on the grid (`conversions`) know a sensor's habits and see finer; this
+one sees at once, from the first hours of a feed on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aerocast.common.times import from_numpy
+from aerocast.contracts.drift_state import Fault
+from aerocast.feed.model import Column, Feed
+from aerocast.monitoring.drift.conversions import Affine, mistakes
+
+CONFIRM = 3  # readings on the new level before a change is believed
+BRIDGE = 3  # steps of the cadence that two neighbours may lie apart
+LEAST = 0.25  # share of `max_step` that is credible between readings however close they lie
+BESIDE = 0.1  # of `max_step`: how far a converted reading may lie from its neighbour at once
+
+KIND = "unit_change"
+
+
+class Series(NamedTuple):
+    """A station's readings of one column, oldest first, without holes: `time` (n,) datetime64[us], `value` (n,)."""
+
+    time: NDArray[np.datetime64]
+    value: NDArray[np.float64]
+
+
+def unit_jumps(feed: Feed, column: Column, station: str, series: Series, known: Fault | None = None) -> list[Fault]:
+    """Spans in which the column came in another unit, oldest first; the last one may be open.
+
+    `known` is the fault that was open before: if its beginning is out of sight, only its end is looked for.
+    Values and limits are in the column's canonical unit. Pure: the same readings have the same answer.
+    """
+    if column.max_step is None or column.circular or len(series.value) < CONFIRM + 1:
+        return [known] if known else []
+    found: list[Fault] = []
+    if known is not None and from_numpy(series.time[0]) > known.start:
+        at, unit = 0, _named(column, known.detail)
+        if unit is None:
+            return [known]
+        end = _back(feed, column, unit, series, at)
+        found.append(Fault(station, column.name, KIND, known.start, _at(series, end), known.detail))
+        if end is None:
+            return found
+        start = end
+    else:
+        start = 0
+    while (begun := _first(feed, column, series, start)) is not None:
+        at, unit = begun
+        end = _back(feed, column, unit, series, at)
+        before, after = series.value[at - 1], series.value[at]
+        said = f"{column.name} reads like {unit[0]} since it went from {before:.4g} to {after:.4g} at once"
+        found.append(Fault(station, column.name, KIND, from_numpy(series.time[at]), _at(series, end), said))
+        if end is None:
+            break
+        start = end
+    return found
+
+
+def _first(feed: Feed, column: Column, series: Series, start: int) -> tuple[int, Affine] | None:
+    """The first reading from `start` + 1 on that is in another unit, and the unit."""
+    value = series.value
+    moved = np.abs(np.diff(value)) > _credible(feed, column, series)
+    for at in np.flatnonzero(moved[start:]) + start + 1:
+        for unit in mistakes(column.source_unit, column.unit):
+            if _agree(feed, column, series, int(at), value * unit[1] + unit[2], value):
+                return int(at), unit
+    return None
+
+
+def _back(feed: Feed, column: Column, unit: Affine, series: Series, at: int) -> int | None:
+    """The first reading after `at` in the declared unit again."""
+    true = series.value * unit[1] + unit[2]
+    moved = np.abs(np.diff(true)) > _credible(feed, column, series)
+    for end in np.flatnonzero(moved[at:]) + at + 1:
+        if _agree(feed, column, series, int(end), series.value, true):
+            return int(end)
+    return None
+
+
+def _agree(
+    feed: Feed,
+    column: Column,
+    series: Series,
+    at: int,
+    right: NDArray[np.float64],
+    wrong: NDArray[np.float64],
+) -> bool:
+    """Whether from `at` on the readings continue what was before if they are read `right`, and not if read `wrong`.
+
+    Before `at` the values are those of `wrong`: the unit that was in force.
+    """
+    step = column.max_step or 0.0
+    apart = (series.time[at : at + CONFIRM] - series.time[at - 1]) / np.timedelta64(1, "us")
+    share = apart / (feed.cadence.total_seconds() * 1e6)
+    if len(share) < CONFIRM or share[0] > BRIDGE:
+        return False
+    before = wrong[at - 1]
+    beside = step * np.maximum(BESIDE, np.minimum(share, 1) * LEAST)
+    continued = np.abs(right[at : at + CONFIRM] - before) <= beside
+    jumped = np.abs(wrong[at : at + CONFIRM] - before) > step * np.clip(share, LEAST, 1)
+    return bool(continued.all() and jumped.all())
+
+
+def _credible(feed: Feed, column: Column, series: Series) -> NDArray[np.float64]:
+    """How far each neighbour may lie from the one before, by the time between them."""
+    apart = np.diff(series.time) / np.timedelta64(1, "us") / (feed.cadence.total_seconds() * 1e6)
+    return (column.max_step or 0.0) * np.clip(apart, LEAST, 1)
+
+
+def _named(column: Column, detail: str) -> Affine | None:
+    """The unit that a fault's sentence names."""
+    return next((unit for unit in mistakes(column.source_unit, column.unit) if f" {unit[0]} " in detail), None)
+
+
+def _at(series: Series, row: int | None) -> datetime | None:
+    return None if row is None else from_numpy(series.time[row])

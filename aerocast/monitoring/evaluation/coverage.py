@@ -1,0 +1,70 @@
+"""Whether live intervals cover what they say: the share of outcomes inside, at each horizon, and whether it is luck.
+
+Only too little is judged: a few easy days cover everything, and are no fault.
+
+Outcomes follow one another, those of neighbouring stations and of overlapping horizons most of all. So the shares of
+all stations at one instant are one value, and the mean of these is judged by the test that judges losses, whose
+variance counts how they hang together (`diebold_mariano`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from aerocast.common.sql import literal
+from aerocast.feed.model import Feed
+from aerocast.lake import LakeReader
+from aerocast.monitoring.evaluation.views import MONTHS
+from aerocast.promotion.diebold_mariano import diebold_mariano
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+FEWEST = 96  # target times below which nothing is said
+MAX_P = 0.005  # in 400 simulated series of right intervals each horizon fires once at most
+
+
+class Covered(NamedTuple):
+    """Of one horizon: `share` of `outcomes` at `instants` inside; `low` if that is too small to be luck."""
+
+    horizon: int
+    share: float
+    outcomes: int
+    instants: int
+    p_value: float
+    low: bool
+
+
+def live(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str, version: str) -> list[Covered]:
+    """The horizons of a release that have outcomes in the newest months, of all stations, each forecast once."""
+    name = f"{feed.name}/outcomes"
+    months = lake.months(name)[-MONTHS:]
+    if not months:
+        return []
+    lake.relation(con, name, months).create_view("covered_outcomes", replace=True)
+    rows = con.sql(f"""
+        SELECT horizon, epoch_us(time) // {feed.cadence.total_seconds() * 1e6:.0f} AS step, avg(inside::INT) AS share,
+            count(*) AS outcomes
+        FROM covered_outcomes
+        WHERE target = {literal(target)} AND version = {literal(version)} AND inside IS NOT NULL AND horizon > 0
+            AND time IS NOT NULL AND NOT shadow AND NOT repeated
+        GROUP BY ALL ORDER BY horizon, step""").to_arrow_table()
+    horizons = rows["horizon"].to_numpy()
+    found = (rows.filter(horizons == horizon) for horizon in np.unique(horizons))
+    return [judge(feed, int(each["horizon"][0].as_py()), each) for each in found]
+
+
+def judge(feed: Feed, horizon: int, rows: pa.Table) -> Covered:
+    """One horizon, from `step` (rising), `share` inside and `outcomes` of each instant."""
+    step, share = rows["step"].to_numpy(), rows["share"].to_numpy()
+    outcomes = rows["outcomes"].to_numpy()
+    series = np.full(int(step[-1] - step[0]) + 1, np.nan)
+    series[step - step[0]] = share
+    least = np.full_like(series, feed.promotion.coverage - feed.promotion.coverage_tolerance)
+    p_value = diebold_mariano(least, series, horizon - 1).p_value
+    mean = float(np.average(share, weights=outcomes))
+    enough = len(step) >= FEWEST
+    return Covered(horizon, mean, int(outcomes.sum()), len(step), p_value, bool(enough and p_value < MAX_P))

@@ -1,0 +1,199 @@
+"""Outcomes: every logged forecast beside what was really measured, and what the baselines would have said.
+
+`<feed>/outcomes` holds a row a forecast of `<feed>/predictions`, in the month of its target time, with: `actual` (null
+while unknown) and `actual_from`, `error` = actual - forecast, `inside` its interval, `persistence` (the last value at
+the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing),
+`repeated`: the same forecast was asked for again later, so it counts once, and `asked`: how often in all. A pair of
+numbers that was posted without a forecast is a row of its own (`graph` is `pair`). All in the target's unit of now,
+whatever a release forecast in.
+
+A measured value counts before a posted one, and a posted one not at all where the target's value, or the whole reading,
+is in quarantine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from aerocast.common.lineage import code_version, config_hash
+from aerocast.common.months import months_around
+from aerocast.common.sql import literal, quoted
+from aerocast.feed.model import Feed
+from aerocast.lake import PARTITION, Lake, LakeReader
+from aerocast.lake.marks import NO_EDGES
+
+if TYPE_CHECKING:
+    import duckdb
+
+PAIR = "pair"
+
+
+Conversions: TypeAlias = Sequence[tuple[str, str, float | None, float | None]]
+
+
+def refresh(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False, conversions: Conversions = ()
+) -> list[str]:
+    """Recomputes the months whose predictions, postings, readings or quarantine changed; which ones, oldest first.
+
+    `conversions` are (target, version, factor, offset) of releases that forecast in another unit.
+    """
+    name = f"{feed.name}/outcomes"
+    wanted = hashes(lake, feed, conversions)
+    stale = sorted(wanted) if force else lake.ledger(name).stale(wanted)
+    for month in stale:
+        lake.replace(name, join(con, lake, feed, month, conversions), [month], {month: wanted[month]}, edges=NO_EDGES)
+    return stale
+
+
+def hashes(lake: LakeReader, feed: Feed, conversions: Conversions = ()) -> dict[str, str]:
+    """Each month's config hash: code, what of the declaration counts, the content of all months it is joined from.
+
+    A month of which retention has taken out anything that it was joined from stays as it is, and so does one taken out.
+    """
+    lake = lake.view()
+    logs = {month for log in ("predictions", "posted") for month in lake.months(f"{feed.name}/{log}")}
+    read = {month: _months_read(feed, month) for month in sorted(logs - lake.ledger(f"{feed.name}/outcomes").gone())}
+    gone = {layer: lake.ledger(f"{feed.name}/{layer}").gone() for layer in ("predictions", "posted", "silver")}
+    read = {month: own for month, own in read.items() if not any(held & set(own[each]) for each, held in gone.items())}
+    near: dict[str, set[str]] = {}
+    for layer, months in (item for own in read.values() for item in own.items()):
+        near.setdefault(layer, set()).update(months)
+    content = {layer: lake.ledger(f"{feed.name}/{layer}").content(sorted(months)) for layer, months in near.items()}
+    declared = feed.model_dump(mode="json", include={"cadence", "season", "targets"})
+    return {
+        month: config_hash(
+            code=code_version(__name__),
+            feed=declared,
+            **({"conversions": list(conversions)} if conversions else {}),
+            **{layer: [content[layer].get(each) for each in months] for layer, months in own.items()},
+        )
+        for month, own in read.items()
+    }
+
+
+def join(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, month: str, conversions: Conversions = ()
+) -> duckdb.DuckDBPyRelation:
+    """The month's outcomes, valid until the connection joins again."""
+    _create_views(con, lake, feed, month)
+    step = feed.cadence // timedelta(microseconds=1)
+    season = feed.season * step
+    levels = " UNION ALL ".join(
+        f"SELECT {literal(target)} AS target, station, time, {quoted(target)} AS level,"
+        f" CASE WHEN {quoted(f'{target}_age')} = 0 THEN {quoted(target)} END AS measured FROM join_silver"
+        for target in feed.targets
+    )
+    targets = ", ".join(f"({literal(target)})" for target in feed.targets)
+    # A quarantine of before there was one a value holds whole readings.
+    column = quoted("column") if "column" in con.view("join_quarantine").columns else "NULL::VARCHAR"
+    return con.sql(f"""
+        WITH levels AS MATERIALIZED ({levels}),
+        spoilt AS (
+            SELECT DISTINCT target, station, epoch_us(time) // {step} AS step
+            FROM (SELECT station, time, {column} AS "column" FROM join_quarantine) JOIN (VALUES {targets}) t(target)
+                ON "column" IS NULL OR "column" = target),
+        posted AS (
+            SELECT coalesce(p.forecast, a.forecast)::VARCHAR AS forecast, id, horizon, actual FROM join_posted p
+            -- One that was taken up before its answer is found by it now.
+            LEFT JOIN join_answers a ON p.forecast IS NULL AND a.answer = (md5_number_lower(p.id) >> 1)::BIGINT
+            WHERE id IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY coalesce(coalesce(p.forecast, a.forecast)::VARCHAR, id), horizon
+                ORDER BY posted_at DESC, p.delivery DESC, line DESC) = 1),
+        known AS (
+            SELECT i.* EXCLUDE ({PARTITION}, delivery),
+                coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
+                CASE WHEN now.measured IS NOT NULL THEN 'measured'
+                    WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
+                last.level AS persistence, coalesce(before.level, last.level) AS seasonal_naive
+            FROM ({_forecasts(conversions)}) i
+            LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
+            LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
+            LEFT JOIN levels before ON before.target = i.target AND before.station = i.station
+                AND epoch_us(before.time) = epoch_us(i.time)
+                    - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
+            LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = epoch_us(i.time) // {step}
+            LEFT JOIN posted p ON coalesce(p.forecast, p.id) = coalesce(i.forecast::VARCHAR, i.id)
+                AND p.horizon = i.horizon),
+        pairs AS (
+            SELECT target, station, posted_at AS issued_at, posted_at AS time, predicted AS value,
+                '' AS version, {literal(PAIR)} AS kind, {literal(PAIR)} AS graph, false AS shadow, false AS degraded,
+                '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon, 1 AS asked
+            FROM join_posted WHERE id IS NULL AND predicted IS NOT NULL AND {PARTITION} = {literal(month)})
+        SELECT * EXCLUDE (timed) REPLACE (
+                CASE WHEN timed THEN sum(coalesce(asked, 1)) OVER same ELSE 1 END::BIGINT AS asked),
+            actual - value AS error, actual BETWEEN lower AND upper AS inside,
+            timed AND row_number() OVER (same ORDER BY issued_at DESC, id) > 1 AS repeated,
+            {literal(month)} AS {PARTITION}
+        FROM (SELECT *, origin IS NOT NULL AND station IS NOT NULL AS timed
+            FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs))
+        WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
+
+
+def _create_views(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, month: str) -> None:
+    """`join_<layer>` for each layer that the month's outcomes are made of."""
+    lake = lake.view()
+    for layer, months in _months_read(feed, month).items():
+        view = f"join_{layer}"
+        if lake.exists(f"{feed.name}/{layer}"):
+            stored = lake.relation(con, f"{feed.name}/{layer}", months)
+            stored.create_view(f"{view}_stored", replace=True)  # a log of before has fewer columns
+            con.sql(f"{_nothing(view)} UNION ALL BY NAME FROM {view}_stored").create_view(view, replace=True)
+        else:
+            con.sql(_nothing(view)).create_view(view, replace=True)
+
+
+def _forecasts(conversions: Conversions) -> str:
+    """The logged forecasts in the targets' units of now."""
+    if not conversions:
+        return "SELECT * FROM join_predictions"
+    rows = ", ".join(
+        f"({literal(target)}, {literal(version)}, {'NULL' if factor is None else factor}::DOUBLE,"
+        f" {'NULL' if offset is None else offset}::DOUBLE)"
+        for target, version, factor, offset in conversions
+    )
+    changed = ", ".join(
+        f"CASE WHEN c.version IS NULL THEN p.{name} ELSE p.{name} * c.factor + c.start END AS {name}"
+        for name in ("value", "lower", "upper")
+    )
+    return (
+        f"SELECT p.* REPLACE ({changed}) FROM join_predictions p"
+        f" LEFT JOIN (VALUES {rows}) c(target, version, factor, start) ON c.target = p.target AND c.version = p.version"
+    )
+
+
+def reach(feed: Feed) -> timedelta:
+    """How far before a target time its row looks: to the origin, and to the season before that was known there."""
+    longest = feed.horizons[-1]
+    return max(longest, -(-longest // feed.season) * feed.season) * feed.cadence
+
+
+def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
+    """Which months of each table a month of outcomes is joined from."""
+    none = timedelta(0)
+    return {
+        "predictions": [month],
+        # And the next: an outcome that was taken up before what it is about lies in the month of its posting.
+        "posted": months_around([month], none, timedelta(days=1)),
+        # Issued a horizon before, if not in the month of the target time.
+        "answers": months_around([month], feed.horizons[-1] * feed.cadence, none),
+        "silver": months_around([month], reach(feed), none),
+        "quarantine": [month],
+    }
+
+
+def _nothing(view: str) -> str:
+    """The empty view in place of a table that is not there yet."""
+    from aerocast.monitoring.evaluation.answers import ANSWERS
+    from aerocast.monitoring.evaluation.intake import POSTED, PREDICTIONS
+
+    schema = {"join_predictions": PREDICTIONS, "join_posted": POSTED, "join_answers": ANSWERS}.get(view)
+    types = {"string": "VARCHAR", "double": "DOUBLE", "int32": "INTEGER", "int64": "BIGINT", "bool": "BOOLEAN"}
+    columns = (
+        {field.name: types.get(str(field.type), "TIMESTAMPTZ") for field in schema} | {"delivery": "BIGINT"}
+        if schema
+        else {"station": "VARCHAR", "time": "TIMESTAMPTZ"}
+    )
+    return "SELECT " + ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in columns.items()) + " WHERE false"

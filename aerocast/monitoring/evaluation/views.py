@@ -1,0 +1,195 @@
+"""What an examination looks at: the live outcomes of the release that serves, readings as measured, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from aerocast.common.months import month_of, month_span, months_around
+from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.times import utc
+from aerocast.contracts.drift_state import Fault
+from aerocast.contracts.manifest import Manifest
+from aerocast.features.grid import Grid
+from aerocast.feed.model import Feed
+from aerocast.lake import LakeReader
+from aerocast.monitoring.drift.errors import Outcomes
+from aerocast.monitoring.drift.jumps import Series
+from aerocast.monitoring.drift.profile import Profile, profile
+from aerocast.tables import quality, silver, wholeness
+
+if TYPE_CHECKING:
+    import duckdb
+
+NEWEST = 340  # outcomes of a station at each horizon that an examination sees: its longest span is 320 target times
+MONTHS = 3  # newest months of outcomes in which they are looked for
+RECENT = 2  # newest months of readings
+STATION, SEQUENCE = "station", "sequence"  # graphs of a release, as the log names them
+REFERENCE = 36  # newest months of a training span: enough for three of each season
+
+
+def outcomes(
+    con: duckdb.DuckDBPyConnection,
+    lake: LakeReader,
+    feed: Feed,
+    manifest: Manifest,
+    station: str,
+    known: Sequence[Fault],
+    now: datetime,
+    graph: str = STATION,
+) -> Outcomes:
+    """The newest outcomes of the release at the station, oldest first, none after `now`; each forecast once, no shadow.
+
+    A forecast whose input reaches into a fault of the station says nothing of the model, so it is left out.
+    """
+    name, level = f"{feed.name}/outcomes", manifest.graphs.station.intervals.level
+    months = lake.months(name)[-MONTHS:]
+    if not months:
+        nothing = np.empty(0)
+        return Outcomes(np.empty(0, "datetime64[s]"), np.empty(0, np.int64), nothing, nothing, nothing, level)
+    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
+    found = con.sql(f"""
+        SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
+            actual - persistence AS baseline
+        FROM watched_outcomes
+        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {instant(now)}
+            AND NOT ({_spoilt(feed, manifest, known)})
+        ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
+    columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
+    return Outcomes(
+        time=columns["time"].astype("datetime64[s]"),
+        horizon=columns["horizon"].astype(np.int64),
+        error=columns["error"].astype(np.float64),
+        half=columns["half"].astype(np.float64),
+        baseline=columns["baseline"].astype(np.float64),
+        level=level,
+    )
+
+
+def answering(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest, station: str) -> str:
+    """Which graph of the release gave most of the station's newest answers: they err differently, so one is judged."""
+    name = f"{feed.name}/outcomes"
+    months = lake.months(name)[-MONTHS:]
+    if not months or not manifest.metrics.sequence:
+        return STATION
+    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
+    newest = f"SELECT graph FROM watched_outcomes WHERE {_own(manifest, station)} ORDER BY time DESC LIMIT {NEWEST}"
+    counted = dict(con.sql(f"SELECT graph, count(*) FROM ({newest}) GROUP BY graph").fetchall())
+    return SEQUENCE if counted.get(SEQUENCE, 0) > counted.get(STATION, 0) else STATION
+
+
+def tested_as(manifest: Manifest, graph: str) -> Manifest:
+    """The manifest with the test figures of that graph in the place of the whole release's."""
+    if graph == STATION:
+        return manifest
+    metrics = msgspec.structs.replace(manifest.metrics, horizons=manifest.metrics.sequence, stations={})
+    return msgspec.structs.replace(manifest, metrics=metrics)
+
+
+def _own(manifest: Manifest, station: str) -> str:
+    """Answers of this release for the station that have an outcome, each once, none of a shadow's."""
+    return (
+        f"target = {literal(manifest.target)} AND version = {literal(manifest.version)}"
+        f" AND station = {literal(station)} AND NOT shadow AND NOT repeated AND error IS NOT NULL"
+    )
+
+
+def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
+    """Whether a forecast's input window holds a step of a faulty sensor."""
+    reach = (manifest.window.look_back - 1) * feed.cadence
+    spans = [
+        f"origin >= {instant(fault.start)}" + (f" AND origin < {instant(fault.end + reach)}" if fault.end else "")
+        for fault in known
+    ]
+    return " OR ".join(f"({span})" for span in spans) or "false"
+
+
+def measured(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known: Sequence[Fault], now: datetime
+) -> dict[str, Grid]:
+    """Each station's grid of the newest months as measured: what a fault has put in quarantine is in it.
+
+    Where no fault touches these months that is silver itself; else it is made in memory from raw, without faults.
+    """
+    months = _recent(lake, feed, now)
+    if not months:
+        return {}
+    if not _touched(months, known):
+        stored = lake.relation(con, f"{feed.name}/silver", months)
+        return silver.grids(con, feed, stored.filter(f"time <= {instant(now)}"))
+    _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
+    extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
+    if extent is None:
+        return {}
+    built = silver.build(con, feed, con.view("watched_bronze"), months, extent)
+    return silver.grids(con, feed, built.filter(f"time <= {instant(now)}"))
+
+
+def readings(
+    con: duckdb.DuckDBPyConnection,
+    lake: LakeReader,
+    feed: Feed,
+    known: Sequence[Fault],
+    now: datetime,
+    columns: Sequence[str],
+) -> dict[tuple[str, str], Series]:
+    """Of each (station, column) the single readings of the newest months as measured, oldest first, without holes."""
+    months = _recent(lake, feed, now)
+    if not months or not columns:
+        return {}
+    bronze = f"{feed.name}/bronze"
+    measured = _touched(months, known) or not lake.exists(bronze)
+    rows = _unfaulted(con, lake, feed, months, now) if measured else lake.relation(con, bronze, months)
+    chosen = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
+    found = rows.filter(f"time <= {instant(now)}").select(chosen).order("station, time").to_arrow_table()
+    station, time = found["station"].to_numpy(zero_copy_only=False), found["time"].to_numpy().astype("datetime64[us]")
+    series = {}
+    for name in columns:
+        value = found[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        for own in feed.station_ids:
+            kept = (station == own) & np.isfinite(value)
+            series[own, name] = Series(time[kept], value[kept])
+    return series
+
+
+def _touched(months: Sequence[str], known: Sequence[Fault]) -> bool:
+    """Whether a fault has put readings of these months, the newest ones, in quarantine."""
+    first = month_span(months[0])[0]
+    return any(fault.end is None or fault.end > first for fault in known)
+
+
+def _unfaulted(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str], now: datetime
+) -> duckdb.DuckDBPyRelation:
+    """Bronze of these months as if no fault were known."""
+    raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, months))
+    return quality.clean(con, feed, raw, months, now).bronze
+
+
+def _recent(lake: LakeReader, feed: Feed, now: datetime) -> list[str]:
+    """The newest months that have readings: of raw, for all the newest may be in quarantine; none after `now`."""
+    months = [month for month in lake.months(f"{feed.name}/raw") if month <= month_of(now)]
+    return months[-RECENT:]
+
+
+def references(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
+    """The profile of each station's grid over the release's training span, or its newest months if that is long."""
+    start, end = manifest.lineage.training_start, manifest.lineage.training_end
+    name = f"{feed.name}/silver"
+    span = months_around([month_of(start), month_of(end)], timedelta(0), timedelta(0))
+    months = [month for month in lake.months(name) if span[0] <= month <= span[-1]][-REFERENCE:]
+    if not months:
+        return {}
+    rows = lake.relation(con, name, months).filter(f"time >= {instant(start)} AND time <= {instant(end)}")
+    return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
+
+
+def judged_at(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str, examination: str) -> datetime | None:
+    """The feed's instant of an examination in table `name`; None if its rows are no longer there."""
+    own = lake.relation(con, name).filter(f"examination = {literal(examination)}")
+    found = own.aggregate("min(judged_at)").fetchall()[0][0]
+    return utc(found) if found else None

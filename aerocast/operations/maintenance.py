@@ -1,0 +1,244 @@
+"""Keeping a home small without losing what is needed: retention, compaction, vacuum, the log's own end, disk use.
+
+What a release was trained on stays readable for as long as the release is there: its versions are named to the vacuum,
+and each keeps a checkpoint of its own in the log. All else that is older than `RETENTION` may go. Every step is one
+commit or deletes only what no version needs, so it may be killed anywhere, beside readers and writers.
+"""
+
+import math
+import os
+import shutil
+from collections.abc import Container, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow.fs import FileSelector
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import month_span
+from aerocast.feed.model import Feed
+from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake, LakeReader
+from aerocast.lake.ledger import checkpoints, log_of
+from aerocast.models import candidates
+from aerocast.operations.pruning import prune
+from aerocast.releases import release
+from aerocast.storage.home import Home
+
+RETENTION = timedelta(days=1)  # for readers of an older version; a live run makes a month of each layer again
+CALM = timedelta(days=1)  # a month that was not written to for so long is joined into one file
+CROWDED = 16  # files of a month at which it is joined although it is still written to
+WINDOWS = "windows"
+
+
+class Use(NamedTuple):
+    """One table: its rows, the files and bytes of its newest version, and the bytes of all that is kept of it."""
+
+    table: str
+    rows: int
+    files: int
+    bytes: int
+    kept: int
+
+
+class Kept(NamedTuple):
+    """What was done: months removed by table, months joined by table, files vacuumed and versions forgotten by table;
+    tables that were left alone because it is not known what of them is needed, with why; what was pruned beside them.
+    """
+
+    removed: dict[str, list[str]]
+    joined: dict[str, int]
+    vacuumed: dict[str, int]
+    forgotten: dict[str, int]
+    spared: dict[str, str]
+    pruned: dict[str, int]
+
+
+def maintain(
+    home: Home, lake: Lake, feeds: Mapping[str, tuple[Feed, datetime]], retention: timedelta = RETENTION
+) -> Kept:
+    """One round over all tables. `feeds` are the declared ones by name, each with its own present.
+
+    A table that cannot be worked on, or of which it is not known what is needed, is spared, and the others go on.
+    """
+    done, now = Kept({}, {}, {}, {}, {}, {}), datetime.now(UTC)
+    for feed, present in feeds.values():
+        try:
+            # Releases first: what they were trained on is not needed then.
+            for kind, count in prune(home, lake, feed).items():
+                done.pruned[kind] = done.pruned.get(kind, 0) + count
+        except AeroCastError as error:
+            done.spared[f"{feed.name}, beside its tables"] = str(error)
+        try:
+            done.removed.update(expire(lake, feed, present))
+        except AeroCastError as error:
+            done.spared[feed.name] = str(error)
+    for feed_name, names in _by_feed(lake).items():
+        try:
+            needs = needed(home, lake, feed_name)
+        except AeroCastError as error:
+            done.spared.update({name: str(error) for name in names})
+            continue
+        for name in names:
+            try:
+                _keep(lake, name, needs.get(name, set()), now, retention, done)
+            except AeroCastError as error:
+                done.spared[name] = str(error)
+    return done
+
+
+def _keep(lake: Lake, name: str, keep: set[int], now: datetime, retention: timedelta, done: Kept) -> None:
+    settle(lake, name)
+    done.joined[name] = join(lake, name, now)
+    log = _log(lake, name)
+    # A version from before its log was ours to clean can be gone already; none that can be read may go.
+    keep = {version for version in keep if log and min(log) <= version <= max(log)}
+    done.vacuumed[name] = lake.vacuum(name, keep, retention)
+    done.forgotten[name] = forget(lake, name, keep, now - retention)
+
+
+def settle(lake: LakeReader, name: str) -> None:
+    """Tells the table how its log is kept; a table of an older home does not know yet."""
+    table = lake.opened(name)
+    if not LOG_PROPERTIES.items() <= table.metadata().configuration.items():
+        table.alter.set_table_properties(LOG_PROPERTIES)
+
+
+def expire(lake: Lake, feed: Feed, present: datetime) -> dict[str, list[str]]:
+    """Removes the months that ended longer ago than their layer's retention; table -> months.
+
+    What was made from them is not made again: `Lake.gone` says so to the layer below.
+    """
+    removed = {}
+    for layer, limit in feed.retention:
+        names = [f"{feed.name}/{target}/{layer}" for target in feed.targets] if layer == WINDOWS else []
+        for name in names or [f"{feed.name}/{layer}"]:
+            months = [] if limit is None else [m for m in lake.months(name) if month_span(m)[1] + limit <= present]
+            if months:
+                lake.remove(name, months)
+                removed[name] = months
+    return removed
+
+
+def join(lake: Lake, name: str, now: datetime) -> int:
+    """Joins the files of each month that has several and is calm, or is crowded; how many months."""
+    files: dict[str | None, list[float]] = {}
+    for action in _actions(lake, name):
+        files.setdefault(action.get(f"partition.{PARTITION}"), []).append(_seconds(action["modification_time"]))
+    calm = (now - CALM).timestamp()
+    chosen = [month for month, ages in files.items() if len(ages) > 1 and (max(ages) < calm or len(ages) >= CROWDED)]
+    for month in sorted(chosen, key=str):
+        lake.compact(name, month)
+    return len(chosen)
+
+
+def needed(home: Home, lake: LakeReader, feed: str) -> dict[str, set[int]]:
+    """The versions that a feed's releases, and candidates that may become one, name in their lineage; by table.
+
+    Raises:
+        AeroCastError: one of them cannot be read, so it is not known.
+    """
+    found: dict[str, set[int]] = {}
+    for target in _targets(lake, feed):
+        lineages = []
+        for entry in release.history(home, feed, target):
+            if entry.manifest is None:
+                raise AeroCastError(f"what release {entry.version} of {feed}/{target} needs is unknown: {entry.error}")
+            lineages.append(entry.manifest.lineage.delta_versions)
+        for place in sorted(candidates.place(Path(home), feed, target, "any").parent.glob("*.msgpack")):
+            if candidate := candidates.read(Path(home), feed, target, place.stem):
+                lineages.append(candidate.delta_versions)
+        for layer, version in (item for lineage in lineages for item in lineage.items()):
+            name = f"{feed}/{target}/{layer}" if layer == WINDOWS else f"{feed}/{layer}"
+            found.setdefault(name, set()).add(version)
+    return found
+
+
+def forget(lake: LakeReader, name: str, keep: set[int], before: datetime) -> int:
+    """Drops the log of versions that ended before then, but not of those to keep; how many commits.
+
+    A version that is kept becomes a checkpoint first, and can be read without what lay before it.
+    """
+    log, ages = log_of(lake.opened(name)), _log(lake, name)
+    # The newest version of then was the table's state for some of the time that counts, so the log begins with it.
+    old = [version for version, written in ages.items() if written < before.timestamp()]
+    had = {version for version in checkpoints(log) if old and version <= max(old)}
+    if not had:
+        return 0
+    start = max(had)
+    for version in sorted(each for each in keep - had if each < start):
+        lake.opened(name, version).create_checkpoint()
+    gone = [version for version in ages if version < start and version not in keep]
+    files = [f"{version:020d}.json" for version in gone]
+    files += [f"{version:020d}.checkpoint.parquet" for version in sorted(had - keep) if version < start]
+    for file in files:
+        log.delete_file(f"_delta_log/{file}")
+    return len(gone)
+
+
+def used(lake: LakeReader) -> list[Use]:
+    """What each table takes, the largest first; on an object store only what its newest version holds."""
+    found, names = [], lake.tables()
+    places = {Path(lake.uri(name)) for name in names}
+    for name in names:
+        actions = _actions(lake, name)
+        size = sum(action["size_bytes"] for action in actions)
+        whole = bytes_below(Path(lake.uri(name)), places) if lake.store.local else size
+        found.append(Use(name, sum(action["num_records"] or 0 for action in actions), len(actions), size, whole))
+    return sorted(found, key=lambda use: -use.kept)
+
+
+def disk(home: Home) -> tuple[int, int]:
+    """Bytes free and in all on the disk of the home; of its work folder, if the home is an object store."""
+    place = Path(home)
+    while not place.exists():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return usage.free, usage.total
+
+
+def _by_feed(lake: LakeReader) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in lake.tables():
+        found.setdefault(name.split("/")[0], []).append(name)
+    return found
+
+
+def _targets(lake: LakeReader, feed: str) -> list[str]:
+    """The targets of a feed that have a training table, declared still or not."""
+    names = [name.split("/") for name in lake.tables()]
+    return [parts[1] for parts in names if len(parts) == 3 and parts[0] == feed and parts[2] == WINDOWS]
+
+
+def _actions(lake: LakeReader, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pa.table(lake.opened(name).get_add_actions(flatten=True)).to_pylist()
+    return found
+
+
+def _log(lake: LakeReader, name: str) -> dict[int, float]:
+    """The versions that the log names, by a commit or a checkpoint, and when that was written (seconds since 1970)."""
+    infos = log_of(lake.opened(name)).get_file_info(FileSelector("_delta_log"))
+    found: dict[int, float] = {}
+    for info in sorted(infos, key=lambda info: info.base_name):
+        number, _, kind = info.base_name.partition(".")
+        if number.isdigit() and kind in ("json", "checkpoint.parquet"):
+            found[int(number)] = min(found.get(int(number), math.inf), (info.mtime_ns or 0) / 1e9)
+    return found
+
+
+def bytes_below(place: Path, tables: Container[Path] = ()) -> int:
+    """Bytes of the files under a folder, but not of the tables under it; a file that vanishes meanwhile has none."""
+    total = 0
+    for folder, below, names in os.walk(place):
+        below[:] = [each for each in below if Path(folder, each) not in tables]
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(folder, name).stat().st_size
+    return total
+
+
+def _seconds(moment: object) -> float:
+    """A file's time in the log, as an instant or in milliseconds."""
+    return moment.timestamp() if isinstance(moment, datetime) else float(str(moment)) / 1000

@@ -1,0 +1,60 @@
+"""A release beside a declaration that has changed since: may it still answer, and what of it does it not do."""
+
+from aerocast.common.units import conversion, dimension
+from aerocast.common.words import duration
+from aerocast.contracts.manifest import Manifest
+from aerocast.feed.model import Feed
+from aerocast.releases import release
+from aerocast.storage.home import Home
+
+
+def outdated(manifest: Manifest, feed: Feed) -> list[str]:
+    """Why a release must not answer for the feed as it is declared now; empty if it may."""
+    window, target = manifest.window, manifest.target
+    if target not in [column.name for column in feed.columns]:
+        return [f"{target} is no column any more"]
+    reasons = [
+        f"{name} is in {now}, and was in {then} when it was trained"
+        for name, (then, now) in _units(manifest, feed).items()
+    ]
+    if window.cadence != feed.cadence.total_seconds():
+        steps = (duration(feed.cadence), duration(feed.cadence * (window.cadence / feed.cadence.total_seconds())))
+        reasons.append("a step is {} long, and was {} when it was trained".format(*steps))
+    return reasons
+
+
+def lacks(manifest: Manifest, feed: Feed) -> str:
+    """What is declared that a release does not do, as people say it; empty if it does all."""
+    horizons = [str(each) for each in feed.horizons if each not in manifest.horizons]
+    stations = sorted(set(feed.station_ids) - {place.id for place in manifest.window.places})
+    parts = [f"forecast {', '.join(horizons)} steps ahead"] if horizons else []
+    parts += [f"know {', '.join(stations)}"] if stations else []
+    return " or ".join(parts)
+
+
+def conversions(home: Home, feed: Feed) -> list[tuple[str, str, float | None, float | None]]:
+    """(target, version, factor, offset) of the releases whose forecasts are in another unit than the feed's of now.
+
+    Both numbers are None where the two measure different things.
+    """
+    found: list[tuple[str, str, float | None, float | None]] = []
+    for target in feed.targets:
+        unit = feed.column(target).unit
+        for each in release.history(home, feed.name, target):
+            if each.manifest and each.manifest.unit != unit:
+                same = dimension(each.manifest.unit) == dimension(unit)
+                factor, offset = conversion(each.manifest.unit, unit) if same else (None, None)
+                found.append((target, each.version, factor, offset))
+    return found
+
+
+def _units(manifest: Manifest, feed: Feed) -> dict[str, tuple[str, str]]:
+    """Columns that the release and the feed know in different units: (then, now). Of other kinds none is comparable."""
+    now = {column.name: column.unit for column in feed.columns}
+    return {
+        column.name: (column.unit, now[column.name])
+        for column in manifest.feed.columns
+        if column.name in {*manifest.window.columns, *manifest.window.covariates}
+        and column.name in now
+        and column.unit != now[column.name]
+    }

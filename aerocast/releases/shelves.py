@@ -1,0 +1,261 @@
+"""Where releases stand, and how a bundle of files becomes visible whole: in a folder, and in an object store.
+
+`release` is the only user: it knows what is in a bundle, this module how it gets there. In a folder a bundle
+is written beside its place and renamed in. An object store has no rename, so there a bundle is complete when it has
+its last file, and a number belongs to whoever put its claim first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.waits import is_recent
+from aerocast.storage import atomic
+from aerocast.storage.atomic import Stamp
+from aerocast.storage.documents import Document
+from aerocast.storage.home import Home, store_of
+from aerocast.storage.store import Store
+
+FOLDER = "releases"
+PROMOTED = "promoted"
+LAST = "SHA256SUMS"
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
+_ABANDONED = timedelta(days=1)
+
+
+class Shelf(Protocol):
+    """The bundles of one (feed, target), by version."""
+
+    def versions(self) -> list[str]:
+        """The complete bundles, in no order."""
+
+    def has(self, version: str) -> bool: ...
+
+    def where(self, version: str) -> str:
+        """The bundle's place, for people."""
+
+    def read(self, version: str, file: str) -> bytes:
+        """Raises OSError for a file that is missing or cannot be read."""
+
+    def writing(self, purpose: str) -> AbstractContextManager[None]:
+        """Around `add`. Raises AeroCastError for whatever the storage refuses in the block."""
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        """The bundle is there, whole, with the last of `contents` last; False if the number is taken."""
+
+    def remove(self, version: str) -> None:
+        """The bundle is gone, at once; what a kill leaves of it is none."""
+
+    def pointer(self, file: str) -> str:
+        """The document's name in the home (see `aerocast.storage.store`) that points to a bundle."""
+
+
+def shelf(home: Home, feed: str, target: str) -> Shelf:
+    """Where a (feed, target) keeps its releases. Raises AeroCastError for a name that is none."""
+    for name in (feed, target):
+        if not NAME.match(name):
+            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
+    store = store_of(home)
+    return _Folder(Path(home), feed, target) if store.local else _Objects(store, feed, target)
+
+
+def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
+    """(feed, target, stamp) of every pointer of this name; a feed that cannot be read does not hide the others.
+
+    One listing a feed and one stat a target; of an object store one listing for all, whatever their history. What
+    cannot be read is put into `left_out`, with the reason.
+
+    Raises:
+        OSError: there is a folder of releases that cannot be listed.
+        AeroCastError: the object store cannot be listed.
+    """
+    store = store_of(home)
+    if not store.local:
+        for name, stamp in store.stamps(PROMOTED).items():
+            parts = name.split("/")
+            if len(parts) == 4 and parts[3] == file and all(NAME.match(part) for part in parts[1:3]):
+                yield parts[1], parts[2], stamp
+        return
+    root = Path(home) / FOLDER
+    for feed in _listing(root) if root.exists() else ():
+        for target, stamp in _in_feed(root / feed, file, {} if left_out is None else left_out):
+            yield feed, target, stamp
+
+
+def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str, Stamp]]:
+    """The targets of one feed that have a pointer, as far as they can be read."""
+    found = []
+    try:
+        for target in _listing(place):
+            try:
+                if stamp := atomic.stamp(place / target / file):
+                    found.append((target, stamp))
+            except OSError as error:
+                left_out[f"{FOLDER}/{place.name}/{target}/{file}"] = error.strerror or str(error)
+    except OSError as error:
+        left_out[f"{FOLDER}/{place.name}"] = error.strerror or str(error)
+    return found
+
+
+def _listing(path: Path) -> list[str]:
+    return sorted(name for name in os.listdir(path) if NAME.match(name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """`releases/<feed>/<target>/<version>/<file>`, the pointers beside the versions."""
+
+    home: Path
+    feed: str
+    target: str
+
+    @property
+    def place(self) -> Path:
+        return self.home / FOLDER / self.feed / self.target
+
+    def versions(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self.place) if VERSION.match(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def has(self, version: str) -> bool:
+        return (self.place / version).is_dir()
+
+    def where(self, version: str) -> str:
+        return str(self.place / version)
+
+    def read(self, version: str, file: str) -> bytes:
+        return atomic.read_file(self.place / version / file)
+
+    @contextmanager
+    def writing(self, purpose: str) -> Iterator[None]:
+        """One writer at a time, so whatever is half written belongs to the dead."""
+        with atomic.locked(self.place, purpose):
+            for name in os.listdir(self.place):
+                if name.startswith(".new-"):
+                    shutil.rmtree(self.place / name)
+            yield
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        staging = self.place / f".new-{version}"
+        try:
+            staging.mkdir()
+            for name, data in contents.items():
+                atomic.write_file(staging / name, data)
+            atomic.sync_folder(staging)
+            os.rename(staging, self.place / version)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        atomic.sync_folder(self.place)
+        return True
+
+    def remove(self, version: str) -> None:
+        gone = self.place / f".new-{version}"  # as one that is half written
+        os.rename(self.place / version, gone)
+        atomic.sync_folder(self.place)
+        shutil.rmtree(gone)
+
+    def pointer(self, file: str) -> str:
+        return f"{FOLDER}/{self.feed}/{self.target}/{file}"
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """Who writes the bundle of a number, since when; `by` makes each claim another document."""
+
+    version: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """`releases/<feed>/<target>/<version>/<file>`; pointers under `promoted/`, so that a poll lists nothing else."""
+
+    store: Store
+    feed: str
+    target: str
+
+    @property
+    def place(self) -> str:
+        return f"{FOLDER}/{self.feed}/{self.target}"
+
+    def versions(self) -> list[str]:
+        return [version for version, files in self._bundles().items() if LAST in files]
+
+    def has(self, version: str) -> bool:
+        return self.store.stamp(f"{self.place}/{version}/{LAST}") is not None
+
+    def where(self, version: str) -> str:
+        return self.store.link(f"{self.place}/{version}")
+
+    def read(self, version: str, file: str) -> bytes:
+        found = self.store.read(f"{self.place}/{version}/{file}")
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such object")
+        return found
+
+    @contextmanager
+    def writing(self, purpose: str) -> Iterator[None]:
+        """Others may write, too: what is incomplete goes only when it is a day old."""
+        try:
+            for version, files in self._bundles().items():
+                if LAST not in files and self._is_abandoned(version):
+                    for file in files:
+                        self.store.remove(f"{self.place}/{version}/{file}")
+            yield
+        except AeroCastError as error:
+            raise AeroCastError(f"{purpose}: {error}") from error
+
+    def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
+        claim = _Claim(version, datetime.now(UTC), uuid.uuid4().hex)
+        if not self._claim(version).swap(claim, None):
+            return False
+        for name, data in contents.items():
+            if not self.store.swap(f"{self.place}/{version}/{name}", data, None):
+                raise AeroCastError(f"{self.where(version)}/{name} is there already: nobody may write into a release")
+        return True
+
+    def remove(self, version: str) -> None:
+        files = self._bundles().get(version, [])
+        for file in sorted(files, key=lambda file: file != LAST):
+            self.store.remove(f"{self.place}/{version}/{file}")
+
+    def pointer(self, file: str) -> str:
+        return f"{PROMOTED}/{self.feed}/{self.target}/{file}"
+
+    def _bundles(self) -> dict[str, list[str]]:
+        """The files of each version, complete or not."""
+        found: dict[str, list[str]] = {}
+        for name in self.store.names(self.place):
+            version, _, file = name.removeprefix(f"{self.place}/").partition("/")
+            if VERSION.match(version):
+                found.setdefault(version, []).append(file)
+        return found
+
+    def _claim(self, version: str) -> Document[_Claim]:
+        return Document(self.store, f"{self.place}/.claims/{version.split('-')[0]}", _Claim, "claim")
+
+    def _is_abandoned(self, version: str) -> bool:
+        try:
+            claim = self._claim(version).read()
+        except AeroCastError:
+            return False
+        return claim is None or not is_recent(
+            (datetime.now(UTC) - claim.at).total_seconds(), _ABANDONED.total_seconds()
+        )

@@ -1,0 +1,120 @@
+"""Pictures for the UI, the reports folder and the README. matplotlib is imported here and for drift's picture alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aerocast.common.words import count
+from aerocast.promotion.scoring import ALL, Score
+from aerocast.releases.issue import Issued
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from aerocast.promotion.trial import Duel
+
+PAST = 72
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    # Figure without pyplot: no global state, no display, safe in any thread.
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def forecast(issued: Issued, unit: str) -> "Figure":
+    """Newest readings and forecasts with their interval, one panel a station."""
+    figure = _figure(9, max(2.4, 2.2 * len(issued.grids)))
+    axes = figure.subplots(max(1, len(issued.grids)), 1, sharex=True, squeeze=False)[:, 0]
+    manifest = issued.release.manifest
+    for at, grid in enumerate(issued.grids):
+        axis, column = axes[at], grid.columns.index(manifest.target)
+        values, filled = grid.values[-PAST:, column], grid.age[-PAST:, column] > 0
+        time = grid.time[-PAST:]
+        path = np.concatenate([time[-1:], issued.times[at]])
+        level, lower, upper = (
+            np.concatenate([values[-1:], y[at]]) for y in (issued.values, issued.lower, issued.upper)
+        )
+        axis.plot(time, values, color="0.35", lw=1.2, label="measured")
+        if filled.any():
+            axis.plot(time[filled], values[filled], "o", color="tab:red", ms=3, label="filled")
+        covered = f"{manifest.graphs.station.intervals.level:.0%} interval"
+        axis.fill_between(path, lower, upper, color="tab:blue", alpha=0.18, label=covered)
+        axis.plot(path, level, "o-", color="tab:blue", ms=4, lw=1, markevery=slice(1, None), label="forecast")
+        axis.set_ylabel(f"{grid.station} [{unit}]")
+        axis.grid(alpha=0.3)
+    if issued.grids:
+        _legend(figure, axes[0])
+    figure.suptitle(f"{manifest.feed.name}: {manifest.target}, forecast by {manifest.kind} {issued.release.version}")
+    return figure
+
+
+def curves(steps: Sequence[tuple[int, Mapping[str, float]]], title: str) -> "Figure":
+    """What a training logged at each step, one line a metric that has several values."""
+    figure = _figure(7, 3.2)
+    axis = figure.subplots()
+    for name in dict.fromkeys(name for _, values in steps for name in values):
+        points = [(step, values[name]) for step, values in steps if name in values]
+        if len(points) > 1 and "rmse" in name:
+            axis.plot(*zip(*points, strict=True), label=name)
+    axis.set(title=title, xlabel="epoch or round", ylabel="RMSE")
+    axis.grid(alpha=0.3)
+    if axis.lines:
+        axis.legend(fontsize=8)
+    return figure
+
+
+def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Figure":
+    """RMSE skill over the better baseline: one group of bars a horizon, one bar a model."""
+    models = list(dict.fromkeys(score.model for score in scores))
+    found = {(score.model, score.horizon): score.skill for score in scores if score.station == ALL}
+    figure = _figure(7, 3.2)
+    axis = figure.subplots()
+    width = 0.8 / len(models)
+    for at, model in enumerate(models):
+        places = np.arange(len(horizons)) + (at - (len(models) - 1) / 2) * width
+        # A baseline may be worse than the better one by far; the axis is for those that compete.
+        axis.bar(places, [max(-0.2, found[model, horizon]) for horizon in horizons], width, label=model)
+    axis.axhline(0, color="0.3", lw=0.8)
+    axis.set_xticks(range(len(horizons)), [count(horizon, "step") for horizon in horizons])
+    axis.set_ylabel("skill over the better baseline")
+    axis.grid(alpha=0.3, axis="y")
+    figure.suptitle(title)
+    _legend(figure, axis)
+    return figure
+
+
+def duel(fought: "Duel", title: str) -> "Figure":
+    """By how much the challenger is ahead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
+    found = fought.comparison
+    gain = np.nan_to_num(fought.incumbent - fought.challenger) / max(found.n, 1)
+    figure = _figure(7, 3.2)
+    axis = figure.subplots()
+    axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
+    axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
+    axis.axhline(0, color="0.3", lw=0.8)
+    dates(axis)
+    axis.set_ylabel("loss saved so far\n(composite)")
+    axis.grid(alpha=0.3)
+    statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"
+    figure.suptitle(f"{title}\nDiebold-Mariano statistic {statistic}, p = {found.p_value:.3g}, {found.n:,} instants")
+    _legend(figure, axis)
+    return figure
+
+
+def dates(axis: "Axes") -> None:
+    """Instants on the x axis, each part of a date said once."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]  # the library gives it no hints
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor this one
+
+
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    """Below the panels, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)

@@ -1,0 +1,1 @@
+"""When a target is trained again: the policy, without Dagster."""

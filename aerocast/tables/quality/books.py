@@ -1,0 +1,130 @@
+"""The books of some months: every reading of raw, and every value of what bronze keeps, went to exactly one place."""
+
+from typing import NamedTuple
+
+import duckdb
+
+from aerocast.common.sql import literal, quoted
+from aerocast.feed.model import Feed
+from aerocast.tables.quality import readings, values
+from aerocast.tables.quality.deliveries import withdraw
+from aerocast.tables.raw import WITHDRAWAL, raw_names
+
+
+class Audit(NamedTuple):
+    """What came in, and where it went. What was withdrawn, repeated or superseded is counted from raw, not inferred.
+
+    Readings: `rows_in` = `withdrawn` + `bronze` + `quarantine` + `duplicates`. Distinct values of the readings that
+    bronze keeps: `values_in` = `kept` + `quarantined` + `superseded` (by a later delivery, or taken back by it).
+    """
+
+    rows_in: int
+    withdrawn: int
+    bronze: int
+    quarantine: int
+    duplicates: int
+    values_in: int
+    kept: int
+    quarantined: int
+    superseded: int
+
+    @property
+    def balanced(self) -> bool:
+        rows = self.rows_in == self.withdrawn + self.bronze + self.quarantine + self.duplicates
+        return rows and self.values_in == self.kept + self.quarantined + self.superseded
+
+
+EMPTY = Audit(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def audit(
+    con: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    raw: duckdb.DuckDBPyRelation,
+    bronze: duckdb.DuckDBPyRelation,
+    quarantine: duckdb.DuckDBPyRelation,
+) -> Audit:
+    """Counts the rows and values of three relations over the same months."""
+    raw.create_view("audit_raw", replace=True)
+    quarantine.create_view("audit_quarantine", replace=True)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE audit_rows AS {_readings(feed, frozenset(raw.columns))}")
+    rows_in = _count(con, "SELECT count(*) FROM audit_rows WHERE NOT withdrawal")
+    if _count(con, "SELECT count(*) FROM audit_rows WHERE withdrawal"):
+        withdraw(con, "audit_raw", "audit_rows")
+    live = _count(con, "SELECT count(*) FROM audit_rows")
+    same = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q.segment = r.segment"
+    apart = "SELECT DISTINCT r.said FROM audit_rows r JOIN audit_quarantine q"
+    con.execute(f'CREATE OR REPLACE TEMP TABLE audit_whole AS {apart} ON {same} WHERE q."column" IS NULL')
+    con.execute("DELETE FROM audit_rows WHERE said IN (FROM audit_whole)")
+    valid = _count(con, "SELECT count(*) FROM audit_rows")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE audit_many AS SELECT station, time, count(*) AS of FROM audit_rows"
+        " GROUP BY ALL HAVING count(*) > 1"
+    )
+    repeated = _count(con, "SELECT coalesce(sum(of - 1), 0) FROM audit_many")
+    duplicates = (live - valid) - _count(con, "SELECT count(*) FROM audit_whole") + repeated
+    found = [_column(con, feed, i) for i in range(len(feed.columns))]
+    values_in, superseded = (sum(each[at] for each in found) for at in range(2))
+    kept = ", ".join(f"count({quoted(column.name)})" for column in feed.columns)
+    counted, *present = bronze.aggregate(f"count(*), {kept}").fetchall()[0]
+    readings_apart, values_apart = quarantine.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
+    return Audit(
+        *(rows_in, rows_in - live, counted, readings_apart, duplicates),
+        *(values_in, sum(present), values_apart, superseded),
+    )
+
+
+def _readings(feed: Feed, have: frozenset[str]) -> str:
+    """Raw's rows with all that they say as one hash, `said`, and of each column the text and whether it is a value."""
+    columns = range(len(feed.columns))
+    texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
+    flags = readings.flags(have)
+    spoken = ", ".join(
+        f"{values.says_something(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
+        f" {values.is_rejected(feed, i)} AS x{i}"
+        for i in columns
+    )
+    return f"""
+        SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
+            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, {flags} AS flags,
+                coalesce({flags} = {literal(WITHDRAWAL)}, false) AS withdrawal,
+                hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said, {values.texts(feed, have)}
+            FROM audit_raw r)"""
+
+
+def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, int]:
+    """Distinct values of a column in readings that are valid, and how many of them a later delivery superseded."""
+    name = literal(feed.columns[i].name)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE audit_values AS
+        SELECT r.station, r.time, r.t{i} AS text, r.x{i} AS rejected, bool_or(r.w{i}) AS taken_back,
+            max((r.delivery, r.line)) AS turn
+        FROM audit_rows r SEMI JOIN audit_many m ON m.station = r.station AND m.time = r.time
+        WHERE r.s{i} GROUP BY ALL""")
+    alone = _count(
+        con,
+        f"""
+        SELECT count(*) FROM audit_rows r ANTI JOIN audit_many m ON m.station = r.station AND m.time = r.time
+        WHERE r.s{i}""",
+    )
+    # Of a single reading a text that takes back takes back nothing, and is no value of bronze.
+    void = _count(
+        con,
+        f"""
+        SELECT count(*) FROM audit_rows r ANTI JOIN audit_many m ON m.station = r.station AND m.time = r.time
+        WHERE r.s{i} AND r.w{i}""",
+    )
+    many, superseded = con.execute(f"""
+        SELECT (SELECT count(*) FROM audit_values), coalesce(sum(of - CASE WHEN ends_taken_back THEN 0 ELSE 1 END), 0)
+        FROM (
+            SELECT count(*) AS of, arg_max(taken_back, turn) AS ends_taken_back
+            FROM audit_values v ANTI JOIN (
+                SELECT station, time, value, rule = 'rejected' AS rejected
+                FROM audit_quarantine WHERE "column" = {name}) q
+                ON q.station = v.station AND q.time = v.time AND q.value = v.text AND q.rejected = v.rejected
+            GROUP BY v.station, v.time)""").fetchall()[0]
+    return alone + many, int(superseded) + void
+
+
+def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.sql(query).fetchall()[0][0])

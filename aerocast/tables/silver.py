@@ -1,0 +1,282 @@
+"""Bronze -> silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
+
+A step is the tumbling window [label, label + cadence). Every step from the feed's first reading to a station's last
+whole step (`wholeness`) is there, so a dead station shows as nulls, and a step that is not over does not show.
+A fill uses what was measured at or before its step, never later.
+
+Vectors are components of the flow, as in meteorology: `u` > 0 blows to the east, `v` > 0 to the north; a direction is
+where it comes from, clockwise from north: u = -speed sin(direction), v = -speed cos(direction). A calm is (0, 0).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+import duckdb
+import numpy as np
+
+from aerocast.common.months import month_span, months_around
+from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.times import EPOCH, from_microseconds
+from aerocast.common.units import conversion
+from aerocast.features.grid import Grid
+from aerocast.feed.model import Column, Feed
+
+_AGE_LIMIT = 32_767  # ages are int16
+# Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
+_PARTS = f"{2**45}::DOUBLE"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where the grid begins, at the feed's first reading, and where it ends for each station: with a whole step."""
+
+    first: datetime
+    ends: Mapping[str, datetime]
+
+    @classmethod
+    def closed(cls, feed: Feed, first: datetime, newest: datetime) -> Self:
+        """From the first to the newest reading, where every step is over."""
+        return cls(first, dict.fromkeys(feed.station_ids, floor(feed, newest) + feed.cadence))
+
+
+def floor(feed: Feed, time: datetime) -> datetime:
+    """The label of the step that holds an instant."""
+    return time - (time - EPOCH) % feed.cadence
+
+
+def names(feed: Feed) -> tuple[str, ...]:
+    """Silver's series in order: the feed's columns, then the components of its vectors."""
+    components = [f"{vector.name}_{axis}" for vector in feed.vectors for axis in "uv"]
+    return (*(column.name for column in feed.columns), *components)
+
+
+def units(feed: Feed) -> tuple[str, ...]:
+    """The unit of each of silver's series, in order."""
+    return (*(c.unit for c in feed.columns), *(feed.column(v.speed).unit for v in feed.vectors for _ in "uv"))
+
+
+def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
+    """The months of bronze that silver of these months is made of: a fill reaches back over a month's border."""
+    return months_around(months, reach(feed), timedelta(0))
+
+
+def reach(feed: Feed) -> timedelta:
+    """How far before a month's start its result depends on readings: as far as a fill goes back."""
+    return _max_steps(feed) * feed.cadence
+
+
+def build(
+    con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation, months: Sequence[str], extent: Extent
+) -> duckdb.DuckDBPyRelation:
+    """Silver of `months`: `station`, `time` (label), per series `c` (filled), `c_age`, `c_mean` .. `c_count`, `month`.
+
+    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `extent` is the whole feed's.
+    `c_age` counts steps since the value was measured: 0 for measured, null for none within the gap policy. `c_std` is
+    the sample's, null for one reading; `c_min` and `c_max` of an angle are those of the plain numbers. The relation is
+    read when asked for.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    bronze.create_view("silver_bronze", replace=True)
+    step = _microseconds(feed.cadence)
+    pieces = _pieces(feed, months, extent) or [(None, 0, 0)]
+    runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
+    stations = ", ".join(f"({literal(station)}, {_step(feed, extent.ends[station])})" for station in feed.station_ids)
+    series = names(feed)
+    means = [quoted(f"{name}_mean") for name in series]
+    filled = ", ".join(
+        f"last_value({mean} IGNORE NULLS) OVER w AS {quoted(f'{name}_last')},"
+        f" step - last_value(CASE WHEN {mean} IS NOT NULL THEN step END IGNORE NULLS) OVER w"
+        f" AS {quoted(f'{name}_since')}"
+        for name, mean in zip(series, means, strict=True)
+    )
+    chosen = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
+    # The window sorts what it is given, so it gets the means alone and the other figures join afterwards.
+    return con.sql(f"""
+        WITH pieces(month, low, high) AS (VALUES {runs}),
+        steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
+        grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station, after), steps WHERE step < after),
+        measured AS MATERIALIZED ({_measured(feed, pieces[0][1], pieces[-1][2])}),
+        filled AS (
+            SELECT station, step, month, {filled}
+            FROM grid LEFT JOIN (SELECT station, step, {", ".join(means)} FROM measured) USING (station, step)
+            WINDOW w AS (PARTITION BY station ORDER BY step))
+        SELECT station, make_timestamptz(step * {step}) AS time, {chosen}, month
+        FROM (SELECT * FROM filled WHERE month IS NOT NULL) LEFT JOIN measured USING (station, step)""")
+
+
+def grids(
+    con: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    silver: duckdb.DuckDBPyRelation,
+    stations: Sequence[str] | None = None,
+    last: int | None = None,
+) -> dict[str, Grid]:
+    """The grid of each station (of all, or of these), whole or its newest `last` steps; a missing step is NaN.
+
+    A grid begins where the feed's does, and ends with its own station's newest step in `silver`. Empty without rows.
+    """
+    con.execute("SET TimeZone = 'UTC'")
+    silver.create_view("silver_rows", replace=True)
+    newest = con.sql("SELECT max(epoch_us(time)) FROM silver_rows").fetchall()[0][0]
+    if newest is None:
+        return {}
+    step, chosen = _microseconds(feed.cadence), list(stations or feed.station_ids)
+    # A station's own end may lie a step before the feed's.
+    since = f" AND time > make_timestamptz({newest - (last + 1) * step})" if last is not None else ""
+    series = names(feed)
+    columns = ", ".join(f"CAST({quoted(n)} AS FLOAT), CAST({quoted(f'{n}_age')} AS FLOAT)" for n in series)
+    places = ", ".join(f"({literal(station)}, {place})" for place, station in enumerate(chosen))
+    rows = con.sql(
+        f"SELECT place, epoch_us(time) // {step} AS step, {columns} FROM silver_rows"
+        f" JOIN (VALUES {places}) chosen(id, place) ON station = id WHERE true{since}"
+    ).to_arrow_table()
+    if not len(rows):
+        return {}
+    place, steps, *numbers = (column.to_numpy(zero_copy_only=False) for column in rows.columns)
+    first, length = int(steps.min()), newest // step - int(steps.min()) + 1
+    time = ((first + np.arange(length)) * (step // 1_000_000)).astype("datetime64[s]")
+    # Each row has its place, so nothing is sorted and no station looks through the rows of the others.
+    values, ages = (np.full((len(chosen), length, len(series)), np.nan, np.float32) for _ in range(2))
+    for index in range(len(series)):
+        values[place, steps - first, index], ages[place, steps - first, index] = numbers[2 * index : 2 * index + 2]
+    ends = np.zeros(len(chosen), dtype=np.int64)
+    np.maximum.at(ends, place, steps - first + 1)
+    grids, known = {}, units(feed)
+    for at, station in enumerate(chosen):
+        own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead one
+        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own], units=known)
+    return {station: grid.tail(last) for station, grid in grids.items()} if last else grids
+
+
+def _measured(feed: Feed, low: int, high: int) -> str:
+    """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
+    step = _microseconds(feed.cadence)
+    spreads = [_spread(feed, i, name) for i, name in enumerate(names(feed))]
+    values, sums, figures = (", ".join(text for spread in spreads for text in spread[level]) for level in range(3))
+    return f"""
+        SELECT station, step, {figures} FROM (
+            SELECT station, step, {sums} FROM (
+                SELECT station, epoch_us(time) // {step} AS step, {values}
+                FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
+                WHERE time >= {instant(from_microseconds(low * step))}
+                AND time < {instant(from_microseconds(high * step))})
+            GROUP BY station, step)"""
+
+
+def with_vectors(feed: Feed) -> str:
+    """What a select of readings adds to `*` to hold every one of `names(feed)`, with its comma; empty for nothing."""
+    return "".join(
+        f", {expression} AS {quoted(f'{vector.name}_{axis}')}"
+        for vector in feed.vectors
+        for axis, expression in _components(feed, vector.speed, vector.direction).items()
+    )
+
+
+def around(column: Column, x: str, y: str, low: str, high: str, count: str) -> tuple[str, str]:
+    """Mean and standard deviation of angles as SQL, from their mean cosine `x` and sine `y`, extremes and count.
+
+    The mean of angles that cancel out is null: they have none.
+    """
+    radian, _ = conversion(column.unit, "radian")
+    turn = float(2 * np.pi / radian)
+    length = f"sqrt({x} * {x} + {y} * {y})"
+    angle = f"(atan2({y}, {x}) / {radian!r} + {turn!r}) % {turn!r}"
+    mean = f"CASE WHEN {low} = {high} THEN {low} WHEN {length} > 1e-9 THEN {angle} END"
+    std = f"CASE WHEN {count} > 1 AND {length} > 1e-9 THEN sqrt(greatest(0, -2 * ln({length}))) / {radian!r} END"
+    return mean, std
+
+
+def direction(column: Column) -> tuple[str, str]:
+    """Cosine and sine of an angle as SQL."""
+    radian, _ = conversion(column.unit, "radian")
+    return f"cos({quoted(column.name)} * {radian!r})", f"sin({quoted(column.name)} * {radian!r})"
+
+
+def _components(feed: Feed, speed: str, heading: str) -> dict[str, str]:
+    """A reading's vector; a calm has no direction and needs none."""
+    factor, _ = conversion(feed.column(heading).unit, "radian")
+    s, angle = quoted(speed), f"{quoted(heading)} * {factor!r}"
+    return {
+        axis: f"CASE WHEN {s} = 0 THEN 0.0 ELSE -{s} * {function}({angle}) END"
+        for axis, function in {"u": "sin", "v": "cos"}.items()
+    }
+
+
+def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[str]]:
+    """The series' values of a reading, their sums of a step, and of these its five figures, all as SQL.
+
+    Values are summed as whole numbers of tiny parts: sums of doubles differ in their last places with the order of
+    the readings, and a month that is made again of the same readings must be the same month.
+    """
+    c, low, high, count = quoted(name), f"low{i}", f"high{i}", f"n{i}"
+    values, sums = [f"{c} AS v{i}"], [f"min(v{i}) AS {low}", f"max(v{i}) AS {high}", f"count(v{i}) AS {count}"]
+    circular = next((column for column in feed.columns if column.name == name and column.circular), None)
+    if circular:
+        for axis, of in zip("xy", direction(circular), strict=True):
+            values.append(f"CAST({of} * {_PARTS} AS BIGINT) AS {axis}{i}")
+            sums.append(f"sum({axis}{i}) / (count(v{i}) * {_PARTS}) AS {axis}{i}")
+        mean, std = around(circular, f"x{i}", f"y{i}", low, high, count)
+    else:
+        parts = f"({_PARTS} / {bound(feed, name)!r})"
+        values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
+        sums += [f"sum(w{i}) AS s{i}", f"sum(w{i}::HUGEINT * w{i}) AS q{i}"]
+        mean = f"CASE WHEN {low} = {high} THEN {low} ELSE s{i} / ({count} * {parts}) END"
+        squares = f"({count} * q{i} - s{i} * s{i}) / ({count} * ({count} - 1)::DOUBLE)"
+        std = f"CASE WHEN {count} > 1 THEN sqrt({squares}) / {parts} END"
+    figures = {"mean": mean, "std": std, "min": low, "max": high, "count": count}
+    return values, sums, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
+
+
+def bound(feed: Feed, name: str) -> float:
+    """A power of two that no value of the series is beyond: what its sums are counted in parts of."""
+    speeds = {f"{vector.name}_{axis}": vector.speed for vector in feed.vectors for axis in "uv"}
+    return 2.0 ** math.ceil(math.log2(max(map(abs, feed.column(speeds.get(name, name)).range)) or 1.0))
+
+
+def _outputs(name: str, max_steps: int) -> str:
+    """The series' columns as they are stored."""
+    since = quoted(f"{name}_since")
+    known = f"CASE WHEN {since} <= {max_steps} THEN"
+    spread = [f"{quoted(f'{name}_{label}')}" for label in ("mean", "std", "min", "max")]
+    count = quoted(f"{name}_count")
+    return ", ".join(
+        [
+            f"{known} {quoted(f'{name}_last')} END AS {quoted(name)}",
+            f"CAST({known} {since} END AS SMALLINT) AS {quoted(f'{name}_age')}",
+            *spread,
+            f"CAST(coalesce({count}, 0) AS INTEGER) AS {count}",
+        ]
+    )
+
+
+def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str | None, int, int]]:
+    """Runs of steps to lay out, [low, high): each month's own, and before a run of months the steps a fill needs."""
+    first, after = _step(feed, extent.first), _step(feed, max(extent.ends.values()))
+    pieces: list[tuple[str | None, int, int]] = []
+    end = first
+    for month in sorted(set(months)):
+        start, stop = (_step(feed, instant) for instant in month_span(month))
+        low, high = max(start, first), min(stop, after)
+        if low >= high:
+            continue
+        if (reach := max(low - _max_steps(feed), end)) < low:
+            pieces.append((None, reach, low))
+        pieces.append((month, low, high))
+        end = high
+    return pieces
+
+
+def _step(feed: Feed, time: datetime) -> int:
+    """The number of the step that holds an instant, counted from 1970."""
+    return round(time.timestamp() * 1e6) // _microseconds(feed.cadence)
+
+
+def _max_steps(feed: Feed) -> int:
+    return min(feed.gap_policy.max_steps, _AGE_LIMIT)
+
+
+def _microseconds(cadence: timedelta) -> int:
+    return cadence // timedelta(microseconds=1)

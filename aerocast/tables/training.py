@@ -1,0 +1,171 @@
+"""The training table: feature rows with their outcomes, month by month, and the windowed CSV for people."""
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
+
+from aerocast.common.errors import AeroCastError
+from aerocast.common.months import months_around
+from aerocast.features.dataset import Rows
+from aerocast.features.features import Together, together
+from aerocast.features.windows import (
+    Floats,
+    Grid,
+    Times,
+    WindowSpec,
+    feature_names,
+    features,
+    targets,
+    valid_origins,
+    windowed_csv_columns,
+    windowed_rows,
+)
+from aerocast.lake import PARTITION
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# Rows of silver at a time: each becomes hundreds of float32 columns.
+PIECE = 200_000
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The training table in memory, in time order: `station` and `time` are (n,), `rows` the features and outcomes."""
+
+    station: NDArray[np.str_]
+    time: Times
+    rows: Rows
+    names: tuple[str, ...]
+
+    def take(self, keep: NDArray[np.bool_]) -> "Samples":
+        """The samples of a mask (n,)."""
+        return Samples(self.station[keep], self.time[keep], self.rows.take(keep), self.names)
+
+    def select(self, names: Collection[str]) -> "Samples":
+        """The same samples with these features alone."""
+        at = [index for index, name in enumerate(self.names) if name in names]
+        rows = Rows(np.ascontiguousarray(self.rows.x[:, at]), self.rows.y)
+        return Samples(self.station, self.time, rows, tuple(self.names[index] for index in at))
+
+
+def months_read(spec: WindowSpec, months: Iterable[str]) -> list[str]:
+    """The months of silver that windows of these months are made of: look-back before, the longest horizon after."""
+    return months_around(list(months), *reach(spec))
+
+
+def reach(spec: WindowSpec) -> tuple[timedelta, timedelta]:
+    """How far before a month's start and after its end its windows read: the look-back, the longest horizon."""
+    step = timedelta(seconds=spec.cadence)
+    return (spec.look_back - 1) * step, spec.horizons[-1] * step
+
+
+def outcome(spec: WindowSpec, horizon: int) -> str:
+    """Column of the measured target at origin + horizon."""
+    return f"y_{spec.target}_{horizon}"
+
+
+def table(spec: WindowSpec, grids: Mapping[str, Grid], months: Iterable[str]) -> pa.Table:
+    """Rows whose origin lies in `months`: station, time, every feature, the outcomes, month; by station and time.
+
+    `grids` must hold at least `months_read`'s rows, or windows at a border would miss what is there.
+    """
+    wanted = np.array(sorted(months), dtype="datetime64[M]")
+    others = together(spec, grids.values())
+    # numpy lets go of the interpreter while it computes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return pa.concat_tables(list(pool.map(lambda grid: _piece(spec, grid, others, wanted), grids.values())))
+
+
+def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.datetime64]) -> pa.Table:
+    origins = valid_origins(spec, grid)
+    origins = origins[np.isin(grid.time[origins].astype("datetime64[M]"), months)]
+    time = grid.time[origins]
+    names = [*feature_names(spec), *(outcome(spec, horizon) for horizon in spec.horizons)]
+    values = [*features(spec, grid, origins, others).T, *np.ascontiguousarray(targets(spec, grid, origins).T)]
+    found, month = np.unique(time.astype("datetime64[M]"), return_inverse=True)
+    return pa.table(
+        {
+            "station": pa.repeat(grid.station, len(time)),
+            "time": pa.array(time.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
+            **{name: _nullable(column) for name, column in zip(names, values, strict=True)},
+            PARTITION: pa.array(found.astype(str).tolist(), pa.string()).take(pa.array(month)),
+        }
+    )
+
+
+def _nullable(column: Floats) -> pa.Array:
+    """NaN as null; without one, the array's own memory."""
+    return pa.array(column, pa.float32(), from_pandas=bool(np.isnan(column).any()))
+
+
+def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
+    """The training table read back, in time order.
+
+    Raises:
+        AeroCastError: it holds no rows, or not the features that the spec names.
+    """
+    names = feature_names(spec)
+    missing = sorted(set(names) - set(relation.columns))
+    if missing:
+        raise AeroCastError(f"windows: {missing[0]} and {len(missing) - 1} more features are missing; rebuild them")
+    stored = relation.order("time, station").to_arrow_table()
+    if not len(stored):
+        raise AeroCastError(f"windows: no row has a whole window of {spec.target}; is there enough silver?")
+    return Samples(
+        station=np.array(stored["station"].to_pylist(), dtype=np.str_),
+        time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
+        rows=Rows(matrix(stored, names), matrix(stored, [outcome(spec, horizon) for horizon in spec.horizons])),
+        names=tuple(names),
+    )
+
+
+def matrix(stored: pa.Table, names: list[str]) -> Floats:
+    """Columns of a table side by side, (rows, names); null as NaN."""
+    matrix = np.empty((len(stored), len(names)), dtype=np.float32)
+    for index, name in enumerate(names):
+        matrix[:, index] = stored[name].to_numpy(zero_copy_only=False)
+    return matrix
+
+
+def csv_grid(spec: WindowSpec, grid: Grid, months: Iterable[str]) -> Grid:
+    """The rows that the windowed CSV of origins in these months is made of, and no origin of another month."""
+    inside = np.flatnonzero(np.isin(grid.time.astype("datetime64[M]"), np.array(sorted(months), dtype="datetime64[M]")))
+    first, last = (inside[0], inside[-1] + 1 + spec.horizons[0]) if len(inside) else (0, 0)
+    rows = slice(max(0, first - spec.steps + 1), last)
+    return Grid(grid.station, grid.time[rows], grid.columns, grid.values[rows], grid.age[rows])
+
+
+def write_csv(path: Path, spec: WindowSpec, grids: Iterable[Grid]) -> int:
+    """Writes the windowed CSV (old or new content, never half) and returns its rows.
+
+    Raises:
+        AeroCastError: the disk refuses.
+    """
+    header = windowed_csv_columns(spec)
+    schema = pa.schema([(name, pa.float32()) for name in header])
+    beside, rows = path.with_name(f".{path.name}.new"), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as stream:
+            with pa_csv.CSVWriter(stream, schema, write_options=pa_csv.WriteOptions(quoting_header="none")) as writer:
+                for grid in grids:
+                    _, values = windowed_rows(spec, grid)
+                    writer.write_table(pa.table(list(np.ascontiguousarray(values.T)), schema=schema))
+                    rows += len(values)
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise AeroCastError(f"{path} could not be written: {error.strerror or error}") from error
+    return rows
