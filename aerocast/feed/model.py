@@ -244,7 +244,8 @@ class Feed(Strict):
     start: AwareDatetime = Field(description="first instant of the first monthly partition")
     end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
     opt_in: bool = Field(
-        default=False, description="it runs by itself only where an operator says so (`AEROCAST_OPT_IN`, docs/operations.md)"
+        default=False,
+        description="it runs by itself only where an operator says so (`AEROCAST_OPT_IN`, see docs/operations.md)",
     )
     poll: Duration | None = Field(default=None, description="how often a live source is looked at; default: each hour")
     freshness: Duration = Field(description="how old the newest reading may be (before `end`, if one is given)")
