@@ -103,7 +103,7 @@ def _retrain_job(feed: Feed, target: str) -> AssetJob:
         retrain_job_name(feed, target),
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),
         tags={RETRAIN_OF: f"{feed.name}/{target}"},
-        description=f"Trains candidates for {target} anew, promotes the best if it is proven better, and forecasts.",
+        description=f"Retrains candidates for {target}, promotes the best if it is proven better, and forecasts.",
     )
 
 

@@ -81,7 +81,7 @@ def job_name(feed: Feed) -> str:
 
 
 def retrain_job_name(feed: Feed, target: str) -> str:
-    """The job that trains a target's candidates anew, chooses the better and forecasts with it."""
+    """The job that retrains a target's candidates, chooses the better and forecasts with it."""
     return f"{feed.name}_{target}_retrain"
 
 

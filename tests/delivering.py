@@ -41,7 +41,7 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetim
 
 
 class Deliveries:
-    """One home that takes what is delivered; the feed may be declared anew at any time."""
+    """One home that takes what is delivered; the feed may be declared again at any time."""
 
     def __init__(self, home: Path, feed: Feed) -> None:
         self.home, self.feed, self.lake = home, feed, Lake(home)

@@ -77,7 +77,7 @@ def oracle(history: History) -> dict[tuple[str, str], tuple[float | None, ...]]:
         for key in file.keys() | {reading(line) for line in lines}:
             old, new = file.get(key, []), [each for each in numbered if reading(each[2]) == key]
             before, after = ([each[2] for each in each_of] for each_of in (old, new))
-            # Of a reading that is spelt in two ways all lines are said anew, if one of them is.
+            # Of a reading that is spelt in two ways all lines are delivered again, if one of them is.
             alike = len({each[:2] for each in before + after}) < 2
             grown = after[: len(before)] == before and (alike or after == before)
             file[key] = old + new[len(old) :] if grown else new

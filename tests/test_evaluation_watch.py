@@ -246,7 +246,7 @@ def examined(con: duckdb.DuckDBPyConnection, lake: Lake) -> list[str]:
 def remade(
     con: duckdb.DuckDBPyConnection, lake: Lake, temperature: str = "temperature", rows: pa.Table | None = None
 ) -> None:
-    """Silver written anew as if by other code: these rows, or its own with the newest temperatures as the SQL says."""
+    """Silver rewritten as if by other code: these rows, or its own with the newest temperatures as the SQL says."""
     lake.relation(con, "small/silver").create_view("silver_now", replace=True)
     newest = f"CASE WHEN time = (SELECT max(time) FROM silver_now) THEN {temperature} ELSE temperature END"
     own = con.sql(f"SELECT * REPLACE ({newest} AS temperature) FROM silver_now")

@@ -408,7 +408,7 @@ def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPy
 
 @pytest.mark.parametrize("least_free", [lake_module._LEAST_FREE, 0])
 def test_a_disk_without_room(tiny: Path, monkeypatch: pytest.MonkeyPatch, least_free: int) -> None:
-    """Seen before a write begins; and if not seen, then by the commit, which is not tried for ever."""
+    """Seen before a write begins; and if not seen, then by the commit, which is not tried forever."""
     monkeypatch.setattr(lake_module, "_LEAST_FREE", least_free)
     lake = Lake(tiny)
     assert lake.append(RAW, rows("2013-01", "a"), "a")

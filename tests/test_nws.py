@@ -50,7 +50,7 @@ class Reply(NamedTuple):
 
 
 class Service:
-    """A weather service on a free port: `script` has the answers of each path in turn, the last one for ever."""
+    """A weather service on a free port: `script` has the answers of each path in turn, the last one forever."""
 
     def __init__(self) -> None:
         self.script: dict[str, list[Reply]] = {}

@@ -230,7 +230,7 @@ def test_the_same_look_asks_for_the_same_run_and_another_try_for_another() -> No
         now += 200 * DAY
         action = decide(limits, hot(), action.memory, now, last=ran(action, "failed", now - 199 * DAY))
     assert len(set(keys)) == 3 * KEPT
-    assert len(action.memory.attempts) == KEPT + 1, "what is remembered does not grow for ever"
+    assert len(action.memory.attempts) == KEPT + 1, "what is remembered does not grow forever"
 
 
 @pytest.mark.parametrize(

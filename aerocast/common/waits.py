@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 # After a first failure; doubled with each further one in a row.
 PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-DOUBLINGS = 6  # a back-off grows no further, so that an old failure does not silence anything for ever
+DOUBLINGS = 6  # a back-off grows no further, so that an old failure does not silence anything forever
 
 
 def end_of(pause: timedelta, since: datetime, now: datetime) -> datetime:

@@ -133,6 +133,6 @@ def document(home: Home, feed: str) -> Document[Declared]:
 
 
 def stamps(home: Home) -> dict[str, Stamp]:
-    """Every published feed, and what changes when it is published anew. Raises AeroCastError if it cannot be listed."""
+    """What changes when a feed is published again, by feed. Raises AeroCastError if it cannot be listed."""
     found = {_NAME.fullmatch(name): stamp for name, stamp in store_of(home).stamps(FOLDER).items()}
     return {name[1]: stamp for name, stamp in found.items() if name}

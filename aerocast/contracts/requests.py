@@ -37,7 +37,7 @@ def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False)
     One that is there is forced from now on, if this one is.
 
     Raises:
-        AeroCastError: the disk refuses, or a name is none.
+        AeroCastError: the disk refuses, or a name is invalid.
     """
     document = _document(home, feed, target)
     while True:

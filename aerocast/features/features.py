@@ -248,7 +248,7 @@ class Selection:
 
 
 def select(spec: WindowSpec, names: Sequence[str]) -> Selection:
-    """What `features` needs to make only those `names`, in their order. Raises KeyError for one that is none."""
+    """What `features` needs to make only those `names`, in their order. Raises KeyError for an unknown name."""
     wanted = {*names}
     blocks = [(found, block) for name, block in _BLOCKS if wanted & {*(found := name(spec))}]
     place = {name: at for at, name in enumerate(name for found, _ in blocks for name in found)}

@@ -136,7 +136,7 @@ class Batching(Strict):
 
 
 class Retention(Strict):
-    """How long a layer's months are kept, counted from their end to the feed's present; None: for ever.
+    """How long a layer's months are kept, counted from their end to the feed's present; None: forever.
 
     What a kept release was trained on stays readable, whatever is said here.
     """

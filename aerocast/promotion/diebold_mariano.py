@@ -1,6 +1,6 @@
 """Is the challenger really better, or was it luck? The Diebold-Mariano test on two series of losses, one-sided.
 
-Diebold and Mariano 1995 ask whether the mean of the loss differential is above nought, given that errors h steps ahead
+Diebold and Mariano 1995 ask whether the mean of the loss differential is above zero, given that errors h steps ahead
 are correlated over h - 1 steps. Here its variance is Bartlett's estimate (Newey and West 1987), never negative, over
 twice as many lags or 1.3 sqrt(n) (Lazarus et al. 2018), for real losses follow the day and the weather, too. The
 statistic is shrunk for small samples (Harvey, Leybourne and Newbold 1997), and Student's t has as many degrees of

@@ -116,7 +116,7 @@ def _group(
 
 
 def _rms(error: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
-    """(H,) root mean squares of what is known; never quite nought, for it divides."""
+    """(H,) root mean squares of what is known; never quite zero, for it divides."""
     mean: NDArray[Any] = np.mean(error**2, axis=0, where=known)
     roots: NDArray[Any] = np.maximum(np.sqrt(mean), 1e-9)
     return roots

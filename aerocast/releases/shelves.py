@@ -65,7 +65,7 @@ class Shelf(Protocol):
 
 
 def shelf(home: Home, feed: str, target: str) -> Shelf:
-    """Where a (feed, target) keeps its releases. Raises AeroCastError for a name that is none."""
+    """Where a (feed, target) keeps its releases. Raises AeroCastError if a name is invalid."""
     for name in (feed, target):
         if not NAME.match(name):
             raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")

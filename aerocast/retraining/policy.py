@@ -79,7 +79,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """What to do now. `reason` is a sentence for people, always; `key` names the run to start, once for ever."""
+    """What to do now. `reason` is a sentence for people, always; `key` names the run to start, once forever."""
 
     act: bool
     reason: str
@@ -116,7 +116,7 @@ def note(memory: Memory, run: LastRun | None) -> Memory:
     def told(attempt: Attempt) -> Attempt:
         if attempt.key != run.key or attempt.outcome == "helped":
             return attempt
-        # The first look knows best when it ended: a clock may be set anew afterwards.
+        # The first look knows best when it ended: a clock may be set again afterwards.
         ended = attempt.ended if attempt.ended and attempt.outcome == run.outcome else run.ended
         return msgspec.structs.replace(attempt, outcome=run.outcome, ended=ended)
 

@@ -2,7 +2,7 @@
 
 A tick looks at what is cheap to look at: the source's fingerprint, the doors, the log's closed segments, the faults
 that bronze was made with, and what each month of raw holds beside what bronze was made of. A run covers what must be
-made anew and no more: months that touch each other go together, the newest first, the others with the next ticks.
+made again and no more: months that touch each other go together, the newest first, the others with the next ticks.
 What a run then has to compute is the assets' own business.
 
 Runs are few: delivered readings are gathered between them, and an answer is no reason for one, since it cannot be
@@ -61,7 +61,7 @@ class Runs(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What there is to do: reasons for a run over the present, months that must be made anew, and what is quiet."""
+    """What there is to do: reasons for a run over the present, months that must be made again, and what is quiet."""
 
     present: list[str]
     touched: dict[str, list[str]]

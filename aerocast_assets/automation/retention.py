@@ -25,13 +25,13 @@ TICK_LOGS_KEPT = timedelta(days=1)
 NEWEST = max(runs.LOOKED_AT, runs.FAILURES)  # runs of a job, and of a target's retrains, that sensors look back on
 LIMIT = 512 << 20  # bytes of all: beyond it what is oldest goes earlier
 MOST = 5000  # runs deleted at once
-FREE, WORTH = 0.25, 4 << 20  # share and bytes of a database's unused pages from which it is written anew
+FREE, WORTH = 0.25, 4 << 20  # share and bytes of a database's unused pages from which it is rewritten
 EVENTS = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION)
 PAGE = 500
 
 
 class Pruned(NamedTuple):
-    """What went: runs, logs of ticks, databases written anew; `bytes` is what all of Dagster's takes afterwards."""
+    """What went: runs, logs of ticks, databases rewritten; `bytes` is what all of Dagster's takes afterwards."""
 
     runs: int
     tick_logs: int

@@ -116,7 +116,7 @@ def retrains(
 
 
 def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
-    """The feed's time at a real instant of a run; if the clock was set anew since, that when it was asked for."""
+    """The feed's time at a real instant of a run; if the clock was set again since, that when it was asked for."""
     from aerocast.contracts import clock
 
     own, real, asked = (

@@ -114,7 +114,7 @@ class Stage:
 
 @contextmanager
 def stage(home: Path, feed: Feed) -> Iterator[Stage]:
-    """An empty home, made anew, with Dagster's configuration; all processes end with the block.
+    """An empty home, made from nothing, with Dagster's configuration; all processes end with the block.
 
     Raises:
         AeroCastError: the folder holds something else, or another demonstration runs in it.

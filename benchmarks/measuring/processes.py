@@ -40,7 +40,7 @@ def answer(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: 
 
 
 def reset_peak() -> None:
-    """Begins `peak_mib` anew, where the system can."""
+    """Begins `peak_mib` again, where the system can."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -160,7 +160,7 @@ class Journal:
         except FileNotFoundError:
             return State(self._feed)
         except msgspec.DecodeError as error:
-            raise AeroCastError(f"the feeder's state {path} is damaged: {error}; remove it to start anew") from error
+            raise AeroCastError(f"the feeder's state {path} is damaged: {error}; remove it to start again") from error
 
     def _replay(self) -> None:
         """What a killed feeder had written since the last fold; the line it died in was not done."""

@@ -151,7 +151,7 @@ def test_a_corrected_month_touches_its_neighbourhood_only(
     assert again.success
     done = {layer: metadata(again, key(feed, layer)) for layer in LAYERS}
     assert done["raw"]["segments_new"] == 1
-    # Of the file's January the corrected lines alone are said anew, none of them near its end.
+    # Of the file's January the corrected lines alone are delivered again, none of them near its end.
     assert done["raw"]["rows_new"] == done["raw"]["withdrawn"] == 24
     assert [done[layer]["months_computed"] for layer in ("bronze", "silver", "windows")] == [1, 1, 1]
     counted = check(again, "nothing_lost").metadata

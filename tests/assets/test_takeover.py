@@ -1,4 +1,4 @@
-"""A home of before values were judged one by one: computed anew once, said so, nothing lost, and its release serves."""
+"""A home of before values were judged one by one: recomputed once, said so, nothing lost, and its release serves."""
 
 import tarfile
 from datetime import UTC

@@ -23,7 +23,7 @@ from aerocast.storage.settings import Settings
 
 BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
 
-# Posts for ever, from two threads; says which ones were acknowledged, and posts each of them twice.
+# Posts forever, from two threads; says which ones were acknowledged, and posts each of them twice.
 WRITER = """
 import sys, threading
 from pathlib import Path

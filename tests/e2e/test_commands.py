@@ -127,4 +127,4 @@ def test_a_person_stops_a_run_without_a_traceback(
     monkeypatch.setenv("AEROCAST_HOME", str(home))
     monkeypatch.setenv("DAGSTER_HOME", str(project))
     with dg.DagsterInstance.get() as instance:
-        assert [run for run in instance.get_runs() if not run.is_finished] == [], "nothing holds a slot for ever"
+        assert [run for run in instance.get_runs() if not run.is_finished] == [], "nothing holds a slot forever"

@@ -92,7 +92,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Raises AeroCastError for an address that is none."""
+        """Raises AeroCastError if the address is invalid."""
         parts = urlsplit(url)
         servers = tuple(filter(None, parts.netloc.split(",")))
         if parts.scheme not in SCHEMES or not servers or parts.path.strip("/"):

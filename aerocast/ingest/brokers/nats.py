@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 DUPLICATES = 600.0  # seconds in which the server knows an id again
-LINGER = 1.0  # seconds that one request for a message waits at the server; after a lost connection it is asked anew
+LINGER = 1.0  # seconds that one request for a message waits at the server; after a lost connection it is asked again
 AGAIN = 5.0  # seconds until a message that was put off may come again
 STEP = 2.0  # seconds that a single request may take before it is repeated
 IN_FLIGHT = 1000  # messages sent and not yet acknowledged

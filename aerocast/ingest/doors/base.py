@@ -11,7 +11,7 @@ from aerocast.feed.model import Feed
 class Batch(NamedTuple):
     """Readings of a feed, in raw's schema, as one commit takes them: all or none.
 
-    Without a `position` the `segment` names the batch for ever. A door that counts what it hands over gives the
+    Without a `position` the `segment` names the batch forever. A door that counts what it hands over gives the
     `position` after the batch instead, and `segment` is then the door's own name: what lies at or before the position
     that the table knows is there already.
     """

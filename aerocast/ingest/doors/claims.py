@@ -171,7 +171,7 @@ def _handle(
 
 
 def _key(message: Message) -> str:
-    """The name of a claim among what is postponed; brokers name a message anew when it is sent again."""
+    """The name of a claim among what is postponed; brokers name a message differently when it is sent again."""
     return hashlib.sha256(message.body).hexdigest()
 
 

@@ -157,7 +157,7 @@ class Posted:
                 file, last = con.execute("SELECT name, last FROM state").fetchone()
                 if end is None:
                     first, end = file, last
-                if file != first:  # made anew meanwhile: it begins with the next look
+                if file != first:  # made again meanwhile: it begins with the next look
                     return
                 position = self._next_part(con, after, end, rows, size)
                 if position is None:

@@ -145,7 +145,7 @@ class Writer:
             if answer is None and (
                 rows + offer.rows > self._limits.rows or size + len(offer.body) > self._limits.bytes
             ):
-                answer = Refused(Why.FULL, f"{rows} readings wait for the platform already; it takes them by and by")
+                answer = Refused(Why.FULL, f"{rows} readings wait for the platform already: try again shortly")
             if answer is None:
                 last, rows, size = last + 1, rows + offer.rows, size + len(offer.body)
                 new.append((last, now, offer.kind, offer.rows, offer.body))

@@ -100,7 +100,7 @@ def _constants(source: str, segment: str) -> dict[str, str | None]:
 
 
 def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedArray:
-    """Whose wall clock each row is read from: a station's, and of each delivery anew."""
+    """Whose wall clock each row is read from: a station's, and of each delivery again."""
     if not deliveries:
         return stations
     number = pa.array([str(number) for number, count in enumerate(deliveries) for _ in range(count)], pa.string())

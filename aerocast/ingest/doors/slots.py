@@ -57,8 +57,8 @@ def difference(
     """Withdrawals first (their `line` is negative), then the lines that are new, in the file's order.
 
     Lines are compared with those of the same (station, time) in their order; where one is not as it was, or its instant
-    is another one by the zone that is declared now, all of them are taken back and said anew. Of an instant that the
-    file spells in several ways, all lines are compared together.
+    is another one by the zone that is declared now, all of them are withdrawn and delivered again. Of an instant that
+    the file spells in several ways, all lines are compared together.
     """
     names = list(raw_names(feed).values())
     stored = lake.relation(con, table, [delivery.month], version)

@@ -104,7 +104,7 @@ def _naive(
     """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
 
     `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
-    are delivered anew: a row that stays in its month must come after its withdrawal. What a file's source says is left
+    are delivered again: a row that stays in its month must come after its withdrawal. What a file's source says is left
     to the file (`aerocast.ingest.doors.slots`).
     """
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)

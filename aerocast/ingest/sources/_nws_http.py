@@ -157,7 +157,7 @@ class Client:
             body += piece
             if len(body) > LARGEST:
                 raise RefusedError(f"{path} was answered with more than {LARGEST >> 20} MB", response.status_code)
-            if self.clock() > latest:  # a server may drip for ever without one read timing out
+            if self.clock() > latest:  # a server may drip forever without one read timing out
                 raise RefusedError(f"{path}: the answer took longer than there is time")
         return bytes(body)
 

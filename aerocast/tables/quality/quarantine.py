@@ -28,7 +28,7 @@ _SAME = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q
 def adopt(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> bool:
     """A quarantine of before values were judged one by one gets today's columns; whether it was one.
 
-    Its rows are whole readings; those of months that can still be made are judged anew after that.
+    Its rows are whole readings; those of months that can still be made are judged again after that.
 
     Raises:
         AeroCastError: the table cannot be read or written.
