@@ -215,7 +215,7 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
     edit(copy, "lake/writing", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
     edit(
         copy,
-        "feed/model",
+        "feed/policies",
         "daily_budget: Annotated[int, Field(ge=0)] = 2",
         "daily_budget: Annotated[int, Field(ge=0)] = 3",
     )

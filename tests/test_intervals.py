@@ -10,7 +10,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts.intervals import Intervals, calibrate, coverage
 from aerocast.features.dataset import Dataset, Rows
 from aerocast.features.windows import feature_names, features, targets
-from aerocast.feed.model import Split
+from aerocast.feed.policies import Split
 from aerocast.models.forward import forward_factors
 from tests.models.series import HOUR, SPEC, START, grid
 

@@ -187,7 +187,7 @@ def test_a_release_that_cannot_be_read_keeps_everything_of_its_feed(
     for turn in range(12):
         replace(lake, rng, MONTHS[turn % 2])
     made = released(lake, con, tmp_path, 1)
-    place = release.folder(tmp_path, "noaa", "temperature") / made.version / release.MANIFEST
+    place = release.folder(tmp_path, "noaa", "temperature") / made.version / "manifest.json"
     place.chmod(0o644)
     making.damage(place)
     before = files(lake, TABLE)

@@ -210,7 +210,10 @@ def test_a_newer_manifest_with_more_fields_is_read(tmp_path: Path) -> None:
     data = json.dumps(content).encode()
     (place / "manifest.json").write_bytes(data)
     sums = (place / "SHA256SUMS").read_text().splitlines()
-    lines = [f"{release._sha(data)}  manifest.json" if line.endswith("manifest.json") else line for line in sums]
+    lines = [
+        f"{hashlib.sha256(data).hexdigest()}  manifest.json" if line.endswith("manifest.json") else line
+        for line in sums
+    ]
     (place / "SHA256SUMS").write_text("\n".join(lines) + "\n")
     assert release.load(tmp_path, *KEY, version).version == version
 

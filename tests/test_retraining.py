@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Heat, Shadow
-from aerocast.feed.model import Promotion, Retraining
+from aerocast.feed.policies import Promotion, Retraining
 from aerocast.retraining.policy import (
     KEPT,
     PAIRS,

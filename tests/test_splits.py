@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
 from aerocast.features.grid import Times, WindowSpec
-from aerocast.feed.model import Split
+from aerocast.feed.policies import Split
 from aerocast.models.splits import MARGIN, Cut, Role, cut, cut_since, instant
 from tests.models.series import HOUR, SPEC, START
 

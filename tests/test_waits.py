@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aerocast.common import waits
 from aerocast.common.waits import LONGEST_PAUSE, end_of, is_recent, left_of
 from aerocast.contracts.drift_state import Heat
-from aerocast.feed.model import Retraining
+from aerocast.feed.policies import Retraining
 from aerocast.retraining.policy import Attempt, LastRun, Memory, decide, routine, unserved
 from aerocast_assets.automation.runs import back_off
 

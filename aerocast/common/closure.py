@@ -27,7 +27,7 @@ NOT_COUNTED = frozenset(
         # how versions and contents are told apart, what time it is, how a refusal is worded
         *("common.closure", "common.lineage", "tables.layer", "tables.layers", "contracts.clock", "common.errors"),
         # the declaration: a layer hashes the values that it uses, so what else can be declared is nothing to it
-        *("feed.model", "feed.rules", "feed.schema", "common.declaration", "common.registry"),
+        *("feed.model", "feed.policies", "feed.rules", "feed.schema", "common.declaration", "common.registry"),
     )
 )
 

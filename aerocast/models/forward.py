@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aerocast.features.dataset import Dataset
 from aerocast.features.grid import Floats, Ints, Times
-from aerocast.feed.model import Split
+from aerocast.feed.policies import Split
 from aerocast.models.kinds._ridge import Design
 
 ORIGINS = (0.5, 0.65, 0.8)  # where the past ends, as shares of the weeks

@@ -20,7 +20,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso, to_numpy
 from aerocast.common.words import duration
 from aerocast.features.windows import Times, WindowSpec
-from aerocast.feed.model import Split
+from aerocast.feed.policies import Split
 
 TEST_SINCE = 0.3  # share of a new regime that judges: it is short, and the proof needs days
 BLOCKS = 8  # a regime with room for fewer blocks has one each for validation and calibration, at its end

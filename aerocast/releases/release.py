@@ -13,10 +13,7 @@ The server imports this module: numpy, msgspec and the standard library only.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,20 +22,18 @@ from pathlib import Path
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.contracts.manifest import FORMAT, Manifest
+from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold, HoldError
 from aerocast.releases import shelves
-from aerocast.releases.shelves import VERSION, Shelf, shelf
+from aerocast.releases.contents import MANIFEST, SUMS, Bundle, check, contents_of, manifest_of, sums_of, verified
+from aerocast.releases.shelves import VERSION, shelf
 from aerocast.storage.atomic import Stamp
-from aerocast.storage.documents import Document, decode
+from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 
 FOLDER = shelves.FOLDER
-MANIFEST = "manifest.json"
-SUMS = shelves.LAST
 POINTER = "current.json"
 CHALLENGER = "challenger.json"
-_FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +65,14 @@ def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     Raises:
         AeroCastError: the manifest does not fit the files or JSON, or the disk refuses; nothing is visible then.
     """
-    _check(manifest, files)
+    check(manifest, files)
     place = shelf(home, manifest.feed.name, manifest.target)
     with place.writing(f"release of {manifest.feed.name}/{manifest.target}"):
         number = 0
         while (existing := _same(home, manifest)) is None:
             number = max(number, *map(_number, place.versions()), 0) + 1
             version = f"{number:04d}-{manifest.lineage.config_hash[:8]}"
-            if place.add(number, version, _contents(manifest, version, files)):
+            if place.add(number, version, contents_of(manifest, version, files)):
                 return version
     return existing
 
@@ -173,9 +168,9 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
         AeroCastError: no such version, a missing or changed file, a manifest of an unknown form.
     """
     place = _bundle(home, feed, target, version)
-    sums = _sums(place)
-    manifest = _manifest(place, sums)
-    files = {graph.file: _verified(place, graph.file, sums) for graph in manifest.graphs.all()}
+    sums = sums_of(place)
+    manifest = manifest_of(place, sums)
+    files = {graph.file: verified(place, graph.file, sums) for graph in manifest.graphs.all()}
     for graph in manifest.graphs.all():
         if sums[graph.file] != graph.sha256:
             raise AeroCastError(f"release {place} is damaged: {MANIFEST} and {SUMS} disagree on {graph.file}")
@@ -226,35 +221,16 @@ def folder(home: Path, feed: str, target: str) -> Path:
     return home / Path(shelf(home, feed, target).pointer(POINTER)).parent
 
 
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    """The files of one release, where they lie; as text that place."""
-
-    shelf: Shelf
-    version: str
-
-    def __str__(self) -> str:
-        return self.shelf.where(self.version)
-
-    def read(self, name: str) -> bytes:
-        try:
-            return self.shelf.read(self.version, name)
-        except OSError as error:
-            raise AeroCastError(
-                f"release {self} is damaged: {name} cannot be read: {error.strerror or error}"
-            ) from error
-
-
-def _bundle(home: Home, feed: str, target: str, version: str) -> _Bundle:
+def _bundle(home: Home, feed: str, target: str, version: str) -> Bundle:
     place = shelf(home, feed, target)
     if not VERSION.match(version) or not place.has(version):
         raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
-    return _Bundle(place, version)
+    return Bundle(place, version)
 
 
 def _described(home: Home, feed: str, target: str, version: str) -> Manifest:
     place = _bundle(home, feed, target, version)
-    return _manifest(place, _sums(place))
+    return manifest_of(place, sums_of(place))
 
 
 _remembered = lru_cache(maxsize=256)(_described)
@@ -275,26 +251,6 @@ def _number(version: str) -> int:
     return int(version.split("-")[0])
 
 
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _check(manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """What `load` would refuse is refused before it is written."""
-    named = [graph.file for graph in manifest.graphs.all()]
-    if sorted(named) != sorted(files):
-        raise AeroCastError(f"release: the manifest names {sorted(named)}, the files given are {sorted(files)}")
-    for name in named:
-        if not _FILE.match(name) or name in (MANIFEST, SUMS):
-            raise AeroCastError(f"release: {name!r} is no file name for a graph")
-    if not re.match(r"^[0-9a-f]{8,}$", manifest.lineage.config_hash):
-        raise AeroCastError(f"release: config_hash {manifest.lineage.config_hash!r} must be hexadecimal, 8 or more")
-    try:
-        msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
-    except msgspec.ValidationError as error:  # NaN and infinity have no JSON: they come back as null
-        raise AeroCastError(f"release: the manifest does not survive JSON: {error}") from error
-
-
 def _same(home: Home, manifest: Manifest) -> str | None:
     """The newest sound release of the same config_hash."""
     config_hash, feed, target = manifest.lineage.config_hash, manifest.feed.name, manifest.target
@@ -306,50 +262,3 @@ def _same(home: Home, manifest: Manifest) -> str | None:
             except AeroCastError:
                 continue
     return None
-
-
-def _contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of a release in the order of their writing: the checksums last."""
-    stamped = manifest.stamped(version, {name: _sha(data) for name, data in files.items()})
-    contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(stamped), indent=1)}
-    sums = "".join(f"{_sha(data)}  {name}\n" for name, data in contents.items())
-    return {**contents, SUMS: sums.encode()}
-
-
-def _sums(place: _Bundle) -> dict[str, str]:
-    lines = place.read(SUMS).decode(errors="replace").splitlines()
-    pairs = [line.split("  ", 1) for line in lines]
-    if not all(len(pair) == 2 for pair in pairs):
-        raise AeroCastError(f"release {place} is damaged: {SUMS} has a line that is not 'sha256  file'")
-    return {name: digest for digest, name in pairs}
-
-
-def _manifest(place: _Bundle, sums: Mapping[str, str]) -> Manifest:
-    data = _verified(place, MANIFEST, sums)
-    _check_format(place, data)
-    manifest = decode(data, Manifest, f"the manifest of release {place}")
-    if manifest.version != place.version:
-        raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
-    return manifest
-
-
-class _Format(msgspec.Struct):
-    """Of a manifest that says nothing else that is certain."""
-
-    format: int = FORMAT
-
-
-def _check_format(place: _Bundle, data: bytes) -> None:
-    with suppress(msgspec.DecodeError):  # what is no manifest at all is told by whoever decodes all of it
-        if (number := msgspec.json.decode(data, type=_Format).format) > FORMAT:
-            newest = f"this version of AeroCast reads formats up to {FORMAT}; update it, or roll back"
-            raise AeroCastError(f"release {place} is of format {number}: {newest}")
-
-
-def _verified(place: _Bundle, name: str, sums: Mapping[str, str]) -> bytes:
-    if name not in sums or not _FILE.match(name):
-        raise AeroCastError(f"release {place} is damaged: {SUMS} does not list {name}")
-    data = place.read(name)
-    if _sha(data) != sums[name]:
-        raise AeroCastError(f"release {place} is damaged: the sha256 of {name} is not the one in {SUMS}")
-    return data

@@ -16,7 +16,7 @@ from aerocast.common.words import duration
 from aerocast.contracts.drift_state import Heat, Shadow
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Promotion, Retraining
+    from aerocast.feed.policies import Promotion, Retraining
 
 Outcome = Literal["running", "promoted", "refused", "failed", "helped"]
 FINISHED: tuple[Outcome, ...] = ("promoted", "refused")

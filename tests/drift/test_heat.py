@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Diagnosis, Heat, Verdict
-from aerocast.feed.model import Drift
+from aerocast.feed.policies import Drift
 from aerocast.monitoring.drift.heat import JUDGED, advance
 
 T0 = datetime(2024, 5, 1, tzinfo=UTC)

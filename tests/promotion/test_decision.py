@@ -3,7 +3,7 @@
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Promotion
+from aerocast.feed.policies import Promotion
 from aerocast.promotion.decision import decide
 from aerocast.promotion.diebold_mariano import Comparison
 from aerocast.promotion.scoring import Score

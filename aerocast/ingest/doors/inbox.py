@@ -33,6 +33,7 @@ from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.base import Batch
 from aerocast.ingest.doors.files import ENDINGS, Content, kind_of, opened
+from aerocast.ingest.doors.inbox_records import Reason, manifest_of, reason_of
 from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
 from aerocast.ingest.doors.patience import Delay, Patience, read, sentences
 from aerocast.ingest.doors.readings import Malformed, as_batch, to_raw
@@ -49,25 +50,6 @@ OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE
 LISTED = 100  # rejected files whose reasons are read
 REASON = ".reason.json"
 log = logging.getLogger("aerocast.ingest.doors")
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a file must be to be complete."""
-
-    sha256: str
-    rows: int | None = None
-    bytes: int | None = None
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why a file was rejected, and when."""
-
-    file: str
-    detail: str
-    field: str
-    value: str
-    rule: str
-    rejected_at: datetime
 
 
 class _Announced(NamedTuple):
@@ -169,7 +151,7 @@ class Inbox:
         reasons = [one for name, one in files.items() if name.endswith(REASON) and name.removesuffix(REASON) in files]
         newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:LISTED]
         read = (self._place.read(f"{REJECTED}/{one.name}") for one in newest)
-        return [reason for data in read if data is not None and (reason := _reason(data))]
+        return [reason for data in read if data is not None and (reason := reason_of(data))]
 
     def prune(self, done: timedelta | None, rejected: timedelta | None) -> int:
         """Removes what was put away longer ago than that; how many files. Raises AeroCastError as `take`."""
@@ -209,7 +191,7 @@ class Inbox:
     def _growing(self, one: _Announced) -> bool:
         """Whether the manifest says, without a look into the file, that there is more to come."""
         try:
-            size = _manifest(one.manifest).bytes if one.manifest is not None else None
+            size = manifest_of(one.manifest).bytes if one.manifest is not None else None
         except Malformed:
             size = -1
         return size is not None and size != one.found.size and self._fresh(one)
@@ -224,7 +206,7 @@ class Inbox:
         kind = kind_of(one.found.name)
         assert kind is not None
         with opened(path, kind, feed, whole=one.manifest is not None) as content:
-            rows = _manifest(one.manifest).rows if one.manifest is not None else None
+            rows = manifest_of(one.manifest).rows if one.manifest is not None else None
             if rows not in (None, content.rows):
                 raise Malformed("rows", content.rows, f"{rows}, as the manifest says")
             self.notes += [f"{one.found.name}: {note}" for note in content.notes]
@@ -256,7 +238,7 @@ class Inbox:
             return None
         if one.manifest is not None:
             try:
-                said = _manifest(one.manifest).sha256
+                said = manifest_of(one.manifest).sha256
                 if said.lower() != sha256:
                     raise Malformed("sha256", sha256, f"{said}, as the manifest says: the file is cut off?")
             except Malformed:
@@ -326,20 +308,6 @@ def inbox_of(home: Home, settings: Settings) -> str:
     if settings.inbox:
         return address(settings.inbox, "AEROCAST_INBOX")
     return str(store_of(home).below("inbox"))
-
-
-def _manifest(data: bytes) -> Manifest:
-    try:
-        return msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
-
-
-def _reason(data: bytes) -> Reason | None:
-    try:
-        return msgspec.json.decode(data, type=Reason)
-    except msgspec.DecodeError:
-        return None
 
 
 def _parts(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:

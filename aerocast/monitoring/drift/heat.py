@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from aerocast.contracts.drift_state import Diagnosis, Heat
-from aerocast.feed.model import Drift
+from aerocast.feed.policies import Drift
 
 # An examination speaks for calm only if some station's errors were judged: two days of silence are no recovery.
 JUDGED = 12

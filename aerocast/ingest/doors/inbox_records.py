@@ -1,0 +1,42 @@
+"""What lies beside a file of the inbox: a manifest that says when it is complete, a reason why it was rejected."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from aerocast.ingest.doors.definition import Malformed
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a file must be to be complete."""
+
+    sha256: str
+    rows: int | None = None
+    bytes: int | None = None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a file was rejected, and when."""
+
+    file: str
+    detail: str
+    field: str
+    value: str
+    rule: str
+    rejected_at: datetime
+
+
+def manifest_of(data: bytes) -> Manifest:
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+
+
+def reason_of(data: bytes) -> Reason | None:
+    try:
+        return msgspec.json.decode(data, type=Reason)
+    except msgspec.DecodeError:
+        return None
