@@ -95,7 +95,7 @@ class TrainingConfig(Refresh):
     since: str = ""
 
 
-class Choice(TrainingConfig):
+class ReleaseChoice(TrainingConfig):
     """Run config of a champion: `release` names a version that shall serve.
 
     It is held then: the loop does not replace it until it is lifted, or for `hold_for` (ISO 8601, such as P7D).

@@ -26,7 +26,7 @@ from serving.app import create_app
 from serving.config import ServerSettings, read_settings
 from serving.connections import GRACE_SECONDS, Bounds, Connection, Server, room_for
 from serving.heads import answering_head
-from serving.metrics import Metrics
+from serving.metrics import ServerMetrics
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
         settings.stall_seconds,
         settings.least_rate,
     )
-    metrics: Metrics = app.state.metrics
+    metrics: ServerMetrics = app.state.metrics
     connection = partial(Connection, bounds=bounds, count=lambda slug: metrics.connections.labels(slug).inc())
     config = uvicorn.Config(
         answering_head(app),

@@ -31,9 +31,9 @@ from serving.controllers import (
     retrain_check,
 )
 from serving.loop import Loop
-from serving.metrics import Metrics
+from serving.metrics import ServerMetrics
 from serving.observations import Observations
-from serving.store import Store
+from serving.store import ServingStore
 
 FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")
@@ -50,10 +50,10 @@ def create_app(
 
     `limits`: what of each feed may wait for the platform.
     """
-    store = Store(home)
+    store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
-    found = Metrics(store, loop, observations)
+    found = ServerMetrics(store, loop, observations)
     return Litestar(
         route_handlers=[
             index,
@@ -87,7 +87,7 @@ def create_app(
 
 
 def _watching(
-    store: Store, loop: Loop, observations: Observations, seconds: float
+    store: ServingStore, loop: Loop, observations: Observations, seconds: float
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -105,7 +105,7 @@ def _watching(
     return lifespan
 
 
-async def _watch(store: Store, observations: Observations, seconds: float, first: asyncio.Event) -> None:
+async def _watch(store: ServingStore, observations: Observations, seconds: float, first: asyncio.Event) -> None:
     """In one thread: what many threads in turn allocate and free, the C library keeps once for each of them."""
     loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(1, "watch")

@@ -21,9 +21,9 @@ class Room:
         self._most, self._used = most, 0
 
     @contextmanager
-    def share(self) -> Iterator[Share]:
+    def share(self) -> Iterator[BodyShare]:
         """A share for one body, given back at the end."""
-        share = Share(self)
+        share = BodyShare(self)
         try:
             yield share
         finally:
@@ -37,7 +37,7 @@ class Room:
         self._used += size
 
 
-class Share:
+class BodyShare:
     """What one body has of the room: nothing as long as it is small."""
 
     def __init__(self, room: Room) -> None:
@@ -51,7 +51,7 @@ class Share:
             self.size = self._seen
 
 
-async def read(request: Request[Any, Any, Any], most: int, share: Share) -> bytes:
+async def read(request: Request[Any, Any, Any], most: int, share: BodyShare) -> bytes:
     """The whole body of at most `most` bytes. Raises a problem: 413, 429, 400 where the client went away."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and (len(length) > 18 or int(length) > most):

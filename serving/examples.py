@@ -10,12 +10,12 @@ import numpy as np
 
 from serving.loading import Served, Tail
 from serving.observations import Observations
-from serving.store import Store
+from serving.store import ServingStore
 
 Examples = dict[str, dict[str, Any]]
 
 
-def with_examples(document: dict[str, Any], store: Store, observations: Observations) -> dict[str, Any]:
+def with_examples(document: dict[str, Any], store: ServingStore, observations: Observations) -> dict[str, Any]:
     """A copy of the document, with examples for all bodies and the names that feed and target may have."""
     made = copy.deepcopy(document)
     first = [next(iter(targets.values())) for targets in store.index.values()]

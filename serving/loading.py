@@ -67,17 +67,17 @@ class Tail:
         return max(self.newest.values(), default=None)
 
 
-class Listing(NamedTuple):
+class ReleaseListing(NamedTuple):
     """What is promoted, by (feed, target), and what could not be looked at, by file with the reason."""
 
     stamps: Mapping[Key, Stamp]
     left_out: Mapping[str, str]
 
 
-def listing(home: Home) -> Listing:
+def listing(home: Home) -> ReleaseListing:
     left_out: dict[str, str] = {}
     stamps = {(feed, target): stamp for feed, target, stamp in release.discover(home, left_out)}
-    return Listing(stamps, left_out)
+    return ReleaseListing(stamps, left_out)
 
 
 def refuse(reason: str) -> NoReturn:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 
 from aerocast.contracts.manifest import FeedSnapshot
-from aerocast.contracts.predictions import Log, Posted
+from aerocast.contracts.predictions import PostedOutcome, PredictionLog
 from aerocast.storage.home import Home
 from serving import predictor
 from serving.loading import Key
@@ -18,14 +18,14 @@ from serving.problems import problem
 from serving.records import logged
 from serving.schemas import EvalRequest, Evaluation
 from serving.shadow import Shadows
-from serving.store import Store
+from serving.store import ServingStore
 
 
 class Loop:
     """The log, the memory of recent answers, the live errors and the shadows of one server."""
 
-    def __init__(self, home: Home, store: Store, log_seconds: float | None) -> None:
-        self.log = Log(home, log_seconds or 10.0)
+    def __init__(self, home: Home, store: ServingStore, log_seconds: float | None) -> None:
+        self.log = PredictionLog(home, log_seconds or 10.0)
         self.shadows = Shadows(self.log.append)
         self._logs = log_seconds is not None
         self.errors = LiveErrors()
@@ -98,7 +98,7 @@ class Loop:
         return answer.key
 
     def _keep(self, key: Key, request: EvalRequest, predicted: float, station: str | None) -> None:
-        posted = Posted(
+        posted = PostedOutcome(
             posted_at=datetime.now(UTC),
             feed=key[0],
             target=key[1],

@@ -13,16 +13,16 @@ from aerocast.common.times import EPOCH
 from serving.loop import Loop
 from serving.observations import Observations
 from serving.shadow import RESULTS
-from serving.store import Store
+from serving.store import ServingStore
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
 LABELS = ["feed", "target"]
 
 
-class Metrics:
+class ServerMetrics:
     """One registry an application, so that two in one process do not mix."""
 
-    def __init__(self, store: Store, loop: Loop, observations: Observations) -> None:
+    def __init__(self, store: ServingStore, loop: Loop, observations: Observations) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no hints
         self.store = store
         self.registry = CollectorRegistry()
@@ -52,7 +52,7 @@ class Metrics:
 
 
 class _Collector(Collector):
-    def __init__(self, store: Store, loop: Loop, observations: Observations) -> None:
+    def __init__(self, store: ServingStore, loop: Loop, observations: Observations) -> None:
         self._store, self._loop, self._observations = store, loop, observations
 
     def describe(self) -> Iterable[Metric]:

@@ -14,12 +14,12 @@ from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast.contracts import declared
 from aerocast.ingest.doors.definition import Definition
-from aerocast.ingest.doors.posted import FOLDER, Counts, Limits, Posted, Receipt, Refused, Why
+from aerocast.ingest.doors.posted import FOLDER, Counts, Limits, PostRefusal, PostStore, Receipt, Why
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home
 from serving.body import Room
 from serving.problems import problem
-from serving.slots import Slot
+from serving.slots import ReloadSlot
 
 LONGEST_KEY = 200
 # Larger bodies are checked in a thread, so that others are answered meanwhile.
@@ -38,10 +38,10 @@ class Observations:
         self.accepted: Counter[str] = Counter()
         self.counts: Mapping[str, Counts] = {}
         self._home, self._limits = home, limits
-        self._listing: Slot[Mapping[str, Stamp]] = Slot(declared.FOLDER)
-        self._known: Mapping[str, Slot[Definition]] = {}
-        self._counted: Mapping[str, Slot[Counts]] = {}
-        self._posted: dict[str, Posted] = {}
+        self._listing: ReloadSlot[Mapping[str, Stamp]] = ReloadSlot(declared.FOLDER)
+        self._known: Mapping[str, ReloadSlot[Definition]] = {}
+        self._counted: Mapping[str, ReloadSlot[Counts]] = {}
+        self._posted: dict[str, PostStore] = {}
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
         self.room = Room(MOST_IN_FLIGHT)
@@ -59,7 +59,7 @@ class Observations:
                 slot.look(partial(_stamp, posted), posted.counts)
             self.counts = {name: slot.served for name, slot in self._counted.items() if slot.served}
 
-    def slots(self) -> list[Slot[Any]]:
+    def slots(self) -> list[ReloadSlot[Any]]:
         """All that is looked up on the disk."""
         return [self._listing, *self._known.values(), *self._counted.values()]
 
@@ -93,7 +93,7 @@ class Observations:
         """The receipt, once the body is on the disk. Raises a problem: 422 for a key, 429, 503 or 507."""
         try:
             receipt = await self._buffer(feed).keep(key, body, kind, rows)
-        except Refused as error:
+        except PostRefusal as error:
             raise refusal(error, key) from None
         if not receipt.duplicate:
             self.accepted[feed] += receipt.accepted
@@ -104,9 +104,9 @@ class Observations:
         for posted in list(self._posted.values()):
             posted.close()
 
-    def _buffer(self, feed: str) -> Posted:
+    def _buffer(self, feed: str) -> PostStore:
         found = self._posted.get(feed)
-        return found or self._posted.setdefault(feed, Posted(self._home, feed, self._limits))
+        return found or self._posted.setdefault(feed, PostStore(self._home, feed, self._limits))
 
     def _look_up(self) -> None:
         """Definitions of all that is declared; what cannot be read now stays as it was."""
@@ -116,11 +116,12 @@ class Observations:
         if self._listing.error or stamps is None:
             return
         known = {
-            name: self._known.get(name) or Slot[Definition](declared.document(self._home, name).name) for name in stamps
+            name: self._known.get(name) or ReloadSlot[Definition](declared.document(self._home, name).name)
+            for name in stamps
         }
         for name, slot in known.items():
             slot.look(partial(stamps.get, name), partial(self._define, name))
-        self._counted = {name: self._counted.get(name) or Slot(f"{FOLDER}/{name}.sqlite") for name in known}
+        self._counted = {name: self._counted.get(name) or ReloadSlot(f"{FOLDER}/{name}.sqlite") for name in known}
         self._known = known
 
     def _define(self, feed: str) -> Definition | None:
@@ -128,7 +129,7 @@ class Observations:
         return Definition(found) if found else None
 
 
-def _stamp(posted: Posted) -> object:
+def _stamp(posted: PostStore) -> object:
     """As `Posted.stamp`; always another one while the file has just been written."""
     found = posted.stamp()
     return time.monotonic() if found is None else found
@@ -143,7 +144,7 @@ def checked_key(key: str | None) -> str | None:
     return key
 
 
-def refusal(error: Refused, key: str | None = None) -> ProblemDetailsException:
+def refusal(error: PostRefusal, key: str | None = None) -> ProblemDetailsException:
     """The problem for a post that was not kept."""
     headers = {"retry-after": _RETRY_AFTER[error.why]} if error.why in _RETRY_AFTER else None
     named: dict[str, Any] = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"}

@@ -14,7 +14,7 @@ MOST_VALUES = 150_000  # 50,000 answers of three horizons
 WINDOW = 200
 
 
-class Answer(NamedTuple):
+class AnswerKnown(NamedTuple):
     """One answer as it is remembered; a value becomes NaN once its outcome was posted."""
 
     key: Key
@@ -28,18 +28,18 @@ class Recent:
 
     def __init__(self, most: int = MOST_VALUES) -> None:
         self._most, self._held = most, 0
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, AnswerKnown] = {}
 
     def remember(self, key: Key, horizons: tuple[int, ...], prediction: Prediction) -> None:
         """Keeps what was answered; `horizons` are those of its forecasts, shared by all answers of a release."""
         values = array("d", [forecast.value for forecast in prediction.forecasts])
-        self._answers[prediction.id] = Answer(key, prediction.station, horizons, values)
+        self._answers[prediction.id] = AnswerKnown(key, prediction.station, horizons, values)
         self._held += len(values)
         while self._held > self._most:
             oldest = next(iter(self._answers))
             self._held -= len(self._answers.pop(oldest).values)
 
-    def find(self, name: str) -> Answer | None:
+    def find(self, name: str) -> AnswerKnown | None:
         """The answer of that id; None if it is none, or older than what is remembered."""
         return self._answers.get(name)
 

@@ -20,7 +20,7 @@ from serving.inputs import Input
 from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Reason
-from serving.store import Store
+from serving.store import ServingStore
 
 
 class Question(NamedTuple):
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
         return "station" if whole(self.served, self.question.request) else "sequence"
 
 
-def predict(store: Store, request: PredictRequest) -> Answered:
+def predict(store: ServingStore, request: PredictRequest) -> Answered:
     """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong."""
     served = choose(store, request.feed, request.target, request.station)
     feed, station = served.feed, request.station
@@ -87,7 +87,7 @@ def whole(served: Served, request: PredictRequest) -> bool:
     return alone and known and len(request.sequence) == spec.look_back
 
 
-def choose(store: Store, feed: str | None, target: str | None, station: str | None = None) -> Served:
+def choose(store: ServingStore, feed: str | None, target: str | None, station: str | None = None) -> Served:
     """The release that answers for (feed, target); by default the only feed (that has such a station), first target."""
     index = store.index
     if feed is not None and (why := store.retirement(feed, target)):

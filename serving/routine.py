@@ -12,10 +12,10 @@ from serving.loading import Served
 from serving.problems import problem
 from serving.schemas import RetrainCheck
 from serving.slots import sentence
-from serving.store import Store
+from serving.store import ServingStore
 
 
-def check(store: Store, feed: str | None, target: str | None) -> RetrainCheck:
+def check(store: ServingStore, feed: str | None, target: str | None) -> RetrainCheck:
     """What is due for (feed, target), by default the only feed and its first target. Reads the disk."""
     served = predictor.choose(store, feed, target)
     try:
@@ -26,7 +26,7 @@ def check(store: Store, feed: str | None, target: str | None) -> RetrainCheck:
     return _report(store, served, name)
 
 
-def ask(store: Store, feed: str | None, target: str | None, force: bool) -> RetrainCheck:
+def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) -> RetrainCheck:
     """As `check`, and asks for a retrain if one is due or `force`d. The sensor takes it up; nothing starts here.
 
     A forced one trains and judges again even where nothing has changed.
@@ -42,7 +42,7 @@ def ask(store: Store, feed: str | None, target: str | None, force: bool) -> Retr
     return _report(store, served, request.id)
 
 
-def _report(store: Store, served: Served, request: str | None) -> RetrainCheck:
+def _report(store: ServingStore, served: Served, request: str | None) -> RetrainCheck:
     lineage, limit = served.manifest.lineage, served.feed.max_age
     trained_at, now = lineage.feed_time or lineage.created_at, store.now(served.feed)
     age = max(0.0, (now - trained_at).total_seconds())

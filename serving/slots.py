@@ -23,7 +23,7 @@ LONGEST = 500  # characters of a reason: some libraries put the content into it
 
 
 @dataclass(slots=True)
-class Slot(Generic[T]):
+class ReloadSlot(Generic[T]):
     """`served` stays what it was until something newer loads; `error` is why the newest does not, `since` when.
 
     `file` is its name in the home.

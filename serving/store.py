@@ -24,7 +24,7 @@ from aerocast.releases import release
 from aerocast.storage.home import Home
 from serving.loading import (
     Key,
-    Listing,
+    ReleaseListing,
     Served,
     Tail,
     listing,
@@ -34,28 +34,28 @@ from serving.loading import (
     open_tail,
     refuse,
 )
-from serving.slots import NEVER, Slot
+from serving.slots import NEVER, ReloadSlot
 
 log = logging.getLogger("aerocast.serving")
 
 
-class Store:
+class ServingStore:
     """Slots by (feed, target) or by feed. The dictionaries are replaced, never changed: readers may iterate."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.releases: Mapping[Key, Slot[Served]] = {}
-        self.challengers: Mapping[Key, Slot[Served]] = {}
-        self.tails: Mapping[str, Slot[Tail]] = {}
-        self.drifts: Mapping[str, Slot[DriftState]] = {}
-        self.clocks: Mapping[str, Slot[Clock]] = {}
-        self.declared: Mapping[str, Slot[Declared]] = {}
+        self.releases: Mapping[Key, ReloadSlot[Served]] = {}
+        self.challengers: Mapping[Key, ReloadSlot[Served]] = {}
+        self.tails: Mapping[str, ReloadSlot[Tail]] = {}
+        self.drifts: Mapping[str, ReloadSlot[DriftState]] = {}
+        self.clocks: Mapping[str, ReloadSlot[Clock]] = {}
+        self.declared: Mapping[str, ReloadSlot[Declared]] = {}
         self.index: Mapping[str, Mapping[str, Served]] = {}
         self.owners: Mapping[str, tuple[str, ...]] = {}
         self.started_at = datetime.now(UTC)
         self.last_poll: datetime | None = None
-        self.listing: Slot[Listing] = Slot(release.FOLDER)
-        self.unlisted: Mapping[str, Slot[None]] = {}
+        self.listing: ReloadSlot[ReleaseListing] = ReloadSlot(release.FOLDER)
+        self.unlisted: Mapping[str, ReloadSlot[None]] = {}
 
     def poll(self) -> None:
         """Look up everything, load what is new; never raises for what lies on disk."""
@@ -63,7 +63,7 @@ class Store:
         found = self.listing.served
         if self.listing.error or not found:
             return
-        self.unlisted = {file: self.unlisted.get(file) or Slot(file) for file in found.left_out}
+        self.unlisted = {file: self.unlisted.get(file) or ReloadSlot(file) for file in found.left_out}
         for file, reason in found.left_out.items():
             self.unlisted[file].look(partial(str, reason), partial(refuse, reason))
         for key in found.stamps.keys() - self.releases.keys():
@@ -81,7 +81,7 @@ class Store:
         """All releases that answer now, by feed and target."""
         return [served for targets in self.index.values() for served in targets.values()]
 
-    def slots(self) -> list[Slot[Any]]:
+    def slots(self) -> list[ReloadSlot[Any]]:
         """All that is looked up on the disk."""
         by_key, by_feed = (self.releases, self.challengers), (self.tails, self.drifts, self.clocks, self.declared)
         return [
@@ -127,17 +127,17 @@ class Store:
         """A place for everything about a (feed, target) that was not there before."""
         feed, place = key[0], f"{release.FOLDER}/{'/'.join(key)}"
         if feed not in self.tails:
-            self.clocks = {**self.clocks, feed: Slot(clock.document(self.home, feed).name)}
-            self.drifts = {**self.drifts, feed: Slot(state.document(self.home, feed).name)}
-            self.declared = {**self.declared, feed: Slot(declared.document(self.home, feed).name)}
-            self.tails = {**self.tails, feed: Slot(tail.name(feed), seen=NEVER)}
-        self.challengers = {**self.challengers, key: Slot(f"{place}/{release.CHALLENGER}")}
+            self.clocks = {**self.clocks, feed: ReloadSlot(clock.document(self.home, feed).name)}
+            self.drifts = {**self.drifts, feed: ReloadSlot(state.document(self.home, feed).name)}
+            self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
+            self.tails = {**self.tails, feed: ReloadSlot(tail.name(feed), seen=NEVER)}
+        self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
         self.releases = {
             **self.releases,
-            key: Slot(f"{place}/{release.POINTER}"),
+            key: ReloadSlot(f"{place}/{release.POINTER}"),
         }  # last: who reads a release's key finds all the others
 
-    def _loaded(self, key: Key, slot: Slot[Served]) -> None:
+    def _loaded(self, key: Key, slot: ReloadSlot[Served]) -> None:
         if slot.error is None and slot.served:
             log.info("%s/%s is served by release %s", *key, slot.served.manifest.version)
         elif slot.served is None:
@@ -157,7 +157,7 @@ class Store:
         if self.declared[feed].look(known.stamp, known.read):
             self._index()
 
-    def _look_at_challenger(self, key: Key, slot: Slot[Served]) -> None:
+    def _look_at_challenger(self, key: Key, slot: ReloadSlot[Served]) -> None:
         """Loaded only where the feed gives it a share of the requests: it takes as much memory as what serves."""
         served = self.index.get(key[0], {}).get(key[1])
         if served and served.feed.shadow > 0:

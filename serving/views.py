@@ -8,7 +8,7 @@ from typing import Any
 
 from aerocast.common.times import from_numpy
 from aerocast.contracts.manifest import Manifest
-from aerocast.contracts.predictions import Log
+from aerocast.contracts.predictions import PredictionLog
 from aerocast.releases import release
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
@@ -25,13 +25,15 @@ from serving.schemas import (
     TargetView,
     WindowView,
 )
-from serving.slots import Slot
-from serving.store import Store
+from serving.slots import ReloadSlot
+from serving.store import ServingStore
 
 STUCK_POLLS = 10
 
 
-def health(store: Store, log: Log, poll_seconds: float, others: Sequence[Slot[Any]] = ()) -> Health:
+def health(
+    store: ServingStore, log: PredictionLog, poll_seconds: float, others: Sequence[ReloadSlot[Any]] = ()
+) -> Health:
     """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
     errors = [log.error] if log.error else []
     left_out = [
@@ -52,7 +54,7 @@ def health(store: Store, log: Log, poll_seconds: float, others: Sequence[Slot[An
     return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, left_out, releases)
 
 
-def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
+def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> ReleaseHealth:
     served, tail, state = slot.served, store.tails[key[0]], store.drift(key[0])
     retired = store.retirement(*key)
     looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.declared[key[0]], store.challengers[key])
@@ -80,7 +82,7 @@ def _release(key: Key, slot: Slot[Served], store: Store) -> ReleaseHealth:
     )
 
 
-def feeds(store: Store) -> list[FeedView]:
+def feeds(store: ServingStore) -> list[FeedView]:
     """What is served, and then the feeds that were and are not declared any more."""
     shown = [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
     for feed in sorted({feed for feed, _ in store.releases}):
@@ -109,7 +111,7 @@ def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -
     )
 
 
-def models(store: Store, feed: str | None, target: str | None, limit: int) -> list[TargetModels]:
+def models(store: ServingStore, feed: str | None, target: str | None, limit: int) -> list[TargetModels]:
     """Current and past releases, newest first, of what was asked for. Reads the disk; 404 for nothing of the kind."""
     keys = [key for key in sorted(store.releases) if feed in (None, key[0]) and target in (None, key[1])]
     if not keys and (feed or target):

@@ -11,8 +11,8 @@ import yaml
 
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors import doors_of
-from aerocast.ingest.doors.intake import Taken, place_strays, take_all, take_source
-from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.intake import IntakeReport, place_strays, take_all, take_source
+from aerocast.ingest.doors.posted import PostStore
 from aerocast.ingest.doors.readings import definition_of
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
@@ -57,14 +57,14 @@ class Deliveries:
     def post(self, body: bytes, kind: str = "json", key: str | None = None) -> tuple[str, ...]:
         """Posts a body as the server keeps it; the names of what is ignored in it."""
         rows, ignored = check(definition_of(self.feed), kind, body)
-        posted = Posted(self.home, self.feed.name)
+        posted = PostStore(self.home, self.feed.name)
         try:
             posted.put(key, body, kind, rows)
         finally:
             posted.close()
         return ignored
 
-    def take(self, now: datetime = LATER) -> Taken:
+    def take(self, now: datetime = LATER) -> IntakeReport:
         """Everything that waits at the doors, and all that the source has."""
         now = self.feed.clock(now)
         taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from aerocast.common.months import month_of
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged, LoggedForecast, Posted
+from aerocast.contracts.predictions import Logged, LoggedForecast, PostedOutcome
 from aerocast.lake import Lake
 from aerocast.lake.marks import NO_EDGES
 
@@ -36,11 +36,17 @@ def answer(
     return msgspec.structs.replace(base, **changes)
 
 
-def posted(actual: float, id: str | None = None, horizon: int | None = None, at: datetime = T0, **more: Any) -> Posted:
-    return Posted(posted_at=at, feed="small", target="temperature", actual=actual, id=id, horizon=horizon, **more)
+def posted(
+    actual: float, id: str | None = None, horizon: int | None = None, at: datetime = T0, **more: Any
+) -> PostedOutcome:
+    return PostedOutcome(
+        posted_at=at, feed="small", target="temperature", actual=actual, id=id, horizon=horizon, **more
+    )
 
 
-def segment(home: Path, name: str, records: Sequence[Logged | Posted], feed: str = "small", torn: bytes = b"") -> Path:
+def segment(
+    home: Path, name: str, records: Sequence[Logged | PostedOutcome], feed: str = "small", torn: bytes = b""
+) -> Path:
     """A closed segment of the prediction log."""
     path = predictions.place(home, feed) / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,7 @@ def test_of_a_log_people_see_warnings_once_and_its_file_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {line: logs.notice(line) for line in LINES} == LINES
-    log = logs.Log(tmp_path / "processes" / "x.log")
+    log = logs.ChildLog(tmp_path / "processes" / "x.log")
     for line in (*LINES, *LINES):
         log.file.write(f"{line}\n".encode())
     log.file.write(b"2026-11-29 00:39:39,426 ERROR half")

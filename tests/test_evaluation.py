@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged, Posted
+from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake, compaction
 from aerocast.lake.marks import NO_EDGES
 from aerocast.monitoring.evaluation import answers, history, outcomes, rolling
-from aerocast.monitoring.evaluation.intake import Taken, take
+from aerocast.monitoring.evaluation.intake import LogIntake, take
 from tests.evaluating import HOUR, T0, VERSION, answer, posted, segment, silver
 from tests.making import small_feed
 
@@ -54,7 +54,7 @@ def rows(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, order: str = "AL
     return [{key: value for key, value in row.items() if key != "delivery"} for row in found]
 
 
-def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> Taken:
+def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> LogIntake:
     return take(con, lake, home, "small")
 
 
@@ -62,13 +62,13 @@ def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> Taken:
 
 
 def test_a_segment_is_taken_up_once_and_then_deleted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
-    records: list[Logged | Posted] = [answer("a", T0, {1: 50.0, 6: 52.0}), posted(51.0, "a", 1)]
+    records: list[Logged | PostedOutcome] = [answer("a", T0, {1: 50.0, 6: 52.0}), posted(51.0, "a", 1)]
     path = segment(home, "one", records)
-    assert taken(con, lake, home) == Taken(segments=1, predictions=2, posted=1)
+    assert taken(con, lake, home) == LogIntake(segments=1, predictions=2, posted=1)
     assert not path.exists()
     segment(home, "one", records)  # as if the file had survived
-    assert taken(con, lake, home) == Taken(segments=1)
-    assert taken(con, lake, home) == Taken()
+    assert taken(con, lake, home) == LogIntake(segments=1)
+    assert taken(con, lake, home) == LogIntake()
     issued = rows(con, lake, "small/predictions", "horizon")
     assert [(row["id"], row["horizon"], row["time"] - T0) for row in issued] == [("a", 1, HOUR), ("a", 6, 6 * HOUR)]
     assert [(row["id"], row["actual"]) for row in rows(con, lake, "small/posted")] == [("a", 51.0)]
@@ -76,7 +76,7 @@ def test_a_segment_is_taken_up_once_and_then_deleted(con: duckdb.DuckDBPyConnect
 
 def test_lines_that_cannot_be_read_are_counted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
     segment(home, "torn", [answer("a", T0, {1: 50.0})], torn=b'{"record": "prediction", "id"\n')
-    assert taken(con, lake, home) == Taken(segments=1, predictions=1, damaged=1)
+    assert taken(con, lake, home) == LogIntake(segments=1, predictions=1, damaged=1)
 
 
 def test_a_posting_lies_in_the_month_of_what_it_is_about(
@@ -87,7 +87,7 @@ def test_a_posting_lies_in_the_month_of_what_it_is_about(
     taken(con, lake, home)
     late = LATER + timedelta(days=60)
     segment(home, "late", [posted(49.0, "m5", 1, late), posted(49.5, "m0", None, late), posted(1.0, "nobody", 1, late)])
-    assert taken(con, lake, home) == Taken(segments=1, posted=3, unknown=1)
+    assert taken(con, lake, home) == LogIntake(segments=1, posted=3, unknown=1)
     found = {row["id"]: (row["month"], row["horizon"]) for row in rows(con, lake, "small/posted")}
     assert found == {"m5": ("2023-09", 1), "m0": ("2024-03", 1), "nobody": (f"{late:%Y-%m}", 1)}
 

@@ -36,7 +36,7 @@ def table(month: str, hours: list[int], value: float | None = 1.0, segment: str 
     )
 
 
-def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.Content:
+def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.MonthContent:
     lake.replace(MADE, rows, months, edges=EDGES, apart=["segment"])
     return lake.ledger(MADE).content(months, EDGES)[months[0]]
 
@@ -83,7 +83,7 @@ def test_a_relation_has_the_marks_of_its_rows(lake: Lake) -> None:
     assert lake.ledger(MADE).content(["2024-01"], EDGES)["2024-01"] == first
 
 
-def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.Content:
+def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.MonthContent:
     lake.append(RAW, table(month, hours, segment=segment), segment, edges=EDGES)
     return lake.ledger(RAW).content([month], EDGES)[month]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.ingest.sources import _nws_http, _nws_poll, _nws_readings
-from aerocast.ingest.sources._nws_http import Client, RefusedError
+from aerocast.ingest.sources._nws_http import NwsClient, RefusedError
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake, Slot
 from aerocast.tables.raw import Delivery, raw_schema
@@ -91,8 +91,8 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def client(self, service: Service, seconds: float = 120) -> Client:
-        return Client(service.url, "AeroCast test", seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
+    def client(self, service: Service, seconds: float = 120) -> NwsClient:
+        return NwsClient(service.url, "AeroCast test", seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def poll(
     declared: Feed | None = None,
     *,
     now: datetime = NOW,
-    client: Client | None = None,
+    client: NwsClient | None = None,
     notes: list[str] | None = None,
     **more: Any,
 ) -> list[Delivery]:
@@ -488,14 +488,14 @@ def test_an_answer_that_takes_too_long_is_left(service: Service, time: Time) -> 
 @pytest.mark.parametrize("base", ["api.weather.gov", "ftp://127.0.0.1", "http://"])
 def test_an_address_that_is_none_is_asked_once(time: Time, base: str) -> None:
     with pytest.raises(RefusedError, match="cannot be asked for"):
-        Client(base, "AeroCast test", sleep=time.sleep, clock=lambda: time.now).get(home())
+        NwsClient(base, "AeroCast test", sleep=time.sleep, clock=lambda: time.now).get(home())
     assert time.slept == []
 
 
 def test_who_asks_must_be_sendable() -> None:
     for agent in ("Jürgen", "one\ntwo"):
         with pytest.raises(AeroCastError, match="AEROCAST_USER_AGENT"):
-            Client("http://127.0.0.1", agent)
+            NwsClient("http://127.0.0.1", agent)
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(

@@ -16,7 +16,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Log, Logged, LoggedForecast, Posted
+from aerocast.contracts.predictions import Logged, LoggedForecast, PostedOutcome, PredictionLog
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,8 +53,8 @@ def ids(home: Path, feed: str = "noaa") -> list[str]:
 
 
 def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
-    log = Log(tmp_path)
-    posted = Posted(NOW, "noaa", "temperature", 12.5, id="one", horizon=6)
+    log = PredictionLog(tmp_path)
+    posted = PostedOutcome(NOW, "noaa", "temperature", 12.5, id="one", horizon=6)
     assert log.append(logged("one"))
     assert log.append(posted)
     assert log.append(logged("two"))
@@ -70,7 +70,7 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_each_feed_has_segments_of_its_own(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.append(logged("two", "midwest"))
     log.close()
@@ -80,7 +80,7 @@ def test_each_feed_has_segments_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_open_segment_is_on_disk_but_not_handed_out(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     log.append(logged("one"))
     (path,) = (tmp_path / "log/noaa").iterdir()
     assert msgspec.json.decode(path.read_bytes(), type=Logged) == logged("one")
@@ -90,7 +90,7 @@ def test_an_open_segment_is_on_disk_but_not_handed_out(tmp_path: Path) -> None:
 
 
 def test_an_old_segment_is_closed_and_a_new_one_begun(tmp_path: Path) -> None:
-    log = Log(tmp_path, seconds=0.05)
+    log = PredictionLog(tmp_path, seconds=0.05)
     log.append(logged("one"))
     until(lambda: len(predictions.segments(tmp_path, "noaa")) == 1)
     log.append(logged("two"))
@@ -100,7 +100,7 @@ def test_an_old_segment_is_closed_and_a_new_one_begun(tmp_path: Path) -> None:
 
 
 def test_a_long_segment_is_closed(tmp_path: Path) -> None:
-    log = Log(tmp_path, seconds=60, rows=10)
+    log = PredictionLog(tmp_path, seconds=60, rows=10)
     for number in range(10):
         log.append(logged(str(number)))
     until(lambda: len(predictions.segments(tmp_path, "noaa")) == 1)
@@ -110,7 +110,7 @@ def test_a_long_segment_is_closed(tmp_path: Path) -> None:
 
 def test_many_threads_and_a_reader_lose_and_repeat_nothing(tmp_path: Path) -> None:
     """A reader that looks all the time never takes a living writer's segment, nor one that is just being made."""
-    log = Log(tmp_path, seconds=0.005)
+    log = PredictionLog(tmp_path, seconds=0.005)
     taken: list[str] = []
 
     def write(name: str) -> None:
@@ -137,9 +137,9 @@ def test_many_threads_and_a_reader_lose_and_repeat_nothing(tmp_path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from aerocast.contracts.predictions import Log
+from aerocast.contracts.predictions import PredictionLog
 from tests.test_predictions import logged
-log = Log(Path(sys.argv[1]), seconds=0.2)
+log = PredictionLog(Path(sys.argv[1]), seconds=0.2)
 for number in range(10**9):
     log.append(logged(str(number)))
     print(number, flush=True)
@@ -163,7 +163,7 @@ def test_a_killed_writer_leaves_every_line_that_it_wrote(tmp_path: Path) -> None
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     log.append(logged("one"))
     (living,) = (tmp_path / "log/noaa").iterdir()
     whole = living.read_bytes()
@@ -177,7 +177,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.append(logged("two"))
     log.close()
@@ -191,7 +191,7 @@ def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
 
 def test_a_place_that_refuses_is_counted_and_never_raised(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("no folder")
-    log = Log(tmp_path, seconds=0.05)
+    log = PredictionLog(tmp_path, seconds=0.05)
     assert not log.append(logged("one"))
     assert not log.append(logged("two"))
     assert log.failures == 2
@@ -207,11 +207,11 @@ def test_a_place_that_refuses_is_counted_and_never_raised(tmp_path: Path) -> Non
 FULL = """
 import sys, resource
 from pathlib import Path
-from aerocast.contracts.predictions import Log
+from aerocast.contracts.predictions import PredictionLog
 from tests.test_predictions import logged
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-log = Log(Path(sys.argv[1]), seconds=60)
+log = PredictionLog(Path(sys.argv[1]), seconds=60)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 kept = [number for number in range(100) if log.append(logged(str(number)))]
 log.close()
@@ -231,7 +231,7 @@ def test_a_disk_that_fills_up_leaves_whole_lines_only(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_is_counted(tmp_path: Path) -> None:
-    log = Log(tmp_path, seconds=0.05)
+    log = PredictionLog(tmp_path, seconds=0.05)
     log.append(logged("one"))
     shutil.rmtree(tmp_path / "log")
     until(lambda: log.failures == 1)
@@ -242,7 +242,7 @@ def test_a_folder_that_vanishes_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may remove everything")
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.close()
     (segment,) = predictions.segments(tmp_path, "noaa")
@@ -262,7 +262,7 @@ def test_an_append_does_not_wait_for_a_slow_disk(tmp_path: Path, monkeypatch: py
         ended.set()
 
     monkeypatch.setattr(predictions, "_sync", slow)
-    log = Log(tmp_path)
+    log = PredictionLog(tmp_path)
     assert log.append(logged("0"))
     assert begun.wait(60)
     assert all(log.append(logged(str(number))) for number in range(1, 100))

@@ -15,7 +15,7 @@ from aerocast.retraining.policy import (
     PAIRS,
     Action,
     LastRun,
-    Memory,
+    RetrainMemory,
     decide,
     helped,
     note,
@@ -47,20 +47,20 @@ def ran(action: Action, outcome: Any, ended: datetime) -> LastRun:
 
 
 def first(at: datetime = T0 + 3 * DAY, limits: Retraining = LIMITS) -> Action:
-    action = decide(limits, hot(), Memory(), at)
+    action = decide(limits, hot(), RetrainMemory(), at)
     assert action.act
     return action
 
 
 def test_cool_does_nothing_and_says_so() -> None:
-    action = decide(LIMITS, cool(), Memory(), T0)
+    action = decide(LIMITS, cool(), RetrainMemory(), T0)
     assert not action.act
     assert "cool" in action.reason
-    assert action.memory == Memory()
+    assert action.memory == RetrainMemory()
 
 
 def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
-    early = decide(LIMITS, hot(), Memory(), T0 + DAY)
+    early = decide(LIMITS, hot(), RetrainMemory(), T0 + DAY)
     assert not early.act
     assert "waiting until 2024-03-03 00:00: 3 days of the new regime" in early.reason
     late = decide(LIMITS, hot(), early.memory, T0 + 2 * DAY)
@@ -70,7 +70,7 @@ def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
 
 def test_it_waits_while_a_broken_sensor_or_silence_keeps_it_hot() -> None:
     silent = msgspec.structs.replace(hot(), spoke=False)
-    waiting = decide(LIMITS, silent, Memory(), T0 + 9 * DAY)
+    waiting = decide(LIMITS, silent, RetrainMemory(), T0 + 9 * DAY)
     assert not waiting.act
     assert "does not speak for drift" in waiting.reason
     assert decide(LIMITS, hot(), waiting.memory, T0 + 9 * DAY).act, "the edge is not used up by waiting"
@@ -161,12 +161,12 @@ def test_the_budget_is_of_the_feeds_day() -> None:
 
 def test_a_retrain_that_somebody_else_started_is_waited_for_and_cools_down_too() -> None:
     other = LastRun("running", T0 + 3 * DAY)
-    assert not decide(LIMITS, hot(), Memory(), T0 + 3 * DAY, last=other).act
+    assert not decide(LIMITS, hot(), RetrainMemory(), T0 + 3 * DAY, last=other).act
     done = LastRun("refused", T0 + 3 * DAY, T0 + 3 * DAY + HOUR)
-    waits = decide(LIMITS, hot(), Memory(), T0 + 3 * DAY + 6 * HOUR, last=done)
+    waits = decide(LIMITS, hot(), RetrainMemory(), T0 + 3 * DAY + 6 * HOUR, last=done)
     assert not waits.act
     assert "cool-down" in waits.reason
-    assert decide(LIMITS, hot(), Memory(), T0 + 3 * DAY + 7 * HOUR, last=done).act
+    assert decide(LIMITS, hot(), RetrainMemory(), T0 + 3 * DAY + 7 * HOUR, last=done).act
 
 
 def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
@@ -224,7 +224,7 @@ def test_the_same_look_asks_for_the_same_run_and_another_try_for_another() -> No
     limits = LIMITS.model_copy(update={"daily_budget": 99})
     now, keys = T0 + 3 * DAY, []
     action = first(limits=limits)
-    assert decide(limits, hot(), Memory(), now + HOUR).key == action.key, "a crash before the cursor was kept"
+    assert decide(limits, hot(), RetrainMemory(), now + HOUR).key == action.key, "a crash before the cursor was kept"
     for _ in range(3 * KEPT):
         keys.append(action.key)
         now += 200 * DAY
@@ -274,7 +274,7 @@ ANY_LIMITS = st.builds(
 
 @given(ANY_LIMITS, STEPS)
 def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step]) -> None:
-    heat, memory, now = cool(), Memory(), T0
+    heat, memory, now = cool(), RetrainMemory(), T0
     last: LastRun | None = None
     acts: list[tuple[datetime, int]] = []
     finished: list[datetime] = []

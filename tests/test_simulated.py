@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.intake import Taken, take_source
+from aerocast.ingest.doors.intake import IntakeReport, take_source
 from aerocast.ingest.sources._simulated_series import temperatures
 from aerocast.ingest.sources.simulated import SimulatedSource
 from aerocast.lake import Lake
@@ -160,7 +160,7 @@ def test_two_readers_at_once_do_not_double_a_reading(home: Path) -> None:
     """Both saw the same newest reading; the one that comes second brings what the first one did not."""
     declared, lake = feed(), Lake(home)
     for hours, fresh in ((10, 11), (12, 2), (12, 0)):
-        taken = Taken()
+        taken = IntakeReport()
         take_source(lake, declared, deliver(declared, START + hours * HOUR), taken)
         assert taken.rows.total() == fresh
     with duckdb.connect() as con:

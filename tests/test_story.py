@@ -14,7 +14,7 @@ from aerocast.lake import Lake
 from aerocast.reporting import story
 from aerocast_assets.cli.stage import stage
 from aerocast_assets.cli.timeline import Timeline
-from aerocast_assets.cli.watching import Facts, Retrain
+from aerocast_assets.cli.watching import LoopFacts, Retrain
 from aerocast_assets.feeds import find_feed
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
@@ -80,9 +80,9 @@ def test_the_picture_of_any_story_can_be_drawn(tmp_path: Path) -> None:
     assert "heatwave" in [text.get_text() for text in figure.axes[0].texts]
 
 
-def facts(**changes: object) -> Facts:
+def facts(**changes: object) -> LoopFacts:
     base = {"now": START, "drift": None, "diagnosis": None, "heat": Heat("temperature"), "retrains": ()}
-    return Facts(**{**base, "released": "0001-a", "promotion": None, "served": "0001-a", "metrics": {}, **changes})
+    return LoopFacts(**{**base, "released": "0001-a", "promotion": None, "served": "0001-a", "metrics": {}, **changes})
 
 
 def test_news_are_told_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:

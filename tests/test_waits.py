@@ -14,7 +14,7 @@ from aerocast.common import waits
 from aerocast.common.waits import LONGEST_PAUSE, end_of, is_recent, left_of
 from aerocast.contracts.drift_state import Heat
 from aerocast.feed.policies import Retraining
-from aerocast.retraining.policy import Attempt, LastRun, Memory, decide, routine, unserved
+from aerocast.retraining.policy import Attempt, LastRun, RetrainMemory, decide, routine, unserved
 from aerocast_assets.automation.runs import back_off
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
@@ -46,24 +46,26 @@ def test_the_back_off_of_failed_runs_is_never_longer_than_the_longest(ended: dat
 
 
 @st.composite
-def memories(draw: st.DrawFn) -> Memory:
+def memories(draw: st.DrawFn) -> RetrainMemory:
     """What a loop remembers whose clock was anything when it noted it."""
     attempts = tuple(
         Attempt(f"a{number}", draw(INSTANTS), number, draw(OUTCOMES), draw(INSTANTS))
         for number in range(1, draw(st.integers(0, 4)) + 1)
     )
-    return Memory(edge=1, since=NOW, tries=draw(st.integers(0, 9)), failures=draw(st.integers(0, 9)), attempts=attempts)
+    return RetrainMemory(
+        edge=1, since=NOW, tries=draw(st.integers(0, 9)), failures=draw(st.integers(0, 9)), attempts=attempts
+    )
 
 
 @given(memories(), st.none() | INSTANTS, st.none() | INSTANTS, OUTCOMES)
 def test_drift_acts_within_the_limits_however_wrong_a_clock_was(
-    memory: Memory, onset: datetime | None, ended: datetime | None, outcome: Any
+    memory: RetrainMemory, onset: datetime | None, ended: datetime | None, outcome: Any
 ) -> None:
     heat = Heat("temperature", hot=True, edges=1, warm=2, since=NOW, onset=onset)
     last = LastRun(outcome, ended, ended) if ended else None
     first = decide(LIMITS, heat, memory, NOW, last=last)
     # What is remembered of the first look is remembered of the next, as a sensor's cursor.
-    kept = msgspec.json.decode(msgspec.json.encode(first.memory), type=Memory)
+    kept = msgspec.json.decode(msgspec.json.encode(first.memory), type=RetrainMemory)
     longest = max(LIMITS.min_span, LIMITS.settle, LIMITS.cool_down * 2**waits.DOUBLINGS, DAY)
     assert first.act or any(decide(LIMITS, heat, kept, NOW + n * longest, last=last).act for n in (1, 2))
     assert first.since is None or first.since <= NOW

@@ -60,7 +60,7 @@ class Logged(msgspec.Struct, frozen=True, tag_field="record", tag="prediction"):
     forecasts: tuple[LoggedForecast, ...]
 
 
-class Posted(msgspec.Struct, frozen=True, tag_field="record", tag="outcome"):
+class PostedOutcome(msgspec.Struct, frozen=True, tag_field="record", tag="outcome"):
     """One outcome as it was posted: by forecast `id` and `horizon`, or as a bare pair of numbers."""
 
     posted_at: datetime
@@ -73,7 +73,7 @@ class Posted(msgspec.Struct, frozen=True, tag_field="record", tag="outcome"):
     station: str | None = None
 
 
-Record = Logged | Posted
+Record = Logged | PostedOutcome
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
@@ -83,7 +83,7 @@ class Records:
     """What a closed segment holds, in the order of writing; `damaged` counts lines that cannot be read."""
 
     predictions: tuple[Logged, ...]
-    outcomes: tuple[Posted, ...]
+    outcomes: tuple[PostedOutcome, ...]
     damaged: int
 
 
@@ -119,7 +119,7 @@ def read(segment: Path) -> Records:
     found = [record for record in map(_decoded, lines) if record is not None]
     return Records(
         tuple(record for record in found if isinstance(record, Logged)),
-        tuple(record for record in found if isinstance(record, Posted)),
+        tuple(record for record in found if isinstance(record, PostedOutcome)),
         len(lines) - len(found),
     )
 
@@ -152,7 +152,7 @@ class _Segment:
     named: bool = False
 
 
-class Log:
+class PredictionLog:
     """The writer of one process: for each feed one open segment, at most `seconds` old and about `rows` long.
 
     `append` writes the line at once, so that it outlives the process; a thread flushes it to the disk within

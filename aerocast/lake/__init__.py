@@ -5,7 +5,7 @@ what the tables mean (`aerocast.tables`), when old months go (`aerocast.operatio
 """
 
 from aerocast.lake.ledger import Ledger, Once, Slot, Stream
-from aerocast.lake.marks import NO_EDGES, Content, Edges
+from aerocast.lake.marks import NO_EDGES, Edges, MonthContent
 from aerocast.lake.reading import DELIVERY, PARTITION, LakeReader, LakeView, Rows
 from aerocast.lake.writing import LOG_PROPERTIES, WHOLE, Lake
 
@@ -15,12 +15,12 @@ __all__ = [
     "NO_EDGES",
     "PARTITION",
     "WHOLE",
-    "Content",
     "Edges",
     "Lake",
     "LakeReader",
     "LakeView",
     "Ledger",
+    "MonthContent",
     "Once",
     "Rows",
     "Slot",

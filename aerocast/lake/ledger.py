@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aerocast.lake import marks
-from aerocast.lake.marks import NO_EDGES, Content, Edges
+from aerocast.lake.marks import NO_EDGES, Edges, MonthContent
 from aerocast.lake.memory import EXPIRED
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Ledger:
         numbers = {month: self.records.get(hash_mark(month)) for month in months}
         return {month: f"{number:x}" for month, number in numbers.items() if number is not None}
 
-    def content(self, months: Sequence[str], edges: Edges = NO_EDGES) -> dict[str, Content]:
+    def content(self, months: Sequence[str], edges: Edges = NO_EDGES) -> dict[str, MonthContent]:
         """Marks of what each of these months holds, and of its edges of that length; none of a month never made.
 
         A month that was made and is empty has a mark. One of an older home, without marks, is known by its files.
@@ -67,7 +67,7 @@ class Ledger:
             if whole := self.mark(month):
                 kept = {s: self.records.get(marks.edge(month, s, reach)) for s, reach in edges.kept().items()}
                 sides = {side: marks.text(mark) for side, mark in kept.items() if mark is not None}
-                contents[month] = Content(whole, sides.get("head", whole), sides.get("tail", whole))
+                contents[month] = MonthContent(whole, sides.get("head", whole), sides.get("tail", whole))
         return contents
 
     def mark(self, month: str) -> str:

@@ -38,7 +38,7 @@ class Edges(NamedTuple):
 NO_EDGES = Edges()
 
 
-class Content(NamedTuple):
+class MonthContent(NamedTuple):
     """Marks of a month: of all its rows, and of its edges; where an edge was not kept, of the whole month again."""
 
     all: str
@@ -164,7 +164,7 @@ def neighbours(months: Sequence[str], edges: Edges) -> dict[str, tuple[list[str]
     }
 
 
-def around(near: Mapping[str, tuple[list[str], list[str]]], held: Mapping[str, Content]) -> dict[str, list[str]]:
+def around(near: Mapping[str, tuple[list[str], list[str]]], held: Mapping[str, MonthContent]) -> dict[str, list[str]]:
     """The marks of what each month reads, its own first, given the content of its `neighbours`."""
     read = {}
     for month, (earlier, later) in near.items():

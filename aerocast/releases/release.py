@@ -49,7 +49,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One line of the history: the manifest, or the sentence that says why it cannot be read."""
 
     version: str
@@ -177,7 +177,7 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
     return Release(manifest, files)
 
 
-def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[Entry]:
+def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[HistoryEntry]:
     """Releases, newest first, with their manifests; a damaged one is listed with its error.
 
     Of an object store a sound manifest is read once a process: a release never changes, and each costs three requests.
@@ -186,9 +186,9 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
     described = _described if store_of(home).local else _remembered
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
         try:
-            entries.append(Entry(version, described(home, feed, target, version)))
+            entries.append(HistoryEntry(version, described(home, feed, target, version)))
         except AeroCastError as error:
-            entries.append(Entry(version, None, str(error)))
+            entries.append(HistoryEntry(version, None, str(error)))
     return entries
 
 

@@ -45,7 +45,7 @@ class Attempt(msgspec.Struct, frozen=True):
     ended: datetime | None = None
 
 
-class Memory(msgspec.Struct, frozen=True):
+class RetrainMemory(msgspec.Struct, frozen=True):
     """What is remembered of one target, as JSON between two looks.
 
     `edge` and `since` name the edge acted on. `tries` and `failures` count what went without help, and what failed, in
@@ -83,13 +83,13 @@ class Action(msgspec.Struct, frozen=True):
 
     act: bool
     reason: str
-    memory: Memory
+    memory: RetrainMemory
     key: str = ""
     since: datetime | None = None
 
 
 def decide(
-    limits: Retraining, heat: Heat, memory: Memory, now: datetime, *, last: LastRun | None = None, hold: str = ""
+    limits: Retraining, heat: Heat, memory: RetrainMemory, now: datetime, *, last: LastRun | None = None, hold: str = ""
 ) -> Action:
     """Whether drift starts a retrain of this target now, and what to remember.
 
@@ -108,7 +108,7 @@ def decide(
     return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _act(heat, memory, now)
 
 
-def note(memory: Memory, run: LastRun | None) -> Memory:
+def note(memory: RetrainMemory, run: LastRun | None) -> RetrainMemory:
     """The memory with the outcome of the run that one of its attempts started; any other run changes nothing."""
     if run is None or not run.key:
         return memory
@@ -206,12 +206,12 @@ def show(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
-def _act(heat: Heat, memory: Memory, now: datetime) -> Action:
+def _act(heat: Heat, memory: RetrainMemory, now: datetime) -> Action:
     number = 1 + memory.newest.number if memory.newest and memory.acted_on(heat) else 1
     # Nothing of the present in it: a look that is repeated after a crash asks for the same run, not for a second one.
     key = f"{heat.target}/{heat.edges}@{heat.since.isoformat() if heat.since else ''}#{number}"
     held = [each for each in memory.attempts[:-KEPT] if each.at.date() == now.date()]
-    started = Memory(
+    started = RetrainMemory(
         edge=heat.edges,
         since=heat.since,
         tries=memory.without_help,
@@ -228,7 +228,7 @@ def _act(heat: Heat, memory: Memory, now: datetime) -> Action:
     )
 
 
-def _corrected(memory: Memory, now: datetime) -> Memory:
+def _corrected(memory: RetrainMemory, now: datetime) -> RetrainMemory:
     """What a clock that was ahead has noted happened by now at the latest."""
     attempts = tuple(
         msgspec.structs.replace(each, at=min(each.at, now), ended=min(each.ended, now) if each.ended else None)
@@ -237,7 +237,7 @@ def _corrected(memory: Memory, now: datetime) -> Memory:
     return msgspec.structs.replace(memory, attempts=attempts)
 
 
-def _missed(memory: Memory, now: datetime) -> Memory:
+def _missed(memory: RetrainMemory, now: datetime) -> RetrainMemory:
     """An attempt whose run is neither under way nor known (deleted, never launched) counts as failed."""
     newest = memory.newest
     if newest is None or newest.outcome != "running":
@@ -246,7 +246,7 @@ def _missed(memory: Memory, now: datetime) -> Memory:
     return msgspec.structs.replace(memory, attempts=(*memory.attempts[:-1], lost))
 
 
-def _cooled(memory: Memory) -> Memory:
+def _cooled(memory: RetrainMemory) -> RetrainMemory:
     """Cool, or cooled in between: a promotion has helped. What was refused or failed is not forgotten by that."""
     newest = memory.newest
     if newest is None or newest.outcome != "promoted":
@@ -267,7 +267,7 @@ def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
     return f"waiting until {show(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
 
 
-def _resting(limits: Retraining, memory: Memory, now: datetime, last: LastRun | None) -> str:
+def _resting(limits: Retraining, memory: RetrainMemory, now: datetime, last: LastRun | None) -> str:
     """Cool-down, the time a promotion has to show, and the back-off of what failed or did not help."""
     newest = memory.newest
     mine = newest is not None and (last is None or last.key == newest.key)
@@ -289,7 +289,7 @@ def _resting(limits: Retraining, memory: Memory, now: datetime, last: LastRun | 
 
 
 def _unhelpful(
-    limits: Retraining, memory: Memory, outcome: Outcome, ended: datetime, now: datetime
+    limits: Retraining, memory: RetrainMemory, outcome: Outcome, ended: datetime, now: datetime
 ) -> tuple[datetime, str]:
     until = ended + doubled(limits.cool_down, memory.without_help)
     if outcome == "promoted":
@@ -300,7 +300,7 @@ def _unhelpful(
     return until, f"the challenger of {show(ended)} was refused ({memory.without_help} in a row), back-off"
 
 
-def _spent(limits: Retraining, memory: Memory, now: datetime) -> str:
+def _spent(limits: Retraining, memory: RetrainMemory, now: datetime) -> str:
     used = sum(attempt.at.date() == now.date() for attempt in memory.attempts)
     if used < limits.daily_budget:
         return ""

@@ -17,7 +17,7 @@ from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.keys import ONCE, key, models
 from aerocast_assets.keys import table as name_of
-from aerocast_assets.resources import Choice, Platform
+from aerocast_assets.resources import Platform, ReleaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,9 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         description="Replaced only by a candidate that beats both baselines and, on the same rows, the incumbent.",
         automation_condition=ONCE,
     )
-    def asset(context: dg.AssetExecutionContext, config: Choice, platform: Platform) -> dg.MaterializeResult[None]:
+    def asset(
+        context: dg.AssetExecutionContext, config: ReleaseChoice, platform: Platform
+    ) -> dg.MaterializeResult[None]:
         from aerocast.models import candidates
         from aerocast_assets.assets import choice
 
@@ -66,7 +68,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
 
 def _judge(
     context: dg.AssetExecutionContext,
-    config: Choice,
+    config: ReleaseChoice,
     platform: Platform,
     feed: Feed,
     target: str,

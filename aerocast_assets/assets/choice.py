@@ -16,7 +16,7 @@ from aerocast.promotion import table
 from aerocast.storage.home import Home
 from aerocast_assets.assets import champion, tracked, verdicts
 from aerocast_assets.assets.describe import status
-from aerocast_assets.resources import Choice, Platform
+from aerocast_assets.resources import Platform, ReleaseChoice
 
 if TYPE_CHECKING:
     from aerocast.contracts.manifest import Manifest
@@ -26,7 +26,7 @@ LIFTED = "lifted"  # the verdict of a hold that was ended
 
 
 def choose(
-    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: Choice, verdict: str
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: ReleaseChoice, verdict: str
 ) -> dg.MaterializeResult[None]:
     """Lets a release serve from now on, and holds it unless the loop chose it; history keeps both.
 
@@ -101,7 +101,7 @@ def lift(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, targ
     return _shown(platform, feed, target, serves, pointer, computed=bool(lifted))
 
 
-def _promoted(root: Home, feed: Feed, target: str, config: Choice, reason: str) -> "Current":
+def _promoted(root: Home, feed: Feed, target: str, config: ReleaseChoice, reason: str) -> "Current":
     from aerocast.promotion import choice
     from aerocast.releases import release
 

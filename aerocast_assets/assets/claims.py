@@ -13,7 +13,7 @@ from aerocast_assets.feeds import declared, find_feed
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.ingest.doors.claims import Taken
+    from aerocast.ingest.doors.claims import ClaimReport
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "claims"])
@@ -68,7 +68,7 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     return asset
 
 
-def _shown(taken: "Taken", left: int) -> dict[str, Any]:
+def _shown(taken: "ClaimReport", left: int) -> dict[str, Any]:
     return {
         **status(taken.claims),
         "messages": taken.messages,

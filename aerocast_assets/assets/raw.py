@@ -18,7 +18,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aerocast.ingest.doors.intake import Taken
+    from aerocast.ingest.doors.intake import IntakeReport
     from aerocast.lake import Lake, LakeReader
     from aerocast.tables.raw import Delivery
 
@@ -91,7 +91,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
 
 def _take(
     context: dg.AssetExecutionContext, feed: Feed, platform: Platform, lake: "Lake", now: datetime, notes: list[str]
-) -> "Taken":
+) -> "IntakeReport":
     """Doors first: a source that cannot be read must not keep what people have sent. Notes which ways could be read."""
     from aerocast.ingest.doors import doors_of
     from aerocast.ingest.doors.intake import SOURCE, place_strays, take_all, take_source
@@ -145,7 +145,7 @@ def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Seq
     return {month: time.astimezone(UTC) for month, time in rows.fetchall()}
 
 
-def shown(taken: "Taken", notes: list[str]) -> dict[str, Any]:
+def shown(taken: "IntakeReport", notes: list[str]) -> dict[str, Any]:
     """What of an intake is worth a look, and nothing else."""
     found: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(taken.rows.items())}
     found |= {"months_touched": ", ".join(sorted(taken.months)), "known_already": taken.known, "no_news": taken.unsaid}

@@ -66,7 +66,7 @@ class Selected(msgspec.Struct, frozen=True):
     time: datetime
 
 
-class Told(msgspec.Struct, frozen=True):
+class RunAnnouncements(msgspec.Struct, frozen=True):
     """What was told of one target: up to which row of promotions, and which version; `stamp` is its pointer's then."""
 
     row: int = -1
@@ -74,11 +74,11 @@ class Told(msgspec.Struct, frozen=True):
     stamp: str = ""
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class AnnouncingCursor(msgspec.Struct, frozen=True):
     """Where the sensor stopped: the newest event of the instance, and each target."""
 
     event: int = -1
-    targets: dict[str, Told] = {}
+    targets: dict[str, RunAnnouncements] = {}
 
 
 def announcing() -> dg.Definitions:
@@ -95,7 +95,7 @@ def announcing() -> dg.Definitions:
         address = platform.settings.broker
         if not address:
             return dg.SensorResult(skip_reason=UNSET, cursor=context.cursor)
-        before = cursors.read(context, Cursor, "everything is announced again, under the same ids")
+        before = cursors.read(context, AnnouncingCursor, "everything is announced again, under the same ids")
         try:
             told, cursor = tell(context.instance, platform.root, address, before)
         except AeroCastError as error:
@@ -106,7 +106,9 @@ def announcing() -> dg.Definitions:
     return dg.Definitions(sensors=[sensor])
 
 
-def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor) -> tuple[int, Cursor]:
+def tell(
+    instance: dg.DagsterInstance, root: Home, address: str, before: AnnouncingCursor
+) -> tuple[int, AnnouncingCursor]:
     """Publishes what has happened since; how many messages, and where the next call begins.
 
     Raises:
@@ -122,7 +124,7 @@ def tell(instance: dg.DagsterInstance, root: Home, address: str, before: Cursor)
             for topic, new in letters.items():
                 if new:
                     broker.publish_all(topic, new)
-    return sum(map(len, letters.values())), Cursor(event, targets)
+    return sum(map(len, letters.values())), AnnouncingCursor(event, targets)
 
 
 def _letter(message: Training | Selected) -> "Letter":
@@ -187,20 +189,20 @@ def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None
         return version, None
 
 
-def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], list[Selected]]:
+def _selections(root: Home, told: dict[str, RunAnnouncements]) -> tuple[dict[str, RunAnnouncements], list[Selected]]:
     """The promotions of every target that were not told of yet; a target whose pointer has not moved costs a stat."""
     from aerocast.releases import release
 
     after, messages = dict(told), list[Selected]()
     for feed, target, stamp in release.discover(root):
         name = f"{feed}/{target}"
-        before = after.get(name, Told())
+        before = after.get(name, RunAnnouncements())
         if before.stamp == str(stamp):
             continue
         for row, message in _promotions(root, feed, target, before):
             if message.version != before.version:
                 messages.append(message)
-            before = Told(row, message.version)
+            before = RunAnnouncements(row, message.version)
         pointer = release.current(root, feed, target)
         if (
             pointer
@@ -209,14 +211,14 @@ def _selections(root: Home, told: dict[str, Told]) -> tuple[dict[str, Told], lis
         ):
             # Killed between the two, and never repeated.
             messages.append(_selected(root, feed, target, pointer.version, pointer.promoted_at, {}))
-            before = Told(before.row, pointer.version)
+            before = RunAnnouncements(before.row, pointer.version)
         # The pointer moves before the row is there: until then each tick looks again.
         quiet = pointer is not None and pointer.version == before.version
-        after[name] = Told(before.row, before.version, str(stamp) if quiet else "")
+        after[name] = RunAnnouncements(before.row, before.version, str(stamp) if quiet else "")
     return after, messages
 
 
-def _promotions(root: Home, feed: str, target: str, before: Told) -> Iterator[tuple[int, Selected]]:
+def _promotions(root: Home, feed: str, target: str, before: RunAnnouncements) -> Iterator[tuple[int, Selected]]:
     """The rows of the promotions table behind the one told of last, oldest first, as messages."""
     from aerocast.lake import Lake
     from aerocast.promotion import table

@@ -37,7 +37,7 @@ LOOK = timedelta(seconds=30)
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class LiveCursor(msgspec.Struct, frozen=True):
     """What the newest run over the present was asked for with: the source's fingerprint, and the months from and to.
 
     A month that was asked for is not yet one that was read: after a failure the next run begins with `since` again.
@@ -47,9 +47,9 @@ class Cursor(msgspec.Struct, frozen=True):
     month: str = ""
     since: str = ""
 
-    def unread(self) -> "Cursor":
+    def unread(self) -> "LiveCursor":
         """As it was before that run."""
-        return Cursor("", self.since, self.since)
+        return LiveCursor("", self.since, self.since)
 
 
 class Runs(NamedTuple):
@@ -60,7 +60,7 @@ class Runs(NamedTuple):
     ended: datetime | None = None
 
 
-class Look(NamedTuple):
+class LiveLook(NamedTuple):
     """What there is to do: reasons for a run over the present, months that must be made again, and what is quiet."""
 
     present: list[str]
@@ -89,7 +89,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         from aerocast.contracts import clock, declared
         from aerocast.ingest.doors import doors_of
 
-        root, before = platform.root, cursors.read(context, Cursor, "a run over the present makes a new one")
+        root, before = platform.root, cursors.read(context, LiveCursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
         declared.publish(root, feed)  # a feed without a source begins with the server that knows it
         failed, waits, ended = newest_runs(context.instance, root, feed, datetime.now(UTC))
@@ -116,8 +116,8 @@ def _looked_at(feed: Feed) -> bool:
 
 
 def look_around(
-    root: Home, feed: Feed, before: Cursor, now: datetime, doors: "Sequence[Door]", ended: datetime | None = None
-) -> Look:
+    root: Home, feed: Feed, before: LiveCursor, now: datetime, doors: "Sequence[Door]", ended: datetime | None = None
+) -> LiveLook:
     """What has changed since `before`, as of the feed's `now`; `ended` is when the newest run did.
 
     A door that cannot be looked at is told, and waited for.
@@ -164,7 +164,7 @@ def look_around(
     quiet = ["sensor faults are as they were", "every month is made of what is there"]
     said = [old for changed, _, old in found if not changed and old]
     said += [calm for calm, held in zip(quiet, touched.values(), strict=True) if not held]
-    return Look(
+    return LiveLook(
         [new for changed, new, _ in found if changed],
         {what: held for what, held in touched.items() if held},
         [*said, *closed],
@@ -222,14 +222,16 @@ def present(root: Home, feed: Feed, now: datetime, since: str = "") -> list[str]
     return [month for month in keys if first <= month <= newest] or [newest]
 
 
-def _choose(root: Home, feed: Feed, look: Look, before: Cursor, now: datetime, failed: int) -> tuple[list[str], Cursor]:
+def _choose(
+    root: Home, feed: Feed, look: LiveLook, before: LiveCursor, now: datetime, failed: int
+) -> tuple[list[str], LiveCursor]:
     """The months of the next run, and the cursor after it; after failures the groups take turns."""
     wanted = {month for held in look.touched.values() for month in held}
     current = present(root, feed, now, before.month) if look.present else []
     groups = grouped(months(feed).get_partition_keys(), wanted | set(current))
     chosen = groups[failed % len(groups)]
     read = bool(current) and current[-1] in chosen
-    return chosen, Cursor(look.fingerprint, _newest(feed, now), current[0]) if read else before
+    return chosen, LiveCursor(look.fingerprint, _newest(feed, now), current[0]) if read else before
 
 
 def grouped(keys: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:

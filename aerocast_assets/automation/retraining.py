@@ -21,7 +21,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from aerocast.contracts.drift_state import DriftState, Heat
     from aerocast.contracts.requests import Request
-    from aerocast.retraining.policy import Memory
+    from aerocast.retraining.policy import RetrainMemory
 
 POLL = timedelta(seconds=30)
 DECISIVE = ("error_ratio", "foreseeable")  # tests that call drift; what else fired stands beside them in the report
@@ -42,11 +42,11 @@ class Tick(NamedTuple):
         return self.seen.of(target) if self.seen else Heat(target)
 
 
-class Look(NamedTuple):
+class RetrainLook(NamedTuple):
     """What a tick found for one target: a sentence, always, and the run to ask for, if any."""
 
     said: str
-    memory: "Memory"
+    memory: "RetrainMemory"
     run: dg.RunRequest | None = None
 
 
@@ -65,15 +65,17 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast.contracts import clock
         from aerocast.contracts import drift_state as state
-        from aerocast.retraining.policy import Memory
+        from aerocast.retraining.policy import RetrainMemory
 
         root = platform.root
         now = clock.now(root, feed.name, feed.end)
         tick = Tick(context.instance, root, feed, state.document(root, feed.name).read(), now)
         # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.
-        held = cursors.read(context, dict[str, Memory], "starting from what runs and drift say")
+        held = cursors.read(context, dict[str, RetrainMemory], "starting from what runs and drift say")
         asked = _asked(context, root, feed)
-        looks = {target: _look(tick, target, held.get(target, Memory()), asked.get(target)) for target in feed.targets}
+        looks = {
+            target: _look(tick, target, held.get(target, RetrainMemory()), asked.get(target)) for target in feed.targets
+        }
         wanted = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
         for target, look in looks.items() if wanted else ():
@@ -110,7 +112,7 @@ def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict
     return waiting
 
 
-def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") -> Look:
+def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | None") -> RetrainLook:
     """Drift first, then live evidence, then what was asked for; one run of a target at a time."""
     from aerocast.retraining import policy as retraining
 
@@ -121,7 +123,7 @@ def _look(tick: Tick, target: str, memory: "Memory", request: "Request | None") 
     last = known[0] if known else None
     hold = runs.hold(tick.root, tick.feed, target)
     action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
-    look = Look(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
+    look = RetrainLook(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
     if action.act:
         reason = f"drift {target}: {evidence(tick.seen, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
@@ -148,7 +150,7 @@ def evidence(seen: "DriftState | None", target: str) -> str:
     return f"{worst.station}: " + ("; ".join(filter(None, (grown, said))) or "its errors have grown")
 
 
-def _shadow(tick: Tick, target: str, look: Look, hold: str) -> Look | None:
+def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLook | None:
     """A challenger that live requests have proven better than what serves is chosen, once, unless a person holds it."""
     from aerocast.releases import release
     from aerocast.retraining.policy import promising
@@ -163,9 +165,9 @@ def _shadow(tick: Tick, target: str, look: Look, hold: str) -> Look | None:
         proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
         if hold:
-            return Look(f"{look.said}; {reason}, but {hold}", look.memory)
+            return RetrainLook(f"{look.said}; {reason}, but {hold}", look.memory)
         run_key = f"{target}/shadow/{shadow.challenger}"
-        return Look(
+        return RetrainLook(
             f"{look.said}; {reason}",
             msgspec.structs.replace(look.memory, challenger=shadow.challenger),
             runs.ask(tick.feed, target, reason, tick.now, run_key=run_key, release=shadow.challenger),
@@ -173,7 +175,7 @@ def _shadow(tick: Tick, target: str, look: Look, hold: str) -> Look | None:
     return None
 
 
-def _request(tick: Tick, target: str, look: Look, request: "Request") -> Look:
+def _request(tick: Tick, target: str, look: RetrainLook, request: "Request") -> RetrainLook:
     """What somebody asked for is done as it was asked: a cool-down or a budget binds the loop, not people.
 
     Of a champion that is held a trial is held, too; the champion's asset says that it stays.

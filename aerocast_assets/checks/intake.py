@@ -33,12 +33,12 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.ingest.doors.inbox import Inbox, inbox_of
         from aerocast.ingest.doors.patience import sentences
-        from aerocast.ingest.doors.posted import Posted
+        from aerocast.ingest.doors.posted import PostStore
 
         inbox = Inbox(inbox_of(platform.root, platform.settings), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
         rows += [{"what": "put off", "why": sentences([delay])} for delay in inbox.delays().values()]
-        posts = Posted(platform.root, feed.name).refused()
+        posts = PostStore(platform.root, feed.name).refused()
         rows += [{"what": f"post {number}", "why": why} for number, why in posts]
         return dg.AssetCheckResult(
             passed=not rows,

@@ -15,7 +15,7 @@ from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.lake import LakeReader
-    from aerocast.tables.quality import Share
+    from aerocast.tables.quality import QuarantineShare
 
 SHOWN = 10  # largest shares
 NEWEST = 2  # months in which a station's newest reading is looked for
@@ -116,7 +116,7 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     return check
 
 
-def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[Share]":
+def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[QuarantineShare]":
     from aerocast.lake import Lake
     from aerocast.tables import quality
 
@@ -128,7 +128,9 @@ def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Fe
         )
 
 
-def _believed(found: "list[Share]", high: "list[Share]", severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+def _believed(
+    found: "list[QuarantineShare]", high: "list[QuarantineShare]", severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not high,
         severity=severity,
@@ -141,7 +143,7 @@ def _believed(found: "list[Share]", high: "list[Share]", severity: dg.AssetCheck
     )
 
 
-def _row(share: "Share") -> dict[str, object]:
+def _row(share: "QuarantineShare") -> dict[str, object]:
     return {**share._asdict(), "share": share.share}
 
 

@@ -31,7 +31,7 @@ from aerocast_assets.cli import processes
 from aerocast_assets.cli.run import observe, refresh
 from aerocast_assets.cli.stage import Stage, stage
 from aerocast_assets.cli.timeline import Timeline
-from aerocast_assets.cli.watching import Facts, Watch
+from aerocast_assets.cli.watching import LoopFacts, Watch
 from aerocast_assets.feeds import find_feed
 
 FEED = "heatwave"
@@ -47,7 +47,7 @@ RECOVERED = 0.5  # share of the worst error below which the forecasts have recov
 
 
 @dataclass
-class Told:
+class Storyline:
     """What the chapters found out, for the result."""
 
     first: str = ""
@@ -69,7 +69,7 @@ class Demo:
         self.feed, self.home, self.stage, self.watch, self.stopped = feed, home, made, watch, stopped
         self.change, self.target = change, feed.targets[0]
         self.timeline = Timeline(feed.column(self.target).unit, feed.cadence)
-        self.told = Told(onset=change)
+        self.told = Storyline(onset=change)
         self.start = change - CALM
         self._examined: datetime | None = None
         self._speed = SPEED
@@ -127,7 +127,7 @@ class Demo:
         self.told.swapped = found.now
 
     def _recovered(self) -> None:
-        def recovered(facts: Facts) -> bool:
+        def recovered(facts: LoopFacts) -> bool:
             found = facts.diagnosis
             small = found is not None and found.rmse is not None and found.rmse < RECOVERED * self.told.worst
             return small and not facts.heat.hot and facts.heat.version == self.told.second
@@ -138,7 +138,7 @@ class Demo:
     def _calm_again(self) -> None:
         from_now, judged = self.watch.look(), set[str]()
 
-        def calm(facts: Facts) -> bool:
+        def calm(facts: LoopFacts) -> bool:
             if facts.drift and facts.drift.judged_at > from_now.now:
                 judged.add(facts.drift.judged_at.isoformat())
             return len(judged) >= LOOKS
@@ -152,7 +152,7 @@ class Demo:
         self.told.metrics = found.metrics
         self.timeline.say(found.now, "CALM AGAIN", f"{LOOKS} more examinations, no second retrain", "still calm")
 
-    def _judged(self, facts: Facts, looks: int, version: str) -> bool:
+    def _judged(self, facts: LoopFacts, looks: int, version: str) -> bool:
         """Whether so many examinations in a row were calm while there were outcomes of the version to look at."""
         found = facts.diagnosis
         known = found is not None and found.outcomes > 0 and facts.heat.version == version
@@ -163,7 +163,7 @@ class Demo:
         at, self._until = clock.now(self.home, self.feed.name, self.feed.end), until
         clock.document(self.home, self.feed.name).write(Clock(at, datetime.now(UTC), self._speed, until))
 
-    def _keep_pace(self, facts: Facts) -> None:
+    def _keep_pace(self, facts: LoopFacts) -> None:
         """Time flies as fast as examinations follow it: PACE between two, on a fast machine and on a slow one."""
         written = facts.drift.written_at if facts.drift else None
         if written is None or written == self._examined:
@@ -174,7 +174,7 @@ class Demo:
             self._run_clock(self._until)
         self._examined = written
 
-    def _wait(self, chapter: str, happened: Callable[[Facts], bool]) -> Facts:
+    def _wait(self, chapter: str, happened: Callable[[LoopFacts], bool]) -> LoopFacts:
         """The facts in which the chapter has happened.
 
         Raises:

@@ -30,7 +30,7 @@ def notice(line: str) -> str:
     return " ".join(filter(None, [at, level.lower(), source and f"{source}:", text]))[:WIDTH]
 
 
-class Log:
+class ChildLog:
     """A file that children write, and what is new in it."""
 
     def __init__(self, path: Path) -> None:

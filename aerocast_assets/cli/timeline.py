@@ -5,7 +5,7 @@ import time
 from datetime import datetime, timedelta
 
 from aerocast.contracts.drift_state import Diagnosis, Evidence
-from aerocast_assets.cli.watching import Facts
+from aerocast_assets.cli.watching import LoopFacts
 
 WIDTH = 110
 INDENT = 45
@@ -39,14 +39,14 @@ class Timeline:
         if at and mark:
             self.marks.append((at, mark))
 
-    def news(self, facts: Facts, *, silent: bool = False) -> None:
+    def news(self, facts: LoopFacts, *, silent: bool = False) -> None:
         """What the facts hold that was not told yet; `silent` takes it as told."""
         self._silent = silent
         self._examination(facts)
         self._retrains(facts)
         self._silent = False
 
-    def _retrains(self, facts: Facts) -> None:
+    def _retrains(self, facts: LoopFacts) -> None:
         for run in facts.retrains:
             if self._new("started", run.run_id):
                 self.say(facts.now, "retrain started", f"retrain_reason: {run.reason}", "retrain")
@@ -59,7 +59,7 @@ class Timeline:
         if facts.served and self._new("served", facts.served):
             self.say(facts.now, "server answers", f"with {facts.served}")
 
-    def _examination(self, facts: Facts) -> None:
+    def _examination(self, facts: LoopFacts) -> None:
         found, heat = facts.diagnosis, facts.heat
         if found and self._new("judged", found.judged_at.isoformat()):
             self.say(found.judged_at, found.verdict.replace("_", " "), self._evidence(found))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aerocast.common.errors import AeroCastError
 from aerocast_assets.cli import processes
 from aerocast_assets.cli.command import Commands, add_command, add_wait
-from aerocast_assets.cli.logs import Log
+from aerocast_assets.cli.logs import ChildLog
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -54,7 +54,7 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
         for each in broken():
             print(left_out(each.name, each.mistakes), flush=True)
         print("Starting Dagster and the server, in about half a minute; Ctrl-C stops both ...", flush=True)
-        logs = {name: Log(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
+        logs = {name: ChildLog(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
         ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
         pages = {"AEROCAST_SERVER": url(_reachable(host), port)}
         command = ("dagster", "dev", "-w", "workspace.yaml", *ui)
@@ -131,7 +131,7 @@ def _all_answer(addresses: Mapping[str, tuple[str, int]]) -> bool:
     return True
 
 
-def _banner(home: Home, addresses: Mapping[str, tuple[str, int]], logs: Mapping[str, Log]) -> None:
+def _banner(home: Home, addresses: Mapping[str, tuple[str, int]], logs: Mapping[str, ChildLog]) -> None:
     """Where everything is, and what runs by itself."""
     from aerocast_assets.cli.standing import feed_lines
 

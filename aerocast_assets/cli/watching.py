@@ -35,7 +35,7 @@ class Retrain:
 
 
 @dataclass(frozen=True)
-class Facts:
+class LoopFacts:
     """Everything at one moment. `now` is the feed's; `promotion` the newest row of the table of promotions."""
 
     now: datetime
@@ -56,14 +56,14 @@ class Watch:
         self._home, self._feed, self._target, self._url, self._instance = home, feed, target, url, instance
         self._promotion: tuple[object, Mapping[str, Any] | None] = (None, None)
 
-    def look(self) -> Facts:
+    def look(self) -> LoopFacts:
         """Raises AeroCastError when a clock, a state or a table cannot be read."""
         feed, target = self._feed, self._target
         seen = state.document(self._home, feed.name).read()
         own = [each for each in seen.diagnoses if each.target == target] if seen else []
         pointer = release.current(self._home, feed.name, target)
         runs = self._retrains()
-        return Facts(
+        return LoopFacts(
             now=clock.now(self._home, feed.name, feed.end),
             drift=seen,
             diagnosis=own[0] if own else None,

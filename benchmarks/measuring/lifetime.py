@@ -182,7 +182,7 @@ class Life:
     def _ask(self) -> None:
         """The server's log of one poll: a segment each ten seconds."""
         for first in range(0, ASKED, 100):
-            log = predictions.Log(self.home)
+            log = predictions.PredictionLog(self.home)
             for number in range(first, first + 100):
                 station = self.feed.station_ids[number % len(self.feed.station_ids)]
                 log.append(self._answer(station, self.now + number * POLL / ASKED))

@@ -19,7 +19,7 @@ from aerocast.feed.model import Feed
 from aerocast.monitoring.drift import heat as heating
 from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, reach
 from aerocast.retraining import policy as retraining
-from aerocast.retraining.policy import LastRun, Memory
+from aerocast.retraining.policy import LastRun, RetrainMemory
 from measuring.champions import Champion, learn, utc
 from measuring.series import STATION, Series, grid
 
@@ -86,7 +86,7 @@ class Loop:
         self.spec, self.champion = WindowSpec.of(feed, feed.targets[0]), champion
         self.live = Live.empty(start, len(measured.time), len(feed.horizons))
         self.believed = measured.values.copy()  # with the readings of sensor faults taken out
-        self.heat, self.memory = Heat(self.spec.target), Memory()
+        self.heat, self.memory = Heat(self.spec.target), RetrainMemory()
         self.faults: tuple[Fault, ...] = ()
         self.last: LastRun | None = None
         self.served = 0

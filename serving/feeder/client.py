@@ -33,7 +33,7 @@ class Stopped(Exception):
     """The feeder was told to stop while it waited for the server."""
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """The server understood, and said no: asking again would change nothing."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -88,15 +88,15 @@ class Client:
         }
 
     def predict(self, **body: Any) -> Prediction:
-        """A forecast. Raises Refused."""
+        """A forecast. Raises Refusal."""
         return self._patiently(lambda: self._post("/predict", body, Prediction))
 
     def outcome(self, feed: str, pending: Pending, actual: float) -> Evaluation:
-        """Posts what came of a forecast; as a pair where the server does not remember the id. Raises Refused."""
+        """Posts what came of a forecast; as a pair where the server does not remember the id. Raises Refusal."""
         named = {"id": pending.id, "horizon": pending.horizon, "actual": actual}
         try:
             return self._patiently(lambda: self._post("/eval", named, Evaluation))
-        except Refused as error:
+        except Refusal as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
         pair = {"predicted": pending.predicted, "actual": actual, "station": pending.station}
@@ -137,7 +137,7 @@ class Client:
         problem = _problem(answer)
         if answer.status_code in AWAY or problem.get("type") in AWAY_PROBLEMS:
             raise _Away(f"{self._url} cannot answer yet: {problem.get('detail', answer.status_code)}")
-        raise Refused(answer.status_code, str(problem.get("detail", f"status {answer.status_code}")))
+        raise Refusal(answer.status_code, str(problem.get("detail", f"status {answer.status_code}")))
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from serving.feeder.client import Client, Refused
+from serving.feeder.client import Client, Refusal
 from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled
 from serving.feeder.readings import Row
 from serving.schemas import Evaluation, FeedView
@@ -110,7 +110,7 @@ class Replay:
             answer = self._client.predict(
                 feed=self.feed.name, target=target, station=row.station, sequence=list(run.rows), time=row.time
             )
-        except Refused:
+        except Refusal:
             self.journal.record(Passed(target, row.station, row.time, "refused"))
             return ()
         version = answer.model.version
@@ -128,7 +128,7 @@ class Replay:
             return
         try:
             self.latest[pending.target] = self._client.outcome(self.feed.name, pending, actual)
-        except Refused:
+        except Refusal:
             self.journal.record(Settled(pending.id, pending.horizon, "unknown"))
             return
         self.errors.add(pending.version, actual - pending.predicted)

@@ -24,10 +24,10 @@ def pushed(**changes: Any) -> Feed:
     return small_feed(Path("nowhere"), source={"kind": "push", "station_field": "place", "time_field": "at"}, **changes)
 
 
-def look(home: Path, feed: Feed, since: timedelta | None = None) -> live.Look:
+def look(home: Path, feed: Feed, since: timedelta | None = None) -> live.LiveLook:
     """What a tick sees that long after the newest run."""
     ended = None if since is None else datetime.now(UTC) - since
-    return live.look_around(home, feed, live.Cursor(), START, doors_of(home, feed, Settings()), ended)
+    return live.look_around(home, feed, live.LiveCursor(), START, doors_of(home, feed, Settings()), ended)
 
 
 def aged(path: Path, age: timedelta) -> None:

@@ -15,7 +15,7 @@ from aerocast.contracts import declared
 from aerocast.feed.model import Feed
 from aerocast.ingest import doors
 from aerocast.ingest.doors import patience
-from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.posted import PostStore
 from aerocast.ingest.doors.readings import to_raw
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake
@@ -89,7 +89,7 @@ def test_late_readings_make_their_own_months_again_and_a_broken_door_stops_no_ot
     made: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of January is posted, one of January and one of March lie in the inbox: two runs, and none over February."""
-    posted, before, inbox = Posted(made.home, "small"), events(made), made.home / "inbox" / "small"
+    posted, before, inbox = PostStore(made.home, "small"), events(made), made.home / "inbox" / "small"
     posted.put("a key", json.dumps([late("2024-01-15", 7.5)]).encode(), "json", 1)
     posted.close()
     inbox.mkdir(parents=True)
@@ -126,7 +126,7 @@ def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
     real = doors.doors_of
     monkeypatch.setattr(doors, "doors_of", lambda *about: [Broken(), *real(*about)])
-    posted = Posted(made.home, "small")
+    posted = PostStore(made.home, "small")
     posted.put("another key", json.dumps(late("2024-03-15", 7.5)).encode(), "json", 1)
     posted.close()
     (run,) = made.tick()
@@ -136,7 +136,7 @@ def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert temperature(made, "2024-03-15") == pytest.approx(45.5)
     assert metadata(run, key(made.feed, "windows"))["months_computed"] == 1
     assert "cellar: tried 1 time, next at" in made.said(), "it is tried again on its own"
-    posted = Posted(made.home, "small")
+    posted = PostStore(made.home, "small")
     posted.put("a third key", json.dumps(late("2024-03-16", 7.5)).encode(), "json", 1)
     posted.close()
     (run,) = made.tick()

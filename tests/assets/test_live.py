@@ -12,7 +12,7 @@ from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import DriftState, Fault
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors import patience
-from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.posted import PostStore
 from aerocast.lake import Lake
 from aerocast.tables import faults
 from aerocast_assets.automation import live, runs
@@ -151,7 +151,7 @@ def test_a_source_that_stays_broken_keeps_no_door_waiting(
     broken = tick.run(tick.asks())
     assert not broken.success
     assert not check(broken, "all_read").passed
-    posted = Posted(home, "small")
+    posted = PostStore(home, "small")
     posted.put("a key", b'[{"station": "AAA", "time": "2024-03-01T12:00:00Z", "t": 7.5}]', "json", 1)
     posted.close()
     request = tick.asks()
@@ -222,7 +222,7 @@ def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path
 def test_a_cursor_that_cannot_be_read_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = Ticking(polled, home, instance, cursor="not json")
     assert tick.asks()
-    assert live.Cursor().fingerprint != tick.cursor
+    assert live.LiveCursor().fingerprint != tick.cursor
 
 
 def test_a_polled_feed_is_left_alone_by_the_forward_flow(polled: Feed, feed: Feed, home: Path) -> None:

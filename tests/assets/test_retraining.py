@@ -17,7 +17,7 @@ from aerocast.contracts.drift_state import Shadow
 from aerocast.contracts.pointer import Hold
 from aerocast.feed.model import Feed
 from aerocast.releases import release
-from aerocast.retraining.policy import Memory
+from aerocast.retraining.policy import RetrainMemory
 from aerocast_assets.assets import training_set
 from aerocast_assets.automation.runs import retrains
 from aerocast_assets.keys import key
@@ -90,9 +90,9 @@ def challenger_of(loop: Loop) -> str:
     return rival
 
 
-def memory(loop: Loop) -> Memory:
+def memory(loop: Loop) -> RetrainMemory:
     assert loop.cursor
-    return msgspec.json.decode(loop.cursor, type=dict[str, Memory])[TARGET]
+    return msgspec.json.decode(loop.cursor, type=dict[str, RetrainMemory])[TARGET]
 
 
 def test_every_tick_says_what_it_saw(loop: Loop) -> None:

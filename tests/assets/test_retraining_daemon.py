@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from aerocast.retraining.policy import Memory
+from aerocast.retraining.policy import RetrainMemory
 from tests.conftest import PROJECT
 from tests.looping import DAY, hot, set_clock, write_heat
 from tests.making import refresh, small_feed, write_readings
@@ -74,9 +74,9 @@ def ticks(instance: dg.DagsterInstance) -> list[dg.DagsterInstance]:
     return [tick for tick in found if tick.status.value in ("SKIPPED", "SUCCESS")]
 
 
-def cursor(instance: dg.DagsterInstance) -> Memory:
+def cursor(instance: dg.DagsterInstance) -> RetrainMemory:
     (state,) = (each for each in instance.all_instigator_state() if each.name == "small_retrain")
-    return msgspec.json.decode(state.instigator_data.cursor, type=dict[str, Memory])["temperature"]
+    return msgspec.json.decode(state.instigator_data.cursor, type=dict[str, RetrainMemory])["temperature"]
 
 
 @pytest.mark.e2e

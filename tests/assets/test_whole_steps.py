@@ -12,7 +12,7 @@ import pytest
 
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.lake.marks import Content
+from aerocast.lake.marks import MonthContent
 from aerocast.storage.home import Home
 from aerocast_assets.automation import live
 from tests.assets.test_live import Ticking
@@ -44,7 +44,7 @@ def write(path: Path, minutes: int) -> Path:
     )
 
 
-def held(home: Home) -> dict[str, dict[str, Content]]:
+def held(home: Home) -> dict[str, dict[str, MonthContent]]:
     lake = Lake(home)
     return {name: lake.ledger(f"small/{name}").content(lake.months(f"small/{name}")) for name in LAYERS}
 

@@ -11,7 +11,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.intake import Taken, take_all, take_source
+from aerocast.ingest.doors.intake import IntakeReport, take_all, take_source
 from aerocast.ingest.doors.readings import to_raw
 from aerocast.lake import Lake, Stream
 from aerocast.tables.raw import Delivery
@@ -36,8 +36,8 @@ def table(feed: Feed, *rows: tuple[str, str | None], source: str = "polled", **t
     return made
 
 
-def deliver(lake: Lake, feed: Feed, *tables: pa.Table) -> Taken:
-    taken = Taken()
+def deliver(lake: Lake, feed: Feed, *tables: pa.Table) -> IntakeReport:
+    taken = IntakeReport()
     found = [Delivery(made["month"][0].as_py(), made["segment"][0].as_py(), "slot", made) for made in tables]
     take_source(lake, feed, found, taken)
     return taken
@@ -169,6 +169,6 @@ def test_a_live_source_that_breaks_off_is_noted(live: Feed, tmp_path: Path) -> N
         yield Delivery("2024-02", "a", "slot", made)
         raise AeroCastError("503 from the service")
 
-    lake, taken = Lake(tmp_path), Taken()
+    lake, taken = Lake(tmp_path), IntakeReport()
     take_source(lake, live, breaking(), taken)
     assert (taken.rows, taken.failed) == ({"source": 1}, {"source": "503 from the service"})

@@ -17,8 +17,8 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors import doors_of, postfile, posting
-from aerocast.ingest.doors.observations import Observations
-from aerocast.ingest.doors.posted import Limits, Posted, Refused, Why
+from aerocast.ingest.doors.observations import ObservationDoor
+from aerocast.ingest.doors.posted import Limits, PostRefusal, PostStore, Why
 from aerocast.storage.settings import Settings
 
 BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
@@ -27,8 +27,8 @@ BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
 WRITER = """
 import sys, threading
 from pathlib import Path
-from aerocast.ingest.doors.posted import Posted
-posted, lock = Posted(Path(sys.argv[1]), "small"), threading.Lock()
+from aerocast.ingest.doors.posted import PostStore
+posted, lock = PostStore(Path(sys.argv[1]), "small"), threading.Lock()
 def run(name):
     number = 0
     while True:
@@ -43,7 +43,7 @@ for name in ("a" + sys.argv[2], "b" + sys.argv[2]):
 """
 
 
-def put(store: Posted, number: int, key: str | None = None) -> str:
+def put(store: PostStore, number: int, key: str | None = None) -> str:
     return store.put(key, BODY % number, "json", 1).id
 
 
@@ -62,7 +62,7 @@ def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return commit(self, group)
 
     monkeypatch.setattr(posting.Writer, "commit", counted)
-    store = Posted(tmp_path, "small")
+    store = PostStore(tmp_path, "small")
     threads = [threading.Thread(target=lambda n=n: [put(store, 10 * n + i) for i in range(5)]) for n in range(8)]
     for thread in threads:
         thread.start()
@@ -71,8 +71,8 @@ def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store.close()
     assert sum(groups) == 40
     assert sum(groups[:2]) >= 8, "who came during a commit shares the next one"
-    assert Posted(tmp_path, "small").waiting() == 40
-    with pytest.raises(Refused, match="being stopped"):
+    assert PostStore(tmp_path, "small").waiting() == 40
+    with pytest.raises(PostRefusal, match="being stopped"):
         put(store, 1)
 
 
@@ -89,14 +89,14 @@ def test_what_was_acknowledged_outlives_a_kill_once(tmp_path: Path) -> None:
                 os.kill(process.pid, signal.SIGKILL)
         process.wait()
     said = [key for key in said if "-" in key]
-    found = Counter(post.body.decode() for part in Posted(tmp_path, "small").parts() for post in part.posts)
+    found = Counter(post.body.decode() for part in PostStore(tmp_path, "small").parts() for post in part.posts)
     assert set(said) <= set(found)
     assert set(found.values()) == {1}
     assert len(found) <= len(said) + 3 * 2  # at most those that were on their way
 
 
 def test_two_processes_write_one_file(tmp_path: Path) -> None:
-    first, second = Posted(tmp_path, "small"), Posted(tmp_path, "small")
+    first, second = PostStore(tmp_path, "small"), PostStore(tmp_path, "small")
     threads = [
         threading.Thread(target=lambda s=s, n=n: [put(s, i, f"{i}") for i in range(n, n + 40)])
         for s, n in ((first, 0), (second, 20))
@@ -111,7 +111,7 @@ def test_two_processes_write_one_file(tmp_path: Path) -> None:
 
 
 def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Posted(tmp_path, "small")
+    store = PostStore(tmp_path, "small")
     first = put(store, 1, "k")
     (part,) = store.parts()
     store.forget(part.file, part.position)
@@ -120,7 +120,7 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypat
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 24 * 3600)
     assert put(store, 1, "k") == first
-    with pytest.raises(Refused, match="another body") as refused:
+    with pytest.raises(PostRefusal, match="another body") as refused:
         put(store, 2, "k")
     assert refused.value.why is Why.KEY
     monkeypatch.setattr(time, "time", lambda: now + 26 * 3600)
@@ -130,10 +130,10 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypat
 
 
 def test_limits(tmp_path: Path) -> None:
-    store = Posted(tmp_path, "small", Limits(rows=3, bytes=300))
+    store = PostStore(tmp_path, "small", Limits(rows=3, bytes=300))
     store.put(None, b"[]", "json", 2)
     for rows, size in ((2, 10), (1, 300)):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(PostRefusal) as refused:
             store.put(None, b" " * size, "json", rows)
         assert refused.value.why is Why.FULL
     file = put(store, 1).split("/")[0]
@@ -141,27 +141,27 @@ def test_limits(tmp_path: Path) -> None:
     assert store.waiting() == 0
     put(store, 2)
     store.close()
-    slow = Posted(tmp_path, "small", Limits(pending=0))
-    with pytest.raises(Refused, match="wait for the disk"):
+    slow = PostStore(tmp_path, "small", Limits(pending=0))
+    with pytest.raises(PostRefusal, match="wait for the disk"):
         put(slow, 1)
 
 
 def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
-    store = Posted(tmp_path, "small")
+    store = PostStore(tmp_path, "small")
     for number in range(5):
         put(store, number)
     taking = store.parts(rows=2)
     first, second = next(taking), next(taking)
     assert [len(part.posts) for part in (first, second)] == [2, 2]
     put(store, 5)  # and the process that took the two is killed
-    again = list(Posted(tmp_path, "small").parts(rows=100))
+    again = list(PostStore(tmp_path, "small").parts(rows=100))
     assert again[:2] == [first, second]
     assert [post.id for post in again[2].posts] == [5, 6]
     store.forget(first.file, first.position)
     assert [part.position for part in store.parts()] == [4, 6]
     store.forget(first.file, 6)
     assert list(store.parts()) == []
-    large = Posted(tmp_path, "large")
+    large = PostStore(tmp_path, "large")
     for _ in range(3):
         large.put(None, b" " * 1000, "json", 1)
     assert [len(part.posts) for part in large.parts(size=2500)] == [2, 1]
@@ -170,9 +170,9 @@ def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
 
 
 def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -> None:
-    store = Posted(tmp_path, feed.name)
+    store = PostStore(tmp_path, feed.name)
     door = doors_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
-    assert isinstance(door, Observations)
+    assert isinstance(door, ObservationDoor)
     assert door.waiting() == 0
     assert list(door.take(feed)) == []
     for number in range(3):
@@ -190,12 +190,12 @@ def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -
 
 
 def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Path, feed: Feed) -> None:
-    store = Posted(tmp_path, feed.name)
+    store = PostStore(tmp_path, feed.name)
     put(store, 1)
     store.put(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
     store.put(None, b"?", "tablets", 1)
     put(store, 2)
-    door = Observations(tmp_path, feed.name)
+    door = ObservationDoor(tmp_path, feed.name)
     (batch,) = door.take(feed)
     assert values(batch.table) == [1, 2]
     door.done(batch)
@@ -209,7 +209,7 @@ def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Pat
 
 
 def test_a_file_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
-    store = Posted(tmp_path, "small")
+    store = PostStore(tmp_path, "small")
     first = put(store, 1)
     taking = store.parts(rows=1)
     put(store, 2)
@@ -221,7 +221,7 @@ def test_a_file_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match="was removed"):
         store.forget(part.file, part.position)
     assert list(taking) == []
-    assert Posted(tmp_path, "small").waiting() == 1
+    assert PostStore(tmp_path, "small").waiting() == 1
     store.close()
 
 
@@ -230,14 +230,14 @@ def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> N
     path = tmp_path / "observations" / f"{feed.name}.sqlite"
     path.parent.mkdir()
     path.write_bytes(content)
-    store = Posted(tmp_path, feed.name)
-    with pytest.raises(Refused, match=str(path)) as refused:
+    store = PostStore(tmp_path, feed.name)
+    with pytest.raises(PostRefusal, match=str(path)) as refused:
         put(store, 1)
     assert refused.value.why is Why.UNUSABLE
     with pytest.raises(AeroCastError, match=str(path)):
         store.waiting()
     with pytest.raises(AeroCastError, match=str(path)):
-        list(Observations(tmp_path, feed.name).take(feed))
+        list(ObservationDoor(tmp_path, feed.name).take(feed))
     path.unlink()
     put(store, 1)
     store.close()
@@ -245,13 +245,13 @@ def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> N
 
 def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postfile, "BUSY_SECONDS", 0.05)
-    store = Posted(tmp_path, "small")
+    store = PostStore(tmp_path, "small")
     put(store, 1)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store.close()
-    store = Posted(tmp_path, "small")
-    with pytest.raises(Refused, match="locked"):
+    store = PostStore(tmp_path, "small")
+    with pytest.raises(PostRefusal, match="locked"):
         put(store, 2)
     other.execute("COMMIT")
     other.close()
@@ -260,10 +260,10 @@ def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch:
 
 
 def test_strays_go_to_the_month_of_the_present(tmp_path: Path, feed: Feed) -> None:
-    store = Posted(tmp_path, feed.name)
+    store = PostStore(tmp_path, feed.name)
     late = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
     for time_ in ("1999-01-01T00:00:00Z", "2024-02-01T00:00:00+01:00", late.isoformat()):
         store.put(None, BODY.replace(b"2024-01-05T00:00:00Z", time_.encode()) % 1, "json", 1)
-    (batch,) = Observations(tmp_path, feed.name).take(feed)
+    (batch,) = ObservationDoor(tmp_path, feed.name).take(feed)
     assert batch.table["month"].to_pylist() == ["2024-04", "2024-01", "2024-04"]
     store.close()

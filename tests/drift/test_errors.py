@@ -13,7 +13,7 @@ from aerocast.monitoring.drift.errors import (
     PH_SLACK,
     SQUARES,
     STRANGE,
-    Judged,
+    ErrorVerdict,
     Outcomes,
     judge,
     standardised,
@@ -29,7 +29,7 @@ HALF, SCORES = making.tested(making.climate(99))
 MANIFEST = making.manifest(FEED, SCORES)
 
 
-def judged(values: Reals) -> Judged:
+def judged(values: Reals) -> ErrorVerdict:
     return judge(making.outcomes(values, HALF), MANIFEST, STATION, FEED.drift.recent)
 
 
@@ -107,7 +107,7 @@ def test_too_few_outcomes_say_nothing() -> None:
 def test_no_outcomes_no_figures() -> None:
     nothing = making.outcomes(making.climate(0, SIZE), HALF)
     nothing = nothing.at(np.zeros(len(nothing.time), dtype=bool))
-    assert judge(nothing, MANIFEST, STATION, 72) == Judged(False, None, None, None, None, ())
+    assert judge(nothing, MANIFEST, STATION, 72) == ErrorVerdict(False, None, None, None, None, ())
 
 
 def test_page_hinkley_is_rivers() -> None:

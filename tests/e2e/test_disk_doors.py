@@ -15,7 +15,7 @@ from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.ingest.doors import claims, doors_of
 from aerocast.ingest.doors.intake import take_all
-from aerocast.ingest.doors.posted import Posted, Refused, Why
+from aerocast.ingest.doors.posted import PostRefusal, PostStore, Why
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
@@ -65,7 +65,7 @@ class Doors:
 
     def __init__(self, home: Path, feed: Feed, url: str, outside: Path) -> None:
         self.home, self.feed, self.outside = home, feed, outside
-        self.posted, self.broker, self.lake = Posted(home, FEED), connect(url), Lake(home)
+        self.posted, self.broker, self.lake = PostStore(home, FEED), connect(url), Lake(home)
         self.inbox = home / "inbox" / FEED
         self.inbox.mkdir(parents=True)
         self.stock = readings(random.Random(3))
@@ -80,7 +80,7 @@ class Doors:
             rows = [self.stock.pop() for _ in range(5)]
             try:
                 way(rows)
-            except (Refused, OSError, AeroCastError) as error:
+            except (PostRefusal, OSError, AeroCastError) as error:
                 self.refused[way.__name__ if getattr(error, "why", Why.DISK) is Why.DISK else str(error)] += 1
             else:
                 self.sent += rows

@@ -13,7 +13,7 @@ import pytest
 
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.observations import Observations
+from aerocast.ingest.doors.observations import ObservationDoor
 from tests.making import declaration
 from tests.serving.making import Server
 from tests.serving.test_observations import ARROW, check, stream
@@ -58,7 +58,7 @@ def client(home: Path) -> Iterator[httpx.Client]:
 
 def kept(home: Path, name: str) -> list[dict[str, Any]]:
     """What the posts are in raw; takes them away."""
-    door, found = Observations(home, name), []
+    door, found = ObservationDoor(home, name), []
     for batch in door.take(FEEDS[name]):
         found += batch.table.to_pylist()
         door.done(batch)
@@ -107,7 +107,7 @@ def test_fields_that_are_not_declared_are_ignored_and_named(client: httpx.Client
     assert answer.json()["ignored"] == ["__index_level_0__", "ok"]
     answer = client.post("/observations/plain", json=reading | {f"f{number}": 1 for number in range(500)})
     assert 0 < len(answer.json()["ignored"]) < 100, "an answer stays short"
-    door = Observations(home, "plain")
+    door = ObservationDoor(home, "plain")
     (batch,) = door.take(FEEDS["plain"])
     door.done(batch)
     assert [row["temp"] for row in batch.table.to_pylist()] == ["5.5"] * 6

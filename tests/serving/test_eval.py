@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Posted
+from aerocast.contracts.predictions import PostedOutcome
 from serving.outcomes import LiveErrors, Recent
 from serving.schemas import Forecast, ModelInfo, Prediction
 from tests.serving.making import NEWEST, Server, metric, publish, until, write_tail
@@ -35,7 +35,7 @@ def ask(http: httpx.Client, **body: Any) -> dict[str, Any]:
     return found
 
 
-def posted(home: Path) -> list[Posted]:
+def posted(home: Path) -> list[PostedOutcome]:
     return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).outcomes]
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged, Posted
+from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.lake import Lake
 from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled, State
 from tests.serving.making import COLUMNS, STATIONS, Server, publish, until, write_tail
@@ -78,7 +78,7 @@ def feeding(home: Path, url: str, *arguments: str) -> Iterator[tuple[subprocess.
         process.wait()
 
 
-def records(home: Path) -> tuple[list[Logged], list[Posted]]:
+def records(home: Path) -> tuple[list[Logged], list[PostedOutcome]]:
     found = [predictions.read(path) for path in predictions.segments(home, "noaa")]
     return [one for each in found for one in each.predictions], [one for each in found for one in each.outcomes]
 

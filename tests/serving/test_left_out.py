@@ -19,13 +19,13 @@ from aerocast.contracts import clock, declared, tail
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import DriftState
-from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.posted import PostStore
 from serving import predictor, views
 from serving.loop import Loop
-from serving.metrics import Metrics
+from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.schemas import Health, LeftOut, PredictRequest
-from serving.store import Store
+from serving.store import ServingStore
 from tests.making import small_feed
 from tests.serving.making import metric, until
 from tests.serving.test_shadow import beside
@@ -44,9 +44,9 @@ class Reader:
     home: Path
 
     def __post_init__(self) -> None:
-        self.store, self.observations = Store(self.home), Observations(self.home)
+        self.store, self.observations = ServingStore(self.home), Observations(self.home)
         self.loop = Loop(self.home, self.store, None)
-        self.metrics = Metrics(self.store, self.loop, self.observations)
+        self.metrics = ServerMetrics(self.store, self.loop, self.observations)
 
     def look(self) -> Health:
         """As the server's watcher: at everything, and at once at what failed."""
@@ -75,7 +75,7 @@ def home(tmp_path: Path) -> Path:
     clock.document(tmp_path, "noaa").write(Clock(NOW, NOW, 0.0))
     state.document(tmp_path, "noaa").write(DriftState("noaa", NOW, NOW))
     declared.publish(tmp_path, small_feed(tmp_path))
-    posted = Posted(tmp_path, "small")
+    posted = PostStore(tmp_path, "small")
     posted.put(None, READING, "json", 1)
     posted.close()
     return tmp_path

@@ -12,8 +12,8 @@ import pytest
 
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.observations import Observations
-from aerocast.ingest.doors.posted import Posted
+from aerocast.ingest.doors.observations import ObservationDoor
+from aerocast.ingest.doors.posted import PostStore
 from tests.e2e.test_full_disk import fill
 from tests.making import small_feed
 from tests.serving.making import Server, metric, until
@@ -59,7 +59,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 def rows(home: Path, feed: Feed) -> list[dict[str, Any]]:
     """What waits, as raw would have it, and takes it away."""
-    door, found = Observations(home, feed.name), []
+    door, found = ObservationDoor(home, feed.name), []
     for batch in door.take(feed):
         found += batch.table.to_pylist()
         door.done(batch)
@@ -253,6 +253,6 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, smal
             (home / "filler").unlink()
             assert http.post(PATH, json=many[:10]).status_code == 202
         assert len(rows(home, small)) == 11
-        assert Posted(home, "small").waiting() == 0
+        assert PostStore(home, "small").waiting() == 0
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)

@@ -14,7 +14,7 @@ from aerocast.storage import objects
 from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
-from serving.store import Store
+from serving.store import ServingStore
 from tests.serving.making import Server, graph, grid, manifest, publish, until, write_tail
 
 POINTER = "promoted/noaa/temperature/current.json"
@@ -75,7 +75,7 @@ def test_a_home_that_cannot_be_used_is_one_sentence(
 def test_a_store_that_goes_away_leaves_what_serves(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     version = publish(bucket, 1)
     write_tail(bucket)
-    server = Store(bucket)
+    server = ServingStore(bucket)
     server.poll()
     assert server.listing.error is None
     monkeypatch.setattr(objects, "_RETRY_SECONDS", 0.1)

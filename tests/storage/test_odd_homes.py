@@ -16,7 +16,7 @@ from aerocast.lake.marks import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.cli.sql import views
-from serving.store import Store
+from serving.store import ServingStore
 from tests.serving.making import publish, write_tail
 
 ODD = (
@@ -56,7 +56,7 @@ def test_a_home_works_wherever_it_lies(tmp_path: Path, name: str) -> None:
             assert seen(con, statement) == ROWS
     version = publish(home)
     write_tail(home)
-    store = Store(home)
+    store = ServingStore(home)
     store.poll()
     assert [served.manifest.version for served in store.serving()] == [version], store.releases
     assert store.tail("noaa") is not None

@@ -17,6 +17,9 @@ def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
     Claim checks (`aerocast.ingest.doors.claims`) are not among them: feeds share a broker's topics.
     """
     from aerocast.ingest.doors.inbox import Inbox, inbox_of
-    from aerocast.ingest.doors.observations import Observations
+    from aerocast.ingest.doors.observations import ObservationDoor
 
-    return [Observations(home, feed.name), Inbox(inbox_of(home, settings), home, feed.name, patience=settings.patience)]
+    return [
+        ObservationDoor(home, feed.name),
+        Inbox(inbox_of(home, settings), home, feed.name, patience=settings.patience),
+    ]

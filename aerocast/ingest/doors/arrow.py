@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS, instant
-from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, Malformed, Readings
+from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, Malformed, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
@@ -86,7 +86,7 @@ def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[s
     return pa.table(found), columns.ignored
 
 
-def table_of(definition: Definition, bodies: Sequence[Readings]) -> pa.Table:
+def table_of(definition: Definition, bodies: Sequence[ReadingRows]) -> pa.Table:
     """Readings of JSON bodies, one after the other, as a table of texts; a field that none of them has is no column."""
     rows = [row for readings in bodies for row in readings.rows]
     columns = {definition.station[0]: [row.station for row in rows], definition.time[0]: [row.time for row in rows]}

@@ -34,7 +34,7 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
-from aerocast.ingest.doors.ledger import Ledger, place
+from aerocast.ingest.doors.ledger import ClaimLedger, place
 from aerocast.ingest.doors.patience import Patience
 from aerocast.ingest.doors.readings import ignored, to_raw
 from aerocast.lake import Lake, compaction
@@ -73,7 +73,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "/".join(["claim", self.sha256, *([self.announcement] if self.announcement else [])])
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RejectedClaim(msgspec.Struct, frozen=True):
     """A message that did not become rows: where it was, and why."""
 
     topic: str
@@ -82,7 +82,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Taken:
+class ClaimReport:
     """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already.
 
     `later` are those that wait for the platform, `postponed` those whose objects cannot be read.
@@ -92,9 +92,9 @@ class Taken:
     messages: int = 0
     claims: list[Claim] = field(default_factory=list)
     known: int = 0
-    dead: list[Refused] = field(default_factory=list)
-    later: list[Refused] = field(default_factory=list)
-    postponed: list[Refused] = field(default_factory=list)
+    dead: list[RejectedClaim] = field(default_factory=list)
+    later: list[RejectedClaim] = field(default_factory=list)
+    postponed: list[RejectedClaim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -116,7 +116,7 @@ def take(
     topics: Sequence[str] = TOPICS,
     quiet: float = QUIET,
     limit: timedelta = timedelta(days=1),
-) -> Taken:
+) -> ClaimReport:
     """Takes what the broker has, until it is quiet. `find` gives the feed of a name, None where there is none.
 
     A claim whose object cannot be read becomes a dead letter after `limit`.
@@ -124,8 +124,8 @@ def take(
     Raises:
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
-    taken, find, keys = Taken(), cache(find), set[str]()
-    raw, patience = Ledger(Lake(home)), Patience(home, DELAYS, limit)
+    taken, find, keys = ClaimReport(), cache(find), set[str]()
+    raw, patience = ClaimLedger(Lake(home)), Patience(home, DELAYS, limit)
     with closing(broker.consume(topics, quiet)) as messages:
         for message in messages:
             taken.messages += 1
@@ -140,7 +140,7 @@ def take(
 
 
 def _handle(
-    broker: Broker, message: Message, enter: Callable[[Message], None], taken: Taken, patience: Patience
+    broker: Broker, message: Message, enter: Callable[[Message], None], taken: ClaimReport, patience: Patience
 ) -> None:
     """One message, from the table's commit to the broker's; a kill may come between any two lines."""
     about, key, now = (message.topic, message.position), _key(message), datetime.now(UTC)
@@ -157,15 +157,15 @@ def _handle(
         why = f"{error}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
     except AeroCastError as error:
         broker.later(message)
-        taken.later.append(Refused(*about, str(error)))
+        taken.later.append(RejectedClaim(*about, str(error)))
         return
     if delay:
         broker.postpone(message, (delay.due - now).total_seconds())
-        taken.postponed.append(Refused(*about, delay.reason))
+        taken.postponed.append(RejectedClaim(*about, delay.reason))
         return
     if why:
         broker.dead(message, why)
-        taken.dead.append(Refused(*about, why))
+        taken.dead.append(RejectedClaim(*about, why))
     broker.commit(message)
     patience.settle(key)
 
@@ -215,7 +215,7 @@ class UnreadableError(AeroCastError):
     """The claim's object cannot be read now, which says nothing about others."""
 
 
-def _enter(raw: Ledger, home: Home, find: Find, message: Message, taken: Taken) -> None:
+def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, taken: ClaimReport) -> None:
     """Appends the rows of one claim, unless they are there.
 
     Raises:

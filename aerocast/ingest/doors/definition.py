@@ -57,7 +57,7 @@ class Malformed(AeroCastError):
         super().__init__(f"{where + ': ' if where else ''}{field} is {self.value}; allowed: {rule}")
 
 
-class Readings(NamedTuple):
+class ReadingRows(NamedTuple):
     """Readings of one body: `rows` have `station`, `time`, and `f0`, `f1`, ... in the order of `Definition.measured`.
 
     What is absent is UNSET. `many`: the body is a list. `ignored`: fields that are not declared, a bounded number.
@@ -138,7 +138,7 @@ class Definition:
         rule = f"{' or '.join(wanted)} must be among the columns"
         raise Malformed("columns", listed(names), rule, f"feed {self.name}", slug="missing-field")
 
-    def json(self, body: bytes) -> Readings:
+    def json(self, body: bytes) -> ReadingRows:
         """One reading, or an array of them. Raises Malformed if it is none."""
         for decoder in self._whole:
             try:
@@ -146,22 +146,22 @@ class Definition:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             many = isinstance(found, list)
-            return Readings(found if many else [found], many, ())
+            return ReadingRows(found if many else [found], many, ())
         found = _decoded(body, "body", "JSON")
         many = isinstance(found, list)
         return self._each([("", record) for record in (found if many else [found])], many)
 
-    def json_lines(self, body: bytes, first: int = 1) -> Readings:
+    def json_lines(self, body: bytes, first: int = 1) -> ReadingRows:
         """One reading a line; `first` is the number of the first line. Raises Malformed that names the line."""
         for decoder in self._lines:
             try:
-                return Readings(decoder.decode_lines(body), True, ())
+                return ReadingRows(decoder.decode_lines(body), True, ())
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
         numbered = ((f"line {number}", line) for number, line in enumerate(body.splitlines(), first) if line.strip())
         return self._each([(where, _decoded(line, where, "a JSON object a line")) for where, line in numbered], True)
 
-    def check(self, readings: Readings) -> None:
+    def check(self, readings: ReadingRows) -> None:
         """Each reading says where and when, and one of them something else. Raises Malformed.
 
         The first is asked of what is posted; a file's readings without either go into quarantine one by one.
@@ -188,12 +188,12 @@ class Definition:
         if not columns.measured:
             raise self.nothing_measured(columns.ignored)
 
-    def check_measured(self, readings: Readings) -> None:
+    def check_measured(self, readings: ReadingRows) -> None:
         """Raises Malformed where no reading of the body has any measured field: nothing would be kept of it."""
         if not self.is_measured(readings):
             raise self.nothing_measured(readings.ignored)
 
-    def is_measured(self, readings: Readings) -> bool:
+    def is_measured(self, readings: ReadingRows) -> bool:
         """Whether some reading of the body has a measured field, if perhaps with nothing in it."""
         attributes = [f"f{number}" for number in range(len(self.measured))]
         return any(getattr(row, name) is not UNSET for row in readings.rows for name in attributes)
@@ -215,13 +215,13 @@ class Definition:
         detail = f"No reading has a field that {self.name} measures ({listed(self.measured)}); there is: {there}."
         return Malformed("fields", there, rule, slug="no-measured-field", detail=detail)
 
-    def _each(self, records: Sequence[tuple[str, Any]], many: bool) -> Readings:
+    def _each(self, records: Sequence[tuple[str, Any]], many: bool) -> ReadingRows:
         """The readings in objects of JSON, each with where it is in a file, if it is told by more than its index."""
         ignored: dict[str, None] = {}
         rows = [
             self._one(record, where, index if many else None, ignored) for index, (where, record) in enumerate(records)
         ]
-        return Readings(rows, many, bounded(ignored))
+        return ReadingRows(rows, many, bounded(ignored))
 
     def _one(self, record: Any, where: str, index: int | None, ignored: dict[str, None]) -> Any:
         """The reading in an object of JSON; adds the names of what it ignores."""

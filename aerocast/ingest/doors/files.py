@@ -29,7 +29,7 @@ _MAGIC = b"\x1f\x8b"
 
 
 @dataclass
-class Content:
+class FileContent:
     """What a file holds, known to be readable to its end: how many rows, and all of them, as often as asked for.
 
     `notes` are sentences without a subject on what was ignored or looks odd.
@@ -47,7 +47,7 @@ def kind_of(name: str) -> str | None:
 
 
 @contextmanager
-def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Content]:
+def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[FileContent]:
     """The file's rows in their order, in tables that `to_raw` takes. `whole`: nothing can be missing at its end.
 
     Fields that the feed does not declare are left out.
@@ -63,7 +63,7 @@ def opened(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Conten
             # Without a manifest only a compressed file shows that its end is there.
             known = True if whole else None
             with open_csv(path, lambda names: chosen(feed, names), feed.source.broken_lines, whole=known) as file:
-                yield Content(file.rows, file.pieces, file.notes)
+                yield FileContent(file.rows, file.pieces, file.notes)
         else:
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
 
@@ -80,7 +80,7 @@ def chosen(feed: Feed, names: Sequence[str]) -> Choice:
     return Choice(columns.station, columns.time, columns.measured)
 
 
-def _parquet(path: Path, feed: Feed) -> Content:
+def _parquet(path: Path, feed: Feed) -> FileContent:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         definition = definition_of(feed)
         declared = (*definition.station, *definition.time, *definition.measured)
@@ -94,7 +94,7 @@ def _parquet(path: Path, feed: Feed) -> Content:
             for batch in file.iter_batches(batch_size=_ROWS, columns=choice.names):
                 yield Piece(arrow.flat(pa.Table.from_batches([batch]), choice.names).select(choice.names))
 
-    return Content(sum(len(piece.table) for piece in pieces()), pieces, _ignored(set(names) - set(choice.names)))
+    return FileContent(sum(len(piece.table) for piece in pieces()), pieces, _ignored(set(names) - set(choice.names)))
 
 
 @dataclass
@@ -150,7 +150,7 @@ class _JsonLines:
         return Piece(table, pa.array([f"{MALFORMED}{number}: {said}"]), pa.array([text]))
 
 
-def _json_lines(path: Path, feed: Feed, whole: bool) -> Content:
+def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
     lines = _JsonLines(path, definition_of(feed), whole)
     for _ in lines.pieces():
         pass
@@ -162,7 +162,7 @@ def _json_lines(path: Path, feed: Feed, whole: bool) -> Content:
     notes = _ignored(lines.ignored)
     if lines.broken:
         notes.append(f"{lines.broken} of {lines.rows} lines are broken and set aside; the first is {lines.example}")
-    return Content(lines.rows, lines.pieces, notes)
+    return FileContent(lines.rows, lines.pieces, notes)
 
 
 def _ignored(names: set[str]) -> list[str]:

@@ -32,8 +32,8 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.files import ENDINGS, Content, kind_of, opened
-from aerocast.ingest.doors.inbox_records import Reason, manifest_of, reason_of
+from aerocast.ingest.doors.files import ENDINGS, FileContent, kind_of, opened
+from aerocast.ingest.doors.inbox_records import Rejection, manifest_of, reason_of
 from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
 from aerocast.ingest.doors.patience import Delay, Patience, read, sentences
 from aerocast.ingest.doors.readings import Malformed, as_batch, to_raw
@@ -141,7 +141,7 @@ class Inbox:
         if whole and self._is_same(whole):
             self._put_away(whole.found, DONE, whole.sha256)
 
-    def refused(self) -> list[Reason]:
+    def refused(self) -> list[Rejection]:
         """Why files were rejected that still lie in `rejected/`: the newest LISTED of them, newest first.
 
         Raises:
@@ -214,7 +214,7 @@ class Inbox:
                 self._put_away(whole.found, DONE, whole.sha256)
             yield from self._parts(feed, whole, content)
 
-    def _parts(self, feed: Feed, whole: _Whole, content: Content) -> Iterator[Batch]:
+    def _parts(self, feed: Feed, whole: _Whole, content: FileContent) -> Iterator[Batch]:
         identity = hashlib.sha256(f"{whole.sha256} {whole.found.identity}".encode()).hexdigest()
         for part, rows in enumerate(_parts(self._raw(feed, whole.found.name, content))):
             if not self._is_same(whole):
@@ -247,7 +247,7 @@ class Inbox:
                 raise
         return _Whole(found, path, sha256)
 
-    def _raw(self, feed: Feed, name: str, content: Content) -> Iterator[pa.Table]:
+    def _raw(self, feed: Feed, name: str, content: FileContent) -> Iterator[pa.Table]:
         now, source = self._now, f"{self.name}/{name}"
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
@@ -287,7 +287,7 @@ class Inbox:
     def _reject(self, found: Entry, error: Malformed) -> None:
         log.warning("%s/%s is rejected: %s", self._place, found.name, error)
         self.rejected.append(f"{found.name}: {error}")
-        reason = Reason(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
+        reason = Rejection(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
         if self._place.stamp(found.name) == found.stamp:  # else another one has its name now, and its turn comes
             self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 

@@ -9,7 +9,7 @@ import msgspec
 from aerocast.ingest.doors.definition import Malformed
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class InboxManifest(msgspec.Struct, frozen=True):
     """What a file must be to be complete."""
 
     sha256: str
@@ -17,7 +17,7 @@ class Manifest(msgspec.Struct, frozen=True):
     bytes: int | None = None
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True):
     """Why a file was rejected, and when."""
 
     file: str
@@ -28,15 +28,15 @@ class Reason(msgspec.Struct, frozen=True):
     rejected_at: datetime
 
 
-def manifest_of(data: bytes) -> Manifest:
+def manifest_of(data: bytes) -> InboxManifest:
     try:
-        return msgspec.json.decode(data, type=Manifest)
+        return msgspec.json.decode(data, type=InboxManifest)
     except msgspec.DecodeError as error:
         raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
 
 
-def reason_of(data: bytes) -> Reason | None:
+def reason_of(data: bytes) -> Rejection | None:
     try:
-        return msgspec.json.decode(data, type=Reason)
+        return msgspec.json.decode(data, type=Rejection)
     except msgspec.DecodeError:
         return None

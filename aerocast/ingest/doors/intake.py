@@ -26,7 +26,7 @@ _PLACE = "aerocast place"  # beside fields of any name
 
 
 @dataclass
-class Taken:
+class IntakeReport:
     """What an intake found. `rows` are those appended, by the way they came in; `months` the same by month.
 
     `known` are readings of batches, or lines of a file, that were there already, `unsaid` those of a live source that
@@ -60,7 +60,7 @@ def table_of(feed: Feed) -> str:
     return f"{feed.name}/raw"
 
 
-def place_strays(lake: Lake, feed: Feed, now: datetime, taken: Taken) -> None:
+def place_strays(lake: Lake, feed: Feed, now: datetime, taken: IntakeReport) -> None:
     """Readings that came too early or too late for the declaration of then go to the months of their times.
 
     Raises:
@@ -70,13 +70,13 @@ def place_strays(lake: Lake, feed: Feed, now: datetime, taken: Taken) -> None:
         taken.placed += strays.place(con, lake, feed, table_of(feed), now)
 
 
-def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
+def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> IntakeReport:
     """Appends what waits at the doors. One that cannot be read is noted in `failed`, and the others are taken.
 
     Raises:
         AeroCastError: raw cannot be written; what was not appended waits at its door.
     """
-    taken = Taken()
+    taken = IntakeReport()
     for door in doors:
         for batch in _guarded(door, feed, taken):
             token = batch.segment if batch.position is None else Stream(batch.segment, batch.position)
@@ -88,7 +88,7 @@ def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> Taken:
     return taken
 
 
-def _guarded(door: Door, feed: Feed, taken: Taken) -> Iterator[Batch]:
+def _guarded(door: Door, feed: Feed, taken: IntakeReport) -> Iterator[Batch]:
     """The door's batches; each is done with when the next one is asked for, that is, after its commit."""
     try:
         for batch in door.take(feed):
@@ -98,7 +98,7 @@ def _guarded(door: Door, feed: Feed, taken: Taken) -> Iterator[Batch]:
         taken.failed[door.name] = str(error)
 
 
-def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: Taken) -> None:
+def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: IntakeReport) -> None:
     """Appends what a source delivers: of a file what its months do not hold yet, of a live source what is news.
 
     One that cannot be read is noted in `taken.failed`: what came in before it stays useful.
@@ -115,7 +115,7 @@ def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: T
 
 
 def _take_file(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: Taken
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, deliveries: Iterable[Delivery], taken: IntakeReport
 ) -> None:
     """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
     table, delivered = table_of(feed), set[str]()
@@ -130,7 +130,7 @@ def _take_file(
         _take_slot(con, lake, feed, delivery, taken)
 
 
-def _take_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery: Delivery, taken: Taken) -> None:
+def _take_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery: Delivery, taken: IntakeReport) -> None:
     rows = slots.replace(con, lake, feed, table_of(feed), delivery)
     if rows is None:
         taken.known += len(delivery.table)
@@ -143,14 +143,14 @@ def _take_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery:
         taken.months.update(dict.fromkeys(rows["month"].unique().to_pylist(), 0))
 
 
-def _noted(deliveries: Iterable[Delivery], taken: Taken) -> Iterator[Delivery]:
+def _noted(deliveries: Iterable[Delivery], taken: IntakeReport) -> Iterator[Delivery]:
     try:
         yield from deliveries
     except AeroCastError as error:
         taken.failed[SOURCE] = str(error)
 
 
-def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table, taken: Taken) -> None:
+def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: pa.Table, taken: IntakeReport) -> None:
     """Appends the rows that are news against one version of raw, if no other intake of the source came in between.
 
     The position is that of the commit which this version allows: what was decided on an older version is refused, and

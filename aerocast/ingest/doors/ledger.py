@@ -6,7 +6,7 @@ from aerocast.ingest.brokers import Message
 from aerocast.lake import Lake
 
 
-class Ledger:
+class ClaimLedger:
     """What the feeds' raw tables know of claims, for one run."""
 
     def __init__(self, lake: Lake) -> None:

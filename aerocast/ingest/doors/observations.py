@@ -12,8 +12,8 @@ from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.arrow import as_texts, parse_arrow, table_of
 from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.definition import Definition, Readings, bounded
-from aerocast.ingest.doors.posted import Post, Posted
+from aerocast.ingest.doors.definition import Definition, ReadingRows, bounded
+from aerocast.ingest.doors.posted import Post, PostStore
 from aerocast.ingest.doors.readings import as_batch, definition_of, to_raw
 from aerocast.storage.home import Home
 
@@ -24,18 +24,18 @@ log = logging.getLogger("aerocast.ingest.doors")
 class _Body(NamedTuple):
     """The readings of one post, and the fields of them that are not declared."""
 
-    found: Readings | pa.Table
+    found: ReadingRows | pa.Table
     rows: int
     ignored: tuple[str, ...]
 
 
-class Observations:
+class ObservationDoor:
     """Implements `Door`. The segment is that of the file of posts, the position the newest post's number."""
 
     name = SOURCE
 
     def __init__(self, home: Home, feed: str) -> None:
-        self._home, self._posted = home, Posted(home, feed)
+        self._home, self._posted = home, PostStore(home, feed)
         self.rejected: list[str] = []
         self.notes: list[str] = []
 

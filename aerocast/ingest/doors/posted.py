@@ -23,10 +23,10 @@ from typing import NamedTuple
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
 from aerocast.ingest.doors import postfile
-from aerocast.ingest.doors.posting import Limits, Offer, Receipt, Refused, Why, Writer, digest, tell
+from aerocast.ingest.doors.posting import Limits, Offer, PostRefusal, Receipt, Why, Writer, digest, tell
 from aerocast.storage.home import Home
 
-__all__ = ["Counts", "Limits", "Part", "Post", "Posted", "Receipt", "Refused", "Why"]
+__all__ = ["Counts", "Limits", "Part", "Post", "PostRefusal", "PostStore", "Receipt", "Why"]
 
 FOLDER = "observations"
 PART_ROWS, PART_BYTES = 200_000, 64 << 20
@@ -60,7 +60,7 @@ class Part(NamedTuple):
     posts: list[Post]
 
 
-class Posted:
+class PostStore:
     """The posts of one feed. Nothing is opened or made before the first post, or while there is no file."""
 
     def __init__(self, home: Home, feed: str, limits: Limits | None = None) -> None:
@@ -79,7 +79,7 @@ class Posted:
         one is refused. Without a key each body counts.
 
         Raises:
-            Refused: nothing of it is kept.
+            PostRefusal: nothing of it is kept.
         """
         answer: Future[Receipt] = Future()
         self._offer(Offer(key, digest(key, body, kind), kind, rows, body, answer, None))
@@ -96,9 +96,9 @@ class Posted:
         size = len(offer.body)
         with self._lock:
             if self._closed:
-                raise Refused(Why.UNUSABLE, "the server is being stopped")
+                raise PostRefusal(Why.UNUSABLE, "the server is being stopped")
             if self._pending >= self._limits.pending or self._pending_bytes + size > self._limits.pending_bytes:
-                raise Refused(Why.FULL, f"{self._pending} posts of {self._feed} wait for the disk already")
+                raise PostRefusal(Why.FULL, f"{self._pending} posts of {self._feed} wait for the disk already")
             self._pending += 1
             self._pending_bytes += size
             if self._thread is None:

@@ -40,7 +40,7 @@ class Why(Enum):
     UNUSABLE = "unusable"
 
 
-class Refused(AeroCastError):
+class PostRefusal(AeroCastError):
     """A post that was not taken; nothing of it is kept."""
 
     def __init__(self, why: Why, text: str) -> None:
@@ -78,7 +78,7 @@ class Offer(NamedTuple):
     loop: asyncio.AbstractEventLoop | None
 
 
-Answer = Receipt | Refused
+Answer = Receipt | PostRefusal
 
 
 class Writer:
@@ -102,12 +102,12 @@ class Writer:
             self.close()
             text = postfile.told(self._path, error)
             log.error("%s", text)
-            return [Refused(Why.DISK if postfile.is_full(error) else Why.UNUSABLE, text)] * len(group)
+            return [PostRefusal(Why.DISK if postfile.is_full(error) else Why.UNUSABLE, text)] * len(group)
         except Exception:  # a fault of ours: the thread, and all who wait for it, outlive it
             self.close()
             log.exception("%s: a group of posts could not be kept", self._path)
             return [
-                Refused(Why.UNUSABLE, f"{self._path}: the post could not be kept; the server's log says why")
+                PostRefusal(Why.UNUSABLE, f"{self._path}: the post could not be kept; the server's log says why")
             ] * len(group)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Writer:
             if answer is None and (
                 rows + offer.rows > self._limits.rows or size + len(offer.body) > self._limits.bytes
             ):
-                answer = Refused(Why.FULL, f"{rows} readings wait for the platform already: try again shortly")
+                answer = PostRefusal(Why.FULL, f"{rows} readings wait for the platform already: try again shortly")
             if answer is None:
                 last, rows, size = last + 1, rows + offer.rows, size + len(offer.body)
                 new.append((last, now, offer.kind, offer.rows, offer.body))
@@ -171,7 +171,7 @@ class Writer:
             return None
         digest, one, rows = found
         if digest != offer.digest:
-            return Refused(Why.KEY, f"the key {offer.key[:80]!r} was used for another body")
+            return PostRefusal(Why.KEY, f"the key {offer.key[:80]!r} was used for another body")
         return Receipt(f"{name}/{one}", rows, True)
 
     def _prune(self, con: sqlite3.Connection, now: float) -> None:

@@ -26,7 +26,7 @@ LONGEST_QUIET = 86_400.0  # seconds that a service is left alone at most, whatev
 _SHOWN = 200
 
 
-class Answer(NamedTuple):
+class NwsAnswer(NamedTuple):
     """What the service said: `body` is empty when nothing has changed (304)."""
 
     status: int
@@ -50,7 +50,7 @@ class _AgainError(RefusedError):
         self.after = after
 
 
-class Client:
+class NwsClient:
     """One service for one poll. Whatever is asked for, all of it ends within `seconds`.
 
     `sleep` and `clock` (seconds that only rise) are given by tests, which must not wait.
@@ -93,7 +93,7 @@ class Client:
         *,
         until: float | None = None,
         attempts: int = ATTEMPTS,
-    ) -> Answer:
+    ) -> NwsAnswer:
         """The answer to one question, 200 or (if `headers` make it conditional) 304, before `until` on `clock`.
 
         Raises:
@@ -131,7 +131,7 @@ class Client:
         asked = error.after if isinstance(error, _AgainError) else 0.0
         return max(self._wait(state), asked)
 
-    def _once(self, path: str, headers: Mapping[str, str], latest: float) -> Answer:
+    def _once(self, path: str, headers: Mapping[str, str], latest: float) -> NwsAnswer:
         left = latest - self.clock()
         if left <= 0:
             raise RefusedError(f"{path}: no time left to ask")
@@ -148,7 +148,7 @@ class Client:
             raise _AgainError(f"{path} was not answered: {_words(error)}") from error
         self._attempts = ATTEMPTS
         if response.status_code == HTTPStatus.OK or (response.status_code == HTTPStatus.NOT_MODIFIED and headers):
-            return Answer(response.status_code, body, response.headers)
+            return NwsAnswer(response.status_code, body, response.headers)
         return self._refuse(path, response, body)
 
     def _body(self, response: httpx.Response, path: str, latest: float) -> bytes:
@@ -161,7 +161,7 @@ class Client:
                 raise RefusedError(f"{path}: the answer took longer than there is time")
         return bytes(body)
 
-    def _refuse(self, path: str, response: httpx.Response, body: bytes) -> Answer:
+    def _refuse(self, path: str, response: httpx.Response, body: bytes) -> NwsAnswer:
         status = response.status_code
         sentence = f"{path} was answered {status} {response.reason_phrase}".rstrip() + problem(body)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:

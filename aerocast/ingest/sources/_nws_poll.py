@@ -25,7 +25,7 @@ from aerocast.common.lineage import config_hash
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import EARLIEST
 from aerocast.feed.model import Feed
-from aerocast.ingest.sources._nws_http import LONGEST_QUIET, Client, RefusedError
+from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
 from aerocast.ingest.sources._nws_readings import Page, Reading, page, units
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.storage.documents import Document
@@ -45,7 +45,7 @@ class NwsSettings(BaseSettings):
     nws_url: str = "https://api.weather.gov"
 
 
-class Known(msgspec.Struct, frozen=True):
+class KnownReadings(msgspec.Struct, frozen=True):
     """What a station's newest page said last: its address and validators, and the newest reading that it had."""
 
     address: str
@@ -54,11 +54,11 @@ class Known(msgspec.Struct, frozen=True):
     newest: datetime | None = None
 
 
-class Memory(msgspec.Struct, frozen=True):
+class PollMemory(msgspec.Struct, frozen=True):
     """All that is remembered between polls; `declared` tells what for, `quiet` until when the service wants peace."""
 
     declared: str = ""
-    stations: dict[str, Known] = {}
+    stations: dict[str, KnownReadings] = {}
     quiet: datetime | None = None
 
 
@@ -66,7 +66,7 @@ class Visit(NamedTuple):
     """One station in one poll: `known` only after a visit without `failure`; `empty` features said nothing at all."""
 
     readings: list[Reading]
-    known: Known | None = None
+    known: KnownReadings | None = None
     failure: str = ""
     empty: int = 0
 
@@ -80,7 +80,7 @@ def read(
     *,
     work: Path | None = None,
     notes: list[str] | None = None,
-    client: Client | None = None,
+    client: NwsClient | None = None,
 ) -> Iterator[Delivery]:
     """See `SourceKind.read`: what the service holds of the last `reach`, a delivery each month.
 
@@ -92,7 +92,7 @@ def read(
     now, notes, settings = feed.clock(now), [] if notes is None else notes, NwsSettings()
     if months is not None and not _asked_for(months, now - source.reach, now):
         return
-    with client or Client(settings.nws_url, settings.user_agent) as service:
+    with client or NwsClient(settings.nws_url, settings.user_agent) as service:
         memory = _recall(work, feed, service.base, after, notes)
         _respect(service, memory)
         visits = _visit_all(service, source, feed, memory, now)
@@ -114,7 +114,7 @@ def _asked_for(months: Sequence[str], first: datetime, last: datetime) -> bool:
     return any(start <= last and end > first for start, end in spans)
 
 
-def _visit_all(client: Client, source: NwsSource, feed: Feed, memory: Memory, now: datetime) -> dict[str, Visit]:
+def _visit_all(client: NwsClient, source: NwsSource, feed: Feed, memory: PollMemory, now: datetime) -> dict[str, Visit]:
     """Each station in turn, and each with its share of the time that is left: none can use up the others'."""
     visits = {}
     for at, station in enumerate(feed.station_ids):
@@ -124,7 +124,13 @@ def _visit_all(client: Client, source: NwsSource, feed: Feed, memory: Memory, no
 
 
 def _visit(
-    client: Client, source: NwsSource, feed: Feed, station: str, known: Known | None, now: datetime, until: float
+    client: NwsClient,
+    source: NwsSource,
+    feed: Feed,
+    station: str,
+    known: KnownReadings | None,
+    now: datetime,
+    until: float,
 ) -> Visit:
     """Page after page, until one holds nothing as new as what is looked for; what failed is told, not raised."""
     since = now - source.reach
@@ -145,7 +151,9 @@ def _visit(
                 return Visit([], known)
             part = page(answer.body, feed, station)
             readings, empty = [*readings, *part.readings], empty + part.empty
-            learned = learned or Known(address, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", ""))
+            learned = learned or KnownReadings(
+                address, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
+            )
             if not part.following or not _as_new_as(part, since):
                 break
             address = client.path(part.following)
@@ -156,7 +164,7 @@ def _visit(
     return Visit(readings, msgspec.structs.replace(learned, newest=newest) if learned else None, "", empty)
 
 
-def _conditions(known: Known | None, address: str) -> dict[str, str]:
+def _conditions(known: KnownReadings | None, address: str) -> dict[str, str]:
     """Validators belong to the address that gave them."""
     if known is None or known.address != address:
         return {}
@@ -173,7 +181,7 @@ def _is_servers(error: AeroCastError) -> bool:
     return isinstance(error, RefusedError) and (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _latest(client: Client, feed: Feed, station: str, home: str, until: float) -> list[Reading]:
+def _latest(client: NwsClient, feed: Feed, station: str, home: str, until: float) -> list[Reading]:
     """The newest reading alone, where the service cannot give the list: better than none."""
     try:
         return page(client.get(f"{home}/latest", until=until, attempts=1).body, feed, station).readings
@@ -228,17 +236,19 @@ def _sentences(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsS
     return sentences
 
 
-def _learned(memory: Memory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> Memory:
+def _learned(memory: PollMemory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> PollMemory:
     """A station is remembered once all that it said is delivered; of one that failed, what was known stays true."""
     whole = {station: visit.known for station, visit in visits.items() if visit.known and not left_out[f"of {station}"]}
     stations = {station: known for station, known in memory.stations.items() if station in visits} | whole
-    return Memory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
+    return PollMemory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
 
 
-def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, datetime] | None, notes: list[str]) -> Memory:
+def _recall(
+    work: Path | None, feed: Feed, base: str, after: Mapping[str, datetime] | None, notes: list[str]
+) -> PollMemory:
     """What is remembered for this declaration and service; no station, where the table holds less than that."""
     asked = {"base": base, "units": units(feed), "columns": [column.name for column in feed.columns]}
-    nothing = Memory(config_hash(**asked))
+    nothing = PollMemory(config_hash(**asked))
     try:
         memory = (_document(work, feed).read() if work else None) or nothing
     except AeroCastError as error:
@@ -251,14 +261,14 @@ def _recall(work: Path | None, feed: Feed, base: str, after: Mapping[str, dateti
     return memory
 
 
-def _respect(client: Client, memory: Memory) -> None:
+def _respect(client: NwsClient, memory: PollMemory) -> None:
     """A pause that the service asked for holds for later polls too."""
     left = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
     if 0 < left <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
         client.quiet = client.clock() + left
 
 
-def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, notes: list[str]) -> None:
+def _remember(work: Path | None, feed: Feed, learned: PollMemory, before: PollMemory, notes: list[str]) -> None:
     if work is None or learned == before:
         return
     try:
@@ -267,5 +277,5 @@ def _remember(work: Path | None, feed: Feed, learned: Memory, before: Memory, no
         notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
 
 
-def _document(work: Path, feed: Feed) -> Document[Memory]:
-    return Document(store_of(work), f"{feed.name}.json", Memory, "memory of the service", indent=1)
+def _document(work: Path, feed: Feed) -> Document[PollMemory]:
+    return Document(store_of(work), f"{feed.name}.json", PollMemory, "memory of the service", indent=1)

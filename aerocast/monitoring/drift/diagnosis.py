@@ -11,11 +11,13 @@ from aerocast.contracts.manifest import Manifest
 from aerocast.features.grid import Times
 from aerocast.feed.model import Feed
 from aerocast.monitoring.drift.distributions import Shifts
-from aerocast.monitoring.drift.errors import Judged
+from aerocast.monitoring.drift.errors import ErrorVerdict
 from aerocast.monitoring.drift.sensors import Tested
 
 
-def decide(broken: Sequence[Fault], errors: Judged, shifts: Shifts, recent: Times) -> tuple[Verdict, datetime | None]:
+def decide(
+    broken: Sequence[Fault], errors: ErrorVerdict, shifts: Shifts, recent: Times
+) -> tuple[Verdict, datetime | None]:
     """The verdict, and where what it names seems to have begun."""
     if broken:
         return "sensor_fault", min(fault.start for fault in broken)

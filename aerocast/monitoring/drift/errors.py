@@ -70,7 +70,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ErrorVerdict:
     """What the errors say. `onset` is where they began to be larger; figures are None without outcomes."""
 
     drifted: bool
@@ -96,7 +96,7 @@ class _Horizon:
     easy: float
 
 
-def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, strange: bool = False) -> Judged:
+def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, strange: bool = False) -> ErrorVerdict:
     """Every test on the errors; `recent` is how many newest target times the figures are of.
 
     `strange` says that the release never learned this season, so that more must be allowed.
@@ -105,11 +105,11 @@ def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, 
     outcomes = outcomes if usable.all() else outcomes.at(usable)
     times = np.unique(outcomes.time)
     if not len(times):
-        return Judged(False, None, None, None, None, ())
+        return ErrorVerdict(False, None, None, None, None, ())
     figures = _figures(outcomes, times, manifest, station, recent)
     parts = _parts(outcomes, manifest, station)
     if len(times) < MIN_OUTCOMES or not parts:
-        return Judged(False, None, *figures, ())
+        return ErrorVerdict(False, None, *figures, ())
     evidence, drifted = [], False
     spans = [span for span in SPANS if span <= len(times)] or [min(len(times), max(SHORTEST, recent))]
     for span in spans:
@@ -118,7 +118,7 @@ def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, 
         evidence += found
     onset, sequential = _sequential(parts[0], manifest.target)
     evidence += [*sequential, _coverage(outcomes, times, manifest.target)]
-    return Judged(drifted, onset, *figures, tuple(evidence))
+    return ErrorVerdict(drifted, onset, *figures, tuple(evidence))
 
 
 def standardised(outcomes: Outcomes) -> Reals:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from aerocast.common.months import month_of
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged, Posted
+from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.lake import PARTITION, Lake, LakeReader, compaction, memory
 from aerocast.monitoring.evaluation import answers
 from aerocast.storage.home import Home
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROUND, ROUND_BYTES = memory.MEMORY // 2, 64 << 20  # segments taken at once, and about how long they are
 NEXT = ROUND // 5  # segments of the next round in which may be what an outcome of this one is about
 NEWEST, OLDEST = 3, 12  # months in which a posted outcome's forecast is looked for first, and at all
-Recorded = TypeVar("Recorded", Logged, Posted)
+Recorded = TypeVar("Recorded", Logged, PostedOutcome)
 
 _TIME, _TEXT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
 PREDICTIONS = pa.schema(
@@ -49,7 +49,7 @@ POSTED = pa.schema(
 
 
 @dataclass(frozen=True)
-class Taken:
+class LogIntake:
     """What one intake brought: segments, forecasts, outcomes, lines that could not be read, ids that nobody issued."""
 
     segments: int = 0
@@ -58,18 +58,18 @@ class Taken:
     damaged: int = 0
     unknown: int = 0
 
-    def plus(self, other: Taken) -> Taken:
-        return Taken(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
+    def plus(self, other: LogIntake) -> LogIntake:
+        return LogIntake(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
 
 
-class Known(NamedTuple):
+class KnownAnswer(NamedTuple):
     """What is known of an answer: the number of what it said, and the month of each horizon's prediction."""
 
     forecast: int | None
     months: Mapping[int, str]
 
 
-def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> Taken:
+def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> LogIntake:
     """Appends every closed segment to `<feed>/{predictions,answers,posted}`, then deletes it.
 
     A segment counts by its name: a kill at any point repeats nothing and loses nothing. Those of a round come in one
@@ -79,7 +79,7 @@ def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> T
         AeroCastError: the log cannot be read, the lake not written.
     """
     waiting: Sequence[Path] = predictions.segments(home, feed)
-    total = Taken()
+    total = LogIntake()
     while waiting:
         own, rest = _upto(waiting, ROUND)
         total, waiting = total.plus(_round(con, lake, feed, own, _upto(rest, NEXT)[0])), rest
@@ -100,7 +100,7 @@ def _upto(waiting: Sequence[Path], count: int) -> tuple[Sequence[Path], Sequence
 
 def _round(
     con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, waiting: Sequence[Path], following: Sequence[Path]
-) -> Taken:
+) -> LogIntake:
     """Takes and deletes the segments `waiting`; of those `following` the predictions only.
 
     All predictions first: an outcome may lie in an older segment of another server than what it is about.
@@ -117,7 +117,7 @@ def _round(
         predictions.discard(path)
     unknown = sum(each.id is not None and each.id not in known for one in own for each in one.outcomes)
     forecasts = pc.sum(issued["asked"]).as_py() or 0 if len(issued) else 0
-    return Taken(len(waiting), forecasts, brought, sum(one.damaged for one in own), unknown)
+    return LogIntake(len(waiting), forecasts, brought, sum(one.damaged for one in own), unknown)
 
 
 def _add(
@@ -148,12 +148,12 @@ def predicted(logged: Sequence[Logged]) -> pa.Table:
     return pa.Table.from_pylist(rows, PREDICTIONS)
 
 
-def _posted(posted: Sequence[Posted], known: Mapping[str, Known]) -> pa.Table:
+def _posted(posted: Sequence[PostedOutcome], known: Mapping[str, KnownAnswer]) -> pa.Table:
     """One row an outcome; without a horizon it is about the answer's first one."""
     same = ("posted_at", "target", "station", "id", "predicted", "actual")
     rows = []
     for line, each in enumerate(posted):
-        forecast, months = known.get(each.id or "", Known(None, {}))
+        forecast, months = known.get(each.id or "", KnownAnswer(None, {}))
         horizon = each.horizon if each.horizon is not None else min(months, default=None)
         month = months.get(-1 if horizon is None else horizon) or month_of(each.posted_at)
         own = {"horizon": horizon, "line": line, "forecast": forecast, PARTITION: month}
@@ -161,7 +161,7 @@ def _posted(posted: Sequence[Posted], known: Mapping[str, Known]) -> pa.Table:
     return pa.Table.from_pylist(rows, POSTED)
 
 
-def _known(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set[str]) -> dict[str, Known]:
+def _known(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set[str]) -> dict[str, KnownAnswer]:
     """What each of these answers said, and when; the newest months are looked through first, and no older than a year.
 
     Answers of before there were forecasts by number are found by their own id.
@@ -175,8 +175,8 @@ def _known(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set
         forecasts |= {numbers[number]: forecast for number, forecast in found}
     by_number = _months(con, lake, feed, "forecast", pa.array(sorted(set(forecasts.values())), pa.int64()))
     by_id = _months(con, lake, feed, "id", pa.array(sorted(ids - forecasts.keys()), _TEXT))
-    known = {id: Known(None, found) for id, found in by_id.items()}
-    return known | {id: Known(number, by_number.get(number, {})) for id, number in forecasts.items()}
+    known = {id: KnownAnswer(None, found) for id, found in by_id.items()}
+    return known | {id: KnownAnswer(number, by_number.get(number, {})) for id, number in forecasts.items()}
 
 
 def _months(

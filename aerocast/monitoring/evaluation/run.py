@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 class Evaluated:
     """What one evaluation found: what it took up, the months it computed, the rolling metrics (a row a group)."""
 
-    taken: intake.Taken
+    taken: intake.LogIntake
     months: list[str]
     metrics: list[dict[str, Any]]
     history: Path | None
-    judged: watch.Judged
+    judged: watch.Judgement
     report: Path
     version: str
 

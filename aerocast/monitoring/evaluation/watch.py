@@ -60,7 +60,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgement:
     """The drift state, the look that it rests on (None if it was there already), and the state before that look."""
 
     state: DriftState
@@ -176,7 +176,7 @@ def _overlap(one: Fault, other: Fault) -> bool:
     return same and (other.end is None or one.start < other.end) and (one.end is None or other.start < one.end)
 
 
-def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Judged:
+def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Judgement:
     """Looks, and keeps what was seen, unless exactly this was judged before; with `force` even then, but not as new.
 
     Raises:
@@ -186,7 +186,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     examined, document = evidence(lake, home, feed, now), state.document(home, feed.name)
     wanted, before = basis(examined, home, feed), document.read()
     if before is not None and current(home, feed, wanted) and not force:
-        return Judged(before, None, before)
+        return Judgement(before, None, before)
     name = f"{feed.name}/drift"
     if lake.ledger(name).has(examined):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
@@ -202,7 +202,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
     document.write(after)
     document.store.note_origin(document.name, wanted)
-    return Judged(after, seen, before)
+    return Judgement(after, seen, before)
 
 
 def newest(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> Seen:

@@ -16,7 +16,7 @@ from aerocast.tables.quality.books import EMPTY, Audit, audit
 from aerocast.tables.quality.cleaning import Cleaned, clean, months_read, reach
 from aerocast.tables.quality.quarantine import adopt
 from aerocast.tables.quality.readings import READING_RULES, latest
-from aerocast.tables.quality.shares import Share, high, shares, together
+from aerocast.tables.quality.shares import QuarantineShare, high, shares, together
 from aerocast.tables.quality.values import VALUE_RULES
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "VALUE_RULES",
     "Audit",
     "Cleaned",
-    "Share",
+    "QuarantineShare",
     "adopt",
     "ahead",
     "audit",

@@ -14,7 +14,7 @@ READINGS = "readings"  # in the place of a column: whole readings
 NOWHERE = "no declared station"
 
 
-class Share(NamedTuple):
+class QuarantineShare(NamedTuple):
     """Of `of` steps at which a station reported anything, those without a believed value of `column`.
 
     In `quarantined` of them a value came and failed a rule, in `missing` none came. With `READINGS` as the column:
@@ -42,7 +42,7 @@ class Share(NamedTuple):
 
 def shares(
     con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation, quarantine: duckdb.DuckDBPyRelation
-) -> list[Share]:
+) -> list[QuarantineShare]:
     """A share a (station, column), and one a station for its whole readings, over the same months of two relations."""
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("shares_bronze", replace=True)
@@ -60,19 +60,19 @@ def shares(
                 SELECT DISTINCT station, {step} AS step FROM shares_quarantine
                 WHERE "column" = {literal(column.name)}) q USING (station, step)
             GROUP BY station ORDER BY station""").fetchall()
-        found += [Share(row[0], column.name, row[1], row[2], row[3], limit) for row in rows]
+        found += [QuarantineShare(row[0], column.name, row[1], row[2], row[3], limit) for row in rows]
     return found + _whole(con, feed)
 
 
-def together(parts: Iterable[list[Share]]) -> list[Share]:
+def together(parts: Iterable[list[QuarantineShare]]) -> list[QuarantineShare]:
     """Shares of several spans as those of all of them."""
-    sums: dict[tuple[str, str], Share] = {}
+    sums: dict[tuple[str, str], QuarantineShare] = {}
     for each in (share for part in parts for share in part):
         known = sums.get((each.station, each.column))
         sums[each.station, each.column] = (
             each
             if known is None
-            else Share(
+            else QuarantineShare(
                 each.station,
                 each.column,
                 known.of + each.of,
@@ -84,7 +84,7 @@ def together(parts: Iterable[list[Share]]) -> list[Share]:
     return list(sums.values())
 
 
-def high(found: Iterable[Share], block: float | None = None) -> list[Share]:
+def high(found: Iterable[QuarantineShare], block: float | None = None) -> list[QuarantineShare]:
     """Those above what is usual, or, if `block` is given, from there on unless that much is usual; the worst first."""
     if block is None:
         chosen = [each for each in found if each.share > each.limit]
@@ -103,7 +103,7 @@ def _steps(step: str, counts: str) -> str:
     return f"SELECT station, {step} AS step, {counts} FROM shares_bronze GROUP BY ALL"
 
 
-def _whole(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[Share]:
+def _whole(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[QuarantineShare]:
     """What is of no declared station, or no reading at all, is counted among the readings of all."""
     stations = ", ".join(map(literal, feed.station_ids))
     rows = con.execute(f"""
@@ -113,6 +113,6 @@ def _whole(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[Share]:
             UNION ALL SELECT station, true FROM shares_quarantine WHERE "column" IS NULL)
         GROUP BY place ORDER BY place""").fetchall()
     return [
-        Share(place, READINGS, int(everywhere if place == NOWHERE else of), 0, apart, _usual(feed))
+        QuarantineShare(place, READINGS, int(everywhere if place == NOWHERE else of), 0, apart, _usual(feed))
         for place, of, apart, everywhere in rows
     ]
