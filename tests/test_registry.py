@@ -13,6 +13,17 @@ from tests.kinds import Animal
 GROUP = "aerocast.test_animals"
 
 
+ABSTRACT = """
+from abc import ABC, abstractmethod
+
+class Kind(Animal, ABC):
+    kind = "bird"
+
+    @abstractmethod
+    def sing(self): ...
+"""
+
+
 @pytest.fixture
 def animals() -> Registry[Animal]:
     return Registry(Animal, "tests.kinds", GROUP)
@@ -47,6 +58,10 @@ def test_an_installed_package_brings_a_kind(animals: Registry[Animal], installed
     [
         ("class Kind(Animal):\n    kind = 'fish'", "defines 0 classes of kind 'bird'"),
         ("Kind = 3", "defines 0 classes of kind 'bird'"),
+        (
+            "class Kind(Animal):\n    kind = 'bird'\n    __abstractmethods__ = frozenset({'sing'})",
+            r"does not define sing",
+        ),
         ("raise RuntimeError('no wings')", r"kind 'bird' \(registry_bird:Kind\) cannot be imported: no wings"),
     ],
 )

@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The subclasses of `base` by their `kind`: modules of `package`, and entry points of `group`."""
+    """The subclasses of `base`, which may be abstract, by `kind`: modules of `package`, and entry points of `group`."""
 
-    def __init__(self, base: type[T], package: str, group: str) -> None:
+    def __init__(self, base: Any, package: str, group: str) -> None:
         self._base, self._package, self._group = base, package, group
         self._known: dict[str, type[T]] = {}
 
@@ -62,6 +62,8 @@ class Registry(Generic[T]):
     def _only(self, kind: str, classes: list[type[T]], where: object) -> type[T]:
         if len(classes) != 1:
             raise AeroCastError(f"{where} defines {len(classes)} classes of kind {kind!r}: it must be one")
+        if absent := sorted(getattr(classes[0], "__abstractmethods__", ())):
+            raise AeroCastError(f"kind {kind!r} ({where}) does not define {', '.join(absent)}")
         return classes[0]
 
     def _own(self) -> list[str]:

@@ -62,16 +62,17 @@ def real(home: Home, feed: str, span: timedelta) -> timedelta:
     return span / max(1.0, clock.speed) if clock else span
 
 
-def is_due(home: Home, feed: str, path: Path, every: timedelta) -> bool:
-    """Whether a file is missing, or was written longer ago than a span of the feed's time.
+def is_due(home: Home, feed: str, path: Path, every: timedelta, since: datetime | None = None) -> bool:
+    """Whether a file is missing, is from before `since`, or was written longer ago than a span of the feed's time.
 
     Raises:
         AeroCastError: its clock cannot be read.
     """
     if not path.exists():
         return True
-    age = datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return not timedelta(0) <= age < real(home, feed, every)
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    recent = timedelta(0) <= datetime.now(UTC) - written < real(home, feed, every)
+    return not recent or (since is not None and written < since)
 
 
 def document(home: Home, feed: str) -> Document[Clock]:

@@ -6,6 +6,7 @@ levels. A graph takes `features` float32 (n, F), NaN for missing, and gives `for
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
@@ -44,7 +45,7 @@ def silent(_step: int, _metrics: Mapping[str, float]) -> None:
     """Logs nothing."""
 
 
-class Model(Generic[P]):
+class Model(ABC, Generic[P]):
     """A kind of model, one class a kind: the class says what it is and can do, an instance is a fitted model.
 
     The module of a kind is imported to check a declaration, so it imports numpy, torch and the like in its functions.
@@ -65,7 +66,9 @@ class Model(Generic[P]):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if missing := [name for name in ("kind", "title", "description", "parameters") if not hasattr(cls, name)]:
+        missing = [name for name in ("kind", "title", "description", "parameters") if not hasattr(cls, name)]
+        missing += ["to_onnx"] if cls.serves and cls.to_onnx is Model.to_onnx else []
+        if missing:
             raise TypeError(f"{cls.__qualname__} does not define {', '.join(missing)}")
 
     @classmethod
@@ -94,17 +97,17 @@ class Model(Generic[P]):
         return cls.fit(data, parameters, log)
 
     @classmethod
+    @abstractmethod
     def fit(cls, data: Dataset, parameters: P, log: Log) -> Self:
         """As `learn`, with valid parameters and usable rows."""
-        raise NotImplementedError(f"{cls.__module__}.{cls.__qualname__} does not define fit")
 
+    @abstractmethod
     def predict(self, x: Floats) -> Floats:
         """Levels (n, H) float32 in target units from features (n, F)."""
-        raise NotImplementedError(f"{type(self).__module__}.{type(self).__qualname__} does not define predict")
 
     def to_onnx(self) -> onnx.ModelProto:
-        """The same function as a self-contained graph, any number of rows."""
-        raise NotImplementedError(f"{type(self).__module__}.{type(self).__qualname__} does not define to_onnx")
+        """The same function as a self-contained graph, any number of rows; a kind that `serves` defines it."""
+        raise AeroCastError(f"{self.kind} has no graph: it cannot serve")
 
 
 MODELS: Registry[Model[Any]] = Registry(Model, "aerocast.models.kinds", "aerocast.models")

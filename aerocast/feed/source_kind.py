@@ -6,6 +6,7 @@ imported within their functions.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -75,6 +76,7 @@ class SourceKind(Strict):
             allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
             yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
 
+    @abstractmethod
     def read(
         self,
         feed: Feed,
@@ -100,7 +102,6 @@ class SourceKind(Strict):
         Raises:
             AeroCastError: the source is missing, damaged, or lacks a declared field.
         """
-        raise NotImplementedError(f"source kind {self.kind}: read")
 
     def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
         """What the source holds at the feed's present, in short; another value means that it has changed.
@@ -119,7 +120,7 @@ def _divides_an_hour(poll: timedelta) -> bool:
 
 
 DEFAULT = "csv"
-SOURCES = Registry(SourceKind, "aerocast.ingest.sources", "aerocast.sources")
+SOURCES: Registry[SourceKind] = Registry(SourceKind, "aerocast.ingest.sources", "aerocast.sources")
 
 
 def _parse(declared: Any) -> SourceKind:

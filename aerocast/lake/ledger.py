@@ -52,11 +52,6 @@ class Ledger:
         """The months whose rows were not put there with the hash given here, oldest first."""
         return [month for month in sorted(hashes) if not self.holds(month, hashes[month])]
 
-    def hashes(self, months: Sequence[str]) -> dict[str, str]:
-        """What each of these months was computed from, as text that changes when its `config_hash` does."""
-        numbers = {month: self.records.get(hash_mark(month)) for month in months}
-        return {month: f"{number:x}" for month, number in numbers.items() if number is not None}
-
     def content(self, months: Sequence[str], edges: Edges = NO_EDGES) -> dict[str, MonthContent]:
         """Marks of what each of these months holds, and of its edges of that length; none of a month never made.
 

@@ -18,6 +18,7 @@ from aerocast_assets.keys import ONCE, TRAINING, key, table
 from aerocast_assets.resources import Platform, TrainingConfig
 
 if TYPE_CHECKING:
+    from aerocast.lake import LakeReader
     from aerocast.models.candidates import Candidate
 
 
@@ -30,6 +31,12 @@ def parameters(feed: Feed, kind: str) -> dict[str, Any]:
     """What trains this kind: what the declaration says, and the defaults for what it leaves open."""
     parsed: Parameters = model(kind).parse(feed.candidates.get(kind, {}))
     return parsed.model_dump(mode="json")
+
+
+def _versions(lake: "LakeReader", feed: Feed, target: str) -> dict[str, int]:
+    """The version of each table that a training rests on."""
+    read = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
+    return read | {"windows": lake.version(table(feed, target, "windows")) or 0}
 
 
 def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
@@ -58,26 +65,22 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         from aerocast.models.splits import instant
         from aerocast.reporting import plots
 
-        lake, name = Lake(platform.root), table(feed, target, "windows")
-        data_version = content(lake, feed, target)
+        lake, data_version = Lake(platform.root), content(Lake(platform.root), feed, target)
         found = candidates.read(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
         asked = instant(config.since)
         regimes = [asked] if asked or not found else [None, found.since]
-        versions = {
-            _version(feed, target, kind, data_version, regime, platform.hash_salt): regime for regime in regimes
-        }
-        version = next(iter(versions))
+        versions = [_version(feed, target, kind, data_version, regime, platform.hash_salt) for regime in regimes]
+        version = versions[0]
         metadata: dict[str, Any] = dict(status(None))
         figure = None
         if found and found.config_hash in versions and not config.force:
             version = found.config_hash
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
-            read = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
-            read["windows"] = lake.version(name) or 0
+            read = _versions(lake, feed, target)
             with platform.sql() as con:
-                relation = lake.relation(con, name, version=read["windows"])
+                relation = lake.relation(con, table(feed, target, "windows"), version=read["windows"])
                 hashes = (version, data_version)
                 try:
                     found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)

@@ -21,11 +21,14 @@ from aerocast_assets.resources import Platform, ReleaseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from aerocast.contracts.manifest import Manifest
     from aerocast.features.grid import Grid
     from aerocast.lake import LakeReader
     from aerocast.models.candidates import Candidate
+    from aerocast.promotion.trial import Trial
+    from aerocast.releases.release import Release
 
 CODE = code_version("aerocast.promotion.bundle")  # which imports the trial
 RETRAIN_TAG = "retrain_reason"
@@ -77,11 +80,8 @@ def _judge(
 ) -> dg.MaterializeResult[None]:
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
     from aerocast.contracts import clock
-    from aerocast.features.windows import WindowSpec
     from aerocast.lake import Lake
     from aerocast.promotion import rollout
-    from aerocast.promotion.trial import judge
-    from aerocast.tables import silver, training
 
     root, lake, (found, sequence) = platform.root, Lake(platform.root), entrants
     since = rollout.regime(config.since, found)
@@ -99,15 +99,7 @@ def _judge(
         return result(
             platform, now.release.manifest, status(None) | verdicts.shown(platform, lake, feed, target), version
         )
-    spec = WindowSpec.of(feed, target)
-    with platform.sql() as con:
-        samples = training.load(spec, lake.relation(con, name_of(feed, target, "windows")))
-
-        def series(window: WindowSpec, wanted: "Sequence[str]") -> "Mapping[str, Grid]":
-            rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, wanted))
-            return silver.grids(con, feed, rows)
-
-        trial = judge(feed, spec, samples, found, now.release, since, series)
+    trial = _try(platform, lake, feed, target, found, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
     found = tracked.judged(context, root, found, trial)
     winner = next((each for each in found if each.kind == trial.decision.winner), None)
@@ -129,6 +121,31 @@ def _judge(
     return result(
         platform, outcome.serves, status(trial) | verdicts.shown(platform, lake, feed, target, trial), version
     )
+
+
+def _try(
+    platform: Platform,
+    lake: "LakeReader",
+    feed: Feed,
+    target: str,
+    found: "Sequence[Candidate]",
+    incumbent: "Release | None",
+    since: "datetime | None",
+) -> "Trial":
+    """The trial of these candidates and the incumbent, on what the tables hold now."""
+    from aerocast.features.windows import WindowSpec
+    from aerocast.promotion.trial import judge
+    from aerocast.tables import silver, training
+
+    spec = WindowSpec.of(feed, target)
+    with platform.sql() as con:
+        samples = training.load(spec, lake.relation(con, name_of(feed, target, "windows")))
+
+        def series(window: WindowSpec, wanted: "Sequence[str]") -> "Mapping[str, Grid]":
+            rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, wanted))
+            return silver.grids(con, feed, rows)
+
+        return judge(feed, spec, samples, found, incumbent, since, series)
 
 
 def _standing(lake: "LakeReader", feed: Feed, target: str, verdict: str, offered: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -12,6 +13,10 @@ from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, s
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
+if TYPE_CHECKING:
+    from aerocast.contracts.pointer import Current
+    from aerocast.releases.release import Release
+
 CODE = code_version("aerocast.releases.issue", "aerocast.reporting.plots")
 SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
 
@@ -21,8 +26,21 @@ def picture_path(root: Home, feed: Feed, target: str) -> Path:
     return report(root, feed.name, target, "forecast")
 
 
-def _drawn(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+def _serving(root: Home, feed: Feed, target: str) -> "tuple[Current, Release]":
+    """The pointer, and the release that it names. Raises Failure if nothing can answer."""
+    from aerocast.releases import compatibility, release
+
+    pointer = release.current(root, feed.name, target)
+    if pointer is None:
+        raise dg.Failure(f"no champion serves {feed.name}/{target} yet: none beat the baselines", allow_retries=False)
+    serving = release.load(root, feed.name, target, pointer.version)
+    if why := compatibility.outdated(serving.manifest, feed):
+        raise dg.Failure(
+            f"release {serving.version} cannot answer for {feed.name} any more: {'; '.join(why)}; no candidate has"
+            " taken its place",
+            allow_retries=False,
+        )
+    return pointer, serving
 
 
 def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
@@ -41,22 +59,12 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         from aerocast.common import lineage
         from aerocast.contracts import clock, tail
         from aerocast.lake import WHOLE, Lake
-        from aerocast.releases import compatibility, issue, release
+        from aerocast.releases import issue
         from aerocast.reporting import plots
 
         root = platform.root
-        pointer = release.current(root, feed.name, target)
-        if pointer is None:
-            raise dg.Failure(
-                f"no champion serves {feed.name}/{target} yet: none beat the baselines", allow_retries=False
-            )
-        serving, grids = release.load(root, feed.name, target, pointer.version), tail.read(root, feed.name)
-        if why := compatibility.outdated(serving.manifest, feed):
-            raise dg.Failure(
-                f"release {serving.version} cannot answer for {feed.name} any more: {'; '.join(why)}; no candidate has"
-                " taken its place",
-                allow_retries=False,
-            )
+        pointer, serving = _serving(root, feed, target)
+        grids = tail.read(root, feed.name)
         version = config_hash(
             release=serving.version,
             code=CODE,
@@ -66,9 +74,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         fresh = config.force or not (lake.ledger(name).holds(WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
-        drawn = fresh and (
-            config.force or clock.is_due(root, feed.name, path, REDRAWN) or _drawn(path) < pointer.promoted_at
-        )
+        drawn = fresh and (config.force or clock.is_due(root, feed.name, path, REDRAWN, pointer.promoted_at))
         shown = drawing(platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
         if fresh:
             lake.overwrite(name, rows, version)
