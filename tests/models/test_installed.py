@@ -194,7 +194,8 @@ def test_its_own_code_counts_and_nothing_beside_it(installed: Path) -> None:
             "import json; from aerocast_assets.assets.candidates import code\n"
             "print(json.dumps({kind: code(kind) for kind in ('toy', 'linear')}))"
         )
-        env = {**os.environ, "PYTHONPATH": f"{installed}{os.pathsep}{os.environ['PYTHONPATH']}"}
+        path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+        env = {**os.environ, "PYTHONPATH": path}
         done = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, check=True)
         found: dict[str, str] = json.loads(done.stdout)
         return found
