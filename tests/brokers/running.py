@@ -110,6 +110,7 @@ class Kafka:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # until then its threads may still answer
 
     def restart(self) -> None:
         self.stop()
