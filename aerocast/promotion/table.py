@@ -10,7 +10,6 @@ import msgspec
 
 from aerocast.common.times import from_numpy
 from aerocast.feed.model import Feed
-from aerocast.lake import LakeReader, Slot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +50,8 @@ def record(
 ) -> None:
     """Appends scores, then the decision, whose segment marks the whole step as done."""
     import pyarrow as pa
+
+    from aerocast.lake import Slot
 
     common = _common(verdict)
     scores = [{**msgspec.to_builtins(score), **common} for score in trial.scores]
@@ -158,6 +159,8 @@ def newest_scores(lake: "LakeReader", feed: str, target: str) -> list[Row]:
 
 def is_decided(lake: "LakeReader", feed: str, target: str, verdict: str) -> bool:
     """Whether a trial of this verdict is in the table already."""
+    from aerocast.lake import Slot
+
     return Slot(SLOT, verdict).known(lake.ledger(name_of(feed, target)))
 
 

@@ -9,6 +9,7 @@ from aerocast.common.months import month_span
 from aerocast.feed.model import Feed
 from aerocast.lake.marks import Edges
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
+from aerocast.tables.modules import MODULES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from aerocast.lake import LakeReader, Rows
 
 FAULTS = "faults"  # the part of bronze's origin that says which sensor faults its readings were judged with
-# The modules whose code makes each layer; what they import counts too.
-MODULES: Mapping[str, tuple[str, ...]] = {
-    "bronze": ("aerocast.tables.quality.cleaning", "aerocast.tables.quality.ahead", "aerocast.tables.faults"),
-    "silver": ("aerocast.tables.wholeness",),
-    "sliding": ("aerocast.tables.sliding",),
-    "windows": ("aerocast.tables.training", "aerocast.tables.silver"),
-}
 
 
 def layers_of(feed: Feed) -> list[Layer]:

@@ -9,7 +9,7 @@ import dagster as dg
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.words import count
 from aerocast.feed.model import Feed
-from aerocast.tables.layers import MODULES
+from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, pool

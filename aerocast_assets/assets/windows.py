@@ -10,7 +10,7 @@ import msgspec
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast.tables.layers import MODULES
+from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
 
