@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-e2e up sql mlflow demo-drift bench lint lock clean setup
+.PHONY: run test test-e2e up sql mlflow demo-drift bench lint docs lock clean setup
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
@@ -43,6 +43,7 @@ make test               the tests, in about 6 minutes
 make test-e2e           the tests that start whole processes or kill them, in up to 40 minutes
 make bench              every speed and accuracy figure, measured beside its peers
 make lint               ruff, mypy, import contracts, and a check of every declaration
+make docs               docs/feed-reference.md, generated from the declaration's model
 make lock               the lock file, made again from pyproject.toml
 make mlflow             MLflow's own UI on the trainings of the home
 make clean              remove what AeroCast has made, after a question [YES=1: without]
@@ -87,6 +88,9 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m aerocast_assets check
+
+docs: setup
+	@$(BIN)/python -m aerocast.feed.reference > docs/feed-reference.md
 
 # Everything but torch, which a lock written on one machine would tie to that machine's build.
 lock:

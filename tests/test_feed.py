@@ -51,7 +51,7 @@ def test_a_mistake_names_field_value_and_rule(change: dict[str, Any], expected: 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"unit": "degX"}, ["columns[0].unit", "degX", "no unit"]),
+        ({"unit": "degX"}, ["columns[0].unit", "degX", "not a unit"]),
         ({"unit": "hPa"}, ["columns[0]", "degC", "does not convert", "hPa"]),
         ({"range": [5, 5]}, ["columns[0]", "range", "low < high"]),
         ({"max_step": 0}, ["columns[0].max_step", "0", "greater than 0"]),

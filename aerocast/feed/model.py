@@ -23,40 +23,77 @@ BASELINES = ("persistence", "seasonal_naive")
 class Station(Strict):
     """One place or instrument; `timezone` (IANA) gives the local clock that daily seasons follow."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    name: str = ""
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    timezone: Zone = "UTC"
-    aliases: Texts = Field(default=(), description="other ids under which its readings come, or came")
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+$", description="Id by which requests and tables name it", examples=["JFK"]
+    )
+    name: str = Field(default="", description="Name for people", examples=["John F. Kennedy"])
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = Field(
+        default=None,
+        description="Degrees north; with the longitude it gives the models the sun's height",
+        examples=[40.64],
+    )
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = Field(
+        default=None, description="Degrees east", examples=[-73.78]
+    )
+    timezone: Zone = Field(
+        default="UTC", description="IANA zone of the station's local clock", examples=["Europe/Berlin"]
+    )
+    aliases: Texts = Field(
+        default=(), description="Other ids under which its readings arrive or arrived", examples=[["London Marylebone"]]
+    )
 
 
 class Former(Strict):
     """How a column was sent before an instant: under another field, in another unit, or both."""
 
-    before: AwareDatetime = Field(description="readings of earlier instants are read like this")
-    field: str | None = Field(default=None, description="the source's name for it then; default: as now")
-    source_unit: Unit | None = Field(default=None, description="its unit then; default: as now")
+    before: AwareDatetime = Field(
+        description="Readings of earlier instants are read in this way", examples=["2024-03-01T12:00:00Z"]
+    )
+    field: str | None = Field(
+        default=None, description="The source's name for the column then; null: as now", examples=["temp_f"]
+    )
+    source_unit: Unit | None = Field(
+        default=None, description="The column's unit then; null: as now", examples=["degF"]
+    )
 
 
 class Column(Strict):
     """One measured column: where it comes from, its canonical unit, and what is credible in that unit."""
 
-    name: Name
-    label: Name | None = Field(default=None, description="short name in the windowed CSV; default: the name")
-    field: str = Field(description="the source's name for it")
-    source_unit: Unit
-    unit: Unit = Field(description="canonical unit, any that pint knows")
-    range: Pair = Field(description="physical range, canonical unit")
-    max_step: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="largest credible change between neighbouring steps, canonical unit"
+    name: Name = Field(description="Name of the column in every table", examples=["temperature"])
+    label: Name | None = Field(
+        default=None, description="Short name in the windowed CSV; null: the name", examples=["temp"]
     )
-    circular: bool = Field(default=False, description="an angle: 359 and 1 are neighbours")
-    aliases: Texts = Field(default=(), description="other names of the field; the first one that has a value counts")
-    former: tuple[Former, ...] = Field(default=(), description="how it was sent before some instants")
-    missing: Texts = Field(default=(), description="as the source's, for this column alone")
+    field: str = Field(
+        description="The source's name for it; a dot looks inside a nested object (`readings.temp`)", examples=["t"]
+    )
+    source_unit: Unit = Field(description="Unit in which the source sends it", examples=["degF"])
+    unit: Unit = Field(description="Canonical unit, in which it is stored and forecast", examples=["degC"])
+    range: Pair = Field(
+        description="Lowest and highest credible value in the canonical unit; others are quarantined",
+        examples=[[-50, 55]],
+    )
+    max_step: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Largest credible change between neighbouring steps in the canonical unit; null: any",
+        examples=[12],
+    )
+    circular: bool = Field(default=False, description="Whether it is an angle: 359 and 1 degrees are neighbours")
+    aliases: Texts = Field(
+        default=(), description="Other names of the field; the first one that has a value counts", examples=[["temp"]]
+    )
+    former: tuple[Former, ...] = Field(
+        default=(),
+        description="How it was sent before some instants, oldest first",
+        examples=[[{"before": "2024-03-01T12:00:00Z", "source_unit": "degF"}]],
+    )
+    missing: Texts = Field(
+        default=(), description="Texts or numbers that mean not measured, in this column alone", examples=[[999.9]]
+    )
     max_missing: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="share without a believed value that is usual here; default: quality.warn"
+        default=None,
+        description="Share of missing or quarantined values above which a check warns; null: `quality.warn`",
+        examples=[0.5],
     )
 
     @property
@@ -78,32 +115,41 @@ class Column(Strict):
 class Vector(Strict):
     """A speed and a direction that silver also keeps as components: `<name>_u` to the east, `<name>_v` to the north."""
 
-    name: Name
-    speed: Name
-    direction: Name
+    name: Name = Field(description="Prefix of the two components", examples=["wind"])
+    speed: Name = Field(description="Column of the speed", examples=["windspeed"])
+    direction: Name = Field(
+        description="Column of the direction it comes from, clockwise from north", examples=["wind_direction"]
+    )
 
 
 class Window(Strict):
-    """The model's input: `steps` and `columns` are the windowed CSV's (and older clients'), `look_back` the models'."""
+    """What a model sees: `look_back` steps of the feed; `steps` those of the windowed CSV and a short request."""
 
-    steps: Annotated[int, Field(ge=2)] = 5
-    columns: tuple[Name, ...]
-    look_back: Annotated[int, Field(ge=2)]
+    steps: int = Field(default=5, ge=2, description="Steps in the windowed CSV, and the fewest in a posted sequence")
+    columns: tuple[Name, ...] = Field(
+        description="Columns in the windowed CSV and in a posted sequence, in this order; they include every target",
+        examples=[["temperature"]],
+    )
+    look_back: int = Field(ge=2, description="Steps that models see; at least `steps` and `season`", examples=[48])
 
 
 class GapPolicy(Strict):
     """Causal: a missing value takes the last measured one for at most `max_steps`; its age is kept beside it."""
 
-    method: Literal["last"] = "last"
-    max_steps: Annotated[int, Field(ge=0)]
+    method: Literal["last"] = Field(default="last", description="How a gap is filled: with the last measured value")
+    max_steps: int = Field(ge=0, description="Longest gap that is filled, in steps", examples=[6])
 
 
 class Sliding(Strict):
     """Overlapping windows [start, start + size), one every `every`; final once `watermark` of feed time passed."""
 
-    size: Duration = timedelta(minutes=5)
-    every: Duration = timedelta(minutes=1)
-    watermark: Duration = Field(default=timedelta(minutes=10), description="how late a reading may come in time")
+    size: Duration = Field(default=timedelta(minutes=5), description="Length of a window")
+    every: Duration = Field(
+        default=timedelta(minutes=1), description="Distance between window starts; it divides `size` and a day"
+    )
+    watermark: Duration = Field(
+        default=timedelta(minutes=10), description="How long after its end a window waits for late readings"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -118,39 +164,84 @@ class Sliding(Strict):
 class Feed(Strict):
     """One kind of data source: everything that differs between feeds, and nothing that code must know."""
 
-    name: Name
-    description: str
-    owners: tuple[Owner, ...] = Field(
-        default=("team:aerocast",), description="who looks after it: addresses, or teams (team:forecasting)"
+    name: Name = Field(
+        description="Name of the feed and of its folder; it begins every asset key and table name", examples=["noaa"]
     )
-    source: Source
-    cadence: Duration = Field(description="step of the regular grid, ISO 8601 (PT1H)")
-    season: Annotated[int, Field(ge=1)] = Field(description="steps in the season that seasonal_naive repeats")
-    start: AwareDatetime = Field(description="first instant of the first monthly partition")
-    end: AwareDatetime | None = Field(default=None, description="a recorded feed's end; open without one")
+    description: str = Field(
+        description="One sentence for people, shown in the UI", examples=["Hourly temperature at two stations."]
+    )
+    owners: tuple[Owner, ...] = Field(
+        default=("team:aerocast",), description="Who looks after it: email addresses, or teams (`team:forecasting`)"
+    )
+    source: Source = Field(
+        description="Where readings come from, and how they are written", examples=[{"kind": "push"}]
+    )
+    cadence: Duration = Field(description="Step of the regular grid; it divides a day", examples=["PT1H"])
+    season: int = Field(
+        ge=1, description="Steps until the same is expected again: 24 for a day of hours", examples=[24]
+    )
+    start: AwareDatetime = Field(
+        description="First instant of the feed; earlier readings are quarantined", examples=["2026-01-01T00:00:00Z"]
+    )
+    end: AwareDatetime | None = Field(
+        default=None, description="Last instant of a recorded feed; null: open", examples=["2027-01-01T00:00:00Z"]
+    )
     opt_in: bool = Field(
         default=False,
-        description="it runs by itself only where an operator says so (`AEROCAST_OPT_IN`, see docs/operations.md)",
+        description="Whether it runs by itself only where an operator says so (see [operations](operations.md))",
     )
-    poll: Duration | None = Field(default=None, description="how often a live source is looked at; default: each hour")
-    freshness: Duration = Field(description="how old the newest reading may be (before `end`, if one is given)")
-    stations: Annotated[tuple[Station, ...], Field(min_length=1)]
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-    vectors: tuple[Vector, ...] = ()
-    targets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    window: Window
-    horizons: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    gap_policy: GapPolicy
-    split: Split = Split()
-    candidates: dict[str, dict[str, Any]] = Field(json_schema_extra=kinds)
-    promotion: Promotion = Promotion()
-    retraining: Retraining = Retraining()
-    drift: Drift = Drift()
-    sliding: Sliding | None = None
-    quality: Quality = Quality()
-    batching: Batching = Batching()
-    retention: Retention = Retention()
-    housekeeping: Housekeeping = Housekeeping()
+    poll: Duration | None = Field(
+        default=None, description="How often a live source is looked at; null: every hour", examples=["PT5M"]
+    )
+    freshness: Duration = Field(
+        description="How old a station's newest reading may be; a check warns of older ones and answers say it",
+        examples=["PT3H"],
+    )
+    stations: tuple[Station, ...] = Field(
+        min_length=1, description="The places or instruments that send readings", examples=[[{"id": "A1"}]]
+    )
+    columns: tuple[Column, ...] = Field(
+        min_length=1,
+        description="The measured columns",
+        examples=[[{"name": "temperature", "field": "t", "source_unit": "degF", "unit": "degC", "range": [-50, 55]}]],
+    )
+    vectors: tuple[Vector, ...] = Field(
+        default=(),
+        description="Speeds and directions that are also kept as components",
+        examples=[[{"name": "wind", "speed": "windspeed", "direction": "wind_direction"}]],
+    )
+    targets: tuple[Name, ...] = Field(
+        min_length=1, description="Columns to forecast; each has its own champion", examples=[["temperature"]]
+    )
+    window: Window = Field(
+        description="What a model sees", examples=[{"steps": 5, "columns": ["temperature"], "look_back": 48}]
+    )
+    horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        min_length=1, description="Steps ahead to forecast, rising", examples=[[1, 3, 6]]
+    )
+    gap_policy: GapPolicy = Field(description="How gaps in the grid are filled", examples=[{"max_steps": 6}])
+    split: Split = Field(default=Split(), description="Which rows train, tune, calibrate and judge")
+    candidates: dict[str, dict[str, Any]] = Field(
+        json_schema_extra=kinds,
+        description="Kinds of models to train, each with its parameters; both baselines are required",
+        examples=[{"linear": {}, "persistence": {}, "seasonal_naive": {}}],
+    )
+    promotion: Promotion = Field(default=Promotion(), description="What a candidate must reach to serve")
+    retraining: Retraining = Field(default=Retraining(), description="When a target is trained again")
+    drift: Drift = Field(default=Drift(), description="When evidence of drift counts")
+    sliding: Sliding | None = Field(
+        default=None,
+        description="Overlapping windows beside the grid; null: none",
+        examples=[{"size": "PT5M", "every": "PT1M"}],
+    )
+    quality: Quality = Field(
+        default=Quality(), description="Shares of missing or quarantined values that are tolerated"
+    )
+    batching: Batching = Field(default=Batching(), description="How long delivered readings wait for more")
+    retention: Retention = Field(default=Retention(), description="How long each table keeps its months")
+    housekeeping: Housekeeping = Field(
+        default=Housekeeping(), description="How much is kept of what lies beside the tables"
+    )
 
     @property
     def step(self) -> timedelta:

@@ -33,9 +33,11 @@ class Untrainable(AeroCastError):
 
 
 class Parameters(Strict):
-    """What `candidates.<kind>` of a declaration may say, whatever the kind: where randomness starts."""
+    """The parameters that every kind of model has."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: int = Field(
+        default=0, ge=0, description="Seed of the random numbers; the same seed and rows give the same model"
+    )
 
 
 P = TypeVar("P", bound=Parameters)

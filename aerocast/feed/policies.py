@@ -1,4 +1,4 @@
-"""What a declaration says of how a feed is kept, judged and trained again; each part has defaults."""
+"""What a declaration says about how a feed is kept, judged and trained again; each part has defaults."""
 
 from datetime import timedelta
 from typing import Annotated, Self
@@ -10,75 +10,90 @@ from aerocast.feed.schema import Cron, Duration
 
 
 class Quality(Strict):
-    """Shares of a column's, or of a station's, readings that are missing or in quarantine."""
+    """Which share of a column's, or of a station's, values may be missing or in quarantine."""
 
-    warn: Annotated[float, Field(ge=0, le=1)] = Field(default=0.2, description="above this share a check warns")
+    warn: float = Field(default=0.2, ge=0, le=1, description="Share above which a check warns")
     block: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, description="from this share on nothing is trained on; none: it is only said"
+        default=None, description="Share from which on nothing is trained; null: never block", examples=[0.6]
     )
 
 
 class Batching(Strict):
-    """How long what has come in may wait, in the feed's time, so that one run takes up much; after a calm the first
-    reading does not wait."""
+    """How long delivered data may wait, in the feed's time, so that one run processes many readings.
+
+    The first reading after a quiet period does not wait.
+    """
 
     readings: Duration | None = Field(
-        default=None, description="between runs for delivered readings; default: the cadence, five minutes at most"
+        default=None,
+        description="Time between runs for delivered readings; null: the cadence, at most five minutes",
+        examples=["PT5M"],
     )
     log: Duration | None = Field(
-        default=None, description="of logged forecasts and posted outcomes; default: the cadence, an hour at most"
+        default=None,
+        description="How long logged forecasts and posted outcomes wait for readings to be judged with;"
+        " null: the cadence, at most an hour",
+        examples=["PT1H"],
     )
 
 
 class Retention(Strict):
-    """How long a layer's months are kept, counted from their end to the feed's present; None: forever.
+    """How long a table keeps its months, counted from a month's end to the feed's present; null: forever.
 
-    What a kept release was trained on stays readable, whatever is said here.
+    The rows that a kept release was trained on stay readable, whatever these limits say.
     """
 
-    raw: Duration | None = None
-    bronze: Duration | None = None
-    quarantine: Duration | None = None
-    silver: Duration | None = None
-    windows: Duration | None = None
-    sliding: Duration | None = None
+    raw: Duration | None = Field(default=None, description="Readings as delivered", examples=["P1095D"])
+    bronze: Duration | None = Field(default=None, description="Accepted readings", examples=["P1095D"])
+    quarantine: Duration | None = Field(default=None, description="Rejected values and readings", examples=["P365D"])
+    silver: Duration | None = Field(default=None, description="The regular grid", examples=["P1095D"])
+    windows: Duration | None = Field(default=None, description="The training table of each target", examples=["P1095D"])
+    sliding: Duration | None = Field(default=None, description="Overlapping windows", examples=["P90D"])
     answers: Duration | None = Field(
-        default=timedelta(days=31), description="by the id of which answers an outcome can be posted"
+        default=timedelta(days=31), description="Answers to which an outcome can be posted by id"
     )
-    predictions: Duration | None = None
-    posted: Duration | None = None
-    outcomes: Duration | None = None
-    evaluation_daily: Duration | None = None
-    drift: Duration | None = None
+    predictions: Duration | None = Field(default=None, description="Forecasts that the server gave", examples=["P365D"])
+    posted: Duration | None = Field(default=None, description="Outcomes posted to `/eval`", examples=["P365D"])
+    outcomes: Duration | None = Field(default=None, description="Forecasts beside their outcomes", examples=["P365D"])
+    evaluation_daily: Duration | None = Field(default=None, description="Daily metrics", examples=["P1095D"])
+    drift: Duration | None = Field(default=None, description="Results of the drift tests", examples=["P1095D"])
 
 
 class Housekeeping(Strict):
     """How much is kept of what lies beside the tables; null: all of it."""
 
-    releases: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="of a target, beside those that serve, served before, challenge or are held"
+    releases: int = Field(
+        default=20,
+        ge=1,
+        description="Newest releases of a target; one that serves, served before, challenges or is held always stays",
     )
     candidates: Duration | None = Field(
-        default=timedelta(days=31), description="of targets and kinds that are not declared any more"
+        default=timedelta(days=31), description="Age of candidates of targets and kinds that are no longer declared"
     )
-    exports: Duration | None = Field(default=None, description="months of `exports/<feed>/prediction_history`")
-    done: Duration | None = Field(default=timedelta(days=31), description="files in the inbox's `done`")
-    rejected: Duration | None = Field(default=timedelta(days=93), description="files in the inbox's `rejected`")
+    exports: Duration | None = Field(
+        default=None, description="Age of months in `exports/<feed>/prediction_history`", examples=["P365D"]
+    )
+    done: Duration | None = Field(default=timedelta(days=31), description="Age of files in the inbox's `done` folder")
+    rejected: Duration | None = Field(
+        default=timedelta(days=93), description="Age of files in the inbox's `rejected` folder"
+    )
     claims: Duration | None = Field(
-        default=timedelta(days=31), description="announced objects of the home's `claims` that are in raw"
+        default=timedelta(days=31), description="Age of announced objects in the home's `claims` that are in raw"
     )
     trainings: Duration | None = Field(
-        default=timedelta(days=93), description="runs of MLflow that no release and no candidate comes from"
+        default=timedelta(days=93), description="Age of MLflow runs that no release and no candidate comes from"
     )
 
 
 class Split(Strict):
-    """Shares of time. `test` is the newest span, which judges; the rest is cut in blocks for the other uses."""
+    """Shares of time for each use of the rows; what is left of the time before `test` trains."""
 
-    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
-    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
-    calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.12
-    block: Duration = Field(default=timedelta(days=7), description="length of a validation or calibration block")
+    test: float = Field(default=0.2, gt=0, lt=0.5, description="Newest share, which judges and is never learned from")
+    validation: float = Field(default=0.12, gt=0, lt=0.5, description="Share for early stopping and choices")
+    calibration: float = Field(default=0.12, gt=0, lt=0.5, description="Share that intervals are calibrated on")
+    block: Duration = Field(
+        default=timedelta(days=7), description="Length of a validation or calibration block; blocks are spread evenly"
+    )
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:
@@ -88,38 +103,48 @@ class Split(Strict):
 
 
 class Promotion(Strict):
-    """What a candidate must reach to serve: `min_skill` over the baselines, `min_gain` over the incumbent."""
+    """What a candidate must reach to serve, on the rows that judge it, the baselines and the incumbent alike."""
 
-    min_skill: float = 0.0
-    min_gain: float = Field(default=0.0, description="share by which the composite must fall below the incumbent's")
-    max_loss: Annotated[float, Field(ge=0)] = Field(
+    min_skill: float = Field(default=0.0, description="Skill over the better baseline that it must exceed")
+    min_gain: float = Field(
+        default=0.0, description="Share by which its composite error must fall below the incumbent's"
+    )
+    max_loss: float = Field(
         default=0.2,
-        description="share by which the composite may rise above that of an incumbent that lacks a horizon or station",
+        ge=0,
+        description="Share by which its composite error may exceed an incumbent's that lacks a horizon or station",
     )
-    max_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.05, description="largest p-value of the Diebold-Mariano test against the incumbent"
+    max_p: float = Field(
+        default=0.05, gt=0, le=1, description="Largest p-value of the Diebold-Mariano test against the incumbent"
     )
-    shadow: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.0, description="share of live requests that a refused challenger answers too, logged and never sent"
+    shadow: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of live requests that a refused challenger answers too; logged, never sent",
     )
-    coverage: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.9, description="nominal level of the intervals")
-    coverage_tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    coverage: float = Field(default=0.9, gt=0, lt=1, description="Nominal level of the intervals")
+    coverage_tolerance: float = Field(
+        default=0.02, gt=0, lt=0.5, description="Distance from the nominal level above which a check warns"
+    )
 
 
 class Retraining(Strict):
-    """Limits of the loop, in the feed's own time: how old a champion may get, how often drift may start a training."""
+    """Limits of retraining, in the feed's own time."""
 
-    max_age: Duration = timedelta(days=30)
-    cool_down: Duration = timedelta(hours=6)
-    daily_budget: Annotated[int, Field(ge=0)] = 2
-    min_span: Duration = Field(default=timedelta(days=10), description="least of a new regime to learn and judge from")
-    settle: Duration = Field(default=timedelta(days=2), description="how long a retrain may take to show in the errors")
-    schedule: Cron = Field(default="23 * * * *", description="when the champion's age is looked at: cron, UTC")
+    max_age: Duration = Field(default=timedelta(days=30), description="Age of a champion at which it is trained again")
+    cool_down: Duration = Field(default=timedelta(hours=6), description="Shortest time between two retrains by drift")
+    daily_budget: int = Field(default=2, ge=0, description="Most retrains by drift in a day; 0: none")
+    min_span: Duration = Field(
+        default=timedelta(days=10), description="Least data of a new regime to learn and judge from"
+    )
+    settle: Duration = Field(default=timedelta(days=2), description="How long a retrain may take to show in the errors")
+    schedule: Cron = Field(default="23 * * * *", description="When the champion's age is checked: cron, UTC")
 
 
 class Drift(Strict):
-    """When evidence becomes heat: `hot_after` and `cool_after` count examinations in a row (hysteresis)."""
+    """When evidence of drift makes a target hot, and when it cools again (hysteresis)."""
 
-    recent: Annotated[int, Field(ge=12)] = Field(default=72, description="newest steps of a station that are examined")
-    hot_after: Annotated[int, Field(ge=1)] = 2
-    cool_after: Annotated[int, Field(ge=1)] = 2
+    recent: int = Field(default=72, ge=12, description="Newest steps of a station that are examined")
+    hot_after: int = Field(default=2, ge=1, description="Examinations in a row with drift until the target is hot")
+    cool_after: int = Field(default=2, ge=1, description="Examinations in a row without drift until it is cool")

@@ -27,7 +27,8 @@ def kinds(schema: Json) -> None:
     properties: dict[str, Json] = {}
     for kind in MODELS.names():
         with suppress(AeroCastError):
-            properties[kind] = MODELS.find(kind).parameters.model_json_schema()
+            model = MODELS.find(kind)
+            properties[kind] = model.parameters.model_json_schema() | {"description": model.description}
     schema["properties"] = properties
     closed(schema)
 
@@ -36,12 +37,12 @@ class _Unit:
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
         usual = {"enum": list(USUAL_UNITS)}
         # The else branch is what a person reads: the usual units, not twenty thousand characters of pattern.
-        return {**handler(core), "if": {"anyOf": [usual, {"pattern": pattern()}]}, "else": usual}
+        return {**handler(core), "format": "unit", "if": {"anyOf": [usual, {"pattern": pattern()}]}, "else": usual}
 
 
 def _known_unit(value: str) -> str:
     if dimension(value) is None:
-        raise ValueError(f"{value!r} is no unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
+        raise ValueError(f"{value!r} is not a unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
     return value
 
 
@@ -49,7 +50,7 @@ def _known_timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no IANA time zone, such as Europe/London") from error
+        raise ValueError(f"{value!r} is not an IANA time zone, such as Europe/London") from error
     return value
 
 
@@ -57,7 +58,9 @@ def _cron(value: str) -> str:
     fields = value.split()
     if len(fields) == len(_CRON) and all(map(_cron_field, fields, _CRON)):
         return value
-    raise ValueError(f"{value!r} is no schedule: write minute, hour, day, month, weekday as numbers, such as 0 3 * * 1")
+    raise ValueError(
+        f"{value!r} is not a schedule: write minute, hour, day, month, weekday as numbers, such as 0 3 * * 1"
+    )
 
 
 def _cron_field(field: str, limits: tuple[int, int]) -> bool:
@@ -86,21 +89,25 @@ def _as_text(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower case, digits and underscores")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Owner = Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
 # Dagster's own sample of a component knows no arrays of different places.
 Pair = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
-Cron = Annotated[str, AfterValidator(_cron)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_text)]
+Cron = Annotated[str, AfterValidator(_cron), WithJsonSchema({"type": "string", "format": "cron"})]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_text),
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}),
+]
 Unit = Annotated[str, AfterValidator(_known_unit), _Unit()]
-Zone = Annotated[str, AfterValidator(_known_timezone)]
-# ISO 8601, as PT1H or P30D; a bare "format" is not checked by dg.
+Zone = Annotated[str, AfterValidator(_known_timezone), WithJsonSchema({"type": "string", "format": "timezone"})]
+# ISO 8601, as PT1H or P30D; dg checks patterns, and no formats.
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(times.iso_duration, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": times.DURATION}),
+    WithJsonSchema({"type": "string", "format": "duration", "pattern": times.DURATION}),
 ]

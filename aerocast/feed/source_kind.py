@@ -40,21 +40,29 @@ class SourceKind(Strict):
     something else; `pushed` has nothing to fetch.
     """
 
-    station_field: str = "station"
-    time_field: str = Field(default="time", description="ISO 8601, with an offset unless `timezone` is given")
+    station_field: str = Field(default="station", description="The source's name for the station")
+    time_field: str = Field(
+        default="time",
+        description="The source's name for the time: ISO 8601, with an offset unless `timezone` is given",
+    )
     timezone: Zone | None = Field(
-        default=None, description="IANA zone of times without an offset (UTC, Europe/Amsterdam); none: they are refused"
+        default=None,
+        description="IANA zone of times without an offset; null: they are refused",
+        examples=["Europe/Amsterdam"],
     )
     missing: Texts = Field(
         default=(),
-        description="texts or numbers that mean: not measured; besides the usual words (blank, NA, NaN, null, none ...)"
+        description="Texts or numbers that mean not measured, besides the usual words (blank, NA, NaN, null, none ...)"
         " and -999 or -9999 where the range excludes them",
+        examples=[[-200, "defect"]],
     )
-    withdrawn: Texts = Field(default=(), description="texts that take back what was said of the value before")
-    broken_lines: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.05, description="largest share of a file's lines that are set aside one by one if they are broken"
+    withdrawn: Texts = Field(
+        default=(), description="Texts that take back what was delivered for the value before", examples=[["withdrawn"]]
     )
-    kind: str
+    broken_lines: float = Field(
+        default=0.05, ge=0, lt=1, description="Largest share of broken lines in a file; they are quarantined one by one"
+    )
+    kind: str = Field(description="Name of the source kind")
 
     watch: ClassVar[Watch]
     needs: ClassVar[tuple[str, ...]] = ()  # modules of optional packages, without which the kind cannot be declared

@@ -174,7 +174,7 @@ def test_check_names_every_mistake_and_running_the_feed_ends_with_them(checkout:
     assert (checked.returncode, checked.stderr) == (1, "")
     assert [line.split("noaa/defs.yaml")[1].split("; usual")[0] for line in lines[:-1]] == [
         ":13: cadence: '1h' is not allowed: write PT1H",
-        ":29: columns[6].unit: 'mmm' is no unit that pint knows",
+        ":29: columns[6].unit: 'mmm' is not a unit that pint knows",
     ]
     assert lines[-1] == "1 of 3 declarations not valid: noaa"
     refused = checkout("run", "--feed", "noaa")

@@ -74,7 +74,7 @@ def test_the_routine_retrain_is_when_the_declaration_says() -> None:
     schedule = definitions(Path(), feed).resolve_schedule_def("small_temperature_routine")
     assert schedule.cron_schedule == "0 3 * * 1-5"
     for wrong in ("0 3 * *", "60 * * * *", "* * 0 * *", "* * * 5-3 *", "hourly", "* * * * 1,"):
-        with pytest.raises(AeroCastError, match="is no schedule"):
+        with pytest.raises(AeroCastError, match="is not a schedule"):
             small_feed(Path("nowhere"), retraining={"schedule": wrong})
 
 

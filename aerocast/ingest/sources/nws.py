@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,13 +23,13 @@ class NwsSource(SourceKind):
     A column's `field` is the API's name of the quantity (`windSpeed`); its unit is taken from each value's `unitCode`.
     """
 
-    kind: Literal["nws"]
+    kind: Literal["nws"] = Field(description="Name of the source kind")
     overlap: Duration = Field(
-        default=timedelta(hours=3), description="how far before the newest reading a poll asks again, for late ones"
+        default=timedelta(hours=3), description="How far before the newest reading a poll asks again, for late ones"
     )
-    reach: Duration = Field(default=timedelta(days=7), description="how far back the first poll asks")
-    page: Annotated[int, Field(ge=1, le=500)] = Field(default=100, description="readings a page")
-    time_field: str = "timestamp"
+    reach: Duration = Field(default=timedelta(days=7), description="How far back the first poll asks")
+    page: int = Field(default=100, ge=1, le=500, description="Readings per page of an answer")
+    time_field: str = Field(default="timestamp", description="The API's name for the time")
 
     watch: ClassVar[Watch] = "polled"
     needs: ClassVar[tuple[str, ...]] = ("httpx", "tenacity")

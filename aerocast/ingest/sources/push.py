@@ -1,9 +1,11 @@
-"""No source of its own: readings come through the doors (`aerocast.ingest.doors`) alone, and nothing is fetched."""
+"""A source that fetches nothing: readings arrive through the doors (`aerocast.ingest.doors`) alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aerocast.feed.source_kind import SourceKind, Watch
 
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class PushSource(SourceKind):
-    """No source of its own: readings come through the doors alone (HTTP, inbox, broker)."""
+    """Nothing is fetched: readings arrive by HTTP, in the inbox or through a broker."""
 
-    kind: Literal["push"]
+    kind: Literal["push"] = Field(description="Name of the source kind")
     watch: ClassVar[Watch] = "pushed"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -18,26 +18,24 @@ if TYPE_CHECKING:
 
 
 class SimulatedSource(SourceKind):
-    """A made station with one column: a daily cycle around a calm level, then a heatwave. Seeded.
+    """A simulated station with one column: a daily cycle around a calm level, then a heatwave.
 
     Every reading is a function of the seed and its instant alone, so any span can be asked for again. `CALM_ONLY=1` in
     the environment leaves the heatwave out. Quantities are in the column's source unit.
     """
 
-    kind: Literal["simulated"]
-    seed: int = 7
-    level: float = Field(default=25.0, description="mean of the calm")
-    swing: Annotated[float, Field(ge=0)] = Field(default=3.2, description="amplitude of the calm's daily cycle")
-    weather: Annotated[float, Field(ge=0)] = Field(
-        default=1.2, description="furthest that slow weather moves the level"
-    )
-    noise: Annotated[float, Field(ge=0)] = Field(default=0.2, description="standard deviation of a single reading")
-    onset: AwareDatetime = Field(description="when the heatwave begins")
-    ramp: Duration = Field(default=timedelta(days=1), description="how long it takes to reach its height")
-    rise: float = Field(default=12.0, description="how far the heatwave lifts the level")
-    hot_swing: Annotated[float, Field(ge=0)] = Field(default=9.0, description="amplitude of the heatwave's daily cycle")
-    hot_weather: Annotated[float, Field(ge=0)] = Field(default=4.0, description="as `weather`, in the heatwave")
-    hot_noise: Annotated[float, Field(ge=0)] = Field(default=0.4, description="as `noise`, in the heatwave")
+    kind: Literal["simulated"] = Field(description="Name of the source kind")
+    seed: int = Field(default=7, description="Seed of the random numbers")
+    level: float = Field(default=25.0, description="Mean before the heatwave")
+    swing: float = Field(default=3.2, ge=0, description="Amplitude of the daily cycle before the heatwave")
+    weather: float = Field(default=1.2, ge=0, description="Largest shift of the level by slow weather")
+    noise: float = Field(default=0.2, ge=0, description="Standard deviation of a single reading")
+    onset: AwareDatetime = Field(description="Start of the heatwave", examples=["2024-04-10T00:00:00Z"])
+    ramp: Duration = Field(default=timedelta(days=1), description="Time from its start to its full height")
+    rise: float = Field(default=12.0, description="Rise of the level in the heatwave")
+    hot_swing: float = Field(default=9.0, ge=0, description="As `swing`, in the heatwave")
+    hot_weather: float = Field(default=4.0, ge=0, description="As `weather`, in the heatwave")
+    hot_noise: float = Field(default=0.4, ge=0, description="As `noise`, in the heatwave")
 
     watch: ClassVar[Watch] = "live"
 

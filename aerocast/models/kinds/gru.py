@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 
 
 class GruParameters(Parameters):
-    """A recurrent net over the newest steps; `members` nets of different seeds are averaged inside one graph.
+    """A recurrent net over the newest steps, beside a linear path over all features."""
 
-    The head's second dropout is twice `dropout`; horizons from `calm_from` on come from nets with `calm_dropout`.
-    """
-
-    hidden: Count = 32
-    head: Count = 64
-    members: Count = 2
-    epochs: Count = 14
-    patience: Count = 3
-    rate: Positive = 3e-3
-    decay: Annotated[float, Field(ge=0)] = 0.05
-    dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
-    calm_dropout: Annotated[float, Field(ge=0, lt=0.5)] = 0.35
-    calm_from: Count = 12
-    batch: Annotated[int, Field(ge=2)] = 512
-    threads: Count = 1
+    hidden: Count = Field(default=32, description="Width of the recurrent layer")
+    head: Count = Field(default=64, description="Width of the layer behind it")
+    members: Count = Field(default=2, description="Nets of different seeds that are averaged inside one graph")
+    epochs: Count = Field(default=14, description="Most passes over the training rows")
+    patience: Count = Field(default=3, description="Epochs without a better validation error until training stops")
+    rate: Positive = Field(default=3e-3, description="Learning rate of AdamW")
+    decay: float = Field(default=0.05, ge=0, description="Weight decay of AdamW")
+    dropout: float = Field(default=0.15, ge=0, lt=0.5, description="Dropout before the head; inside it twice as much")
+    calm_dropout: float = Field(
+        default=0.35, ge=0, lt=0.5, description="As `dropout`, for horizons from `calm_from` on"
+    )
+    calm_from: Count = Field(default=12, description="Steps ahead from which horizons have nets of their own")
+    batch: int = Field(default=512, ge=2, description="Rows per training step")
+    threads: Count = Field(default=1, description="Threads of one training")
 
 
 @dataclass(frozen=True)

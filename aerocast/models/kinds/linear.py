@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 
 class LinearParameters(Parameters):
-    """Ridge: the penalties to try; validation rows choose one for each horizon."""
+    """Ridge regression on the change from the last value."""
 
-    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (30.0, 300.0, 3000.0, 10000.0, 30000.0)
+    penalties: tuple[Positive, ...] = Field(
+        default=(30.0, 300.0, 3000.0, 10000.0, 30000.0),
+        min_length=1,
+        description="Penalties to try; validation rows choose one for each horizon",
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ beats both. Rounds come from early stopping; the final trees are grown on train 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
 
 class XgboostParameters(Parameters):
-    """Boosted trees, one model a horizon; `rounds` is the most that early stopping may use.
+    """Boosted trees, one model for each horizon, blended with ridge."""
 
-    From `calm_from` steps ahead on the trees are shallow (`calm_depth`), for there the data hold few independent cases.
-    """
-
-    rounds: Count = 600
-    patience: Count = 40
-    rate: Annotated[float, Field(gt=0, le=1)] = 0.06
-    depth: Count = 5
-    calm_depth: Count = 3
-    calm_from: Count = 12
-    rows: Annotated[float, Field(gt=0, le=1)] = 0.7
-    columns: Annotated[float, Field(gt=0, le=1)] = 0.3
-    leaf: Positive = 20.0
-    threads: Count = 1
+    rounds: Count = Field(default=600, description="Most boosting rounds")
+    patience: Count = Field(default=40, description="Rounds without a better validation error until boosting stops")
+    rate: float = Field(default=0.06, gt=0, le=1, description="Learning rate (eta)")
+    depth: Count = Field(default=5, description="Depth of a tree")
+    calm_depth: Count = Field(
+        default=3, description="As `depth`, from `calm_from` on: so far ahead the data hold few independent cases"
+    )
+    calm_from: Count = Field(default=12, description="Steps ahead from which trees are shallow")
+    rows: float = Field(default=0.7, gt=0, le=1, description="Share of the rows that a round sees (subsample)")
+    columns: float = Field(default=0.3, gt=0, le=1, description="Share of the features that a tree sees")
+    leaf: Positive = Field(
+        default=20.0, description="Least weight in a leaf (min_child_weight); five times as much from `calm_from` on"
+    )
+    threads: Count = Field(default=1, description="Threads of one training")
 
 
 @dataclass(frozen=True)
