@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from aerocast.common.declaration import Mistake, Place, one_of
+from aerocast.common.declaration import Mistake, Place, not_allowed
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 
@@ -195,7 +195,7 @@ def _head(value: Any) -> list[Mistake] | None:
             return None
         text = "is missing" if kind is None else f"{kind!r} is no component"
         return [Mistake(("type",), f"{text}; a feed's is {TYPE}")]
-    wrong = [Mistake((name,), one_of(name, KEYS)) for name in unknown]
+    wrong = [Mistake((name,), not_allowed(name, KEYS)) for name in unknown]
     if not isinstance(value.get("attributes"), dict):
         wrong.append(Mistake(("attributes",), "a feed needs its declaration here"))
     return wrong

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.waits import doubled
+from aerocast.common.waits import backoff
 from aerocast.storage.atomic import Stamp
 
 log = logging.getLogger("aerocast.serving")
@@ -55,7 +55,7 @@ class ReloadSlot(Generic[T]):
             log.error("%s is left out: %s", self.file, error)
         self.error, self.since = error, self.since or datetime.now(UTC)
         self.failures += 1
-        self.retry_at = time.monotonic() + doubled(RETRY, self.streak, LONGEST_RETRY).total_seconds()
+        self.retry_at = time.monotonic() + backoff(RETRY, self.streak, LONGEST_RETRY).total_seconds()
         self.streak += 1
 
     def look(self, stamp: Callable[[], object], load: Callable[[], T | None]) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import aerocast
 from aerocast.common import closure
-from aerocast.common.closure import NOT_COUNTED, Package, parse
+from aerocast.common.closure import NOT_COUNTED, Package, parse_source
 from tests.conftest import PROJECT
 
 SOURCES = sorted(Path(aerocast.__file__).parent.rglob("*.py"))
@@ -29,7 +29,7 @@ print(json.dumps(found))
 
 
 def meaning(text: str) -> str:
-    return parse(text.encode(), "aerocast").meaning
+    return parse_source(text.encode(), "aerocast").meaning
 
 
 # One module ----------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ else:
 def late():
     from aerocast.h import y
 """
-    imports = set(parse(text, "aerocast.room").imports)
+    imports = set(parse_source(text, "aerocast.room").imports)
     assert imports == {
         ("aerocast.a", None),
         ("aerocast", "b"),
@@ -124,7 +124,7 @@ def test_a_closure_follows_modules_and_rooms_of_which_a_name_is_taken(small: Pat
     assert package.closure("aerocast.build") == ["aerocast.build", "aerocast.room.deep", "aerocast.room.part"]
     assert package.closure("aerocast.whole") == ["aerocast.beside", "aerocast.room", "aerocast.whole"]
     assert package.closure("aerocast.lake") == ["aerocast.beside", "aerocast.lake"], "what is asked for counts"
-    with pytest.raises(ValueError, match=r"aerocast\.nothing is no module"):
+    with pytest.raises(ValueError, match=r"aerocast\.nothing is not a module"):
         package.version("aerocast.nothing")
 
 
@@ -209,7 +209,7 @@ def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
         *(f"noaa/temperature/{name}" for name in (*models, "champion", "forecasts")),
     }
 
-    edit(copy, "common/units", '"""Units by pint', '"""Other words for units by pint')
+    edit(copy, "common/units", '"""Checks and converts units', '"""Other words for units by pint')
     edit(copy, "tables/silver", "import math\n", "import math  # for angles\n\n")
     edit(copy, "ingest/brokers/kafka", "STEP = 5.0", "STEP = 6.0")
     edit(copy, "lake/writing", "_ATTEMPTS = 200", "_ATTEMPTS = 201")

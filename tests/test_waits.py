@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common import waits
-from aerocast.common.waits import LONGEST_PAUSE, end_of, is_recent, left_of
+from aerocast.common.waits import LONGEST_PAUSE, is_recent, pause_end, remaining
 from aerocast.contracts.drift_state import Heat
 from aerocast.feed.policies import Retraining
 from aerocast.retraining.policy import Attempt, LastRun, RetrainMemory, decide, routine, unserved
@@ -28,10 +28,10 @@ OUTCOMES = st.sampled_from(["promoted", "refused", "failed", "helped"])
 
 @given(PAUSES, INSTANTS)
 def test_what_is_left_of_a_pause_is_never_more_than_the_pause(pause: timedelta, since: datetime) -> None:
-    assert timedelta(0) <= left_of(pause, since, NOW) <= pause
-    assert end_of(pause, since, NOW) <= NOW + pause
+    assert timedelta(0) <= remaining(pause, since, NOW) <= pause
+    assert pause_end(pause, since, NOW) <= NOW + pause
     if since <= NOW:
-        assert end_of(pause, since, NOW) == since + pause
+        assert pause_end(pause, since, NOW) == since + pause
 
 
 @given(INSTANTS, st.integers(1, 12))

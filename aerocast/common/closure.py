@@ -1,8 +1,8 @@
-"""What code a result is made by: the modules that a build module reaches through imports, as one short version.
+"""A short version of the code behind a result: of the build modules and of all that they import, directly or not.
 
-Sources are read, never imported. Of each module its syntax tree counts: comments, docstrings, formatting and what only
-a type checker reads do not. An import counts wherever it stands, at the top or in a function; a package counts where a
-name is taken from its own `__init__`. A module that is imported by a computed name is no import: the caller names it.
+Sources are parsed, never imported. Of each module its syntax tree counts: comments, docstrings, formatting and what
+only a type checker reads do not. An import counts wherever it stands, at the top or in a function; a package counts
+where a name is imported from its own `__init__`. An import by a computed name is not seen: the caller names the module.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-# What neither counts nor is followed, for no result depends on how it works: an edit here must not make months stale.
+# Modules that are left out, imports included, because no result depends on them: an edit there makes no month stale.
 NOT_COUNTED = frozenset(
     f"aerocast.{name}"
     for name in (
-        # where bytes lie and how they get there and back whole
+        # where bytes are stored, and how they get there and back intact
         *("storage", "releases.shelves", "lake"),
-        # how versions and contents are told apart, what time it is, how a refusal is worded
+        # fingerprints of versions and contents, the present, the wording of errors
         *("common.closure", "common.lineage", "tables.layer", "tables.layers", "contracts.clock", "common.errors"),
-        # the declaration: a layer hashes the values that it uses, so what else can be declared is nothing to it
+        # the declaration: a layer hashes the values that it uses, so other fields do not matter to it
         *("feed.model", "feed.policies", "feed.rules", "feed.schema", "common.declaration", "common.registry"),
     )
 )
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A module as it counts: the SHA-256 of its text and of its meaning, and its imports as (module, name)."""
+    """A parsed module: the SHA-256 of its text and of its meaning, and its imports as (module, name)."""
 
     text: str
     meaning: str
@@ -50,22 +50,21 @@ class _Cache(msgspec.Struct):
 class Package:
     """The sources of one package, such as `.../aerocast`, and of others that build on it: folders, or single modules.
 
-    Parsed sources are cached beside the byte code of the first.
-
-    Parsing all modules takes half as long as `import dagster`; a cached one counts only for the same text.
+    Parsed sources are cached beside the byte code of the first: parsing all modules takes half as long as
+    `import dagster`. A cached one is valid only for the same text.
     """
 
     def __init__(self, folder: Path, *others: Path) -> None:
         self._folder = folder
         self._reader = _sha(Path(__file__).read_bytes())
-        self._cache = Path(cache_from_source(str(folder / "closure.py"))).with_suffix(".json")
-        self._cached = self._load()
+        self._cache_file = Path(cache_from_source(str(folder / "closure.py"))).with_suffix(".json")
+        self._cache = self._load()
         self._files = {name: path for each in (folder, *others) for name, path in _files(each).items()}
         self._sources: dict[str, Source] = {}
         self._imports: dict[str, list[str]] = {}
 
     def version(self, *starts: str) -> str:
-        """Twelve hex digits of all that these modules reach, themselves included.
+        """Twelve hex digits of these modules and all that they import.
 
         Raises:
             ValueError: a module is not in the package.
@@ -77,71 +76,69 @@ class Package:
         return digest.hexdigest()[:12]
 
     def closure(self, *starts: str) -> list[str]:
-        """The modules that these reach, themselves included, sorted; see `version`."""
-        reached, waiting = set[str](), list(starts)
-        while waiting:
-            module = waiting.pop()
-            if module not in reached:
-                reached.add(module)
-                waiting += self._imported(module)
-        return sorted(reached)
+        """These modules and all that they import, directly or not, sorted; without those of `NOT_COUNTED`."""
+        modules, queue = set[str](), list(starts)
+        while queue:
+            module = queue.pop()
+            if module not in modules:
+                modules.add(module)
+                queue += self._imported(module)
+        return sorted(modules)
 
     def _imported(self, module: str) -> list[str]:
-        """The modules that count of those that a module imports; `from a import b` is of `a.b` if that is a module."""
+        """What a module imports of these packages; `from a import b` means `a.b` where that is a module."""
         if module not in self._imports:
-            named = {f"{origin}.{name}" if name else origin: origin for origin, name in self._source(module).imports}
-            found = {each if each in self._files else origin for each, origin in named.items()}
-            self._imports[module] = [each for each in found & self._files.keys() if not _apart(each)]
+            pairs = ((origin, f"{origin}.{name}") for origin, name in self._source(module).imports)
+            targets = {inner if inner in self._files else origin for origin, inner in pairs}
+            self._imports[module] = [each for each in targets & self._files.keys() if _counts(each)]
         return self._imports[module]
 
     def _source(self, module: str) -> Source:
         if module not in self._sources:
             if module not in self._files:
-                raise ValueError(f"{module} is no module of {self._folder}")
-            path = self._files[module]
-            with open(path, "rb") as stream:
-                text = stream.read()
-            cached = self._cached.get(module)
-            if cached is None or cached.text != _sha(text):
-                cached = parse(text, module if path.endswith("__init__.py") else module.rpartition(".")[0])
-            self._sources[module] = cached
+                raise ValueError(f"{module} is not a module of {self._folder}")
+            path = Path(self._files[module])
+            text, source = path.read_bytes(), self._cache.get(module)
+            if source is None or source.text != _sha(text):
+                source = parse_source(text, module if path.stem == "__init__" else module.rpartition(".")[0])
+            self._sources[module] = source
         return self._sources[module]
 
     def _load(self) -> dict[str, Source]:
         try:
-            cache = msgspec.json.decode(self._cache.read_bytes(), type=_Cache)
+            cache = msgspec.json.decode(self._cache_file.read_bytes(), type=_Cache)
         except (OSError, msgspec.DecodeError):
             return {}
         return cache.sources if cache.reader == self._reader else {}
 
     def _save(self) -> None:
-        """Like byte code: where it cannot be written it is parsed again by the next process."""
-        if self._sources.items() <= self._cached.items() or sys.dont_write_bytecode:
+        """Writes the cache; like byte code, what cannot be written is parsed again by the next process."""
+        if self._sources.items() <= self._cache.items() or sys.dont_write_bytecode:
             return
-        self._cached = self._cached | self._sources
-        beside = self._cache.with_suffix(f".{os.getpid()}")
+        self._cache = self._cache | self._sources
+        temporary = self._cache_file.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.encode(_Cache(self._reader, self._cached)))
-            beside.replace(self._cache)
+            self._cache_file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(msgspec.json.encode(_Cache(self._reader, self._cache)))
+            temporary.replace(self._cache_file)
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """The file of each module of a package, or of a module that is no package."""
-    found = {} if folder.is_dir() else {folder.stem: str(folder)}
-    for place, _, names in os.walk(folder):
-        parts = [folder.name, *Path(place).relative_to(folder).parts]
+    """The file of each module of a package, or of a single module."""
+    files = {} if folder.is_dir() else {folder.stem: str(folder)}
+    for parent, _, names in os.walk(folder):
+        parts = [folder.name, *Path(parent).relative_to(folder).parts]
         for name in names:
             if name.endswith(".py"):
                 module = parts if name == "__init__.py" else [*parts, name.removesuffix(".py")]
-                found[".".join(module)] = os.path.join(place, name)
-    return found
+                files[".".join(module)] = os.path.join(parent, name)
+    return files
 
 
-def parse(text: bytes, package: str) -> Source:
-    """A module's source as it counts; `package` is what its relative imports start from."""
+def parse_source(text: bytes, package: str) -> Source:
+    """Parses a module; `package` is what its relative imports start from."""
     words: list[str] = []
     imports: set[tuple[str, str | None]] = set()
     _describe(ast.parse(text), package, words, imports)
@@ -149,9 +146,9 @@ def parse(text: bytes, package: str) -> Source:
 
 
 def _describe(node: Any, package: str, words: list[str], imports: set[tuple[str, str | None]]) -> None:
-    """Takes down a part of the tree, in one pass: what it says, in words, and what it imports.
+    """Appends the words of a part of the tree, and its imports, in one pass.
 
-    Empty fields are left out: they are shown by some versions of Python and not by others.
+    Empty fields are left out: some versions of Python have them, others do not.
     """
     if isinstance(node, list):
         words.append("[")
@@ -160,9 +157,9 @@ def _describe(node: Any, package: str, words: list[str], imports: set[tuple[str,
         words.append("]")
     elif not isinstance(node, ast.AST):
         words.append(f"{node!r},")
-    elif _only_for_type_checkers(node):
+    elif _is_for_type_checkers(node):
         _describe(node.orelse, package, words, imports)
-    elif not _bare_string(node):
+    elif not _is_bare_string(node):
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.update(_imported(node, package))
         words.append(type(node).__name__)
@@ -175,12 +172,12 @@ def _describe(node: Any, package: str, words: list[str], imports: set[tuple[str,
         words.append(")")
 
 
-def _bare_string(node: ast.AST) -> bool:
-    """A docstring, or another string that nothing is done with."""
+def _is_bare_string(node: ast.AST) -> bool:
+    """Whether this is a docstring, or another string without an effect."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _only_for_type_checkers(node: ast.AST) -> TypeGuard[ast.If]:
+def _is_for_type_checkers(node: ast.AST) -> TypeGuard[ast.If]:
     if not isinstance(node, ast.If):
         return False
     return "TYPE_CHECKING" in (getattr(node.test, "id", ""), getattr(node.test, "attr", ""))
@@ -195,8 +192,8 @@ def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[tuple[str
     return [(origin, alias.name) for alias in node.names]
 
 
-def _apart(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in NOT_COUNTED)
+def _counts(module: str) -> bool:
+    return not any(f"{module}.".startswith(f"{name}.") for name in NOT_COUNTED)
 
 
 def _sha(text: bytes) -> str:

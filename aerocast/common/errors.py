@@ -1,5 +1,5 @@
-"""The one error that people see: a sentence naming what was wrong, with no traceback needed to act on it."""
+"""The error that people see: one sentence that says what is wrong, to be acted on without a traceback."""
 
 
 class AeroCastError(Exception):
-    """Something outside the code is wrong (file, disk, declaration, request); the text says what and what to do."""
+    """Something outside the code is wrong (file, disk, declaration, request); the message says what, and what to do."""

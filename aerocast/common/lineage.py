@@ -25,19 +25,18 @@ def config_hash(**parts: Any) -> str:
 
 def digest(*arrays: "NDArray[Any]") -> str:
     """SHA-256 of the arrays' bytes, for a `config_hash` over numbers that are too many for JSON."""
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for array in arrays:
-        whole.update(array.tobytes())
-    return whole.hexdigest()
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 @cache
 def code_version(*modules: str) -> str:
-    """Twelve hex digits of the code that these modules and all that they import are made of (`"aerocast.x"`).
+    """Twelve hex digits of the code of these modules (`"aerocast.x"`) and of all that they import.
 
-    An edit there makes everything they compute stale without anyone remembering to raise a number; comments, docstrings
-    and formatting do not count, nor does what only moves bytes (`closure.NOT_COUNTED`). Of a module of another package,
-    which brings a kind, that package counts in the same way.
+    An edit there makes everything they compute stale; comments, docstrings, formatting and the modules of
+    `closure.NOT_COUNTED` do not count. A module of another package, which brings a kind, counts in the same way.
 
     Raises:
         ValueError: there is no such module.
@@ -51,7 +50,7 @@ def _package(*others: str) -> Package:
 
 
 def _location(package: str) -> Path:
-    """The folder of an installed package, or the file of a module that is none; nothing is imported."""
+    """The folder of an installed package, or the file of a single module; nothing is imported."""
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     if spec and (folders or spec.origin):

@@ -1,4 +1,4 @@
-"""Months as partitions: `YYYY-MM` in UTC, their spans and their neighbours."""
+"""Months, the partitions of every table: `YYYY-MM` in UTC, their spans and their neighbours."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ def month_span(month: str) -> tuple[datetime, datetime]:
 
 
 def months_around(months: Sequence[str], before: timedelta, after: timedelta) -> list[str]:
-    """These months and every other that lies within `before` their start or `after` their end, oldest first."""
+    """These months, and those that lie within `before` their start or `after` their end, oldest first."""
     around = set(months)
     for month in months:
         start, end = month_span(month)

@@ -1,7 +1,7 @@
-"""Kinds by name, one file each: a module of a package of ours, or an entry point of an installed package.
+"""Finds the class of a kind by its name: a module of one of our packages, or an entry point of an installed package.
 
-The module of a kind has its name and defines one class with that `kind`: a class attribute, or a pydantic field of that
-one value. Modules that begin with an underscore are no kinds. Only the kinds that are asked for are imported.
+The module of a kind has its name and defines one class with that `kind`: a class attribute, or a pydantic field with
+that one value. Modules whose name begins with an underscore are not kinds. Only the kinds asked for are imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, get_args
 
-from aerocast.common.declaration import one_of
+from aerocast.common.declaration import not_allowed
 from aerocast.common.errors import AeroCastError
 
 T = TypeVar("T")
@@ -23,10 +23,10 @@ class Registry(Generic[T]):
 
     def __init__(self, base: Any, package: str, group: str) -> None:
         self._base, self._package, self._group = base, package, group
-        self._known: dict[str, type[T]] = {}
+        self._classes: dict[str, type[T]] = {}
 
     def names(self) -> list[str]:
-        """Every kind, ours first, each group sorted; nothing is imported but the package."""
+        """Every kind, ours first, each group sorted; no kind is imported."""
         own = self._own()
         return [*own, *sorted({each.name for each in self._installed()} - set(own))]
 
@@ -34,11 +34,11 @@ class Registry(Generic[T]):
         """The class of a kind.
 
         Raises:
-            AeroCastError: there is no such kind, two packages bring it, or what brings it defines no such class.
+            AeroCastError: there is no such kind, two packages provide it, or the module defines no such class.
         """
-        if kind not in self._known:
-            self._known[kind] = self._load(kind)
-        return self._known[kind]
+        if kind not in self._classes:
+            self._classes[kind] = self._load(kind)
+        return self._classes[kind]
 
     def _load(self, kind: str) -> type[T]:
         if kind in self._own():
@@ -46,10 +46,10 @@ class Registry(Generic[T]):
             return self._only(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
         entries = [each for each in self._installed() if each.name == kind]
         if not entries:
-            raise AeroCastError(f"{one_of(kind, self.names())}; another one needs the package that brings it")
+            raise AeroCastError(f"{not_allowed(kind, self.names())}; another one needs the package that provides it")
         if len(entries) > 1:
             packages = ", ".join(sorted(f"{each.dist.name if each.dist else each.value}" for each in entries))
-            raise AeroCastError(f"kind {kind!r} is brought by several packages: {packages}")
+            raise AeroCastError(f"kind {kind!r} is provided by several packages: {packages}")
         try:
             value = entries[0].load()
         except Exception as error:  # somebody else's code
@@ -59,23 +59,23 @@ class Registry(Generic[T]):
     def _is_kind(self, value: object, kind: str) -> bool:
         return isinstance(value, type) and issubclass(value, self._base) and kind in _kinds(value)
 
-    def _only(self, kind: str, classes: list[type[T]], where: object) -> type[T]:
+    def _only(self, kind: str, classes: list[type[T]], module: object) -> type[T]:
         if len(classes) != 1:
-            raise AeroCastError(f"{where} defines {len(classes)} classes of kind {kind!r}: it must be one")
+            raise AeroCastError(f"{module} defines {len(classes)} classes of kind {kind!r}: it must be one")
         if absent := sorted(getattr(classes[0], "__abstractmethods__", ())):
-            raise AeroCastError(f"kind {kind!r} ({where}) does not define {', '.join(absent)}")
+            raise AeroCastError(f"kind {kind!r} ({module}) does not define {', '.join(absent)}")
         return classes[0]
 
     def _own(self) -> list[str]:
         package = find_spec(self._package)
-        places = package.submodule_search_locations if package else None
-        return sorted(each.name for each in pkgutil.iter_modules(places) if not each.name.startswith("_"))
+        folders = package.submodule_search_locations if package else None
+        return sorted(each.name for each in pkgutil.iter_modules(folders) if not each.name.startswith("_"))
 
     def _installed(self) -> list[EntryPoint]:
         return list(entry_points(group=self._group))
 
 
 def _kinds(value: Any) -> tuple[Any, ...]:
-    """What `kind` of a class may be: its attribute, or the values of a field's `Literal`."""
+    """The kinds that a class stands for: its attribute `kind`, or the values of a field's `Literal`."""
     field = getattr(value, "model_fields", {}).get("kind")
     return get_args(field.annotation) if field else (getattr(value, "kind", None),)

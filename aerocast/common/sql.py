@@ -1,4 +1,4 @@
-"""The few places where a value or a name becomes SQL text: always through here, so that it is always quoted."""
+"""Quotes values and names for SQL; all SQL text of the project is made with these functions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ def literal(value: str | float) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
-def instant(time: datetime) -> str:
+def timestamptz(time: datetime) -> str:
     """An instant as an SQL literal, which a scan of Parquet files compares with their statistics."""
     return f"TIMESTAMPTZ '{time.astimezone(UTC)}'"
 
@@ -23,14 +23,14 @@ def instant(time: datetime) -> str:
 def scan(files: Sequence[str], partition: str) -> str:
     """A SELECT over Parquet files; the column `partition` is added where their folder is named `<partition>=<value>`.
 
-    DuckDB's own reading of such paths would take every `key=value` of the folders above for a column, too.
+    DuckDB itself would turn every `key=value` of the folders above into a column, too.
     """
-    listed = ", ".join(literal(file) for file in files)
-    stored = f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true, filename = '_file')"
+    names = ", ".join(map(literal, files))
+    rows = f"read_parquet([{names}], hive_partitioning = false, union_by_name = true, filename = '_file')"
     if not PurePosixPath(files[0]).parent.name.startswith(f"{partition}="):
-        return f"SELECT * EXCLUDE (_file) FROM {stored}"
+        return f"SELECT * EXCLUDE (_file) FROM {rows}"
     value = f"regexp_extract(_file, '{partition}=([^/]*)/[^/]*$', 1)"
-    return f"SELECT * EXCLUDE (_file), {value} AS {quoted(partition)} FROM {stored}"
+    return f"SELECT * EXCLUDE (_file), {value} AS {quoted(partition)} FROM {rows}"
 
 
 def timestamp(time: datetime) -> str:

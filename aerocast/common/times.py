@@ -1,15 +1,14 @@
-"""Every conversion of an instant and of a duration, and the one grammar of a time in a reading.
+"""Converts instants and durations, and reads the times of readings: one grammar for Python and for SQL.
 
-The grammar, for Python and for SQL, is ISO 8601 and RFC 3339, to the microsecond.
+The grammar is ISO 8601 and RFC 3339, to the microsecond: a date in extended or basic form; `T`, `t` or blanks; hours
+and minutes, optionally seconds and a fraction (`.` or `,`, cut to microseconds); 24:00 is the next day's 00:00; then,
+also after blanks, `Z`, `z`, +HH, +HHMM, +HH:MM, `UTC` or `GMT`, and RFC 9557's suffix `[Europe/Paris]`, which is
+ignored like blanks around the text. A date alone is its 00:00. Leap seconds, epoch numbers and other orders of day and
+month are not read.
 
-Date in extended or basic form; `T`, `t` or blanks; hours and minutes, seconds and a fraction (`.` or `,`, cut to
-microseconds) as there are; 24:00 is the next day's 00:00; then `Z`, `z`, +HH, +HHMM, +HH:MM, `UTC` or `GMT`, also
-behind blanks, and RFC 9557's suffix `[Europe/Paris]`, which does not count. Blanks around do not count either. A date
-alone is its 00:00. Leap seconds, epoch numbers, other orders of day and month are none.
-
-A time without an offset is a wall clock's. It is an instant only where the feed's `source.timezone` names its zone: of
-an hour that the clocks repeat the first mention (of a station, in a delivery) is the earlier instant, any later one the
-later; in an hour that they skip there is none.
+A time without an offset is a wall clock's. It is an instant only where the feed's `source.timezone` names its zone. Of
+an hour that the clocks repeat, the first mention (of a station, in a delivery) is the earlier instant, any later one
+the later; in an hour that they skip there is none.
 The server imports this module: the standard library only.
 """
 
@@ -57,12 +56,12 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?")
 
 
 def utc(time: datetime) -> datetime:
-    """The same instant in UTC; a time without an offset is taken as UTC."""
+    """The same instant in UTC; a time without an offset counts as UTC."""
     return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
 
 
 def from_iso(text: str) -> datetime | None:
-    """What a person or a service wrote in ISO 8601, in UTC, as `utc`; None for another text. Readings: see `parse`."""
+    """An ISO 8601 text of a person or a service, in UTC as by `utc`; None for other text. For readings see `parse`."""
     try:
         return utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
@@ -74,7 +73,7 @@ def from_microseconds(count: int) -> datetime:
 
 
 def to_microseconds(time: datetime) -> int:
-    """Since 1970."""
+    """Microseconds since 1970."""
     return (time - EPOCH) // MICROSECOND
 
 
@@ -96,16 +95,16 @@ def to_minute(time: datetime) -> str:
 
 
 def parse(text: str) -> datetime | None:
-    """The time that a text names: in UTC if it has an offset, else without a zone; None if it names none."""
+    """Reads a time by the grammar: in UTC if the text has an offset, else without a zone; None for other text."""
     try:
         if _USUAL_TEXT.fullmatch(text):
             return datetime.fromisoformat(text)
     except ValueError:
         return None
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
         return None
-    day, clock, offset = found.groups(default="")
+    day, clock, offset = match.groups(default="")
     digits = clock.replace(":", "").replace(".", "").replace(",", "")[:12].ljust(12, "0")
     shift = 0
     if offset.startswith(("+", "-")):
@@ -125,49 +124,47 @@ def parse(text: str) -> datetime | None:
         return None
 
 
-def instant(text: str, zone: ZoneInfo | None, *, again: bool = False) -> datetime | None:
-    """The instant that a text names, in UTC; `again`: the wall clock showed it before. None if it names none."""
-    found = parse(text)
-    if found is None or found.tzinfo:
-        return found
-    return on_the_wall(found, zone, again=again) if zone else None
+def parse_instant(text: str, zone: ZoneInfo | None, *, again: bool = False) -> datetime | None:
+    """Reads an instant, in UTC; None for other text. `again` chooses the later one of an hour that clocks repeat."""
+    time = parse(text)
+    if time is None or time.tzinfo:
+        return time
+    return from_wall_clock(time, zone, again=again) if zone else None
 
 
-def on_the_wall(wall: datetime, zone: ZoneInfo, *, again: bool = False) -> datetime | None:
+def from_wall_clock(wall: datetime, zone: ZoneInfo, *, again: bool = False) -> datetime | None:
     """The instant at which the zone's clocks show a time, the later one of two if `again`; None if they skip it."""
     try:
-        found = wall.replace(tzinfo=zone, fold=int(again)).astimezone(UTC)
-        return found if found.astimezone(zone).replace(tzinfo=None) == wall else None
+        time = wall.replace(tzinfo=zone, fold=int(again)).astimezone(UTC)
+        return time if time.astimezone(zone).replace(tzinfo=None) == wall else None
     except OverflowError:
         return None
 
 
-def why_not(text: str, zone: ZoneInfo | None) -> Reason:
-    """Why a text names no instant: it is no time, it has no offset and no zone is declared, or the clocks skip it."""
+def fault_of(text: str, zone: ZoneInfo | None) -> Reason:
+    """Why a text is not an instant: it is no time, it has no offset and no zone is declared, or the clocks skip it."""
     return "unreadable" if parse(text) is None else "skipped" if zone else "naive"
 
 
 def zone_of(name: str | None) -> ZoneInfo | None:
-    """The zone of a declared name. Raises AeroCastError where this machine does not know it."""
+    """The zone of a declared name. Raises AeroCastError if this machine does not have it."""
     try:
         return None if name is None else ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
-        raise AeroCastError(f"the time zone {name!r} is not known here: pip install tzdata") from error
+        raise AeroCastError(f"the time zone {name!r} is unknown on this machine: pip install tzdata") from error
 
 
 def iso_duration(duration: timedelta) -> str:
     """`PT7H`, `P1DT6H`."""
-    rest = abs(duration) - timedelta(days=abs(duration).days)
-    hours, minutes = rest.seconds // 3600, rest.seconds // 60 % 60
-    seconds = rest.seconds % 60 + rest.microseconds / 1e6
-    time = "".join(f"{number:g}{unit}" for number, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if number)
-    days = abs(duration).days
+    days, rest = abs(duration).days, abs(duration) % timedelta(days=1)
+    parts = {"H": rest.seconds // 3600, "M": rest.seconds // 60 % 60, "S": rest.seconds % 60 + rest.microseconds / 1e6}
+    time = "".join(f"{number:g}{unit}" for unit, number in parts.items() if number)
     text = f"P{f'{days}D' if days or not time else ''}{f'T{time}' if time else ''}"
     return f"-{text}" if duration < timedelta(0) else text
 
 
-def meant_duration(text: str) -> timedelta | None:
-    """What a person meant who wrote `1h`, `90 min`, `1 day 6 hours` or `01:00:00` for a duration; None if unclear."""
+def guess_duration(text: str) -> timedelta | None:
+    """The duration that a person probably meant by `1h`, `90 min`, `1 day 6 hours` or `01:00:00`; None if unclear."""
     plain = text.strip().lower()
     if re.fullmatch(DURATION, plain.upper()):
         plain = re.sub(r"[pt]", "", plain)
@@ -179,47 +176,47 @@ def meant_duration(text: str) -> timedelta | None:
     return timedelta(seconds=sum(float(number) * _SECONDS[_UNIT[unit]] for number, unit in parts))
 
 
-def iso_time(text: str) -> str:
-    """SQL, as `parse`: the TIMESTAMPTZ that an expression's text names with an offset, else null."""
+def sql_instant(text: str) -> str:
+    """SQL, as `parse`: the TIMESTAMPTZ of an expression's text if it has an offset, else null."""
     usual = f"epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
     return f"make_timestamptz({_microseconds(text, usual, f'{_USUAL}{_USUAL_OFFSET}', offset=True)})"
 
 
-def wall_time(text: str) -> str:
-    """SQL, as `parse`: the TIMESTAMP that an expression's text names without an offset, else null."""
+def sql_wall_time(text: str) -> str:
+    """SQL, as `parse`: the TIMESTAMP of an expression's text if it has no offset, else null."""
     usual = f"epoch_us(TRY_CAST({text} AS TIMESTAMP))"
     return f"make_timestamp({_microseconds(text, usual, _USUAL, offset=False)})"
 
 
-def why_no_time(text: str, zone: str | None) -> str:
-    """SQL, as `why_not`: the reason, for a text that was read as no instant."""
-    return f"CASE WHEN {wall_time(text)} IS NULL THEN 'unreadable' ELSE '{'skipped' if zone else 'naive'}' END"
+def sql_fault(text: str, zone: str | None) -> str:
+    """SQL, as `fault_of`: why an expression's text is not an instant."""
+    return f"CASE WHEN {sql_wall_time(text)} IS NULL THEN 'unreadable' ELSE '{'skipped' if zone else 'naive'}' END"
 
 
-# Names that no column has: a column beside the text would be meant instead.
+# Names that no column has, or SQL would take the column instead.
 _US, _PARTS = '"microseconds since 1970"', '"parts of a time"'
 
 
 def _microseconds(text: str, usual: str, shape: str, *, offset: bool) -> str:
-    """SQL for the microseconds since 1970 that a text with (or without) an offset names, else null.
+    """SQL for the microseconds since 1970 of a text with (or without) an offset, else null.
 
-    Texts of the usual shape are `usual`: DuckDB's own casts are ten times faster than a closer look.
+    Texts of the usual shape get the expression `usual`: DuckDB's own casts are ten times faster than the grammar.
     """
     parts = f"regexp_extract({text}, {literal(f'^{_GRAMMAR}$')}, ['day', 'clock', 'shift'])"
     digits = f"rpad(left(translate({_PARTS}.clock, ':.,', ''), 12), 12, '0')"
     hours, minutes, seconds, rest = (f"CAST({digits}[{span}] AS BIGINT)" for span in ("1:2", "3:4", "5:6", "7:12"))
     clock = f"(({hours} * 60 + {minutes}) * 60 + {seconds}) * 1000000 + {rest}"
     day = f"epoch_us(try_strptime(nullif(replace({_PARTS}.day, '-', ''), ''), '%Y%m%d'))"
-    found = f"CASE WHEN {_PARTS}.shift {'<>' if offset else '='} '' AND {_PARTS}.day >= '0001' THEN {day} + {clock}"
+    count = f"CASE WHEN {_PARTS}.shift {'<>' if offset else '='} '' AND {_PARTS}.day >= '0001' THEN {day} + {clock}"
     if offset:
         ahead = (
             f"CAST({_PARTS}.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace({_PARTS}.shift[4:], ':', '') AS BIGINT)"
         )
-        found += f" - CASE {_PARTS}.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
+        count += f" - CASE {_PARTS}.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
     low, high = _YEARS
     within = f"CASE WHEN {_US} BETWEEN {low} AND {high - 1} THEN {_US} END"
     is_usual = f"regexp_full_match({text}, {literal(shape)}) AND {text} >= '0002' AND {text} < '9999'"
-    closer = _let(_US, _let(_PARTS, parts, f"{found} END"), within)
+    closer = _let(_US, _let(_PARTS, parts, f"{count} END"), within)
     return f"CASE WHEN {is_usual} THEN {usual} ELSE {closer} END"
 
 

@@ -1,4 +1,4 @@
-"""Units by pint, which is imported only where it is needed: it costs half as much as importing dagster."""
+"""Checks and converts units with pint, which is imported lazily: that costs half as much as importing dagster."""
 
 from decimal import Decimal
 from functools import cache
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pint
 
-# A declaration that uses these loads without pint; a test holds the table to pint's own dimensions.
+# Dimensions of usual units, so that most declarations load without pint; a test compares them with pint's own.
 USUAL_UNITS: dict[str, str] = {
     **dict.fromkeys(("degC", "degF", "kelvin"), "[temperature]^1"),
     **dict.fromkeys(("m/s", "km/h", "mph", "knot"), "[length]^1 [time]^-1"),

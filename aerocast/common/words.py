@@ -1,4 +1,4 @@
-"""Numbers and lengths of time as people say them: the one way for checks, summaries, reasons and the API.
+"""Writes numbers and durations for people: in checks, summaries, reasons and answers of the API.
 
 The server imports this module: the standard library only.
 """
@@ -10,8 +10,8 @@ _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 def count(number: float, noun: str, many: str = "") -> str:
     """`1 step`, `26,115 readings`, `1.5 days`; `many` is the plural where it is not the noun with an s."""
-    shown = int(number) if float(number).is_integer() else number
-    return f"{shown:,} {noun if number == 1 else many or f'{noun}s'}"
+    amount = int(number) if float(number).is_integer() else number
+    return f"{amount:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
 def the_newest(number: int, noun: str) -> str:

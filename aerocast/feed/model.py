@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
 from aerocast.common import times
-from aerocast.common.declaration import Mistake, Strict, mistakes, refuse
+from aerocast.common.declaration import Mistake, Strict, mistakes, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.feed import rules
 from aerocast.feed.model_kind import MODELS
@@ -108,7 +108,7 @@ class Column(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        refuse("Column", [*rules.column(self)])
+        raise_mistakes("Column", [*rules.column(self)])
         return self
 
 
@@ -302,12 +302,12 @@ class Feed(Strict):
             names, are = (" and ".join(absent), "are") if len(absent) > 1 else (absent[0], "is")
             text = f"the baseline{'s' * (len(absent) > 1)} {names} {are} missing; nothing serves unproven"
             wrong.append(Mistake((), text))
-        refuse("candidates", wrong)
+        raise_mistakes("candidates", wrong)
         return candidates
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        refuse("Feed", [*rules.feed(self)])
+        raise_mistakes("Feed", [*rules.feed(self)])
         return self
 
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic_core import CoreSchema
 
 from aerocast.common import times
-from aerocast.common.declaration import closed
+from aerocast.common.declaration import forbid_other_fields
 from aerocast.common.errors import AeroCastError
 from aerocast.common.units import USUAL_UNITS, dimension, pattern
 from aerocast.feed.model_kind import MODELS
@@ -30,7 +30,7 @@ def kinds(schema: Json) -> None:
             model = MODELS.find(kind)
             properties[kind] = model.parameters.model_json_schema() | {"description": model.description}
     schema["properties"] = properties
-    closed(schema)
+    forbid_other_fields(schema)
 
 
 class _Unit:
@@ -77,7 +77,7 @@ def _duration(value: Any) -> Any:
     if isinstance(value, timedelta) or (isinstance(value, str) and re.match(times.DURATION, value)):
         return value
     text = f"{value} s" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    meant = times.meant_duration(text)
+    meant = times.guess_duration(text)
     hint = f"write {times.iso_duration(meant)}" if meant else "it is a duration of ISO 8601, such as PT5M, PT1H or P30D"
     raise ValueError(f"{value!r} is not allowed: {hint}")
 

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAn
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from aerocast.common.declaration import Mistake, Strict, refuse
+from aerocast.common.declaration import Mistake, Strict, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.common.registry import Registry
 from aerocast.common.times import iso_duration
@@ -141,10 +141,10 @@ def _parse(declared: Any) -> SourceKind:
     try:
         source = SOURCES.find(kind)
     except AeroCastError as error:
-        refuse("source", [Mistake(("kind",), str(error))])
+        raise_mistakes("source", [Mistake(("kind",), str(error))])
         raise
     absent = [name for name in source.needs if find_spec(name) is None]
-    refuse(
+    raise_mistakes(
         "source", [Mistake(("kind",), f"{kind!r} needs the module {name}, which is not installed") for name in absent]
     )
     return source.model_validate(declared)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast.common.times import EPOCH, MICROSECOND, iso_time, on_the_wall, wall_time, zone_of
+from aerocast.common.times import EPOCH, MICROSECOND, from_wall_clock, sql_instant, sql_wall_time, zone_of
 
 _DAY = 86_400_000_000  # microseconds
 _CHANGE = np.iinfo(np.int64).min  # no offset: the zone's clocks are changed on that day
@@ -29,14 +29,14 @@ class Instants:
     def of(
         self, texts: pa.ChunkedArray, stations: pa.ChunkedArray, known: pa.ChunkedArray | None = None
     ) -> pa.ChunkedArray:
-        """The instant of each text, timestamp[us, UTC]; null where it names none (`times.why_no_time` says why).
+        """The instant of each text, timestamp[us, UTC]; null where it names none (`times.sql_fault` says why).
 
         `stations` are of the same length: who it is whose clock shows a time for the first or the second time. Of two
         instants at which it does the one in `known` counts, if it is one of them.
         """
-        wall = f", {wall_time('t')} AS wall" if self._zone else ""
+        wall = f", {sql_wall_time('t')} AS wall" if self._zone else ""
         self._con.register("instants_texts", pa.table({"t": texts}))
-        found = self._con.sql(f"SELECT {iso_time('t')} AS time{wall} FROM instants_texts").to_arrow_table()
+        found = self._con.sql(f"SELECT {sql_instant('t')} AS time{wall} FROM instants_texts").to_arrow_table()
         self._con.unregister("instants_texts")
         times = found["time"].cast(pa.timestamp("us", "UTC"))
         if not self._zone or found["wall"].null_count == len(found):
@@ -72,7 +72,7 @@ class Instants:
     def _on_a_day_of_change(self, wall: int, station: object, held: int | None) -> int | None:
         assert self._zone is not None
         shown = (EPOCH + wall * MICROSECOND).replace(tzinfo=None)
-        earlier, later = (on_the_wall(shown, self._zone, again=again) for again in (False, True))
+        earlier, later = (from_wall_clock(shown, self._zone, again=again) for again in (False, True))
         if earlier is None or later is None:
             return None
         again = (station, wall) in self._mentioned

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from aerocast.common.waits import doubled, end_of
+from aerocast.common.waits import backoff, pause_end
 from aerocast.common.words import duration
 from aerocast.contracts.drift_state import Heat, Shadow
 
@@ -141,7 +141,7 @@ def routine(
         return False, f"{state}; {hold}" if hold else state
     if last:
         ended, failed = last.ended or last.started, last.outcome == "failed"
-        until = end_of(limits.cool_down if failed else limits.max_age, ended, now)
+        until = pause_end(limits.cool_down if failed else limits.max_age, ended, now)
         if now < until:
             told = {"failed": "a retrain failed", "refused": "nothing better was found"}
             tried = told.get(last.outcome, "a newer release was made and is not the one that serves")
@@ -164,7 +164,7 @@ def unserved(
         return False, f"{state}; a retrain is under way since {show(last.started)}"
     if not newer:
         return False, f"{state}, and there are no newer rows"
-    until = max(end_of(limits.cool_down, at, now) for at in (tried, (last.ended or last.started) if last else tried))
+    until = max(pause_end(limits.cool_down, at, now) for at in (tried, (last.ended or last.started) if last else tried))
     if now < until:
         return False, f"{state}; next try at {show(until)}"
     return True, f"{state}, and there are newer rows"
@@ -179,7 +179,7 @@ def unusable(
         return False, f"{state}; a retrain is under way since {show(last.started)}"
     if hold:
         return False, f"{state}; {hold}"
-    until = end_of(limits.cool_down, last.ended or last.started, now) if last else now
+    until = pause_end(limits.cool_down, last.ended or last.started, now) if last else now
     return (False, f"{state}; next try at {show(until)}") if now < until else (True, state)
 
 
@@ -262,7 +262,7 @@ def _silent(heat: Heat) -> str:
 
 def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
     begun = heat.onset or heat.since
-    if begun is None or now >= (until := end_of(limits.min_span, begun, now)):
+    if begun is None or now >= (until := pause_end(limits.min_span, begun, now)):
         return ""
     return f"waiting until {show(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
 
@@ -272,14 +272,14 @@ def _resting(limits: Retraining, memory: RetrainMemory, now: datetime, last: Las
     newest = memory.newest
     mine = newest is not None and (last is None or last.key == newest.key)
     if last and not mine and last.outcome != "failed":
-        until = end_of(limits.cool_down, last.ended or last.started, now)
+        until = pause_end(limits.cool_down, last.ended or last.started, now)
         if now < until:
             return f"waiting until {show(until)}: cool-down of {duration(limits.cool_down)} since the last retrain"
     if newest is None:
         return ""
     ended = newest.ended or newest.at
     if newest.outcome == "failed":
-        until = ended + doubled(limits.cool_down / FAILURE_SHARE, memory.failed - 1)
+        until = ended + backoff(limits.cool_down / FAILURE_SHARE, memory.failed - 1)
         why = f"the training run of {show(newest.at)} failed ({memory.failed} in a row), back-off"
     elif newest.outcome == "helped":
         until, why = ended + limits.cool_down, f"cool-down of {duration(limits.cool_down)} since the last retrain"
@@ -291,7 +291,7 @@ def _resting(limits: Retraining, memory: RetrainMemory, now: datetime, last: Las
 def _unhelpful(
     limits: Retraining, memory: RetrainMemory, outcome: Outcome, ended: datetime, now: datetime
 ) -> tuple[datetime, str]:
-    until = ended + doubled(limits.cool_down, memory.without_help)
+    until = ended + backoff(limits.cool_down, memory.without_help)
     if outcome == "promoted":
         until = max(until, ended + limits.settle)
         if now < ended + limits.settle:

@@ -18,7 +18,7 @@ import duckdb
 import numpy as np
 
 from aerocast.common.months import month_span, months_around
-from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.sql import literal, quoted, timestamptz
 from aerocast.common.times import EPOCH, from_microseconds
 from aerocast.common.units import conversion
 from aerocast.features.grid import Grid
@@ -161,8 +161,8 @@ def _measured(feed: Feed, low: int, high: int) -> str:
             SELECT station, step, {sums} FROM (
                 SELECT station, epoch_us(time) // {step} AS step, {values}
                 FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
-                WHERE time >= {instant(from_microseconds(low * step))}
-                AND time < {instant(from_microseconds(high * step))})
+                WHERE time >= {timestamptz(from_microseconds(low * step))}
+                AND time < {timestamptz(from_microseconds(high * step))})
             GROUP BY station, step)"""
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.waits import left_of
+from aerocast.common.waits import remaining
 from aerocast.storage.home import Home
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
@@ -207,7 +207,7 @@ def _selections(root: Home, told: dict[str, RunAnnouncements]) -> tuple[dict[str
         if (
             pointer
             and pointer.version != before.version
-            and not left_of(UNRECORDED, pointer.promoted_at, datetime.now(UTC))
+            and not remaining(UNRECORDED, pointer.promoted_at, datetime.now(UTC))
         ):
             # Killed between the two, and never repeated.
             messages.append(_selected(root, feed, target, pointer.version, pointer.promoted_at, {}))

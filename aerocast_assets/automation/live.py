@@ -18,7 +18,7 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of
-from aerocast.common.waits import left_of
+from aerocast.common.waits import remaining
 from aerocast.common.words import duration, the_newest
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
@@ -177,7 +177,7 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
 
     Without a beginning, or if a clock was set back meanwhile, nothing is waited for.
     """
-    left = left_of(patience, since, datetime.now(UTC)) if since else timedelta(0)
+    left = remaining(patience, since, datetime.now(UTC)) if since else timedelta(0)
     return not left, what, f"{what}, gathered for another {duration(left)}"
 
 
@@ -283,7 +283,7 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     if not newest or not newest[0].end_time:
         return Runs()
     ended = datetime.fromtimestamp(newest[0].end_time, UTC)
-    room = timedelta(0) if failed else left_of(ROOM, ended, real)
+    room = timedelta(0) if failed else remaining(ROOM, ended, real)
     if room and not all(release.current(root, feed.name, target) for target in feed.targets):
         waits = "a target has no champion yet: its first models get room to be made"
     return Runs(failed, waits, ended)

@@ -60,8 +60,8 @@ def back_off(records: Sequence[dg.RunRecord], now: datetime) -> tuple[int, str]:
     failed = statuses.index(False) if False in statuses else len(statuses)
     if not failed or not (ended := records[0].end_time):
         return failed, ""
-    pause = waits.doubled(PAUSE, failed - 1, LONGEST_PAUSE)
-    left = waits.left_of(pause, datetime.fromtimestamp(ended, UTC), now)
+    pause = waits.backoff(PAUSE, failed - 1, LONGEST_PAUSE)
+    left = waits.remaining(pause, datetime.fromtimestamp(ended, UTC), now)
     said = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}"
     return failed, said if left else ""
 

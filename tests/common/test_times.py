@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.times import instant, iso_time, parse, wall_time, why_no_time, why_not, zone_of
+from aerocast.common.times import fault_of, parse, parse_instant, sql_fault, sql_instant, sql_wall_time, zone_of
 from aerocast.ingest.instants import Instants
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -72,7 +72,7 @@ def in_sql(con: duckdb.DuckDBPyConnection, texts: list[str]) -> list[tuple[datet
     """What SQL reads: an instant, or a wall clock's time; and what it says of it where it is no instant."""
     con.register("texts", pa.table({"t": pa.array(texts, pa.string())}))
     rows = con.sql(
-        f"SELECT epoch_us({iso_time('t')}), epoch_us({wall_time('t')}), {why_no_time('t', None)} FROM texts"
+        f"SELECT epoch_us({sql_instant('t')}), epoch_us({sql_wall_time('t')}), {sql_fault('t', None)} FROM texts"
     ).fetchall()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return [
@@ -91,8 +91,8 @@ def test_each_spelling_is_read_or_has_its_reason(text: str, expected: str, con: 
     found, ((in_duckdb, reason),) = parse(text), in_sql(con, [text])
     assert found == in_duckdb
     if expected in ("naive", "unreadable"):
-        assert instant(text, None) is None
-        assert reason == why_not(text, None) == expected
+        assert parse_instant(text, None) is None
+        assert reason == fault_of(text, None) == expected
     else:
         assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
@@ -138,8 +138,8 @@ def test_python_and_sql_agree_on_any_text(con: duckdb.DuckDBPyConnection, texts:
     texts = [text.replace("\0", "") for text in texts]
     for text, (found, reason) in zip(texts, in_sql(con, texts), strict=True):
         assert parse(text) == found, repr(text)
-        if instant(text, None) is None:
-            assert reason == why_not(text, None), repr(text)
+        if parse_instant(text, None) is None:
+            assert reason == fault_of(text, None), repr(text)
 
 
 def of(con: duckdb.DuckDBPyConnection, zone: str, rows: list[tuple[str, str]]) -> list[datetime | None]:
@@ -173,7 +173,7 @@ def test_an_hour_that_the_clocks_skip_is_no_time(con: duckdb.DuckDBPyConnection)
     before, skipped, after = of(con, "Europe/Amsterdam", rows)
     assert (before, skipped) == (datetime(2024, 3, 31, 0, 59, tzinfo=UTC), None)
     assert after == datetime(2024, 3, 31, 1, tzinfo=UTC)
-    assert why_not("2024-03-31 02:30", AMSTERDAM) == "skipped"
+    assert fault_of("2024-03-31 02:30", AMSTERDAM) == "skipped"
 
 
 walls = st.integers(-20 * 525_960, 90 * 525_960).map(  # minutes from 1950 to 2060
@@ -185,7 +185,7 @@ zones = ("Europe/Amsterdam", "America/Havana", "Australia/Lord_Howe", "Asia/Beir
 @given(st.sampled_from(zones), st.lists(walls, min_size=1, unique=True))
 def test_columns_are_read_as_single_texts_are(con: duckdb.DuckDBPyConnection, zone: str, shown: list[datetime]) -> None:
     rows = [("A", wall.isoformat(sep=" ")) for wall in shown]
-    assert of(con, zone, rows) == [instant(text, ZoneInfo(zone)) for _, text in rows]
+    assert of(con, zone, rows) == [parse_instant(text, ZoneInfo(zone)) for _, text in rows]
 
 
 @pytest.mark.parametrize("zone", zones[:4])

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET
 
-from aerocast.common.times import BLANKS, instant
+from aerocast.common.times import BLANKS, parse_instant
 from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, Malformed, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
@@ -168,7 +168,9 @@ def _check_rows(definition: Definition, columns: Columns, table: pa.Table, befor
     if bad := pc.indices_nonzero(pc.or_(pc.less(length, 1), pc.greater(length, LONGEST_STATION))).to_pylist():
         raise definition.no_station(names[bad[0]].as_py(), before + bad[0])
     times = time_texts(table.column(columns.time), columns.time)
-    wrong = [text for text in times.unique().to_pylist() if text is None or instant(text, definition.zone) is None]
+    wrong = [
+        text for text in times.unique().to_pylist() if text is None or parse_instant(text, definition.zone) is None
+    ]
     if wrong:
         index = times.to_pylist().index(wrong[0])
         raise definition.no_time(wrong[0], before + index)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.times import BLANKS, instant, why_not, zone_of
+from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
 from aerocast.contracts.declared import Declared
 
 LONGEST_STATION = 200
@@ -171,7 +171,7 @@ class Definition:
             detail = "The body holds no readings."
             raise Malformed("body", UNSET, "at least one reading", slug="no-readings", detail=detail)
         unnamed = {name for name in {row.station for row in rows} if not is_station(name)}
-        untimed = {time for time in {row.time for row in rows} if instant(str(time), self.zone) is None}
+        untimed = {time for time in {row.time for row in rows} if parse_instant(str(time), self.zone) is None}
         if unnamed or untimed:
             index, row = next(
                 (index, row) for index, row in enumerate(rows) if row.station in unnamed or row.time in untimed
@@ -204,7 +204,7 @@ class Definition:
 
     def no_time(self, value: object, index: int | None) -> Malformed:
         """The fault of a reading that does not say when."""
-        skipped = isinstance(value, str) and why_not(value, self.zone) == "skipped"
+        skipped = isinstance(value, str) and fault_of(value, self.zone) == "skipped"
         rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
         return Malformed(self.time[-1], value, rule, index=index)
 

@@ -53,7 +53,7 @@ class Patience:
         """Notes a try in vain. None once it has lasted for the limit: then it is to be given up."""
         before = self.delays.get(key)
         tries, since = (before.tries + 1, min(before.since, now)) if before else (1, now)
-        pause = waits.doubled(PAUSE, tries - 1, LONGEST_PAUSE)
+        pause = waits.backoff(PAUSE, tries - 1, LONGEST_PAUSE)
         self.delays[key] = Delay(since, tries, now + pause, reason)
         self._write()
         return self.delays[key] if now - since < self._limit else None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal, quoted, timestamp
-from aerocast.common.times import wall_time
+from aerocast.common.times import sql_wall_time
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.slots import withdrawals
 from aerocast.ingest.instants import Instants
@@ -110,7 +110,7 @@ def _naive(
     low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
     covered = f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_gone(lake, table)})"
     inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
-    which = f"{wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
+    which = f"{sql_wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
     which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
     moved = []
     for month in lake.months(table):

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from aerocast.common.months import month_of, month_span, months_around
-from aerocast.common.sql import instant, literal, quoted
+from aerocast.common.sql import literal, quoted, timestamptz
 from aerocast.common.times import utc
 from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
@@ -56,7 +56,7 @@ def outcomes(
         SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
             actual - persistence AS baseline
         FROM watched_outcomes
-        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {instant(now)}
+        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {timestamptz(now)}
             AND NOT ({_spoilt(feed, manifest, known)})
         ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
     columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
@@ -102,7 +102,8 @@ def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
     """Whether a forecast's input window holds a step of a faulty sensor."""
     reach = (manifest.window.look_back - 1) * feed.cadence
     spans = [
-        f"origin >= {instant(fault.start)}" + (f" AND origin < {instant(fault.end + reach)}" if fault.end else "")
+        f"origin >= {timestamptz(fault.start)}"
+        + (f" AND origin < {timestamptz(fault.end + reach)}" if fault.end else "")
         for fault in known
     ]
     return " OR ".join(f"({span})" for span in spans) or "false"
@@ -120,13 +121,13 @@ def measured(
         return {}
     if not _touched(months, known):
         stored = lake.relation(con, f"{feed.name}/silver", months)
-        return silver.grids(con, feed, stored.filter(f"time <= {instant(now)}"))
+        return silver.grids(con, feed, stored.filter(f"time <= {timestamptz(now)}"))
     _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
     extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
     if extent is None:
         return {}
     built = silver.build(con, feed, con.view("watched_bronze"), months, extent)
-    return silver.grids(con, feed, built.filter(f"time <= {instant(now)}"))
+    return silver.grids(con, feed, built.filter(f"time <= {timestamptz(now)}"))
 
 
 def readings(
@@ -145,7 +146,7 @@ def readings(
     measured = _touched(months, known) or not lake.exists(bronze)
     rows = _unfaulted(con, lake, feed, months, now) if measured else lake.relation(con, bronze, months)
     chosen = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
-    found = rows.filter(f"time <= {instant(now)}").select(chosen).order("station, time").to_arrow_table()
+    found = rows.filter(f"time <= {timestamptz(now)}").select(chosen).order("station, time").to_arrow_table()
     station, time = found["station"].to_numpy(zero_copy_only=False), found["time"].to_numpy().astype("datetime64[us]")
     series = {}
     for name in columns:
@@ -184,7 +185,7 @@ def references(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, man
     months = [month for month in lake.months(name) if span[0] <= month <= span[-1]][-REFERENCE:]
     if not months:
         return {}
-    rows = lake.relation(con, name, months).filter(f"time >= {instant(start)} AND time <= {instant(end)}")
+    rows = lake.relation(con, name, months).filter(f"time >= {timestamptz(start)} AND time <= {timestamptz(end)}")
     return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
 
 

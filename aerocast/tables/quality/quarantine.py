@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from aerocast.common.sql import literal, quoted
-from aerocast.common.times import why_no_time
+from aerocast.common.times import sql_fault
 from aerocast.contracts.drift_state import Fault
 from aerocast.feed.model import Column, Feed
 from aerocast.tables.quality import readings, values
@@ -170,7 +170,7 @@ def _no_time(feed: Feed) -> str:
         "skipped": f"is a time that the clocks of {feed.source.timezone} skip",
     }
     cases = " ".join(f"WHEN {literal(why)} THEN {literal(text)}" for why, text in said.items())
-    return f"CASE {why_no_time('r.time_text', feed.source.timezone)} {cases} ELSE 'is not a time in ISO 8601' END"
+    return f"CASE {sql_fault('r.time_text', feed.source.timezone)} {cases} ELSE 'is not a time in ISO 8601' END"
 
 
 def _fault(fault: Fault) -> str:
