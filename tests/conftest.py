@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, settings
 from aerocast.feed.model import Feed
 from aerocast.storage.home import ObjectHome
 from aerocast_assets.feeds import find_feed
-from tests.making import small_feed, write_readings
-from tests.objects import new_home, object_store
+from tests import PROJECT
+from tests.factories.feeds import small_feed, write_readings
+from tests.harness.object_store import new_home, object_store
 
 # At the very end DuckDB's bindings list objects that other modules still hold; that would bury pytest's last line.
 atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
-PROJECT = Path(__file__).resolve().parents[1]
 SEED = "AEROCAST_TEST_SEED"
 
 # How long an example takes says nothing on a busy machine; fixtures that examples share are read, not changed.

@@ -23,8 +23,9 @@ from aerocast.releases import release
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
-from tests.conftest import PROJECT
-from tests.making import HOURS, metadata, refresh, small_feed, write_readings
+from tests import PROJECT
+from tests.factories.feeds import HOURS, small_feed, write_readings
+from tests.harness.graph import metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 

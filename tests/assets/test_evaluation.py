@@ -34,10 +34,11 @@ from aerocast.releases import release
 from aerocast.tables import faults, silver
 from aerocast.tables.layers import FAULTS, stale_months
 from aerocast_assets.keys import key
-from tests.conftest import PROJECT
-from tests.evaluating import HOUR, answer, posted, segment
-from tests.looping import set_clock
-from tests.making import START, check, metadata, refresh, small_feed, write_readings
+from tests import PROJECT
+from tests.factories.drift import set_clock
+from tests.factories.feeds import START, small_feed, write_readings
+from tests.factories.predictions import HOUR, answer, posted, segment
+from tests.harness.graph import check, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 

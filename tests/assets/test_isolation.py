@@ -13,8 +13,8 @@ import yaml
 
 from aerocast_assets.feeds import TYPE, declarations, find_feed
 from aerocast_assets.loading import load
-from tests.conftest import PROJECT
-from tests.making import declaration
+from tests import PROJECT
+from tests.factories.feeds import declaration
 
 pytestmark = pytest.mark.e2e  # a code location for each kind of broken part
 

@@ -12,7 +12,8 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast_assets.definitions import defs
 from aerocast_assets.liveness import COMMAND_TAG
-from tests.making import definitions, small_feed
+from tests.factories.feeds import small_feed
+from tests.harness.graph import definitions
 
 COMPONENT = "aerocast_assets.component.FeedComponent"
 

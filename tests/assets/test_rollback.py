@@ -16,8 +16,8 @@ from aerocast.releases import release
 from aerocast_assets.assets import champion
 from aerocast_assets.graph import job_name
 from aerocast_assets.keys import key
-from tests.making import definitions, metadata
-from tests.serving.making import damage, graph, manifest, publish
+from tests.factories.releases import damage, graph, manifest, publish
+from tests.harness.graph import definitions, metadata
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 

@@ -28,8 +28,9 @@ from aerocast_assets.__main__ import main
 from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import key, months
 from aerocast_assets.resources import Platform
-from tests.conftest import PROJECT
-from tests.making import check, definitions, metadata, refresh, small_feed, write_readings, write_rows
+from tests import PROJECT
+from tests.factories.feeds import small_feed, write_readings, write_rows
+from tests.harness.graph import check, definitions, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
@@ -117,7 +118,7 @@ LOCATION = """
 import json
 from pathlib import Path
 from aerocast.feed.model import Feed
-from tests.making import definitions
+from tests.harness.graph import definitions
 feeds = json.loads(Path({feeds!r}).read_text())
 defs = definitions(Path({home!r}), *map(Feed.parse, feeds))
 """

@@ -13,11 +13,13 @@ from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
-from tests.making import check, metadata, refresh, small_feed
+from tests import DATA
+from tests.factories.feeds import small_feed
+from tests.harness.graph import check, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
-PACKED = Path(__file__).parents[1] / "data" / "home_before" / "home.tar.gz"
+PACKED = DATA / "home_before" / "home.tar.gz"
 LAYERS = ("raw", "bronze", "silver", "windows")
 
 

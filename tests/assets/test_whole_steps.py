@@ -15,10 +15,11 @@ from aerocast.lake import Lake
 from aerocast.lake.marks import MonthContent
 from aerocast.storage.home import Home
 from aerocast_assets.automation import live
-from tests.assets.test_live import Ticking
-from tests.looping import set_clock
-from tests.making import START, refresh, small_feed, write_rows
-from tests.serving.making import Server
+from tests.assets.automation.test_live import Ticking
+from tests.factories.drift import set_clock
+from tests.factories.feeds import START, small_feed, write_rows
+from tests.harness.graph import refresh
+from tests.harness.server import Server
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph and a server
 

@@ -7,8 +7,11 @@ import pytest
 
 from aerocast.contracts import declared
 from tests.e2e.test_ui import browser, webdriver  # noqa: F401  # a fixture
-from tests.making import small_feed
-from tests.serving.making import Server, publish, until, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
+from tests.harness.waits import until
 
 TOKEN = "the token of the tests"
 READ = """return [...document.querySelectorAll('details')].map(box => {

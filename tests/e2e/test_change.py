@@ -13,7 +13,8 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.keys import key
-from tests.making import check, declaration, metadata, refresh, small_feed, write_readings
+from tests.factories.feeds import declaration, small_feed, write_readings
+from tests.harness.graph import check, metadata, refresh
 
 Change = Callable[..., dg.ExecuteInProcessResult]
 END = "2024-03-01T00:00:00Z"

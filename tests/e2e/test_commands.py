@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from aerocast_assets.cli.run import POOR
-from tests.conftest import PROJECT
-from tests.making import declaration, write_readings
+from tests import PROJECT
+from tests.factories.feeds import declaration, write_readings
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FEEDS = {"small": {}, "strict": {"promotion": {"min_skill": 0.999}}}

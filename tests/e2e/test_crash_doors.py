@@ -1,6 +1,6 @@
 """kill -9 while readings arrive through every door: afterwards each reading sent is there exactly once.
 
-`tests.e2e.sending` sends and keeps the books, `tests.e2e.ingesting` is what is killed.
+`tests.harness.sender` sends and keeps the books, `tests.harness.ingestion` is what is killed.
 """
 
 import json
@@ -22,11 +22,11 @@ from aerocast.ingest.doors import claims, doors_of
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
-from tests.brokers.running import Running, start_kafka, start_nats
-from tests.conftest import PROJECT
-from tests.e2e.sending import FEED, STORM, Sender
-from tests.making import small_feed
-from tests.serving.making import Server
+from tests import PROJECT
+from tests.factories.feeds import small_feed
+from tests.harness.brokers import Running, start_kafka, start_nats
+from tests.harness.sender import FEED, STORM, Sender
+from tests.harness.server import Server
 
 KILLS = 205
 A_LIFE = 2  # deliveries sent while a child lives
@@ -37,13 +37,14 @@ LAYERS = ("raw", "bronze", "quarantine")
 
 
 class Killed:
-    """The process that forks a child a time and kills it (see `tests.e2e.ingesting`)."""
+    """The process that forks a child a time and kills it (see `tests.harness.ingestion`)."""
 
     def __init__(self, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
         declaration = home / "declaration.json"
         declaration.write_text(feed.model_dump_json())
+        command = [sys.executable, "-m", "tests.harness.ingestion", str(home), str(declaration)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.ingesting", str(home), str(declaration), *(each.url for each in brokers)],
+            [*command, *(each.url for each in brokers)],
             cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.answer()

@@ -18,7 +18,7 @@ from aerocast.contracts import drift_state as state
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.keys import RETRAIN_OF
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 LIMIT = 900.0  # seconds on a machine that others use, too; a quiet one with two cores needs less than 180
 CHAPTERS = (

@@ -19,10 +19,10 @@ from aerocast.ingest.doors.posted import PostRefusal, PostStore, Why
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
-from tests.brokers.running import start_nats
-from tests.delivering import refresh
-from tests.e2e.sending import FEED, Reading, encoded, known, readings
-from tests.making import small_feed
+from tests.factories.feeds import small_feed
+from tests.harness.brokers import start_nats
+from tests.harness.deliveries import refresh
+from tests.harness.sender import FEED, Reading, encoded, known, readings
 
 SIZE = 24 << 20
 LEFT = (0, 4 << 10, 40 << 10, 400 << 10, 4200 << 10, 4600 << 10)  # bytes left of it; a table needs some to begin

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from aerocast.lake import Lake
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 
 @pytest.fixture

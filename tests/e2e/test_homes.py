@@ -17,8 +17,9 @@ from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
-from tests.conftest import PROJECT
-from tests.making import metadata, refresh, small_feed, write_readings
+from tests import PROJECT
+from tests.factories.feeds import small_feed, write_readings
+from tests.harness.graph import metadata, refresh
 
 KEY = ("small", "temperature")
 CHAMPION = dg.AssetKey([*KEY, "champion"])

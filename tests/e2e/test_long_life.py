@@ -36,9 +36,10 @@ from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import RETRAIN_OF
-from tests.conftest import PROJECT
-from tests.making import START, declaration, definitions
-from tests.serving.making import Server
+from tests import PROJECT
+from tests.factories.feeds import START, declaration
+from tests.harness.graph import definitions
+from tests.harness.server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 

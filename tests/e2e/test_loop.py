@@ -22,9 +22,10 @@ from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.keys import key
-from tests.conftest import PROJECT
-from tests.making import HOURS, check, metadata, refresh, small_feed, write_readings
-from tests.serving.making import Server
+from tests import PROJECT
+from tests.factories.feeds import HOURS, small_feed, write_readings
+from tests.harness.graph import check, metadata, refresh
+from tests.harness.server import Server
 
 PATIENCE = 120.0
 SEQUENCE = [[50.0, 8.0, 1012.0]] * 5

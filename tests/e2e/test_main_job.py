@@ -21,7 +21,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.lake import Lake
 from aerocast.releases import release
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 STEPS = ("silver", "windows", "temperature/gru", "temperature/champion", "temperature/forecasts")
 BEGUN = " ...\n"  # ends the line of a step that begins

@@ -23,9 +23,9 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.tables import faults
 from aerocast_assets.keys import key
-from tests.conftest import PROJECT
-from tests.making import check, metadata, refresh
-from tests.serving.making import Server
+from tests import PROJECT
+from tests.harness.graph import check, metadata, refresh
+from tests.harness.server import Server
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", PROJECT.parent / "shared" / "data")) / "nws_stream_midwest_2025_26"
 FIELDS = ("temperature", "humidity", "wind_speed", "sea_level_pressure")

@@ -17,8 +17,9 @@ from aerocast.lake import Lake
 from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release
 from aerocast_assets.keys import key, models
-from tests.making import HOURS, metadata, refresh, small_feed, write_readings
-from tests.serving.making import Server
+from tests.factories.feeds import HOURS, small_feed, write_readings
+from tests.harness.graph import metadata, refresh
+from tests.harness.server import Server
 
 KEY = ("small", "temperature")
 POLL = 1.0

@@ -12,10 +12,10 @@ from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast_assets.cli import sql
-from tests.making import definitions, refresh, small_feed, write_readings
-from tests.serving.making import Server
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests import PROJECT
+from tests.factories.feeds import small_feed, write_readings
+from tests.harness.graph import definitions, refresh
+from tests.harness.server import Server
 
 
 def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(

@@ -16,9 +16,10 @@ import yaml
 from aerocast.feed.model import Feed
 from aerocast_assets.keys import job_name, months
 from aerocast_assets.liveness import COMMAND_TAG
-from tests.conftest import PROJECT
-from tests.making import definitions, small_feed, write_readings
-from tests.serving.making import Server
+from tests import PROJECT
+from tests.factories.feeds import small_feed, write_readings
+from tests.harness.graph import definitions
+from tests.harness.server import Server
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -33,7 +34,8 @@ FLAGS = (
 LOCATION = """
 from pathlib import Path
 import dagster as dg
-from tests.making import definitions, small_feed
+from tests.factories.feeds import small_feed
+from tests.harness.graph import definitions
 defs = definitions(Path({home!r}), small_feed(Path({readings!r})))
 """
 PATIENCE = 240.0

@@ -7,7 +7,7 @@ import pytest
 
 from aerocast.feed.model import Feed
 from aerocast.feed.reference import reference, sections
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 FIELDS = [(title, name, field) for title, schema in sections() for name, field in schema["properties"].items()]
 NAMES = [f"{title} {name}" for title, name, _ in FIELDS]

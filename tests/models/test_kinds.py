@@ -14,7 +14,7 @@ from aerocast.features.dataset import Dataset, Rows, rmse
 from aerocast.features.sequences import sequence_names, shortest_rows
 from aerocast.feed.model_kind import MODELS, SEQUENCE, Model, model
 from aerocast.models.kinds._trees import blend
-from tests.models.series import rows, training
+from tests.factories.series import rows, training
 
 KINDS = MODELS.names()
 LEARNED = [kind for kind in KINDS if not model(kind).is_baseline]

@@ -9,7 +9,7 @@ from scipy import signal, stats
 
 from aerocast.common.errors import AeroCastError
 from aerocast.promotion.diebold_mariano import Comparison, diebold_mariano
-from tests.comparing import assert_close
+from tests.harness.assertions import assert_close
 
 Series = NDArray[np.float64]
 ROUNDS = 600

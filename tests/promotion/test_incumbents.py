@@ -23,8 +23,8 @@ from aerocast.releases.compatibility import lacks, outdated
 from aerocast.releases.release import Release
 from aerocast.tables import training
 from aerocast.tables.training import Samples
-from tests.making import declaration, small_feed
-from tests.serving.making import graph, manifest
+from tests.factories.feeds import declaration, small_feed
+from tests.factories.releases import graph, manifest
 
 SPLIT = {"test": 0.4, "validation": 0.12, "calibration": 0.12, "block": "P1D"}
 HOURS, START = 240, np.datetime64("2024-04-01T00:00:00", "s")

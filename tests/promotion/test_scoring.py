@@ -7,7 +7,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed.model_kind import MODELS
 from aerocast.models.inference import forecast
 from aerocast.promotion.scoring import losses, overall, score
-from tests.models.series import training
+from tests.factories.series import training
 
 ACTUAL = np.array([[1, 2], [3, 4], [5, np.nan], [7, 8]], dtype=np.float32)
 STATIONS = np.array(["A", "A", "B", "B"])

@@ -20,7 +20,7 @@ from aerocast.promotion.scoring import overall, score
 from aerocast.promotion.trial import INCUMBENT, _duels, _judges, _unseen
 from aerocast.releases.release import Release
 from aerocast.tables.training import Samples
-from tests.making import small_feed
+from tests.factories.feeds import small_feed
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.making import Server, publish, write_tail
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.making import Server, publish, write_tail
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 WRITES: dict[str, Any] = {"/eval": {"predicted": 40.0, "actual": 41.0}, "/routine-retrain-check": {}}

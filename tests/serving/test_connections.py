@@ -17,8 +17,11 @@ import serving.__main__ as serving_process
 from aerocast.contracts import declared
 from serving.app import create_app
 from serving.config import ServerSettings
-from tests.making import small_feed
-from tests.serving.making import Server, metric, publish, until, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 pytestmark = pytest.mark.e2e  # servers as processes, and time-outs that are waited for
 

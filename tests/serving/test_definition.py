@@ -14,8 +14,8 @@ import pytest
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.observations import ObservationDoor
-from tests.making import declaration
-from tests.serving.making import Server
+from tests.factories.feeds import declaration
+from tests.harness.server import Server
 from tests.serving.test_observations import ARROW, check, stream
 
 TIME = "2024-03-02T00:00:00Z"

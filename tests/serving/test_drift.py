@@ -14,7 +14,10 @@ from aerocast.contracts import drift_state as state
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import DriftState, Fault, Heat
 from aerocast.releases import release
-from tests.serving.making import Server, graph, manifest, metric, publish, until, write_tail
+from tests.factories.releases import graph, manifest, publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 NOW = datetime(2013, 12, 30, 19, tzinfo=UTC)

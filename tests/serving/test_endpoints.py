@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.making import HALF, HORIZONS, Server
+from tests.factories.releases import HALF, HORIZONS
+from tests.harness.server import Server
 
 STEP = [40.0, 9.0, 1015.0]
 

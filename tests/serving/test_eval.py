@@ -14,7 +14,10 @@ from aerocast.contracts import predictions
 from aerocast.contracts.predictions import PostedOutcome
 from serving.outcomes import LiveErrors, Recent
 from serving.schemas import Forecast, ModelInfo, Prediction
-from tests.serving.making import NEWEST, Server, metric, publish, until, write_tail
+from tests.factories.releases import publish
+from tests.factories.tails import NEWEST, write_tail
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 JFK = {"station": "JFK"}

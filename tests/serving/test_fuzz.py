@@ -22,9 +22,11 @@ from aerocast.ingest.doors.posted import Limits
 from serving.access import Access
 from serving.app import create_app
 from serving.heads import App, answering_head
-from tests.making import small_feed
-from tests.serving.fuzzing import TOKEN, Asked, Fuzzer
-from tests.serving.making import Server, publish, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.requests import TOKEN, Asked, Fuzzer
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
 from tests.serving.test_left_out import DECLARED, FILES, POSTED, Reader, home  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(0)]

@@ -26,8 +26,9 @@ from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.schemas import Health, LeftOut, PredictRequest
 from serving.store import ServingStore
-from tests.making import small_feed
-from tests.serving.making import metric, until
+from tests.factories.feeds import small_feed
+from tests.harness.server import metric
+from tests.harness.waits import until
 from tests.serving.test_shadow import beside
 
 NOW = datetime(2013, 12, 30, 18, tzinfo=UTC)

@@ -13,7 +13,10 @@ import httpx
 
 from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged
-from tests.serving.making import HALF, HORIZONS, Server, metric, publish, until, write_tail
+from tests.factories.releases import HALF, HORIZONS, publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 STEP = [40.0, 9.0, 1015.0]

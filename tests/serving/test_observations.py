@@ -15,8 +15,9 @@ from aerocast.feed.model import Feed
 from aerocast.ingest.doors.observations import ObservationDoor
 from aerocast.ingest.doors.posted import PostStore
 from tests.e2e.test_full_disk import fill
-from tests.making import small_feed
-from tests.serving.making import Server, metric, until
+from tests.factories.feeds import small_feed
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 PATH = "/observations/small"

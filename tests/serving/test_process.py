@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from aerocast.contracts import declared
-from tests.making import small_feed
-from tests.serving.making import Server, publish, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
 
 HEAVY = {"torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost"}
 HEAVY |= {"matplotlib", "scipy", "sklearn", "onnx", "pint", "river", "tenacity", "aerocast_assets"}

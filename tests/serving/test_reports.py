@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving.making import Server
+from tests.harness.server import Server
 from tests.serving.test_problems import check
 
 PNG = b"\x89PNG\r\n\x1a\n a picture"

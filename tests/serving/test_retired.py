@@ -13,8 +13,11 @@ from aerocast.feed.model import Feed
 from aerocast.releases import release
 from aerocast_assets.automation.declaring import settle_declarations
 from aerocast_assets.feeds import Declaration
-from tests.making import small_feed
-from tests.serving.making import Server, grid, publish, until, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.tails import grid, write_tail
+from tests.harness.server import Server
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 SENTENCE = "Feed small is retired: nobody declares it since "

@@ -13,8 +13,11 @@ from aerocast.contracts import clock, declared, requests
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.pointer import Hold
 from aerocast.releases import release
-from tests.making import small_feed
-from tests.serving.making import Server, graph, manifest, publish, until, write_tail
+from tests.factories.feeds import small_feed
+from tests.factories.releases import graph, manifest, publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 PATH = "/routine-retrain-check"

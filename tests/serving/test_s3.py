@@ -15,7 +15,10 @@ from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
 from serving.store import ServingStore
-from tests.serving.making import Server, graph, grid, manifest, publish, until, write_tail
+from tests.factories.releases import graph, manifest, publish
+from tests.factories.tails import grid, write_tail
+from tests.harness.server import Server
+from tests.harness.waits import until
 
 POINTER = "promoted/noaa/temperature/current.json"
 

@@ -15,7 +15,10 @@ from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged
 from aerocast.releases import release
 from serving.shadow import chosen
-from tests.serving.making import Server, damage, graph, manifest, metric, until, write_tail
+from tests.factories.releases import damage, graph, manifest
+from tests.factories.tails import write_tail
+from tests.harness.server import Server, metric
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 SHADOW = 'aerocast_shadow_total{feed="noaa",result="%s",target="temperature"}'

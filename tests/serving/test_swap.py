@@ -15,18 +15,10 @@ from aerocast.contracts import tail
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import Graph, Graphs, StationInfo
 from aerocast.releases import release
-from tests.serving.making import (
-    HORIZONS,
-    damage,
-    graph,
-    grid,
-    manifest,
-    metric,
-    point,
-    publish,
-    until,
-    write_tail,
-)
+from tests.factories.releases import HORIZONS, damage, graph, manifest, point, publish
+from tests.factories.tails import grid, write_tail
+from tests.harness.server import metric
+from tests.harness.waits import until
 
 pytestmark = pytest.mark.e2e  # a server as a process, beside who writes releases
 

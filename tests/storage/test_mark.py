@@ -15,7 +15,7 @@ from aerocast.storage import mark, rooms, writer
 from aerocast.storage.home import Home, ObjectHome, store_of
 from aerocast_assets.__main__ import main
 from serving.__main__ import main as serve
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 OURS = (
     "lake/noaa/raw/_delta_log/00000000000000000000.json", "lake/noaa/raw/month=2024-01/part-1.parquet",

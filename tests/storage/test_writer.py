@@ -18,7 +18,7 @@ from aerocast.storage.home import Home, ObjectHome, home_of, store_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.__main__ import main
 from aerocast_assets.resources import Platform
-from tests.conftest import PROJECT
+from tests import PROJECT
 
 HOLD = """
 import sys

@@ -1,0 +1,377 @@
+"""The retrain sensor, its schedule and its check on a real instance; drift is written by hand, runs are real."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import msgspec
+import pytest
+
+from aerocast.contracts import requests
+from aerocast.contracts.drift_state import Shadow
+from aerocast.contracts.pointer import Hold
+from aerocast.feed.model import Feed
+from aerocast.releases import release
+from aerocast.retraining.policy import RetrainMemory
+from aerocast_assets.assets import training_set
+from aerocast_assets.automation.runs import retrains
+from aerocast_assets.keys import key
+from tests import PROJECT
+from tests.factories.drift import DAY, HOUR, cool, hot, set_clock
+from tests.factories.feeds import small_feed, write_readings
+from tests.harness.graph import check, metadata, refresh
+from tests.harness.loop import Loop
+from tests.harness.server import Server
+
+pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+
+MADE = datetime(2024, 5, 1, tzinfo=UTC)  # when the champion was made
+T = MADE + timedelta(days=1)
+MONTHS = ("2024-01", "2024-05")
+LIMITS = {"max_age": "P30D", "cool_down": "PT6H", "daily_budget": 2, "min_span": "P3D", "settle": "P1D"}
+TARGET = "temperature"
+
+
+def looped(path: Path, name: str = "small", **changes: Any) -> Feed:
+    """A feed whose recording goes on after the tests' present."""
+    return small_feed(path, name=name, end="2024-12-01T00:00:00Z", retraining={**LIMITS, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
+    """A feed and a home with a champion; tests work on copies."""
+    place = tmp_path_factory.mktemp("trained")
+    feed = looped(write_readings(place / "readings.csv"))
+    (place / "home").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEROCAST_HOME", str(place / "home"))
+        patch.setenv("DAGSTER_HOME", str(PROJECT))
+        with dg.DagsterInstance.get() as made:
+            set_clock(place / "home", feed, MADE)
+            assert refresh(feed, place / "home", made, MONTHS).success
+    return feed, place / "home"
+
+
+@pytest.fixture
+def loop(trained: tuple[Feed, Path], home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    """The loop over a copy of the trained home, at T."""
+    shutil.copytree(trained[1], home, dirs_exist_ok=True)
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
+    with dg.DagsterInstance.get() as instance:
+        yield Loop(trained[0], home, instance).at(T)
+
+
+@contextmanager
+def broken(loop: Loop) -> Iterator[None]:
+    """The training rows cannot be read."""
+    windows = loop.home / "lake" / loop.feed.name / TARGET / "windows"
+    windows.rename(windows.with_name("gone"))
+    try:
+        yield
+    finally:
+        windows.with_name("gone").rename(windows)
+
+
+def serving(loop: Loop) -> str:
+    pointer = release.current(loop.home, loop.feed.name, TARGET)
+    assert pointer
+    return pointer.version
+
+
+def challenger_of(loop: Loop) -> str:
+    """A release that answers beside the one that serves."""
+    made = release.load(loop.home, "small", TARGET, serving(loop))
+    lineage = msgspec.structs.replace(made.manifest.lineage, config_hash="c" * 64)
+    rival = release.write(loop.home, msgspec.structs.replace(made.manifest, lineage=lineage), made.files)
+    release.challenge(loop.home, "small", TARGET, rival)
+    return rival
+
+
+def memory(loop: Loop) -> RetrainMemory:
+    assert loop.cursor
+    return msgspec.json.decode(loop.cursor, type=dict[str, RetrainMemory])[TARGET]
+
+
+def test_every_tick_says_what_it_saw(loop: Loop) -> None:
+    (loop.home / "drift" / "small.json").unlink(missing_ok=True)
+    assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
+    loop.heat(cool(warm=1))
+    assert "1 examinations in a row spoke for drift" in loop.said()
+
+
+def test_the_edge_starts_one_run_with_its_reason_and_heat_no_other(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    (run,) = loop.tick()
+    assert run.success
+    tags = run.dagster_run.tags
+    assert tags["retrain_reason"].startswith("drift temperature: AAA: RMSE 5.2, 2.1 expected; standardised errors")
+    assert tags["aerocast/retrain"] == "small/temperature"
+    began = (T - 10 * DAY).isoformat()
+    for name in ("linear", "persistence", "seasonal_naive", "sequence", "champion"):
+        assert run.dagster_run.run_config["ops"][f"small__temperature__{name}"]["config"]["since"] == began
+    made = {event.asset_key for event in run.get_asset_materialization_events()}
+    names = ("training_set", "linear", "persistence", "seasonal_naive", "sequence", "champion", "forecasts")
+    assert made == {key(loop.feed, TARGET, name) for name in names}
+    for hours in (1, 5, 7, 11):
+        assert "nothing to do" not in loop.at(T + hours * HOUR).heat(hot(T, onset=T - 10 * DAY)).said()
+    assert len(loop.runs) == 1
+
+
+def test_warmth_is_not_heat_and_a_young_regime_is_waited_for(loop: Loop) -> None:
+    loop.heat(cool(warm=1))
+    assert loop.tick() == []
+    loop.heat(hot(T, onset=T - DAY))
+    assert "waiting until 2024-05-04 00:00: 3 days of the new regime" in loop.said()
+    assert len(loop.at(T + 2 * DAY).tick()) == 1
+
+
+def test_a_retrain_that_cools_is_followed_by_none_and_a_new_edge_by_one_after_the_cool_down(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert len(loop.tick()) == 1
+    loop.at(T + 2 * HOUR).heat(cool(T + 2 * HOUR, edge=1, onset=T - 10 * DAY))
+    assert "cool since 2024-05-02 02:00: nothing to do" in loop.said()
+    back = T + 4 * HOUR
+    loop.at(back).heat(hot(back, edge=2, onset=T - 9 * DAY))
+    assert "waiting until" in loop.said()
+    promoted = memory(loop).attempts[-1].outcome == "helped"
+    wait = 6 * HOUR if promoted else 12 * HOUR  # a refused challenger that cools by itself has not helped
+    loop.at(T + wait - timedelta(minutes=1))
+    assert "waiting until" in loop.said()
+    assert len(loop.at(T + wait).tick()) == 1
+
+
+def test_a_budget_is_kept_and_renewed_with_the_feeds_day(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    with broken(loop):
+        assert [run.success for run in loop.tick()] == [False]
+        assert [run.success for run in loop.at(T + 12 * HOUR).tick()] == [False]
+        assert "daily budget of 2 is spent (2 on 2024-05-02)" in loop.at(T + 23 * HOUR).said()
+        assert len(loop.at(T + DAY).tick()) == 1
+
+
+def test_a_failed_training_is_tried_again_with_back_off_while_the_champion_serves(loop: Loop) -> None:
+    before = serving(loop)
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    with Server(loop.home) as server:
+        with broken(loop):
+            assert [run.success for run in loop.tick()] == [False]
+            assert loop.runs[0].dagster_run.tags["dagster/max_retries"] == "0", "the policy itself tries again"
+            assert "failed (1 in a row), back-off" in loop.said()
+            assert [run.success for run in loop.at(T + 1.5 * HOUR).tick()] == [False]
+            answer = httpx.post(f"{server.url}/predict", json={"station": "AAA"})
+            assert answer.status_code == 200 or answer.status_code == 201
+            assert answer.json()["model"]["version"] == before == serving(loop)
+        assert "failed (2 in a row), back-off" in loop.at(T + 4 * HOUR).said()
+        # The budget of the day is spent: the third one comes with the next day.
+        (run,) = loop.at(T + DAY).tick()
+        assert run.success
+    assert memory(loop).attempts[-1].number == 3
+    assert next(retrains(loop.instance, loop.home, loop.feed, TARGET)).outcome in ("promoted", "refused")
+
+
+def test_a_cursor_that_survives_and_one_that_does_not_repeat_nothing(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert len(loop.tick()) == 1
+    kept = loop.cursor
+    for cursor in (kept, None, '{"temperature": [17]}', "not JSON"):
+        again = Loop(loop.feed, loop.home, loop.instance, cursor).at(T + HOUR)
+        assert again.tick() == [], cursor
+        again.at(T + 5 * HOUR)
+        assert again.tick() == [], cursor
+        assert again.cursor is not None
+        assert TARGET in again.cursor
+
+
+def test_a_tick_that_died_before_its_cursor_was_kept_starts_no_second_run(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    before = loop.cursor
+    assert len(loop.tick()) == 1
+    loop.cursor = before  # as if the daemon had been killed between the launch and the end of the tick
+    assert loop.at(T + HOUR).tick() == []
+    assert len(loop.instance.get_runs(dg.RunsFilter(tags={"aerocast/retrain": "small/temperature"}))) == 1
+
+
+def test_two_feeds_do_not_see_each_other(loop: Loop, tmp_path: Path) -> None:
+    other = Loop(looped(tmp_path / "unread.csv", name="other"), loop.home, loop.instance).at(T)
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    other.heat(cool())
+    assert len(loop.tick()) == 1
+    assert other.tick() == []
+    other.heat(hot(T, onset=T - 11 * DAY))
+    (run,) = other.tick()  # there is nothing to train from: it fails, and that is its own affair
+    assert not run.success
+    assert run.dagster_run.job_name == "other_temperature_retrain"
+    assert "failed (1 in a row)" in other.said()
+    assert "failed" not in loop.said()
+    assert loop.tick() == []
+    assert {run.dagster_run.tags["aerocast/retrain"] for run in loop.runs} == {"small/temperature"}
+
+
+def test_a_run_that_is_under_way_is_waited_for(loop: Loop) -> None:
+    queued = loop.instance.create_run_for_job(
+        loop.defs.resolve_job_def("small_temperature_retrain"), tags={"aerocast/retrain": "small/temperature"}
+    )
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    requests.ask(loop.home, "small", TARGET, "a person asked")
+    said = loop.said()
+    assert "a retrain is under way since 2024-05-02 00:00" in said
+    assert "waits for it" in said
+    assert "under way" in str(loop.due().skip_message)
+    loop.instance.report_run_failed(queued)
+    assert len(loop.tick()) == 1
+
+
+def test_a_request_is_taken_up_exactly_once(loop: Loop) -> None:
+    asked = requests.ask(loop.home, "small", TARGET, "/routine-retrain-check")
+    (wanted,) = loop.look().run_requests
+    assert wanted.tags["retrain_reason"] == f"request {asked.id} /routine-retrain-check"
+    assert [request.id for request in requests.pending(loop.home, "small")] == [asked.id], "open until a run is there"
+    (run,) = loop.tick()
+    assert run.success
+    assert loop.tick() == []
+    assert requests.pending(loop.home, "small") == []
+    requests.ask(loop.home, "small", TARGET, "again")
+    assert len(loop.tick()) == 1
+    assert len(loop.runs) == 2
+
+
+def test_a_damaged_request_stops_nothing(loop: Loop) -> None:
+    path = loop.home / "requests" / "small" / f"{TARGET}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert len(loop.look().run_requests) == 1
+
+
+def test_live_evidence_asks_once_for_the_challenger(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    first, rival = serving(loop), challenger_of(loop)
+    weak = Shadow(TARGET, rival, first, 500, 0.02, 0.2)
+    loop.heat(cool(), shadows=(weak,))
+    assert loop.tick() == []
+    stale = Shadow(TARGET, rival, "0009-00000000", 500, 0.2, 0.001)
+    loop.heat(cool(), shadows=(stale,))
+    assert loop.tick() == []
+    loop.heat(cool(), shadows=(Shadow(TARGET, rival, first, 500, 0.2, 0.001),))
+    (run,) = loop.tick()
+    assert run.success
+    reason = f"shadow temperature: {rival} beats {first} by 20.0% on 500 live requests, p = 0.001"
+    assert run.dagster_run.tags["retrain_reason"] == reason
+    assert serving(loop) == rival
+    made_now = {event.asset_key for event in run.get_asset_materialization_events()}
+    assert made_now == {key(loop.feed, TARGET, name) for name in ("champion", "forecasts")}, "nothing is trained"
+    assert loop.tick() == []
+
+
+def test_the_routine_retrains_what_is_old_and_says_otherwise_why_not(loop: Loop) -> None:
+    loop.at(MADE + 20 * DAY)
+    assert loop.due().skip_message == "temperature: the champion is 20 days old, limit 30 days"
+    loop.at(MADE + 31 * DAY)
+    (wanted,) = loop.due().run_requests
+    assert wanted.tags["retrain_reason"] == "schedule: the champion is 31 days old, limit 30 days"
+    assert wanted.run_config == {"ops": {}}, "no drift began the present regime"
+    run = loop.execute(dg.RunRequest(job_name="small_temperature_retrain", tags=wanted.tags))
+    assert run is not None
+    assert run.success
+    said = str(loop.due().skip_message)
+    assert "nothing better was found" in said, "nothing new to learn from: not asked again each hour"
+
+
+def test_a_target_that_nothing_serves_is_tried_again_with_newer_rows(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "current", lambda *_: None)
+    assert loop.due().skip_message == (
+        "temperature: nothing serves yet: no model was good enough at 2024-05-01 00:00, and there are no newer rows"
+    )
+    monkeypatch.setattr(training_set, "content", lambda *_: "other rows")
+    (wanted,) = loop.due().run_requests
+    assert wanted.tags["retrain_reason"].endswith("and there are newer rows")
+
+
+def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) -> None:
+    """Drift, age, live evidence: nothing is started. What a person asks for is trained, and replaces nothing."""
+    serves = serving(loop)
+    release.promote(loop.home, "small", TARGET, serves, Hold(datetime.now(UTC), reason="the newer one is worse"))
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert f"but {serves} stays: a person holds it since" in loop.said()
+    assert "until it is lifted" in str(loop.at(MADE + 69 * DAY).due().skip_message)
+    loop.at(T)
+    requests.ask(loop.home, "small", TARGET, "a person asked", force=True)
+    rival = challenger_of(loop)
+    loop.heat(hot(T, onset=T - 10 * DAY), shadows=(Shadow(TARGET, rival, serves, 500, 0.2, 0.001),))
+    (run,) = loop.tick()
+    assert run.success
+    assert metadata(run, key(loop.feed, TARGET, "champion"))["verdict"] == "held"
+    assert metadata(run, key(loop.feed, TARGET, "linear"))["status"] == "computed", "forced: trained, though unchanged"
+    assert serving(loop) == serves
+    assert loop.tick() == []
+    release.lift(loop.home, "small", TARGET)
+    assert len(loop.at(T + DAY).heat(hot(T, onset=T - 10 * DAY)).tick()) == 1
+
+
+def test_what_cannot_be_used_any_more_is_due(loop: Loop) -> None:
+    """A release that is damaged, or of another unit, waits for no age: nothing else would replace it."""
+    served = serving(loop)
+    manifest = release.folder(loop.home, "small", TARGET) / served / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:100])
+    due = loop.at(MADE).due()
+    assert "what serves cannot be used: " in due.run_requests[0].tags["retrain_reason"]
+    requests.ask(loop.home, "small", TARGET, "a person asked")
+    assert loop.heat(cool()).look().run_requests, "nor does it stop the sensor"
+    manifest.write_bytes(whole)
+    assert "the champion is" in loop.due().skip_message
+
+
+def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:
+    at_its_end = looped(loop.home / "unread.csv", max_age="P1D")
+    recorded = Loop(at_its_end.model_copy(update={"end": MADE}), loop.home, loop.instance)
+    said = recorded.due().skip_message
+    assert said == (
+        "temperature: the champion is 0 seconds old, limit 1 day; the feed's clock stands at its end, 2024-05-01"
+    )
+
+
+def test_metadata_of_the_run_says_what_was_decided(loop: Loop) -> None:
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    (run,) = loop.tick()
+    promoted = metadata(run, key(loop.feed, TARGET, "champion"))["promoted"]
+    (told, *_) = retrains(loop.instance, loop.home, loop.feed, TARGET)
+    assert told.outcome == ("promoted" if promoted else "refused")
+    assert told.started == told.ended == T
+    assert memory(loop.at(T)).attempts[-1].outcome == "running"
+    loop.tick()
+    assert memory(loop).attempts[-1].outcome == told.outcome
+
+
+def helped(loop: Loop) -> dg.AssetCheckEvaluation:
+    """The check, run alone as a person would run it."""
+    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(key(loop.feed, "evaluation"), "temperature_retraining_helped"))
+    alone = dg.Definitions.merge(loop.defs, dg.Definitions(jobs=[dg.define_asset_job("helped", chosen)]))
+    result = alone.resolve_job_def("helped").execute_in_process(instance=loop.instance)
+    return check(result, "temperature_retraining_helped")
+
+
+def test_a_check_fails_while_a_retrain_has_not_helped(loop: Loop) -> None:
+    assert helped(loop).passed, "nothing was examined"
+    loop.heat(hot(T, onset=T - 10 * DAY))
+    assert "no retrain was finished since" in str(helped(loop).description)
+    assert len(loop.tick()) == 1
+    loop.at(T + 12 * HOUR).heat(hot(T, onset=T - 10 * DAY))
+    early = helped(loop)
+    assert early.passed
+    assert "has until" in str(early.description)
+    loop.at(T + 2 * DAY).heat(hot(T, onset=T - 10 * DAY))
+    late = helped(loop)
+    assert not late.passed
+    assert late.severity is dg.AssetCheckSeverity.WARN
+    assert "has not helped in 2 days" in str(late.description)
+    assert late.metadata["rmse"].value == 5.2
+    loop.heat(cool(T + 2 * DAY, edge=1))
+    assert helped(loop).passed

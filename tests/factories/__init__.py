@@ -1,0 +1,1 @@
+"""What builds the inputs of tests: declarations, readings, tables, releases, prediction logs, requests."""

@@ -1,0 +1,7 @@
+"""A kind."""
+
+from tests.factories.kinds import Animal
+
+
+class Dog(Animal):
+    kind = "dog"

@@ -1,0 +1,150 @@
+"""The declaration: what is right loads, and every mistake names its field, its value and what is allowed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aerocast.common.errors import AeroCastError
+from aerocast.feed.model import Feed
+from aerocast_assets.feeds import DEFS, find_feed
+from tests.factories.feeds import declaration
+
+
+def test_every_declared_feed_is_valid() -> None:
+    names = [path.parent.name for path in DEFS.glob("*/defs.yaml")]
+    assert "noaa" in names
+    assert [find_feed(name).name for name in names] == names
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"cadance": "PT1H"}, ["cadance", "allowed here", "cadence"]),
+        ({"cadence": "PT7H"}, ["cadence", "PT7H", "divide a day"]),
+        ({"horizons": [6, 1]}, ["horizons", "[6, 1]", "rise"]),
+        ({"horizons": [1, 1]}, ["horizons", "1", "twice"]),
+        ({"horizons": [0]}, ["horizons[0]", "0", "greater than or equal to 1"]),
+        ({"targets": ["humidity"]}, ["targets", "humidity", "allowed: temperature, windspeed, pressure"]),
+        ({"stations": []}, ["stations", "at least 1"]),
+        ({"stations": [{"id": "A B"}]}, ["stations[0].id", "A B"]),
+        ({"stations": [{"id": "A", "timezone": "Mars/Base"}]}, ["stations[0].timezone", "Mars/Base", "IANA"]),
+        ({"candidates": {"linear": {}}}, ["candidates", "persistence", "seasonal_naive"]),
+        ({"candidates": {"prophet": {}, "persistence": {}, "seasonal_naive": {}}}, ["candidates", "prophet", "gru"]),
+        (
+            {"candidates": {"linear": {"penalty": 1}, "persistence": {}, "seasonal_naive": {}}},
+            ["candidates.linear.penalty", "allowed", "penalties"],
+        ),
+        ({"window": {"columns": ["temperature"], "look_back": 3}}, ["window.look_back", "3"]),
+        ({"end": "2023-01-01T00:00:00Z"}, ["end", "later than start"]),
+        ({"split": {"test": 0.4, "validation": 0.3, "calibration": 0.2}}, ["split", "30 %"]),
+        ({"name": "Small Feed"}, ["name", "Small Feed"]),
+    ],
+)
+def test_a_mistake_names_field_value_and_rule(change: dict[str, Any], expected: list[str]) -> None:
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), **change))
+    for text in expected:
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"unit": "degX"}, ["columns[0].unit", "degX", "not a unit"]),
+        ({"unit": "hPa"}, ["columns[0]", "degC", "does not convert", "hPa"]),
+        ({"range": [5, 5]}, ["columns[0]", "range", "low < high"]),
+        ({"max_step": 0}, ["columns[0].max_step", "0", "greater than 0"]),
+        ({"rnge": [0, 1]}, ["columns[0]", "rnge", "allowed here", "range"]),
+    ],
+)
+def test_a_mistake_in_a_column_names_it(change: dict[str, Any], expected: list[str]) -> None:
+    wrong = declaration(Path("x.csv"))
+    wrong["columns"][0] |= change
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(wrong)
+    for text in expected:
+        assert text in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    wrong = declaration(Path("x.csv"), cadence="often", horizons=["soon"])
+    with pytest.raises(AeroCastError, match=r"(?s)cadence.*often.*horizons\[0\].*soon"):
+        Feed.parse(wrong)
+
+
+def test_an_unknown_feed_lists_those_there_are() -> None:
+    with pytest.raises(AeroCastError, match=r"no feed 'nooa'; declared: .*noaa"):
+        find_feed("nooa")
+
+
+def test_a_declaration_that_is_not_yaml_says_where(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "defs.yaml").write_text("attributes: [unclosed")
+    with pytest.raises(AeroCastError, match=r"bad/defs\.yaml:2: not one YAML document: "):
+        find_feed("bad", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("1h", "write PT1H"),
+        ("90 min", "write PT1H30M"),
+        ("1 day 6 hours", "write P1DT6H"),
+        ("01:00:00", "write PT1H"),
+        ("pt1h", "write PT1H"),
+        (3600, "write PT1H"),
+        ("soon", "such as PT5M, PT1H or P30D"),
+    ],
+)
+def test_a_duration_of_another_spelling_is_told_the_right_one(written: object, hint: str) -> None:
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), freshness=written))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  freshness: {written!r} is not allowed: {hint}"
+        if hint.startswith("write")
+        else f"  freshness: {written!r} is not allowed: it is a duration of ISO 8601, {hint}"
+    ]
+
+
+def test_what_only_follows_from_a_mistake_is_not_told() -> None:
+    """A list whose items are all wrong is not too short, and a misspelt field is not missing."""
+    wrong = declaration(Path("x.csv"), horizons=["soon"], cadance="PT1H")
+    del wrong["cadence"]
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(wrong)
+    cadence, horizon = str(caught.value).splitlines()[1:]
+    assert cadence.startswith("  cadance: no such field; did you mean cadence? allowed here: name, ")
+    assert horizon.startswith("  horizons[0]: 'soon' is not allowed: must be a valid integer")
+
+
+def test_rules_between_fields_are_told_together() -> None:
+    window = {"columns": ["windspeed"], "look_back": 3}
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), window=window, targets=["heat"], end="2023-01-01T00:00:00Z"))
+    fields = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert fields == ["targets", "window.look_back", "end"]
+
+
+def test_a_wrong_kind_and_its_parameters_are_told_together() -> None:
+    candidates = {"liner": {}, "xgboost": {"depht": 3}, "persistence": {}}
+    with pytest.raises(AeroCastError) as caught:
+        Feed.parse(declaration(Path("x.csv"), source={"kind": "cvs"}, candidates=candidates))
+    told = str(caught.value)
+    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, nws, push, simulated" in told
+    assert "candidates.liner: 'liner' is not allowed: did you mean linear?" in told
+    assert "candidates.xgboost.depht: no such field; did you mean depth?" in told
+    assert "candidates: the baseline seasonal_naive is missing" in told
+
+
+def test_a_declaration_survives_json() -> None:
+    feed = Feed.parse(declaration(Path("x.csv"), freshness="P1DT6H"))
+    dumped = feed.model_dump(mode="json")
+    assert (dumped["freshness"], dumped["split"]["block"]) == ("P1DT6H", "P4D")
+    assert Feed.parse(dumped) == feed == Feed.parse(feed.model_dump())
+
+
+def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
+    split = {"test": 0.34, "validation": 0.19, "calibration": 0.19}
+    with pytest.raises(AeroCastError, match="leave less than 30 % to train on"):
+        Feed.parse(declaration(Path("none.csv"), split=split))

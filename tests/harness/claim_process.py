@@ -1,0 +1,31 @@
+"""Takes claims until it dies by `kill -9`: python -m tests.harness.claim_process WHERE URL HOME DECLARATION TOPIC.
+
+WHERE is `consumed` (before the table's commit) or `appended` (between it and the broker's).
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import base, connect
+from aerocast.ingest.doors import claims
+from tests.factories.claims import only
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(where: str, url: str, home: str, declaration: str, topic: str) -> None:
+    feed = Feed.model_validate_json(Path(declaration).read_bytes())
+    with connect(url) as broker:
+        owner: Any = {"consumed": claims.Lake, "appended": type(broker)}[where]
+        setattr(owner, {"consumed": "amend", "appended": "commit"}[where], die)
+        claims.take(broker, Path(home), only(feed), [topic], base.PATIENCE)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

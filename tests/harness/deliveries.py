@@ -1,0 +1,106 @@
+"""Readings on their way to bronze without Dagster: what the raw and bronze assets do, for tests of whole deliveries."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import doors_of
+from aerocast.ingest.doors.intake import IntakeReport, place_strays, take_all, take_source
+from aerocast.ingest.doors.posted import PostStore
+from aerocast.ingest.doors.readings import definition_of
+from aerocast.lake import Lake
+from aerocast.storage.settings import Settings
+from aerocast.tables import quality
+from aerocast.tables.layers import named
+from serving.readings import check
+
+LATER = datetime(2026, 6, 1, tzinfo=UTC)
+Row = dict[str, Any]
+
+
+def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime, name: str = "bronze") -> list[str]:
+    """The layer's stale months, as its asset makes them; which."""
+    (layer,) = named(feed, name)
+    months = lake.months(layer.source)
+    facts = layer.observe(con, lake, months, now)
+    return layer.refresh(con, lake, months, facts) if facts else []
+
+
+class Deliveries:
+    """One home that takes what is delivered; the feed may be declared again at any time."""
+
+    def __init__(self, home: Path, feed: Feed) -> None:
+        self.home, self.feed, self.lake = home, feed, Lake(home)
+
+    def drop(self, name: str, data: bytes | Path) -> Path:
+        """Puts a file into the inbox, whole at once."""
+        folder = self.home / "inbox" / self.feed.name
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{name}.part"
+        part.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
+        return part.rename(folder / name)
+
+    def post(self, body: bytes, kind: str = "json", key: str | None = None) -> tuple[str, ...]:
+        """Posts a body as the server keeps it; the names of what is ignored in it."""
+        rows, ignored = check(definition_of(self.feed), kind, body)
+        posted = PostStore(self.home, self.feed.name)
+        try:
+            posted.put(key, body, kind, rows)
+        finally:
+            posted.close()
+        return ignored
+
+    def take(self, now: datetime = LATER) -> IntakeReport:
+        """Everything that waits at the doors, and all that the source has."""
+        now = self.feed.clock(now)
+        taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
+        after: dict[str, datetime] = {}
+        take_source(self.lake, self.feed, self.feed.source.read(self.feed, None, now, after), taken)
+        place_strays(self.lake, self.feed, now, taken)
+        return taken
+
+    def clean(self, now: datetime = LATER) -> quality.Audit:
+        """Every month into bronze and quarantine; the books, which balance."""
+        raw, good, bad = (f"{self.feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
+        with duckdb.connect() as con:
+            refresh(con, self.lake, self.feed, self.feed.clock(now))
+            books = quality.audit(con, self.feed, *(self.lake.relation(con, name) for name in (raw, good, bad)))
+        assert books.balanced, books
+        return books
+
+    def __call__(self, now: datetime = LATER) -> quality.Audit:
+        self.taken = self.take(now)
+        return self.clean(now)
+
+    def rows(self, layer: str, order: str = "time, station") -> list[Row]:
+        """A table's rows."""
+        with duckdb.connect() as con:
+            return self.lake.relation(con, f"{self.feed.name}/{layer}").order(order).to_arrow_table().to_pylist()
+
+    def count(self, layer: str) -> int:
+        return sum(self.lake.rows(f"{self.feed.name}/{layer}").values())
+
+    def values(self, *columns: str) -> dict[tuple[str, str], Any]:
+        """Bronze: (station, minute) -> the value of one column, or those of several."""
+        return {
+            (row["station"], f"{row['time'].astimezone(UTC):%m-%dT%H:%M}"): (
+                row[columns[0]] if len(columns) == 1 else tuple(row[column] for column in columns)
+            )
+            for row in self.rows("bronze")
+        }
+
+    def measured(self) -> dict[str, int]:
+        """How many values bronze has of each column."""
+        rows = self.rows("bronze")
+        return {column.name: sum(row[column.name] is not None for row in rows) for column in self.feed.columns}
+
+    def rules(self) -> Mapping[str, int]:
+        """Rows of quarantine by rule."""
+        found: dict[str, int] = {}
+        for row in self.rows("quarantine"):
+            found[row["rule"]] = found.get(row["rule"], 0) + 1
+        return found

@@ -1,0 +1,50 @@
+"""A feed's graph on a Dagster instance: its definitions, one run of its job, and what the run says."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from aerocast.feed.model import Feed
+from aerocast.storage.home import Home
+from aerocast_assets.graph import feed_definitions, job_name
+from aerocast_assets.keys import months
+from aerocast_assets.resources import Platform
+
+
+def definitions(home: Home, *feeds: Feed) -> dg.Definitions:
+    """Feeds' definitions with resources of one home."""
+    shared = dg.Definitions(resources={"platform": Platform(home=str(home))}, executor=dg.in_process_executor)
+    return dg.Definitions.merge(*map(feed_definitions, feeds), shared)
+
+
+def refresh(
+    feed: Feed,
+    home: Home,
+    instance: dg.DagsterInstance,
+    partitions: Sequence[str] = (),
+    selection: Sequence[dg.AssetKey] | None = None,
+    config: dict[str, Any] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """One run of the feed's job over `partitions` (first and last count; default all), as `make run` does it."""
+    span = list(partitions) or months(feed).get_partition_keys()
+    job = definitions(home, feed).resolve_job_def(job_name(feed))
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=list(selection) if selection else None,
+        run_config=config or {},
+        raise_on_error=False,
+        tags={"dagster/asset_partition_range_start": span[0], "dagster/asset_partition_range_end": span[-1]},
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, Any]:
+    """What the newest materialisation of `key` in this run says."""
+    events = [e for e in result.get_asset_materialization_events() if e.asset_key == key]
+    found = events[-1].materialization.metadata
+    return {name: value.value for name, value in found.items()}
+
+
+def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    """The evaluation of the check `name` in this run."""
+    return next(e for e in result.get_asset_check_evaluations() if e.check_name == name)

@@ -1,0 +1,296 @@
+"""Claim checks end to end on both brokers: each row in raw once, whatever dies when; what is wrong is a dead letter."""
+
+import hashlib
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aerocast.common.errors import AeroCastError
+from aerocast.feed.model import Feed
+from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
+from aerocast.ingest.brokers import nats as nats_broker
+from aerocast.ingest.doors import claims, patience
+from aerocast.ingest.doors.claims import Claim, announce, take
+from aerocast.storage import objects
+from tests import PROJECT
+from tests.factories.claims import hours_in_raw, only, write_object
+from tests.harness.brokers import PATIENCE, Running
+
+
+class Door:
+    """What one test needs: a broker, a topic of its own, a feed, a home and a place for objects."""
+
+    def __init__(self, running: Running, feed: Feed, home: Path, place: Path) -> None:
+        self.running, self.feed, self.home, self.place = running, feed, home, place
+        self.topic = f"training-data-{uuid.uuid4().hex}"
+        self.broker = connect(running.url)
+
+    def announce(self, *spans: range) -> list[Claim]:
+        """An object for each span of hours, and its claim."""
+        made = [write_object(self.place / f"{span.start}-{span.stop}.parquet", span) for span in spans]
+        return announce(self.broker, self.topic, self.feed, made, self.place)
+
+    def take(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
+        """The next messages, as many as must come."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(claims, "MOST", count)
+            return take(self.broker, self.home, only(self.feed), [self.topic], PATIENCE, limit)
+
+    def send(self, body: bytes) -> None:
+        self.broker.publish(self.topic, body, uuid.uuid4().hex)
+
+    def dead(self, count: int) -> list[DeadLetter]:
+        with closing(self.broker.consume([f"DLQ-{self.topic}"], PATIENCE)) as messages:
+            return [msgspec.json.decode(message.body, type=DeadLetter) for message in islice(messages, count)]
+
+
+@pytest.fixture
+def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Door]:
+    made = Door(running, feed, home, tmp_path)
+    yield made
+    made.broker.close()
+
+
+def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
+    first, second = door.announce(range(5), range(5, 12))
+    taken = door.take(2)
+    assert (taken.messages, taken.rows, taken.known, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
+    assert sorted(claim.rows for claim in taken.claims) == [5, 7]
+    assert {claim.config_hash for claim in taken.claims} == {claims.declared_hash(door.feed)}
+    # Announced again, much later: the object is gone by then.
+    for claim in (first, second):
+        Path(claim.uri.removeprefix("file://")).unlink()
+        door.send(msgspec.json.encode(claim))
+    taken = door.take(2)
+    assert (taken.messages, taken.known, taken.rows, taken.dead) == (2, 2, {}, [])
+    assert hours_in_raw(door.home) == list(range(12))
+    assert door.broker.waiting([door.topic]) == 0
+
+
+def test_columns_that_are_not_declared_are_ignored_and_noted(door: Door) -> None:
+    path = write_object(door.place / "plain.parquet", range(4))
+    table = pq.read_table(path).append_column("__index_level_0__", pa.array(range(4)))
+    pq.write_table(table.append_column("ok", pa.array([True] * 4)), door.place / "more.parquet")
+    announce(door.broker, door.topic, door.feed, [door.place / "more.parquet"], door.place)
+    taken = door.take(1)
+    assert (taken.dead, taken.rows) == ([], {"small": 4})
+    (note,) = taken.notes
+    assert "__index_level_0__, ok" in note
+    assert hours_in_raw(door.home) == list(range(4))
+
+
+@pytest.mark.parametrize("where", ["consumed", "appended"])
+def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_path: Path, where: str) -> None:
+    door.announce(range(5), range(5, 12))
+    declaration = tmp_path / "feed.json"
+    declaration.write_text(door.feed.model_dump_json())
+    command = [sys.executable, "-m", "tests.harness.claim_process", where, door.running.url]
+    killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=240, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert door.broker.waiting([door.topic]) == 2, "nothing is committed"
+    taken = door.take(2)
+    assert (taken.messages, taken.known) == (2, 1 if where == "appended" else 0)
+    assert hours_in_raw(door.home) == list(range(12))
+    assert door.broker.waiting([door.topic]) == 0
+
+
+def test_a_broker_that_restarts_in_the_middle(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
+    commit, count = door.broker.commit, 0
+
+    def shaken(message: Message) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:  # between the table's commit and the broker's
+            door.running.restart()
+        commit(message)
+        if count == 4:
+            door.running.restart()
+            door.announce(range(12, 14))
+
+    monkeypatch.setattr(door.broker, "commit", shaken)
+    taken = take(door.broker, door.home, only(door.feed), [door.topic], 1 + 2 * door.running.again)
+    assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
+    assert hours_in_raw(door.home) == list(range(14))
+    assert door.broker.waiting([door.topic]) == 0
+
+
+def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    for name, value in {"ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "here"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setattr(objects, "_RETRY_SECONDS", 0)
+    path = write_object(door.place / "first.parquet", range(3))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    first = Claim("small", "s3://bucket/first.parquet", sha256, 3, "")
+    door.broker.publish(door.topic, msgspec.json.encode(first), "first", "small")
+    door.announce(range(3, 6))
+    # NATS hands over what comes after it; a partition of Kafka waits.
+    nats = door.running.url.startswith("nats")
+    taken = door.take(2 if nats else 1)
+    assert [refused.error for refused in taken.later] == [
+        "s3://bucket/first.parquet could not be read: the object store does not answer: "
+        "see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
+    ]
+    assert taken.dead == []
+    assert taken.rows == ({"small": 3} if nats else {})
+    monkeypatch.setattr(
+        claims, "_fetch", lambda uri, fetch=claims._fetch: fetch(uri.replace("s3://bucket", str(door.place)))
+    )
+    again = door.take(1 if nats else 2)
+    assert taken.rows.total() + again.rows.total() == 6
+    assert (again.later, again.dead) == ([], [])
+    assert hours_in_raw(door.home) == list(range(6))
+
+
+def test_an_object_that_can_never_be_read_holds_nobody_up_and_is_a_dead_letter_in_the_end(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
+    monkeypatch.setattr(patience, "PAUSE", timedelta(0))
+    never = Claim("small", "file:///proc/self/mem", "0" * 64, 3, "")  # whoever reads it gets an I/O error
+    door.broker.publish(door.topic, msgspec.json.encode(never), "never", "small")
+    door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
+    taken = door.take(7)
+    assert (len(taken.claims), taken.later, taken.dead) == (6, [], [])
+    assert [refused.error for refused in taken.postponed] == [
+        "uri: file:///proc/self/mem cannot be read: Input/output error"
+    ]
+    assert hours_in_raw(door.home) == list(range(12)), "what is behind it does not wait"
+    assert door.broker.waiting([door.topic]) == 1
+    again = door.take(1)
+    assert (len(again.postponed), again.dead) == (1, [])
+    (delay,) = patience.read(door.home, claims.DELAYS).values()
+    assert delay.tries == 2
+    door.announce(range(12, 14))
+    last = door.take(2, limit=timedelta(0))
+    assert (len(last.claims), len(last.dead), last.postponed) == (1, 1, [])
+    (letter,) = door.dead(1)
+    assert "Input/output error; tried 3 times since" in letter.error
+    assert msgspec.json.decode(letter.body, type=Claim) == never
+    assert door.broker.waiting([door.topic]) == 0
+    assert patience.read(door.home, claims.DELAYS) == {}
+
+
+def test_a_table_that_cannot_be_written_puts_claims_off(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
+    door.announce(range(3))
+    blocker = door.home / "lake"
+    blocker.write_text("not a folder")
+    taken = door.take(1)
+    assert [len(taken.later), len(taken.dead), len(taken.claims)] == [1, 0, 0]
+    assert "a part of the path is a file" in taken.later[0].error
+    assert door.broker.waiting([door.topic]) == 1
+    blocker.unlink()
+    assert door.take(1).rows == {"small": 3}
+
+
+POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
+    "no JSON": (lambda claim, _: b"{", "the message is no claim"),
+    "no UTF-8": (lambda claim, _: b'{"feed": "\xff"}', "the message is no claim"),
+    "another shape": (lambda claim, _: b'{"feed": "small"}', "missing required field `uri`"),
+    "too much": (lambda claim, _: changed(claim, now=True), "unknown field `now`"),
+    "rows as text": (lambda claim, _: changed(claim, rows="3"), "`$.rows`"),
+    "no rows": (lambda claim, _: changed(claim, rows=0), "`$.rows`"),
+    "sha256 of another form": (lambda claim, _: changed(claim, sha256="abc"), "`$.sha256`"),
+    "unknown feed": (lambda claim, _: changed(claim, feed="smaller"), "there is no feed 'smaller'"),
+    "nothing there": (lambda claim, _: changed(claim, uri=claim.uri + ".gone"), "there is no file"),
+    "a folder": (lambda claim, place: changed(claim, uri=str(place)), "there is no file"),
+    "a relative path": (lambda claim, _: changed(claim, uri="a.parquet"), "neither an absolute path"),
+    "another scheme": (lambda claim, _: changed(claim, uri="http://127.0.0.1/a"), "neither an absolute path"),
+    "a way out of a bucket": (lambda claim, _: changed(claim, uri="s3://bucket/../a"), "neither an absolute path"),
+    "a path too long": (lambda claim, _: changed(claim, uri="/" + "a" * 5000), "File name too long"),
+    "a path with a NUL": (lambda claim, _: changed(claim, uri="/a\0"), "there is no file"),
+    "other content": (lambda claim, _: changed(claim, sha256="0" * 64), "the claim says 000"),
+    "cut off": (lambda claim, place: cut(claim, place), "sha256: "),
+    "other rows": (lambda claim, _: changed(claim, rows=claim.rows + 1), "rows: "),
+    "no Parquet": (lambda claim, place: written(claim, place / "b", b"PAR1 no"), "cannot be read as Parquet"),
+    "unknown columns": (lambda claim, place: stored(claim, place, hum=["1"] * 3), "'hum'"),
+    "values of no such type": (lambda claim, place: stored(claim, place, t=[[1.0]] * 3), "list<element: double>"),
+}
+
+
+def changed(claim: Claim, **values: object) -> bytes:
+    return msgspec.json.encode({**msgspec.structs.asdict(claim), **values})
+
+
+def written(claim: Claim, path: Path, data: bytes) -> bytes:
+    path.write_bytes(data)
+    return changed(claim, uri=str(path), sha256=hashlib.sha256(data).hexdigest())
+
+
+def cut(claim: Claim, place: Path) -> bytes:
+    path = place / "cut.parquet"
+    path.write_bytes(Path(claim.uri.removeprefix("file://")).read_bytes()[:-20])
+    return changed(claim, uri=str(path))
+
+
+def stored(claim: Claim, place: Path, **columns: object) -> bytes:
+    path = place / f"{'-'.join(columns)}.parquet"
+    pq.write_table(pa.table({"place": ["AAA"] * 3, "at": ["2024-01-01T00:00:00Z"] * 3, **columns}), path)
+    return written(claim, path, path.read_bytes())
+
+
+def test_what_is_wrong_with_a_claim_is_a_dead_letter(door: Door) -> None:
+    before = datetime.now(UTC)
+    path = write_object(door.place / "sound.parquet", range(40, 43))
+    sound = Claim("small", path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest(), 3, "")
+    bodies = {make(sound, door.place): said for make, said in POISON.values()}
+    assert len(bodies) == len(POISON)
+    door.announce(range(3))
+    for body in bodies:
+        door.send(body)
+    door.announce(range(3, 5))
+    taken = door.take(len(POISON) + 2)
+    assert (taken.messages, taken.rows, taken.later) == (len(POISON) + 2, {"small": 5}, [])
+    assert hours_in_raw(door.home) == list(range(5))
+    assert door.broker.waiting([door.topic]) == 0
+    dead = door.dead(len(POISON))
+    assert len(dead) == len(taken.dead) == len(POISON)
+    for letter in dead:
+        body = letter.body.encode() if letter.encoding == "utf-8" else b'{"feed": "\xff"}'
+        assert bodies[body] in letter.error
+        assert (letter.topic, letter.size) == (door.topic, len(body))
+        assert before <= letter.time <= datetime.now(UTC)
+    assert len({letter.position for letter in dead}) == len(POISON)
+
+
+def test_what_cannot_be_announced(door: Door) -> None:
+    (door.place / "text.parquet").write_text("station,time")
+    for name, said in {"text.parquet": "cannot be read as Parquet", "gone.parquet": "there is no file"}.items():
+        with pytest.raises(AeroCastError, match=said):
+            announce(door.broker, door.topic, door.feed, [door.place / name], door.place)
+    empty = write_object(door.place / "empty.parquet", [])
+    with pytest.raises(AeroCastError, match="no rows"):
+        announce(door.broker, door.topic, door.feed, [empty], door.place)
+    assert door.broker.waiting([door.topic]) == 0
+
+
+def test_a_message_is_committed_only_after_its_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.send(b"{")
+
+    def refused(*_: object) -> None:
+        raise AeroCastError("the broker does not take it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Broker, "dead", refused)
+        with pytest.raises(AeroCastError, match="does not take it"):
+            door.take(1)
+    assert door.broker.waiting([door.topic]) == 1
+    assert len(door.take(1).dead) == 1
+    assert door.broker.waiting([door.topic]) == 0

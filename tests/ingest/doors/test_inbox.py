@@ -1,0 +1,427 @@
+"""The inbox: whole files are taken, once; what is damaged is put aside with its reason; kills change nothing."""
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aerocast.common.errors import AeroCastError
+from aerocast.feed.model import Feed
+from aerocast.ingest.doors import inbox as inbox_module
+from aerocast.ingest.doors.base import Batch
+from aerocast.ingest.doors.inbox import Inbox
+from aerocast.ingest.doors.patience import Delay
+from aerocast.storage.folder import FolderStore
+from aerocast.storage.store import Entry
+from tests import SHARED
+from tests.factories.feeds import small_feed
+
+HEADER = "station,time,t,w,p\n"
+LINES = [f"AAA,2024-01-0{day}T00:00:00Z,{day}.5,3,1012.25\n" for day in range(1, 5)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, feed: Feed) -> Path:
+    place = tmp_path / "inbox" / feed.name
+    place.mkdir(parents=True)
+    return place
+
+
+@pytest.fixture
+def door(tmp_path: Path, folder: Path, feed: Feed) -> Callable[..., Inbox]:
+    return lambda grace=120.0: Inbox(str(folder.parent), tmp_path, feed.name, grace)
+
+
+def taken(door: Inbox, feed: Feed) -> list[Batch]:
+    """What an intake appends; it tells the door after each."""
+    batches = []
+    for batch in door.take(feed):
+        batches.append(batch)
+        door.done(batch)
+    return batches
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.name != ".lock" and path.is_file()
+    )
+
+
+def reason(folder: Path, name: str) -> dict[str, str]:
+    return dict(json.loads((folder / "rejected" / f"{name}.reason.json").read_text()))
+
+
+def manifest(folder: Path, name: str, data: bytes, **more: object) -> None:
+    said = {"sha256": hashlib.sha256(data).hexdigest()} | more
+    (folder / f"{name}.manifest.json").write_text(json.dumps(said))
+
+
+def json_lines() -> bytes:
+    names = HEADER.strip().split(",")
+    rows = [dict(zip(names, line.strip().split(","), strict=True)) for line in LINES]
+    return b"".join(json.dumps({**row, "t": float(row["t"])}).encode() + b"\n" for row in rows)
+
+
+def test_every_kind_of_file_gives_the_same_readings(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    text = (HEADER + "".join(LINES)).encode()
+    (folder / "a.csv").write_bytes(text)
+    (folder / "b.csv.gz").write_bytes(gzip.compress(text))
+    (folder / "c.jsonl").write_bytes(json_lines())
+    (folder / "d.jsonl.gz").write_bytes(gzip.compress(json_lines()))
+    columns = list(zip(*(line.strip().split(",") for line in LINES), strict=True))
+    table = pa.table(dict(zip(HEADER.strip().split(","), columns, strict=True)))
+    table = table.set_column(2, "t", table["t"].cast(pa.float64()))
+    pq.write_table(table, folder / "e.parquet")
+    assert door().waiting() == 5
+    batches = taken(door(), feed)
+    assert len(batches) == 5
+    assert len({batch.segment for batch in batches}) == 5
+    told = [batch.table.drop_columns(["source", "segment"]).to_pylist() for batch in batches]
+    assert all(each == told[0] for each in told)
+    assert [row["t"] for row in told[0]] == ["1.5", "2.5", "3.5", "4.5"]
+    assert [row["line"] for row in told[0]] == [0, 1, 2, 3]
+    assert listing(folder) == [f"done/{name}" for name in ("a.csv", "b.csv.gz", "c.jsonl", "d.jsonl.gz", "e.parquet")]
+    assert door().waiting() == 0
+
+
+def test_what_is_not_complete_by_its_name_is_not_looked_at(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    names = ("a.csv.part", ".a.csv", "b.jsonl.tmp", ".hidden", "c.csv.manifest.json")
+    for name in names:
+        (folder / name).write_text(HEADER + LINES[0])
+    (folder / "older").mkdir()
+    one = door()
+    assert one.waiting() == 0
+    assert taken(one, feed) == []
+    assert one.notes == [f"{folder}/older is no file: what is in it is not looked at"]
+    for name in names:
+        os.utime(folder / name, (time.time() - 7300,) * 2)
+    assert taken(one, feed) == []
+    assert [note.removeprefix(f"{folder}/") for note in one.notes] == [
+        "older is no file: what is in it is not looked at",
+        ".a.csv is not finished, by its name; it was last changed 2 hours ago",
+        "a.csv.part is not finished, by its name; it was last changed 2 hours ago",
+        "b.jsonl.tmp is not finished, by its name; it was last changed 2 hours ago",
+        "c.csv.manifest.json announces a file that is not there; it was last changed 2 hours ago",
+    ]
+    assert len(listing(folder)) == 5
+
+
+def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    for name in ("notes.txt", "c.parquet.gz", "plain"):
+        (folder / name).write_text(HEADER + LINES[0])
+    one = door()
+    assert (one.waiting(), taken(one, feed), one.rejected) == (0, [], []), "they may be renamed yet"
+    for name in ("notes.txt", "c.parquet.gz", "plain"):
+        os.utime(folder / name, (1, 1))
+    assert one.waiting() == 3
+    assert taken(one, feed) == []
+    assert one.waiting() == 0
+    assert len(one.rejected) == 3
+    assert {why.file for why in one.refused()} == {"notes.txt", "c.parquet.gz", "plain"}
+    assert {why.rule for why in one.refused()} == {".csv, .csv.gz, .parquet, .jsonl, .jsonl.gz"}
+    (folder / "rejected" / "plain").unlink()
+    (folder / "rejected" / "notes.txt.reason.json").write_text("{")
+    assert [why.file for why in door().refused()] == ["c.parquet.gz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "field", "rule"),
+    [
+        ("cut.csv", (HEADER + LINES[0] + LINES[1][:9]).encode(), "last line", "line break"),
+        ("cut.csv.gz", gzip.compress((HEADER + "".join(LINES)).encode(), mtime=0)[:-9], "file", "readable"),
+        (
+            "short.csv",
+            (HEADER + LINES[0] + "AAA,2024-01-02T00:00:00Z\n").encode(),
+            "broken lines",
+            "line 3: 2 fields instead of 5",
+        ),
+        ("binary.csv", b"PAR1\0\0\0\n", "file", "CSV text"),
+        ("latin.csv", "station,time,t\nZ\xfcrich,2024-01-01T00:00:00Z,1\n".encode("latin-1"), "broken lines", "UTF-8"),
+        ("empty.csv", b"", "file", "a file with readings"),
+        ("twice.csv", b"station,time,t,t\nA,2024-01-01T00:00:00Z,1,1\n", "column", "each column once"),
+        ("nowhere.csv", b"time,t\n2024-01-01T00:00:00Z,1\n", "columns", "place or station"),
+        ("never.csv", b"station,t\nAAA,1\n", "columns", "at or time"),
+        ("half.jsonl", json_lines()[:-20], "line 4", "JSON object a line"),
+        ("list.jsonl", b"[1, 2]\n", "broken lines", "an object"),
+        (
+            "deep.jsonl",
+            b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": [1]}\n',
+            "broken lines",
+            "a number, a text",
+        ),
+        (
+            "true.jsonl",
+            b'{"station": "AAA", "time": "2024-01-01T00:00:00Z", "t": true}\n',
+            "broken lines",
+            "a number, a text",
+        ),
+        (
+            "whenever.jsonl",
+            b'{"station": "AAA", "time": "2024-01-01T00:00:00Z"}\n{"station": "AAA"}\n',
+            "broken lines",
+            "time must be given",
+        ),
+        ("no.parquet", b"PAR1" + b"x" * 100, "file", "readable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+def test_a_damaged_file_is_put_aside_with_its_reason(
+    name: str, content: bytes, field: str, rule: str, door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    (folder / name).write_bytes(content)
+    good = HEADER + LINES[0]
+    (folder / "good.csv").write_text(good)
+    assert [len(batch.table) for batch in taken(door(), feed)] == [1]
+    assert listing(folder) == ["done/good.csv", f"rejected/{name}", f"rejected/{name}.reason.json"]
+    said = reason(folder, name)
+    assert said["field"] == field
+    assert rule in said["rule"]
+    assert set(said) == {"file", "detail", "field", "value", "rule", "rejected_at"}
+
+
+def test_a_type_that_holds_no_reading_is_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"]})
+    pq.write_table(table.append_column("t", pa.array([True])), folder / "bool.parquet")
+    epoch = table.set_column(1, "time", pa.array([1_704_067_200])).append_column("t", pa.array([1.5]))
+    pq.write_table(epoch, folder / "epoch.parquet")
+    assert taken(door(), feed) == []
+    assert reason(folder, "bool.parquet")["field"] == "t"
+    assert reason(folder, "epoch.parquet")["rule"] == "a column of timestamps, or of texts in ISO 8601"
+
+
+def test_a_manifest_says_when_a_file_is_whole(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    whole = (HEADER + "".join(LINES)).encode().rstrip()  # without the last line break
+    manifest(folder, "a.csv", whole, rows=4, bytes=len(whole))
+    (folder / "a.csv").write_bytes(whole[:-40])
+    assert door().waiting() == 0  # its size says that it grows
+    assert taken(door(), feed) == []
+    assert "a.csv" in listing(folder)
+    (folder / "a.csv").write_bytes(whole)
+    assert door().waiting() == 1
+    assert [len(batch.table) for batch in taken(door(), feed)] == [4]
+    assert listing(folder) == ["done/a.csv", "done/a.csv.manifest.json"]
+
+
+def test_a_file_that_never_becomes_whole_is_rejected_after_a_while(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    whole = (HEADER + "".join(LINES)).encode()
+    (folder / "a.csv").write_bytes(whole[:-40])
+    manifest(folder, "a.csv", whole)
+    (folder / "b.csv").write_bytes(whole)
+    (folder / "b.csv.manifest.json").write_text("{")
+    assert taken(door(), feed) == []
+    assert len(listing(folder)) == 4
+    for path in folder.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert taken(door(), feed) == []
+    assert reason(folder, "a.csv")["field"] == "sha256"
+    assert reason(folder, "b.csv")["field"] == "manifest"
+    assert len(listing(folder)) == 6
+    assert door().waiting() == 0
+
+
+def test_a_manifest_with_another_number_of_rows_is_refused(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    whole = (HEADER + "".join(LINES)).encode()
+    (folder / "a.csv").write_bytes(whole)
+    manifest(folder, "a.csv", whole, rows=5)
+    assert taken(door(), feed) == []
+    assert reason(folder, "a.csv")["field"] == "rows"
+
+
+CASES = SHARED.parent / "cases"
+
+
+def case(name: str, columns: Sequence[str] = ("temp", "rh")) -> tuple[Feed, Path]:
+    """A feed of a case's columns, and its folder."""
+    if not (CASES / name).exists():
+        pytest.skip(f"no case at {CASES / name}")
+    declared = [
+        {"name": column, "field": column, "source_unit": "degC", "unit": "degC", "range": [-90, 99]}
+        for column in columns
+    ]
+    window = {"steps": 2, "columns": [columns[0]], "look_back": 24}
+    return small_feed(Path("x"), columns=declared, targets=[columns[0]], window=window, vectors=[]), CASES / name
+
+
+def test_one_broken_line_is_set_aside(door: Callable[..., Inbox], folder: Path) -> None:
+    feed, files = case("17-one-broken-line")
+    shutil.copy(files / "readings.csv", folder)
+    one = door()
+    (batch,) = taken(one, feed)
+    rows = batch.table.to_pylist()
+    assert len(rows) == 47
+    broken = rows.pop(19)
+    assert all(row["station"] == "AAA" and row["time"] and row["flags"] is None for row in rows)
+    assert broken["time_text"] == "AAA,2024-03-01T19:0AAA,2024-03-01T20:00:00Z,4.5,55"
+    assert broken["flags"] == "malformed=21: 5 fields instead of 4"
+    assert [broken[name] for name in ("station", "time", "temp", "rh")] == [None] * 4
+    assert one.notes == [
+        "readings.csv: 1 of 47 lines are broken and set aside; the first is line 21: 5 fields instead of 4: "
+        "'AAA,2024-03-01T19:0AAA,2024-03-01T20:00:00Z,4.5,55'"
+    ]
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "[1]", '{"station": "AAA", "t": 1}', '{"station": "AAA", "time": [2]}'])
+def test_one_line_that_is_no_reading_is_set_aside(
+    bad: str, door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    lines = json_lines().decode().splitlines() * 8
+    lines[17:17] = ["", bad]
+    (folder / "a.jsonl").write_text("\n".join(lines))
+    one = door()
+    (batch,) = taken(one, feed)
+    rows = batch.table.to_pylist()
+    assert len(rows) == 33
+    broken = rows.pop(17)
+    assert [row["t"] for row in rows] == ["1.5", "2.5", "3.5", "4.5"] * 8
+    assert (broken["station"], broken["time"], broken["time_text"]) == (None, None, bad)
+    assert broken["flags"].startswith("malformed=19: ")
+    assert one.notes[0].startswith("a.jsonl: 1 of 33 lines are broken and set aside; the first is line 19: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "rows", "ignored"),
+    [
+        ("18-one-column-more", ("temp", "rh"), {"old.csv": 6, "readings.csv": 6}, "battery_v"),
+        ("47-many-files-and-addresses", ("temp",), {"month_1.csv": 12, "month_2.csv": 12}, "quality"),
+    ],
+)
+def test_columns_that_are_not_declared_are_ignored_and_named(
+    name: str, columns: tuple[str, ...], rows: dict[str, int], ignored: str, door: Callable[..., Inbox], folder: Path
+) -> None:
+    feed, files = case(name, columns)
+    for file in rows:
+        shutil.copy(files / file, folder)
+    one = door()
+    assert {each.table["source"][0].as_py(): len(each.table) for each in taken(one, feed)} == {
+        f"inbox/{file}": count for file, count in rows.items()
+    }
+    assert one.rejected == []
+    assert f"{list(rows)[-1]}: columns that are not declared are ignored: {ignored}" in one.notes
+
+
+def test_columns_of_other_files_are_ignored_and_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"], "t": [1.5]})
+    table = table.append_column("__index_level_0__", pa.array([7])).append_column("ok", pa.array([True]))
+    pq.write_table(table, folder / "a.parquet")
+    (folder / "b.jsonl").write_text(json.dumps(table.to_pylist()[0] | {"ok": "yes"}) + "\n")
+    one = door()
+    assert [batch.table["t"].to_pylist() for batch in taken(one, feed)] == [["1.5"], ["1.5"]]
+    said = "columns that are not declared are ignored: __index_level_0__, "
+    assert one.notes == [f"a.parquet: {said}ok", f"b.jsonl: {said}ok"]
+
+
+def test_content_that_comes_back_is_a_new_delivery(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    """Also if it was moved back: the newest delivery counts, and after a correction this is it again."""
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    segments = [batch.segment for batch in taken(door(), feed)]
+    os.rename(folder / "done" / "a.csv", folder / "a.csv")
+    segments += [batch.segment for batch in taken(door(), feed)]
+    shutil.copy2(folder / "done" / "a.csv", folder / "b.csv")
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    segments += [batch.segment for batch in taken(door(), feed)]
+    assert len(set(segments)) == 4
+    assert len(listing(folder)) == 3  # done/a.csv twice, under two names
+
+
+def test_a_file_whose_times_are_set_while_it_is_read_is_taken_once(
+    door: Callable[..., Inbox], folder: Path, feed: Feed
+) -> None:
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    one = door()
+    for batch in one.take(feed):
+        os.utime(folder / "a.csv", (1, 1))
+        one.done(batch)
+    assert listing(folder) == ["done/a.csv"]
+
+
+def test_a_kill_before_the_move_gives_the_same_batches_again(
+    door: Callable[..., Inbox], folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "PART_ROWS", 3)
+    (folder / "a.csv").write_text(HEADER + "".join(LINES * 2))
+    killed = door()
+    first = [(batch.segment, batch.table) for batch in killed.take(feed)]
+    assert [len(table) for _, table in first] == [3, 3, 2]
+    taking = killed.take(feed)
+    killed.done(next(taking))  # and no more: the file stays as long as a part is missing
+    assert listing(folder) == ["a.csv"]
+    again = taken(door(), feed)
+    assert [(batch.segment, batch.table) for batch in again] == first
+    assert [row["line"] for row in again[1].table.to_pylist()] == [0, 1, 2]
+    assert listing(folder) == ["done/a.csv"]
+
+
+def test_a_file_without_readings_is_done(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    (folder / "a.csv").write_text(HEADER)
+    assert taken(door(), feed) == []
+    assert listing(folder) == ["done/a.csv"]
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_lost(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+    (folder / "a.csv").write_text(HEADER + LINES[0])
+    one = door()
+    taking = one.take(feed)
+    batch = next(taking)
+    (folder / ".new").write_text(HEADER + LINES[1])
+    os.replace(folder / ".new", folder / "a.csv")
+    one.done(batch)
+    assert listing(folder) == ["a.csv"]
+    assert [each.table["t"].to_pylist() for each in taken(door(), feed)] == [["2.5"]]
+
+
+def test_a_file_that_can_never_be_read_is_put_aside_after_a_while_and_keeps_none_waiting(
+    tmp_path: Path, folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("a.csv", "b.csv", "c.csv")):
+        (folder / name).write_text(HEADER + LINES[number])
+    manifest(folder, "c.csv", (folder / "c.csv").read_bytes())
+    bad = {"a.csv", "c.csv.manifest.json"}
+
+    def failing(folder: FolderStore, found: Entry) -> AbstractContextManager[Path]:
+        if found.name in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return local(folder, found)
+
+    def failing_read(folder: FolderStore, name: str) -> bytes | None:
+        if name in bad:
+            raise AeroCastError(f"{name} cannot be read: {os.strerror(errno.EIO)}")
+        return read(folder, name)
+
+    local, read = FolderStore.local_copy, FolderStore.read
+    monkeypatch.setattr(FolderStore, "local_copy", failing)
+    monkeypatch.setattr(FolderStore, "read", failing_read)
+    one = Inbox(str(folder.parent), tmp_path, feed.name)
+    assert [batch.table["source"][0].as_py() for batch in taken(one, feed)] == ["inbox/b.csv"]
+    assert [note.split(",")[0] for note in one.notes] == ["tried 1 time"] * 2
+    assert "a.csv cannot be read: Input/output error" in one.notes[0]
+    assert len(one.delays()) == 2
+    assert one.waiting() == 0, "not before their time"
+    assert taken(one, feed) == []
+    bad.remove("c.csv.manifest.json")
+    monkeypatch.setattr(Delay, "is_due", lambda *_: True)
+    assert one.waiting() == 2
+    last = Inbox(str(folder.parent), tmp_path, feed.name, patience=timedelta(0))
+    assert [batch.table["source"][0].as_py() for batch in taken(last, feed)] == ["inbox/c.csv"]
+    assert {"done/b.csv", "done/c.csv", "rejected/a.csv", "rejected/a.csv.reason.json"} <= set(listing(folder))
+    assert last.delays() == {}
+    (refused,) = last.refused()
+    assert "Input/output error" in refused.detail

@@ -1,7 +1,0 @@
-"""A package of kinds for `tests/test_registry.py`."""
-
-from typing import ClassVar
-
-
-class Animal:
-    kind: ClassVar[str]

@@ -1,7 +1,0 @@
-"""A kind."""
-
-from tests.kinds import Animal
-
-
-class Cat(Animal):
-    kind = "cat"

@@ -1,0 +1,116 @@
+"""What a table remembers of deliveries: enough that none is taken twice, and no more after years than after a day."""
+
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+
+from aerocast.ingest.doors import claims
+from aerocast.lake import Lake, Slot, ledger, memory
+from aerocast.operations import maintenance
+from tests.factories.claims import hours_in_raw, only, write_object
+from tests.factories.feeds import small_feed
+from tests.tables.test_deliveries import Broker
+
+RAW = "small/raw"
+ROWS = pa.table({"month": ["2024-01"], "value": [1.0]})
+
+
+def known(lake: Lake, start: str, name: str = RAW) -> set[str]:
+    return {each for each in lake.ledger(name).records if each.startswith(start)}
+
+
+def newest_checkpoint(lake: Lake) -> set[str]:
+    """The transactions in the file itself."""
+    log = ledger.log_of(lake.opened(RAW))
+    path = f"{lake.uri(RAW)}/_delta_log/{ledger.checkpoints(log)[-1]:020d}.checkpoint.parquet"
+    stored = pq.read_table(path, columns=["txn"])["txn"].combine_chunks().drop_null()
+    return set(stored.field("appId").to_pylist())
+
+
+def deliver(lake: Lake, start: int, commits: int, of: int = 50, rows: pa.Table = ROWS) -> list[str]:
+    """So many claims, several to a commit; their segments, the oldest first."""
+    names = []
+    for number in range(start, start + commits):
+        version = lake.version(RAW)
+        names += (own := [f"claim/{number:06d}/{each}" for each in range(of)])
+        assert lake.amend(RAW, rows, dict.fromkeys(own, (version or 0) + 1), upon=version)
+    return names
+
+
+def test_the_newest_deliveries_are_known_and_the_others_forgotten(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    names = deliver(lake, 0, 42, 60)
+    assert set(names[-memory.MEMORY :]) <= known(lake, "claim/")
+    assert len(known(lake, "claim/")) < 2 * memory.MEMORY
+    assert len(newest_checkpoint(lake)) < 2 * memory.MEMORY
+    assert not lake.ledger(RAW).has(names[0])
+    assert not lake.append(RAW, ROWS, names[-1]), "what may come again is known"
+    assert known(lake, "content/"), "and all else that the commits say stays"
+
+
+def test_a_file_of_many_parts_is_one_delivery(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    file = [f"inbox/{'a' * 64}/{part}" for part in range(2 * memory.MEMORY)]
+    lake.amend(RAW, ROWS, dict.fromkeys(file, 0), upon=None)
+    others = [f"inbox/{number:064x}/0" for number in range(2 * memory.MEMORY)]
+    held = dict.fromkeys(file, 1) | {name: 2 + at for at, name in enumerate(others[: memory.MEMORY - 1])}
+    table = lake.opened(RAW)
+    assert memory.expirations(table, held) == []
+    held |= {name: 2 + at for at, name in enumerate(others)}
+    gone = {each.app_id for each in memory.expirations(table, held)}
+    assert gone == {*file, *others[: memory.MEMORY]}
+
+
+def test_a_home_with_a_transaction_for_every_delivery_gets_rid_of_them_once_they_are_old(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_deltalake(lake.uri(RAW), ROWS.append_column("delivery", pa.array([0])), partition_by=["month"])
+    old = [f"claim/old/{number}" for number in range(3 * memory.MEMORY)]
+    assert lake.amend(RAW, ROWS, dict.fromkeys(old, 1), upon=0)
+    maintenance.settle(lake, RAW)
+    deliver(lake, 0, 35, 5)
+    assert known(lake, "claim/old/") == set(old), "any of them may be the last one before the upgrade"
+    deliver(lake, 35, 35, 60)
+    assert not known(lake, "claim/old/")
+    assert DeltaTable(lake.uri(RAW)).transaction_version(old[0]) is None
+
+
+def test_a_slot_knows_what_it_holds_and_no_more(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for number in range(30):
+        assert lake.append(RAW, ROWS, Slot("file/x 2024-01", f"{number}"))
+    assert known(lake, "file/") == {"file/x 2024-01"}
+    assert Slot("file/x 2024-01", "29").known(lake.ledger(RAW))
+    assert not Slot("file/x 2024-01", "28").known(lake.ledger(RAW))
+
+
+def test_a_slot_of_an_older_home_still_holds_its_segment(tmp_path: Path) -> None:
+    lake, slot = Lake(tmp_path), "file/x 2024-01"
+    assert lake.amend(RAW, ROWS, {slot: 2, f"{slot}@a": 1, f"{slot}@b": 2}, upon=None)
+    assert Slot(slot, "b").known(lake.ledger(RAW))
+    assert not Slot(slot, "a").known(lake.ledger(RAW))
+    assert not lake.append(RAW, ROWS, Slot(slot, "b"))
+    assert lake.append(RAW, ROWS, Slot(slot, "a"))
+    assert Slot(slot, "a").known(lake.ledger(RAW))
+    assert not Slot(slot, "b").known(lake.ledger(RAW))
+
+
+def test_claims_that_a_broker_hands_over_after_years_are_known(tmp_path: Path) -> None:
+    feed, broker, lake = small_feed(tmp_path / "none.csv"), Broker(), Lake(tmp_path / "home")
+    for hour in range(3):
+        file = write_object(tmp_path / f"{hour}.parquet", [hour])
+        claims.announce(broker, claims.TRAINING, feed, [file], tmp_path / "home")  # type: ignore[arg-type]
+    sent = [each._replace(position=at) for each, at in zip(broker.queue, ("0:1", "1:1", "0:2"), strict=True)]
+    broker.queue = list(sent)
+    claims.take(broker, tmp_path / "home", only(feed))  # type: ignore[arg-type]
+    assert hours_in_raw(tmp_path / "home") == [0, 1, 2]
+    deliver(lake, 0, 35, 50, lake.opened(RAW).to_pyarrow_table().drop_columns("delivery").slice(0, 0))
+    assert not known(lake, "claim/") & {msgspec.json.decode(each.body, type=claims.Claim).segment for each in sent}
+    file = write_object(tmp_path / "9.parquet", [9])
+    claims.announce(broker, claims.TRAINING, feed, [file], tmp_path / "home")  # type: ignore[arg-type]
+    broker.queue = [sent[0], broker.queue.pop()._replace(position="0:9"), *sent[1:]]
+    again = claims.take(broker, tmp_path / "home", only(feed))  # type: ignore[arg-type]
+    assert (again.known, len(again.claims)) == (3, 1)
+    assert hours_in_raw(tmp_path / "home") == [0, 1, 2, 9]

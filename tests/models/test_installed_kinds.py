@@ -1,0 +1,213 @@
+"""A user's own kinds from an installed package: declared, trained, judged and served; the project names none."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from aerocast.common.errors import AeroCastError
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import MODELS
+from aerocast.lake import Lake
+from aerocast.models import candidates, trainer
+from aerocast.models.tracking import Tracker
+from aerocast.releases import release
+from aerocast_assets.keys import key
+from tests.factories.feeds import declaration, small_feed
+from tests.harness.graph import metadata, refresh
+
+SOURCE = '''
+from aerocast.feed.model_kind import Model, Parameters
+
+
+class Penalty(Parameters):
+    """One number for all horizons."""
+
+    penalty: float = 10.0
+
+
+class Toy(Model[Penalty]):
+    """Least squares on the change, a missing feature counts as 0."""
+
+    kind = "toy"
+    title = "A toy"
+    description = "One ridge for all horizons."
+    parameters = Penalty
+
+    def __init__(self, weights, last):
+        self.weights, self.last = weights, last
+
+    @classmethod
+    def fit(cls, data, parameters, log):
+        from .arithmetic import solve
+
+        rows = data.both()
+        return cls(solve(rows.x, data.change(rows), parameters.penalty), data.last)
+
+    def predict(self, x):
+        import numpy as np
+
+        return x[:, [self.last]] + np.nan_to_num(x) @ self.weights
+
+    def to_onnx(self):
+        from aerocast.models.kinds._onnx import GraphBuilder
+
+        graph = GraphBuilder()
+        known = graph.op("Where", graph.op("IsNaN", "features"), graph.constant(0.0), "features")
+        change = graph.op("MatMul", known, graph.constant(self.weights))
+        graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")
+        return graph.model(*self.weights.shape)
+
+
+class Mute(Toy):
+    kind = "mute"
+    title = "A toy without a graph"
+    serves = False
+    takes_covariates = False
+
+    @classmethod
+    def fit(cls, data, parameters, log):
+        assert not [name for name in data.names if "windspeed" in name or "pressure" in name], "covariates"
+        return super().fit(data, parameters, log)
+
+
+class Hungry(Toy):
+    kind = "hungry"
+    title = "A toy that needs CUDA"
+    needs_cuda = True
+'''
+ARITHMETIC = """
+import numpy as np
+
+
+def solve(x, change, penalty):
+    x, change = np.nan_to_num(x.astype(np.float64)), np.nan_to_num(change)
+    return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ change).astype(np.float32)
+"""
+BASELINES = {"persistence": {}, "seasonal_naive": {}}
+KINDS = {"toy": "toy.kinds:Toy", "mute": "toy.kinds:Mute", "hungry": "toy.kinds:Hungry", "torn": "toy.torn:Torn"}
+
+
+def edit(folder: Path, module: str, text: str) -> None:
+    path = folder / "toy" / f"{module}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def install(folder: Path) -> None:
+    """A package with entry points, as pip would leave it; one of its modules cannot be imported."""
+    modules = {"__init__": "", "kinds": SOURCE, "arithmetic": ARITHMETIC, "torn": "import no_such_module\n"}
+    for module, text in modules.items():
+        edit(folder, module, text)
+    info = folder / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    points = [f"{kind} = {value}" for kind, value in KINDS.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[aerocast.models]", *points]) + "\n")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path with the package; what it brings is forgotten after the test."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(MODELS, "_known", {})
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy"]:
+        del sys.modules[name]
+
+
+def declared(readings: Path, **kinds: dict[str, float]) -> Feed:
+    """A feed of which two columns are covariates."""
+    window = {"steps": 5, "columns": ["temperature"], "look_back": 24}
+    return small_feed(readings, candidates={**kinds, **BASELINES}, window=window)
+
+
+def test_its_parameters_are_checked_and_in_the_schema(installed: Path) -> None:
+    base = declaration(Path("x.csv"))
+    with pytest.raises(AeroCastError) as error:
+        Feed.parse({**base, "candidates": {"toy": {"penlty": 1}, "tay": {}, "torn": {}, **BASELINES}})
+    told = str(error.value)
+    assert "candidates.toy.penlty: no such field; did you mean penalty?" in told
+    assert "candidates.tay: 'tay' is not allowed: did you mean toy? one of gru, linear, persistence," in told
+    assert "candidates.torn: kind 'torn' (toy.torn:Torn) cannot be imported: No module named 'no_such_module'" in told
+    kinds = Feed.model_json_schema()["properties"]["candidates"]["properties"]
+    assert kinds["toy"]["properties"]["penalty"]["default"] == 10.0
+    assert kinds.keys() == {*MODELS.names()} - {"torn"}
+
+
+@pytest.mark.e2e
+def test_it_is_trained_judged_and_served(
+    installed: Path, readings: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_has_cuda", lambda: False)
+    feed = declared(readings, toy={"penalty": 3.0}, mute={}, hungry={})
+    result = refresh(feed, home, instance)
+    assert result.success, [event.step_key for event in result.get_step_failure_events()]
+    toy, mute = (candidates.read(home, "small", "temperature", kind) for kind in ("toy", "mute"))
+    assert toy
+    assert mute
+    assert (bool(toy.graph), toy.forecasts, toy.parameters) == (True, None, {"seed": 0, "penalty": 3.0})
+    assert not mute.graph
+    assert mute.forecasts
+    assert set(mute.features) < set(toy.features)
+    assert toy.validation.keys() >= {"validation_rmse_1", "validation_rmse_6", "calibration_rmse_1"}
+    with duckdb.connect() as con:
+        scores = Lake(home).relation(con, "small/temperature/scores").filter("station = 'all' AND horizon = 0")
+        found = {row[0]: row[1:] for row in scores.select("model, n, coverage, composite").fetchall()}
+    assert found.keys() == {"toy", "mute", *BASELINES}
+    assert len({n for n, _, _ in found.values()}) == 1, "all on the same rows"
+    pointer = release.current(home, "small", "temperature")
+    assert pointer
+    assert release.load(home, "small", "temperature", pointer.version).manifest.kind == "toy"
+    decision = metadata(result, key(feed, "temperature", "champion"))["decision"]
+    assert "mute was scored, and is never promoted: it has no ONNX graph, so it cannot serve." in decision
+    lacking = metadata(result, key(feed, "temperature", "hungry"))["lacking"]
+    assert lacking == "hungry needs CUDA, and this machine has none"
+    assert Tracker(home).knows(mute)
+
+
+@pytest.mark.e2e
+def test_one_that_cannot_serve_is_not_promoted_though_it_alone_is_good(
+    installed: Path, readings: Path, home: Path, instance: dg.DagsterInstance
+) -> None:
+    refresh(declared(readings, mute={}), home, instance)
+    assert release.current(home, "small", "temperature") is None
+    with duckdb.connect() as con:
+        rows = Lake(home).relation(con, "small/temperature/promotions").select("promoted, winner, reason").fetchall()
+    assert [row[:2] for row in rows] == [(False, None)]
+    assert rows[0][2].endswith("mute was scored, and is never promoted: it has no ONNX graph, so it cannot serve.")
+
+
+def test_its_own_code_counts_and_nothing_beside_it(installed: Path) -> None:
+    """Another version of the package makes the candidate stale, whichever of its modules says something else."""
+
+    def versions() -> dict[str, str]:
+        text = (
+            "import json; from aerocast_assets.assets.candidates import code\n"
+            "print(json.dumps({kind: code(kind) for kind in ('toy', 'linear')}))"
+        )
+        path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+        env = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, check=True)
+        found: dict[str, str] = json.loads(done.stdout)
+        return found
+
+    first = versions()
+    edit(installed, "kinds", "# another word\n" + SOURCE)
+    assert versions() == first
+    edit(installed, "kinds", SOURCE.replace('"IsNaN"', '"IsInf"'))
+    second = versions()
+    assert second["toy"] != first["toy"]
+    edit(installed, "arithmetic", ARITHMETIC.replace("penalty *", "2 * penalty *"))
+    third = versions()
+    assert third["toy"] != second["toy"]
+    assert {each["linear"] for each in (first, second, third)} == {first["linear"]}

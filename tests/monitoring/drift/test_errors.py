@@ -1,0 +1,165 @@
+"""Errors: what the weather excuses, what a model could learn, and where it began."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from river.drift import PageHinkley
+
+from aerocast.contracts.manifest import Scores
+from aerocast.monitoring.drift.errors import (
+    MIN_OUTCOMES,
+    PAGE_HINKLEY,
+    PH_SLACK,
+    SQUARES,
+    STRANGE,
+    ErrorVerdict,
+    Outcomes,
+    judge,
+    standardised,
+)
+from aerocast.monitoring.drift.learnable import foreseen, saved
+from tests.factories import worlds
+from tests.factories.worlds import STATION, Reals
+
+ONSET = 40 * 24
+SIZE = 60 * 24
+FEED = worlds.feed()
+HALF, SCORES = worlds.tested(worlds.climate(99))
+MANIFEST = worlds.manifest(FEED, SCORES)
+
+
+def judged(values: Reals) -> ErrorVerdict:
+    return judge(worlds.outcomes(values, HALF), MANIFEST, STATION, FEED.drift.recent)
+
+
+def heatwave(values: Reals) -> Reals:
+    """A ramp of two days to hotter, wider and later days."""
+    ramp = np.clip((np.arange(len(values)) - ONSET) / 48, 0, 1)
+    hot = values - worlds.cycle(len(values)) + 14 + worlds.cycle(len(values), 18, late=3)
+    return (1 - ramp) * values + ramp * hot
+
+
+def ringing(values: Reals) -> Reals:
+    return values + 6 * np.sin(2 * np.pi * np.arange(len(values)) / 7)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_quiet_while_nothing_changes(seed: int) -> None:
+    found = judged(worlds.climate(seed, SIZE))
+    assert not found.drifted
+    assert found.rmse == pytest.approx(SCORES[1].rmse, rel=0.35)
+    assert found.coverage == pytest.approx(0.9, abs=0.08)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("change", [heatwave, ringing])
+def test_a_changed_world_is_found_and_dated(change: object, seed: int) -> None:
+    found = judged(worlds.changed(worlds.climate(seed, SIZE), ONSET, change))
+    assert found.drifted
+    assert found.onset is not None
+    assert abs(found.onset - worlds.times(SIZE)[ONSET]) <= np.timedelta64(4, "D")
+    assert found.rmse is not None
+    assert found.expected_rmse is not None
+    assert found.rmse > SCORES[1].rmse
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_harder_weather_is_no_drift(seed: int) -> None:
+    calm, rough = worlds.climate(seed, SIZE), worlds.climate(seed, SIZE, rough=2.0)
+    found = judged(worlds.changed(calm, ONSET, lambda _: rough))
+    evidence = {each.test: each for each in found.evidence}
+    assert evidence["page_hinkley"].fired, "the errors did grow"
+    assert not found.drifted
+    assert found.expected_rmse is not None
+    assert found.expected_rmse > 1.3 * SCORES[1].rmse
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_level_that_the_model_follows_is_no_drift(seed: int) -> None:
+    ramp = np.clip((np.arange(SIZE) - ONSET) / 12, 0, 1)
+    assert not judged(worlds.climate(seed, SIZE) + 12 * ramp).drifted
+
+
+def test_a_season_that_was_never_learned_is_allowed_more_and_a_changed_world_is_found_all_the_same() -> None:
+    values = worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave)
+    known, strange = (
+        {each.test: each for each in judge(made, MANIFEST, STATION, 72, strange=odd).evidence}
+        for made, odd in ((worlds.outcomes(values, HALF), False), (worlds.outcomes(values, HALF), True))
+    )
+    limits = [name for name in known if name.startswith(("error_ratio", "foreseeable"))]
+    assert limits
+    for name in limits:
+        assert strange[name].threshold == pytest.approx(STRANGE * (known[name].threshold or 0))
+        assert strange[name].value == pytest.approx(known[name].value)
+    assert any(strange[name].fired for name in limits)
+
+
+def test_too_few_outcomes_say_nothing() -> None:
+    few = worlds.outcomes(worlds.climate(0, SIZE), HALF)
+    few = few.at(few.time < np.unique(few.time)[MIN_OUTCOMES - 1])
+    found = judge(few, MANIFEST, STATION, 72)
+    assert not found.drifted
+    assert found.evidence == ()
+    assert found.rmse is not None
+
+
+def test_no_outcomes_no_figures() -> None:
+    nothing = worlds.outcomes(worlds.climate(0, SIZE), HALF)
+    nothing = nothing.at(np.zeros(len(nothing.time), dtype=bool))
+    assert judge(nothing, MANIFEST, STATION, 72) == ErrorVerdict(False, None, None, None, None, ())
+
+
+def test_page_hinkley_is_rivers() -> None:
+    known = worlds.outcomes(worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave), HALF)
+    nearest = known.at(known.horizon == 1)
+    detector = PageHinkley(MIN_OUTCOMES, PH_SLACK, PAGE_HINKLEY, 1.0, "up")
+    fired = False
+    for square in np.minimum(np.clip(standardised(nearest), -4, 4) ** 2, SQUARES).tolist():
+        detector.update(square)
+        fired = fired or detector.drift_detected
+    found = next(e for e in judge(known, MANIFEST, STATION, 72).evidence if e.test == "page_hinkley")
+    assert found.fired == fired == (found.value is not None and found.value > PAGE_HINKLEY)
+
+
+@given(factor=st.floats(0.01, 1000), seed=st.integers(0, 3))
+def test_the_unit_does_not_matter(factor: float, seed: int) -> None:
+    known = worlds.outcomes(worlds.changed(worlds.climate(seed, SIZE), ONSET, heatwave), HALF)
+    scores = {
+        horizon: Scores(each.rows, each.rmse * factor, each.mae, each.mse, each.composite, each.skill)
+        for horizon, each in SCORES.items()
+    }
+    scaled = Outcomes(
+        known.time, known.horizon, known.error * factor, known.half * factor, known.baseline * factor, known.level
+    )
+    plain, other = judge(known, MANIFEST, STATION, 72), judge(scaled, worlds.manifest(FEED, scores), STATION, 72)
+    assert plain.drifted == other.drifted
+    assert plain.onset == other.onset
+    for one, two in zip(plain.evidence, other.evidence, strict=True):
+        assert one.value == pytest.approx(two.value, rel=1e-6)
+
+
+@given(seed=st.integers(0, 10_000), columns=st.integers(1, 12))
+def test_noise_is_not_foreseen(seed: int, columns: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert foreseen(rng.normal(size=300), rng.normal(size=(300, columns)), np.arange(300) // 43) < 0.08
+
+
+@given(seed=st.integers(0, 10_000), noise=st.floats(0.05, 1.0))
+def test_what_follows_from_the_known_is_foreseen(seed: int, noise: float) -> None:
+    rng = np.random.default_rng(seed)
+    known = rng.normal(size=(300, 4))
+    z = known[:, 0] - known[:, 1] + rng.normal(0, noise, 300)
+    assert foreseen(z, known, np.arange(300) // 43) > 0.5
+
+
+def test_one_odd_block_is_not_foreseen() -> None:
+    rng = np.random.default_rng(3)
+    block = np.arange(280) // 40
+    z = rng.normal(size=280) + 3 * (block == 4)
+    assert foreseen(z, rng.normal(size=(280, 3)) + 3 * (block == 4)[:, None], block) < 0.1
+
+
+@given(st.floats(-5, 1), st.floats(-5, 1))
+def test_saved_rises_with_what_is_foreseen(one: float, two: float) -> None:
+    assert 0 <= saved(min(one, two)) <= saved(max(one, two)) <= 0.9 + 1e-9
