@@ -37,14 +37,14 @@ def meaning(text: str) -> str:
 
 @given(st.sampled_from(SOURCES))
 @settings(max_examples=20, deadline=None)
-def test_comments_and_formatting_do_not_count(path: Path) -> None:
+def test_comments_and_formatting_leave_version_unchanged(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert meaning(ast.unparse(ast.parse(text))) == meaning(text)
 
 
 @given(st.sampled_from([path for path in SOURCES if re.search(r"^[A-Z_]+ = \d+", path.read_text(), re.MULTILINE)]))
 @settings(max_examples=10, deadline=None)
-def test_a_constant_counts(path: Path) -> None:
+def test_changed_constant_changes_version(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert meaning(re.sub(r"^([A-Z_]+ = )(\d+)", r"\g<1>1\2", text, count=1, flags=re.MULTILINE)) != meaning(text)
 
@@ -67,11 +67,11 @@ def test_a_constant_counts(path: Path) -> None:
         ("def f(): 'words'", "def f(): return 'words'", False),
     ],
 )
-def test_what_counts_of_a_module(one: str, other: str, same: bool) -> None:
+def test_module_version_ignores_docstrings_and_type_checking_imports(one: str, other: str, same: bool) -> None:
     assert (meaning(one) == meaning(other)) == same
 
 
-def test_what_a_type_checker_alone_reads_is_no_import() -> None:
+def test_type_checking_import_is_not_followed() -> None:
     text = b"""
 import aerocast.a
 from aerocast import b
@@ -119,7 +119,7 @@ def small(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_closure_follows_modules_and_rooms_of_which_a_name_is_taken(small: Path) -> None:
+def test_closure_follows_modules_and_packages_of_imported_names(small: Path) -> None:
     package = Package(small)
     assert package.closure("aerocast.build") == ["aerocast.build", "aerocast.room.deep", "aerocast.room.part"]
     assert package.closure("aerocast.whole") == ["aerocast.beside", "aerocast.room", "aerocast.whole"]
@@ -129,9 +129,7 @@ def test_a_closure_follows_modules_and_rooms_of_which_a_name_is_taken(small: Pat
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_what_was_parsed_before_counts_only_for_the_same_bytes(
-    small: Path, written: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_parse_is_used_only_for_same_bytes(small: Path, written: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", not written)
     monkeypatch.setattr(sys, "pycache_prefix", None)
     kept = small / "__pycache__" / f"closure.{sys.implementation.cache_tag}.json"
@@ -152,7 +150,7 @@ def test_what_was_parsed_before_counts_only_for_the_same_bytes(
     assert Package(small).version("aerocast.build") == before
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_cache_folder_still_gives_version(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(sys, "pycache_prefix", str(small / "build.py"))
     assert len(Package(small).version("aerocast.build")) == 12
@@ -161,7 +159,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(small: Path, monkeypatc
 # The layers ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_does_not_count_is_there_and_is_named_once() -> None:
+def test_uncounted_modules_exist_and_are_listed_once() -> None:
     files = closure._files(Path(aerocast.__file__).parent)
     assert files.keys() >= NOT_COUNTED
 
@@ -201,7 +199,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     }
 
 
-def test_each_layer_is_made_by_what_it_imports(copy: Path) -> None:
+def test_layer_version_covers_its_imports(copy: Path) -> None:
     models = {"persistence", "seasonal_naive", "linear", "xgboost", "gru", "sequence"}
     first = versions(copy)
     assert {key for key, version in first.items() if key.startswith("noaa/") and version} >= {

@@ -17,7 +17,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=4))
-def test_the_order_of_fields_does_not_matter(parts: dict[str, object]) -> None:
+def test_digest_ignores_order_of_fields(parts: dict[str, object]) -> None:
     backwards = dict(reversed(list(parts.items())))
     assert config_hash(part=parts) == config_hash(part=backwards)
 
@@ -34,18 +34,18 @@ def same(one: object, other: object) -> bool:
 @given(JSON, JSON)
 @example([0], [0.0])
 @example([True], [1])
-def test_different_content_has_another_hash(one: object, other: object) -> None:
+def test_digest_differs_for_different_content(one: object, other: object) -> None:
     assert (config_hash(part=one) == config_hash(part=other)) == same(one, other)
 
 
-def test_what_has_no_canonical_text_is_refused() -> None:
+def test_digest_of_value_without_canonical_text_is_refused() -> None:
     with pytest.raises(TypeError):
         config_hash(part=object())
     with pytest.raises(ValueError, match="Out of range float"):
         config_hash(part=float("nan"))
 
 
-def test_code_counts() -> None:
+def test_config_hash_changes_with_code_version() -> None:
     assert code_version("aerocast.tables.silver") != code_version("aerocast.tables.quality")
     assert code_version("aerocast.tables.silver") == code_version("aerocast.tables.silver", "aerocast.common.units"), (
         "which it imports"
@@ -53,6 +53,6 @@ def test_code_counts() -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", code_version("aerocast.models.kinds.gru"))
 
 
-def test_arrays_are_told_apart() -> None:
+def test_digest_tells_arrays_apart() -> None:
     assert digest(np.zeros(3)) == digest(np.zeros(3))
     assert digest(np.zeros(3)) != digest(np.array([0.0, 0.0, 1e-9]))

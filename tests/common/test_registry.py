@@ -33,12 +33,12 @@ def bring(folder: Path, package: str, source: str) -> None:
     install(folder, package, GROUP, "bird", f"from tests.factories.kinds import Animal\n{source}\n")
 
 
-def test_a_kind_is_a_module(animals: Registry[Animal]) -> None:
+def test_kind_is_found_by_module_name(animals: Registry[Animal]) -> None:
     assert animals.names() == ["cat", "dog", "empty"]
     assert animals.find("cat").kind == "cat"
 
 
-def test_only_the_kind_that_is_asked_for_is_imported(animals: Registry[Animal]) -> None:
+def test_lookup_imports_only_requested_kind(animals: Registry[Animal]) -> None:
     sys.modules.pop("tests.factories.kinds.dog", None)
     animals.find("cat")
     assert animals.names()
@@ -47,7 +47,7 @@ def test_only_the_kind_that_is_asked_for_is_imported(animals: Registry[Animal]) 
     assert "tests.factories.kinds.dog" in sys.modules
 
 
-def test_an_installed_package_brings_a_kind(animals: Registry[Animal], installed: Path) -> None:
+def test_installed_package_adds_kind(animals: Registry[Animal], installed: Path) -> None:
     bring(installed, "registry_bird", "class Kind(Animal):\n    kind = 'bird'")
     assert animals.names() == ["cat", "dog", "empty", "bird"]
     assert animals.find("bird").kind == "bird"
@@ -65,7 +65,7 @@ def test_an_installed_package_brings_a_kind(animals: Registry[Animal], installed
         ("raise RuntimeError('no wings')", r"kind 'bird' \(registry_bird:Kind\) cannot be imported: no wings"),
     ],
 )
-def test_a_package_that_brings_no_such_class_is_named(
+def test_entry_point_without_class_names_package(
     animals: Registry[Animal], installed: Path, source: str, told: str
 ) -> None:
     bring(installed, "registry_bird", source)
@@ -73,7 +73,7 @@ def test_a_package_that_brings_no_such_class_is_named(
         animals.find("bird")
 
 
-def test_two_packages_of_one_kind_are_named(animals: Registry[Animal], installed: Path) -> None:
+def test_two_packages_of_one_kind_are_both_named(animals: Registry[Animal], installed: Path) -> None:
     for package in ("registry_one", "registry_two"):
         bring(installed, package, "class Kind(Animal):\n    kind = 'bird'")
     with pytest.raises(AeroCastError, match="several packages: registry_one, registry_two"):
@@ -89,6 +89,6 @@ def test_two_packages_of_one_kind_are_named(animals: Registry[Animal], installed
         ("../cat", "is not allowed"),
     ],
 )
-def test_what_is_no_kind_is_refused(animals: Registry[Animal], kind: str, told: str) -> None:
+def test_class_without_base_is_refused(animals: Registry[Animal], kind: str, told: str) -> None:
     with pytest.raises(AeroCastError, match=told):
         animals.find(kind)

@@ -87,7 +87,7 @@ def in_sql(con: duckdb.DuckDBPyConnection, texts: list[str]) -> list[tuple[datet
 
 
 @pytest.mark.parametrize(("text", "expected"), (SPELLINGS | MORE).items())
-def test_each_spelling_is_read_or_has_its_reason(text: str, expected: str, con: duckdb.DuckDBPyConnection) -> None:
+def test_time_text_is_parsed_or_refused_with_reason(text: str, expected: str, con: duckdb.DuckDBPyConnection) -> None:
     found, ((in_duckdb, reason),) = parse(text), in_sql(con, [text])
     assert found == in_duckdb
     if expected in ("naive", "unreadable"):
@@ -134,7 +134,7 @@ mangled = st.builds(
 
 @given(st.lists(st.one_of(near, usual, mangled, st.text(st.characters(codec="utf-8"))), min_size=50, max_size=200))
 @example(["2024-03-01T01:00: 0Z", "2024-03-01T01:00:0.Z", "2024-03-01T\t1:00:00Z", "0000-01-01T00:00:00Z"])
-def test_python_and_sql_agree_on_any_text(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_python_and_sql_parse_any_text_alike(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     texts = [text.replace("\0", "") for text in texts]
     for text, (found, reason) in zip(texts, in_sql(con, texts), strict=True):
         assert parse(text) == found, repr(text)
@@ -147,7 +147,7 @@ def of(con: duckdb.DuckDBPyConnection, zone: str, rows: list[tuple[str, str]]) -
     return list(Instants(con, zone).of(texts, stations).to_pylist())
 
 
-def test_an_hour_that_is_repeated_is_told_apart_by_its_order(con: duckdb.DuckDBPyConnection) -> None:
+def test_repeated_hour_is_resolved_by_order(con: duckdb.DuckDBPyConnection) -> None:
     """The rows of shared/cases/10-local-time."""
     rows = [("M1", f"2024-10-27 0{hour}:00") for hour in (0, 1, 2, 2, 3, 4, 5, 6)]
     hours = [datetime(2024, 10, 26, 22, tzinfo=UTC) + timedelta(hours=hour) for hour in range(8)]
@@ -156,7 +156,7 @@ def test_an_hour_that_is_repeated_is_told_apart_by_its_order(con: duckdb.DuckDBP
     assert of(con, "Europe/Amsterdam", both) == [hour for hour in hours for _ in range(2)], "each station has its clock"
 
 
-def test_the_order_counts_through_all_tables_of_a_delivery(con: duckdb.DuckDBPyConnection) -> None:
+def test_order_of_repeated_hour_spans_tables_of_one_delivery(con: duckdb.DuckDBPyConnection) -> None:
     reader, texts = (
         Instants(con, "Europe/Amsterdam"),
         pa.chunked_array([["2024-10-27 02:30", "2024-10-27T02:30+01:00"]]),
@@ -168,7 +168,7 @@ def test_the_order_counts_through_all_tables_of_a_delivery(con: duckdb.DuckDBPyC
     assert second == [later, later]
 
 
-def test_an_hour_that_the_clocks_skip_is_no_time(con: duckdb.DuckDBPyConnection) -> None:
+def test_skipped_hour_is_refused(con: duckdb.DuckDBPyConnection) -> None:
     rows = [("M1", "2024-03-31 01:59"), ("M1", "2024-03-31 02:30"), ("M1", "2024-03-31 03:00")]
     before, skipped, after = of(con, "Europe/Amsterdam", rows)
     assert (before, skipped) == (datetime(2024, 3, 31, 0, 59, tzinfo=UTC), None)
@@ -183,13 +183,15 @@ zones = ("Europe/Amsterdam", "America/Havana", "Australia/Lord_Howe", "Asia/Beir
 
 
 @given(st.sampled_from(zones), st.lists(walls, min_size=1, unique=True))
-def test_columns_are_read_as_single_texts_are(con: duckdb.DuckDBPyConnection, zone: str, shown: list[datetime]) -> None:
+def test_column_of_times_parses_like_single_texts(
+    con: duckdb.DuckDBPyConnection, zone: str, shown: list[datetime]
+) -> None:
     rows = [("A", wall.isoformat(sep=" ")) for wall in shown]
     assert of(con, zone, rows) == [parse_instant(text, ZoneInfo(zone)) for _, text in rows]
 
 
 @pytest.mark.parametrize("zone", zones[:4])
-def test_each_quarter_of_an_hour_around_a_change_is_read_once(con: duckdb.DuckDBPyConnection, zone: str) -> None:
+def test_quarter_hours_around_clock_change_are_read_once(con: duckdb.DuckDBPyConnection, zone: str) -> None:
     for begin in (datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(366)):
         if (
             begin.astimezone(ZoneInfo(zone)).utcoffset()
@@ -201,7 +203,7 @@ def test_each_quarter_of_an_hour_around_a_change_is_read_once(con: duckdb.DuckDB
         assert of(con, zone, rows) == instants
 
 
-def test_a_zone_that_is_not_known_here_is_said() -> None:
+def test_unknown_zone_is_named() -> None:
     assert zone_of(None) is None
     with pytest.raises(AeroCastError, match="Mars/Olympus"):
         zone_of("Mars/Olympus")

@@ -6,13 +6,13 @@ from aerocast.common import units
 
 
 @pytest.mark.parametrize("unit", sorted(units.USUAL_UNITS))
-def test_the_usual_units_are_what_pint_says(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_common_conversions_agree_with_pint(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = units.USUAL_UNITS[unit]
     monkeypatch.setattr(units, "USUAL_UNITS", {name: at for name, at in units.USUAL_UNITS.items() if name != unit})
     assert units.dimension(unit) == said
 
 
-def test_an_unknown_unit_has_no_dimension() -> None:
+def test_unknown_unit_has_no_dimension() -> None:
     assert units.dimension("degX") is None
     assert units.dimension("") in (None, "")
 

@@ -27,7 +27,7 @@ OUTCOMES = st.sampled_from(["promoted", "refused", "failed", "helped"])
 
 
 @given(PAUSES, INSTANTS)
-def test_what_is_left_of_a_pause_is_never_more_than_the_pause(pause: timedelta, since: datetime) -> None:
+def test_remaining_pause_never_exceeds_pause(pause: timedelta, since: datetime) -> None:
     assert timedelta(0) <= remaining(pause, since, NOW) <= pause
     assert pause_end(pause, since, NOW) <= NOW + pause
     if since <= NOW:
@@ -35,7 +35,7 @@ def test_what_is_left_of_a_pause_is_never_more_than_the_pause(pause: timedelta, 
 
 
 @given(INSTANTS, st.integers(1, 12))
-def test_the_back_off_of_failed_runs_is_never_longer_than_the_longest(ended: datetime, failures: int) -> None:
+def test_back_off_of_failed_runs_never_exceeds_longest_pause(ended: datetime, failures: int) -> None:
     failed = SimpleNamespace(
         dagster_run=SimpleNamespace(status=dg.DagsterRunStatus.FAILURE), end_time=ended.timestamp()
     )
@@ -58,7 +58,7 @@ def memories(draw: st.DrawFn) -> RetrainMemory:
 
 
 @given(memories(), st.none() | INSTANTS, st.none() | INSTANTS, OUTCOMES)
-def test_drift_acts_within_the_limits_however_wrong_a_clock_was(
+def test_drift_retrain_respects_limits_with_wrong_clock(
     memory: RetrainMemory, onset: datetime | None, ended: datetime | None, outcome: Any
 ) -> None:
     heat = Heat("temperature", hot=True, edges=1, warm=2, since=NOW, onset=onset)
@@ -72,7 +72,7 @@ def test_drift_acts_within_the_limits_however_wrong_a_clock_was(
 
 
 @given(INSTANTS, st.none() | INSTANTS, OUTCOMES)
-def test_age_and_another_try_are_due_within_the_limits(made: datetime, ended: datetime | None, outcome: Any) -> None:
+def test_routine_retrain_respects_limits_with_wrong_clock(made: datetime, ended: datetime | None, outcome: Any) -> None:
     """An instant that is still to come counts once it has: one pause may follow another, and no more."""
     last = LastRun(outcome, ended, ended) if ended else None
 
@@ -84,7 +84,7 @@ def test_age_and_another_try_are_due_within_the_limits(made: datetime, ended: da
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e6))
-def test_a_file_of_the_future_is_young_for_no_longer_than_one_of_now(age: float, span: float) -> None:
+def test_file_with_future_time_is_recent_no_longer_than_current_file(age: float, span: float) -> None:
     if is_recent(age, span):
         assert not is_recent(age + 2 * span, span)
     assert not is_recent(-time.time(), span)

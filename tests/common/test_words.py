@@ -42,12 +42,12 @@ TIMEDELTA = re.compile(r"\d:\d\d:\d\d")  # as str() of a timedelta writes it
         (-2 * HOUR, "minus 2 hours"),
     ],
 )
-def test_a_duration_is_in_the_largest_unit_that_fits(length: timedelta, text: str) -> None:
+def test_duration_uses_largest_unit_that_fits(length: timedelta, text: str) -> None:
     assert duration(length) == text
     assert TIMEDELTA.search(str(length)), "the test below looks for what str() writes"
 
 
-def test_one_is_singular() -> None:
+def test_count_of_one_is_singular() -> None:
     assert [count(n, "step") for n in (0, 1, 2, 26115)] == ["0 steps", "1 step", "2 steps", "26,115 steps"]
     assert count(2, "delivery", "deliveries") == "2 deliveries"
 
@@ -62,7 +62,7 @@ def descriptions(every: dg.Definitions) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("feed", declared())
-def test_no_description_shows_a_timedelta_of_python(feed: str, tmp_path: Path) -> None:
+def test_descriptions_contain_no_python_timedelta(feed: str, tmp_path: Path) -> None:
     texts = list(descriptions(definitions(tmp_path, find_feed(feed))))
     assert any("hour" in text for text in texts)
     assert [text for text in texts if TIMEDELTA.search(text)] == []
