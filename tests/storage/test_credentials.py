@@ -85,13 +85,13 @@ def use(home: ObjectHome) -> None:
 
 
 @pytest.mark.parametrize("profile", ["plain", *(pytest.param(name, marks=pytest.mark.e2e) for name in SLOW)])
-def test_a_profile_opens_it(guarded: Path, bucket: ObjectHome, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_opens_store(guarded: Path, bucket: ObjectHome, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", profile)
     use(bucket)
 
 
 @pytest.mark.e2e
-def test_a_container_s_agent_is_asked(guarded: Path, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_agent_gives_credentials(guarded: Path, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     class Agent(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -113,9 +113,7 @@ def test_a_container_s_agent_is_asked(guarded: Path, account: Account, monkeypat
 
 
 @pytest.mark.e2e
-def test_a_web_identity_becomes_keys_of_its_role(
-    guarded: Path, account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_web_identity_gives_keys_of_its_role(guarded: Path, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store of these tests knows no such keys, so what is asked for is looked at."""
     _guard(address(guarded), "inf")
     (guarded / "token").write_text("token")
@@ -134,7 +132,7 @@ def test_a_web_identity_becomes_keys_of_its_role(
     ("profile", "says"),
     [("wrong", "could not be written: .*InvalidAccessKeyId"), ("unknown", r"cannot be had: .*\(unknown\)")],
 )
-def test_what_does_not_open_it_is_one_sentence(
+def test_wrong_credentials_raise_one_sentence(
     guarded: Path, bucket: ObjectHome, profile: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", profile)
@@ -144,9 +142,7 @@ def test_what_does_not_open_it_is_one_sentence(
 
 
 @pytest.mark.e2e
-def test_keys_that_a_person_changes_are_read_again(
-    guarded: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_keys_are_read_again(guarded: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "wrong")
     with pytest.raises(AeroCastError):
         use(bucket)

@@ -16,12 +16,12 @@ def named(home: str, **more: str) -> Home:
     return home_of(Settings.model_validate({"home": home, **more}))
 
 
-def test_a_folder_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_home_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert named("here/there") == tmp_path / "here" / "there"
 
 
-def test_an_url_survives_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_home_url_survives_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEROCAST_HOME", "s3://bucket/some/prefix/")
     monkeypatch.setenv("AEROCAST_WORK", str(tmp_path))
     home = home_of(Settings())
@@ -30,7 +30,7 @@ def test_an_url_survives_the_environment(tmp_path: Path, monkeypatch: pytest.Mon
     assert (Path(home), home / "clock", os.fspath(home)) == (tmp_path, tmp_path / "clock", str(tmp_path))
 
 
-def test_each_object_store_has_a_work_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_stores_have_separate_work_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AEROCAST_WORK", raising=False)
     assert Path(named("s3://bucket/one")) == tmp_path / ".aerocast/work/bucket/one"
@@ -44,7 +44,7 @@ def test_each_object_store_has_a_work_folder_of_its_own(tmp_path: Path, monkeypa
         "s3://bucket//home", "s3://bucket/../home", "s3://bucket/a b", "s3://bucket/*", "s3://bucket/home?x=1",
     ],
 )  # fmt: skip
-def test_what_cannot_be_a_home_is_one_sentence(url: str) -> None:
+def test_invalid_home_raises_one_sentence(url: str) -> None:
     with pytest.raises(AeroCastError, match=r"AEROCAST_HOME=.* cannot be used; allowed: a folder, or s3") as caught:
         named(url)
     assert url in str(caught.value)
@@ -60,7 +60,7 @@ def test_what_cannot_be_a_home_is_one_sentence(url: str) -> None:
         ),
     ],
 )
-def test_a_command_says_at_once_what_is_wrong_with_its_home(
+def test_command_refuses_invalid_home_at_once(
     objects: None,
     tmp_path: Path,
     url: str,

@@ -41,7 +41,7 @@ def seen(con: duckdb.DuckDBPyConnection, statement: str) -> Sequence[tuple[objec
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_home_works_wherever_it_lies(tmp_path: Path, name: str) -> None:
+def test_home_works_under_odd_path(tmp_path: Path, name: str) -> None:
     home = home_of(Settings(home=str(tmp_path / name)))
     lake = Lake(home)
     lake.append("f/raw", readings(), "segment")
@@ -65,7 +65,7 @@ def test_a_home_works_wherever_it_lies(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_path_that_would_be_misread_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+def test_ambiguous_path_is_refused_before_any_write(tmp_path: Path, name: str) -> None:
     with pytest.raises(AeroCastError) as caught:
         home_of(Settings(home=str(tmp_path / name)))
     assert str(caught.value).startswith("AEROCAST_HOME")
@@ -73,7 +73,7 @@ def test_a_path_that_would_be_misread_is_refused_before_anything_is_written(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_above_the_home_and_a_link_s_target_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parent_folder_and_link_target_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "what?").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "what?")
     monkeypatch.chdir(tmp_path / "what?")
@@ -82,18 +82,18 @@ def test_a_part_above_the_home_and_a_link_s_target_count(tmp_path: Path, monkeyp
             home_of(Settings(home=home))
 
 
-def test_the_work_folder_of_an_object_store_is_judged_alike(tmp_path: Path) -> None:
+def test_work_folder_of_object_store_is_checked(tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match=r"AEROCAST_WORK=.*'\?'"):
         home_of(Settings(home="s3://bucket/home", work=tmp_path / "what?"))
 
 
 @pytest.mark.parametrize("url", ["file:///tmp/x", "file:/tmp/x", "s3:/bucket/x", "S3://bucket/x", "http://host/x"])
-def test_what_looks_like_an_url_is_no_folder(url: str) -> None:
+def test_url_like_text_is_not_folder(url: str) -> None:
     with pytest.raises(AeroCastError, match="allowed: a folder, or s3://bucket/prefix"):
         home_of(Settings(home=url))
 
 
-def test_every_setting_that_is_a_path_knows_the_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_settings_expand_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in {"AEROCAST_HOME": "~/home", "AEROCAST_WORK": "~/work", "AEROCAST_INBOX": "~/inbox"}.items():
         monkeypatch.setenv(name, value)
@@ -106,7 +106,7 @@ def test_every_setting_that_is_a_path_knows_the_tilde(tmp_path: Path, monkeypatc
         home_of(Settings(home="~nobody-of-this-name/home"))
 
 
-def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
+def test_circular_links_raise_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(AeroCastError, match=r"AEROCAST_HOME=.* cannot be used"):

@@ -47,7 +47,7 @@ def either(request: pytest.FixtureRequest, home: Path) -> Home:
     return home if request.param == "folder" else request.getfixturevalue("bucket")
 
 
-def test_a_home_is_marked_once_and_its_copy_is_the_same(either: Home) -> None:
+def test_home_is_marked_once_and_copy_keeps_mark(either: Home) -> None:
     assert mark.check(either) is None
     first = mark.settle(either)
     assert (first.format, first.version) == (mark.FORMAT, "0.1.0")
@@ -55,9 +55,7 @@ def test_a_home_is_marked_once_and_its_copy_is_the_same(either: Home) -> None:
 
 
 @pytest.mark.parametrize("command", [["sql"], ["rows"], ["run"], ["up"], ["clean", "--yes"], ["simulate", "--at=x"]])
-def test_every_command_refuses_a_newer_home_by_name(
-    home: Path, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_refuse_newer_home_by_name(home: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     newer = {"format": 99, "id": "a", "created": "2024-01-01T00:00:00Z", "version": "9.0", "more": [1]}
     (home / mark.NAME).write_text(json.dumps(newer))
     fill(home, *OURS)
@@ -67,14 +65,14 @@ def test_every_command_refuses_a_newer_home_by_name(
     assert contents(home) == before
 
 
-def test_so_does_the_server(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_refuses_newer_home_by_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
     (home / mark.NAME).write_text((home / mark.NAME).read_text().replace('"format":1', '"format":2'))
     assert serve(["--port", "0"]) == 1
     assert "is a home of format 2" in capsys.readouterr().err
 
 
-def test_an_older_home_is_migrated_by_who_writes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_home_is_migrated_by_writer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = mark.settle(home)
     monkeypatch.setattr(mark, "FORMAT", 3)
     steps = {number: lambda home, number=number: store_of(home).replace(f"step{number}", b"") for number in (1, 2)}
@@ -86,13 +84,13 @@ def test_an_older_home_is_migrated_by_who_writes(home: Path, monkeypatch: pytest
     assert {"step1", "step2"} <= contents(home)
 
 
-def test_a_mark_that_says_nothing_is_one_sentence(home: Path) -> None:
+def test_damaged_mark_raises_one_sentence(home: Path) -> None:
     (home / mark.NAME).write_text('{"name": "another program"}')
     with pytest.raises(AeroCastError, match=r"the mark of the home's format .*/home\.json cannot be read"):
         mark.settle(home)
 
 
-def test_a_home_of_before_is_adopted_and_a_folder_with_other_things_too(home: Path) -> None:
+def test_unmarked_home_and_folder_with_other_files_are_adopted(home: Path) -> None:
     fill(home, *OURS, *THEIRS)
     mark.settle(home)
     fill(home / "other", "photo.jpg", "inbox/noaa/waiting.csv")
@@ -100,14 +98,14 @@ def test_a_home_of_before_is_adopted_and_a_folder_with_other_things_too(home: Pa
 
 
 @pytest.mark.parametrize("name", ["history/holiday.jpg", "lake/como.txt", "log"])
-def test_what_would_be_taken_for_ours_and_is_not_is_refused(tmp_path: Path, name: str) -> None:
+def test_foreign_folder_that_resembles_home_is_refused(tmp_path: Path, name: str) -> None:
     fill(tmp_path, name)
     with pytest.raises(AeroCastError, match="which AeroCast uses and has not made: choose an empty folder"):
         mark.settle(tmp_path)
     assert contents(tmp_path) == {name}
 
 
-def test_a_home_in_a_room_of_another_is_refused(home: Path) -> None:
+def test_home_inside_another_home_is_refused(home: Path) -> None:
     mark.settle(home)
     inner = home / "lake" / "inner"
     inner.mkdir(parents=True)
@@ -118,13 +116,13 @@ def test_a_home_in_a_room_of_another_is_refused(home: Path) -> None:
     mark.settle(beside)
 
 
-def test_a_work_folder_belongs_to_one_home(bucket: ObjectHome) -> None:
+def test_work_folder_belongs_to_one_home(bucket: ObjectHome) -> None:
     mark.settle(bucket)
     with pytest.raises(AeroCastError, match="belongs to another home than"):
         mark.settle(ObjectHome(f"{bucket.url}/other", bucket.work))
 
 
-def test_clean_removes_what_is_ours_and_keeps_the_rest(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_removes_own_files_and_keeps_others(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(home, *OURS)
     mark.settle(home)
     fill(home, *THEIRS)
@@ -140,7 +138,7 @@ def test_clean_removes_what_is_ours_and_keeps_the_rest(home: Path, capsys: pytes
     assert main(["clean", "--yes"]) == 1, "its mark went with it"
 
 
-def test_clean_leaves_nothing_where_nobody_else_was(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_removes_folder_without_other_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
     fill(home, *OURS)
     assert main(["clean", "--yes"]) == 0
@@ -149,7 +147,7 @@ def test_clean_leaves_nothing_where_nobody_else_was(home: Path, capsys: pytest.C
     assert "nothing to remove" in capsys.readouterr().out
 
 
-def test_clean_touches_no_folder_without_a_mark(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_leaves_unmarked_folder_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(home, *OURS, *THEIRS)
     before = contents(home)
     assert main(["clean", "--yes"]) == 1
@@ -157,7 +155,7 @@ def test_clean_touches_no_folder_without_a_mark(home: Path, capsys: pytest.Captu
     assert contents(home) == before
 
 
-def test_clean_waits_for_no_answer_that_nobody_can_give(
+def test_clean_without_terminal_does_not_wait_for_answer(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark.settle(home)
@@ -169,7 +167,7 @@ def test_clean_waits_for_no_answer_that_nobody_can_give(
 
 @pytest.mark.parametrize(("answer", "there"), [(b"n\n", True), (b"\n", True), (b"y\n", False)])
 @pytest.mark.e2e
-def test_clean_asks_on_a_terminal(home: Path, answer: bytes, there: bool) -> None:
+def test_clean_asks_on_terminal(home: Path, answer: bytes, there: bool) -> None:
     mark.settle(home)
     person, terminal = pty.openpty()
     child = subprocess.Popen(
@@ -183,7 +181,7 @@ def test_clean_asks_on_a_terminal(home: Path, answer: bytes, there: bool) -> Non
     assert (child.returncode, home.exists()) == (int(there), there)
 
 
-def test_a_home_in_use_is_not_cleaned(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clean_refuses_home_in_use(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
     with writer.hold(home, "aerocast run"):
         assert main(["clean", "--yes"]) == 1
@@ -191,7 +189,7 @@ def test_a_home_in_use_is_not_cleaned(home: Path, capsys: pytest.CaptureFixture[
     assert mark.check(home)
 
 
-def test_a_home_that_belongs_to_another_user_is_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_home_of_another_user_raises_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As another user if this one may become one; else the files are merely read-only."""
     mark.settle(home)
     fill(home, "history/runs.db")
@@ -213,7 +211,7 @@ def test_a_home_that_belongs_to_another_user_is_one_sentence(home: Path, capsys:
     assert f"error: AEROCAST_HOME: {home}/history/runs.db cannot be written: {says}" in capsys.readouterr().err
 
 
-def test_who_only_reads_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEROCAST_HOME", str(tmp_path / "typo"))
     assert main(["sql"]) == 1
     assert list(tmp_path.iterdir()) == []
@@ -222,6 +220,6 @@ def test_who_only_reads_makes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "name", ["put_off/noaa-inbox.json", "processes/up.log.1", "tail/noaa.npz", "lake/a/b/x.parquet"]
 )
-def test_what_the_platform_writes_is_its_own(name: str) -> None:
+def test_platform_writes_only_known_folders(name: str) -> None:
     assert rooms.is_own(name)
     assert not rooms.is_own(f"somebody/{name}")

@@ -12,7 +12,7 @@ from aerocast.lake import Lake
 from aerocast.storage.home import ObjectHome
 
 
-def test_a_data_file_is_asked_about_once(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_file_is_requested_once(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     real = FsspecStore._info
 

@@ -15,7 +15,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     return tmp_path if request.param == "folder" else request.getfixturevalue("bucket")
 
 
-def test_a_document_comes_and_goes(home: Home) -> None:
+def test_document_is_written_read_and_removed(home: Home) -> None:
     assert (store_of(home).read("declared/noaa.json"), store_of(home).stamp("declared/noaa.json")) == (None, None)
     assert store_of(home).names("declared") == []
     store_of(home).replace("declared/noaa.json", b"1")
@@ -32,7 +32,7 @@ def test_a_document_comes_and_goes(home: Home) -> None:
         assert store_of(home).read("declared/noaa.json") is None
 
 
-def test_a_swap_needs_the_stamp_that_was_read(home: Home) -> None:
+def test_swap_requires_current_stamp(home: Home) -> None:
     assert store_of(home).swap("a/b.json", b"one", None)
     assert not store_of(home).swap("a/b.json", b"two", None), "it is there already"
     found = store_of(home).read_stamped("a/b.json")
@@ -45,7 +45,7 @@ def test_a_swap_needs_the_stamp_that_was_read(home: Home) -> None:
     assert not store_of(home).swap("a/b.json", b"four", found[1]), "it is gone"
 
 
-def test_of_many_at_once_nobody_is_lost(home: Home) -> None:
+def test_concurrent_swaps_lose_no_update(home: Home) -> None:
     """Each adds its letter to what it read, until that went through."""
 
     def add(letter: str) -> None:
@@ -59,7 +59,7 @@ def test_of_many_at_once_nobody_is_lost(home: Home) -> None:
     assert sorted((store_of(home).read("word") or b"").decode()) == list("abcdefgh")
 
 
-def test_a_note_of_origin_belongs_to_its_document(home: Home) -> None:
+def test_origin_note_belongs_to_its_document(home: Home) -> None:
     assert store_of(home).origin("tail/noaa.npz") is None
     store_of(home).replace("tail/noaa.npz", b"rows")
     store_of(home).note_origin("tail/noaa.npz", "cafe")
@@ -69,7 +69,7 @@ def test_a_note_of_origin_belongs_to_its_document(home: Home) -> None:
     assert store_of(home).origin("tail/noaa.npz") is None
 
 
-def test_a_bucket_that_is_not_there_says_nothing_of_its_documents(objects: None, tmp_path: Path) -> None:
+def test_missing_bucket_reports_no_documents(objects: None, tmp_path: Path) -> None:
     home = ObjectHome("s3://nobody-has-this/home", tmp_path)
     for use in (
         lambda: store_of(home).read("a"),
@@ -82,7 +82,7 @@ def test_a_bucket_that_is_not_there_says_nothing_of_its_documents(objects: None,
         assert "\n" not in str(caught.value)
 
 
-def test_a_store_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_store_raises_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -55,7 +55,7 @@ def other() -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_the_second_is_told_who_the_first_is_and_the_dead_hold_nothing(either: Home) -> None:
+def test_second_writer_is_refused_by_name_and_dead_writer_holds_nothing(either: Home) -> None:
     with other() as process:
         for attempt in (writer.hold(either, "aerocast run"), writer.join(either, "Dagster run", NOW)):
             with pytest.raises(writer.Busy) as caught, attempt:
@@ -83,7 +83,7 @@ def expire(home: ObjectHome) -> None:
     assert store_of(home).swap(writer.LEASE, msgspec.json.encode(past), found[1])
 
 
-def test_two_machines_with_one_object_store_are_told_apart(bucket: ObjectHome, tmp_path: Path) -> None:
+def test_two_machines_on_one_object_store_are_told_apart(bucket: ObjectHome, tmp_path: Path) -> None:
     there = ObjectHome(bucket.url, tmp_path / "another machine")
     there.work.mkdir()
     bucket.work.mkdir()
@@ -97,7 +97,7 @@ def test_two_machines_with_one_object_store_are_told_apart(bucket: ObjectHome, t
         pass
 
 
-def test_a_lease_is_renewed_and_its_loss_ends_the_process(
+def test_lease_is_renewed_and_its_loss_ends_process(
     bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.work.mkdir()
@@ -124,7 +124,7 @@ def test_a_lease_is_renewed_and_its_loss_ends_the_process(
     # The latter two cannot do what they are asked, and say so once it is their turn.
     [(["clean", "--yes", "--wait"], 0), (["run", "--wait", "--feed", "none"], 1), (["up", "--wait", "--port", "0"], 1)],
 )
-def test_who_waits_gets_it_when_the_first_ends(home: Path, command: list[str], status: int) -> None:
+def test_waiting_writer_gets_home_when_first_ends(home: Path, command: list[str], status: int) -> None:
     with other() as process:
         assert process.stdin is not None
         waiter = subprocess.Popen(
@@ -140,9 +140,7 @@ def test_who_waits_gets_it_when_the_first_ends(home: Path, command: list[str], s
 
 
 @pytest.mark.parametrize("command", [["run"], ["up"], ["clean", "--yes"]])
-def test_commands_that_write_say_who_holds_the_home(
-    home: Path, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_writing_commands_name_the_holder(home: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
     with writer.hold(home, "aerocast up"):
         assert main(command) == 1
@@ -150,7 +148,7 @@ def test_commands_that_write_say_who_holds_the_home(
     assert line.startswith(f"error: {home} is in use by `aerocast up` (process {os.getpid()} of ")
 
 
-def test_readers_ask_nobody(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readers_need_no_lock(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark.settle(home)
     with writer.hold(home, "aerocast up"):
         assert main(["sql"]) == 1
@@ -163,7 +161,7 @@ def number(platform: dg.ResourceParam[Platform]) -> int:
 
 
 @pytest.mark.e2e
-def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
+def test_dagster_run_joins_its_holder_and_waits_for_others(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def materialised() -> bool:
@@ -182,14 +180,14 @@ def test_a_run_of_dagster_joins_its_holder_and_waits_for_others(
     assert "is in use by" in str(caught.value.__cause__)
 
 
-def test_a_lock_that_was_removed_with_its_home_holds_nobody(home: Path) -> None:
+def test_lock_of_removed_home_blocks_nobody(home: Path) -> None:
     with writer.hold(home, "aerocast clean"):
         (home / writer.LOCK).unlink()
         with writer.hold(home, "aerocast run"):
             assert atomic.stamp(home / writer.LOCK)
 
 
-def test_a_dagster_home_of_somebody_else_is_not_used(
+def test_foreign_dagster_home_is_not_used(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign, chosen = tmp_path / "foreign", tmp_path / "chosen"
