@@ -11,7 +11,7 @@ from aerocast_assets.feeds import DEFS, find_feed
 from tests.factories.feeds import declaration
 
 
-def test_every_declared_feed_is_valid() -> None:
+def test_declared_feeds_are_valid() -> None:
     names = [path.parent.name for path in DEFS.glob("*/defs.yaml")]
     assert "noaa" in names
     assert [find_feed(name).name for name in names] == names
@@ -41,7 +41,7 @@ def test_every_declared_feed_is_valid() -> None:
         ({"name": "Small Feed"}, ["name", "Small Feed"]),
     ],
 )
-def test_a_mistake_names_field_value_and_rule(change: dict[str, Any], expected: list[str]) -> None:
+def test_mistake_names_field_value_and_rule(change: dict[str, Any], expected: list[str]) -> None:
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), **change))
     for text in expected:
@@ -58,7 +58,7 @@ def test_a_mistake_names_field_value_and_rule(change: dict[str, Any], expected: 
         ({"rnge": [0, 1]}, ["columns[0]", "rnge", "allowed here", "range"]),
     ],
 )
-def test_a_mistake_in_a_column_names_it(change: dict[str, Any], expected: list[str]) -> None:
+def test_mistake_in_column_names_column(change: dict[str, Any], expected: list[str]) -> None:
     wrong = declaration(Path("x.csv"))
     wrong["columns"][0] |= change
     with pytest.raises(AeroCastError) as caught:
@@ -67,18 +67,18 @@ def test_a_mistake_in_a_column_names_it(change: dict[str, Any], expected: list[s
         assert text in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     wrong = declaration(Path("x.csv"), cadence="often", horizons=["soon"])
     with pytest.raises(AeroCastError, match=r"(?s)cadence.*often.*horizons\[0\].*soon"):
         Feed.parse(wrong)
 
 
-def test_an_unknown_feed_lists_those_there_are() -> None:
+def test_unknown_feed_lists_known_feeds() -> None:
     with pytest.raises(AeroCastError, match=r"no feed 'nooa'; declared: .*noaa"):
         find_feed("nooa")
 
 
-def test_a_declaration_that_is_not_yaml_says_where(tmp_path: Path) -> None:
+def test_invalid_yaml_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "defs.yaml").write_text("attributes: [unclosed")
     with pytest.raises(AeroCastError, match=r"bad/defs\.yaml:2: not one YAML document: "):
@@ -97,7 +97,7 @@ def test_a_declaration_that_is_not_yaml_says_where(tmp_path: Path) -> None:
         ("soon", "such as PT5M, PT1H or P30D"),
     ],
 )
-def test_a_duration_of_another_spelling_is_told_the_right_one(written: object, hint: str) -> None:
+def test_duration_in_other_spelling_suggests_iso_8601(written: object, hint: str) -> None:
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), freshness=written))
     assert str(caught.value).splitlines()[1:] == [
@@ -107,7 +107,7 @@ def test_a_duration_of_another_spelling_is_told_the_right_one(written: object, h
     ]
 
 
-def test_what_only_follows_from_a_mistake_is_not_told() -> None:
+def test_consequences_of_mistake_are_not_reported() -> None:
     """A list whose items are all wrong is not too short, and a misspelt field is not missing."""
     wrong = declaration(Path("x.csv"), horizons=["soon"], cadance="PT1H")
     del wrong["cadence"]
@@ -118,7 +118,7 @@ def test_what_only_follows_from_a_mistake_is_not_told() -> None:
     assert horizon.startswith("  horizons[0]: 'soon' is not allowed: must be a valid integer")
 
 
-def test_rules_between_fields_are_told_together() -> None:
+def test_rules_between_fields_are_reported_together() -> None:
     window = {"columns": ["windspeed"], "look_back": 3}
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), window=window, targets=["heat"], end="2023-01-01T00:00:00Z"))
@@ -126,7 +126,7 @@ def test_rules_between_fields_are_told_together() -> None:
     assert fields == ["targets", "window.look_back", "end"]
 
 
-def test_a_wrong_kind_and_its_parameters_are_told_together() -> None:
+def test_wrong_kind_and_its_parameters_are_reported_together() -> None:
     candidates = {"liner": {}, "xgboost": {"depht": 3}, "persistence": {}}
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), source={"kind": "cvs"}, candidates=candidates))
@@ -137,14 +137,14 @@ def test_a_wrong_kind_and_its_parameters_are_told_together() -> None:
     assert "candidates: the baseline seasonal_naive is missing" in told
 
 
-def test_a_declaration_survives_json() -> None:
+def test_declaration_survives_json() -> None:
     feed = Feed.parse(declaration(Path("x.csv"), freshness="P1DT6H"))
     dumped = feed.model_dump(mode="json")
     assert (dumped["freshness"], dumped["split"]["block"]) == ("P1DT6H", "P4D")
     assert Feed.parse(dumped) == feed == Feed.parse(feed.model_dump())
 
 
-def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
+def test_split_that_leaves_too_little_training_is_refused() -> None:
     split = {"test": 0.34, "validation": 0.19, "calibration": 0.19}
     with pytest.raises(AeroCastError, match="leave less than 30 % to train on"):
         Feed.parse(declaration(Path("none.csv"), split=split))

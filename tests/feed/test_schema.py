@@ -31,7 +31,7 @@ def mistakes(**changes: Any) -> list[tuple[str, str]]:
     return [(".".join(map(str, error.absolute_path)), error.message) for error in checked]
 
 
-def test_a_right_declaration_has_no_mistakes() -> None:
+def test_valid_declaration_has_no_mistakes() -> None:
     assert mistakes() == []
 
 
@@ -49,13 +49,13 @@ def test_a_right_declaration_has_no_mistakes() -> None:
         ("candidates__gru", {"hidden": "big"}, "candidates.gru.hidden", "'big' is not of type 'integer'"),
     ],
 )
-def test_a_mistake_names_its_place_and_what_is_allowed(change: str, value: object, place: str, says: str) -> None:
+def test_mistake_names_its_place_and_allowed_values(change: str, value: object, place: str, says: str) -> None:
     found = mistakes(**{change: value})
     assert {where for where, _ in found} == {place}
     assert any(message.startswith(says) for _, message in found)
 
 
-def test_the_pattern_of_units_agrees_with_pint() -> None:
+def test_unit_pattern_agrees_with_pint() -> None:
     right = ["celsius", "ug/m^3", "Mbit/s", "m s^-1", "m/s**2", "1/min", "furlong/fortnight", "kilowatt", "hectopascal"]
     right += ["µg/m³", "μg/m³", "°C", "°F", "W/m²", "kg m⁻² s⁻¹", "g·m⁻³", "%", "°"]
     wrong = ["mphh", "tempp", "bannana", "m s-1", "Pa*", "*", "(m", "3", "m/s" * 40 + "!"]
@@ -67,7 +67,7 @@ def test_the_pattern_of_units_agrees_with_pint() -> None:
         assert not re.search(units.pattern(), unit)
 
 
-def test_dg_check_yaml_shows_it(tmp_path: Path) -> None:
+def test_dg_check_yaml_reports_mistake(tmp_path: Path) -> None:
     feed = tmp_path / "aerocast_assets" / "defs" / "noaa"
     feed.mkdir(parents=True)
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
