@@ -35,14 +35,14 @@ def cut(series: Grid, start: int, end: int) -> Grid:
     return replace(series, time=series.time[start:end], values=series.values[start:end], age=series.age[start:end])
 
 
-def test_names_are_unique_and_as_many_as_columns() -> None:
+def test_feature_names_are_unique_and_match_columns() -> None:
     rows = features(SPEC, FULL, valid_origins(SPEC, FULL), [OTHER])
     assert len(set(NAMES)) == len(NAMES) == rows.shape[1]
     assert rows.dtype == np.float32
 
 
 @given(origin=st.integers(0, 599), later=st.floats(-1e6, 1e6), seed=st.integers(0, 9))
-def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: int) -> None:
+def test_features_ignore_readings_after_origin(origin: int, later: float, seed: int) -> None:
     changed, neighbour = (replace(each, values=each.values.copy(), age=each.age.copy()) for each in (FULL, OTHER))
     made = np.random.default_rng(seed)
     for each in (changed, neighbour):
@@ -53,7 +53,7 @@ def test_nothing_later_than_the_origin_counts(origin: int, later: float, seed: i
 
 
 @given(origin=st.integers(47, 599), behind=st.integers(0, 5))
-def test_the_tail_gives_what_the_whole_history_gives(origin: int, behind: int) -> None:
+def test_tail_gives_same_features_as_whole_history(origin: int, behind: int) -> None:
     """Also where the other station's newest reading is some hours behind."""
     tail = cut(FULL, origin - 47, origin + 1)
     late = cut(OTHER, origin - 47 - behind if origin - 47 >= behind else 0, origin + 1 - behind)
@@ -62,7 +62,7 @@ def test_the_tail_gives_what_the_whole_history_gives(origin: int, behind: int) -
     np.testing.assert_allclose(whole, features(SPEC, tail, np.array([47]), [late]), **NEAR)
 
 
-def test_look_back_bounds_the_features() -> None:
+def test_features_depend_on_look_back_only() -> None:
     old = replace(FULL, values=FULL.values.copy())
     old.values[:552] += 100
     at = np.array([599])
@@ -71,14 +71,14 @@ def test_look_back_bounds_the_features() -> None:
     assert not np.allclose(features(SPEC, FULL, at), features(SPEC, old, at), equal_nan=True, **NEAR)
 
 
-def test_many_origins_equal_one_by_one_and_repeat_their_own_grid() -> None:
+def test_many_origins_equal_one_by_one_and_keep_their_grid() -> None:
     origins = valid_origins(SPEC, FULL)[:50]
     together = features(SPEC, FULL, origins, [FULL, OTHER])
     singly = [features(SPEC, FULL, np.array([origin]), [OTHER]) for origin in origins]
     np.testing.assert_allclose(together, np.concatenate(singly), **NEAR)
 
 
-def test_sums_of_all_stations_give_what_the_others_give() -> None:
+def test_station_sums_equal_computation_from_other_stations() -> None:
     """Stations that begin at other times, and miss readings of their own, have their share in the mean."""
     short, third = cut(OTHER, 100, 590), grid("CCC", seed=9, gaps=0.3)
     sums = together(SPEC, [FULL, short, third])
@@ -88,14 +88,14 @@ def test_sums_of_all_stations_give_what_the_others_give() -> None:
 
 
 @given(names=st.lists(st.sampled_from(NAMES), min_size=1, unique=True), origin=st.integers(0, 599), other=st.booleans())
-def test_a_selection_has_the_values_of_all_features(names: list[str], origin: int, other: bool) -> None:
+def test_selected_features_equal_columns_of_all_features(names: list[str], origin: int, other: bool) -> None:
     at, others = np.array([origin]), [OTHER] if other else []
     some = features(SPEC, FULL, at, others, select(SPEC, names))
     whole = features(SPEC, FULL, at, others)[:, [NAMES.index(name) for name in names]]
     np.testing.assert_allclose(some, whole, **NEAR)
 
 
-def test_values_by_hand() -> None:
+def test_features_match_hand_computed_values() -> None:
     series = grid(gaps=0)
     row = dict(zip(NAMES, features(SPEC, series, np.array([100]), [grid("BBB", seed=7, gaps=0)])[0], strict=True))
     temperature = series.values[:, 0]
@@ -114,7 +114,7 @@ def test_values_by_hand() -> None:
     assert row["sun_0"] < 0
 
 
-def test_the_clock_follows_daylight_saving_and_the_sun_the_seasons() -> None:
+def test_clock_features_follow_daylight_saving_and_sun_follows_seasons() -> None:
     nights = np.array(["2013-03-10T06:59:59", "2013-03-10T07:00:00", "NaT"], dtype="datetime64[s]")
     hours = local_hours(nights, "America/New_York")
     assert hours[:2] == pytest.approx([2 - 1 / 3600, 3])
@@ -133,7 +133,7 @@ def test_targets_are_measured_values_only() -> None:
     assert np.isnan(targets(SPEC, series, np.array([599]))).all()
 
 
-def test_no_window_spans_a_gap() -> None:
+def test_windows_never_span_gap() -> None:
     gap = np.flatnonzero(np.isnan(FULL.values[:, 0]))
     gap = gap[gap > 20]
     for origin in valid_origins(SPEC, FULL):
@@ -141,7 +141,7 @@ def test_no_window_spans_a_gap() -> None:
     assert len(valid_origins(SPEC, cut(FULL, 0, 4))) == 0
 
 
-def test_a_sequence_is_a_grid_with_the_older_steps_missing() -> None:
+def test_sequence_is_grid_with_older_steps_missing() -> None:
     series = grid(gaps=0)
     sequence = series.values[94:101, :3]
     row = dict(
@@ -161,14 +161,14 @@ def test_a_sequence_is_a_grid_with_the_older_steps_missing() -> None:
     "sequence",
     [[[1, 2, 3]] * 4, [[1, 2, 3]] * 49, [[1, 2]] * 5, [1, 2, 3], [[1, 2, float("nan")]] * 5, [[1], [1, 2]], "text"],
 )
-def test_a_wrong_sequence_is_named(sequence: object) -> None:
+def test_wrong_sequence_is_named(sequence: object) -> None:
     with pytest.raises(AeroCastError, match="sequence"):
         sequence_grid(SPEC, sequence)
 
 
 @pytest.mark.parametrize("length", [5, 12, 48])
 @pytest.mark.parametrize("timed", [True, False])
-def test_training_sequences_equal_requests(length: int, timed: bool) -> None:
+def test_training_sequences_equal_request_sequences(length: int, timed: bool) -> None:
     from aerocast.features import sequences
 
     series = grid(gaps=0)
@@ -181,7 +181,7 @@ def test_training_sequences_equal_requests(length: int, timed: bool) -> None:
     np.testing.assert_allclose(rows, served, atol=0.02)
 
 
-def test_training_sequences_are_cut_at_holes_and_repeat_by_seed() -> None:
+def test_training_sequences_are_cut_at_gaps_and_repeat_by_seed() -> None:
     origins = valid_origins(SPEC, FULL)
     x = features(SPEC, FULL, origins)
     kept, rows = sequence_rows(SPEC, NAMES, x, seed=1)
@@ -195,7 +195,7 @@ def test_training_sequences_are_cut_at_holes_and_repeat_by_seed() -> None:
     assert np.isnan(short[:, sequence_names(SPEC).index("temperature_lag5")]).all()
 
 
-def test_the_windowed_csv() -> None:
+def test_windowed_csv_has_agreed_columns_and_rows() -> None:
     header = windowed_csv_columns(SPEC)
     assert ",".join(header) == (
         "t0_temp,t0_wind,t0_pressure,t1_temp,t1_wind,t1_pressure,t2_temp,t2_wind,t2_pressure,"
@@ -213,7 +213,7 @@ def test_the_windowed_csv() -> None:
     assert len(windowed_rows(SPEC, cut(FULL, 0, 3))[0]) == 0
 
 
-def test_the_spec_survives_json_and_comes_from_the_feed(noaa: Feed) -> None:
+def test_spec_survives_json_and_follows_feed(noaa: Feed) -> None:
     spec = WindowSpec.of(noaa, "temperature")
     assert msgspec.json.decode(msgspec.json.encode(spec), type=WindowSpec) == spec
     assert spec.inputs[:5] == ("temperature", "windspeed", "pressure", "wind_u", "wind_v")
@@ -221,7 +221,7 @@ def test_the_spec_survives_json_and_comes_from_the_feed(noaa: Feed) -> None:
     assert spec.labels == ("temp", "wind", "pressure")
 
 
-def test_another_cadence_works() -> None:
+def test_features_support_other_cadence() -> None:
     spec = msgspec.structs.replace(SPEC, cadence=1800, season=48, horizons=(1, 48), look_back=50)
     series = replace(FULL, time=START + np.arange(600) * (HOUR // 2))
     rows = features(spec, series, valid_origins(spec, series))
