@@ -41,7 +41,7 @@ def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.MonthConten
     return lake.ledger(MADE).content(months, EDGES)[months[0]]
 
 
-def test_the_same_rows_in_another_order_have_the_same_mark(lake: Lake) -> None:
+def test_mark_ignores_order_of_rows(lake: Lake) -> None:
     rows = table("2024-01", [0, 1, 50, -1])
     first = replaced(lake, rows, ["2024-01"])
     assert replaced(lake, rows.take([3, 1, 0, 2]), ["2024-01"]) == first
@@ -53,14 +53,14 @@ def test_the_same_rows_in_another_order_have_the_same_mark(lake: Lake) -> None:
     ("hour", "head", "tail"),
     [(1, True, False), (2, False, False), (50, False, False), (-4, False, False), (-3, False, True)],
 )
-def test_an_edge_changes_only_with_what_lies_in_it(lake: Lake, hour: int, head: bool, tail: bool) -> None:
+def test_edge_changes_only_with_rows_inside_it(lake: Lake, hour: int, head: bool, tail: bool) -> None:
     hours = [0, 60, -1]
     first = replaced(lake, table("2024-01", hours), ["2024-01"])
     then = replaced(lake, table("2024-01", [*hours, hour]), ["2024-01"])
     assert [then[i] != first[i] for i in range(3)] == [True, head, tail]
 
 
-def test_missing_is_not_zero_and_nothing_is_not_never_made(lake: Lake) -> None:
+def test_mark_tells_null_from_zero_and_empty_from_absent(lake: Lake) -> None:
     seen = {replaced(lake, table("2024-01", [50], value), ["2024-01"]).all for value in (None, 0.0, float("nan"), 1.0)}
     assert len(seen) == 4
     assert replaced(lake, table("2024-01", [50], float("nan")), ["2024-01"]).all in seen
@@ -69,12 +69,12 @@ def test_missing_is_not_zero_and_nothing_is_not_never_made(lake: Lake) -> None:
     assert lake.ledger(MADE).content(["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
 
 
-def test_two_equal_rows_do_not_cancel_out(lake: Lake) -> None:
+def test_mark_of_two_equal_rows_does_not_cancel_out(lake: Lake) -> None:
     once = replaced(lake, table("2024-01", [50]), ["2024-01"])
     assert len({once.all, *(replaced(lake, table("2024-01", [50] * n), ["2024-01"]).all for n in (2, 3))}) == 3
 
 
-def test_a_relation_has_the_marks_of_its_rows(lake: Lake) -> None:
+def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
     rows = table("2024-01", [0, 50])
     first = replaced(lake, rows, ["2024-01"])
     with duckdb.connect() as con:
@@ -88,7 +88,7 @@ def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.Mo
     return lake.ledger(RAW).content([month], EDGES)[month]
 
 
-def test_a_segment_marks_the_months_and_edges_that_it_reaches(lake: Lake) -> None:
+def test_segment_marks_the_months_and_edges_it_reaches(lake: Lake) -> None:
     first = appended(lake, "2024-01", [50], "a")
     assert appended(lake, "2024-01", [50], "a") == first, "a delivery that is there already"
     second = appended(lake, "2024-01", [60], "b")
@@ -101,7 +101,7 @@ def test_a_segment_marks_the_months_and_edges_that_it_reaches(lake: Lake) -> Non
     assert lake.ledger(RAW).content(["2024-01"], EDGES)["2024-01"] == fourth
 
 
-def test_the_order_of_deliveries_counts(tmp_path: Path) -> None:
+def test_mark_depends_on_order_of_deliveries(tmp_path: Path) -> None:
     ends = []
     for name, order in (("one", "ab"), ("two", "ba")):
         lake = Lake(tmp_path / name)
@@ -109,7 +109,7 @@ def test_the_order_of_deliveries_counts(tmp_path: Path) -> None:
     assert ends[0] != ends[1], "the last delivery wins"
 
 
-def test_neighbours_count_as_far_as_they_are_read(lake: Lake) -> None:
+def test_neighbour_months_count_as_far_as_they_are_read(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
         appended(lake, month, [50], month)
 
@@ -127,7 +127,7 @@ def test_neighbours_count_as_far_as_they_are_read(lake: Lake) -> None:
     assert [month for month in before if before[month] != seen()[month]] == ["2024-02", "2024-03"]
 
 
-def test_a_reach_that_was_not_kept_counts_the_whole_month(lake: Lake) -> None:
+def test_unrecorded_reach_counts_whole_month(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
         appended(lake, month, [50], month)
     for reach in (timedelta(hours=7), timedelta(days=40)):
@@ -139,7 +139,7 @@ def test_a_reach_that_was_not_kept_counts_the_whole_month(lake: Lake) -> None:
     assert lake.ledger(RAW).around(["2024-03"], Edges(tail=timedelta(days=40))) != before
 
 
-def test_a_home_without_marks_is_known_by_its_files(lake: Lake) -> None:
+def test_home_without_marks_is_identified_by_files(lake: Lake) -> None:
     lake.replace(MADE, table("2024-01", [50]), ["2024-01"])
     old = lake.ledger(MADE).content(["2024-01", "2024-02"], EDGES)
     assert old.keys() == {"2024-01"}
@@ -148,7 +148,7 @@ def test_a_home_without_marks_is_known_by_its_files(lake: Lake) -> None:
     assert lake.ledger(MADE).origins() == {}
 
 
-def test_one_look_finds_every_transaction_before_and_after_a_checkpoint(lake: Lake) -> None:
+def test_one_scan_reads_transactions_before_and_after_checkpoint(lake: Lake) -> None:
     names = []
     for turn in range(25):
         appended(lake, "2024-01", [50], f"segment {turn}")

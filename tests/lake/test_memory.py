@@ -40,7 +40,7 @@ def deliver(lake: Lake, start: int, commits: int, of: int = 50, rows: pa.Table =
     return names
 
 
-def test_the_newest_deliveries_are_known_and_the_others_forgotten(tmp_path: Path) -> None:
+def test_newest_deliveries_are_remembered_and_older_forgotten(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     names = deliver(lake, 0, 42, 60)
     assert set(names[-memory.MEMORY :]) <= known(lake, "claim/")
@@ -51,7 +51,7 @@ def test_the_newest_deliveries_are_known_and_the_others_forgotten(tmp_path: Path
     assert known(lake, "content/"), "and all else that the commits say stays"
 
 
-def test_a_file_of_many_parts_is_one_delivery(tmp_path: Path) -> None:
+def test_file_in_several_parts_is_one_delivery(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     file = [f"inbox/{'a' * 64}/{part}" for part in range(2 * memory.MEMORY)]
     lake.amend(RAW, ROWS, dict.fromkeys(file, 0), upon=None)
@@ -64,7 +64,7 @@ def test_a_file_of_many_parts_is_one_delivery(tmp_path: Path) -> None:
     assert gone == {*file, *others[: memory.MEMORY]}
 
 
-def test_a_home_with_a_transaction_for_every_delivery_gets_rid_of_them_once_they_are_old(tmp_path: Path) -> None:
+def test_transactions_of_older_home_are_removed_once_old(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_deltalake(lake.uri(RAW), ROWS.append_column("delivery", pa.array([0])), partition_by=["month"])
     old = [f"claim/old/{number}" for number in range(3 * memory.MEMORY)]
@@ -77,7 +77,7 @@ def test_a_home_with_a_transaction_for_every_delivery_gets_rid_of_them_once_they
     assert DeltaTable(lake.uri(RAW)).transaction_version(old[0]) is None
 
 
-def test_a_slot_knows_what_it_holds_and_no_more(tmp_path: Path) -> None:
+def test_slot_remembers_its_content_only(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for number in range(30):
         assert lake.append(RAW, ROWS, Slot("file/x 2024-01", f"{number}"))
@@ -86,7 +86,7 @@ def test_a_slot_knows_what_it_holds_and_no_more(tmp_path: Path) -> None:
     assert not Slot("file/x 2024-01", "28").known(lake.ledger(RAW))
 
 
-def test_a_slot_of_an_older_home_still_holds_its_segment(tmp_path: Path) -> None:
+def test_slot_of_older_home_keeps_its_segment(tmp_path: Path) -> None:
     lake, slot = Lake(tmp_path), "file/x 2024-01"
     assert lake.amend(RAW, ROWS, {slot: 2, f"{slot}@a": 1, f"{slot}@b": 2}, upon=None)
     assert Slot(slot, "b").known(lake.ledger(RAW))
@@ -97,7 +97,7 @@ def test_a_slot_of_an_older_home_still_holds_its_segment(tmp_path: Path) -> None
     assert not Slot(slot, "b").known(lake.ledger(RAW))
 
 
-def test_claims_that_a_broker_hands_over_after_years_are_known(tmp_path: Path) -> None:
+def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
     feed, broker, lake = small_feed(tmp_path / "none.csv"), Broker(), Lake(tmp_path / "home")
     for hour in range(3):
         file = write_object(tmp_path / f"{hour}.parquet", [hour])

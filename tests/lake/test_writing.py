@@ -56,7 +56,7 @@ def marks(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> Counter[tupl
     return Counter(lake.relation(con, name).select("month, mark").fetchall())
 
 
-def test_a_segment_is_taken_once(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_append_same_segment_is_noop(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     assert lake.version(RAW) is None
     assert not lake.exists(RAW)
     assert lake.append(RAW, rows("2013-01", "a"), "a")
@@ -67,14 +67,14 @@ def test_a_segment_is_taken_once(lake: Lake, con: duckdb.DuckDBPyConnection) -> 
     assert lake.version(RAW) == 1
 
 
-def test_delivery_is_the_order_of_the_commits(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_delivery_numbers_follow_commits(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     for segment in "cab":
         lake.append(RAW, rows("2013-01", segment), segment)
     found = lake.relation(con, RAW).select("delivery, mark").distinct().order("delivery").fetchall()
     assert [mark for _, mark in found] == ["c", "a", "b"]
 
 
-def test_what_comes_back_to_a_slot_counts_again(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_append_returning_content_of_slot_counts_again(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """A file is repaired, broken and repaired: the third delivery must win over the second."""
     taken = [lake.append(RAW, rows("2013-01", mark), Slot("file 2013-01", mark)) for mark in ("a", "a", "b", "a", "a")]
     assert taken == [True, False, True, True, False]
@@ -83,14 +83,14 @@ def test_what_comes_back_to_a_slot_counts_again(lake: Lake, con: duckdb.DuckDBPy
     assert lake.append(RAW, rows("2013-02", "a"), Slot("file 2013-02", "a")), "another slot, another segment"
 
 
-def test_a_stream_is_taken_from_where_it_was_left(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_append_stream_continues_from_last_position(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     taken = [lake.append(RAW, rows("2013-01", str(position)), Stream("door", position)) for position in (3, 3, 2, 7, 5)]
     assert taken == [True, False, False, True, False]
     assert set(marks(con, lake, RAW)) == {("2013-01", "3"), ("2013-01", "7")}
     assert lake.append(RAW, rows("2013-01", "x"), Stream("another door", 1))
 
 
-def test_replace_is_one_commit_over_several_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_replace_several_months_is_one_commit(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     months = ["2013-01", "2013-02", "2013-03"]
     lake.replace(BRONZE, pa.concat_tables([rows(month, "old") for month in months]), months)
     version = lake.replace(BRONZE, pa.concat_tables([rows("2013-01", "new"), rows("2013-02", "new", 1)]), months[:2])
@@ -98,7 +98,7 @@ def test_replace_is_one_commit_over_several_months(lake: Lake, con: duckdb.DuckD
     assert marks(con, lake, BRONZE) == {("2013-01", "new"): 3, ("2013-02", "new"): 1, ("2013-03", "old"): 3}
 
 
-def test_a_month_may_become_empty(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_replace_with_no_rows_empties_month(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     lake.replace(BRONZE, rows("2013-01", "none", 0), ["2013-01"])
     assert lake.relation(con, BRONZE).fetchall() == []
@@ -106,7 +106,7 @@ def test_a_month_may_become_empty(lake: Lake, con: duckdb.DuckDBPyConnection) ->
     assert lake.months(BRONZE) == []
 
 
-def test_a_first_write_may_be_empty(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_first_write_may_be_empty(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     lake.replace("feed/quarantine", rows("2013-01", "none", 0), ["2013-01"])
     assert lake.relation(con, "feed/quarantine").fetchall() == []
     assert lake.span("feed/quarantine") is None
@@ -121,7 +121,7 @@ def test_replace_refuses_rows_of_other_months(lake: Lake, exists: bool) -> None:
     assert lake.rows(BRONZE) == ({"2013-01": 3} if exists else {})
 
 
-def test_replace_streams_a_relation(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_replace_streams_relation(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     start = "TIMESTAMPTZ '2013-01-01 00:00:00+00' + to_seconds(range)"
     many = con.sql(f"SELECT 'A' AS station, {start} AS time, 'x' AS mark, '2013-01' AS month FROM range(300000)")
     lake.replace(BRONZE, many, ["2013-01"])
@@ -129,7 +129,7 @@ def test_replace_streams_a_relation(lake: Lake, con: duckdb.DuckDBPyConnection) 
     assert len(lake.files(BRONZE, ["2013-01"])) == 1
 
 
-def test_a_new_column_is_null_in_older_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_new_column_is_null_in_older_months(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     lake.replace(BRONZE, rows("2013-02", "new").append_column("wind", pa.array([1.5] * 3)), ["2013-02"])
     for months in (["2013-01"], ["2013-01", "2013-02"], None):
@@ -139,7 +139,7 @@ def test_a_new_column_is_null_in_older_months(lake: Lake, con: duckdb.DuckDBPyCo
         assert winds == [(None,)]
 
 
-def test_a_column_of_nulls_may_turn_out_to_be_anything(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_column_of_nulls_accepts_any_later_type(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     for segment, values in enumerate(({"b": [None]}, {"b": ["x"]}, {"b": [None], "c": [None]})):
         lake.append("feed/scores", pa.table({"a": [segment]} | values), str(segment))
     found = lake.relation(con, "feed/scores").order("a").select("a, b, c").fetchall()
@@ -153,7 +153,7 @@ def test_overwrite_replaces_rows_and_columns(lake: Lake, con: duckdb.DuckDBPyCon
     assert (relation.columns, relation.fetchall()) == (["b"], [("x",)])
 
 
-def test_months_are_read_alone(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_relation_reads_selected_months_only(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     months = [f"2013-{i:02d}" for i in range(1, 13)]
     lake.replace(BRONZE, pa.concat_tables([rows(month, month) for month in months]), months)
     files = lake.files(BRONZE, ["2013-05"])
@@ -166,7 +166,7 @@ def test_months_are_read_alone(lake: Lake, con: duckdb.DuckDBPyConnection) -> No
     assert len(lake.files(BRONZE)) == 12
 
 
-def test_span_and_chunks_come_from_the_log(lake: Lake) -> None:
+def test_span_and_chunks_come_from_log(lake: Lake) -> None:
     for month, count in {"2013-01": 10, "2013-02": 10, "2013-03": 30, "2013-04": 5}.items():
         lake.append(RAW, rows(month, month, count), month)
     assert lake.span(RAW) == (datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 4, 1, 4, tzinfo=UTC))
@@ -177,7 +177,7 @@ def test_span_and_chunks_come_from_the_log(lake: Lake) -> None:
     assert [len(piece) for piece in lake.chunks(RAW, centuries)] == [120] * 20
 
 
-def test_a_relation_is_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_relation_reads_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """What was opened before a commit still reads what it saw."""
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     before = lake.relation(con, BRONZE)
@@ -185,7 +185,7 @@ def test_a_relation_is_one_version(lake: Lake, con: duckdb.DuckDBPyConnection) -
     assert {mark for (mark,) in before.select("mark").fetchall()} == {"old"}
 
 
-def test_an_old_version_can_be_read(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_relation_reads_old_version(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     for mark in ("old", "new"):
         lake.replace(BRONZE, rows("2013-01", mark), ["2013-01"])
     assert lake.relation(con, BRONZE, version=0).select("mark").distinct().fetchall() == [("old",)]
@@ -193,7 +193,7 @@ def test_an_old_version_can_be_read(lake: Lake, con: duckdb.DuckDBPyConnection) 
         lake.relation(con, BRONZE, version=9)
 
 
-def test_files_hold_delta_s_types_and_the_log_their_span(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_files_have_delta_types_and_log_has_their_span(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     start = "TIMESTAMPTZ '2013-01-31 22:00:00.123456+00' + INTERVAL 1 HOUR * i"
     con.execute("SET TimeZone = 'America/New_York'")
     made = con.sql(f"SELECT {start} AS time, sum(i) AS total, i::SMALLINT AS small, '2013-01' AS month"
@@ -209,7 +209,7 @@ def test_files_hold_delta_s_types_and_the_log_their_span(lake: Lake, con: duckdb
     assert list(map(str, lake.relation(con, BRONZE).types))[1:3] == ["DECIMAL(38,0)", "SMALLINT"]
 
 
-def test_what_came_to_nothing_leaves_no_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that is misplaced, and a commit that another writer was faster with."""
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     with pytest.raises(ValueError, match="none of the months"):
@@ -227,7 +227,7 @@ def test_what_came_to_nothing_leaves_no_files(lake: Lake, monkeypatch: pytest.Mo
     assert len(files) == 3, "those of the three versions"
 
 
-def test_files_are_on_disk_before_a_commit_names_them(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_synced_before_commit(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut after the commit must find what it names, and the commit itself once the caller was told."""
     synced: list[str] = []
     sync, commit = os.fsync, Lake._commit
@@ -251,13 +251,13 @@ def test_files_are_on_disk_before_a_commit_names_them(lake: Lake, monkeypatch: p
     assert f"{lake.uri(RAW)}/_delta_log/{0:020}.json" in synced
 
 
-def test_checkpoints_are_made(lake: Lake) -> None:
+def test_checkpoints_are_written(lake: Lake) -> None:
     for number in range(11):
         lake.append(RAW, rows("2013-01", "a"), str(number))
     assert (Path(lake.uri(RAW)) / "_delta_log" / "_last_checkpoint").exists()
 
 
-def test_times_are_utc_whatever_the_session(lake: Lake) -> None:
+def test_times_are_utc_in_any_session(lake: Lake) -> None:
     lake.append(RAW, rows("2013-07", "a", 1), "a")
     with duckdb.connect() as elsewhere:
         elsewhere.execute("SET TimeZone = 'America/New_York'")
@@ -265,7 +265,7 @@ def test_times_are_utc_whatever_the_session(lake: Lake) -> None:
     assert found == [("2013-07-01 00:00:00+00",)]
 
 
-def test_months() -> None:
+def test_month_helpers_agree() -> None:
     assert month_of(datetime(2013, 1, 1, 3, tzinfo=UTC)) == "2013-01"
     assert month_of(datetime.fromisoformat("2013-01-01T00:30+01:00")) == "2012-12"
     assert month_span("2012-12") == (datetime(2012, 12, 1, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
@@ -286,7 +286,9 @@ def write_all(home: str, segments: list[str], taken: "multiprocessing.Queue[str]
             taken.put(segment)
 
 
-def test_of_writers_with_the_same_segments_one_wins_each(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+def test_concurrent_appends_of_same_segments_have_one_winner_each(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection
+) -> None:
     """Four processes create the table and deliver the same eight segments at once, and two of their own each."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.lake"])
@@ -319,7 +321,7 @@ def create_all(home: str, names: list[str], together: Barrier, taken: "multiproc
         taken.put(lake.append(name, rows("2013-01", "a"), "a"))
 
 
-def test_of_writers_that_create_a_table_at_the_same_moment_one_wins(tmp_path: Path) -> None:
+def test_concurrent_creation_of_table_has_one_winner(tmp_path: Path) -> None:
     """A table that appears between the look and the write must not be appended to unseen."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.lake"])
@@ -345,14 +347,14 @@ def sentence(error: BaseException) -> str:
     return text
 
 
-def test_an_unknown_table_is_named(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_unknown_table_is_named(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(AeroCastError, match="table feed/raw does not exist yet"):
         lake.relation(con, RAW)
     assert (lake.files(RAW), lake.months(RAW), lake.span(RAW)) == ([], [], None)
 
 
 @pytest.mark.parametrize("beneath", ["", "x/y"])
-def test_a_home_below_a_file(tmp_path: Path, beneath: str) -> None:
+def test_home_below_file_raises_one_sentence(tmp_path: Path, beneath: str) -> None:
     (tmp_path / "file").write_text("I am no folder")
     lake = Lake(tmp_path / "file" / beneath)
     with pytest.raises(AeroCastError, match="a part of the path is a file") as caught:
@@ -360,13 +362,13 @@ def test_a_home_below_a_file(tmp_path: Path, beneath: str) -> None:
     sentence(caught.value)
 
 
-def test_a_home_that_cannot_be_made() -> None:
+def test_home_that_cannot_be_created_raises_one_sentence() -> None:
     with pytest.raises(AeroCastError, match=r"could not be written: .*(cannot be made|permission|read-only)") as caught:
         Lake("/proc/aerocast").append(RAW, rows("2013-01", "a"), "a")
     sentence(caught.value)
 
 
-def test_a_damaged_log_is_named(lake: Lake) -> None:
+def test_damaged_log_is_named(lake: Lake) -> None:
     lake.append(RAW, rows("2013-01", "a"), "a")
     log = Path(lake.uri(RAW)) / "_delta_log" / "00000000000000000000.json"
     log.write_bytes(b"\x00\x01 no json")
@@ -391,7 +393,7 @@ def noise(count: int) -> pa.Table:
     return rows("2013-01", "x", count).set_column(2, "mark", pa.array([os.urandom(16).hex() for _ in range(count)]))
 
 
-def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPyConnection) -> None:
+def test_full_disk_leaves_table_unchanged(tiny: Path, con: duckdb.DuckDBPyConnection) -> None:
     lake = Lake(tiny)
     assert lake.append(RAW, rows("2013-01", "a"), "a")
     for write in (
@@ -407,7 +409,7 @@ def test_a_full_disk_leaves_the_table_as_it_was(tiny: Path, con: duckdb.DuckDBPy
 
 
 @pytest.mark.parametrize("least_free", [lake_module._LEAST_FREE, 0])
-def test_a_disk_without_room(tiny: Path, monkeypatch: pytest.MonkeyPatch, least_free: int) -> None:
+def test_disk_below_free_limit_is_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch, least_free: int) -> None:
     """Seen before a write begins; and if not seen, then by the commit, which is not tried forever."""
     monkeypatch.setattr(lake_module, "_LEAST_FREE", least_free)
     lake = Lake(tiny)
@@ -423,7 +425,7 @@ def test_a_disk_without_room(tiny: Path, monkeypatch: pytest.MonkeyPatch, least_
     assert lake.rows(RAW) == {"2013-01": 6}
 
 
-def test_a_read_only_disk(tiny: Path) -> None:
+def test_read_only_disk_raises_one_sentence(tiny: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(tiny)], check=True)
     with pytest.raises(AeroCastError, match="could not be written: the place is read-only"):
         Lake(tiny).append(RAW, rows("2013-01", "a"), "a")
@@ -442,7 +444,7 @@ def limited(home: str) -> None:
     sys.exit(4)
 
 
-def test_a_file_size_limit(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+def test_file_size_limit_raises_one_sentence(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=limited, args=(str(tmp_path),))
     process.start()
@@ -451,7 +453,7 @@ def test_a_file_size_limit(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> No
     assert Lake(tmp_path).rows(RAW) == {"2013-01": 3}
 
 
-def test_a_column_that_is_not_written_any_more_is_gone_and_comes_back(tmp_path: Path) -> None:
+def test_dropped_column_disappears_and_returns(tmp_path: Path) -> None:
     lake, months = Lake(tmp_path), ["2024-01", "2024-02"]
     both = pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0], "month": months})
     old = lake.replace("f/bronze", both, months)

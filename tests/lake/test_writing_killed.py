@@ -64,7 +64,7 @@ def look(con: duckdb.DuckDBPyConnection, lake: Lake) -> int:
     return len(segments)
 
 
-def test_kill_at_random_moments(tmp_path: Path, chance: random.Random) -> None:
+def test_writer_killed_at_random_moments_leaves_whole_commits(tmp_path: Path, chance: random.Random) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.lake"])
     lake, progress = Lake(tmp_path), [0]
@@ -93,7 +93,7 @@ def test_kill_at_random_moments(tmp_path: Path, chance: random.Random) -> None:
         assert {count for _, count in orders} == {1}
 
 
-def test_two_writers_killed_at_the_same_segments(tmp_path: Path, chance: random.Random) -> None:
+def test_two_writers_killed_at_same_segments_append_each_once(tmp_path: Path, chance: random.Random) -> None:
     """Both deliver the same segments; either may die between its data files and its commit."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aerocast.lake"])

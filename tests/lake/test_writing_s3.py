@@ -54,7 +54,7 @@ def test_months_are_appended_replaced_and_read(lake: Lake, con: duckdb.DuckDBPyC
     assert all(file.startswith(f"{lake.root}/{RAW}/month=") for file in lake.files(RAW))
 
 
-def test_of_writers_at_once_each_segment_has_one_winner(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
+def test_concurrent_appends_have_one_winner_per_segment(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     home = lake.root.removesuffix("/lake")
 
     def deliver(_: int) -> int:
@@ -66,7 +66,7 @@ def test_of_writers_at_once_each_segment_has_one_winner(lake: Lake, con: duckdb.
     assert sorted(found.fetchall()) == [(mark, 3, 1) for mark in "abc"]
 
 
-def test_a_bucket_that_is_not_there_is_one_sentence(lake: Lake, tmp_path: Path) -> None:
+def test_missing_bucket_raises_one_sentence(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match=r"table feed/raw in s3://no-such-bucket/x/lake could not be") as caught:
         Lake("s3://no-such-bucket/x").append(RAW, rows("2013-01", "a"), "a")
     assert "\n" not in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_bucket_that_is_not_there_is_one_sentence(lake: Lake, tmp_path: Path) 
         Lake("s3://no-such-bucket/x").tables()
 
 
-def test_a_store_that_does_not_answer_is_no_empty_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_store_is_not_empty_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(AeroCastError, match=r"could not be read: .*S3 error .*Connection refused"):
         Lake(lake.root.removesuffix("/lake")).exists(RAW)
