@@ -17,13 +17,13 @@ REAL = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def test_without_a_file_a_feed_lives_now_and_a_recorded_one_at_its_end(tmp_path: Path) -> None:
+def test_now_without_clock_file_is_wall_time_or_end_of_recording(tmp_path: Path) -> None:
     assert clock.now(tmp_path, "any", real=REAL) == REAL
     assert clock.now(tmp_path, "any", START, REAL) == START
     assert abs(clock.now(tmp_path, "any") - datetime.now(UTC)) < timedelta(seconds=5)
 
 
-def test_a_clock_runs_at_its_speed_and_stops(tmp_path: Path) -> None:
+def test_clock_runs_at_its_speed_and_stops(tmp_path: Path) -> None:
     clock.document(tmp_path, "sim").write(Clock(START, REAL, 3600.0, START + 10 * HOUR))
     seen = [clock.now(tmp_path, "sim", real=REAL + timedelta(seconds=s)) for s in (-5, 0, 2.5, 10, 99)]
     assert seen == [START, START, START + 2.5 * HOUR, START + 10 * HOUR, START + 10 * HOUR]
@@ -36,14 +36,14 @@ def test_a_clock_runs_at_its_speed_and_stops(tmp_path: Path) -> None:
     seconds=st.lists(st.floats(0, 1e5), min_size=2, max_size=5),
     until=st.none() | st.integers(0, 1000),
 )
-def test_time_never_goes_back(speed: float, seconds: list[float], until: int | None) -> None:
+def test_clock_never_goes_back(speed: float, seconds: list[float], until: int | None) -> None:
     own = Clock(START, REAL, speed, START + until * HOUR if until is not None else None)
     shown = [own.at(REAL + timedelta(seconds=second)) for second in sorted(seconds)]
     assert shown == sorted(shown)
     assert shown[0] >= START
 
 
-def test_a_broken_clock_is_one_sentence(tmp_path: Path) -> None:
+def test_damaged_clock_raises_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "clock" / "sim.json"
     path.parent.mkdir()
     path.write_text('{"instant": "yesterday"}')
@@ -51,7 +51,7 @@ def test_a_broken_clock_is_one_sentence(tmp_path: Path) -> None:
         clock.now(tmp_path, "sim")
 
 
-def test_the_command_sets_the_clock(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_command_sets_clock(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["simulate", "--at", "2024-04-01T02:00+02:00", "--speed", "0", "--until", "2024-04-02"]
     assert main(arguments) == 0
     assert "heatwave lives at 2024-04-01 00:00 UTC" in capsys.readouterr().out
@@ -69,7 +69,7 @@ def test_the_command_sets_the_clock(home: Path, capsys: pytest.CaptureFixture[st
         (["--at", "2024-04-02", "--feed", "nothing"], "no feed 'nothing'"),
     ],
 )
-def test_a_wrong_option_is_one_sentence(
+def test_simulate_command_refuses_wrong_option_in_one_sentence(
     home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert main(["simulate", *arguments]) == 1

@@ -28,7 +28,7 @@ def made(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
-def test_new_rows_are_covered_as_stated(level: float) -> None:
+def test_intervals_cover_new_rows_at_stated_level(level: float) -> None:
     intervals = calibrate(SPEC, *rearranged(made(4000, 0)), np.arange(4000) // 400, level)
     x, forecast, actual = made(20000, 1)
     assert coverage(intervals, x, NAMES, forecast, actual) == pytest.approx([level] * 3, abs=0.03)
@@ -40,7 +40,7 @@ def rearranged(
     return rows[0], NAMES, rows[1], rows[2]
 
 
-def test_width_follows_variability_and_not_what_is_missing() -> None:
+def test_width_follows_variability_and_ignores_missing_drivers() -> None:
     intervals = calibrate(SPEC, *rearranged(made(4000, 0)), np.zeros(4000), 0.9)
     calm, wild, unknown = intervals.widths(
         np.array([[0.1, 0.1, 0], [5, 5, 0], [np.nan, np.nan, np.nan]], dtype=np.float32), NAMES
@@ -52,14 +52,14 @@ def test_width_follows_variability_and_not_what_is_missing() -> None:
     np.testing.assert_array_equal(low, -high)
 
 
-def test_rows_without_drivers_get_one_width() -> None:
+def test_rows_without_drivers_get_equal_width() -> None:
     x, forecast, actual = made(500, 0)
     intervals = calibrate(SPEC, x[:, 2:], NAMES[2:], forecast, actual, np.arange(500) // 100, 0.9)
     assert intervals.drivers == ()
     assert (np.ptp(intervals.widths(x[:, 2:], NAMES[2:]), axis=0) == 0).all()
 
 
-def test_blocks_that_err_together_widen_the_interval() -> None:
+def test_correlated_errors_widen_interval() -> None:
     """A wild block must be covered by what the calm ones say, and the other way round."""
     x, forecast, _ = made(600, 0)
     x[:] = 1
@@ -71,7 +71,7 @@ def test_blocks_that_err_together_widen_the_interval() -> None:
     assert (np.array(apart.half) >= np.array(together.half)).all()
 
 
-def test_missing_outcomes_do_not_count_and_too_few_are_refused() -> None:
+def test_calibration_skips_missing_outcomes_and_refuses_too_few() -> None:
     x, forecast, actual = made(500, 0)
     actual[::2] = np.nan
     intervals = calibrate(SPEC, x, NAMES, forecast, actual, np.zeros(500), 0.9)
@@ -88,7 +88,7 @@ def test_intervals_survive_json() -> None:
     assert msgspec.json.decode(msgspec.json.encode(intervals), type=Intervals) == intervals
 
 
-def test_the_future_widens_an_interval_only_as_far_as_the_past_shows() -> None:
+def test_forward_factor_never_exceeds_past_growth() -> None:
     data = both_stations()
     times = np.tile(START + np.arange(len(data.x) // 2) * HOUR, 2)
     training = Dataset(SPEC, tuple(feature_names(SPEC)), data, data)

@@ -52,7 +52,7 @@ def ids(home: Path, feed: str = "noaa") -> list[str]:
     return [one.id for path in predictions.segments(home, feed) for one in predictions.read(path).predictions]
 
 
-def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_records_round_trip(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     posted = PostedOutcome(NOW, "noaa", "temperature", 12.5, id="one", horizon=6)
     assert log.append(logged("one"))
@@ -69,7 +69,7 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert predictions.segments(tmp_path, "noaa") == []
 
 
-def test_each_feed_has_segments_of_its_own(tmp_path: Path) -> None:
+def test_feeds_have_separate_segments(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.append(logged("two", "midwest"))
@@ -79,7 +79,7 @@ def test_each_feed_has_segments_of_its_own(tmp_path: Path) -> None:
     assert predictions.segments(tmp_path, "none") == []
 
 
-def test_an_open_segment_is_on_disk_but_not_handed_out(tmp_path: Path) -> None:
+def test_open_segment_is_on_disk_but_not_listed(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     (path,) = (tmp_path / "log/noaa").iterdir()
@@ -89,7 +89,7 @@ def test_an_open_segment_is_on_disk_but_not_handed_out(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["one"]
 
 
-def test_an_old_segment_is_closed_and_a_new_one_begun(tmp_path: Path) -> None:
+def test_old_segment_is_closed_and_new_one_opened(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.05)
     log.append(logged("one"))
     until(lambda: len(predictions.segments(tmp_path, "noaa")) == 1)
@@ -99,7 +99,7 @@ def test_an_old_segment_is_closed_and_a_new_one_begun(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["one", "two"], "oldest first"
 
 
-def test_a_long_segment_is_closed(tmp_path: Path) -> None:
+def test_long_segment_is_closed(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=60, rows=10)
     for number in range(10):
         log.append(logged(str(number)))
@@ -108,7 +108,7 @@ def test_a_long_segment_is_closed(tmp_path: Path) -> None:
     log.close()
 
 
-def test_many_threads_and_a_reader_lose_and_repeat_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_and_reader_lose_and_repeat_nothing(tmp_path: Path) -> None:
     """A reader that looks all the time never takes a living writer's segment, nor one that is just being made."""
     log = PredictionLog(tmp_path, seconds=0.005)
     taken: list[str] = []
@@ -146,7 +146,7 @@ for number in range(10**9):
 """
 
 
-def test_a_killed_writer_leaves_every_line_that_it_wrote(tmp_path: Path) -> None:
+def test_killed_writer_leaves_every_written_line(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout
     said = [writer.stdout.readline() for _ in range(2000)]
@@ -162,7 +162,7 @@ def test_a_killed_writer_leaves_every_line_that_it_wrote(tmp_path: Path) -> None
     assert not list((tmp_path / "log/noaa").glob("*.open"))
 
 
-def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
+def test_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     (living,) = (tmp_path / "log/noaa").iterdir()
@@ -176,7 +176,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert not list(living.parent.glob("*.open")), "and one that holds no whole line is no segment"
 
 
-def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_damaged_line_does_not_hide_others(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.append(logged("two"))
@@ -189,7 +189,7 @@ def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
     assert found.damaged == 2
 
 
-def test_a_place_that_refuses_is_counted_and_never_raised(tmp_path: Path) -> None:
+def test_unwritable_folder_is_counted_and_never_raised(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("no folder")
     log = PredictionLog(tmp_path, seconds=0.05)
     assert not log.append(logged("one"))
@@ -219,7 +219,7 @@ print(len(kept), log.failures, bool(log.error))
 """
 
 
-def test_a_disk_that_fills_up_leaves_whole_lines_only(tmp_path: Path) -> None:
+def test_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
     """A limit on the file's size stops a write in the middle of a line, as a full disk does."""
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True)
     kept, failures, error = done.stdout.split()
@@ -230,7 +230,7 @@ def test_a_disk_that_fills_up_leaves_whole_lines_only(tmp_path: Path) -> None:
     assert len(predictions.read(segment).predictions) == int(kept)
 
 
-def test_a_folder_that_vanishes_is_counted(tmp_path: Path) -> None:
+def test_vanished_folder_is_counted(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.05)
     log.append(logged("one"))
     shutil.rmtree(tmp_path / "log")
@@ -241,7 +241,7 @@ def test_a_folder_that_vanishes_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may remove everything")
-def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
+def test_unremovable_segment_is_reported(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.close()
@@ -252,7 +252,7 @@ def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
     segment.parent.chmod(0o700)
 
 
-def test_an_append_does_not_wait_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_does_not_wait_for_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on, ended, sync = threading.Event(), threading.Event(), threading.Event(), predictions._sync
 
     def slow(segment: object) -> None:

@@ -10,7 +10,7 @@ from aerocast.contracts import requests
 from aerocast.contracts.requests import Request
 
 
-def test_asking_again_returns_the_open_one(tmp_path: Path) -> None:
+def test_second_request_returns_open_one(tmp_path: Path) -> None:
     first = requests.ask(tmp_path, "noaa", "temperature", "too old")
     assert requests.ask(tmp_path, "noaa", "temperature", "another reason") == first
     other = requests.ask(tmp_path, "noaa", "pressure", "too old")
@@ -18,7 +18,7 @@ def test_asking_again_returns_the_open_one(tmp_path: Path) -> None:
     assert requests.pending(tmp_path, "midwest") == []
 
 
-def test_force_is_added_to_the_open_one(tmp_path: Path) -> None:
+def test_force_is_added_to_open_request(tmp_path: Path) -> None:
     first = requests.ask(tmp_path, "noaa", "temperature", "too old")
     forced = requests.ask(tmp_path, "noaa", "temperature", "forced", force=True)
     assert (forced.id, forced.force) == (first.id, True)
@@ -26,7 +26,7 @@ def test_force_is_added_to_the_open_one(tmp_path: Path) -> None:
     assert requests.pending(tmp_path, "noaa") == [forced]
 
 
-def test_a_request_that_is_done_makes_room(tmp_path: Path) -> None:
+def test_closed_request_allows_new_one(tmp_path: Path) -> None:
     first = requests.ask(tmp_path, "noaa", "temperature", "too old")
     requests.done(tmp_path, first)
     requests.done(tmp_path, first)
@@ -37,7 +37,7 @@ def test_a_request_that_is_done_makes_room(tmp_path: Path) -> None:
     assert requests.pending(tmp_path, "noaa") == [second], "an old one's end does not close the new one"
 
 
-def test_those_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
+def test_concurrent_requests_get_same_one(tmp_path: Path) -> None:
     found: list[Request] = []
     threads = [
         threading.Thread(target=lambda: found.append(requests.ask(tmp_path, "noaa", "temperature", "now")))
@@ -50,7 +50,7 @@ def test_those_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
     assert len({request.id for request in found}) == 1
 
 
-def test_a_damaged_request_is_said_and_written_over(tmp_path: Path) -> None:
+def test_damaged_request_is_reported_and_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "requests" / "noaa" / "temperature.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
@@ -61,14 +61,14 @@ def test_a_damaged_request_is_said_and_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../noaa", "", "NOAA", "a/b"])
-def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(AeroCastError, match="no name of a feed"):
         requests.ask(tmp_path, name, "temperature", "too old")
     with pytest.raises(AeroCastError, match="no name of a feed"):
         requests.ask(tmp_path, "noaa", name, "too old")
 
 
-def test_a_place_that_refuses_is_said(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "requests").write_text("")
     with pytest.raises(AeroCastError, match="could not be written"):
         requests.ask(tmp_path, "noaa", "temperature", "too old")

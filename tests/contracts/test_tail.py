@@ -14,7 +14,7 @@ from tests.factories.releases import damage
 from tests.factories.tails import grid
 
 
-def test_grids_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_grids_round_trip(tmp_path: Path) -> None:
     given = {"JFK": grid("JFK"), "LGA": grid("LGA", rows=30)}
     given["LGA"].values[3, 1] = np.nan
     given["LGA"].age[3, 1] = np.nan
@@ -29,19 +29,19 @@ def test_grids_come_back_as_they_were_written(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(one, name), getattr(given[station], name))
 
 
-def test_no_station_is_a_tail_too(tmp_path: Path) -> None:
+def test_tail_without_stations_round_trips(tmp_path: Path) -> None:
     tail.write(tmp_path, "noaa", {})
     assert tail.read(tmp_path, "noaa") == {}
 
 
-def test_stations_of_other_columns_are_refused(tmp_path: Path) -> None:
+def test_stations_with_different_columns_are_refused(tmp_path: Path) -> None:
     odd = grid("LGA")
     odd = Grid("LGA", odd.time, ("a", "b", "c"), odd.values, odd.age)
     with pytest.raises(AeroCastError, match="LGA has other columns than JFK"):
         tail.write(tmp_path, "noaa", {"JFK": grid("JFK"), "LGA": odd})
 
 
-def test_the_stamp_changes_with_every_write(tmp_path: Path) -> None:
+def test_stamp_changes_with_every_write(tmp_path: Path) -> None:
     assert tail.stamp(tmp_path, "noaa") is None
     stamps = []
     for _ in range(3):
@@ -51,7 +51,7 @@ def test_the_stamp_changes_with_every_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["bit", "cut", "text", "empty", "other"])
-def test_damage_is_one_sentence(tmp_path: Path, fault: str) -> None:
+def test_damaged_tail_raises_one_sentence(tmp_path: Path, fault: str) -> None:
     tail.write(tmp_path, "noaa", {"JFK": grid("JFK")})
     path = tmp_path / tail.name("noaa")
     data = path.read_bytes()
@@ -66,12 +66,12 @@ def test_damage_is_one_sentence(tmp_path: Path, fault: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_absent_tail_is_one_sentence(tmp_path: Path) -> None:
+def test_absent_tail_raises_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match="there is no tail of feed 'noaa'"):
         tail.read(tmp_path, "noaa")
 
 
-def test_a_full_disk_keeps_the_old_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_old_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tail.write(tmp_path, "noaa", {"JFK": grid("JFK")})
 
     def full(path: Path, data: bytes) -> None:
