@@ -29,7 +29,7 @@ def from_file(name: str, path: Path, declaration: str = "defs.yaml") -> Feed:
     return case(name, declaration, source=source)
 
 
-def test_01_every_spelling_of_iso_8601_is_read_and_no_other(home: Path) -> None:
+def test_case_01_iso_8601_spellings_are_read_and_others_refused(home: Path) -> None:
     made = delivered(home, case("01-time-spellings"))
     texts = [line.split(",")[1] for line in (CASES / "01-time-spellings" / "readings.csv").read_text().splitlines()[1:]]
     apart = {row["time_text"]: row["reason"] for row in made.rows("quarantine")}
@@ -45,7 +45,7 @@ def test_01_every_spelling_of_iso_8601_is_read_and_no_other(home: Path) -> None:
     assert posted.values("temperature") == {("AAA", "03-01T01:00"): 1.0, ("AAA", "03-01T04:00"): 2.0}
 
 
-def test_02_one_bad_column_costs_its_values_alone(home: Path) -> None:
+def test_case_02_bad_column_costs_only_its_values(home: Path) -> None:
     made = delivered(home, case("02-one-bad-column"))
     assert made.measured() == {"temperature": 48, "pressure": 13}
     assert made.rules() == {"range": 35}
@@ -53,7 +53,7 @@ def test_02_one_bad_column_costs_its_values_alone(home: Path) -> None:
     assert sum(row["flags"] == "pressure=range" for row in made.rows("bronze")) == 35
 
 
-def test_03_words_that_are_no_numbers_cost_themselves(home: Path) -> None:
+def test_case_03_words_in_number_column_cost_only_themselves(home: Path) -> None:
     refused = delivered(home / "refused", case("03-asos-trace-and-vrb"))
     assert refused.rules() == {"unparseable": 24}, "its times have no offset, and no zone is declared"
     source = case("03-asos-trace-and-vrb").source.model_dump() | {"timezone": "UTC"}
@@ -66,7 +66,7 @@ def test_03_words_that_are_no_numbers_cost_themselves(home: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["temp.csv", "rh.csv"])
-def test_04_two_files_of_one_quantity_each(home: Path, first: str) -> None:
+def test_case_04_two_files_with_one_field_each_are_merged(home: Path, first: str) -> None:
     made = Deliveries(home, case("04-one-field-a-message"))
     for name in sorted(("temp.csv", "rh.csv"), key=lambda each: each != first):
         made.drop(name, CASES / "04-one-field-a-message" / name)
@@ -79,7 +79,7 @@ def test_04_two_files_of_one_quantity_each(home: Path, first: str) -> None:
     assert made.measured() == {"temperature": 13, "humidity": 13}
 
 
-def test_05_null_again_is_no_news(home: Path) -> None:
+def test_case_05_repeated_null_is_no_news(home: Path) -> None:
     """Three polls: the newest observation null, then 3.5, then null again, and an older one null, too."""
     feed = case("05-nws-null-again", source={"kind": "push"})
     field = feed.column("temperature").field
@@ -93,7 +93,7 @@ def test_05_null_again_is_no_news(home: Path) -> None:
     assert list(made.values("temperature").values()) == [4.0, 3.5]
 
 
-def test_06_a_number_means_missing_in_one_column(home: Path) -> None:
+def test_case_06_sentinel_number_means_missing_in_one_column(home: Path) -> None:
     columns = [column.model_dump(mode="json") for column in case("06-sentinel-of-one-column").columns]
     for column in columns:
         column["missing"] = [999.9] if "wind" in column["name"] else []
@@ -104,7 +104,7 @@ def test_06_a_number_means_missing_in_one_column(home: Path) -> None:
     assert made.count("quarantine") == 0
 
 
-def test_07_a_number_is_missing_however_it_is_spelt(home: Path) -> None:
+def test_case_07_sentinel_number_is_missing_in_any_spelling(home: Path) -> None:
     made = delivered(home, case("07-sentinel-spelt-differently"))
     assert made.measured() == {"temperature": 12, "humidity": 6}
     posted = Deliveries(home / "posted", case("07-sentinel-spelt-differently", "push.yaml"))
@@ -118,7 +118,7 @@ def test_07_a_number_is_missing_however_it_is_spelt(home: Path) -> None:
     assert known[: len(known) // 2] == known[len(known) // 2 :]
 
 
-def test_10_a_local_time_without_a_zone_is_refused_everywhere(home: Path) -> None:
+def test_case_10_local_time_without_zone_is_refused_at_every_channel(home: Path) -> None:
     made = delivered(home, case("10-local-time"))
     assert made.count("bronze") == 0
     assert made.rules() == {"unparseable": 8}
@@ -131,7 +131,7 @@ def test_10_a_local_time_without_a_zone_is_refused_everywhere(home: Path) -> Non
     assert pushed.rules() == {"unparseable": 1}
 
 
-def test_10_a_declared_zone_reads_wall_clocks_and_what_was_refused_before(home: Path) -> None:
+def test_case_10_declared_zone_accepts_refused_local_times(home: Path) -> None:
     made = delivered(home, case("10-local-time"))
     assert made.count("bronze") == 0
     source = made.feed.source.model_dump() | {"timezone": "Europe/Amsterdam"}
@@ -151,13 +151,13 @@ def test_10_a_declared_zone_reads_wall_clocks_and_what_was_refused_before(home: 
 
 
 @pytest.mark.parametrize("declaration", ["defs.yaml", "declared.yaml"])
-def test_15_words_for_missing_are_missing(home: Path, declaration: str) -> None:
+def test_case_15_words_for_missing_are_missing(home: Path, declaration: str) -> None:
     made = delivered(home, case("15-words-for-missing", declaration))
     assert made.measured() == {"temperature": 24, "humidity": 11}
     assert made.count("quarantine") == 0
 
 
-def test_15_at_the_doors_too(home: Path) -> None:
+def test_case_15_words_for_missing_are_missing_at_every_channel(home: Path) -> None:
     made = Deliveries(home, case("15-words-for-missing", "push.yaml"))
     made.drop("readings.csv", CASES / "15-words-for-missing" / "readings.csv")
     made()
@@ -169,7 +169,7 @@ def test_15_at_the_doors_too(home: Path) -> None:
 
 
 @pytest.mark.parametrize("declaration", ["defs.yaml", "push.yaml"])
-def test_17_one_broken_line_is_set_aside_with_its_number(home: Path, declaration: str) -> None:
+def test_case_17_broken_line_is_set_aside_with_its_number(home: Path, declaration: str) -> None:
     made = Deliveries(home, case("17-one-broken-line", declaration))
     if made.feed.source.watch != "whole":
         made.drop("readings.csv", CASES / "17-one-broken-line" / "readings.csv")
@@ -183,13 +183,13 @@ def test_17_one_broken_line_is_set_aside_with_its_number(home: Path, declaration
     assert 'line 21 "AAA,2024-03-01T19:0AAA' in apart["reason"]
 
 
-def test_17_too_many_broken_lines_are_no_file_of_readings(home: Path) -> None:
+def test_case_17_file_with_many_broken_lines_is_refused(home: Path) -> None:
     source = case("17-one-broken-line").source.model_dump() | {"broken_lines": 0.01}
     (reason,) = Deliveries(home, case("17-one-broken-line", source=source)).take().failed.values()
     assert "21" in reason
 
 
-def test_18_a_field_more_is_ignored_at_every_door(home: Path) -> None:
+def test_case_18_extra_field_is_ignored_at_every_channel(home: Path) -> None:
     from_csv = delivered(home / "csv", case("18-one-column-more", "csv.yaml"))
     made = Deliveries(home / "push", case("18-one-column-more"))
     made.drop("readings.csv", CASES / "18-one-column-more" / "readings.csv")
@@ -204,7 +204,7 @@ def test_18_a_field_more_is_ignored_at_every_door(home: Path) -> None:
     assert made.count("bronze") == before + 1
 
 
-def test_21_the_month_of_a_file_is_what_the_file_says(home: Path, tmp_path: Path) -> None:
+def test_case_21_month_of_file_follows_its_content(home: Path, tmp_path: Path) -> None:
     name = "21-a-correction-takes-rows-away"
     path = copied(tmp_path, name, "v1.csv")
     made = delivered(home, from_file(name, path))
@@ -225,7 +225,7 @@ def test_21_the_month_of_a_file_is_what_the_file_says(home: Path, tmp_path: Path
     assert (made.count("bronze"), made.count("quarantine")) == (1, 0), "a month that the file has no more is emptied"
 
 
-def test_22_a_file_that_grows_costs_what_grew(home: Path, tmp_path: Path) -> None:
+def test_case_22_growing_file_costs_its_growth(home: Path, tmp_path: Path) -> None:
     name, sizes = "22-a-file-that-grows", []
     for version in sorted((CASES / name).glob("g*.csv")):
         made = Deliveries(home, from_file(name, copied(tmp_path, name, version.name)))
@@ -235,14 +235,14 @@ def test_22_a_file_that_grows_costs_what_grew(home: Path, tmp_path: Path) -> Non
     assert made.count("bronze") == sizes[-1][1]
 
 
-def test_39_one_dead_sensor_for_forty_days(home: Path) -> None:
+def test_case_39_dead_sensor_costs_only_its_column(home: Path) -> None:
     made = delivered(home, case("39-one-dead-sensor-forty-days"))
     assert made.measured() == {"temperature": 960, "pressure": 299}
     assert max(row["time"] for row in made.rows("bronze")).astimezone(UTC) == datetime(2024, 4, 9, 23, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("late.yaml", "right.yaml"), ("end_early.yaml", "end_right.yaml")])
-def test_40_what_came_before_the_declaration_was_right_comes_back(home: Path, wrong: str, right: str) -> None:
+def test_case_40_earlier_readings_return_after_declared_start_is_corrected(home: Path, wrong: str, right: str) -> None:
     made = Deliveries(home, case("40-start-declared-too-late", wrong))
     made.drop("readings.csv", CASES / "40-start-declared-too-late" / "readings.csv")
     made()
@@ -255,7 +255,7 @@ def test_40_what_came_before_the_declaration_was_right_comes_back(home: Path, wr
     assert made.count("raw") == rows, "nothing is moved twice"
 
 
-def test_40_from_a_file(home: Path) -> None:
+def test_case_40_earlier_readings_of_file_return_after_correction(home: Path) -> None:
     made = delivered(home, case("40-start-declared-too-late", "csv_late.yaml"))
     assert (made.count("bronze"), made.rules()) == (6, {"early": 6})
     made.feed = case("40-start-declared-too-late", "csv_right.yaml")
@@ -263,7 +263,7 @@ def test_40_from_a_file(home: Path) -> None:
     assert (made.count("bronze"), made.count("quarantine")) == (12, 0)
 
 
-def test_40_an_unknown_station_that_is_declared_later(home: Path) -> None:
+def test_case_40_unknown_station_is_accepted_once_declared(home: Path) -> None:
     made = Deliveries(home, case("40-start-declared-too-late", "right.yaml"))
     made.drop("other.csv", lines(("NEW", "2024-03-01T00:00:00Z", 1.0)))
     made()
@@ -273,7 +273,7 @@ def test_40_an_unknown_station_that_is_declared_later(home: Path) -> None:
     assert made.values("temperature") == {("NEW", "03-01T00:00"): 1.0}
 
 
-def test_41_a_field_is_renamed_and_keeps_its_history(home: Path) -> None:
+def test_case_41_renamed_field_keeps_its_history(home: Path) -> None:
     name = "41-name-or-unit-changes-midway"
     made = Deliveries(home, case(name, "old.yaml"))
     made.drop("a.csv", CASES / name / "a_temp.csv")
@@ -285,7 +285,7 @@ def test_41_a_field_is_renamed_and_keeps_its_history(home: Path) -> None:
     assert made.measured() == {"temperature": 24}
 
 
-def test_41_a_unit_changes_from_an_instant_on(home: Path) -> None:
+def test_case_41_unit_changes_from_instant(home: Path) -> None:
     name = "41-name-or-unit-changes-midway"
     made = Deliveries(home, case(name, "degF.yaml"))
     made.drop("a.csv", CASES / name / "a_degF.csv")
@@ -305,7 +305,7 @@ def test_41_a_unit_changes_from_an_instant_on(home: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["own_names.json", "plain_names.json"])
-def test_43_posts_in_the_sources_own_names(home: Path, file: str) -> None:
+def test_case_43_posts_with_source_names_are_read(home: Path, file: str) -> None:
     made = Deliveries(home, case("43-iot-payloads"))
     made.post((CASES / "43-iot-payloads" / file).read_bytes())
     made.drop("own.jsonl", CASES / "43-iot-payloads" / "own_names.jsonl")
@@ -313,7 +313,7 @@ def test_43_posts_in_the_sources_own_names(home: Path, file: str) -> None:
     assert made.measured() == {"temperature": 2, "humidity": 2}
 
 
-def test_43_nested_readings_by_dotted_names(home: Path) -> None:
+def test_case_43_nested_readings_are_read_by_dotted_names(home: Path) -> None:
     columns = [column.model_dump(mode="json") for column in case("43-iot-payloads").columns]
     nested = [column | {"field": f"readings.{column['field']}"} for column in columns]
     made = Deliveries(home, case("43-iot-payloads", columns=nested))
@@ -326,7 +326,7 @@ def test_43_nested_readings_by_dotted_names(home: Path) -> None:
         )
 
 
-def test_45_a_stray_quotation_mark_loses_nothing(home: Path) -> None:
+def test_case_45_stray_quote_loses_nothing(home: Path) -> None:
     for file in ("one.csv", "two.csv", "mid.csv"):
         source = {"kind": "csv", "path": f"$CASE/{file}", "station_field": "station", "time_field": "time"}
         made = delivered(home / file, case("45-stray-quotes", source=source))
@@ -338,7 +338,7 @@ def test_45_a_stray_quotation_mark_loses_nothing(home: Path) -> None:
         assert pushed.values("temperature") == made.values("temperature"), "every door reads it alike"
 
 
-def test_10_a_corrected_zone_moves_every_reading_and_loses_none(home: Path) -> None:
+def test_case_10_corrected_zone_moves_readings_and_loses_none(home: Path) -> None:
     """An hour that one zone shows once and another one twice, by file, by inbox and by post."""
     times = ("2024-10-27 00:30", "2024-10-27 01:30", "2024-10-27 01:30", "2024-10-27 02:30")
     body = lines(*(("M1", time, number) for number, time in enumerate(times)), header="meter,Datum,power")

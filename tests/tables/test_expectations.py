@@ -20,7 +20,7 @@ def failed(feed: Feed, frame: pd.DataFrame) -> dict[str, Verdict]:
     return {verdict.rule.name: verdict for verdict in validate(feed, [frame]) if not verdict.passed}
 
 
-def test_the_suite_follows_the_declaration(feed: Feed) -> None:
+def test_suite_follows_declaration(feed: Feed) -> None:
     found = {rule.name: rule for rule in rules(feed)}
     assert found["temperature_in_range"].arguments == {"column": "temperature", "min_value": -60.0, "max_value": 130.0}
     assert found["station_declared"].arguments["value_set"] == ["AAA", "BBB"]
@@ -28,12 +28,12 @@ def test_the_suite_follows_the_declaration(feed: Feed) -> None:
     assert found["key_unique"].blocking
 
 
-def test_good_rows_pass_even_where_a_column_is_missing_throughout(feed: Feed, bronze: pd.DataFrame) -> None:
+def test_good_rows_pass_with_column_missing_throughout(feed: Feed, bronze: pd.DataFrame) -> None:
     bronze["pressure"] = np.nan
     assert failed(feed, bronze) == {}
 
 
-def test_each_fault_fails_its_rule_with_the_rows(feed: Feed, bronze: pd.DataFrame) -> None:
+def test_fault_fails_its_rule_with_rows(feed: Feed, bronze: pd.DataFrame) -> None:
     bronze.loc[3, "windspeed"] = 1048.0
     bronze.loc[5, "time"] = bronze.loc[4, "time"]
     bronze.loc[7, "station"] = "ZZZ"
@@ -46,13 +46,13 @@ def test_each_fault_fails_its_rule_with_the_rows(feed: Feed, bronze: pd.DataFram
     assert found["temperature_measured"].unexpected == 21
 
 
-def test_a_missing_column_fails_and_says_so(feed: Feed, bronze: pd.DataFrame) -> None:
+def test_missing_column_fails_with_its_name(feed: Feed, bronze: pd.DataFrame) -> None:
     found = failed(feed, bronze.drop(columns="pressure"))
     assert found.keys() == {"columns", "pressure_in_range"}
     assert "pressure" in found["pressure_in_range"].observed
 
 
-def test_frames_are_judged_together(feed: Feed, bronze: pd.DataFrame) -> None:
+def test_several_frames_are_validated_together(feed: Feed, bronze: pd.DataFrame) -> None:
     later = bronze.assign(time=bronze["time"] + pd.Timedelta(days=31), month="2024-02")
     later.loc[:14, "temperature"] = np.nan  # too few in this frame, enough in both
     later.loc[3, "windspeed"] = 1048.0

@@ -57,7 +57,7 @@ def changes(con: duckdb.DuckDBPyConnection, lake: Lake) -> list[str]:
     return LAYER.changes(con, lake, NOW).get(ROWS, [])
 
 
-def test_a_month_changes_with_what_it_reads_of_its_neighbours(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+def test_month_fingerprint_follows_what_it_reads_of_neighbours(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     assert changes(con, lake) == MONTHS
     assert LAYER.refresh(con, lake, MONTHS, Facts()) == MONTHS
     assert changes(con, lake) == [], "an empty month was made, too"
@@ -80,7 +80,7 @@ def test_a_month_changes_with_what_it_reads_of_its_neighbours(con: duckdb.DuckDB
         ({"edges": Edges(HOUR, HOUR)}, []),
     ],
 )
-def test_a_month_is_stale_by_declaration_and_code(
+def test_month_is_stale_after_change_of_declaration_or_code(
     con: duckdb.DuckDBPyConnection, lake: Lake, other: dict[str, Any], stale: list[str]
 ) -> None:
     LAYER.refresh(con, lake, MONTHS, Facts())
@@ -104,7 +104,7 @@ def test_facts_belong_to_their_months_and_parts(con: duckdb.DuckDBPyConnection, 
     assert layer.changes(con, lake, NOW) == {"weather": ["2024-02"], ROWS: ["2024-01"]}, "and it is missed when it goes"
 
 
-def test_a_month_that_retention_removed_is_left_alone(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+def test_month_removed_by_retention_is_left_alone(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     LAYER.refresh(con, lake, MONTHS, Facts())
     lake.remove(RAW, ["2024-01"])
     assert changes(con, lake) == []
@@ -112,13 +112,13 @@ def test_a_month_that_retention_removed_is_left_alone(con: duckdb.DuckDBPyConnec
     assert lake.rows(MADE) == {"2024-01": 1}
 
 
-def test_force_makes_every_month(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+def test_force_refreshes_every_month(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     LAYER.refresh(con, lake, MONTHS, Facts())
     assert LAYER.refresh(con, lake, MONTHS, Facts(), force=True) == MONTHS
 
 
 @pytest.mark.parametrize("feed", feeds(), ids=lambda feed: feed.name)
-def test_edges_are_those_that_consumers_read(feed: Feed) -> None:
+def test_edges_equal_what_consumers_read(feed: Feed) -> None:
     layers = layers_of(feed)
     for layer in layers:
         readers = [each for each in layers if each.source == layer.table]
@@ -128,7 +128,7 @@ def test_edges_are_those_that_consumers_read(feed: Feed) -> None:
     assert raw_edges(feed) == edges_of(layers, f"{feed.name}/raw") != Edges()
 
 
-def test_a_fault_changes_its_months_of_bronze(tmp_path: Path) -> None:
+def test_fault_changes_its_months_of_bronze(tmp_path: Path) -> None:
     def stale() -> list[str]:
         return stale_months(home.feed, home.lake, NOW).get(FAULTS, [])
 
@@ -161,7 +161,7 @@ def test_a_fault_changes_its_months_of_bronze(tmp_path: Path) -> None:
     assert home.values("temperature")["AAA", "02-10T00:00"] == 41
 
 
-def test_a_second_refresh_has_nothing_to_do(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+def test_second_refresh_is_noop(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
     feed = small_feed(tmp_path / "none.csv")
     (tmp_path / "none.csv").write_bytes(lines(header=HEADER))
     home = Deliveries(tmp_path / "home", feed)

@@ -59,7 +59,7 @@ def column(field: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("field", ["temp {C}", "t{0}", "t{}", 'rain 5"', "a\\b", "te'mp"])
-def test_a_field_may_be_called_anything(home: Path, field: str) -> None:
+def test_field_may_have_any_name(home: Path, field: str) -> None:
     made = Deliveries(home, declared(columns=[column(field)]))
     name = field.replace('"', '""')
     made.drop("a.csv", lines(("AAA", "2024-01-01T00:00Z", 1), ("AAA", "2024-01-01T01:00Z", "x"),
@@ -70,7 +70,7 @@ def test_a_field_may_be_called_anything(home: Path, field: str) -> None:
     assert field in made.rows("quarantine")[0]["reason"]
 
 
-def test_blanks_around_a_station_are_no_part_of_it_at_any_door(home: Path) -> None:
+def test_blanks_around_station_are_ignored_at_every_channel(home: Path) -> None:
     path = home / "a.csv"
     path.write_bytes(lines(("\tAAA", "2024-01-01T00:00Z", 1, 1000), ("AAA\t ", "2024-01-01T01:00Z", 2, 1000),
                            header=HEADER))  # fmt: skip
@@ -84,7 +84,7 @@ def test_blanks_around_a_station_are_no_part_of_it_at_any_door(home: Path) -> No
 
 
 @pytest.mark.parametrize(("kind", "before"), [("csv", 122_879), ("jsonl", 19_999)])
-def test_a_repeated_hour_is_told_apart_wherever_a_file_is_cut(home: Path, kind: str, before: int) -> None:
+def test_repeated_hour_is_resolved_for_any_file_cut(home: Path, kind: str, before: int) -> None:
     made = Deliveries(home, declared(source={"kind": "push", "timezone": "Europe/Berlin"}))
     rows = [("ZZZ", f"2024-03-01T00:00:00.{number:06}", 0) for number in range(before)]
     rows += [("AAA", "2024-10-27T02:30", 1), ("AAA", "2024-10-27T02:30", 2)]
@@ -94,7 +94,7 @@ def test_a_repeated_hour_is_told_apart_wherever_a_file_is_cut(home: Path, kind: 
     assert made.values("temperature") == {("AAA", "10-27T00:30"): 1.0, ("AAA", "10-27T01:30"): 2.0}
 
 
-def test_a_zone_that_changes_loses_no_reading_of_a_repeated_hour(home: Path) -> None:
+def test_changed_zone_loses_no_reading_of_repeated_hour(home: Path) -> None:
     path, zones = home / "a.csv", ["Europe/Berlin", "Europe/Berlin", "UTC", "Europe/Berlin", "Europe/Amsterdam"]
     rows = [("AAA", "2024-10-27T02:30", 1, 1000), ("AAA", "2024-10-27T02:30", 2, 1000)]
     made = Deliveries(home, of_file(path))
@@ -105,7 +105,7 @@ def test_a_zone_that_changes_loses_no_reading_of_a_repeated_hour(home: Path) -> 
     assert made.values("temperature") == {("AAA", "10-27T00:30"): 1.0, ("AAA", "10-27T01:30"): 2.0}
 
 
-def test_no_zone_moves_a_reading_into_a_month_that_retention_took_out(home: Path) -> None:
+def test_changed_zone_moves_no_reading_into_removed_month(home: Path) -> None:
     made = Deliveries(home, declared(source={"kind": "push", "timezone": "UTC"}))
     made.drop("a.csv", lines(("AAA", "2024-01-15T00:00", 1), ("AAA", "2024-02-01T00:30", 2), ("AAA", "2024-02-02", 3)))
     made()
@@ -118,7 +118,7 @@ def test_no_zone_moves_a_reading_into_a_month_that_retention_took_out(home: Path
     assert list(made.values("temperature").values()) == [3.0]
 
 
-def test_two_posts_of_a_repeated_hour_are_a_correction(home: Path) -> None:
+def test_two_posts_of_repeated_hour_are_correction(home: Path) -> None:
     made = Deliveries(home, declared(source={"kind": "push", "timezone": "Europe/Berlin"}))
     for value in (1, 2):
         made.post(json.dumps({"station": "AAA", "time": "2024-10-27T02:30", "temp": value}).encode())
@@ -137,9 +137,7 @@ def test_two_posts_of_a_repeated_hour_are_a_correction(home: Path) -> None:
         ([("AAA", "T00:00Z", 1), ("old", "T00:00Z", 2)], [("old", "T00:00Z", 2), ("AAA", "T00:00Z", 1)], 1.0),
     ],
 )
-def test_the_last_line_of_a_file_counts_however_it_spells_the_reading(
-    home: Path, first: list[Any], then: list[Any], counts: float
-) -> None:
+def test_last_line_of_file_counts_in_any_spelling(home: Path, first: list[Any], then: list[Any], counts: float) -> None:
     path = home / "a.csv"
     made = Deliveries(home, of_file(path, stations=[{"id": "AAA", "aliases": ["old"]}]))
     for rows in (first, then, then):
@@ -149,7 +147,7 @@ def test_the_last_line_of_a_file_counts_however_it_spells_the_reading(
 
 
 @pytest.mark.parametrize("marks", [("temperature=X", None), (None, "temperature=X")])
-def test_the_books_balance_on_a_value_that_is_rejected_once(home: Path, marks: tuple[str | None, str | None]) -> None:
+def test_books_balance_with_value_rejected_once(home: Path, marks: tuple[str | None, str | None]) -> None:
     made = Deliveries(home, declared())
     time = datetime(2024, 1, 1, tzinfo=UTC)
     for mark in marks:
@@ -162,7 +160,7 @@ def test_the_books_balance_on_a_value_that_is_rejected_once(home: Path, marks: t
     assert made.rules() == {"rejected": 1}
 
 
-def test_what_lies_ahead_is_counted_until_its_time_comes(home: Path) -> None:
+def test_future_reading_is_counted_until_its_time(home: Path) -> None:
     made, noon = Deliveries(home, declared()), datetime(2024, 1, 1, 12, tzinfo=UTC)
     made.drop("a.csv", lines(*(("AAA", f"2024-01-01T{hour:02}:00Z", hour) for hour in range(24))))
     made.take(noon)
@@ -174,7 +172,7 @@ def test_what_lies_ahead_is_counted_until_its_time_comes(home: Path) -> None:
     assert counts == [{"2024-01": 10}, {"2024-01": 9}, {}], "one step ahead is believed"
 
 
-def test_a_compressed_file_shows_its_end_without_a_line_break(home: Path) -> None:
+def test_compressed_file_without_final_line_break_is_read_whole(home: Path) -> None:
     made = Deliveries(home, declared())
     packed = gzip.compress(lines(("AAA", "2024-01-01T00:00Z", 1), ("AAA", "2024-01-01T01:00Z", 2)).rstrip())
     made.drop("a.csv.gz", packed)
@@ -195,14 +193,14 @@ def test_parquet_with_nested_readings_is_read_by_dotted_names(home: Path) -> Non
     assert list(made.values("temperature").values()) == [1.0, 2.0, None]
 
 
-def test_a_byte_order_mark_before_json_lines(home: Path) -> None:
+def test_byte_order_mark_before_json_lines_is_skipped(home: Path) -> None:
     made = Deliveries(home, declared())
     made.drop("a.jsonl", b'\xef\xbb\xbf{"station": "AAA", "time": "2024-01-01T00:00Z", "temp": 1}\n')
     made()
     assert made.values("temperature") == {("AAA", "01-01T00:00"): 1.0}
 
 
-def test_what_blocks_is_never_usual_unless_a_column_says_so() -> None:
+def test_blocking_share_must_be_declared_per_column() -> None:
     feed = declared(quality={"block": 0.1})
     times = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(20)]
     bronze = pa.table(
@@ -223,7 +221,7 @@ def test_what_blocks_is_never_usual_unless_a_column_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["pressure_mean", "pressure_age"])
-def test_a_column_is_not_called_as_what_is_made_of_another_one(name: str) -> None:
+def test_column_named_like_derived_column_is_refused(name: str) -> None:
     columns = [column("temp"), column("mean") | {"name": name}, column("pres") | {"name": "pressure"}]
     with pytest.raises(AeroCastError, match=f"'{name}' is what silver makes of 'pressure'"):
         declared(columns=columns)
@@ -231,7 +229,7 @@ def test_a_column_is_not_called_as_what_is_made_of_another_one(name: str) -> Non
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("dead", ["2024-01-01", "2024-02-15"])
-def test_a_dead_column_of_the_window_starves_no_other(tmp_path: Path, home: Path, dead: str) -> None:
+def test_dead_window_column_costs_no_other_column(tmp_path: Path, home: Path, dead: str) -> None:
     """From the first or only in the newest span: short sequences cannot be learned or judged, the target can."""
     path = write_readings(tmp_path / "readings.csv", hours=24 * 60)
     head, *rows = (line.split(",") for line in path.read_text().splitlines())

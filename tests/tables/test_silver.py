@@ -88,7 +88,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_every_step_of_every_station_is_there(con: duckdb.DuckDBPyConnection) -> None:
+def test_every_step_of_every_station_exists(con: duckdb.DuckDBPyConnection) -> None:
     rows = build(con, [{"time": START, "temp": 1.0}, {"time": START + 30 * HOUR, "temp": 2.0}])
     assert len(rows) == 2 * 31
     for station in "AB":
@@ -97,7 +97,7 @@ def test_every_step_of_every_station_is_there(con: duckdb.DuckDBPyConnection) ->
     assert all(row["month"] == f"{row['time']:%Y-%m}" for row in rows)
 
 
-def test_columns_and_types(con: duckdb.DuckDBPyConnection) -> None:
+def test_columns_and_types_match_declaration(con: duckdb.DuckDBPyConnection) -> None:
     table = bronze([{"time": START, "temp": 1.0}])
     relation = silver.build(con, feed(), con.from_arrow(table), MONTHS, span(table))
     figures = ["", "_age", "_mean", "_std", "_min", "_max", "_count"]
@@ -109,7 +109,7 @@ def test_columns_and_types(con: duckdb.DuckDBPyConnection) -> None:
     assert (schema.field("temp").type, schema.field("temp_age").type) == (pa.float64(), pa.int16())
 
 
-def test_a_step_is_the_window_that_begins_at_its_label(con: duckdb.DuckDBPyConnection) -> None:
+def test_step_is_window_that_begins_at_its_label(con: duckdb.DuckDBPyConnection) -> None:
     offsets = [timedelta(0), 20 * MINUTE, HOUR - timedelta(microseconds=1), HOUR]
     rows = build(con, [{"time": START + o, "temp": float(i)} for i, o in enumerate(offsets)])
     first, second = (row for row in rows if row["station"] == "A")
@@ -118,26 +118,26 @@ def test_a_step_is_the_window_that_begins_at_its_label(con: duckdb.DuckDBPyConne
     assert (second["temp_mean"], second["temp_std"], second["temp_count"]) == (3.0, None, 1)
 
 
-def test_a_gap_takes_the_last_value_for_as_long_as_the_policy_says(con: duckdb.DuckDBPyConnection) -> None:
+def test_gap_is_filled_as_far_as_policy_allows(con: duckdb.DuckDBPyConnection) -> None:
     rows = build(con, [{"time": START, "temp": 7.0}, {"time": START + 6 * HOUR, "temp": 8.0}])
     seen = [(row["temp"], row["temp_age"], row["temp_count"]) for row in rows if row["station"] == "A"]
     assert seen == [(7, 0, 1), (7, 1, 0), (7, 2, 0), (7, 3, 0), (None, None, 0), (None, None, 0), (8, 0, 1)]
     assert all(row["temp_mean"] is None for row in rows if row["temp_count"] == 0), "figures are of what was measured"
 
 
-def test_without_a_policy_nothing_is_filled(con: duckdb.DuckDBPyConnection) -> None:
+def test_nothing_is_filled_without_policy(con: duckdb.DuckDBPyConnection) -> None:
     readings = [{"time": START, "temp": 7.0}, {"time": START + 2 * HOUR, "temp": 8.0}]
     rows = build(con, readings, declared=feed(gap_policy={"max_steps": 0}))
     assert [row["temp"] for row in rows if row["station"] == "A"] == [7, None, 8]
 
 
-def test_a_null_reading_is_not_a_measured_one(con: duckdb.DuckDBPyConnection) -> None:
+def test_null_reading_is_not_measured(con: duckdb.DuckDBPyConnection) -> None:
     rows = build(con, [{"time": START, "temp": 7.0, "speed": 1.0}, {"time": START + HOUR, "speed": 2.0}])
     last = rows[1]
     assert (last["temp"], last["temp_age"], last["temp_count"], last["speed_age"]) == (7, 1, 0, 0)
 
 
-def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
+def test_rebuilt_month_is_bit_identical(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
     """Whatever the order of the readings and the threads that sum them."""
     times = [START + i * MINUTE for i in range(4 * 60)]
     rows = [
@@ -159,9 +159,7 @@ def test_a_month_made_again_is_the_same_to_the_last_bit(con: duckdb.DuckDBPyConn
     ("angles", "mean"),
     [([350, 10], 0), ([350, 20], 5), ([90], 90), ([360], 360), ([0, 0], 0), ([170, 190], 180), ([0, 180], None)],
 )
-def test_angles_are_averaged_on_the_circle(
-    con: duckdb.DuckDBPyConnection, angles: list[float], mean: float | None
-) -> None:
+def test_angles_are_averaged_on_circle(con: duckdb.DuckDBPyConnection, angles: list[float], mean: float | None) -> None:
     rows = build(con, [{"time": START + i * MINUTE, "direction": float(a)} for i, a in enumerate(angles)])
     found = rows[0]["direction_mean"]
     if mean is None:
@@ -186,7 +184,7 @@ def test_angles_are_averaged_on_the_circle(
         (None, 90, None, None),
     ],
 )
-def test_components_of_the_flow(
+def test_flow_components_match_angle_and_speed(
     con: duckdb.DuckDBPyConnection, speed: float | None, direction: float | None, u: float | None, v: float | None
 ) -> None:
     row = build(con, [{"time": START, "temp": 1.0, "speed": speed, "direction": direction}])[0]
@@ -251,7 +249,7 @@ def naive(rows: list[Row], series: str, station: str) -> list[tuple[float | None
 
 
 @given(rows=readings)
-def test_silver_is_what_loops_would_make(rows: list[Row]) -> None:
+def test_silver_equals_plain_loops(rows: list[Row]) -> None:
     with duckdb.connect() as con:
         built = build(con, rows)
     for station in "AB":
@@ -266,7 +264,7 @@ def test_silver_is_what_loops_would_make(rows: list[Row]) -> None:
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(rows=readings, now=st.integers(0, 16), data=st.data())
-def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: st.DataObject) -> None:
+def test_silver_up_to_now_ignores_later_readings(rows: list[Row], now: int, data: st.DataObject) -> None:
     """What comes at or after an instant may change, vanish or be added: the steps before stay as they were."""
     instant = START + now * HOUR
     later = data.draw(readings)
@@ -285,7 +283,7 @@ def test_silver_up_to_now_knows_nothing_later(rows: list[Row], now: int, data: s
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(rows=readings, policy=st.integers(0, 12))
-def test_month_by_month_is_all_at_once(rows: list[Row], policy: int) -> None:
+def test_silver_by_month_equals_whole(rows: list[Row], policy: int) -> None:
     declared = feed(gap_policy={"max_steps": policy})
     table = bronze(rows)
     with duckdb.connect() as con:
@@ -303,7 +301,7 @@ def test_month_by_month_is_all_at_once(rows: list[Row], policy: int) -> None:
 # Grids ---------------------------------------------------------------------------------------------------------------
 
 
-def test_grids(con: duckdb.DuckDBPyConnection) -> None:
+def test_grids_hold_silver_rows(con: duckdb.DuckDBPyConnection) -> None:
     table = bronze([{"time": START, "temp": 7.0}, {"time": START + 5 * HOUR, "temp": 8.0, "speed": 2.0}])
     built = silver.build(con, feed(), con.from_arrow(table), MONTHS, span(table))
     found = silver.grids(con, feed(), con.from_arrow(built.to_arrow_table()))
@@ -319,7 +317,7 @@ def test_grids(con: duckdb.DuckDBPyConnection) -> None:
     assert np.isnan(found["B"].values).all()
 
 
-def test_the_tail_of_a_grid(con: duckdb.DuckDBPyConnection) -> None:
+def test_tail_of_grid_holds_newest_rows(con: duckdb.DuckDBPyConnection) -> None:
     table = bronze([{"time": START + i * HOUR, "temp": float(i)} for i in range(50)])
     built = silver.build(con, feed(), con.from_arrow(table), MONTHS, span(table)).to_arrow_table()
     whole = silver.grids(con, feed(), con.from_arrow(built))["A"]
@@ -331,7 +329,7 @@ def test_the_tail_of_a_grid(con: duckdb.DuckDBPyConnection) -> None:
     assert silver.grids(con, feed(), con.from_arrow(built.slice(0, 0))) == {}
 
 
-def test_a_step_that_silver_lacks_is_a_gap_in_the_grid(con: duckdb.DuckDBPyConnection) -> None:
+def test_step_missing_in_silver_is_gap_in_grid(con: duckdb.DuckDBPyConnection) -> None:
     table = bronze([{"time": START + i * HOUR, "temp": float(i)} for i in range(12)])
     built = silver.build(con, feed(), con.from_arrow(table), ["2013-01"], span(table)).to_arrow_table()
     other = silver.build(con, feed(), con.from_arrow(table), ["2013-02"], span(table)).to_arrow_table()

@@ -122,7 +122,7 @@ def same(windows: dict[Key, Row], expected: dict[Key, Row]) -> None:
                 assert found == (pytest.approx(value, **close) if isinstance(value, float) else value), (place, name)
 
 
-def test_a_reading_is_in_every_window_over_it_and_in_no_other(con: duckdb.DuckDBPyConnection) -> None:
+def test_reading_is_in_every_window_that_covers_it(con: duckdb.DuckDBPyConnection) -> None:
     windows = build(con, [{"time": NIGHT + 30 * SECOND, "temp": 3.0}])
     assert sorted(windows) == [("A", NIGHT - n * MINUTE) for n in (4, 3, 2, 1, 0)]
     assert {row["readings"] for row in windows.values()} == {1}
@@ -130,7 +130,7 @@ def test_a_reading_is_in_every_window_over_it_and_in_no_other(con: duckdb.DuckDB
     assert ("A", NIGHT - 5 * MINUTE) not in build(con, [{"time": NIGHT, "temp": 3.0}]), "and its end is not"
 
 
-def test_columns_and_types(con: duckdb.DuckDBPyConnection) -> None:
+def test_columns_and_types_match_declaration(con: duckdb.DuckDBPyConnection) -> None:
     relation = sliding.build(con, feed(), con.from_arrow(bronze([{"time": NIGHT, "temp": 1.0}])), MONTHS, LATER)
     assert silver.names(feed()) == SERIES
     named = [f"{name}_{figure}" for name in SERIES for figure in sliding.FIGURES]
@@ -140,7 +140,7 @@ def test_columns_and_types(con: duckdb.DuckDBPyConnection) -> None:
     assert (schema.field("temp_mean").type, schema.field("temp_count").type) == (pa.float64(), pa.int32())
 
 
-def test_the_example_of_a_day(con: duckdb.DuckDBPyConnection) -> None:
+def test_windows_of_a_day_match_example(con: duckdb.DuckDBPyConnection) -> None:
     """A report each five minutes, as airports give them: each minute's window holds exactly one."""
     reports = [{"time": NIGHT + n * 5 * MINUTE, "temp": float(n), "station": "B"} for n in range(4)]
     windows = build(con, reports)
@@ -150,7 +150,7 @@ def test_the_example_of_a_day(con: duckdb.DuckDBPyConnection) -> None:
     assert windows["B", NIGHT + MINUTE]["temp_std"] is None
 
 
-def test_a_window_is_there_once_the_watermark_has_passed_its_end(con: duckdb.DuckDBPyConnection) -> None:
+def test_window_appears_once_watermark_passed_its_end(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time": NIGHT + n * MINUTE, "temp": 1.0} for n in range(30)]
     newest = rows[-1]["time"]
     ends = [start + 5 * MINUTE for _, start in build(con, rows, newest=newest)]
@@ -160,7 +160,7 @@ def test_a_window_is_there_once_the_watermark_has_passed_its_end(con: duckdb.Duc
     assert build(con, rows, newest=NIGHT + 11 * MINUTE, months=["2013-02"]) == {}, "nothing of the month is final yet"
 
 
-def test_a_month_reaches_into_the_next_as_far_as_its_last_window(con: duckdb.DuckDBPyConnection) -> None:
+def test_month_reads_to_end_of_its_last_window(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time": NIGHT + n * MINUTE, "temp": float(n)} for n in range(30)]
     assert sliding.months_read(feed(), ["2013-01"]) == ["2013-01", "2013-02"]
     whole = build(con, rows)
@@ -172,14 +172,14 @@ def test_a_month_reaches_into_the_next_as_far_as_its_last_window(con: duckdb.Duc
     assert sliding.months_read(tumbling, ["2013-01"]) == ["2013-01"]
 
 
-def test_without_months_or_readings_there_is_nothing(con: duckdb.DuckDBPyConnection) -> None:
+def test_no_months_or_readings_give_no_windows(con: duckdb.DuckDBPyConnection) -> None:
     assert build(con, [], newest=NIGHT) == {}
     assert build(con, [{"time": NIGHT, "temp": 1.0}], []) == {}
     with pytest.raises(AeroCastError, match="no sliding windows are declared"):
         build(con, [], declared=test_silver.feed())
 
 
-def test_windows_that_tumble_are_silvers_steps(con: duckdb.DuckDBPyConnection) -> None:
+def test_tumbling_windows_equal_silver_steps(con: duckdb.DuckDBPyConnection) -> None:
     """The figures mean the same in both layers."""
     rows = [
         {"time": NIGHT + n * 7 * MINUTE, "temp": n % 5 * 1.5, "speed": n % 3 * 2.0, "direction": n * 77.0 % 360}
@@ -195,7 +195,7 @@ def test_windows_that_tumble_are_silvers_steps(con: duckdb.DuckDBPyConnection) -
     )
 
 
-def test_large_values_with_little_spread_keep_their_digits(con: duckdb.DuckDBPyConnection) -> None:
+def test_large_values_with_small_spread_keep_precision(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time": NIGHT + n * 10 * SECOND, "temp": 1e9 + n % 2 * 0.5} for n in range(60)]
     rows += [{"time": NIGHT + HOUR, "temp": -1e9}]  # far from all the others
     windows = build(con, rows, newest=NIGHT + 3 * HOUR)
@@ -226,7 +226,7 @@ readings = st.lists(
 
 
 @given(readings, st.sampled_from([("PT5M", "PT1M"), ("PT3M", "PT3M"), ("PT10M", "PT5M")]), st.integers(0, 3000))
-def test_windows_are_what_plain_python_counts(
+def test_windows_equal_plain_python(
     con: duckdb.DuckDBPyConnection, rows: list[Row], plan: tuple[str, str], passed: int
 ) -> None:
     declared, newest = feed(*plan), NIGHT + passed * SECOND
@@ -236,7 +236,7 @@ def test_windows_are_what_plain_python_counts(
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(readings.filter(bool), st.randoms(use_true_random=False))
-def test_neither_order_nor_a_late_reading_changes_any_other_window(
+def test_order_and_late_reading_change_no_other_window(
     con: duckdb.DuckDBPyConnection, rows: list[Row], chance: Any
 ) -> None:
     before = build(con, rows)
@@ -263,7 +263,7 @@ def windows_of(home: Path, name: str = "small/sliding") -> dict[Key, Row]:
 
 
 @pytest.mark.e2e  # runs of a whole graph
-def test_a_late_reading_makes_the_months_anew_whose_windows_hold_it(
+def test_late_reading_rebuilds_only_months_whose_windows_contain_it(
     readings: Path, home: Path, instance: dg.DagsterInstance
 ) -> None:
     declared = small_feed(readings, sliding={"size": "PT3H", "every": "PT1H", "watermark": "PT2H"})
@@ -305,7 +305,7 @@ def test_a_late_reading_makes_the_months_anew_whose_windows_hold_it(
         before = after
 
 
-def test_a_feed_without_readings_has_no_windows_and_no_failure(home: Path, instance: dg.DagsterInstance) -> None:
+def test_feed_without_readings_has_no_windows_and_succeeds(home: Path, instance: dg.DagsterInstance) -> None:
     declared = find_feed("midwest")
     assert key(declared, "sliding") in definitions(home, declared).resolve_asset_graph().get_all_asset_keys()
     result = refresh(declared, home, instance, ["2026-01"], [key(declared, "sliding")])

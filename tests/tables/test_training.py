@@ -43,7 +43,7 @@ def grids(spec: WindowSpec) -> dict[str, Grid]:
     return found
 
 
-def test_rows_are_what_serving_would_compute(spec: WindowSpec, grids: dict[str, Grid]) -> None:
+def test_rows_equal_features_at_serving(spec: WindowSpec, grids: dict[str, Grid]) -> None:
     rows = training.table(spec, grids, MONTHS)
     one = rows.filter(pa.compute.equal(rows["station"], "AAA"))
     origins = valid_origins(spec, grids["AAA"])
@@ -55,7 +55,7 @@ def test_rows_are_what_serving_would_compute(spec: WindowSpec, grids: dict[str, 
     np.testing.assert_array_equal(outcomes, targets(spec, grids["AAA"], origins))
 
 
-def test_month_by_month_is_the_same_as_all_at_once(spec: WindowSpec, grids: dict[str, Grid]) -> None:
+def test_rows_by_month_equal_whole(spec: WindowSpec, grids: dict[str, Grid]) -> None:
     order = [("time", "ascending"), ("station", "ascending")]
     whole = training.table(spec, grids, MONTHS).sort_by(order)
     parts = pa.concat_tables([training.table(spec, grids, [month]) for month in MONTHS]).sort_by(order)
@@ -67,13 +67,11 @@ def test_month_by_month_is_the_same_as_all_at_once(spec: WindowSpec, grids: dict
             np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def test_a_month_reads_its_look_back_and_its_outcomes(spec: WindowSpec) -> None:
+def test_month_reads_its_look_back_and_outcomes(spec: WindowSpec) -> None:
     assert training.months_read(spec, ["2024-02"]) == MONTHS
 
 
-def test_the_table_is_read_back_in_time_order(
-    con: duckdb.DuckDBPyConnection, spec: WindowSpec, grids: dict[str, Grid]
-) -> None:
+def test_table_is_read_in_time_order(con: duckdb.DuckDBPyConnection, spec: WindowSpec, grids: dict[str, Grid]) -> None:
     stored = training.table(spec, grids, MONTHS)
     found = training.load(spec, con.from_arrow(stored))
     assert found.rows.x.shape == (len(stored), len(feature_names(spec)))
@@ -82,7 +80,7 @@ def test_the_table_is_read_back_in_time_order(
     assert np.isnan(found.rows.y[-1]).all(), "the newest origin has no outcome yet"
 
 
-def test_a_table_without_rows_or_features_is_one_sentence(
+def test_table_without_rows_or_features_raises_one_sentence(
     con: duckdb.DuckDBPyConnection, spec: WindowSpec, grids: dict[str, Grid]
 ) -> None:
     stored = training.table(spec, grids, MONTHS)
@@ -92,7 +90,7 @@ def test_a_table_without_rows_or_features_is_one_sentence(
         training.load(spec, con.from_arrow(stored.drop_columns(["temperature_lag0"])))
 
 
-def test_the_csv_is_replaced_whole_or_not_at_all(spec: WindowSpec, grids: dict[str, Grid], tmp_path: Path) -> None:
+def test_csv_is_replaced_whole_or_not_at_all(spec: WindowSpec, grids: dict[str, Grid], tmp_path: Path) -> None:
     path = tmp_path / "out" / "windows.csv"
     rows = training.write_csv(path, spec, grids.values())
     lines = path.read_text().splitlines()
@@ -108,9 +106,7 @@ def test_the_csv_is_replaced_whole_or_not_at_all(spec: WindowSpec, grids: dict[s
     assert [each.name for each in path.parent.iterdir()] == ["windows.csv"]
 
 
-def test_the_csv_of_some_months_after_others_is_that_of_all(
-    spec: WindowSpec, grids: dict[str, Grid], tmp_path: Path
-) -> None:
+def test_csv_of_later_months_equals_csv_of_all(spec: WindowSpec, grids: dict[str, Grid], tmp_path: Path) -> None:
     training.write_csv(tmp_path / "whole.csv", spec, grids.values())
     pieces = [training.csv_grid(spec, grid, [month]) for month in [*MONTHS, "2024-04"] for grid in grids.values()]
     training.write_csv(tmp_path / "pieces.csv", spec, pieces)

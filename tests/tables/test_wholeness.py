@@ -75,7 +75,7 @@ def hours(grids: dict[str, Grid]) -> dict[str, int]:
 
 @settings(max_examples=8)
 @given(interval=st.sampled_from([1, 5, 12, 20, 60]), offset=st.integers(0, 59), minute=st.integers(0, 59))
-def test_what_is_asked_within_a_step_is_made_of_whole_steps(interval: int, offset: int, minute: int) -> None:
+def test_forecast_within_step_uses_whole_steps(interval: int, offset: int, minute: int) -> None:
     """The grid at any minute, and the training rows, are those of the whole history up to where the grid ends."""
     offset %= interval
     now = START + WHOLE * HOUR + minute * MINUTE
@@ -97,7 +97,7 @@ def test_what_is_asked_within_a_step_is_made_of_whole_steps(interval: int, offse
 
 
 @pytest.mark.parametrize(("interval", "offset", "first"), [(60, 0, 0), (60, 53, 53), (20, 15, 55), (5, 0, 55)])
-def test_a_step_is_whole_with_its_usual_last_reading(
+def test_step_is_whole_with_its_usual_last_reading(
     con: duckdb.DuckDBPyConnection, interval: int, offset: int, first: int
 ) -> None:
     """A station that reports once an hour is as new as its reading, at whatever minute it comes."""
@@ -108,13 +108,13 @@ def test_a_step_is_whole_with_its_usual_last_reading(
             assert hours(found) == dict.fromkeys("AB", WHOLE + (minute >= first)), minute
 
 
-def test_a_special_report_does_not_stand_for_the_usual_one(con: duckdb.DuckDBPyConnection) -> None:
+def test_special_report_does_not_replace_usual_one(con: duckdb.DuckDBPyConnection) -> None:
     times = [*every(60, 53, hours=WHOLE), START + WHOLE * HOUR + 20 * MINUTE, START + WHOLE * HOUR + 51 * MINUTE]
     for minute, count in ((20, WHOLE), (50, WHOLE), (51, WHOLE + 1)):
         assert len(asked(con, {"A": times}, START + WHOLE * HOUR + minute * MINUTE)["A"].time) == count
 
 
-def test_a_late_station_neither_counts_by_half_nor_holds_the_others_back(con: duckdb.DuckDBPyConnection) -> None:
+def test_late_station_is_not_counted_partly_and_delays_no_other(con: duckdb.DuckDBPyConnection) -> None:
     late = 50 * MINUTE
     for minute in (0, 5, 40, 50, 55):
         now = START + WHOLE * HOUR + minute * MINUTE
@@ -124,7 +124,7 @@ def test_a_late_station_neither_counts_by_half_nor_holds_the_others_back(con: du
         assert hours(asked(con, times, now)) == {"A": WHOLE + (minute >= 55), "B": whole}
 
 
-def test_a_step_that_closed_with_few_readings_counts_once_something_is_beyond_it(
+def test_closed_step_with_few_readings_counts_after_later_reading(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
     few = [*every(5, hours=WHOLE + 0.2), START + (WHOLE + 1) * HOUR]
@@ -137,14 +137,14 @@ def test_a_step_that_closed_with_few_readings_counts_once_something_is_beyond_it
     assert found["A"].age[-2:, 0].tolist() == [0, 1]
 
 
-def test_who_falls_silent_is_waited_for_as_long_as_the_feed_may_be_silent(con: duckdb.DuckDBPyConnection) -> None:
+def test_silent_station_is_awaited_for_freshness_limit(con: duckdb.DuckDBPyConnection) -> None:
     times, end = {"A": every(5, hours=WHOLE + 0.2)}, START + (WHOLE + 1) * HOUR
     assert hours(asked(con, times, end))["A"] == WHOLE
     assert hours(asked(con, times, end + feed().freshness - MINUTE))["A"] == WHOLE
     assert hours(asked(con, times, end + feed().freshness))["A"] == WHOLE + 1
 
 
-def test_a_step_without_a_reading_is_a_gap_when_it_is_over(con: duckdb.DuckDBPyConnection) -> None:
+def test_past_step_without_reading_is_gap(con: duckdb.DuckDBPyConnection) -> None:
     times = {"A": every(60), "B": every(60, hours=WHOLE)}
     assert hours(asked(con, times, START + WHOLE * HOUR + 30 * MINUTE)) == {"A": WHOLE + 1, "B": WHOLE}
     found = asked(con, times, START + (WHOLE + 1) * HOUR - MINUTE)
@@ -152,7 +152,7 @@ def test_a_step_without_a_reading_is_a_gap_when_it_is_over(con: duckdb.DuckDBPyC
     assert hours(asked(con, times, START + (WHOLE + 1) * HOUR)) == {"A": WHOLE + 2, "B": WHOLE + 1}
 
 
-def test_a_recording_at_its_end_and_an_old_one_hold_whole_steps_only(con: duckdb.DuckDBPyConnection) -> None:
+def test_recording_at_its_end_has_whole_steps_only(con: duckdb.DuckDBPyConnection) -> None:
     times = {"A": every(5, hours=WHOLE + 0.2)}
     ended = feed(end="2013-01-31T06:30:00Z")
     assert ended.end
@@ -161,13 +161,13 @@ def test_a_recording_at_its_end_and_an_old_one_hold_whole_steps_only(con: duckdb
     assert len(asked(con, times, datetime(2026, 1, 1, tzinfo=UTC))["A"].time) == WHOLE + 1
 
 
-def test_a_feed_begins_without_a_habit(con: duckdb.DuckDBPyConnection) -> None:
+def test_new_feed_has_no_habit(con: duckdb.DuckDBPyConnection) -> None:
     """The first step is there from the start, too little for any window; the second waits for a habit or more."""
     for minute, count in ((5, 1), (59, 1), (60, 1), (75, 1), (115, 2), (120, 2)):
         assert len(asked(con, {"A": every(5)}, START + minute * MINUTE)["A"].time) == count, minute
 
 
-def test_a_daily_grid_of_hourly_readings(con: duckdb.DuckDBPyConnection) -> None:
+def test_daily_grid_of_hourly_readings_is_whole(con: duckdb.DuckDBPyConnection) -> None:
     daily = feed(cadence="P1D", season=7, horizons=[1], window={"steps": 2, "columns": ["temp"], "look_back": 7})
     for hour, days in ((22, 1), (23, 2)):
         assert (
@@ -190,7 +190,7 @@ def with_progress(station: str, given: Progress | None) -> Grid:
     return Grid(made.station, made.time, made.columns, made.values, made.age, given)
 
 
-def test_progress_travels_with_the_tail(tmp_path: Path) -> None:
+def test_progress_round_trips_with_tail(tmp_path: Path) -> None:
     tail.write(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3)), "LGA": grid("LGA")})
     found = tail.read(tmp_path, "noaa")
     assert found["LGA"].progress is None
@@ -201,7 +201,7 @@ def test_progress_travels_with_the_tail(tmp_path: Path) -> None:
     np.testing.assert_array_equal(kept.usual, given.usual)
 
 
-def test_a_tail_of_before_is_read(tmp_path: Path) -> None:
+def test_tail_without_progress_is_read(tmp_path: Path) -> None:
     tail.write(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3))})
     path = tmp_path / tail.name("noaa")
     with np.load(path) as arrays:
@@ -219,7 +219,7 @@ def test_a_tail_of_before_is_read(tmp_path: Path) -> None:
         (progress(2, newer=True), False, 0.1667, [], 1),
     ],
 )
-def test_the_answer_says_how_full_the_newest_step_was(
+def test_answer_reports_fill_of_newest_step(
     tmp_path: Path, given: Progress, whole: bool, fullness: float, codes: list[str], notes: int
 ) -> None:
     publish(tmp_path)
@@ -234,7 +234,7 @@ def test_the_answer_says_how_full_the_newest_step_was(
     assert read.newest["JFK"] == given.reading
 
 
-def test_a_station_whose_newest_step_is_still_to_come_is_not_stale(tmp_path: Path) -> None:
+def test_station_with_step_in_progress_is_not_stale(tmp_path: Path) -> None:
     publish(tmp_path)
     for behind, codes in ((0, []), (1, []), (2, ["stale_station"])):
         later = grid("LGA", newest=NEWEST + np.timedelta64(behind, "h"))
