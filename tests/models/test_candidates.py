@@ -18,19 +18,19 @@ LEVELS = np.arange(8, dtype=np.float32).reshape(4, 2)
 STORED = StoredForecasts.of(STATION, TIME, LEVELS)
 
 
-def test_rows_are_found_in_any_order_and_number() -> None:
+def test_stored_forecasts_are_matched_by_station_and_origin() -> None:
     order = [3, 0, 2]
     np.testing.assert_array_equal(STORED.on(STATION[order], TIME[order]), LEVELS[order])
 
 
 @pytest.mark.parametrize(("station", "hours"), [("CCC", 0), ("AAA", 2)])
-def test_a_row_that_was_not_forecast_is_refused(station: str, hours: int) -> None:
+def test_row_without_forecast_is_refused(station: str, hours: int) -> None:
     asked = TIME[:1] + hours * np.timedelta64(3600, "s")
     with pytest.raises(AeroCastError, match="1 of 2 rows were not there when it was trained"):
         STORED.on(np.array(["BBB", station]), np.concatenate([TIME[:1], asked]))
 
 
-def test_a_trial_on_newer_rows_leaves_it_out_and_says_so() -> None:
+def test_trial_on_newer_rows_leaves_candidate_out_with_reason() -> None:
     rows = Rows(np.zeros((4, 1), dtype=np.float32), LEVELS)
     mute = cast("Candidate", SimpleNamespace(kind="mute", graph=b"", forecasts=STORED))
     forecasts, remarks = _forecasts([mute], Samples(STATION, TIME, rows, ("x",)))

@@ -131,7 +131,7 @@ def declared(readings: Path, **kinds: dict[str, float]) -> Feed:
     return small_feed(readings, candidates={**kinds, **BASELINES}, window=window)
 
 
-def test_its_parameters_are_checked_and_in_the_schema(installed: Path) -> None:
+def test_parameters_of_installed_kind_are_checked_and_in_schema(installed: Path) -> None:
     base = declaration(Path("x.csv"))
     with pytest.raises(AeroCastError) as error:
         Feed.parse({**base, "candidates": {"toy": {"penlty": 1}, "tay": {}, "torn": {}, **BASELINES}})
@@ -145,7 +145,7 @@ def test_its_parameters_are_checked_and_in_the_schema(installed: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_it_is_trained_judged_and_served(
+def test_installed_kind_is_trained_judged_and_served(
     installed: Path, readings: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "_has_cuda", lambda: False)
@@ -176,7 +176,7 @@ def test_it_is_trained_judged_and_served(
 
 
 @pytest.mark.e2e
-def test_one_that_cannot_serve_is_not_promoted_though_it_alone_is_good(
+def test_kind_that_cannot_serve_is_not_promoted(
     installed: Path, readings: Path, home: Path, instance: dg.DagsterInstance
 ) -> None:
     refresh(declared(readings, mute={}), home, instance)
@@ -187,7 +187,7 @@ def test_one_that_cannot_serve_is_not_promoted_though_it_alone_is_good(
     assert rows[0][2].endswith("mute was scored, and is never promoted: it has no ONNX graph, so it cannot serve.")
 
 
-def test_its_own_code_counts_and_nothing_beside_it(installed: Path) -> None:
+def test_installed_kind_depends_on_its_own_code_only(installed: Path) -> None:
     """Another version of the package makes the candidate stale, whichever of its modules says something else."""
 
     def versions() -> dict[str, str]:

@@ -57,7 +57,7 @@ def graphs(models: dict[str, Model[Any]]) -> dict[str, Run]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_graph_says_what_the_model_says(models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str) -> None:
+def test_onnx_graph_agrees_with_python_model(models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str) -> None:
     x = TEST.x[:200].copy()
     x[np.random.default_rng(0).random(x.shape) < 0.2] = np.nan
     x[:, model_last(models)] = TEST.x[:200, model_last(models)]
@@ -76,7 +76,7 @@ def model_last(models: Mapping[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_but_the_last_value_may_be_missing(
+def test_all_features_but_last_value_may_be_missing(
     models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str
 ) -> None:
     x = np.full((2, TEST.x.shape[1]), np.nan, dtype=np.float32)
@@ -85,14 +85,14 @@ def test_all_but_the_last_value_may_be_missing(
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_the_learned_kinds_beat_persistence(models: dict[str, Model[Any]], kind: str) -> None:
+def test_learned_kinds_beat_persistence(models: dict[str, Model[Any]], kind: str) -> None:
     errors, reference = (rmse(models[name].predict(TEST.x), TEST.y) for name in (kind, "persistence"))
     assert errors[1] < 0.8 * reference[1]
     assert errors.mean() < reference.mean()
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_the_same_seed_gives_the_same_model(data: Dataset, models: dict[str, Model[Any]], kind: str) -> None:
+def test_same_seed_gives_same_model(data: Dataset, models: dict[str, Model[Any]], kind: str) -> None:
     again = model(kind).learn(data, QUICK.get(kind))
     np.testing.assert_allclose(again.predict(TEST.x), models[kind].predict(TEST.x), rtol=1e-4)
     other = model(kind).learn(data, {**QUICK.get(kind, {}), "seed": 7})
@@ -101,14 +101,14 @@ def test_the_same_seed_gives_the_same_model(data: Dataset, models: dict[str, Mod
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_progress_is_logged(data: Dataset, kind: str) -> None:
+def test_training_progress_is_logged(data: Dataset, kind: str) -> None:
     logged: list[tuple[int, Mapping[str, float]]] = []
     model(kind).learn(data, QUICK.get(kind), lambda step, metrics: logged.append((step, metrics)))
     assert {name for _, metrics in logged for name in metrics} >= {f"validation_rmse_{h}" for h in (1, 6, 24)}
     assert all(isinstance(value, float) for _, metrics in logged for value in metrics.values())
 
 
-def test_a_shift_of_the_level_shifts_the_forecast(models: dict[str, Model[Any]]) -> None:
+def test_level_shift_shifts_forecast(models: dict[str, Model[Any]]) -> None:
     """A change is predicted, so a level that was never seen is carried along."""
     x = TEST.x[:5].copy()
     x[:, model_last(models)] += 10
@@ -119,13 +119,13 @@ def test_a_shift_of_the_level_shifts_the_forecast(models: dict[str, Model[Any]])
     assert (moved > 0).all()
 
 
-def test_seasonal_naive_repeats_yesterday(models: dict[str, Model[Any]], data: Dataset) -> None:
+def test_seasonal_naive_repeats_last_season(models: dict[str, Model[Any]], data: Dataset) -> None:
     lags = [data.names.index(f"temperature_lag{lag}") for lag in (23, 18, 0)]
     whole = ~np.isnan(TEST.x[:, lags]).any(axis=1)
     np.testing.assert_array_equal(models["seasonal_naive"].predict(TEST.x)[whole], TEST.x[:, lags][whole])
 
 
-def test_sequences_get_a_graph_of_their_own(data: Dataset) -> None:
+def test_short_sequences_have_separate_graph(data: Dataset) -> None:
     fitted = model(SEQUENCE).learn(data)
     kept, x = shortest_rows(data.spec, data.names, TEST.x)
     assert x.shape[1] == len(sequence_names(data.spec))
@@ -143,13 +143,13 @@ def test_sequences_get_a_graph_of_their_own(data: Dataset) -> None:
         ("persistence", {"lag": 1}, r"candidates\.persistence\.lag: no such field"),
     ],
 )
-def test_a_wrong_parameter_is_named(kind: str, raw: dict[str, Any], says: str) -> None:
+def test_invalid_parameter_is_named(kind: str, raw: dict[str, Any], says: str) -> None:
     with pytest.raises(AeroCastError, match=says):
         model(kind).parse(raw)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, SEQUENCE])
-def test_every_kind_says_what_it_is(kind: str) -> None:
+def test_kinds_describe_themselves(kind: str) -> None:
     found = model(kind)
     assert found.kind == kind
     assert found.title
@@ -158,12 +158,12 @@ def test_every_kind_says_what_it_is(kind: str) -> None:
     assert found.learns_sequences == (kind == SEQUENCE)
 
 
-def test_a_kind_that_does_not_say_what_it_is_is_refused() -> None:
+def test_kind_without_description_is_refused() -> None:
     with pytest.raises(TypeError, match="Nameless does not define kind, description, parameters"):
         type("Nameless", (Model,), {"title": "None"})
 
 
-def test_declaring_a_kind_imports_nothing_that_is_heavy() -> None:
+def test_declaring_kind_imports_no_heavy_library() -> None:
     code = (
         "import sys; from aerocast.feed.model_kind import MODELS, SEQUENCE, model\n"
         "for kind in (*MODELS.names(), SEQUENCE): model(kind).parse({})\n"
@@ -173,13 +173,13 @@ def test_declaring_a_kind_imports_nothing_that_is_heavy() -> None:
     assert done.stdout.split() == []
 
 
-def test_no_rows_are_refused(data: Dataset) -> None:
+def test_training_without_rows_is_refused(data: Dataset) -> None:
     empty = Rows(data.train.x, np.full_like(data.train.y, np.nan))
     with pytest.raises(AeroCastError, match="no training rows"):
         model("linear").learn(Dataset(data.spec, data.names, empty, data.validation))
 
 
-def test_the_blend_leans_to_the_better_model_halfway_from_equal_weights() -> None:
+def test_blend_weight_is_halfway_between_equal_and_best() -> None:
     made = np.random.default_rng(0)
     wanted = made.normal(size=(500, 1)).astype(np.float32)
     noise = made.normal(size=(500, 1)).astype(np.float32)

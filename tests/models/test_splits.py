@@ -55,7 +55,7 @@ def test_label_intervals_of_two_roles_never_overlap(
     assert set(role) == {*Role} - {Role.EARLIER}
 
 
-def test_a_year_by_weeks_meets_every_season() -> None:
+def test_year_in_weekly_blocks_covers_every_season_per_role() -> None:
     at = times(8736)
     role = cut(Split(), SPEC, at[0], at[-1]).of(at)
     for each in (Role.VALIDATION, Role.CALIBRATION):
@@ -64,7 +64,7 @@ def test_a_year_by_weeks_meets_every_season() -> None:
     assert (role == Role.PURGED).mean() < 0.08
 
 
-def test_rows_in_between_do_not_move_the_split() -> None:
+def test_added_rows_do_not_move_split() -> None:
     at = times(8736)
     whole = cut(Split(), SPEC, at[0], at[-1])
     some = np.random.default_rng(0).random(8736) < 0.5
@@ -72,7 +72,7 @@ def test_rows_in_between_do_not_move_the_split() -> None:
     assert (whole.of(times(24, START - 9000 * HOUR)) == Role.PURGED).all()
 
 
-def test_a_short_span_is_refused_with_a_reason() -> None:
+def test_short_span_is_refused_with_reason() -> None:
     at = times(300)
     with pytest.raises(AeroCastError, match="split"):
         cut(Split(), SPEC, at[0], at[-1])
@@ -94,7 +94,7 @@ def new(hours: int, before: int, reach: int, split: Split | None = None) -> tupl
     validation=st.floats(0.05, 0.2),
     calibration=st.floats(0.05, 0.2),
 )
-def test_a_new_regime_alone_chooses_calibrates_and_judges(
+def test_roles_after_regime_change_use_new_regime_only(
     hours: int, before: int, reach: int, days: int, validation: float, calibration: float
 ) -> None:
     split = Split(validation=validation, calibration=calibration, block=timedelta(days=days))
@@ -117,7 +117,7 @@ def test_a_new_regime_alone_chooses_calibrates_and_judges(
     assert found.block > found.reach
 
 
-def test_a_regime_of_ten_days_leaves_a_day_to_choose_and_to_calibrate() -> None:
+def test_ten_day_regime_leaves_a_day_for_validation_and_calibration() -> None:
     at, _, found = new(240, 3000, 24)
     role = found.of(at)
     counts = {each: int((role == each).sum()) for each in Role}
@@ -127,7 +127,7 @@ def test_a_regime_of_ten_days_leaves_a_day_to_choose_and_to_calibrate() -> None:
     assert counts[Role.TEST] >= 71
 
 
-def test_a_long_regime_is_cut_as_any_other_span() -> None:
+def test_long_regime_is_split_like_any_span() -> None:
     at, _, found = new(6000, 1000, 24)
     assert found.block <= np.timedelta64(7, "D")
     role = found.of(at)
@@ -135,7 +135,7 @@ def test_a_long_regime_is_cut_as_any_other_span() -> None:
     assert np.ptp(days) > np.timedelta64(60, "D"), "scattered over the span"
 
 
-def test_too_short_a_regime_says_how_long_it_must_be() -> None:
+def test_short_regime_is_refused_with_minimum_length() -> None:
     with pytest.raises(AeroCastError, match="24 steps ahead: 7 days, 4:00:00 are needed"):
         new(160, 1000, 24)
     new(175, 1000, 24)
@@ -144,14 +144,14 @@ def test_too_short_a_regime_says_how_long_it_must_be() -> None:
         cut_since(Split(), SPEC, at[0], at[-1], datetime(2030, 1, 1, tzinfo=UTC))
 
 
-def test_a_regime_older_than_the_rows_is_all_of_them() -> None:
+def test_regime_before_first_row_is_whole_span() -> None:
     at = times(2000)
     found = cut_since(Split(), SPEC, at[0], at[-1], datetime(2020, 1, 1, tzinfo=UTC))
     assert found.start == at[0]
     assert Role.EARLIER not in set(found.of(at))
 
 
-def test_since_is_an_instant_in_utc() -> None:
+def test_regime_start_is_utc_instant() -> None:
     assert instant("") is None
     wanted = datetime(2024, 4, 10, 12, tzinfo=UTC)
     for text in ("2024-04-10T12:00:00", "2024-04-10T12:00:00Z", "2024-04-10T14:00:00+02:00", "2024-04-10 12:00"):

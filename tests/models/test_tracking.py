@@ -65,7 +65,7 @@ def copy(before: tuple[Path, Candidate], tmp_path: Path) -> Path:
     return Path(shutil.copytree(before[0], tmp_path / "a copy #1"))
 
 
-def test_what_nothing_comes_from_is_deleted_with_its_graph(copy: Path, before: tuple[Path, Candidate]) -> None:
+def test_unused_run_is_deleted_with_its_graph(copy: Path, before: tuple[Path, Candidate]) -> None:
     tracker = Tracker(copy)
     kept, other = before[1], record(tracker, config_hash="f" * 64)
     later = datetime.now(UTC) + timedelta(days=1)
@@ -80,7 +80,7 @@ def test_what_nothing_comes_from_is_deleted_with_its_graph(copy: Path, before: t
     assert tracker.prune("midwest", later, ()) == 0
 
 
-def test_mlflow_shows_what_people_compare(before: tuple[Path, Candidate]) -> None:
+def test_mlflow_shows_parameters_and_metrics(before: tuple[Path, Candidate]) -> None:
     home, made = before
     tracker = Tracker(home)
     tracker.judge(made.mlflow_run_id, {"test_rmse_6": 1.75, "test_skill": 0.25}, {"release": "0001-cccccccc"})
@@ -105,9 +105,7 @@ def test_mlflow_shows_what_people_compare(before: tuple[Path, Candidate]) -> Non
     assert tracker.notes == []
 
 
-def test_a_home_that_was_copied_keeps_its_history_and_leaves_the_old_place_alone(
-    copy: Path, before: tuple[Path, Candidate]
-) -> None:
+def test_copied_home_keeps_history_and_leaves_original_alone(copy: Path, before: tuple[Path, Candidate]) -> None:
     old, made = before
     state = {path: path.stat().st_mtime_ns for path in old.rglob("*")}
     tracker = Tracker(copy)
@@ -166,7 +164,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_database_that_cannot_be_used_is_put_aside_and_begun_again(
+def test_unusable_database_is_set_aside_and_recreated(
     copy: Path, before: tuple[Path, Candidate], fault: Callable[[Path], None]
 ) -> None:
     fault(copy)
@@ -181,7 +179,7 @@ def test_a_database_that_cannot_be_used_is_put_aside_and_begun_again(
     assert Tracker(copy).client.search_registered_models()
 
 
-def test_what_a_person_deleted_is_known_as_gone_and_written_again(copy: Path, before: tuple[Path, Candidate]) -> None:
+def test_run_deleted_by_user_is_logged_again(copy: Path, before: tuple[Path, Candidate]) -> None:
     made, tracker = before[1], Tracker(copy)
     assert tracker.knows(made)
     tracker.client.delete_run(made.mlflow_run_id)
@@ -197,7 +195,7 @@ def test_what_a_person_deleted_is_known_as_gone_and_written_again(copy: Path, be
     assert not again.follow(MODEL, "0" * 32, {})
 
 
-def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(copy: Path, before: tuple[Path, Candidate]) -> None:
+def test_older_schema_is_upgraded_and_copy_kept(copy: Path, before: tuple[Path, Candidate]) -> None:
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
     from sqlalchemy import create_engine
@@ -213,7 +211,7 @@ def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(copy: Path, befor
     assert (copy / f"mlflow-{revision}.db").exists()
 
 
-def test_one_that_is_locked_costs_the_note_and_nothing_else(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_database_skips_logging_with_warning(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aerocast.models.tracking_database._BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(copy / FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -223,7 +221,7 @@ def test_one_that_is_locked_costs_the_note_and_nothing_else(copy: Path, monkeypa
     assert record(Tracker(copy))
 
 
-def test_a_database_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
+def test_database_killed_during_creation_is_recreated(tmp_path: Path) -> None:
     home = next(home for home in (tmp_path / str(number) for number in count()) if killed_while_making(home))
     assert Tracker(home).client.search_experiments()
     assert not list(home.glob("mlflow-new-*"))
@@ -240,7 +238,7 @@ def killed_while_making(home: Path) -> bool:
     return any(home.glob("mlflow-new-*.db")) and not (home / "mlflow.db").exists()
 
 
-def test_two_processes_may_make_it_at_once(tmp_path: Path) -> None:
+def test_two_processes_create_database_at_once(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for client in [pool.submit(_open, tmp_path) for _ in range(2)]:
             assert client.result(120) == 1

@@ -112,7 +112,7 @@ def fitted(
     return train(feed, "temperature", kind, con.table(name), silent, since)
 
 
-def test_a_retrain_comes_close_to_a_model_of_the_new_regime_alone(plain: Feed, spec: WindowSpec) -> None:
+def test_retrained_model_is_close_to_model_of_new_regime(plain: Feed, spec: WindowSpec) -> None:
     """Within 10 %, the mean over seeds: the issue's target. (One run alone scatters by 20 %: both learn from days.)"""
     ratios = []
     for seed in range(6):
@@ -128,7 +128,7 @@ def test_a_retrain_comes_close_to_a_model_of_the_new_regime_alone(plain: Feed, s
 
 
 @pytest.mark.parametrize("kind", ["linear", "xgboost", SEQUENCE])
-def test_every_kind_is_trained_for_a_regime(plain: Feed, con: duckdb.DuckDBPyConnection, kind: str) -> None:
+def test_kinds_train_for_regime(plain: Feed, con: duckdb.DuckDBPyConnection, kind: str) -> None:
     steps: list[str] = []
     made = train(plain, "temperature", kind, con.table("known"), lambda _, m: steps.extend(m), SINCE)
     assert made.validation["new_regime_alone"] in (0.0, 1.0)
@@ -140,11 +140,11 @@ def test_every_kind_is_trained_for_a_regime(plain: Feed, con: duckdb.DuckDBPyCon
     np.testing.assert_allclose(one, other, rtol=1e-4, err_msg="same rows, same model")
 
 
-def test_a_baseline_learns_nothing_and_so_is_made_once(plain: Feed, con: duckdb.DuckDBPyConnection) -> None:
+def test_baseline_is_trained_once_for_regime(plain: Feed, con: duckdb.DuckDBPyConnection) -> None:
     assert "new_regime_alone" not in fitted(plain, con, "persistence", since=SINCE).validation
 
 
-def test_what_misleads_is_given_up(plain: Feed, spec: WindowSpec) -> None:
+def test_misleading_old_rows_are_dropped(plain: Feed, spec: WindowSpec) -> None:
     """A world that was wild and turned back at each step tells nothing of one that goes round, hour by hour."""
     made = np.random.default_rng(0)
     hours, change = 24 * 110, 24 * 80
@@ -164,7 +164,7 @@ def test_what_misleads_is_given_up(plain: Feed, spec: WindowSpec) -> None:
     assert found.start >= time[change]
 
 
-def test_nothing_that_judges_or_calibrates_was_learned(plain: Feed, spec: WindowSpec, known: Samples) -> None:
+def test_training_rows_exclude_judging_and_calibration_rows(plain: Feed, spec: WindowSpec, known: Samples) -> None:
     role = roles(plain, spec, known, SINCE)
     reach = spec.horizons[-1] * HOUR
     learned = known.time[np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.EARLIER])]
@@ -177,7 +177,7 @@ def test_nothing_that_judges_or_calibrates_was_learned(plain: Feed, spec: Window
     assert (known.time[role == Role.EARLIER] < CHANGE - reach).all()
 
 
-def test_the_span_learned_from_is_said(plain: Feed, con: duckdb.DuckDBPyConnection, known: Samples) -> None:
+def test_training_span_is_reported(plain: Feed, con: duckdb.DuckDBPyConnection, known: Samples) -> None:
     made = fitted(plain, con, "linear", since=SINCE)
     plan = split(plain, WindowSpec.of(plain, "temperature"), known, SINCE)
     assert made.end + plan.reach < plan.test
@@ -185,7 +185,7 @@ def test_the_span_learned_from_is_said(plain: Feed, con: duckdb.DuckDBPyConnecti
     assert fitted(plain, con, "linear", "new", since=SINCE).start >= CHANGE
 
 
-def test_intervals_are_those_of_the_new_regime(plain: Feed, spec: WindowSpec, con: duckdb.DuckDBPyConnection) -> None:
+def test_intervals_are_calibrated_on_new_regime(plain: Feed, spec: WindowSpec, con: duckdb.DuckDBPyConnection) -> None:
     made = fitted(plain, con, "linear", since=SINCE)
     later = training.load(spec, con.table("later"))
     x, y = later.rows.x, later.rows.y
@@ -195,13 +195,13 @@ def test_intervals_are_those_of_the_new_regime(plain: Feed, spec: WindowSpec, co
     assert made.intervals.rows < 200
 
 
-def test_a_regime_that_is_too_short_is_refused(plain: Feed, con: duckdb.DuckDBPyConnection) -> None:
+def test_short_regime_is_refused(plain: Feed, con: duckdb.DuckDBPyConnection) -> None:
     late = (CHANGE + (AFTER * 24 - 30) * HOUR).item().replace(tzinfo=UTC)
     with pytest.raises(AeroCastError, match="are needed"):
         fitted(plain, con, "linear", since=late)
 
 
-def test_a_calibration_block_that_a_fault_emptied_is_said(
+def test_empty_calibration_block_is_reported(
     plain: Feed, spec: WindowSpec, con: duckdb.DuckDBPyConnection, known: Samples
 ) -> None:
     mine = roles(plain, spec, known) == Role.CALIBRATION
