@@ -41,7 +41,7 @@ def read(broker: Broker, topic: str, count: int) -> list[bytes]:
     return bodies
 
 
-def test_what_is_sent_comes_once_and_is_gone_when_committed(running: Running, topic: str) -> None:
+def test_committed_message_is_delivered_once(running: Running, topic: str) -> None:
     other = f"{topic}-other"
     with connect(running.url) as broker:
         assert broker.waiting([topic, other]) == 0
@@ -59,7 +59,7 @@ def test_what_is_sent_comes_once_and_is_gone_when_committed(running: Running, to
         assert list(broker.consume([topic], QUIET)) == []
 
 
-def test_what_is_not_committed_comes_again(running: Running, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncommitted_message_is_delivered_again(running: Running, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     with connect(running.url) as broker:
         broker.publish_all(topic, [Letter(f"{number}", b"%d" % number, "one key") for number in range(4)])
@@ -82,7 +82,7 @@ def test_what_is_not_committed_comes_again(running: Running, topic: str, monkeyp
         assert read(broker, topic, 1) == [gone.body]
 
 
-def test_a_dead_letter_holds_the_message_and_the_reason(running: Running, topic: str) -> None:
+def test_dead_letter_holds_message_and_reason(running: Running, topic: str) -> None:
     before = datetime.now(UTC)
     with connect(running.url) as broker:
         for number, body in enumerate((b'{"a": 1}', b"\xff\x00", b"x" * 900_000)):
@@ -102,7 +102,7 @@ def test_a_dead_letter_holds_the_message_and_the_reason(running: Running, topic:
         assert before <= letter.time <= datetime.now(UTC)
 
 
-def test_a_broker_that_was_away_has_lost_nothing(running: Running, topic: str) -> None:
+def test_restarted_broker_loses_nothing(running: Running, topic: str) -> None:
     with connect(running.url) as broker:
         broker.publish_all(topic, [Letter(f"{number}", b"%d" % number) for number in range(20)])
         seen: list[bytes] = []
@@ -119,7 +119,7 @@ def test_a_broker_that_was_away_has_lost_nothing(running: Running, topic: str) -
         assert broker.waiting([topic]) == 0
 
 
-def test_what_is_sent_twice(running: Running, topic: str) -> None:
+def test_resent_message_is_stored_as_broker_allows(running: Running, topic: str) -> None:
     with connect(running.url) as broker:
         for _ in range(2):
             broker.publish(topic, b"once", "same id")
@@ -130,9 +130,7 @@ def test_what_is_sent_twice(running: Running, topic: str) -> None:
         assert not nats or read(broker, topic, 2) == [b"once", b"other"]
 
 
-def test_a_broker_that_does_not_answer_is_a_sentence(
-    running: Running, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_broker_raises_one_sentence(running: Running, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "PATIENCE", 2.0)
     monkeypatch.setattr(nats_broker, "STEP", 0.5)
     monkeypatch.setattr(kafka_broker, "STEP", 1.0)
@@ -160,7 +158,7 @@ def test_a_broker_that_does_not_answer_is_a_sentence(
         ("kafka://127.0.0.1:PORT", "Connection refused"),
     ],
 )
-def test_an_address_that_is_none_is_refused(url: str, said: str) -> None:
+def test_invalid_address_is_refused(url: str, said: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -169,7 +167,7 @@ def test_an_address_that_is_none_is_refused(url: str, said: str) -> None:
     assert "secret" not in str(error.value)
 
 
-def test_a_server_that_does_not_let_us_in_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_denies_access_raises_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "PATIENCE", 3.0)
     with start_nats(tmp_path, "--user", "somebody", "--pass", "secret") as running:
         with pytest.raises(AeroCastError, match="Authorization Violation"):
@@ -178,11 +176,11 @@ def test_a_server_that_does_not_let_us_in_is_a_sentence(tmp_path: Path, monkeypa
             assert broker.waiting(["topic"]) == 0
 
 
-def test_a_topic_of_a_name_that_one_of_them_refuses(running: Running) -> None:
+def test_invalid_topic_name_is_refused(running: Running) -> None:
     with connect(running.url) as broker, pytest.raises(AeroCastError, match=r"'a\.b'"):
         broker.publish("a.b", b"", "1")
 
 
-def test_a_message_is_named_by_its_place() -> None:
+def test_message_id_is_its_position() -> None:
     letter = DeadLetter.of(Message("t", b"a", "3:7", 1, None), "why", datetime.now(UTC))
     assert (letter.position, letter.size) == ("3:7", 1)

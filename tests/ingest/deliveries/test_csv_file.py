@@ -50,7 +50,7 @@ def written(table: Sequence[Row], ending: str = "\n") -> str:
 
 
 @pytest.mark.parametrize(("name", "marks"), [("one", 1), ("two", 2), ("mid", 0)])
-def test_a_stray_mark_swallows_nothing(name: str, marks: int) -> None:
+def test_stray_quote_loses_no_record(name: str, marks: int) -> None:
     path = CASES / "45-stray-quotes" / f"{name}.csv"
     if not path.exists():
         pytest.skip(f"no case at {path}")
@@ -60,7 +60,7 @@ def test_a_stray_mark_swallows_nothing(name: str, marks: int) -> None:
     assert notes == ([said] if marks else [])
 
 
-def test_a_stray_mark_swallows_nothing_of_a_large_file(tmp_path: Path) -> None:
+def test_stray_quote_in_large_file_loses_no_record(tmp_path: Path) -> None:
     lines = [f"AAA,2024-03-01T00:00:00Z,{number},\n" for number in range(172_800)]
     lines[5] = lines[5].replace(",\n", ',"pump off\n')
     (tmp_path / "big.csv").write_text(f"{','.join(HEADER)}\n{''.join(lines)}")
@@ -69,7 +69,7 @@ def test_a_stray_mark_swallows_nothing_of_a_large_file(tmp_path: Path) -> None:
     assert notes[0].endswith("the first is line 7")
 
 
-def test_a_mark_that_another_one_closes_swallows_no_records(tmp_path: Path) -> None:
+def test_stray_quote_closed_by_another_loses_no_record(tmp_path: Path) -> None:
     """By the rules of CSV this is one record of three lines; but each of them is a record."""
     text = 'a,2024-01-01,1,"off\na,2024-01-02,2,\na,2024-01-03,3,on"\n'
     (tmp_path / "x.csv").write_text(f"{','.join(HEADER)}\n{text}")
@@ -78,7 +78,7 @@ def test_a_mark_that_another_one_closes_swallows_no_records(tmp_path: Path) -> N
     assert notes == ["1 lines with a quotation mark that quotes nothing, which was read as text; the first is line 2"]
 
 
-def test_values_of_several_lines_are_read_and_said(tmp_path: Path) -> None:
+def test_multiline_value_is_read_and_reported(tmp_path: Path) -> None:
     table = [("a", "2024-01-01", "1", "one\r\ntwo, three"), ("a", "2024-01-02", "2\n3", "")]
     (tmp_path / "x.csv").write_text(written(table), newline="")
     found, notes = read(tmp_path / "x.csv")
@@ -99,7 +99,7 @@ def test_values_of_several_lines_are_read_and_said(tmp_path: Path) -> None:
         (b"a,2024-01-01,\0,1", "it has a NUL character"),
     ],
 )
-def test_a_broken_line_is_set_aside_with_number_and_text(tmp_path: Path, line: bytes, what: str) -> None:
+def test_broken_line_is_set_aside_with_number_and_text(tmp_path: Path, line: bytes, what: str) -> None:
     good = b"a,2024-01-01,1,\n"
     (tmp_path / "x.csv").write_bytes(b"\n\n".join([",".join(HEADER).encode(), good + line + b"\n" + good * 20]))
     with open_csv(tmp_path / "x.csv", choose, 0.05) as file:
@@ -116,13 +116,13 @@ def test_a_broken_line_is_set_aside_with_number_and_text(tmp_path: Path, line: b
         read(tmp_path / "x.csv", 0.04)
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
+def test_line_without_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"station,time,temp\n" + b"x" * (csv_lines.BLOCK + csv_lines.LONGEST))
     with pytest.raises(CsvFault, match="a line of more than"):
         read(tmp_path / "x.csv")
 
 
-def test_old_line_ends(tmp_path: Path) -> None:
+def test_old_mac_line_ends_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"station,time,temp\ra,2024-01-01,1\rb,2024-01-02,2\r")
     assert read(tmp_path / "x.csv")[0] == [("a", "2024-01-01", "1"), ("b", "2024-01-02", "2")]
 
@@ -147,7 +147,7 @@ def ambiguous(table: Sequence[Row]) -> bool:
 
 @quick
 @given(table=st.lists(st.tuples(lines, lines, lines, lines), max_size=8), ending=endings, block=st.integers(1, 80))
-def test_what_was_written_is_read_back(tmp_path: Path, table: list[Row], ending: str, block: int) -> None:
+def test_written_csv_is_read_back(tmp_path: Path, table: list[Row], ending: str, block: int) -> None:
     assume(not ambiguous(table))
     (tmp_path / "x.csv").write_text(written(table, ending), newline="")
     with pytest.MonkeyPatch.context() as patch:
@@ -166,7 +166,7 @@ def damage(draw: st.DrawFn, data: bytes) -> tuple[bytes, int]:
 
 @quick
 @given(table=st.lists(st.tuples(texts, texts, texts, texts), min_size=2, max_size=8), ending=endings, data=st.data())
-def test_damage_costs_no_record_but_its_own(tmp_path: Path, table: list[Row], ending: str, data: st.DataObject) -> None:
+def test_damage_costs_only_its_own_record(tmp_path: Path, table: list[Row], ending: str, data: st.DataObject) -> None:
     """Of records of one line each; two are concerned where the break between them was lost."""
     damaged, place = data.draw(damage(written(table, ending).encode()))
     (tmp_path / "x.csv").write_bytes(damaged)
@@ -181,7 +181,7 @@ def test_damage_costs_no_record_but_its_own(tmp_path: Path, table: list[Row], en
 
 @quick
 @given(table=st.lists(st.tuples(texts, texts, texts, lines), min_size=2, max_size=8), data=st.data())
-def test_nothing_is_lost_in_silence(tmp_path: Path, table: list[Row], data: st.DataObject) -> None:
+def test_no_record_is_lost_silently(tmp_path: Path, table: list[Row], data: st.DataObject) -> None:
     damaged, _ = data.draw(damage(written(table).encode()))
     (tmp_path / "x.csv").write_bytes(damaged)
     found, notes = read(tmp_path / "x.csv", 1)

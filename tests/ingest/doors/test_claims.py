@@ -63,7 +63,7 @@ def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[D
     made.broker.close()
 
 
-def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
+def test_announced_objects_are_appended_to_raw_once(door: Door) -> None:
     first, second = door.announce(range(5), range(5, 12))
     taken = door.take(2)
     assert (taken.messages, taken.rows, taken.known, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
@@ -79,7 +79,7 @@ def test_announced_objects_are_rows_of_raw_once(door: Door) -> None:
     assert door.broker.waiting([door.topic]) == 0
 
 
-def test_columns_that_are_not_declared_are_ignored_and_noted(door: Door) -> None:
+def test_undeclared_columns_are_ignored_and_reported(door: Door) -> None:
     path = write_object(door.place / "plain.parquet", range(4))
     table = pq.read_table(path).append_column("__index_level_0__", pa.array(range(4)))
     pq.write_table(table.append_column("ok", pa.array([True] * 4)), door.place / "more.parquet")
@@ -92,7 +92,7 @@ def test_columns_that_are_not_declared_are_ignored_and_noted(door: Door) -> None
 
 
 @pytest.mark.parametrize("where", ["consumed", "appended"])
-def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_path: Path, where: str) -> None:
+def test_killed_consumer_loses_no_row_and_repeats_none(door: Door, tmp_path: Path, where: str) -> None:
     door.announce(range(5), range(5, 12))
     declaration = tmp_path / "feed.json"
     declaration.write_text(door.feed.model_dump_json())
@@ -106,7 +106,7 @@ def test_a_killed_consumer_loses_no_row_and_takes_none_twice(door: Door, tmp_pat
     assert door.broker.waiting([door.topic]) == 0
 
 
-def test_a_broker_that_restarts_in_the_middle(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_restart_loses_no_claim(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
     commit, count = door.broker.commit, 0
 
@@ -127,7 +127,7 @@ def test_a_broker_that_restarts_in_the_middle(door: Door, monkeypatch: pytest.Mo
     assert door.broker.waiting([door.topic]) == 0
 
 
-def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_obstacle_delays_claims_in_any_order(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -158,9 +158,7 @@ def test_what_is_in_the_way_puts_claims_off_and_out_of_order(door: Door, monkeyp
     assert hours_in_raw(door.home) == list(range(6))
 
 
-def test_an_object_that_can_never_be_read_holds_nobody_up_and_is_a_dead_letter_in_the_end(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_object_blocks_no_claim_and_becomes_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     monkeypatch.setattr(patience, "PAUSE", timedelta(0))
     never = Claim("small", "file:///proc/self/mem", "0" * 64, 3, "")  # whoever reads it gets an I/O error
@@ -187,7 +185,7 @@ def test_an_object_that_can_never_be_read_holds_nobody_up_and_is_a_dead_letter_i
     assert patience.read(door.home, claims.DELAYS) == {}
 
 
-def test_a_table_that_cannot_be_written_puts_claims_off(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_table_delays_claims(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     door.announce(range(3))
     blocker = door.home / "lake"
@@ -246,7 +244,7 @@ def stored(claim: Claim, place: Path, **columns: object) -> bytes:
     return written(claim, path, path.read_bytes())
 
 
-def test_what_is_wrong_with_a_claim_is_a_dead_letter(door: Door) -> None:
+def test_invalid_claim_becomes_dead_letter(door: Door) -> None:
     before = datetime.now(UTC)
     path = write_object(door.place / "sound.parquet", range(40, 43))
     sound = Claim("small", path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest(), 3, "")
@@ -270,7 +268,7 @@ def test_what_is_wrong_with_a_claim_is_a_dead_letter(door: Door) -> None:
     assert len({letter.position for letter in dead}) == len(POISON)
 
 
-def test_what_cannot_be_announced(door: Door) -> None:
+def test_announce_refuses_unusable_object(door: Door) -> None:
     (door.place / "text.parquet").write_text("station,time")
     for name, said in {"text.parquet": "cannot be read as Parquet", "gone.parquet": "there is no file"}.items():
         with pytest.raises(AeroCastError, match=said):
@@ -281,7 +279,7 @@ def test_what_cannot_be_announced(door: Door) -> None:
     assert door.broker.waiting([door.topic]) == 0
 
 
-def test_a_message_is_committed_only_after_its_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_is_committed_after_its_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     door.send(b"{")
 
     def refused(*_: object) -> None:

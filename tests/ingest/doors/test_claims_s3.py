@@ -28,7 +28,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield connected
 
 
-def test_objects_are_put_before_they_are_announced_and_taken_once(
+def test_objects_are_uploaded_before_announcement_and_taken_once(
     bucket: ObjectHome, broker: Broker, feed: Feed, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_object(tmp_path / "a.parquet", range(4))

@@ -73,7 +73,7 @@ def json_lines() -> bytes:
     return b"".join(json.dumps({**row, "t": float(row["t"])}).encode() + b"\n" for row in rows)
 
 
-def test_every_kind_of_file_gives_the_same_readings(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     text = (HEADER + "".join(LINES)).encode()
     (folder / "a.csv").write_bytes(text)
     (folder / "b.csv.gz").write_bytes(gzip.compress(text))
@@ -95,9 +95,7 @@ def test_every_kind_of_file_gives_the_same_readings(door: Callable[..., Inbox], 
     assert door().waiting() == 0
 
 
-def test_what_is_not_complete_by_its_name_is_not_looked_at(
-    door: Callable[..., Inbox], folder: Path, feed: Feed
-) -> None:
+def test_incomplete_file_name_is_ignored(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     names = ("a.csv.part", ".a.csv", "b.jsonl.tmp", ".hidden", "c.csv.manifest.json")
     for name in names:
         (folder / name).write_text(HEADER + LINES[0])
@@ -119,9 +117,7 @@ def test_what_is_not_complete_by_its_name_is_not_looked_at(
     assert len(listing(folder)) == 5
 
 
-def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
-    door: Callable[..., Inbox], folder: Path, feed: Feed
-) -> None:
+def test_unknown_extension_is_rejected_once(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         (folder / name).write_text(HEADER + LINES[0])
     one = door()
@@ -180,7 +176,7 @@ def test_a_file_of_no_known_ending_is_rejected_and_stays_known(
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )
-def test_a_damaged_file_is_put_aside_with_its_reason(
+def test_damaged_file_is_set_aside_with_reason(
     name: str, content: bytes, field: str, rule: str, door: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
     (folder / name).write_bytes(content)
@@ -194,7 +190,7 @@ def test_a_damaged_file_is_put_aside_with_its_reason(
     assert set(said) == {"file", "detail", "field", "value", "rule", "rejected_at"}
 
 
-def test_a_type_that_holds_no_reading_is_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_column_type_without_readings_is_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"]})
     pq.write_table(table.append_column("t", pa.array([True])), folder / "bool.parquet")
     epoch = table.set_column(1, "time", pa.array([1_704_067_200])).append_column("t", pa.array([1.5]))
@@ -204,7 +200,7 @@ def test_a_type_that_holds_no_reading_is_named(door: Callable[..., Inbox], folde
     assert reason(folder, "epoch.parquet")["rule"] == "a column of timestamps, or of texts in ISO 8601"
 
 
-def test_a_manifest_says_when_a_file_is_whole(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_manifest_marks_file_as_complete(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     whole = (HEADER + "".join(LINES)).encode().rstrip()  # without the last line break
     manifest(folder, "a.csv", whole, rows=4, bytes=len(whole))
     (folder / "a.csv").write_bytes(whole[:-40])
@@ -217,7 +213,7 @@ def test_a_manifest_says_when_a_file_is_whole(door: Callable[..., Inbox], folder
     assert listing(folder) == ["done/a.csv", "done/a.csv.manifest.json"]
 
 
-def test_a_file_that_never_becomes_whole_is_rejected_after_a_while(
+def test_file_that_never_completes_is_rejected_after_deadline(
     door: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
     whole = (HEADER + "".join(LINES)).encode()
@@ -236,9 +232,7 @@ def test_a_file_that_never_becomes_whole_is_rejected_after_a_while(
     assert door().waiting() == 0
 
 
-def test_a_manifest_with_another_number_of_rows_is_refused(
-    door: Callable[..., Inbox], folder: Path, feed: Feed
-) -> None:
+def test_manifest_with_wrong_row_count_is_refused(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     whole = (HEADER + "".join(LINES)).encode()
     (folder / "a.csv").write_bytes(whole)
     manifest(folder, "a.csv", whole, rows=5)
@@ -261,7 +255,7 @@ def case(name: str, columns: Sequence[str] = ("temp", "rh")) -> tuple[Feed, Path
     return small_feed(Path("x"), columns=declared, targets=[columns[0]], window=window, vectors=[]), CASES / name
 
 
-def test_one_broken_line_is_set_aside(door: Callable[..., Inbox], folder: Path) -> None:
+def test_broken_csv_line_is_set_aside(door: Callable[..., Inbox], folder: Path) -> None:
     feed, files = case("17-one-broken-line")
     shutil.copy(files / "readings.csv", folder)
     one = door()
@@ -280,9 +274,7 @@ def test_one_broken_line_is_set_aside(door: Callable[..., Inbox], folder: Path) 
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "[1]", '{"station": "AAA", "t": 1}', '{"station": "AAA", "time": [2]}'])
-def test_one_line_that_is_no_reading_is_set_aside(
-    bad: str, door: Callable[..., Inbox], folder: Path, feed: Feed
-) -> None:
+def test_broken_json_line_is_set_aside(bad: str, door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     lines = json_lines().decode().splitlines() * 8
     lines[17:17] = ["", bad]
     (folder / "a.jsonl").write_text("\n".join(lines))
@@ -304,7 +296,7 @@ def test_one_line_that_is_no_reading_is_set_aside(
         ("47-many-files-and-addresses", ("temp",), {"month_1.csv": 12, "month_2.csv": 12}, "quality"),
     ],
 )
-def test_columns_that_are_not_declared_are_ignored_and_named(
+def test_undeclared_columns_are_ignored_and_named(
     name: str, columns: tuple[str, ...], rows: dict[str, int], ignored: str, door: Callable[..., Inbox], folder: Path
 ) -> None:
     feed, files = case(name, columns)
@@ -318,7 +310,7 @@ def test_columns_that_are_not_declared_are_ignored_and_named(
     assert f"{list(rows)[-1]}: columns that are not declared are ignored: {ignored}" in one.notes
 
 
-def test_columns_of_other_files_are_ignored_and_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_ignored_columns_of_several_files_are_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"], "t": [1.5]})
     table = table.append_column("__index_level_0__", pa.array([7])).append_column("ok", pa.array([True]))
     pq.write_table(table, folder / "a.parquet")
@@ -329,7 +321,7 @@ def test_columns_of_other_files_are_ignored_and_named(door: Callable[..., Inbox]
     assert one.notes == [f"a.parquet: {said}ok", f"b.jsonl: {said}ok"]
 
 
-def test_content_that_comes_back_is_a_new_delivery(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_repeated_content_is_new_delivery(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     """Also if it was moved back: the newest delivery counts, and after a correction this is it again."""
     (folder / "a.csv").write_text(HEADER + LINES[0])
     segments = [batch.segment for batch in taken(door(), feed)]
@@ -342,9 +334,7 @@ def test_content_that_comes_back_is_a_new_delivery(door: Callable[..., Inbox], f
     assert len(listing(folder)) == 3  # done/a.csv twice, under two names
 
 
-def test_a_file_whose_times_are_set_while_it_is_read_is_taken_once(
-    door: Callable[..., Inbox], folder: Path, feed: Feed
-) -> None:
+def test_file_touched_while_reading_is_taken_once(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER + LINES[0])
     one = door()
     for batch in one.take(feed):
@@ -353,7 +343,7 @@ def test_a_file_whose_times_are_set_while_it_is_read_is_taken_once(
     assert listing(folder) == ["done/a.csv"]
 
 
-def test_a_kill_before_the_move_gives_the_same_batches_again(
+def test_kill_before_move_gives_same_batches_again(
     door: Callable[..., Inbox], folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_module, "PART_ROWS", 3)
@@ -370,13 +360,13 @@ def test_a_kill_before_the_move_gives_the_same_batches_again(
     assert listing(folder) == ["done/a.csv"]
 
 
-def test_a_file_without_readings_is_done(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_without_readings_is_done(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER)
     assert taken(door(), feed) == []
     assert listing(folder) == ["done/a.csv"]
 
 
-def test_a_file_that_is_replaced_meanwhile_is_not_lost(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_replaced_while_reading_is_not_lost(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER + LINES[0])
     one = door()
     taking = one.take(feed)
@@ -388,7 +378,7 @@ def test_a_file_that_is_replaced_meanwhile_is_not_lost(door: Callable[..., Inbox
     assert [each.table["t"].to_pylist() for each in taken(door(), feed)] == [["2.5"]]
 
 
-def test_a_file_that_can_never_be_read_is_put_aside_after_a_while_and_keeps_none_waiting(
+def test_unreadable_file_is_set_aside_after_patience_and_blocks_none(
     tmp_path: Path, folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(("a.csv", "b.csv", "c.csv")):

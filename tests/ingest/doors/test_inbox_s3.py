@@ -30,7 +30,7 @@ def announce(home: ObjectHome, name: str, sha256: str) -> None:
     store_of(home).replace(f"inbox/small/{name}.manifest.json", json.dumps({"sha256": sha256}).encode())
 
 
-def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
+def test_objects_with_manifest_are_taken_or_rejected(home: ObjectHome) -> None:
     feed: Feed = small_feed(Path("readings.csv"))
     door = next(door for door in doors_of(home, feed, Settings(home=home.url)) if isinstance(door, Inbox))
     assert door.waiting() == 0
@@ -61,7 +61,7 @@ def test_objects_are_taken_rejected_and_left_alone(home: ObjectHome) -> None:
     ]
 
 
-def test_an_object_uploaded_again_is_a_new_delivery(home: ObjectHome) -> None:
+def test_reuploaded_object_is_new_delivery(home: ObjectHome) -> None:
     feed: Feed = small_feed(Path("readings.csv"))
     door = Inbox(f"{home.url}/again", home, feed.name)
     segments = []
@@ -76,7 +76,7 @@ def test_an_object_uploaded_again_is_a_new_delivery(home: ObjectHome) -> None:
     assert len(set(segments)) == 2
 
 
-def test_a_bucket_that_is_not_there_is_one_sentence(home: ObjectHome) -> None:
+def test_missing_bucket_raises_one_sentence(home: ObjectHome) -> None:
     lost = Inbox("s3://no-such-bucket/inbox", home, "small")
     with pytest.raises(AeroCastError, match="s3://no-such-bucket/inbox/small"):
         lost.waiting()

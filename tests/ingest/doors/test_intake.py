@@ -53,7 +53,7 @@ def stored(lake: Lake) -> list[tuple[str, str]]:
 ONE, TWO, THREE = (f"2024-02-01T0{hour}:00:00Z" for hour in range(3))
 
 
-def test_a_live_source_is_taken_up_for_what_is_news(live: Feed, tmp_path: Path) -> None:
+def test_live_source_appends_only_news(live: Feed, tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     first = deliver(lake, live, table(live, (ONE, "1"), (TWO, "2")))
     assert (first.rows, first.unsaid, first.segments) == ({"source": 2}, 0, 1)
@@ -63,7 +63,7 @@ def test_a_live_source_is_taken_up_for_what_is_news(live: Feed, tmp_path: Path) 
     assert stored(lake) == [(ONE, "1"), (TWO, "2"), (THREE, None)]
 
 
-def test_a_correction_counts_and_so_does_its_reversal(live: Feed, tmp_path: Path) -> None:
+def test_correction_and_its_reversal_count(live: Feed, tmp_path: Path) -> None:
     lake, right, wrong = Lake(tmp_path), table(live, (ONE, "1")), table(live, (ONE, "9"))
     for made in (right, wrong, wrong, right, right):
         deliver(lake, live, made)
@@ -74,7 +74,7 @@ def test_a_correction_counts_and_so_does_its_reversal(live: Feed, tmp_path: Path
     assert len(stored(lake)) == 6, "a doubt is news"
 
 
-def test_what_another_way_said_is_no_reason_to_repeat(live: Feed, tmp_path: Path) -> None:
+def test_reading_known_from_other_channel_is_not_skipped(live: Feed, tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     deliver(lake, live, table(live, (ONE, "1")))
     lake.append(RAW, table(live, (ONE, "5"), source="by hand"), "by hand")
@@ -82,14 +82,14 @@ def test_what_another_way_said_is_no_reason_to_repeat(live: Feed, tmp_path: Path
     assert deliver(lake, live, table(live, (ONE, "2"))).rows == {"source": 1}
 
 
-def test_rows_without_a_time_are_news_once(live: Feed, tmp_path: Path) -> None:
+def test_row_without_time_is_news_once(live: Feed, tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     made = table(live, ("noon", "1"), ("noon", "2"), ("noon", "1"))
     assert deliver(lake, live, made).rows == {"source": 2}
     assert deliver(lake, live, made).unsaid == 3
 
 
-def test_two_intakes_at_once_take_news_once(live: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_concurrent_intakes_append_news_once(live: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one commits between this one's look and its commit: what it brought is not brought again."""
     lake, other = Lake(tmp_path), Lake(tmp_path)
     deliver(lake, live, table(live, (ONE, "1")))
@@ -128,7 +128,7 @@ class Made:
         self.told.append(f"{batch.segment}:{batch.position}")
 
 
-def test_every_door_is_taken_and_a_broken_one_is_told(live: Feed, tmp_path: Path) -> None:
+def test_broken_channel_is_reported_and_others_are_taken(live: Feed, tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     file = Batch("sha", table(live, (ONE, "1"), ("2024-01-31T00:00:00Z", "2")))
     counted = [Batch("posted", table(live, (TWO, "3")), 4), Batch("posted", table(live, (THREE, "4")), 7)]
@@ -141,7 +141,7 @@ def test_every_door_is_taken_and_a_broken_one_is_told(live: Feed, tmp_path: Path
     assert (broken.told, posted.told) == (["sha:None"], ["posted:4", "posted:7"])
 
 
-def test_what_is_there_already_is_done_with(live: Feed, tmp_path: Path) -> None:
+def test_batch_already_in_raw_is_done(live: Feed, tmp_path: Path) -> None:
     lake, file = Lake(tmp_path), Batch("sha", table(live, (ONE, "1")))
     counted = Batch("posted", table(live, (TWO, "3")), 4)
     assert lake.append(RAW, file.table, file.segment)
@@ -152,7 +152,7 @@ def test_what_is_there_already_is_done_with(live: Feed, tmp_path: Path) -> None:
     assert door.told == ["sha:None", "posted:4"]
 
 
-def test_a_door_is_not_done_with_what_raw_refuses(live: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_refused_by_raw_is_not_done(live: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **options: object) -> bool:
         raise AeroCastError("the disk is full")
 
@@ -163,7 +163,7 @@ def test_a_door_is_not_done_with_what_raw_refuses(live: Feed, tmp_path: Path, mo
     assert door.told == []
 
 
-def test_a_live_source_that_breaks_off_is_noted(live: Feed, tmp_path: Path) -> None:
+def test_interrupted_live_source_is_reported(live: Feed, tmp_path: Path) -> None:
     def breaking() -> Iterator[Delivery]:
         made = table(live, (ONE, "1"))
         yield Delivery("2024-02", "a", "slot", made)

@@ -14,7 +14,7 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def test_tries_are_ever_further_apart_until_patience_is_over(tmp_path: Path) -> None:
+def test_retries_slow_down_until_patience_ends(tmp_path: Path) -> None:
     now, pauses = NOW, []
     while True:
         kept = Patience(tmp_path, "claims", DAY)  # another process each time
@@ -32,7 +32,7 @@ def test_tries_are_ever_further_apart_until_patience_is_over(tmp_path: Path) -> 
     assert not (tmp_path / "put_off" / "claims.json").exists()
 
 
-def test_what_is_not_met_any_more_is_forgotten_in_the_end(tmp_path: Path) -> None:
+def test_entry_not_met_again_is_forgotten(tmp_path: Path) -> None:
     kept = Patience(tmp_path, "claims", DAY)
     kept.fail("a", "no such bucket", NOW)
     kept.sweep([], NOW)
@@ -44,12 +44,12 @@ def test_what_is_not_met_any_more_is_forgotten_in_the_end(tmp_path: Path) -> Non
 
 
 @given(st.timedeltas(-9000 * DAY, 9000 * DAY))
-def test_a_clock_that_was_ahead_keeps_nothing_waiting(due: timedelta) -> None:
+def test_clock_set_back_delays_nothing(due: timedelta) -> None:
     delay = Delay(NOW + due - PAUSE, 1, NOW + due, "")
     assert delay.is_due(NOW) or delay.is_due(NOW + LONGEST_PAUSE)
 
 
-def test_a_damaged_document_means_that_everything_is_tried(tmp_path: Path) -> None:
+def test_damaged_document_retries_everything(tmp_path: Path) -> None:
     kept = Patience(tmp_path, "claims", DAY)
     kept.fail("a", "no such bucket", NOW)
     (tmp_path / "put_off" / "claims.json").write_text("{")

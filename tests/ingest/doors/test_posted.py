@@ -51,7 +51,7 @@ def values(table: Any) -> list[int]:
     return [int(text) for text in table["t"].to_pylist()]
 
 
-def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_posts_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[int] = []
     commit = posting.Writer.commit
 
@@ -76,7 +76,7 @@ def test_many_threads_share_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         put(store, 1)
 
 
-def test_what_was_acknowledged_outlives_a_kill_once(tmp_path: Path) -> None:
+def test_acknowledged_post_survives_kill_once(tmp_path: Path) -> None:
     said: list[str] = []
     for round in range(3):
         process = subprocess.Popen(
@@ -110,7 +110,7 @@ def test_two_processes_write_one_file(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idempotency_key_is_forgotten_after_one_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = PostStore(tmp_path, "small")
     first = put(store, 1, "k")
     (part,) = store.parts()
@@ -129,7 +129,7 @@ def test_a_key_is_forgotten_after_a_day_and_not_before(tmp_path: Path, monkeypat
     store.close()
 
 
-def test_limits(tmp_path: Path) -> None:
+def test_full_buffer_refuses_posts(tmp_path: Path) -> None:
     store = PostStore(tmp_path, "small", Limits(rows=3, bytes=300))
     store.put(None, b"[]", "json", 2)
     for rows, size in ((2, 10), (1, 300)):
@@ -146,7 +146,7 @@ def test_limits(tmp_path: Path) -> None:
         put(slow, 1)
 
 
-def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
+def test_parts_keep_their_bounds(tmp_path: Path) -> None:
     store = PostStore(tmp_path, "small")
     for number in range(5):
         put(store, number)
@@ -169,7 +169,7 @@ def test_parts_come_back_with_the_bounds_they_had(tmp_path: Path) -> None:
     large.close()
 
 
-def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -> None:
+def test_channel_gives_raw_rows_and_position(tmp_path: Path, feed: Feed) -> None:
     store = PostStore(tmp_path, feed.name)
     door = doors_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
     assert isinstance(door, ObservationDoor)
@@ -189,7 +189,7 @@ def test_the_door_gives_rows_of_raw_and_a_position(tmp_path: Path, feed: Feed) -
     store.close()
 
 
-def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Path, feed: Feed) -> None:
+def test_post_that_no_longer_fits_is_set_aside_and_blocks_none(tmp_path: Path, feed: Feed) -> None:
     store = PostStore(tmp_path, feed.name)
     put(store, 1)
     store.put(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
@@ -208,7 +208,7 @@ def test_a_post_that_fits_no_more_is_put_aside_and_holds_nobody_up(tmp_path: Pat
     store.close()
 
 
-def test_a_file_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+def test_recreated_file_is_not_mistaken_for_old_one(tmp_path: Path) -> None:
     store = PostStore(tmp_path, "small")
     first = put(store, 1)
     taking = store.parts(rows=1)
@@ -226,7 +226,7 @@ def test_a_file_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 300])
-def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> None:
+def test_damaged_file_is_reported(content: bytes, tmp_path: Path, feed: Feed) -> None:
     path = tmp_path / "observations" / f"{feed.name}.sqlite"
     path.parent.mkdir()
     path.write_bytes(content)
@@ -243,7 +243,7 @@ def test_a_damaged_file_says_so(content: bytes, tmp_path: Path, feed: Feed) -> N
     store.close()
 
 
-def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_file_delays_posts_only_for_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postfile, "BUSY_SECONDS", 0.05)
     store = PostStore(tmp_path, "small")
     put(store, 1)
@@ -259,7 +259,7 @@ def test_a_locked_file_does_not_hold_posts_for_ever(tmp_path: Path, monkeypatch:
     store.close()
 
 
-def test_strays_go_to_the_month_of_the_present(tmp_path: Path, feed: Feed) -> None:
+def test_reading_without_time_goes_to_current_month(tmp_path: Path, feed: Feed) -> None:
     store = PostStore(tmp_path, feed.name)
     late = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
     for time_ in ("1999-01-01T00:00:00Z", "2024-02-01T00:00:00+01:00", late.isoformat()):

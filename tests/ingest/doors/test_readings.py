@@ -66,7 +66,7 @@ def check(records: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(readings, min_size=1, max_size=20))
-def test_json_is_read_back_as_it_was_sent(records: list[dict[str, Any]]) -> None:
+def test_json_readings_round_trip(records: list[dict[str, Any]]) -> None:
     body = json.dumps(sent(records)).encode()
     assert checked(DEFINITION, "json", body) == (len(records), ())
     check(records, raw(parse_json(body)))
@@ -77,7 +77,7 @@ def test_json_is_read_back_as_it_was_sent(records: list[dict[str, Any]]) -> None
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(readings, min_size=1, max_size=8))
-def test_what_is_ignored_changes_nothing_of_the_rest(records: list[dict[str, Any]]) -> None:
+def test_ignored_fields_change_no_reading(records: list[dict[str, Any]]) -> None:
     """Bodies of exactly the usual fields are checked while they are parsed; all others field by field."""
     usual = sent(records)
     more = [{"other": {"a": [1, True]}, **record} for record in usual]
@@ -91,7 +91,7 @@ def test_what_is_ignored_changes_nothing_of_the_rest(records: list[dict[str, Any
 
 
 @given(st.lists(readings, min_size=1, max_size=20), st.sampled_from(["s", "ms", "us", "ns"]))
-def test_arrow_is_read_back_as_it_was_sent(records: list[dict[str, Any]], unit: str) -> None:
+def test_arrow_readings_round_trip(records: list[dict[str, Any]], unit: str) -> None:
     if unit in ("s", "ms"):
         records = [{**record, "time": record["time"].replace(microsecond=0)} for record in records]
     columns = {field: pa.array([_float(record.get(field)) for record in records], pa.float64()) for field in FIELDS}
@@ -115,7 +115,7 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def test_numbers_of_every_type_become_their_shortest_text() -> None:
+def test_number_of_any_type_becomes_shortest_text() -> None:
     table = pa.table(
         {
             "station": pa.array([7, 8], pa.int32()),
@@ -130,7 +130,7 @@ def test_numbers_of_every_type_become_their_shortest_text() -> None:
     assert second["t"] is None
 
 
-def test_a_time_beyond_all_years_is_kept_as_its_number() -> None:
+def test_time_out_of_range_is_kept_as_number() -> None:
     times = pa.array([1 << 55, 1_704_412_800, None], pa.timestamp("s", "UTC"))
     beyond, good, missing = raw(pa.table({"station": ["A", "A", "A"], "time": times, "t": [1, 2, 3]}))
     assert (beyond["time"], beyond["time_text"], beyond["month"]) == (None, str(1 << 55), "2024-04")
@@ -141,7 +141,7 @@ def test_a_time_beyond_all_years_is_kept_as_its_number() -> None:
     assert (row["time"], row["time_text"]) == (None, edge)
 
 
-def test_names_of_the_source_are_as_good_as_plain_ones() -> None:
+def test_source_field_names_are_accepted() -> None:
     (one,) = raw(pa.table({"place": ["AAA"], "at": ["2024-01-05T00:00:00Z"], "t": ["1"]}))
     (two,) = raw(pa.table({"station": ["AAA"], "time": ["2024-01-05T00:00:00Z"], "t": [1]}))
     assert one == two
@@ -158,14 +158,14 @@ def test_names_of_the_source_are_as_good_as_plain_ones() -> None:
         ({"station": [b"x"], "time": ["x"]}, "station"),
     ],
 )
-def test_what_no_judge_could_read_is_refused(columns: dict[str, Any], field: str) -> None:
+def test_malformed_columns_are_refused(columns: dict[str, Any], field: str) -> None:
     with pytest.raises(Malformed) as refused:
         to_raw(SMALL, pa.table(columns), "http", "segment", NOW)
     assert refused.value.field == field
     assert refused.value.rule in str(refused.value)
 
 
-def test_what_is_well_formed_and_wrong_is_quarantined(feed: Feed) -> None:
+def test_well_formed_but_invalid_readings_are_quarantined(feed: Feed) -> None:
     good = {"station": "AAA", "time": "2024-03-05T00:00:00Z", "t": 20.0}
     wrong = [
         {**good, "t": 900},
@@ -183,7 +183,7 @@ def test_what_is_well_formed_and_wrong_is_quarantined(feed: Feed) -> None:
         assert set(found.rules) == {"range", "unknown_station", "future", "unparseable"}
 
 
-def test_what_is_declared_is_published_once(tmp_path: Path) -> None:
+def test_declaration_is_published_once(tmp_path: Path) -> None:
     assert document(tmp_path, "small").read() is None
     assert stamps(tmp_path) == {}
     assert publish(tmp_path, SMALL)

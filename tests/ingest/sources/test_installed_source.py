@@ -84,7 +84,7 @@ def write(folder: Path, **changes: Any) -> Path:
     return place
 
 
-def test_its_declaration_is_typed_and_in_the_schema(module: Path) -> None:
+def test_declaration_of_installed_source_is_typed_and_in_schema(module: Path) -> None:
     feed = Feed.parse(gauge())
     assert feed.model_dump()["source"]["height"] == 3.0
     assert Feed.parse(feed.model_dump(mode="json")) == feed
@@ -94,7 +94,7 @@ def test_its_declaration_is_typed_and_in_the_schema(module: Path) -> None:
         Feed.parse(gauge(source={"kind": "tide", "hight": 3.0}))
 
 
-def test_it_is_read_into_raw_once(module: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_installed_source_is_read_into_raw_once(module: Path, home: Path, instance: dg.DagsterInstance) -> None:
     feed = Feed.parse(gauge())
     first, second = (refresh(feed, home, instance, selection=[key(feed, "raw")]) for _ in range(2))
     assert first.success
@@ -103,7 +103,7 @@ def test_it_is_read_into_raw_once(module: Path, home: Path, instance: dg.Dagster
     assert Lake(home).rows("gauge/raw") == {"2024-01": 31 * 24, "2024-02": 29 * 24}
 
 
-def test_raw_follows_the_code_of_the_package(module: Path, home: Path) -> None:
+def test_raw_version_follows_code_of_package(module: Path, home: Path) -> None:
     def version() -> str | None:
         forget()
         feed = Feed.parse(gauge())
@@ -117,7 +117,9 @@ def test_raw_follows_the_code_of_the_package(module: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize("watch", ["whole", "live", "polled", "pushed"])
-def test_it_is_watched_as_it_says(installed: Path, home: Path, monkeypatch: pytest.MonkeyPatch, watch: str) -> None:
+def test_installed_source_is_watched_as_declared(
+    installed: Path, home: Path, monkeypatch: pytest.MonkeyPatch, watch: str
+) -> None:
     monkeypatch.setattr(SOURCES, "_known", {})
     switched = "    switch: ClassVar = ('TIDE_KEY', 'a-key')\n    watch:"
     source = GAUGE.replace('"live"', f'"{watch}"').replace("    watch:", switched)
@@ -134,7 +136,9 @@ def test_it_is_watched_as_it_says(installed: Path, home: Path, monkeypatch: pyte
         Feed.parse(gauge(poll="PT7M"))
 
 
-def test_check_knows_it(module: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_accepts_installed_source(
+    module: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert check([write(tmp_path)]) == 0
     assert "1 declarations valid: gauge" in capsys.readouterr().out
     assert check([write(tmp_path, source={**SOURCE, "height": -1})]) == 1
@@ -155,7 +159,7 @@ def test_check_knows_it(module: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ),
     ],
 )
-def test_check_names_what_is_not_installed(
+def test_check_command_names_missing_source(
     installed: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -209,7 +209,7 @@ def outcomes(place: Path, service: Service, time: Time) -> tuple[dict[str, list[
     return told, count
 
 
-def test_recorded_answers_become_readings_or_a_sentence(service: Service, time: Time) -> None:
+def test_recorded_answer_gives_readings_or_one_sentence(service: Service, time: Time) -> None:
     told, count = outcomes(EXCERPT, service, time)
     assert {outcome: sorted(names) for outcome, names in told.items()} == {
         "0 readings": [
@@ -235,7 +235,7 @@ def test_recorded_answers_become_readings_or_a_sentence(service: Service, time: 
 
 
 @needs
-def test_every_recorded_answer_becomes_readings_or_a_sentence(service: Service, time: Time) -> None:
+def test_all_recorded_answers_give_readings_or_one_sentence(service: Service, time: Time) -> None:
     told, count = outcomes(RECORDED, service, time)
     assert sum(map(len, told.values())) == 101
     assert set(told) == {
@@ -262,7 +262,7 @@ def test_every_recorded_answer_becomes_readings_or_a_sentence(service: Service, 
     assert (count, ones - templates) == (153 + 2 + ones - templates, ones - templates)
 
 
-def test_units_are_what_each_value_says() -> None:
+def test_unit_is_read_from_each_value() -> None:
     now = reading("restored/load-testing-ioc__KMSP__observations.json")
     assert (now["temperature"], now["windSpeed"], now["barometricPressure"]) == ("5", "14.832", "1019.6416")
     assert (now["windGust"], now["seaLevelPressure"], now["visibility"]) == ("", "", "12.87475")
@@ -278,14 +278,14 @@ def test_units_are_what_each_value_says() -> None:
     assert codes["windSpeed"] == "wmoUnit:m_s-1"
 
 
-def test_a_station_without_pressure_is_a_reading_all_the_same() -> None:
+def test_station_without_pressure_gives_reading() -> None:
     bodies = [path.read_bytes() for path in recorded() if "__observations.json" in path.name]
     pages = [_nws_readings.page(body, feed(), "?") for body in bodies if b'"features": null' not in body]
     values = [dict(zip(EVERYTHING, r.values, strict=True)) for page in pages for r in page.readings]
     assert any(row["temperature"] and not row["barometricPressure"] for row in values)
 
 
-def test_leftovers_of_years_ago_are_no_news(service: Service) -> None:
+def test_readings_of_past_years_are_not_news(service: Service) -> None:
     service.script = {home("KCNK"): [Reply((EXCERPT / "restored/2019__KCNK__observations.json").read_bytes())]}
     notes: list[str] = []
     now = datetime(2019, 8, 17, 12, tzinfo=UTC)
@@ -307,7 +307,7 @@ speeds = st.floats(0, 500).map(lambda value: round(value, 3))
 
 
 @given(speeds, st.sampled_from(["wmoUnit:", "unit:", "http://codes.wmo.int/common/unit/"]))
-def test_a_speed_is_the_same_in_whichever_unit_it_comes(speed: float, prefix: str) -> None:
+def test_speed_is_equal_in_any_unit(speed: float, prefix: str) -> None:
     for unit in ("m/s", "km/h", "mph"):
         one, other = text_of(speed / 3.6, f"{prefix}m_s-1", unit), text_of(speed, f"{prefix}km_h-1", unit)
         assert one == pytest.approx(other, rel=1e-8, abs=1e-8)
@@ -335,7 +335,7 @@ def test_a_speed_is_the_same_in_whichever_unit_it_comes(speed: float, prefix: st
         ("1e400", "wmoUnit:degF", "inf"),
     ],
 )
-def test_a_number_that_cannot_be_told_keeps_its_text(value: str, code: str | None, expected: str) -> None:
+def test_ambiguous_number_keeps_its_text(value: str, code: str | None, expected: str) -> None:
     assert _nws_readings.converted(value, code, "degC") == expected
 
 
@@ -343,7 +343,7 @@ def one(feature: dict[str, Any]) -> _nws_readings.Reading:
     return _nws_readings.page(json.dumps(collection(feature)).encode(), feed(), "KMSP").readings[0]
 
 
-def test_quality_codes_become_flags_of_columns() -> None:
+def test_quality_codes_become_column_flags() -> None:
     def wind(code: Any, value: Any = 3) -> str | None:
         return one(
             observation(
@@ -360,7 +360,7 @@ def test_quality_codes_become_flags_of_columns() -> None:
     assert one(observation(NOW)).flags is None
 
 
-def test_times_are_instants_whatever_their_offset() -> None:
+def test_times_are_instants_with_any_offset() -> None:
     for text in (
         "2026-03-04T19:00:00+00:00",
         "2026-03-04T19:00:00Z",
@@ -373,7 +373,7 @@ def test_times_are_instants_whatever_their_offset() -> None:
         assert one(observation(text)).time is None
 
 
-def test_odd_values_keep_their_text_for_bronze_to_judge() -> None:
+def test_odd_values_keep_their_text_for_bronze() -> None:
     found = one(
         observation(NOW, windSpeed=4, windGust={"value": [1]}, visibility={"value": True, "unitCode": "wmoUnit:m"})
     )
@@ -387,12 +387,12 @@ def test_odd_values_keep_their_text_for_bronze_to_judge() -> None:
     [b"<html>Log in to the guest network</html>", b"", b"[]", b"3", b"null", b'{"type": "FeatureCollection"}',
      b'{"a": ', b'{"features": {}}', b'{"features": [1, null, {"properties": 3}]}', b"\xff\xfe", b"[" * 100_000],
 )  # fmt: skip
-def test_an_answer_of_another_shape_fails_its_station(body: bytes) -> None:
+def test_answer_of_other_shape_fails_its_station(body: bytes) -> None:
     with pytest.raises(AeroCastError, match="the answer for KMSP"):
         _nws_readings.page(body, feed(), "KMSP")
 
 
-def test_one_field_cannot_be_stored_in_two_units() -> None:
+def test_field_in_two_units_is_refused() -> None:
     declared = find_feed("midwest").model_dump(mode="json")
     declared["columns"].append(declared["columns"][2] | {"name": "gust", "label": "gust", "source_unit": "m/s"})
     with pytest.raises(AeroCastError, match=r"windSpeed.*km/h.*m/s"):
@@ -402,7 +402,7 @@ def test_one_field_cannot_be_stored_in_two_units() -> None:
 # Asking
 
 
-def test_what_passes_is_tried_again_with_longer_pauses(service: Service, time: Time) -> None:
+def test_temporary_failure_is_retried_with_longer_pauses(service: Service, time: Time) -> None:
     service.script = {home(): [Reply(status=503), Reply(status=500), Reply(status=502), Reply(collection())]}
     assert time.client(service).get(home()).status == 200
     assert len(service.asked) == 4
@@ -411,7 +411,7 @@ def test_what_passes_is_tried_again_with_longer_pauses(service: Service, time: T
     assert service.asked[0][1]["User-Agent"] == "AeroCast test"
 
 
-def test_no_more_than_so_often(service: Service, time: Time) -> None:
+def test_retries_are_limited(service: Service, time: Time) -> None:
     service.script = {home(): [Reply({"title": "Tired", "detail": "Later"}, 503)]}
     with pytest.raises(RefusedError, match="503 Service Unavailable: Tired: Later"):
         time.client(service).get(home())
@@ -419,14 +419,14 @@ def test_no_more_than_so_often(service: Service, time: Time) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-def test_another_refusal_stands(service: Service, time: Time, status: int) -> None:
+def test_permanent_refusal_is_not_retried(service: Service, time: Time, status: int) -> None:
     service.script = {home(): [Reply({"title": "No", "status": status}, status)]}
     with pytest.raises(RefusedError, match=f"answered {status} .*: No"):
         time.client(service).get(home())
     assert (len(service.asked), time.slept) == (1, [])
 
 
-def test_a_full_service_is_given_the_time_it_asks_for(service: Service, time: Time) -> None:
+def test_retry_after_seconds_is_honoured(service: Service, time: Time) -> None:
     service.script = {home(): [Reply(status=429, headers={"Retry-After": "17"}), Reply(collection())]}
     time.client(service).get(home())
     assert time.slept == [17]
@@ -440,19 +440,19 @@ def test_a_full_service_is_given_the_time_it_asks_for(service: Service, time: Ti
     assert len(service.asked) == asked, "not about another station either"
 
 
-def test_patience_may_be_asked_for_as_a_date() -> None:
+def test_retry_after_date_is_honoured() -> None:
     assert _nws_http.retry_after("Wed, 04 Mar 2026 19:00:30 GMT", NOW) == 30
     assert _nws_http.retry_after("Wed, 04 Mar 2026 18:00:00 GMT", NOW) == 0
     assert _nws_http.retry_after("soon") == _nws_http.retry_after("") == 0
 
 
-def test_what_breaks_off_is_tried_again(service: Service, time: Time) -> None:
+def test_interrupted_answer_is_retried(service: Service, time: Time) -> None:
     service.script = {home(): [Reply(b"{", headers={"Content-Length": "100"}), Reply(collection())]}
     assert json.loads(time.client(service).get(home()).body) == collection()
     assert len(time.slept) == 1
 
 
-def test_where_nobody_answers_only_the_first_question_is_repeated(time: Time) -> None:
+def test_unreachable_service_is_retried_for_first_request_only(time: Time) -> None:
     gone = Service()
     gone.server.server_close()
     client = time.client(gone)
@@ -463,7 +463,7 @@ def test_where_nobody_answers_only_the_first_question_is_repeated(time: Time) ->
         assert len(time.slept) == pauses
 
 
-def test_everything_ends_in_time(service: Service, time: Time) -> None:
+def test_poll_ends_within_its_time(service: Service, time: Time) -> None:
     service.script = {home(): [Reply(status=503)]}
     client = time.client(service, seconds=5)
     with pytest.raises(RefusedError, match="503"):
@@ -474,7 +474,7 @@ def test_everything_ends_in_time(service: Service, time: Time) -> None:
         client.get(home())
 
 
-def test_an_answer_that_takes_too_long_is_left(service: Service, time: Time) -> None:
+def test_slow_answer_is_abandoned(service: Service, time: Time) -> None:
     def drip() -> bytes:
         time.now += 1000
         return b" "
@@ -485,21 +485,19 @@ def test_an_answer_that_takes_too_long_is_left(service: Service, time: Time) -> 
 
 
 @pytest.mark.parametrize("base", ["api.weather.gov", "ftp://127.0.0.1", "http://"])
-def test_an_address_that_is_none_is_asked_once(time: Time, base: str) -> None:
+def test_invalid_address_is_tried_once(time: Time, base: str) -> None:
     with pytest.raises(RefusedError, match="cannot be asked for"):
         NwsClient(base, "AeroCast test", sleep=time.sleep, clock=lambda: time.now).get(home())
     assert time.slept == []
 
 
-def test_who_asks_must_be_sendable() -> None:
+def test_user_agent_must_be_valid_header() -> None:
     for agent in ("Jürgen", "one\ntwo"):
         with pytest.raises(AeroCastError, match="AEROCAST_USER_AGENT"):
             NwsClient("http://127.0.0.1", agent)
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(
-    service: Service, time: Time, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_answer_is_cut_off(service: Service, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_nws_http, "LARGEST", 1000)
     service.script = {home(): [Reply(b" " * 2000)]}
     with pytest.raises(RefusedError, match="more than"):
@@ -509,7 +507,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(
 # Polling
 
 
-def test_pages_are_followed_as_far_as_what_is_asked_for(service: Service) -> None:
+def test_pages_are_followed_to_requested_start(service: Service) -> None:
     """A week is asked for first. The order within a page means nothing, and the address leads to our service."""
     elsewhere = f"https://api.weather.gov{home()}?cursor="
     ages = {"?limit=500": (3 * HOUR, 0 * HOUR, HOUR), "?cursor=a": (9 * DAY, 6 * DAY), "?cursor=b": (8 * DAY,)}
@@ -525,13 +523,13 @@ def test_pages_are_followed_as_far_as_what_is_asked_for(service: Service) -> Non
     assert notes == ["2 readings older than 7 days, 0:00:00 left out: they are no news"]
 
 
-def test_pages_that_lead_in_a_circle_end(service: Service) -> None:
+def test_circular_pages_end(service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW), following=home() + "?cursor=a"))]}
     assert len(rows(poll(service))) == 1, "the same reading on two pages is one"
     assert len(service.asked) == 2
 
 
-def test_a_row_is_what_was_said(service: Service) -> None:
+def test_row_holds_answer_as_received(service: Service) -> None:
     pressure = {"unitCode": "wmoUnit:Pa", "value": 101964.16, "qualityControl": "qc:Q"}
     service.script = {
         home(): [Reply(collection(observation("2026-03-04T12:20:00-06:00", barometricPressure=pressure)))]
@@ -553,7 +551,7 @@ def test_a_row_is_what_was_said(service: Service) -> None:
     ]
 
 
-def test_the_same_answers_are_the_same_segment_and_are_taken_once(service: Service, tmp_path: Path) -> None:
+def test_same_answers_are_same_segment_and_appended_once(service: Service, tmp_path: Path) -> None:
     lake, first = Lake(tmp_path), [observation(NOW - n * HOUR) for n in range(3)]
     service.script = {home(): [Reply(collection(*first)), Reply(collection(*reversed(first)))]}
     polled = [each for _ in range(2) for each in poll(service)]
@@ -565,7 +563,7 @@ def test_the_same_answers_are_the_same_segment_and_are_taken_once(service: Servi
     assert lake.append("t/raw", corrected.table, news), "what says something else is news"
 
 
-def test_a_row_without_a_time_comes_with_the_newest_month(service: Service) -> None:
+def test_row_without_time_goes_to_newest_month(service: Service) -> None:
     odd = [observation("yesterday"), observation(NOW + 40 * DAY), {"properties": {"timestamp": None}}]
     service.script = {home(): [Reply(collection(*odd))]}
     notes: list[str] = []
@@ -577,7 +575,7 @@ def test_a_row_without_a_time_comes_with_the_newest_month(service: Service) -> N
     assert notes == ["1 observations left out that hold neither a time nor a value"]
 
 
-def test_one_station_that_fails_does_not_stop_the_others(service: Service, time: Time) -> None:
+def test_failed_station_does_not_stop_others(service: Service, time: Time) -> None:
     service.script = {
         home("A"): [Reply({"features": None}, 503)],
         home("B"): [Reply(b"<html>")],
@@ -592,7 +590,7 @@ def test_one_station_that_fails_does_not_stop_the_others(service: Service, time:
     assert "404" in notes[2]
 
 
-def test_a_station_that_hangs_uses_up_its_own_share_only(service: Service, time: Time) -> None:
+def test_hanging_station_uses_only_its_share_of_time(service: Service, time: Time) -> None:
     service.script = {
         home("A"): [Reply(status=503, headers={"Retry-After": "70"})],
         home("B"): [Reply(collection(observation(NOW, "B")))],
@@ -601,7 +599,7 @@ def test_a_station_that_hangs_uses_up_its_own_share_only(service: Service, time:
     assert [row["station"] for row in delivered] == ["B"]
 
 
-def test_what_was_fetched_before_a_page_failed_is_not_lost(service: Service) -> None:
+def test_readings_before_failed_page_are_kept(service: Service) -> None:
     service.script = {
         home() + "?limit=500": [Reply(collection(observation(NOW), following=home() + "?cursor=a"))],
         home() + "?cursor=a": [Reply(status=500)],
@@ -616,7 +614,7 @@ def test_what_was_fetched_before_a_page_failed_is_not_lost(service: Service) -> 
     assert len(rows(found)) == 1
 
 
-def test_the_newest_reading_alone_where_the_list_cannot_be_had(service: Service) -> None:
+def test_latest_reading_is_read_where_list_fails(service: Service) -> None:
     service.script = {
         home(): [Reply({"features": None}, 503)],
         home() + "/latest": [Reply(observation(NOW))],
@@ -628,7 +626,7 @@ def test_the_newest_reading_alone_where_the_list_cannot_be_had(service: Service)
     assert len(notes) == 1, "the station failed all the same"
 
 
-def test_when_every_station_failed_that_is_an_error(service: Service) -> None:
+def test_failure_of_every_station_raises_error(service: Service) -> None:
     with pytest.raises(AeroCastError, match=r"no station could be read: /stations/A/.*404.*; /stations/B/.*404"):
         poll(service, feed(["A", "B"]))
 
@@ -673,7 +671,7 @@ def poller(service: Service, tmp_path: Path) -> Poller:
 TAGS = {"ETag": '"one"', "Last-Modified": "Wed, 04 Mar 2026 18:00:00 GMT"}
 
 
-def test_what_has_not_changed_is_not_sent_again(poller: Poller, service: Service) -> None:
+def test_unchanged_answer_is_not_sent_again(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
     assert conditional(poller()) == [(None, None)]
     assert conditional(poller(NOW + 5 * MINUTE)) == [(None, None)], "a shorter page is another address"
@@ -689,9 +687,7 @@ def test_what_has_not_changed_is_not_sent_again(poller: Poller, service: Service
     assert conditional(poller(NOW + 20 * MINUTE)) == [("two", None)]
 
 
-def test_a_poll_that_was_killed_before_its_readings_were_safe_has_learned_nothing(
-    poller: Poller, service: Service
-) -> None:
+def test_poll_killed_before_commit_advances_nothing(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
     poller(killed=True)
     assert conditional(poller()) == [(None, None)]
@@ -700,7 +696,7 @@ def test_a_poll_that_was_killed_before_its_readings_were_safe_has_learned_nothin
 
 
 @pytest.mark.parametrize("lost", ["the table", "the file", "a part of the file", "the declaration"])
-def test_nothing_is_remembered_that_the_table_does_not_hold(poller: Poller, service: Service, lost: str) -> None:
+def test_memory_never_exceeds_table(poller: Poller, service: Service, lost: str) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
     poller()
     memory = poller.work / "midwest.json"
@@ -715,7 +711,7 @@ def test_nothing_is_remembered_that_the_table_does_not_hold(poller: Poller, serv
     assert service.paths() == [home() + "?limit=500"], "all of the reach is asked for again"
 
 
-def test_a_station_that_failed_is_asked_again_from_where_it_was(service: Service, tmp_path: Path) -> None:
+def test_failed_station_resumes_from_its_last_time(service: Service, tmp_path: Path) -> None:
     poller = Poller(service, tmp_path, ["A", "B"])
     page = {station: Reply(collection(observation(NOW, station)), headers=TAGS) for station in "AB"}
     service.script = {home(station): [page[station]] for station in "AB"}
@@ -731,7 +727,7 @@ def test_a_station_that_failed_is_asked_again_from_where_it_was(service: Service
     assert poller.rows() == 2 + 1 + 3 + 1, "B's second look and A's overlap come twice; bronze knows"
 
 
-def test_a_month_that_is_not_asked_for_is_left_and_asked_for_again(poller: Poller, service: Service) -> None:
+def test_skipped_month_is_read_later(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW), observation(NOW - 5 * DAY)), headers=TAGS)]}
     assert poller(months=["2026-01"]) == [], "nothing of that can be had any more"
     poller(months=["2026-02"])
@@ -741,7 +737,7 @@ def test_a_month_that_is_not_asked_for_is_left_and_asked_for_again(poller: Polle
     assert poller.rows() == 2, "the one that is there already is the same segment"
 
 
-def test_a_pause_that_was_asked_for_holds_for_the_next_poll(poller: Poller, service: Service) -> None:
+def test_requested_pause_holds_for_next_poll(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(status=429, headers={"Retry-After": "3600"})]}
     with pytest.raises(AeroCastError, match="asks for 3600 s"):
         poller()
@@ -750,7 +746,7 @@ def test_a_pause_that_was_asked_for_holds_for_the_next_poll(poller: Poller, serv
     assert service.asked == []
 
 
-def test_a_memory_that_cannot_be_kept_costs_a_repetition_only(poller: Poller, service: Service) -> None:
+def test_unwritable_memory_costs_only_repetition(poller: Poller, service: Service) -> None:
     service.script = {home(): [Reply(collection(observation(NOW)), headers=TAGS)]}
     poller.work.parent.mkdir()
     poller.work.write_text("in the way")
@@ -761,7 +757,7 @@ def test_a_memory_that_cannot_be_kept_costs_a_repetition_only(poller: Poller, se
     assert "asks for everything again" in notes[-1]
 
 
-def test_settings_name_the_service_and_who_asks(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_name_service_and_contact(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEROCAST_NWS_URL", service.url + "/")
     monkeypatch.setenv("AEROCAST_USER_AGENT", "(example.org, ops@example.org)")
     service.script = {home(): [Reply(collection(observation(NOW)))]}

@@ -52,7 +52,7 @@ def deliver(declared: Feed, now: datetime, **more: Any) -> list[Delivery]:
 
 
 @given(start=st.integers(0, 8000), length=st.integers(0, 200), before=st.integers(0, 50), behind=st.integers(0, 50))
-def test_a_span_alone_equals_the_same_span_of_a_longer_one(start: int, length: int, before: int, behind: int) -> None:
+def test_span_equals_same_span_of_longer_series(start: int, length: int, before: int, behind: int) -> None:
     declared = feed()
     before = min(before, start)
     whole = series(declared, start - before, start + length + behind)
@@ -60,7 +60,7 @@ def test_a_span_alone_equals_the_same_span_of_a_longer_one(start: int, length: i
 
 
 @given(seed=st.integers(0, 2**31))
-def test_the_calm_lies_between_20_and_30_degrees_with_a_daily_cycle(seed: int) -> None:
+def test_calm_series_stays_between_20_and_30_with_daily_cycle(seed: int) -> None:
     declared = feed(source={"seed": seed})
     calm = series(declared, 0, 100 * 24)
     assert calm.min() >= 20
@@ -74,7 +74,7 @@ def test_the_calm_lies_between_20_and_30_degrees_with_a_daily_cycle(seed: int) -
     assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 0.25, "one reading's noise says nothing of the next"
 
 
-def test_the_heatwave_lifts_the_level_and_changes_the_days() -> None:
+def test_heatwave_raises_level_and_changes_daily_cycle() -> None:
     declared = feed()
     onset = int((ONSET - START) / HOUR)
     calm, hot = series(declared, onset - 240, onset), series(declared, onset + 48, onset + 48 + 240)
@@ -85,13 +85,13 @@ def test_the_heatwave_lifts_the_level_and_changes_the_days() -> None:
     assert np.abs(np.diff(ramp[:6])).max() < 1.2, "it begins gently"
 
 
-def test_seeds_and_stations_differ() -> None:
+def test_seeds_and_stations_give_different_series() -> None:
     two = feed(stations=[{"id": "A"}, {"id": "B"}])
     assert np.abs(series(two, 0, 48) - series(two, 0, 48, station=1)).max() > 0.3
     assert np.abs(series(feed(), 0, 48) - series(feed(source={"seed": 8}), 0, 48)).max() > 0.3
 
 
-def test_calm_only_is_read_when_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calm_only_is_read_at_read_time(monkeypatch: pytest.MonkeyPatch) -> None:
     declared, now = feed(), ONSET + timedelta(days=20)
     hot, before = rows(deliver(declared, now)), declared.source.fingerprint(declared, now)
     monkeypatch.setenv("CALM_ONLY", "1")
@@ -103,7 +103,7 @@ def test_calm_only_is_read_when_reading(monkeypatch: pytest.MonkeyPatch) -> None
     assert rows(deliver(declared, now)).equals(hot)
 
 
-def test_readings_come_as_text_in_raws_schema_up_to_now() -> None:
+def test_readings_are_raw_text_up_to_now() -> None:
     declared, now = feed(stations=[{"id": "A"}, {"id": "B"}]), datetime(2024, 2, 3, 4, 59, tzinfo=UTC)
     found = deliver(declared, now)
     assert [delivery.month for delivery in found] == ["2024-01", "2024-02"]
@@ -120,7 +120,7 @@ def test_readings_come_as_text_in_raws_schema_up_to_now() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 70 * 24), min_size=1, max_size=6))
-def test_pieces_add_up_to_the_whole_wherever_they_are_cut(cuts: list[int]) -> None:
+def test_pieces_add_up_to_whole_for_any_cut(cuts: list[int]) -> None:
     declared, last = feed(), START + timedelta(days=70)
     after: dict[str, datetime] = {}
     pieces: list[Delivery] = []
@@ -133,7 +133,7 @@ def test_pieces_add_up_to_the_whole_wherever_they_are_cut(cuts: list[int]) -> No
     assert rows(pieces).select(names).equals(whole)
 
 
-def test_the_fingerprint_changes_with_each_reading() -> None:
+def test_fingerprint_changes_with_each_reading() -> None:
     declared = feed()
     prints = [declared.source.fingerprint(declared, START + minutes * HOUR / 60) for minutes in (0, 59, 60)]
     assert prints[0] == prints[1] != prints[2]
@@ -157,7 +157,7 @@ def test_raw_takes_each_reading_once(home: Path, instance: dg.DagsterInstance) -
     assert [found["rows_new"] for found in seen] == [100 * 24 + 1, 0, 5, 21 * 24 - 4 + 1]
 
 
-def test_two_readers_at_once_do_not_double_a_reading(home: Path) -> None:
+def test_two_concurrent_readers_append_each_reading_once(home: Path) -> None:
     """Both saw the same newest reading; the one that comes second brings what the first one did not."""
     declared, lake = feed(), Lake(home)
     for hours, fresh in ((10, 11), (12, 2), (12, 0)):
@@ -169,6 +169,6 @@ def test_two_readers_at_once_do_not_double_a_reading(home: Path) -> None:
     assert [time for (time,) in times] == [START + hour * HOUR for hour in range(13)]
 
 
-def test_the_feed_loads_beside_others(home: Path, feed: Feed) -> None:
+def test_simulated_feed_loads_beside_others(home: Path, feed: Feed) -> None:
     both = definitions(home, feed, find_feed("heatwave"))
     assert key(find_feed("heatwave"), "raw") in both.resolve_asset_graph().get_all_asset_keys()
