@@ -31,7 +31,7 @@ def write(home: Path, number: int = 1, data: bytes = b"graph") -> str:
     return release.write(home, manifest(number), {"model.onnx": data})
 
 
-def test_a_release_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_release_round_trips(tmp_path: Path) -> None:
     made = manifest(7)
     version = release.write(tmp_path, made, {"model.onnx": graph()})
     loaded = release.load(tmp_path, *KEY, version)
@@ -40,27 +40,27 @@ def test_a_release_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert loaded.manifest == made.stamped(version, {"model.onnx": loaded.manifest.graphs.station.sha256})
 
 
-def test_versions_count_up_and_the_history_is_newest_first(tmp_path: Path) -> None:
+def test_versions_count_up_and_history_is_newest_first(tmp_path: Path) -> None:
     written = [write(tmp_path, number) for number in (3, 1, 2)]
     assert written == ["0001-00000003", "0002-00000001", "0003-00000002"]
     assert release.versions(tmp_path, *KEY) == written
     assert [entry.version for entry in release.history(tmp_path, *KEY, limit=2)] == written[:0:-1]
 
 
-def test_the_same_config_hash_is_written_once(tmp_path: Path) -> None:
+def test_same_config_hash_is_written_once(tmp_path: Path) -> None:
     first = write(tmp_path, 1)
     write(tmp_path, 2)
     assert write(tmp_path, 1, b"other bytes") == first
     assert len(release.versions(tmp_path, *KEY)) == 2
 
 
-def test_a_damaged_release_is_written_anew(tmp_path: Path) -> None:
+def test_damaged_release_is_written_again(tmp_path: Path) -> None:
     first = write(tmp_path, 1)
     damage(release.folder(tmp_path, *KEY) / first / "model.onnx")
     assert write(tmp_path, 1) == "0002-00000001"
 
 
-def test_hashes_that_share_a_beginning_are_two_releases(tmp_path: Path) -> None:
+def test_hashes_with_common_prefix_are_two_releases(tmp_path: Path) -> None:
     one = manifest(1)
     other = msgspec.structs.replace(
         one, lineage=msgspec.structs.replace(one.lineage, config_hash="00000001" + "ff" * 28)
@@ -69,14 +69,14 @@ def test_hashes_that_share_a_beginning_are_two_releases(tmp_path: Path) -> None:
     assert versions == ["0001-00000001", "0002-00000001"]
 
 
-def test_a_second_graph_travels_along(tmp_path: Path) -> None:
+def test_second_graph_round_trips(tmp_path: Path) -> None:
     graphs = Graphs(Graph("model.onnx", (), intervals()), Graph("sequence.onnx", (), intervals()))
     files = {"model.onnx": b"one", "sequence.onnx": b"two"}
     version = release.write(tmp_path, manifest(graphs=graphs), files)
     assert release.load(tmp_path, *KEY, version).files == files
 
 
-def test_promotion_moves_the_pointer_once(tmp_path: Path) -> None:
+def test_promotion_moves_pointer_once(tmp_path: Path) -> None:
     assert release.current(tmp_path, *KEY) is None
     first, second = write(tmp_path, 1), write(tmp_path, 2)
     release.promote(tmp_path, *KEY, first)
@@ -85,7 +85,7 @@ def test_promotion_moves_the_pointer_once(tmp_path: Path) -> None:
     assert release.promote(tmp_path, *KEY, second) == moved == release.current(tmp_path, *KEY)
 
 
-def test_a_challenger_is_named_until_a_promotion(tmp_path: Path) -> None:
+def test_challenger_is_named_until_promotion(tmp_path: Path) -> None:
     first, second, third = (write(tmp_path, number) for number in (1, 2, 3))
     with pytest.raises(AeroCastError, match="no other one serves"):
         release.challenge(tmp_path, *KEY, second)
@@ -107,7 +107,7 @@ def test_a_challenger_is_named_until_a_promotion(tmp_path: Path) -> None:
         assert release.challenger_stamp(tmp_path, *KEY) is None
 
 
-def test_what_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
+def test_release_that_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
     first, second = write(tmp_path, 1), write(tmp_path, 2)
     release.promote(tmp_path, *KEY, first)
     with pytest.raises(AeroCastError, match="no other one serves"):
@@ -120,14 +120,14 @@ def test_what_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
     assert release.challenger(tmp_path, *KEY) is None
 
 
-def test_a_pointer_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+def test_unreadable_pointer_raises_one_sentence(tmp_path: Path) -> None:
     release.promote(tmp_path, *KEY, write(tmp_path))
     (release.folder(tmp_path, *KEY) / "challenger.json").write_text("{")
     with pytest.raises(AeroCastError, match=r"challenger\.json cannot be read"):
         release.challenger(tmp_path, *KEY)
 
 
-def test_what_was_promoted_is_discovered(tmp_path: Path) -> None:
+def test_promoted_targets_are_discovered(tmp_path: Path) -> None:
     assert list(release.discover(tmp_path)) == []
     publish(tmp_path, 1)
     release.write(tmp_path, manifest(1, target="pressure"), {"model.onnx": b"x"})
@@ -140,7 +140,7 @@ def test_what_was_promoted_is_discovered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "SHA256SUMS"])
 @pytest.mark.parametrize("fault", ["bit", "cut", "gone"])
-def test_damage_is_found_and_named(tmp_path: Path, name: str, fault: str) -> None:
+def test_damaged_file_is_detected_and_named(tmp_path: Path, name: str, fault: str) -> None:
     version = write(tmp_path)
     path = release.folder(tmp_path, *KEY) / version / name
     if fault == "bit":
@@ -157,14 +157,14 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, fault: str) -> Non
     assert release.current(tmp_path, *KEY) is None
 
 
-def test_a_damaged_pointer_is_an_error_not_an_absence(tmp_path: Path) -> None:
+def test_damaged_pointer_is_error_not_absence(tmp_path: Path) -> None:
     publish(tmp_path)
     (release.folder(tmp_path, *KEY) / "current.json").write_text('{"version": 3')
     with pytest.raises(AeroCastError, match=r"current\.json cannot be read"):
         release.current(tmp_path, *KEY)
 
 
-def test_history_lists_a_damaged_release_with_its_error(tmp_path: Path) -> None:
+def test_history_lists_damaged_release_with_error(tmp_path: Path) -> None:
     first, second = write(tmp_path, 1), write(tmp_path, 2)
     damage(release.folder(tmp_path, *KEY) / first / "manifest.json")
     newest, oldest = release.history(tmp_path, *KEY)
@@ -177,13 +177,13 @@ def test_history_lists_a_damaged_release_with_its_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "version", ["", "..", "0001", "0009-00000001", "../temperature/0001-00000001", ".new-0001-00000001"]
 )
-def test_an_unknown_version_is_refused(tmp_path: Path, version: str) -> None:
+def test_unknown_version_is_refused(tmp_path: Path, version: str) -> None:
     write(tmp_path)
     with pytest.raises(AeroCastError, match="there is no release"):
         release.load(tmp_path, *KEY, version)
 
 
-def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
+def test_name_outside_folder_is_refused(tmp_path: Path) -> None:
     for feed in ("..", "a/b", "", "Noaa"):
         with pytest.raises(AeroCastError, match="no name"):
             release.current(tmp_path, feed, "temperature")
@@ -192,7 +192,7 @@ def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
         release.write(tmp_path, manifest(graphs=outside), {"../model.onnx": b"x"})
 
 
-def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+def test_unreadable_manifest_is_not_written(tmp_path: Path) -> None:
     made = manifest()
     overall = msgspec.structs.replace(made.metrics.overall, rmse=float("nan"))
     broken = msgspec.structs.replace(made, metrics=msgspec.structs.replace(made.metrics, overall=overall))
@@ -203,7 +203,7 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     assert release.versions(tmp_path, *KEY) == []
 
 
-def test_a_newer_manifest_with_more_fields_is_read(tmp_path: Path) -> None:
+def test_manifest_with_unknown_fields_is_read(tmp_path: Path) -> None:
     version = write(tmp_path)
     place = release.folder(tmp_path, *KEY) / version
     content = json.loads((place / "manifest.json").read_bytes()) | {"shadow": {"share": 0.1}}
@@ -218,7 +218,7 @@ def test_a_newer_manifest_with_more_fields_is_read(tmp_path: Path) -> None:
     assert release.load(tmp_path, *KEY, version).version == version
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(tmp_path)
     real = atomic.write_file
 
@@ -245,7 +245,7 @@ def _second_by_hand(home: Path, monkeypatch: pytest.MonkeyPatch, real: object, f
     return version
 
 
-def test_the_kernels_refusal_to_write_is_one_sentence(tmp_path: Path) -> None:
+def test_denied_write_raises_one_sentence(tmp_path: Path) -> None:
     """A file size limit makes the kernel itself refuse, in the middle of a file."""
     code = (
         "import signal, sys; from pathlib import Path; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -264,14 +264,14 @@ def test_the_kernels_refusal_to_write_is_one_sentence(tmp_path: Path) -> None:
     assert release.versions(tmp_path, *KEY) == []
 
 
-def test_a_home_that_is_no_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_home_that_is_file_raises_one_sentence(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.write_text("a file")
     with pytest.raises(AeroCastError, match=r"could not be written to .*: .*home is not a folder"):
         write(home)
 
 
-def test_concurrent_writers_get_versions_of_their_own(tmp_path: Path) -> None:
+def test_concurrent_writers_get_separate_versions(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         written = list(pool.map(lambda number: write(tmp_path, number), [*range(1, 13), *range(1, 13)]))
     assert len(set(written)) == 12
@@ -288,7 +288,7 @@ def _write_for_ever(home: Path, first: int) -> None:
 
 
 @pytest.mark.e2e
-def test_no_reader_ever_sees_the_half_of_a_killed_writer(tmp_path: Path, chance: random.Random) -> None:
+def test_reader_never_sees_partial_release_of_killed_writer(tmp_path: Path, chance: random.Random) -> None:
     """Writers die by SIGKILL at random moments, until enough of them left half a release, while this process reads."""
     kills, halves = 0, 0
     place = release.folder(tmp_path, *KEY)
@@ -321,7 +321,7 @@ def _read_all(home: Path) -> None:
         release.load(home, *KEY, pointer.version)
 
 
-def test_a_release_of_a_newer_or_an_older_format_is_refused_by_name(tmp_path: Path) -> None:
+def test_release_of_other_format_is_refused_by_name(tmp_path: Path) -> None:
     old = publish(tmp_path, 1)
     made = msgspec.structs.replace(manifest(2), format=2)
     newer = release.write(tmp_path, made, {"model.onnx": graph()})

@@ -43,7 +43,7 @@ def write_and_die(home: ObjectHome, number: int, monkeypatch: pytest.MonkeyPatch
             write(home, number)
 
 
-def test_a_release_comes_back_as_it_was_written(bucket: ObjectHome) -> None:
+def test_release_round_trips(bucket: ObjectHome) -> None:
     assert release.versions(bucket, *KEY) == []
     assert release.current(bucket, *KEY) is None
     made = manifest(7)
@@ -59,7 +59,7 @@ def test_a_release_comes_back_as_it_was_written(bucket: ObjectHome) -> None:
     assert not bucket.work.exists(), "nothing of a release is kept on the machine"
 
 
-def test_pointers_move_and_are_discovered_by_one_listing(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pointers_move_and_one_listing_discovers_them(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(release.discover(bucket)) == []
     first, second = publish(bucket, 1), write(bucket, 2)
     publish(bucket, 1, target="pressure")
@@ -83,7 +83,7 @@ def test_pointers_move_and_are_discovered_by_one_listing(bucket: ObjectHome, mon
 
 
 @pytest.mark.parametrize("documents", range(4))
-def test_nothing_is_seen_of_a_killed_writer(
+def test_partial_release_of_killed_writer_is_invisible(
     bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, documents: int
 ) -> None:
     write_and_die(bucket, 1, monkeypatch, documents)
@@ -97,7 +97,9 @@ def test_nothing_is_seen_of_a_killed_writer(
     assert release.promote(bucket, *KEY, again).version == again
 
 
-def test_what_the_dead_left_goes_after_a_day(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_of_killed_writer_are_removed_after_one_day(
+    bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_and_die(bucket, 1, monkeypatch, 3)
     left = f"{PLACE}/0001-00000001/model.onnx"
     write(bucket, 2)
@@ -110,7 +112,7 @@ def test_what_the_dead_left_goes_after_a_day(bucket: ObjectHome, monkeypatch: py
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "manifest.json", "SHA256SUMS"])
-def test_damage_is_found_and_named(bucket: ObjectHome, file: str) -> None:
+def test_damaged_object_is_detected_and_named(bucket: ObjectHome, file: str) -> None:
     first = publish(bucket, 1)
     version = write(bucket, 2)
     name = f"{PLACE}/{version}/{file}"
@@ -129,16 +131,14 @@ def test_damage_is_found_and_named(bucket: ObjectHome, file: str) -> None:
             release.load(bucket, *KEY, version)
 
 
-def test_concurrent_writers_get_numbers_of_their_own(bucket: ObjectHome) -> None:
+def test_concurrent_writers_get_separate_numbers(bucket: ObjectHome) -> None:
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(lambda number: write(bucket, number), range(1, 7)))
     assert sorted(release._number(version) for version in written) == list(range(1, 7))
     assert release.versions(bucket, *KEY) == sorted(written)
 
 
-def test_of_two_promoters_at_once_one_is_last_and_names_the_other(
-    bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_of_two_promotions_names_the_first(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both read the same pointer before either writes: the loser must not lose the winner's promotion."""
     first = publish(bucket, 1)
     rivals = write(bucket, 2), write(bucket, 3)
@@ -160,14 +160,14 @@ def test_of_two_promoters_at_once_one_is_last_and_names_the_other(
     assert (other.previous, winner.previous) == (first, other.version)
 
 
-def test_an_answer_that_was_lost_on_the_way_is_no_defeat(bucket: ObjectHome) -> None:
+def test_lost_answer_to_swap_is_not_failure(bucket: ObjectHome) -> None:
     """The client asks again when an answer is lost, and then finds what it has put itself."""
     data = msgspec.json.encode(Current("0001-00000001", datetime.now(UTC)))
     assert store_of(bucket).swap(POINTER, data, None)
     assert store_of(bucket).swap(POINTER, data, None)
 
 
-def test_what_serves_never_challenges_itself(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_release_never_challenges_itself(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promotion slips in between a challenge's look at what serves and its own writing."""
     publish(bucket, 1)
     second, real = write(bucket, 2), ObjectStore.swap
