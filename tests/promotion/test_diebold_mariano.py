@@ -28,7 +28,7 @@ def two_losses(made: np.random.Generator, n: int, lag: int, worse: float = 1.0) 
     return worse * first**2, second**2
 
 
-def test_by_hand() -> None:
+def test_statistic_matches_hand_computation() -> None:
     """d = 0, 2, 0, 2, ... of 12: 4 lags; autocovariances 1, -11/12, 10/12, -9/12, 8/12, weights 1, 4/5, .. 1/5."""
     found = diebold_mariano(np.tile([0.0, 2.0], 6), np.zeros(12), 1)
     variance = 1 + 2 * (4 / 5 * -11 + 3 / 5 * 10 + 2 / 5 * -9 + 1 / 5 * 8) / 12
@@ -37,7 +37,7 @@ def test_by_hand() -> None:
     assert found.p_value == pytest.approx(stats.t.sf(found.statistic, 1.5 * 12 / 5))
 
 
-def test_independent_losses_are_judged_much_as_students_t_test_does() -> None:
+def test_independent_losses_agree_with_t_test() -> None:
     made = np.random.default_rng(0)
     champion, challenger = made.normal(1.05, 1, 2000), made.normal(1, 1, 2000)
     wanted = stats.ttest_1samp(champion - challenger, 0, alternative="greater")
@@ -50,7 +50,7 @@ def test_independent_losses_are_judged_much_as_students_t_test_does() -> None:
     lag=st.integers(0, 30),
     missing=st.floats(0, 0.6),
 )
-def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, missing: float) -> None:
+def test_swapping_models_negates_statistic(seed: int, n: int, lag: int, missing: float) -> None:
     made = np.random.default_rng(seed)
     first, second = made.normal(size=n) ** 2, made.normal(size=n) ** 2
     first[made.random(n) < missing] = np.nan
@@ -70,7 +70,7 @@ def test_swapping_the_two_turns_the_answer_round(seed: int, n: int, lag: int, mi
 
 @pytest.mark.parametrize(("n", "lag"), [(29, 5), (72, 23), (150, 23), (500, 5), (500, 23), (200, 0)])
 @pytest.mark.parametrize("errors", ["squared", "autocorrelated", "daily"])
-def test_luck_passes_about_as_often_as_the_level_says(n: int, lag: int, errors: str) -> None:
+def test_false_positive_rate_matches_level(n: int, lag: int, errors: str) -> None:
     made = np.random.default_rng(n + lag)
     rejected = 0
     for _ in range(ROUNDS):
@@ -85,7 +85,7 @@ def test_luck_passes_about_as_often_as_the_level_says(n: int, lag: int, errors: 
 
 
 @pytest.mark.parametrize(("n", "lag", "least"), [(29, 5, 0.6), (72, 23, 0.6), (300, 23, 0.95)])
-def test_errors_that_doubled_are_found(n: int, lag: int, least: float) -> None:
+def test_doubled_errors_are_detected(n: int, lag: int, least: float) -> None:
     made = np.random.default_rng(1)
     found = 0
     for _ in range(200):
@@ -95,7 +95,7 @@ def test_errors_that_doubled_are_found(n: int, lag: int, least: float) -> None:
     assert found / 200 >= least
 
 
-def test_a_gap_is_neither_closed_nor_evidence() -> None:
+def test_gap_is_neither_closed_nor_evidence() -> None:
     made = np.random.default_rng(2)
     loss = autocorrelated(made, 200, 0.9) + 0.3
     plain = diebold_mariano(loss, np.zeros(200), 5)
@@ -111,17 +111,17 @@ def test_a_gap_is_neither_closed_nor_evidence() -> None:
 
 
 @pytest.mark.parametrize(("n", "lag"), [(0, 0), (1, 0), (7, 0), (47, 23)])
-def test_too_few_prove_nothing(n: int, lag: int) -> None:
+def test_too_few_losses_prove_nothing(n: int, lag: int) -> None:
     found = diebold_mariano(np.ones(n) * 9, np.random.default_rng(0).random(n), lag)
     assert (found.p_value, found.statistic, found.n) == (1.0, None, n)
     assert f"{n} instants are too few" in found.reason
 
 
-def test_unknown_throughout_proves_nothing() -> None:
+def test_unknown_losses_prove_nothing() -> None:
     assert diebold_mariano(np.full(50, np.nan), np.ones(50), 2).p_value == 1.0
 
 
-def test_the_same_losses_are_no_gain_and_a_constant_one_is() -> None:
+def test_equal_losses_are_no_gain_and_constant_gain_is() -> None:
     loss = np.random.default_rng(0).random(50)
     same = diebold_mariano(loss, loss, 5)
     assert same == Comparison(1.0, None, 50, 0.0, 10, "both have the same losses")
@@ -130,6 +130,6 @@ def test_the_same_losses_are_no_gain_and_a_constant_one_is() -> None:
 
 
 @pytest.mark.parametrize(("first", "second", "lag"), [((3,), (4,), 1), ((3, 2), (3, 2), 1), ((9,), (9,), -1)])
-def test_what_cannot_be_compared_is_refused(first: tuple[int, ...], second: tuple[int, ...], lag: int) -> None:
+def test_incomparable_losses_are_refused(first: tuple[int, ...], second: tuple[int, ...], lag: int) -> None:
     with pytest.raises(AeroCastError, match="two series of one length"):
         diebold_mariano(np.ones(first), np.ones(second), lag)

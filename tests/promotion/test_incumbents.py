@@ -114,7 +114,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_it_is_asked_by_its_own_window_for_what_it_knows(change: str) -> None:
+def test_incumbent_is_asked_by_its_own_window(change: str) -> None:
     now = declared(**CHANGES[change])
     found, test, grids = forecast(BASE, now)
     assert found.shape == (len(test.time), len(now.horizons))
@@ -128,14 +128,14 @@ def test_it_is_asked_by_its_own_window_for_what_it_knows(change: str) -> None:
             assert np.isnan(found[:, at]).all()
 
 
-def test_what_it_does_not_do_is_told() -> None:
+def test_missing_horizons_and_targets_are_listed() -> None:
     more = {"horizons": [1, 3, 6], "stations": [{"id": "AAA"}, {"id": "CCC"}]}
     assert lacks(released(BASE).manifest, declared(**more)) == "forecast 3 steps ahead or know CCC"
     assert lacks(released(BASE).manifest, BASE) == ""
     assert outdated(released(BASE).manifest, BASE) == []
 
 
-def test_another_unit_or_cadence_is_one_it_cannot_answer_for() -> None:
+def test_other_unit_or_cadence_makes_incumbent_unusable() -> None:
     columns = declaration(PATH)["columns"]
     metric = {**columns[0], "unit": "degC", "range": [-50, 55]}
     before: Manifest = released(BASE).manifest
@@ -172,28 +172,28 @@ def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> Tri
     return judge(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
 
 
-def test_an_incumbent_that_lacks_what_is_declared_gives_way_to_an_equal_one() -> None:
+def test_incomplete_incumbent_yields_to_equal_candidate() -> None:
     held = trial(declared(horizons=[1, 3, 6]))
     assert held.decision.promoted
     assert "the incumbent does not forecast 3 steps ahead" in held.decision.reason
     assert {score.horizon for score in held.scores} == {0, 1, 3, 6}
 
 
-def test_but_not_to_one_that_is_worse_on_what_both_forecast() -> None:
+def test_incomplete_incumbent_stays_against_worse_candidate() -> None:
     held = trial(declared(horizons=[1, 3, 6]), bias=2.5)
     assert not held.decision.promoted
     assert "it is worse on what both forecast" in held.decision.reason
 
 
 @pytest.mark.parametrize("change", ["a station less", "a horizon less", "a column less", "a look-back that is longer"])
-def test_an_incumbent_that_does_all_that_is_declared_must_be_beaten(change: str) -> None:
+def test_complete_incumbent_must_be_beaten(change: str) -> None:
     held = trial(declared(**CHANGES[change]))
     assert not held.decision.promoted, "it is no better, so it is not proven"
     assert "is not above min_gain" in held.decision.reason
     assert not held.note
 
 
-def test_one_that_cannot_answer_any_more_does_not_count() -> None:
+def test_unusable_incumbent_does_not_count() -> None:
     columns = declaration(PATH)["columns"]
     now = declared(columns=[{**columns[0], "unit": "degC", "range": [-50, 55]}, *columns[1:]])
     held = trial(now)
@@ -201,14 +201,14 @@ def test_one_that_cannot_answer_any_more_does_not_count() -> None:
     assert "does not count: temperature is in degC, and was in degF when it was trained" in held.note
 
 
-def test_one_of_other_horizons_alone_is_compared_with_nothing() -> None:
+def test_incumbent_with_other_horizons_is_not_compared() -> None:
     held = trial(declared(horizons=[3]))
     assert held.decision.promoted
     assert "it forecasts none of the declared horizons" in held.note
 
 
 @pytest.mark.parametrize(("skill", "promoted"), [(0.99, False), (0.01, True)])
-def test_one_that_cannot_be_scored_gives_way_to_no_less_skill(skill: float, promoted: bool) -> None:
+def test_unscorable_incumbent_yields_to_no_lower_skill(skill: float, promoted: bool) -> None:
     """It wants a feature that the code of now does not make."""
     names = (*feature_names(of(BASE)), "wind_chill")
     held = trial(BASE, released(BASE, skill=skill, features=names))

@@ -18,7 +18,7 @@ FORECASTS = {
 }
 
 
-def test_scores_by_hand() -> None:
+def test_scores_match_hand_computation() -> None:
     scores = {(s.model, s.station, s.horizon): s for s in score(FORECASTS, ACTUAL, STATIONS, (1, 6))}
     assert len(scores) == 3 * 3 * 3
     one, six = scores["model", "all", 1], scores["model", "all", 6]
@@ -34,14 +34,14 @@ def test_scores_by_hand() -> None:
     assert scores["model", "B", 6].n == 1
 
 
-def test_a_row_counts_only_if_all_have_a_forecast() -> None:
+def test_row_counts_only_with_all_forecasts() -> None:
     holed = FORECASTS["model"].copy()
     holed[0] = np.nan
     scores = score({**FORECASTS, "model": holed}, ACTUAL, STATIONS, (1, 6))
     assert {s.n for s in scores if s.station == "all" and s.horizon == 1} == {3}
 
 
-def test_losses_differ_by_what_the_composites_differ() -> None:
+def test_mean_loss_difference_equals_composite_difference() -> None:
     made = np.random.default_rng(0)
     actual = made.normal(20, 5, (300, 2)).astype(np.float32)
     actual[made.random((300, 2)) < 0.1] = np.nan
@@ -56,7 +56,7 @@ def test_losses_differ_by_what_the_composites_differ() -> None:
     assert gain == pytest.approx(overall(scores, "other").composite - overall(scores, "model").composite)
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_unscorable_forecasts_are_refused() -> None:
     with pytest.raises(AeroCastError, match="seasonal_naive must be scored"):
         score({"persistence": ACTUAL}, ACTUAL, STATIONS, (1, 6))
     with pytest.raises(AeroCastError, match="model must forecast"):
@@ -67,7 +67,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
         overall([], "model")
 
 
-def test_an_incumbent_takes_its_features_by_name() -> None:
+def test_incumbent_gets_features_by_name() -> None:
     data = training()
     model = MODELS.find("linear").learn(data)
     graph = model.to_onnx().SerializeToString()

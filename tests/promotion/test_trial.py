@@ -43,23 +43,23 @@ def trained_to(moment: datetime) -> Release:
     return cast("Release", SimpleNamespace(version="0001-aaaaaaaa", manifest=SimpleNamespace(lineage=lineage)))
 
 
-def test_without_an_incumbent_all_rows_judge(spec: WindowSpec, judges: Samples) -> None:
+def test_without_incumbent_all_rows_judge(spec: WindowSpec, judges: Samples) -> None:
     assert _judges(judges, spec, None) == (judges, "")
 
 
-def test_an_older_incumbent_changes_nothing(spec: WindowSpec, judges: Samples) -> None:
+def test_older_incumbent_leaves_judging_rows_unchanged(spec: WindowSpec, judges: Samples) -> None:
     judged, note = _judges(judges, spec, trained_to(datetime(2024, 3, 31, 17, tzinfo=UTC)))
     assert len(judged.time) == 100
     assert note == ""
 
 
-def test_rows_whose_outcomes_the_incumbent_learned_do_not_judge(spec: WindowSpec, judges: Samples) -> None:
+def test_rows_learned_by_incumbent_do_not_judge(spec: WindowSpec, judges: Samples) -> None:
     judged, note = _judges(judges, spec, trained_to(datetime(2024, 4, 2, 0, tzinfo=UTC)))
     assert judged.time.min() == np.datetime64("2024-04-02T07:00:00")
     assert note == ""
 
 
-def test_an_incumbent_that_knows_all_rows_is_not_scored_and_the_note_says_so(spec: WindowSpec, judges: Samples) -> None:
+def test_incumbent_that_learned_all_rows_is_not_scored_with_note(spec: WindowSpec, judges: Samples) -> None:
     judged, note = _judges(judges, spec, trained_to(datetime(2024, 6, 1, tzinfo=UTC)))
     assert len(judged.time) == 100
     assert "0001-aaaaaaaa learned from all these rows" in note
@@ -80,7 +80,7 @@ def candidates(*trained: tuple[datetime, datetime | None]) -> Iterable[Candidate
     return [cast("Candidate", SimpleNamespace(end=end, since=since)) for end, since in trained]
 
 
-def test_candidates_for_a_regime_are_judged_by_its_split(spec: WindowSpec) -> None:
+def test_regime_candidates_are_judged_by_regime_split(spec: WindowSpec) -> None:
     feed, rows = small_feed(Path("unused.csv")), samples(24 * 120)
     since, end = datetime(2024, 4, 8, tzinfo=UTC), datetime(2024, 4, 15, tzinfo=UTC)
     wanted = roles(feed, spec, rows, since) == Role.TEST
@@ -90,7 +90,7 @@ def test_candidates_for_a_regime_are_judged_by_its_split(spec: WindowSpec) -> No
         np.testing.assert_array_equal(unseen, wanted)
 
 
-def test_a_candidate_of_another_split_never_judges_itself(spec: WindowSpec) -> None:
+def test_candidate_of_other_split_never_judges_itself(spec: WindowSpec) -> None:
     """One was trained for a regime, another was left from before: both must be new to a row."""
     feed, rows = small_feed(Path("unused.csv")), samples(24 * 120)
     since = datetime(2024, 4, 8, tzinfo=UTC)
@@ -102,7 +102,7 @@ def test_a_candidate_of_another_split_never_judges_itself(spec: WindowSpec) -> N
         _unseen(feed, spec, rows, list(candidates((datetime(2024, 5, 1, tzinfo=UTC), None))), None)
 
 
-def test_the_proof_is_about_the_composite_itself(spec: WindowSpec) -> None:
+def test_proof_compares_the_composite(spec: WindowSpec) -> None:
     made, hours = np.random.default_rng(0), 200
     station, time = np.repeat(["AAA", "BBB"], hours), np.tile(samples(hours).time, 2)
     actual = made.normal(50, 9, (2 * hours, 2)).astype(np.float32)
