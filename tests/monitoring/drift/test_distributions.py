@@ -17,7 +17,7 @@ samples = arrays(np.float64, st.integers(20, 80), elements=st.floats(-100, 100, 
 
 
 @pytest.mark.parametrize("month", range(12))
-def test_no_season_is_a_shift(month: int) -> None:
+def test_season_is_no_shift(month: int) -> None:
     start = month * 30 * 24
     values = worlds.climate(7, 2 * YEAR)[start : start + 21 * 24]
     recent = worlds.grid({"temperature": values}, worlds.START + (2 * YEAR + start) * worlds.HOUR)
@@ -26,7 +26,7 @@ def test_no_season_is_a_shift(month: int) -> None:
     assert {each.test for each in found.evidence} == set(TESTS)
 
 
-def test_a_season_of_another_planet_is() -> None:
+def test_unseen_season_is_shift() -> None:
     values = worlds.climate(7, 2 * YEAR)[: 21 * 24] + 45
     recent = worlds.grid({"temperature": values}, worlds.START + 2 * YEAR * worlds.HOUR)
     found = compare(FEED, recent, PAST, ["temperature"])
@@ -34,7 +34,7 @@ def test_a_season_of_another_planet_is() -> None:
     assert all("same season" in each.detail for each in found.evidence)
 
 
-def test_a_reference_without_the_season_compares_steps() -> None:
+def test_reference_without_season_compares_steps() -> None:
     winter = profile(FEED, worlds.grid({"temperature": worlds.climate(1, 90 * 24)}))
     start = 200 * 24
     for rough, shifted in ((1.0, False), (6.0, True)):
@@ -45,21 +45,21 @@ def test_a_reference_without_the_season_compares_steps() -> None:
         assert all("lacks this season" in each.detail for each in found.evidence)
 
 
-def test_a_constant_that_begins_to_move() -> None:
+def test_constant_that_begins_to_vary_is_shift() -> None:
     constant = profile(FEED, worlds.grid({"temperature": np.full(YEAR, 0.0035)}))
     for values, shifted in ((np.full(21 * 24, 0.0035), False), (np.linspace(0.001, 0.006, 21 * 24), True)):
         recent = worlds.grid({"temperature": values}, worlds.START + YEAR * worlds.HOUR)
         assert compare(FEED, recent, constant, ["temperature"]).fired == shifted
 
 
-def test_psi_of_a_constant_sees_the_other_bin() -> None:
+def test_psi_of_constant_counts_second_bin() -> None:
     cuts = edges(np.zeros(100))
     assert psi(shares(np.zeros(100), cuts), shares(np.zeros(50), cuts)) == 0
     assert psi(shares(np.zeros(100), cuts), shares(np.ones(50), cuts)) > 5
 
 
 @given(samples, samples)
-def test_distances_are_distances(one: Reals, two: Reals) -> None:
+def test_distances_are_metrics(one: Reals, two: Reals) -> None:
     cuts = edges(one)
     same, other = distances(one, cuts, one), distances(one, cuts, two)
     for test in TESTS:
@@ -71,7 +71,7 @@ def test_distances_are_distances(one: Reals, two: Reals) -> None:
 
 
 @given(samples, st.floats(0.1, 50), st.floats(-100, 100))
-def test_the_unit_does_not_matter(values: Reals, factor: float, offset: float) -> None:
+def test_distances_ignore_unit(values: Reals, factor: float, offset: float) -> None:
     one, two = np.round(values[::2], 3), np.round(values[1::2], 3)
     if np.std(one) < 0.1:
         return

@@ -45,7 +45,7 @@ def ringing(values: Reals) -> Reals:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_quiet_while_nothing_changes(seed: int) -> None:
+def test_unchanged_world_raises_no_drift(seed: int) -> None:
     found = judged(worlds.climate(seed, SIZE))
     assert not found.drifted
     assert found.rmse == pytest.approx(SCORES[1].rmse, rel=0.35)
@@ -54,7 +54,7 @@ def test_quiet_while_nothing_changes(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("change", [heatwave, ringing])
-def test_a_changed_world_is_found_and_dated(change: object, seed: int) -> None:
+def test_changed_world_is_detected_and_dated(change: object, seed: int) -> None:
     found = judged(worlds.changed(worlds.climate(seed, SIZE), ONSET, change))
     assert found.drifted
     assert found.onset is not None
@@ -76,12 +76,12 @@ def test_harder_weather_is_no_drift(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_level_that_the_model_follows_is_no_drift(seed: int) -> None:
+def test_level_followed_by_model_is_no_drift(seed: int) -> None:
     ramp = np.clip((np.arange(SIZE) - ONSET) / 12, 0, 1)
     assert not judged(worlds.climate(seed, SIZE) + 12 * ramp).drifted
 
 
-def test_a_season_that_was_never_learned_is_allowed_more_and_a_changed_world_is_found_all_the_same() -> None:
+def test_unlearned_season_allows_larger_errors_and_change_is_detected() -> None:
     values = worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave)
     known, strange = (
         {each.test: each for each in judge(made, MANIFEST, STATION, 72, strange=odd).evidence}
@@ -95,7 +95,7 @@ def test_a_season_that_was_never_learned_is_allowed_more_and_a_changed_world_is_
     assert any(strange[name].fired for name in limits)
 
 
-def test_too_few_outcomes_say_nothing() -> None:
+def test_too_few_outcomes_give_no_verdict() -> None:
     few = worlds.outcomes(worlds.climate(0, SIZE), HALF)
     few = few.at(few.time < np.unique(few.time)[MIN_OUTCOMES - 1])
     found = judge(few, MANIFEST, STATION, 72)
@@ -104,13 +104,13 @@ def test_too_few_outcomes_say_nothing() -> None:
     assert found.rmse is not None
 
 
-def test_no_outcomes_no_figures() -> None:
+def test_no_outcomes_give_no_figures() -> None:
     nothing = worlds.outcomes(worlds.climate(0, SIZE), HALF)
     nothing = nothing.at(np.zeros(len(nothing.time), dtype=bool))
     assert judge(nothing, MANIFEST, STATION, 72) == ErrorVerdict(False, None, None, None, None, ())
 
 
-def test_page_hinkley_is_rivers() -> None:
+def test_page_hinkley_agrees_with_river() -> None:
     known = worlds.outcomes(worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave), HALF)
     nearest = known.at(known.horizon == 1)
     detector = PageHinkley(MIN_OUTCOMES, PH_SLACK, PAGE_HINKLEY, 1.0, "up")
@@ -123,7 +123,7 @@ def test_page_hinkley_is_rivers() -> None:
 
 
 @given(factor=st.floats(0.01, 1000), seed=st.integers(0, 3))
-def test_the_unit_does_not_matter(factor: float, seed: int) -> None:
+def test_verdict_ignores_unit(factor: float, seed: int) -> None:
     known = worlds.outcomes(worlds.changed(worlds.climate(seed, SIZE), ONSET, heatwave), HALF)
     scores = {
         horizon: Scores(each.rows, each.rmse * factor, each.mae, each.mse, each.composite, each.skill)
@@ -140,20 +140,20 @@ def test_the_unit_does_not_matter(factor: float, seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 12))
-def test_noise_is_not_foreseen(seed: int, columns: int) -> None:
+def test_noise_is_not_predictable(seed: int, columns: int) -> None:
     rng = np.random.default_rng(seed)
     assert foreseen(rng.normal(size=300), rng.normal(size=(300, columns)), np.arange(300) // 43) < 0.08
 
 
 @given(seed=st.integers(0, 10_000), noise=st.floats(0.05, 1.0))
-def test_what_follows_from_the_known_is_foreseen(seed: int, noise: float) -> None:
+def test_errors_that_follow_features_are_predictable(seed: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
     known = rng.normal(size=(300, 4))
     z = known[:, 0] - known[:, 1] + rng.normal(0, noise, 300)
     assert foreseen(z, known, np.arange(300) // 43) > 0.5
 
 
-def test_one_odd_block_is_not_foreseen() -> None:
+def test_single_odd_block_is_not_predictable() -> None:
     rng = np.random.default_rng(3)
     block = np.arange(280) // 40
     z = rng.normal(size=280) + 3 * (block == 4)
@@ -161,5 +161,5 @@ def test_one_odd_block_is_not_foreseen() -> None:
 
 
 @given(st.floats(-5, 1), st.floats(-5, 1))
-def test_saved_rises_with_what_is_foreseen(one: float, two: float) -> None:
+def test_saved_share_grows_with_predictable_part(one: float, two: float) -> None:
     assert 0 <= saved(min(one, two)) <= saved(max(one, two)) <= 0.9 + 1e-9

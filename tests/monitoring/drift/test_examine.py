@@ -40,7 +40,7 @@ def heatwave(values: Reals) -> Reals:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_calm_is_ok(seed: int) -> None:
+def test_calm_series_is_ok(seed: int) -> None:
     diagnosis, faults = look(worlds.climate(seed, SIZE))
     assert (diagnosis.verdict, diagnosis.onset, faults) == ("ok", None, ())
     assert {each.subject for each in diagnosis.evidence} == {"temperature", STATION}
@@ -49,7 +49,7 @@ def test_calm_is_ok(seed: int) -> None:
     assert not any(each.fired for each in diagnosis.evidence if each.test != "coverage")
 
 
-def test_a_ramp_of_heat_is_concept_drift() -> None:
+def test_heat_ramp_is_concept_drift() -> None:
     diagnosis, faults = look(heatwave(worlds.climate(1, SIZE)))
     assert (diagnosis.verdict, faults) == ("concept_drift", ())
     assert diagnosis.onset is not None
@@ -63,7 +63,7 @@ def test_harder_weather_is_not_concept_drift(seed: int) -> None:
     assert diagnosis.verdict in ("ok", "covariate_shift")
 
 
-def test_only_a_season_that_the_release_never_learned_is_allowed_more() -> None:
+def test_only_unlearned_season_allows_larger_errors() -> None:
     values = worlds.climate(2, SIZE)
     half_a_year = worlds.grid({"temperature": worlds.climate(1, 120 * 24)}, worlds.START + 180 * 24 * HOUR)
     limits = []
@@ -74,13 +74,13 @@ def test_only_a_season_that_the_release_never_learned_is_allowed_more() -> None:
     assert limits[1] == pytest.approx(STRANGE * limits[0])
 
 
-def test_a_level_that_the_model_follows_is_a_shift_of_its_input() -> None:
+def test_level_followed_by_model_is_covariate_shift() -> None:
     ramp = np.clip((np.arange(SIZE) - 30 * 24) / 240, 0, 1)
     diagnosis, faults = look(worlds.climate(1, SIZE) + 45 * ramp)
     assert (diagnosis.verdict, faults) == ("covariate_shift", ())
 
 
-def test_a_broken_sensor_outranks_drift() -> None:
+def test_sensor_fault_outranks_drift() -> None:
     values = heatwave(worlds.climate(1, SIZE))
     values[-30:] = values[-31]
     diagnosis, [fault] = look(values)
@@ -89,7 +89,7 @@ def test_a_broken_sensor_outranks_drift() -> None:
     assert diagnosis.onset == fault.start
 
 
-def test_a_fault_goes_on_until_it_is_over() -> None:
+def test_fault_lasts_until_it_ends() -> None:
     values = worlds.climate(1, SIZE)
     values[1000:1100] = (values[1000:1100] - 32) / 1.8
     _, [first] = look(values, 1020)
@@ -102,7 +102,7 @@ def test_a_fault_goes_on_until_it_is_over() -> None:
     assert (diagnosis.verdict, faults) == ("ok", ())
 
 
-def test_the_same_input_has_the_same_answer_and_nothing_is_touched() -> None:
+def test_same_input_gives_same_verdict_and_is_unchanged() -> None:
     values = heatwave(worlds.climate(3, SIZE))
     recent = worlds.grid({"temperature": values}, LIVE)
     before = recent.values.copy()
@@ -116,7 +116,7 @@ def test_the_same_input_has_the_same_answer_and_nothing_is_touched() -> None:
     assert np.array_equal(before, recent.values)
 
 
-def test_more_grid_than_it_reaches_changes_nothing() -> None:
+def test_longer_grid_than_reach_changes_nothing() -> None:
     values = worlds.climate(3, SIZE)
     lived = worlds.outcomes(values, HALF, LIVE)
     whole = worlds.grid({"temperature": values}, LIVE)
@@ -126,7 +126,7 @@ def test_more_grid_than_it_reaches_changes_nothing() -> None:
     assert_close(one, two)
 
 
-def test_without_outcomes_sensors_are_still_looked_at() -> None:
+def test_sensors_are_examined_without_outcomes() -> None:
     values = worlds.climate(1, SIZE)
     values[-30:] = values[-31]
     nothing = worlds.outcomes(values, HALF, LIVE)
@@ -136,7 +136,7 @@ def test_without_outcomes_sensors_are_still_looked_at() -> None:
     assert (diagnosis.verdict, diagnosis.rmse, diagnosis.outcomes, len(faults)) == ("sensor_fault", None, 0, 1)
 
 
-def test_the_report_is_json_and_says_why() -> None:
+def test_report_is_json_with_reasons() -> None:
     values = heatwave(worlds.climate(1, SIZE))
     diagnosis, faults = look(values)
     calm, _ = look(worlds.climate(1, SIZE))

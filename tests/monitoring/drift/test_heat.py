@@ -28,7 +28,7 @@ def after(*verdicts: Verdict, heat: Heat | None = None, version: str = "1", star
     return heat
 
 
-def test_two_examinations_turn_it_hot_and_two_cool() -> None:
+def test_two_drifts_turn_hot_and_two_calm_examinations_cool() -> None:
     once, hot = after("concept_drift"), after("concept_drift", "concept_drift")
     assert (once.hot, once.warm, once.edges) == (False, 1, 0)
     assert (hot.hot, hot.edges, hot.since, hot.onset) == (True, 1, T0 + DAY, T0 - 2 * DAY)
@@ -39,18 +39,18 @@ def test_two_examinations_turn_it_hot_and_two_cool() -> None:
     assert cool.onset == hot.onset, "the present regime still began there"
 
 
-def test_any_station_warms_and_the_earliest_onset_counts() -> None:
+def test_any_station_warms_and_earliest_onset_counts() -> None:
     early = msgspec.structs.replace(saw("concept_drift", station="B"), onset=T0 - 9 * DAY)
     heat = advance(Heat("t", warm=1), [saw("ok"), saw("concept_drift"), early], LIMITS, T0, "1", 1.0)
     assert heat.hot
     assert heat.onset == T0 - 9 * DAY
 
 
-def test_another_targets_drift_warms_nothing() -> None:
+def test_drift_of_other_target_warms_nothing() -> None:
     assert advance(Heat("t"), [saw("concept_drift", target="u")], LIMITS, T0, "1", 1.0).warm == 0
 
 
-def test_silence_and_broken_sensors_turn_nothing() -> None:
+def test_missing_verdicts_and_sensor_faults_change_nothing() -> None:
     hot = after("concept_drift", "concept_drift")
     for day, verdict in enumerate(("sensor_fault", "ok", "ok"), start=2):
         few = saw(verdict, outcomes=JUDGED - 1)
@@ -61,7 +61,7 @@ def test_silence_and_broken_sensors_turn_nothing() -> None:
     assert after("concept_drift", heat=hot, start=T0 + 9 * DAY).spoke
 
 
-def test_a_new_release_starts_new_streaks() -> None:
+def test_new_release_resets_streaks() -> None:
     warm = after("concept_drift", version="1")
     assert after("concept_drift", heat=warm, version="2", start=T0 + DAY).warm == 1
     hot = after("concept_drift", "concept_drift")
@@ -75,7 +75,7 @@ limits = st.builds(Drift, hot_after=st.integers(1, 4), cool_after=st.integers(1,
 
 
 @given(verdicts, limits)
-def test_edges_count_only_cool_to_hot(seen: list[Verdict], rules: Drift) -> None:
+def test_edges_count_cool_to_hot_only(seen: list[Verdict], rules: Drift) -> None:
     heat, edges = Heat("t"), 0
     for day, verdict in enumerate(seen):
         now = T0 + day * DAY
@@ -94,14 +94,14 @@ def test_edges_count_only_cool_to_hot(seen: list[Verdict], rules: Drift) -> None
 
 
 @given(verdicts, st.sampled_from(VERDICTS), st.integers(-5, 0))
-def test_nothing_new_counts_nothing(seen: list[Verdict], again: Verdict, days: int) -> None:
+def test_repeated_examination_counts_nothing(seen: list[Verdict], again: Verdict, days: int) -> None:
     heat = after(*seen)
     if heat.judged_at is not None:
         assert advance(heat, [saw(again)], LIMITS, heat.judged_at + days * DAY, "2", 9.0) == heat
 
 
 @given(verdicts, limits)
-def test_it_takes_a_streak_to_turn(seen: list[Verdict], rules: Drift) -> None:
+def test_turning_takes_whole_streak(seen: list[Verdict], rules: Drift) -> None:
     heat = Heat("t")
     for day, verdict in enumerate(seen):
         heat = advance(heat, [saw(verdict)], rules, T0 + day * DAY, "1", 1.0)

@@ -49,34 +49,34 @@ def weather(level: float = 12.0, readings: int = 60) -> Made:
     return Made(np.round(level + 0.4 * np.sin(np.arange(readings) / 5), 1))
 
 
-def test_degrees_that_become_others_are_found_with_unit_and_instant(feed: Feed) -> None:
+def test_changed_unit_is_detected_with_unit_and_instant(feed: Feed) -> None:
     made = weather().in_celsius(40)
     (fault,) = unit_jumps(feed, TEMPERATURE, "S", made.series)
     assert (fault.kind, fault.column, fault.start, fault.end) == (KIND, "temperature", made.at(40), None)
     assert " degC " in fault.detail
 
 
-def test_the_declared_unit_coming_back_ends_it(feed: Feed) -> None:
+def test_returning_declared_unit_ends_fault(feed: Feed) -> None:
     made = weather().in_celsius(20, 45)
     (fault,) = unit_jumps(feed, TEMPERATURE, "S", made.series)
     assert (fault.start, fault.end) == (made.at(20), made.at(45))
 
 
-def test_a_change_is_believed_only_with_its_third_reading(feed: Feed) -> None:
+def test_unit_change_needs_three_readings(feed: Feed) -> None:
     for readings, faults in ((41, 0), (42, 0), (43, 1)):
         series = weather().in_celsius(40).series
         cut = Series(series.time[:readings], series.value[:readings])
         assert len(unit_jumps(feed, TEMPERATURE, "S", cut)) == faults
 
 
-def test_a_known_one_whose_beginning_is_out_of_sight_stays_until_it_jumps_back(feed: Feed) -> None:
+def test_known_change_with_onset_out_of_sight_lasts_until_jump_back(feed: Feed) -> None:
     begun = Fault("S", "temperature", KIND, START - timedelta(days=90), None, "temperature reads like degC since then")
     assert unit_jumps(feed, TEMPERATURE, "S", weather().in_celsius(0).series, begun) == [begun]
     (over,) = unit_jumps(feed, TEMPERATURE, "S", weather().in_celsius(0, 30).series, begun)
     assert (over.start, over.end) == (begun.start, weather().at(30))
 
 
-def test_a_front_and_a_spike_are_no_unit(feed: Feed) -> None:
+def test_front_and_spike_are_no_unit_change(feed: Feed) -> None:
     front, spike = weather(30.0), weather()
     front.value[30:] -= 24.9  # a fall as deep as a change of unit, but to nowhere that a unit would put it
     spike.value[30] = -11.0
@@ -88,13 +88,13 @@ def test_a_front_and_a_spike_are_no_unit(feed: Feed) -> None:
     st.floats(-30, 110),
     st.lists(st.floats(-1, 1), min_size=20, max_size=60),
 )
-def test_no_weather_without_great_steps_is_a_change_of_unit(level: float, steps: list[float]) -> None:
+def test_weather_without_large_steps_is_no_unit_change(level: float, steps: list[float]) -> None:
     made = Made(level + np.cumsum(steps))
     assert unit_jumps(small_feed(Path("x.csv")), TEMPERATURE, "S", made.series) == []
 
 
 @given(st.floats(20, 110), st.integers(4, 50))
-def test_any_level_away_from_where_the_scales_meet_is_found(level: float, at: int) -> None:
+def test_unit_change_is_detected_at_any_level_where_scales_differ(level: float, at: int) -> None:
     made = weather(level).in_celsius(at)
     (fault,) = unit_jumps(small_feed(Path("x.csv")), TEMPERATURE, "S", made.series)
     assert (fault.start, fault.end) == (made.at(at), None)

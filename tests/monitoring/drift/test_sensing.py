@@ -65,12 +65,12 @@ def walk(feed: Feed, grid: Grid, live: int, every: int, reach: int = MONTH) -> l
     return list(found.values())
 
 
-def test_new_yorks_weather_is_believed(noaa: Feed, airports: dict[str, Grid]) -> None:
+def test_new_york_weather_has_no_faults(noaa: Feed, airports: dict[str, Grid]) -> None:
     for grid in airports.values():
         assert walk(noaa, grid, 240 * 24, 5 * 24) == []
 
 
-def test_a_stuck_thermometer_in_new_york(noaa: Feed, airports: dict[str, Grid]) -> None:
+def test_stuck_thermometer_in_new_york_is_detected(noaa: Feed, airports: dict[str, Grid]) -> None:
     grid = cut(airports["JFK"], 0, 300 * 24)
     values = grid.values.copy()
     column = grid.columns.index("temperature")
@@ -81,7 +81,7 @@ def test_a_stuck_thermometer_in_new_york(noaa: Feed, airports: dict[str, Grid]) 
 
 
 @needs
-def test_a_london_street_is_believed() -> None:
+def test_london_air_quality_has_no_faults() -> None:
     columns = {"no2": "no2", "o3": "o3", "ws": "ws", "air_temp": "air_temp"}
     units = {"no2": "ug/m^3", "o3": "ug/m^3", "ws": "m/s", "air_temp": "degC"}
     table = pd.read_parquet(SHARED / "aurn_marylebone" / "MY1_2015_2018.parquet")
@@ -92,7 +92,7 @@ def test_a_london_street_is_believed() -> None:
 
 
 @needs
-def test_counts_of_bikes_are_believed() -> None:
+def test_bike_counts_have_no_faults() -> None:
     table = pd.read_csv(SHARED / "uci_bike_sharing" / "hour.csv")
     table["time"] = pd.to_datetime(table["dteday"]) + pd.to_timedelta(table["hr"], unit="h")
     grid = frame(table, "time", {"cnt": "rentals"})
@@ -101,7 +101,7 @@ def test_counts_of_bikes_are_believed() -> None:
 
 @needs
 @pytest.mark.parametrize("station", ["KMSN", "KMKE", "KMDW"])
-def test_the_stream_that_became_celsius(station: str) -> None:
+def test_midwest_stream_change_to_celsius_is_detected(station: str) -> None:
     feed = worlds.feed({"temperature": "degF"}, cadence="PT5M", season=288, window={
         "steps": 5, "columns": ["temperature"], "look_back": 288
     }, horizons=[1, 12])  # fmt: skip

@@ -32,7 +32,7 @@ def known(values: Reals) -> Habits:
 
 
 @pytest.mark.parametrize("seed", range(2, 8))
-def test_a_well_sensor_is_believed(seed: int) -> None:
+def test_healthy_sensor_has_no_fault(seed: int) -> None:
     values = recent(seed)
     assert flat_line("t", values, USUAL).found == ()
     assert spikes("t", values, USUAL, 24).found == ()
@@ -42,7 +42,7 @@ def test_a_well_sensor_is_believed(seed: int) -> None:
     assert clock.found == ()
 
 
-def test_a_stuck_sensor() -> None:
+def test_stuck_sensor_is_detected() -> None:
     values = recent()
     values[300:] = values[300]
     [fault] = flat_line("t", values[:340], USUAL).found
@@ -52,7 +52,7 @@ def test_a_stuck_sensor() -> None:
     assert (fault.start, fault.end) == (301, 340)
 
 
-def test_what_rests_may_rest() -> None:
+def test_natural_plateau_is_no_flat_line() -> None:
     rng = np.random.default_rng(4)
     rain = np.where(rng.random(YEAR) < 0.05, rng.integers(1, 9, YEAR) / 4, 0.0)
     rain[1000:1240] = 0  # ten dry days
@@ -63,14 +63,14 @@ def test_what_rests_may_rest() -> None:
     assert drop_out("rain", dry, usual, 24).found == ()
 
 
-def test_readings_that_are_missing_break_no_run() -> None:
+def test_missing_readings_do_not_break_run() -> None:
     values = recent()
     values[300:] = values[300]
     values[310:320] = np.nan
     assert flat_line("t", values, USUAL).found[0].end is None
 
 
-def test_spikes_and_their_end() -> None:
+def test_spikes_and_their_end_are_detected() -> None:
     values = recent()
     values[[250, 262, 281, 300]] += (30, -28, 35, 31)
     [fault] = spikes("t", values[:310], USUAL, 24).found
@@ -80,7 +80,7 @@ def test_spikes_and_their_end() -> None:
     assert spikes("t", recent() + 30 * (np.arange(WEEKS) == 250), USUAL, 24).found == (), "one is an accident"
 
 
-def test_silence_and_many_missing() -> None:
+def test_silence_and_sparse_readings_are_drop_outs() -> None:
     values = recent()
     values[300:330] = np.nan
     [fault] = drop_out("t", values[:330], USUAL, 24).found
@@ -92,7 +92,7 @@ def test_silence_and_many_missing() -> None:
     assert drop_out("t", often, USUAL, 24).found[-1].end is None
 
 
-def test_a_column_that_is_mostly_silent_may_be() -> None:
+def test_mostly_silent_column_is_no_drop_out() -> None:
     rng = np.random.default_rng(5)
     gusts = np.where(rng.random(YEAR) < 0.15, rng.normal(20, 4, YEAR), np.nan)
     assert drop_out("gust", np.where(np.arange(200) < 60, np.nan, 20.0), known(gusts), 24).found == ()
@@ -102,7 +102,7 @@ def test_a_column_that_is_mostly_silent_may_be() -> None:
     ("declared", "really", "level"),
     [("degF", "degC", 55.0), ("degC", "degF", 12.0), ("degC", "kelvin", 12.0), ("hPa", "kPa", 1013.0)],
 )
-def test_another_unit(declared: str, really: str, level: float) -> None:
+def test_changed_unit_is_detected(declared: str, really: str, level: float) -> None:
     column = worlds.feed({"temperature": declared}).columns[0]
     size = 1.0 if declared == "degF" else 0.55
     values = level + (recent() - 55) * size
@@ -122,13 +122,13 @@ def test_another_unit(declared: str, really: str, level: float) -> None:
     assert over.end == 70
 
 
-def test_a_cold_front_is_no_other_unit() -> None:
+def test_cold_front_is_no_unit_change() -> None:
     values = recent()
     values[300:] -= 25 * np.clip((np.arange(WEEKS - 300) + 1) / 3, 0, 1)
     assert unit_change(FEED.columns[0], values, USUAL).found == ()
 
 
-def test_values_betray_a_unit_that_gusts_hide() -> None:
+def test_unit_change_is_detected_in_gusty_values() -> None:
     rng = np.random.default_rng(6)
     column = worlds.feed({"wind": "mph"}).columns[0]
     knots = np.rint(np.abs(worlds.wander(rng, YEAR + WEEKS, 20, 6)) + np.abs(rng.normal(4, 3, YEAR + WEEKS)))
@@ -144,7 +144,7 @@ def test_values_betray_a_unit_that_gusts_hide() -> None:
 
 
 @given(st.sampled_from([("degF", "degF"), ("degC", "degF"), ("m/s", "mph"), ("hPa", "hPa"), ("km", "mile")]))
-def test_every_mistake_is_undone_by_its_conversion(units: tuple[str, str]) -> None:
+def test_conversion_undoes_every_unit_mistake(units: tuple[str, str]) -> None:
     source, unit = units
     for other, factor, offset in mistakes(source, unit):
         true = np.array([-3.0, 12.5, 240.0])
@@ -162,7 +162,7 @@ def late(values: Reals, hours: int, start: int, stop: int) -> Reals:
 
 
 @pytest.mark.parametrize("hours", [3, 5, 8, 11])
-def test_a_clock_that_jumps_ahead(hours: int) -> None:
+def test_clock_jump_is_detected(hours: int) -> None:
     values = late(recent(), hours, 200, 400)
     [clock] = clock_jump(("temperature",), values[:380, None], TIME[:380], PAST)
     [fault] = clock.found
@@ -174,13 +174,13 @@ def test_a_clock_that_jumps_ahead(hours: int) -> None:
     assert all(fault.end == pytest.approx(400, abs=24) for fault in later.found)  # over, not open again
 
 
-def test_a_hole_alone_is_no_jump() -> None:
+def test_gap_alone_is_no_clock_jump() -> None:
     values = recent()
     values[200:205] = np.nan
     assert clock_jump(("temperature",), values[:, None], TIME, PAST)[0].found == ()
 
 
-def test_without_a_day_there_is_no_clock() -> None:
+def test_clock_needs_daily_cycle() -> None:
     made = worlds.feed({"pressure": "hPa"})
     past: Profile = profile(
         made, worlds.grid({"pressure": 1013 + worlds.wander(np.random.default_rng(1), YEAR, 50, 8)})
@@ -192,7 +192,7 @@ series = arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([0.0, 1
 
 
 @given(series)
-def test_runs_and_gaps_cover_the_series(values: Reals) -> None:
+def test_runs_and_gaps_cover_series(values: Reals) -> None:
     first, last, held = runs(values)
     counts, again = lengths(values)
     assert counts.sum() == np.isfinite(values).sum()
@@ -206,13 +206,13 @@ def test_runs_and_gaps_cover_the_series(values: Reals) -> None:
 
 
 @given(st.integers(2, 400), st.floats(-50, 50))
-def test_a_lattice_knows_its_points(size: int, base: float) -> None:
+def test_value_on_lattice_is_recognised(size: int, base: float) -> None:
     lattice = base + np.arange(size) * 0.5
     assert on(lattice, lattice).all()
     assert not on(lattice, lattice + 0.2).any()
 
 
-def test_wider_days_that_come_later_are_another_world_not_another_time() -> None:
+def test_wider_daily_cycle_is_no_clock_jump() -> None:
     values = recent()
     day = worlds.cycle(len(values))
     start = len(values) - 12 * 24

@@ -40,18 +40,18 @@ def low(feed: Feed, rng: np.random.Generator, n: int, horizon: int, half: float)
 
 
 @pytest.mark.parametrize("horizon", [1, 6, 24])
-def test_it_does_not_cry_wolf(feed: Feed, horizon: int) -> None:
+def test_correct_coverage_raises_no_alarm(feed: Feed, horizon: int) -> None:
     rng, half = np.random.default_rng(11), half_width(horizon)
     assert sum(low(feed, rng, n, horizon, half) for n in (96, 336, 720) for _ in range(15)) == 0
 
 
 @pytest.mark.parametrize(("horizon", "weeks"), [(1, 3), (6, 5), (24, 10)])
-def test_intervals_that_cover_three_quarters_are_found(feed: Feed, horizon: int, weeks: int) -> None:
+def test_coverage_of_three_quarters_is_detected(feed: Feed, horizon: int, weeks: int) -> None:
     rng, half = np.random.default_rng(12), 0.7 * half_width(horizon)
     assert sum(low(feed, rng, 168 * weeks, horizon, half) for _ in range(10)) >= 9
 
 
-def test_it_counts_each_forecast_of_the_serving_release_once(feed: Feed, tmp_path: Path) -> None:
+def test_each_forecast_of_serving_release_counts_once(feed: Feed, tmp_path: Path) -> None:
     n = 200
     times = (np.datetime64("2024-01-01T00", "us") + np.arange(n) * np.timedelta64(1, "h")).tolist()
     base = {"target": "temperature", "version": "v2", "inside": True, "horizon": 1, "shadow": False, "repeated": False}

@@ -61,7 +61,7 @@ def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> LogIntake:
 # Intake --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_segment_is_taken_up_once_and_then_deleted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
+def test_segment_is_taken_once_and_deleted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
     records: list[Logged | PostedOutcome] = [answer("a", T0, {1: 50.0, 6: 52.0}), posted(51.0, "a", 1)]
     path = segment(home, "one", records)
     assert taken(con, lake, home) == LogIntake(segments=1, predictions=2, posted=1)
@@ -74,12 +74,12 @@ def test_a_segment_is_taken_up_once_and_then_deleted(con: duckdb.DuckDBPyConnect
     assert [(row["id"], row["actual"]) for row in rows(con, lake, "small/posted")] == [("a", 51.0)]
 
 
-def test_lines_that_cannot_be_read_are_counted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
+def test_unreadable_lines_are_counted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
     segment(home, "torn", [answer("a", T0, {1: 50.0})], torn=b'{"record": "prediction", "id"\n')
     assert taken(con, lake, home) == LogIntake(segments=1, predictions=1, damaged=1)
 
 
-def test_a_posting_lies_in_the_month_of_what_it_is_about(
+def test_posted_outcome_is_stored_in_month_of_its_forecast(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path
 ) -> None:
     for number in range(6):  # older than the months looked at first
@@ -92,7 +92,7 @@ def test_a_posting_lies_in_the_month_of_what_it_is_about(
     assert found == {"m5": ("2023-09", 1), "m0": ("2024-03", 1), "nobody": (f"{late:%Y-%m}", 1)}
 
 
-def test_small_files_are_joined(
+def test_small_files_are_compacted(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "FILES", 3)
@@ -114,7 +114,7 @@ def _take_all(home: str, started: Event) -> None:
 
 
 @pytest.mark.e2e
-def test_killed_at_any_moment_nothing_is_lost_or_taken_twice(
+def test_intake_killed_anywhere_loses_and_repeats_nothing(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, chance: random.Random
 ) -> None:
     """Kills until at least one came in the middle of the work."""
@@ -156,7 +156,7 @@ def joined(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> dict[tuple
     return {(row["id"], row["horizon"]): row for row in rows(con, lake, "small/outcomes")}
 
 
-def test_a_row_holds_what_was_measured_and_what_the_baselines_would_have_said(
+def test_outcome_row_holds_actual_and_baselines(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     values = {T0 + hour * HOUR: 40.0 + hour for hour in range(-48, 30)}
@@ -174,7 +174,7 @@ def test_a_row_holds_what_was_measured_and_what_the_baselines_would_have_said(
     assert (day["actual"], day["seasonal_naive"]) == (65.0, 41.0), "a whole season ahead: the value at the origin"
 
 
-def test_a_season_is_counted_back_until_it_was_known(
+def test_seasonal_baseline_goes_back_to_known_season(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, tmp_path: Path
 ) -> None:
     daily = small_feed(tmp_path / "none.csv", horizons=[1, 30])
@@ -184,7 +184,7 @@ def test_a_season_is_counted_back_until_it_was_known(
     assert joined(con, lake, daily)["a", 30]["seasonal_naive"] == 30 - 48
 
 
-def test_a_posted_outcome_counts_only_where_nothing_was_measured_or_judged_bad(
+def test_posted_outcome_counts_only_without_measured_value(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(
@@ -222,7 +222,7 @@ def test_a_posted_outcome_counts_only_where_nothing_was_measured_or_judged_bad(
     ("columns", "believed"),
     [(["temperature"], False), (["pressure"], True), ([None], False), (["pressure", None], False)],
 )
-def test_a_posted_outcome_is_disbelieved_for_its_own_column_or_the_whole_reading(
+def test_rejected_column_or_reading_discards_posted_outcome(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, columns: list[str | None], believed: bool
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 40.0}, filled=[T0 + HOUR])
@@ -237,7 +237,7 @@ def test_a_posted_outcome_is_disbelieved_for_its_own_column_or_the_whole_reading
     assert sum(lake.rows("small/outcomes").values()) == 1, "however many rows of quarantine there are"
 
 
-def test_what_is_computed_again_and_is_the_same_makes_nothing_below_stale(
+def test_unchanged_recomputation_makes_nothing_stale(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = {T0 + hour * HOUR: 40.0 + hour for hour in range(30)}
@@ -261,9 +261,7 @@ def test_what_is_computed_again_and_is_the_same_makes_nothing_below_stale(
     assert history.write(con, lake, home, feed).stat().st_mtime_ns != before
 
 
-def test_only_changed_months_are_computed_again(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
-) -> None:
+def test_only_changed_months_are_recomputed(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> None:
     for number, name in enumerate(("jan", "feb", "mar")):
         start = T0 - timedelta(days=31 * (2 - number))
         silver(lake, {start + hour * HOUR: 40.0 for hour in range(3)})
@@ -281,9 +279,7 @@ def test_only_changed_months_are_computed_again(
     assert outcomes.refresh(con, lake, feed) == ["2023-12"], "an outcome posted late"
 
 
-def test_the_same_forecast_asked_for_twice_counts_once(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
-) -> None:
+def test_repeated_forecast_counts_once(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0})
     twice = [answer(f"{number}", T0, {1: 44.0}, issued_at=T0 + number * timedelta(minutes=1)) for number in range(3)]
     segment(home, "r", twice[:2])
@@ -304,7 +300,7 @@ def test_the_same_forecast_asked_for_twice_counts_once(
     assert counted == {(*group, place): n for group, n in both.items() for place in ("AAA", "all")}
 
 
-def test_outcomes_stay_when_retention_takes_out_their_forecasts(
+def test_outcomes_survive_retention_of_their_forecasts(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0, APRIL: 40.0, APRIL + HOUR: 41.0})
@@ -317,7 +313,7 @@ def test_outcomes_stay_when_retention_takes_out_their_forecasts(
     assert [row["id"] for row in rows(con, lake, "small/outcomes")] == [row["id"] for row in before] == ["a", "b"]
 
 
-def test_few_bytes_are_written_again_to_join_small_files() -> None:
+def test_compaction_rewrites_few_bytes() -> None:
     small = [1] * compaction.FILES
     assert not compaction._is_crowded([100, *small[:-1]]), "few files"
     assert compaction._is_crowded([100, *small]), "that weigh a quarter of the largest"
@@ -325,7 +321,7 @@ def test_few_bytes_are_written_again_to_join_small_files() -> None:
     assert compaction._is_crowded([10_000, *[1] * compaction.MOST]), "too many to be read quickly"
 
 
-def test_an_outcome_may_be_posted_by_the_id_of_any_answer(
+def test_outcome_may_be_posted_by_id_of_any_answer(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0: 40.0})
@@ -341,7 +337,7 @@ def test_an_outcome_may_be_posted_by_the_id_of_any_answer(
     assert found == [(46.0, 6), (47.0, 1)]
 
 
-def test_a_challengers_shadow_is_found_beside_the_answer_that_it_shadowed() -> None:
+def test_shadow_forecast_is_matched_with_served_answer() -> None:
     sent = [answer(str(number), T0, {1: 44.0}, issued_at=T0 + number * HOUR) for number in range(3)]
     unseen = answer("1", T0, {1: 40.0}, shadow=True, version="0002-bbbbbbbb", issued_at=T0 + HOUR)
     assert [(each.answer.id, each.asked) for each in answers.distinct([*sent, unseen])] == [("1", 3), ("1", 1)]
@@ -357,7 +353,7 @@ _value = st.floats(-40, 40, allow_nan=False).map(lambda value: round(value, 2))
 
 @settings(max_examples=settings.default.max_examples // 4)  # each makes a home and its tables
 @given(forecasts=st.lists(_value, min_size=2, max_size=30), newest=st.integers(1, 40), data=st.data())
-def test_rolling_metrics_equal_a_plain_computation(
+def test_rolling_metrics_equal_plain_computation(
     forecasts: list[float],
     newest: int,
     data: st.DataObject,
@@ -395,7 +391,7 @@ def rms(values: list[float]) -> float:
     return math.sqrt(sum(value * value for value in values) / len(values))
 
 
-def test_a_step_that_is_over_without_an_outcome_is_missing(
+def test_past_step_without_outcome_is_missing(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0})
@@ -412,7 +408,7 @@ def test_a_step_that_is_over_without_an_outcome_is_missing(
     assert missing(T0 + 8 * HOUR) == {1: (1, 0), 6: (0, 2)}
 
 
-def test_days_are_kept_and_only_changed_months_computed(
+def test_daily_metrics_are_kept_and_only_changed_months_computed(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0 + hour * HOUR: 40.0 for hour in range(50)})
@@ -431,7 +427,7 @@ def test_days_are_kept_and_only_changed_months_computed(
     assert found[1]["bias"] == pytest.approx(23 / 24)
 
 
-def test_the_history_is_a_file_a_month_of_evaluated_forecasts(
+def test_history_is_one_file_per_month_of_evaluated_forecasts(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 41.0})
@@ -460,7 +456,7 @@ def test_the_history_is_a_file_a_month_of_evaluated_forecasts(
     assert month.stat().st_mtime_ns == before, "what another month says touches no file of the months before"
 
 
-def test_what_a_release_forecast_in_another_unit_is_compared_in_the_unit_of_now(
+def test_forecast_in_former_unit_is_converted(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     silver(lake, {T0 + hour * HOUR: 40.0 + hour for hour in range(-48, 30)})

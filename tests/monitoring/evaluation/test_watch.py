@@ -119,9 +119,7 @@ def serve(
 # What is seen ---------------------------------------------------------------------------------------------------------
 
 
-def test_outcomes_are_those_of_the_release_that_serves(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
-) -> None:
+def test_outcomes_belong_to_serving_release(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> None:
     serving = champion(home)
     serve(con, lake, home, feed, serving.version)
     serve(con, lake, home, feed, "0000-00000000", error=20.0)
@@ -138,7 +136,7 @@ def test_outcomes_are_those_of_the_release_that_serves(
     assert (seen.time[: len(before.time)] == before.time).all()
 
 
-def test_the_graph_that_answers_is_judged_by_its_own_test(
+def test_graph_that_answered_is_judged_by_its_own_test_scores(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     made = manifest(1)
@@ -156,7 +154,7 @@ def test_the_graph_that_answers_is_judged_by_its_own_test(
     assert views.tested_as(serving, "station") == serving
 
 
-def test_forecasts_made_from_a_broken_sensor_say_nothing_of_the_model(
+def test_forecasts_from_faulty_sensor_are_excluded(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     serving = champion(home)
@@ -174,7 +172,7 @@ def test_forecasts_made_from_a_broken_sensor_say_nothing_of_the_model(
     assert len(still.time) == sum(origin < start for origin in origins)
 
 
-def test_readings_are_seen_as_measured_although_they_are_in_quarantine(
+def test_quarantined_readings_are_examined_as_measured(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     plain = views.measured(con, lake, feed, [], NOW)
@@ -193,7 +191,9 @@ def test_readings_are_seen_as_measured_although_they_are_in_quarantine(
 # What is kept ---------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_new_is_not_examined_again(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> None:
+def test_unchanged_content_is_not_examined_again(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
+) -> None:
     serve(con, lake, home, feed, champion(home).version)
     first = watch.judge(con, lake, home, feed)
     stand_at(home, NOW + HOUR)
@@ -206,7 +206,7 @@ def test_nothing_new_is_not_examined_again(con: duckdb.DuckDBPyConnection, lake:
     assert watch.judge(con, lake, home, feed, force=True).fresh
 
 
-def test_an_examination_that_was_killed_counts_once(
+def test_killed_examination_counts_once(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(con, lake, home, feed, champion(home).version, error=15.0)
@@ -255,7 +255,7 @@ def remade(
     lake.replace("small/silver", own.to_arrow_table() if rows is None else rows, months, marks, edges=NO_EDGES)
 
 
-def test_only_other_content_is_another_examination(
+def test_only_changed_content_is_new_examination(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(con, lake, home, feed, champion(home).version, error=15.0)
@@ -299,7 +299,7 @@ def test_only_other_content_is_another_examination(
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["force", "code", "remake", "reading"]), min_size=1, max_size=5))
-def test_heat_counts_contents_and_nothing_else(
+def test_heat_counts_contents_only(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path_factory.mktemp("watched")
@@ -327,7 +327,7 @@ def test_heat_counts_contents_and_nothing_else(
         assert found.of("temperature").warm == contents
 
 
-def test_faults_that_are_over_stay_and_those_never_found_again_go(feed: Feed) -> None:
+def test_ended_faults_stay_and_withdrawn_ones_go(feed: Feed) -> None:
     over = Fault("AAA", "temperature", "spikes", START, START + DAY, "")
     gone = Fault("AAA", "pressure", "flat_line", START, None, "")
     ended = Fault("AAA", "windspeed", "flat_line", START + DAY, None, "")
@@ -344,7 +344,7 @@ _hours = st.integers(-3000, 3000)
 
 
 @given(start=_hours, length=st.none() | st.integers(1, 3000), reach=st.integers(0, 72))
-def test_the_months_that_a_fault_touches(start: int, length: int | None, reach: int) -> None:
+def test_fault_touches_its_months(start: int, length: int | None, reach: int) -> None:
     begun, upto = NOW + start * HOUR, 9000
     fault = Fault("AAA", "t", "x", begun, None if length is None else begun + length * HOUR, "")
     hours = range(start - reach, upto if length is None else start + length + reach)
@@ -353,7 +353,7 @@ def test_the_months_that_a_fault_touches(start: int, length: int | None, reach: 
         assert bool(faults.touching([fault], month, reach * HOUR)) == (month in touched)
 
 
-def test_a_fault_at_the_border_of_a_month_touches_the_next(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+def test_fault_at_month_border_touches_next_month(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     border = month_span("2024-03")[0]
     fault = Fault("AAA", "t", "x", border - 2 * HOUR, border - HOUR, "")
     assert faults.touching([fault], "2024-03", quality.reach(feed))
@@ -385,7 +385,7 @@ def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
 # Shadows --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_challenger_is_compared_on_the_same_requests(
+def test_challenger_is_compared_on_same_requests(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     serving, rival = champion(home), champion(home, 2)
@@ -408,9 +408,7 @@ def test_a_challenger_is_compared_on_the_same_requests(
     assert judged.shadows == (found,)
 
 
-def test_a_challenger_that_is_no_better_has_no_proof(
-    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
-) -> None:
+def test_equal_challenger_has_no_proof(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed) -> None:
     serving, rival = champion(home), champion(home, 2)
     release.challenge(home, "small", "temperature", rival.version)
     serve(con, lake, home, feed, serving.version, error=1.0)
