@@ -52,14 +52,14 @@ def first(at: datetime = T0 + 3 * DAY, limits: Retraining = LIMITS) -> Action:
     return action
 
 
-def test_cool_does_nothing_and_says_so() -> None:
+def test_cool_target_waits_and_says_so() -> None:
     action = decide(LIMITS, cool(), RetrainMemory(), T0)
     assert not action.act
     assert "cool" in action.reason
     assert action.memory == RetrainMemory()
 
 
-def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
+def test_new_regime_must_reach_minimum_span() -> None:
     early = decide(LIMITS, hot(), RetrainMemory(), T0 + DAY)
     assert not early.act
     assert "waiting until 2024-03-03 00:00: 3 days of the new regime" in early.reason
@@ -68,7 +68,7 @@ def test_a_new_regime_must_be_long_enough_to_learn_from() -> None:
     assert late.since == T0 - DAY, "candidates learn from where the regime began"
 
 
-def test_it_waits_while_a_broken_sensor_or_silence_keeps_it_hot() -> None:
+def test_sensor_fault_or_missing_verdicts_delay_retrain() -> None:
     silent = msgspec.structs.replace(hot(), spoke=False)
     waiting = decide(LIMITS, silent, RetrainMemory(), T0 + 9 * DAY)
     assert not waiting.act
@@ -76,7 +76,7 @@ def test_it_waits_while_a_broken_sensor_or_silence_keeps_it_hot() -> None:
     assert decide(LIMITS, hot(), waiting.memory, T0 + 9 * DAY).act, "the edge is not used up by waiting"
 
 
-def test_it_acts_on_the_edge_and_not_on_heat() -> None:
+def test_retrain_starts_on_edge_and_not_on_heat() -> None:
     action = first()
     now = T0 + 3 * DAY + HOUR
     under_way = decide(LIMITS, hot(), action.memory, now, last=ran(action, "running", now))
@@ -87,7 +87,7 @@ def test_it_acts_on_the_edge_and_not_on_heat() -> None:
     assert "has until" in settling.reason
 
 
-def test_a_promotion_that_cools_is_a_help_and_the_next_edge_waits_only_for_the_cool_down() -> None:
+def test_cooling_promotion_helps_and_next_edge_waits_for_cool_down_only() -> None:
     action = first()
     done = ran(action, "promoted", T0 + 3 * DAY + HOUR)
     calm = decide(LIMITS, cool(1, T0 + 4 * DAY), action.memory, T0 + 4 * DAY, last=done)
@@ -101,7 +101,7 @@ def test_a_promotion_that_cools_is_a_help_and_the_next_edge_waits_only_for_the_c
 
 
 @pytest.mark.parametrize(("outcome", "word"), [("promoted", "did not help"), ("refused", "was refused")])
-def test_a_retrain_without_help_backs_off_twice_as_long_each_time(outcome: str, word: str) -> None:
+def test_useless_retrain_doubles_back_off(outcome: str, word: str) -> None:
     limits = LIMITS.model_copy(update={"settle": HOUR, "daily_budget": 99})
     action, now = first(limits=limits), T0 + 3 * DAY
     for tries in (1, 2, 3):
@@ -117,7 +117,7 @@ def test_a_retrain_without_help_backs_off_twice_as_long_each_time(outcome: str, 
         assert f"try {tries + 1}" in action.reason
 
 
-def test_a_failed_training_is_tried_again_sooner_but_ever_later_and_is_no_help() -> None:
+def test_failed_training_is_retried_sooner_with_growing_pauses() -> None:
     limits = LIMITS.model_copy(update={"daily_budget": 99})
     action, now = first(limits=limits), T0 + 3 * DAY
     for wait in (1.5 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR):
@@ -131,7 +131,7 @@ def test_a_failed_training_is_tried_again_sooner_but_ever_later_and_is_no_help()
         assert action.act
 
 
-def test_a_run_that_dagster_itself_tried_again_with_success_is_no_failure() -> None:
+def test_run_retried_by_dagster_with_success_is_no_failure() -> None:
     action, now = first(), T0 + 3 * DAY
     failed = decide(LIMITS, hot(), action.memory, now + HOUR, last=ran(action, "failed", now + HOUR))
     assert failed.memory.failed == 1
@@ -141,7 +141,7 @@ def test_a_run_that_dagster_itself_tried_again_with_success_is_no_failure() -> N
     assert "has until" in saved.reason
 
 
-def test_a_run_that_vanished_counts_as_failed() -> None:
+def test_vanished_run_counts_as_failed() -> None:
     action, now = first(), T0 + 3 * DAY
     lost = decide(LIMITS, hot(), action.memory, now + HOUR)
     assert not lost.act
@@ -149,7 +149,7 @@ def test_a_run_that_vanished_counts_as_failed() -> None:
     assert decide(LIMITS, hot(), lost.memory, now + 3 * HOUR).act
 
 
-def test_the_budget_is_of_the_feeds_day() -> None:
+def test_budget_counts_by_day_of_feed() -> None:
     limits = LIMITS.model_copy(update={"daily_budget": 1})
     action, now = first(limits=limits), T0 + 3 * DAY
     last = ran(action, "failed", now)
@@ -159,7 +159,7 @@ def test_the_budget_is_of_the_feeds_day() -> None:
     assert decide(limits, hot(), spent.memory, now + DAY, last=last).act
 
 
-def test_a_retrain_that_somebody_else_started_is_waited_for_and_cools_down_too() -> None:
+def test_foreign_retrain_is_awaited_and_cools_down() -> None:
     other = LastRun("running", T0 + 3 * DAY)
     assert not decide(LIMITS, hot(), RetrainMemory(), T0 + 3 * DAY, last=other).act
     done = LastRun("refused", T0 + 3 * DAY, T0 + 3 * DAY + HOUR)
@@ -169,7 +169,7 @@ def test_a_retrain_that_somebody_else_started_is_waited_for_and_cools_down_too()
     assert decide(LIMITS, hot(), RetrainMemory(), T0 + 3 * DAY + 7 * HOUR, last=done).act
 
 
-def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
+def test_lost_drift_state_gives_new_edge() -> None:
     action, now = first(), T0 + 3 * DAY
     done = ran(action, "promoted", now)
     later = now + 7 * HOUR
@@ -177,7 +177,7 @@ def test_a_lost_drift_state_that_counts_edges_afresh_is_a_new_edge() -> None:
     assert decide(LIMITS, hot(1, later - HOUR), action.memory, later, last=done).act
 
 
-def test_a_promotion_has_its_time_to_show_even_where_the_back_off_is_shorter() -> None:
+def test_promotion_has_its_settle_time_with_short_back_off() -> None:
     limits = LIMITS.model_copy(update={"cool_down": timedelta(0), "daily_budget": 99})
     action, now = first(limits=limits), T0 + 3 * DAY
     assert not decide(limits, hot(), action.memory, now + 47 * HOUR, last=ran(action, "promoted", now)).act
@@ -185,14 +185,14 @@ def test_a_promotion_has_its_time_to_show_even_where_the_back_off_is_shorter() -
     assert decide(limits, hot(), action.memory, now, last=ran(action, "refused", now)).act
 
 
-def test_who_slept_through_the_cool_time_knows_by_the_new_edge_that_it_helped() -> None:
+def test_new_edge_proves_help_after_unseen_cool_time() -> None:
     action, now = first(), T0 + 3 * DAY
     slept = decide(LIMITS, hot(2, now + 5 * HOUR), action.memory, now + 6 * HOUR, last=ran(action, "promoted", now))
     assert slept.act, "a cool-down, not a back-off"
     assert slept.memory.tries == 0
 
 
-def test_a_help_forgets_what_did_not_help_before() -> None:
+def test_help_resets_earlier_back_off() -> None:
     action, now = first(), T0 + 3 * DAY
     again = decide(LIMITS, hot(), action.memory, now + 12 * HOUR, last=ran(action, "refused", now))
     assert again.memory.tries == 1
@@ -202,13 +202,13 @@ def test_a_help_forgets_what_did_not_help_before() -> None:
     assert note(calm.memory, done) == calm.memory, "and it stays a help"
 
 
-def test_the_first_look_at_an_end_counts_even_if_a_clock_says_otherwise_later() -> None:
+def test_first_observed_end_of_run_counts() -> None:
     action, now = first(), T0 + 3 * DAY
     seen = note(action.memory, ran(action, "refused", now + HOUR))
     assert note(seen, ran(action, "refused", now + 9 * HOUR)) == seen
 
 
-def test_a_large_budget_is_counted_to_its_end() -> None:
+def test_large_budget_is_counted_to_its_end() -> None:
     budget = 3 * KEPT
     limits = LIMITS.model_copy(update={"cool_down": timedelta(0), "daily_budget": budget})
     action, now = first(limits=limits), T0 + 3 * DAY
@@ -220,7 +220,7 @@ def test_a_large_budget_is_counted_to_its_end() -> None:
     assert not decide(limits, hot(), action.memory, now + HOUR, last=last).act
 
 
-def test_the_same_look_asks_for_the_same_run_and_another_try_for_another() -> None:
+def test_same_decision_has_same_run_key_and_retry_another() -> None:
     limits = LIMITS.model_copy(update={"daily_budget": 99})
     now, keys = T0 + 3 * DAY, []
     action = first(limits=limits)
@@ -247,7 +247,7 @@ def test_live_evidence_must_be_decisive(pairs: int, gain: float, p: float | None
     assert promising(Promotion(max_p=0.05), Shadow("temperature", "b", "a", pairs, gain, p)) is good
 
 
-def test_note_takes_only_its_own_run() -> None:
+def test_note_changes_only_its_own_run() -> None:
     action = first()
     assert note(action.memory, None) == action.memory
     assert note(action.memory, LastRun("failed", T0, T0, "another")) == action.memory
@@ -273,7 +273,7 @@ ANY_LIMITS = st.builds(
 
 
 @given(ANY_LIMITS, STEPS)
-def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step]) -> None:
+def test_limits_hold_for_any_history(limits: Retraining, steps: list[Step]) -> None:
     heat, memory, now = cool(), RetrainMemory(), T0
     last: LastRun | None = None
     acts: list[tuple[datetime, int]] = []
@@ -314,7 +314,7 @@ def test_whatever_happens_the_limits_hold(limits: Retraining, steps: list[Step])
     assert len(memory.attempts) <= len(acts)
 
 
-def test_a_champion_is_renewed_when_it_is_old_and_never_every_hour() -> None:
+def test_old_champion_is_renewed_at_most_once_per_pause() -> None:
     now = T0 + 40 * DAY
     assert routine(LIMITS, T0 + 20 * DAY, now) == (False, "the champion is 20 days old, limit 30 days")
     assert routine(LIMITS, T0, now) == (True, "the champion is 40 days old, limit 30 days")
@@ -334,7 +334,7 @@ def test_a_champion_is_renewed_when_it_is_old_and_never_every_hour() -> None:
     assert not routine(LIMITS, ahead, now + HOUR, last=LastRun("refused", now, now))[0]
 
 
-def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:
+def test_retrain_is_judged_useless_only_after_settle_time() -> None:
     assert helped(LIMITS, cool(1, T0), T0, T0 + 9 * DAY)[0]
     assert helped(LIMITS, hot(), None, T0 + 9 * DAY)[0]
     assert helped(LIMITS, hot(), T0 - DAY, T0 + 9 * DAY)[0], "it was before the edge"
@@ -346,7 +346,7 @@ def test_a_retrain_is_called_useless_only_once_it_had_its_time() -> None:
     assert "has not helped in 3 days" in why
 
 
-def test_where_nothing_serves_newer_rows_are_worth_another_try_each_cool_down() -> None:
+def test_unserved_target_is_retried_with_newer_rows_each_cool_down() -> None:
     assert unserved(LIMITS, None, T0, newer=True) == (False, "nothing serves yet, so nothing is old")
     assert unserved(LIMITS, T0, T0 + 40 * DAY, newer=False) == (
         False,
