@@ -107,7 +107,7 @@ def content(lake: Lake, con: duckdb.DuckDBPyConnection, name: str) -> tuple[obje
     return rows, lake.ledger(name).content(MONTHS), lake.ledger(name).records, lake.rows(name)
 
 
-def test_whatever_is_cleaned_every_release_reads_back_what_it_was_trained_on(
+def test_maintenance_keeps_training_rows_of_every_release(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     rng, chance = np.random.default_rng(3), random.Random(3)
@@ -139,7 +139,7 @@ def test_whatever_is_cleaned_every_release_reads_back_what_it_was_trained_on(
     assert len(lake.files(RAW)) <= 2 + 9, "a crowded month is one file"
 
 
-def test_what_cannot_be_read_back_is_an_error(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_unreadable_training_rows_raise_error(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for month in MONTHS:
         replace(lake, rng, month)
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_back_is_an_error(lake: Lake, con: duckdb.DuckDBPyCo
         training_rows(con, lake, made)
 
 
-def test_nothing_goes_that_is_young_and_old_orphans_do(
+def test_young_files_stay_and_old_orphans_are_removed(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(2)
@@ -180,7 +180,7 @@ def test_nothing_goes_that_is_young_and_old_orphans_do(
     assert lake.version(TABLE) == (versions or 0) + 2, "begin and end of one vacuum; what finds nothing commits nothing"
 
 
-def test_a_release_that_cannot_be_read_keeps_everything_of_its_feed(
+def test_unreadable_release_keeps_everything_of_its_feed(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(2)
@@ -196,9 +196,7 @@ def test_a_release_that_cannot_be_read_keeps_everything_of_its_feed(
     assert files(lake, TABLE) == before
 
 
-def test_readers_of_an_older_version_are_not_disturbed(
-    lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path
-) -> None:
+def test_readers_of_older_version_are_undisturbed(lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     for turn in range(12):
         replace(lake, rng, MONTHS[turn % 2])
@@ -227,7 +225,7 @@ def test_readers_of_an_older_version_are_not_disturbed(
 
 
 @pytest.mark.parametrize("step", range(1, 6))
-def test_a_round_that_is_broken_off_anywhere_harms_nothing(
+def test_interrupted_maintenance_harms_nothing(
     step: int, lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(step)
@@ -262,7 +260,7 @@ def test_a_round_that_is_broken_off_anywhere_harms_nothing(
     assert training_rows(con, lake, made).equals(rows)
 
 
-def test_killed_at_any_moment(
+def test_maintenance_killed_anywhere_harms_nothing(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path, chance: random.Random
 ) -> None:
     rng = np.random.default_rng(9)
@@ -287,7 +285,7 @@ def test_killed_at_any_moment(
         assert {name: content(lake, con, name) for name in lake.tables()} == before
 
 
-def test_a_layers_retention_removes_whole_months_and_freezes_what_lies_below(lake: Lake, tmp_path: Path) -> None:
+def test_retention_removes_whole_months_and_freezes_layers_below(lake: Lake, tmp_path: Path) -> None:
     feed: Feed = small_feed(tmp_path / "none.csv", name="noaa", retention={"raw": "P60D", "windows": "P90D"})
     for number in range(4):
         append(lake, number)
@@ -306,7 +304,7 @@ def test_a_layers_retention_removes_whole_months_and_freezes_what_lies_below(lak
     assert lake.months(TABLE) == MONTHS[2:]
 
 
-def test_use_is_told_table_by_table(lake: Lake, tmp_path: Path) -> None:
+def test_disk_use_is_reported_per_table(lake: Lake, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for _ in range(3):
         replace(lake, rng, MONTHS[0])

@@ -42,7 +42,7 @@ def released(home: Path, number: int) -> str:
     return release.write(home, msgspec.structs.replace(plain, lineage=other), {"model.onnx": releases.graph()})
 
 
-def test_the_newest_releases_stay_and_whatever_a_pointer_names(home: Path, chance: random.Random) -> None:
+def test_newest_and_referenced_releases_stay(home: Path, chance: random.Random) -> None:
     feed, lake = declared(releases=3), Lake(home)
     made: list[str] = []
     for number in range(12):
@@ -64,7 +64,7 @@ def test_the_newest_releases_stay_and_whatever_a_pointer_names(home: Path, chanc
     assert released(home, 13).split("-")[0] == "0013", "a number is not given twice"
 
 
-def test_a_version_that_a_pointer_names_by_another_field_stays(home: Path) -> None:
+def test_version_in_any_pointer_field_stays(home: Path) -> None:
     feed, versions = declared(releases=1), [released(home, number) for number in range(1, 5)]
     release.promote(home, "noaa", "temperature", versions[3])
     path = home / "releases/noaa/temperature" / POINTER
@@ -74,7 +74,7 @@ def test_a_version_that_a_pointer_names_by_another_field_stays(home: Path) -> No
     assert release.versions(home, "noaa", "temperature") == [versions[1], versions[3]]
 
 
-def test_files_that_were_put_away_go_after_their_time(home: Path) -> None:
+def test_set_aside_files_are_removed_after_their_time(home: Path) -> None:
     feed, folder = declared(done="PT0S", rejected=None), home / "inbox/noaa"
     for name in ("done/a.csv", "rejected/b.csv", "c.csv"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def test_files_that_were_put_away_go_after_their_time(home: Path) -> None:
     assert sorted(path.name for path in folder.rglob("*.csv")) == ["b.csv", "c.csv"]
 
 
-def test_an_announced_object_goes_only_once_its_rows_are_in_raw(home: Path, tmp_path: Path) -> None:
+def test_announced_object_is_removed_once_in_raw(home: Path, tmp_path: Path) -> None:
     feed, broker = small_feed(tmp_path / "none.csv", housekeeping={"claims": "P31D"}), Broker()
     for hour in range(2):
         file = write_object(tmp_path / f"{hour}.parquet", [hour])
@@ -102,7 +102,7 @@ def test_an_announced_object_goes_only_once_its_rows_are_in_raw(home: Path, tmp_
     assert claims.take(broker, home, only(feed)).rows == {"small": 1}  # type: ignore[arg-type]
 
 
-def test_old_months_of_the_history_and_candidates_of_nobody_go(home: Path) -> None:
+def test_old_history_months_and_unused_candidates_are_removed(home: Path) -> None:
     feed = declared(exports="P32D", candidates="P31D")
     exported, kinds = history.place(home, "noaa"), home / "candidates/noaa/temperature"
     for folder, names in ((exported, ["2024-01.csv", "2024-02.csv", "2024-03.csv"]), (kinds, ["linear", "gone"])):
