@@ -56,7 +56,7 @@ help:
 	@echo "$$HELP"
 
 run: setup
-	@$(BIN)/python -m aerocast_assets run --feed "$(FEED)"
+	@$(BIN)/aerocast run --feed "$(FEED)"
 
 # One thread a process: threads that wait for each other on a busy machine cost more than they bring.
 test: setup
@@ -67,17 +67,17 @@ test-e2e: setup
 	@$(BIN)/python -m pytest -n 2 -m e2e --timeout 1200 --durations 15
 
 up: setup
-	@$(BIN)/python -m aerocast_assets up --host "$(HOST)" --port "$(PORT)" --ui-port "$(UI_PORT)"
+	@$(BIN)/aerocast up --host "$(HOST)" --port "$(PORT)" --ui-port "$(UI_PORT)"
 
 sql: setup
-	@$(BIN)/python -m aerocast_assets sql
+	@$(BIN)/aerocast sql
 
 mlflow: setup
-	@$(BIN)/python -m aerocast_assets mlflow --host "$(HOST)" --port "$(MLFLOW_PORT)"
+	@$(BIN)/aerocast mlflow --host "$(HOST)" --port "$(MLFLOW_PORT)"
 
 # The self-healing loop as a story on simulated time, in a home of its own below AEROCAST_HOME.
 demo-drift: setup
-	@$(BIN)/python -m aerocast_assets demo
+	@$(BIN)/aerocast demo
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -87,7 +87,7 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m aerocast_assets check
+	@$(BIN)/aerocast check
 
 docs: setup
 	@$(BIN)/python -m aerocast.feed.reference > docs/feed-reference.md
@@ -101,5 +101,5 @@ lock:
 
 # Removes only what AeroCast has made, of a folder that bears a home's mark; asks first (YES=1: no question).
 clean: setup
-	@$(BIN)/python -m aerocast_assets clean $(if $(YES),--yes)
+	@$(BIN)/aerocast clean $(if $(YES),--yes)
 	@rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

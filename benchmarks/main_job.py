@@ -1,6 +1,6 @@
 """The main job from an empty home and again with nothing changed, beside the same job as one plain script.
 
-A round runs, each in a fresh process, `python -m aerocast_assets run` into an empty temporary home (cold), the same
+A round runs, each in a fresh process, `aerocast run` into an empty temporary home (cold), the same
 again into that home (warm), and the plain script (measuring/plain.py: pandas, the same training, no Dagster, Delta
 Lake, MLflow, release or server). Seconds are the whole process, imports and all. Target: cold under 90 s on 2 quiet
 cores. The ratio is what the platform costs; steps are those of the job's own summary.
@@ -46,7 +46,7 @@ class Job:
 
     def _run(self, which: str) -> float:
         home = self.folder / str(self.homes)
-        command = ["-m", "aerocast_assets", "run", "--verbose", "--feed", self.feed]
+        command = ["-m", "cli", "run", "--verbose", "--feed", self.feed]
         return seconds(lambda: self.steps[which].append(steps(run(command, environment(home)))))
 
 

@@ -150,14 +150,14 @@ def checkout(tmp_path: Path, home: Path) -> Run:
     shutil.copytree(
         PROJECT / "aerocast_assets", place / "aerocast_assets", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("aerocast", "serving", "pyproject.toml", "dagster.yaml"):
+    for name in ("aerocast", "serving", "cli", "demo", "pyproject.toml", "dagster.yaml"):
         (place / name).symlink_to(PROJECT / name)
     noaa = place / "aerocast_assets/defs/noaa/defs.yaml"
     noaa.write_text(noaa.read_text().replace("cadence: PT1H", "cadence: 1h").replace("unit: mm", "unit: mmm"))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "aerocast_assets", *arguments],
+            [sys.executable, "-m", "cli", *arguments],
             cwd=place,
             env={**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(place), "PYTHONPATH": str(place)},
             capture_output=True,

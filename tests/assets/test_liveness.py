@@ -16,8 +16,8 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from aerocast_assets import liveness
-from aerocast_assets.cli.recovery import recover
 from aerocast_assets.instance import is_choice
+from cli.recovery import recover
 from tests import PROJECT
 
 pytestmark = pytest.mark.e2e  # processes that are killed

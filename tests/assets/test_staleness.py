@@ -24,10 +24,10 @@ from aerocast.models import candidates
 from aerocast.operations.maintenance import maintain
 from aerocast.releases import release
 from aerocast.tables.layers import stale_months
-from aerocast_assets.__main__ import main
 from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import key, months
 from aerocast_assets.resources import Platform
+from cli.__main__ import main
 from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings, write_rows
 from tests.harness.graph import check, definitions, metadata, refresh

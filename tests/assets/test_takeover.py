@@ -11,8 +11,8 @@ import pytest
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
-from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
+from cli.ask import ask_server
 from tests import DATA
 from tests.factories.feeds import small_feed
 from tests.harness.graph import check, metadata, refresh

@@ -15,12 +15,12 @@ import pytest
 
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
-from aerocast_assets.__main__ import main, parser
 from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.switch import switch
-from aerocast_assets.cli import interrupts, logs
-from aerocast_assets.cli.run import forced
 from aerocast_assets.feeds import declared, feeds, find_feed
+from cli import interrupts, logs
+from cli.__main__ import main, parser
+from cli.run import forced
 from tests import PROJECT
 from tests.factories.feeds import small_feed
 from tests.harness.graph import definitions
@@ -85,7 +85,7 @@ def test_a_target_that_is_none_is_answered_with_those_there_are(home: Path, caps
     assert main(["rows", "--feed", "noaa", "--target", "humidity"]) == 1
     assert capsys.readouterr().err == "error: --target: noaa has no target 'humidity'; allowed: temperature\n"
     assert main(["rows", "--target", "temperature"]) == 1
-    assert "no release serves yet; `make run FEED=noaa` makes one" in capsys.readouterr().err
+    assert "no release serves yet; `aerocast run --feed noaa` makes one" in capsys.readouterr().err
 
 
 def instigators(feed: Feed, home: Path) -> dict[str, str]:

@@ -19,13 +19,13 @@ import pytest
 from aerocast.feed.model import Feed
 from aerocast.releases import release
 from aerocast.storage import writer
-from aerocast_assets.cli import processes
 from aerocast_assets.keys import months
+from cli import processes
 from tests import PROJECT
 from tests.factories.releases import publish
 from tests.harness.graph import refresh
 
-MODULE = (sys.executable, "-m", "aerocast_assets")
+MODULE = (sys.executable, "-m", "cli")
 
 
 def run(*arguments: str, home: Path, said: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

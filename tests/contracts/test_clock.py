@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
-from aerocast_assets.__main__ import main
+from cli.__main__ import main
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
 REAL = datetime(2026, 1, 1, tzinfo=UTC)

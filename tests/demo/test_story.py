@@ -11,11 +11,11 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Heat
 from aerocast.lake import Lake
-from aerocast.reporting import story
-from aerocast_assets.cli.stage import stage
-from aerocast_assets.cli.timeline import Timeline
-from aerocast_assets.cli.watching import LoopFacts, Retrain
 from aerocast_assets.feeds import find_feed
+from demo import story
+from demo.stage import stage
+from demo.timeline import Timeline
+from demo.watching import LoopFacts, Retrain
 
 START = datetime(2024, 4, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from aerocast_assets.cli.run import POOR
+from cli.run import POOR
 from tests import PROJECT
 from tests.factories.feeds import declaration, write_readings
 
@@ -27,7 +27,7 @@ NOISE = re.compile(r"Warning|WARN:|torchvision|Traceback|\b(True|False|None)\b|\
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project that declares two small feeds and nothing else, under a path with a blank."""
     folder = tmp_path_factory.mktemp("a project") / "of mine"
-    for name in ("aerocast", "aerocast_assets", "serving"):
+    for name in ("aerocast", "aerocast_assets", "serving", "cli", "demo"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
         shutil.copy(PROJECT / name, folder)
@@ -48,7 +48,7 @@ def environment(project: Path, home: Path) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "aerocast_assets", *arguments]
+    return [sys.executable, "-m", "cli", *arguments]
 
 
 @pytest.fixture(scope="module")

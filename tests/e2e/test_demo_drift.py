@@ -41,7 +41,7 @@ pytestmark = pytest.mark.timeout(LIMIT + 60)
 
 def start(home: Path, log: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "aerocast_assets", "demo"]
+    command = [sys.executable, "-m", "cli", "demo"]
     with log.open("wb") as out:
         return subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=out, stderr=out)
 

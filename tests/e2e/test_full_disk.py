@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def start(home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "aerocast_assets", "run", "--verbose"],
+        [sys.executable, "-m", "cli", "run", "--verbose"],
         cwd=PROJECT,
         env={**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

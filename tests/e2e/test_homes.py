@@ -15,8 +15,8 @@ from aerocast.releases import release
 from aerocast.storage import mark, rooms
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
-from aerocast_assets.cli.ask import ask_server
 from aerocast_assets.keys import key
+from cli.ask import ask_server
 from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings
 from tests.harness.graph import metadata, refresh

@@ -44,7 +44,7 @@ from tests.harness.server import Server
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 PACKED = PROJECT / "tests" / "data" / "home_before" / "home.tar.gz"
-KEPT = ("aerocast", "aerocast_assets", "serving", "dagster.yaml", "workspace.yaml", "pyproject.toml")
+KEPT = ("aerocast", "aerocast_assets", "serving", "cli", "demo", "dagster.yaml", "workspace.yaml", "pyproject.toml")
 FIRST, LAST, STRIDE = 31, 121, 3  # days since START; the home of before ends with January
 CHANGE = 45  # from that day on days swing further
 DAY = timedelta(days=1)
@@ -130,7 +130,7 @@ class Life:
     def command(self, *arguments: str) -> str:
         """What a command of AeroCast says; it must end well."""
         made = subprocess.run(
-            [sys.executable, "-m", "aerocast_assets", *arguments],
+            [sys.executable, "-m", "cli", *arguments],
             cwd=self.project, env=self.environment, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]

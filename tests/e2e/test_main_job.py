@@ -68,7 +68,7 @@ class Finished:
 def start(home: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "AEROCAST_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "aerocast_assets", "run", "--verbose"],
+        [sys.executable, "-m", "cli", "run", "--verbose"],
         cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,

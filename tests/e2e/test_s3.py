@@ -11,7 +11,7 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast.storage.home import ObjectHome, store_of
-from aerocast_assets.cli import sql
+from cli import sql
 from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings
 from tests.harness.graph import definitions, refresh

@@ -19,7 +19,7 @@ import pytest
 from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.lake import Lake
-from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled, State
+from feeder.journal import Asked, Journal, Passed, Pending, Settled, State
 from tests.factories.releases import COLUMNS, STATIONS, publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server
@@ -58,7 +58,7 @@ def write_silver(home: Path, hours: int = HOURS, holes: dict[tuple[str, int, int
 
 
 def command(home: Path, url: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "serving.feeder", "--feed", "noaa", "--url", url, "--home", str(home), *arguments]
+    return [sys.executable, "-m", "feeder", "--feed", "noaa", "--url", url, "--home", str(home), *arguments]
 
 
 def feed(home: Path, url: str, *arguments: str) -> str:
@@ -333,7 +333,7 @@ def test_the_journal_folds_and_survives_a_torn_line(tmp_path: Path) -> None:
 
 
 def test_a_long_journal_is_folded_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.feeder.journal.FOLD", 7)
+    monkeypatch.setattr("feeder.journal.FOLD", 7)
     journal = Journal(tmp_path, "noaa")
     for hour in range(100):
         journal.record(Asked("temperature", "JFK", START + hour * HOUR, "v", (pending(str(hour), hour + 1),)))

@@ -10,7 +10,7 @@ from tests import PROJECT
 
 DOCS = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-FILE = re.compile(r"`((?:aerocast|aerocast_assets|serving)/[\w/]+\.py)`")
+FILE = re.compile(r"`((?:aerocast|aerocast_assets|serving|feeder|cli|demo)/[\w/]+\.py)`")
 
 
 def quiz() -> list[tuple[str, str]]:

@@ -18,7 +18,19 @@ from tests.factories.tails import write_tail
 from tests.harness.server import Server
 
 HEAVY = {"torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost"}
-HEAVY |= {"matplotlib", "scipy", "sklearn", "onnx", "pint", "river", "tenacity", "aerocast_assets"}
+HEAVY |= {
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "onnx",
+    "pint",
+    "river",
+    "tenacity",
+    "aerocast_assets",
+    "cli",
+    "demo",
+    "feeder",
+}
 
 PROBE = """
 import sys

@@ -9,7 +9,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, ObjectHome, home_of
 from aerocast.storage.settings import Settings
-from aerocast_assets.__main__ import main
+from cli.__main__ import main
 
 
 def named(home: str, **more: str) -> Home:

@@ -15,7 +15,7 @@ from aerocast.lake import Lake
 from aerocast.lake.marks import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
-from aerocast_assets.cli.sql import views
+from cli.sql import views
 from serving.store import ServingStore
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail

@@ -13,7 +13,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.storage import mark, rooms, writer
 from aerocast.storage.home import Home, ObjectHome, store_of
-from aerocast_assets.__main__ import main
+from cli.__main__ import main
 from serving.__main__ import main as serve
 from tests import PROJECT
 
@@ -171,7 +171,7 @@ def test_clean_asks_on_terminal(home: Path, answer: bytes, there: bool) -> None:
     mark.settle(home)
     person, terminal = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "aerocast_assets", "clean"], cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE
+        [sys.executable, "-m", "cli", "clean"], cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE
     )
     os.write(person, answer)
     said, _ = child.communicate(timeout=240)

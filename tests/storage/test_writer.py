@@ -16,8 +16,8 @@ import pytest
 from aerocast.storage import atomic, mark, writer
 from aerocast.storage.home import Home, ObjectHome, home_of, store_of
 from aerocast.storage.settings import Settings
-from aerocast_assets.__main__ import main
 from aerocast_assets.resources import Platform
+from cli.__main__ import main
 from tests import PROJECT
 
 HOLD = """
@@ -128,7 +128,7 @@ def test_waiting_writer_gets_home_when_first_ends(home: Path, command: list[str]
     with other() as process:
         assert process.stdin is not None
         waiter = subprocess.Popen(
-            [sys.executable, "-m", "aerocast_assets", *command],
+            [sys.executable, "-m", "cli", *command],
             cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         mark.settle(home)

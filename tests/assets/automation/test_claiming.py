@@ -16,12 +16,12 @@ import pytest
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.lake import Lake
-from aerocast_assets.__main__ import main
 from aerocast_assets.assets.claims import KEY
 from aerocast_assets.automation import announcing
 from aerocast_assets.automation.claiming import JOB, claiming
 from aerocast_assets.keys import key, retrain_job_name
 from aerocast_assets.resources import Platform
+from cli.__main__ import main
 from tests.factories.releases import publish
 from tests.harness.brokers import Running, start_kafka, start_nats
 from tests.harness.graph import definitions, metadata

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from aerocast.feed.model import Feed
-from aerocast_assets.cli import summary
 from aerocast_assets.keys import key
+from cli import summary
 from tests.factories.feeds import small_feed, write_readings, write_rows
 from tests.harness.graph import check, refresh
 

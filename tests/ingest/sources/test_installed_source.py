@@ -15,9 +15,9 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import SOURCES
 from aerocast.lake import Lake
-from aerocast_assets.cli.check import check
 from aerocast_assets.feeds import TYPE
 from aerocast_assets.keys import key
+from cli.check import check
 from tests.factories.feeds import declaration
 from tests.factories.packages import install
 from tests.harness.graph import definitions, metadata, refresh

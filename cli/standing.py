@@ -9,8 +9,8 @@ import dagster as dg
 from aerocast.releases import release
 from aerocast.storage.home import Home
 from aerocast_assets.automation.switch import switch
-from aerocast_assets.cli.summary import why_failed
 from aerocast_assets.feeds import feeds
+from cli.summary import why_failed
 
 LOOK = 5.0  # seconds
 

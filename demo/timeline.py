@@ -5,7 +5,7 @@ import time
 from datetime import datetime, timedelta
 
 from aerocast.contracts.drift_state import Diagnosis, Evidence
-from aerocast_assets.cli.watching import LoopFacts
+from demo.watching import LoopFacts
 
 WIDTH = 110
 INDENT = 45

@@ -4,8 +4,8 @@ import argparse
 from datetime import datetime
 
 from aerocast.common.errors import AeroCastError
-from aerocast_assets.cli.command import Commands, add_command
-from aerocast_assets.cli.rollback import add_target, find_target
+from cli.command import Commands, add_command
+from cli.rollback import add_target, find_target
 
 
 def add(commands: Commands) -> None:
@@ -18,7 +18,7 @@ def _run(options: argparse.Namespace) -> int:
     feed, target = find_target(options.feed, options.target)
     rows = releases(options.home, feed, target)
     if not rows:
-        raise AeroCastError(f"{feed.name}/{target} has no release yet; `make run` makes one")
+        raise AeroCastError(f"{feed.name}/{target} has no release yet; `aerocast run` makes one")
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from aerocast_assets.cli.home import PROJECT
-from aerocast_assets.cli.interrupts import STOPS
+from cli.home import PROJECT
+from cli.interrupts import STOPS
 
 GRACE = 15.0  # seconds for an ordered end: the server answers what it has begun, a run notes that it was stopped
 FORCED = 5.0  # seconds between asking a whole group to end and killing it

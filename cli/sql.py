@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, store_of
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,7 +50,7 @@ def shell(home: Home) -> int:
     """
     statements = views(home)
     if not statements:
-        raise AeroCastError(f"no tables under {home} yet; `make run` makes them")
+        raise AeroCastError(f"no tables under {home} yet; `aerocast run` makes them")
     return _program(statements) if store_of(home).local else _library(home, statements)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
@@ -25,8 +25,8 @@ def _run(options: argparse.Namespace) -> int:
 
     from aerocast.common.errors import AeroCastError
     from aerocast.models import tracking_database as database
-    from aerocast_assets.cli import processes
-    from aerocast_assets.cli.up import check_port
+    from cli import processes
+    from cli.up import check_port
 
     folder = Path(options.home)
     check_port("--port", options.host, options.port)

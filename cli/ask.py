@@ -12,7 +12,7 @@ from typing import Any
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.cli.processes import free_port
+from cli.processes import free_port
 
 PATIENCE = 30.0
 

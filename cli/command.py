@@ -1,4 +1,4 @@
-"""What a command is: one module of `cli/` whose `add` puts a subparser in place and names its function.
+"""What a command is: one module whose `add` puts a subparser in place and names its function.
 
 The modules are imported to build the parser, so what is slow to import belongs inside their functions.
 """

@@ -6,7 +6,7 @@ from typing import Any
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
@@ -65,11 +65,11 @@ def choose(home: Home, feed: Feed, target: str, config: dict[str, Any]) -> str:
     from aerocast.promotion import table
     from aerocast.releases import release
     from aerocast_assets import liveness
-    from aerocast_assets.cli import summary
-    from aerocast_assets.cli.home import use_own_instance
     from aerocast_assets.defs.platform import platform
     from aerocast_assets.graph import feed_definitions
     from aerocast_assets.keys import key, rollback_job_name
+    from cli import summary
+    from cli.home import use_own_instance
 
     definitions = dg.Definitions.merge(feed_definitions(feed), platform())
     job = definitions.resolve_job_def(rollback_job_name(feed, target))

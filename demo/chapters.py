@@ -24,15 +24,15 @@ from aerocast.contracts.clock import Clock
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
-from aerocast.reporting import story as stories
 from aerocast.storage import rooms
 from aerocast.storage.home import Home
-from aerocast_assets.cli import processes
-from aerocast_assets.cli.run import observe, refresh
-from aerocast_assets.cli.stage import Stage, stage
-from aerocast_assets.cli.timeline import Timeline
-from aerocast_assets.cli.watching import LoopFacts, Watch
 from aerocast_assets.feeds import find_feed
+from cli import processes
+from cli.run import observe, refresh
+from demo import story as stories
+from demo.stage import Stage, stage
+from demo.timeline import Timeline
+from demo.watching import LoopFacts, Watch
 
 FEED = "heatwave"
 SPEED = 4 * 3600.0  # the feed's seconds a second, until it is known how long an examination takes

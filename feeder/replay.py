@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from serving.feeder.client import Client, Refusal
-from serving.feeder.journal import Asked, Journal, Passed, Pending, Settled
-from serving.feeder.readings import Row
+from feeder.client import Client, Refusal
+from feeder.journal import Asked, Journal, Passed, Pending, Settled
+from feeder.readings import Row
 from serving.schemas import Evaluation, FeedView
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from collections import Counter
 
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, expanded
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
@@ -57,7 +57,7 @@ def _serving(home: Home, feed: str, target: str) -> str:
 
     pointer = release.current(home, feed, target)
     if pointer is None:
-        raise AeroCastError(f"{feed}/{target}: no release serves yet; `make run FEED={feed}` makes one")
+        raise AeroCastError(f"{feed}/{target}: no release serves yet; `aerocast run --feed {feed}` makes one")
     return pointer.version
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
@@ -10,6 +10,6 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast_assets.cli.chapters import demo
+    from demo.chapters import demo
 
     return demo(options.home)

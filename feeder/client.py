@@ -20,7 +20,7 @@ from tenacity import (
 from tenacity.nap import sleep_using_event
 
 from aerocast.common.errors import AeroCastError
-from serving.feeder.journal import Pending
+from feeder.journal import Pending
 from serving.schemas import Evaluation, FeedView, Prediction, TargetModels
 
 T = TypeVar("T")

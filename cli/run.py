@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aerocast_assets.cli import interrupts
-from aerocast_assets.cli.command import Commands, add_command, add_wait
-from aerocast_assets.cli.quiet import stderr_to
+from cli import interrupts
+from cli.command import Commands, add_command, add_wait
+from cli.quiet import stderr_to
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from aerocast.storage import writer
-    from aerocast_assets.cli.home import use_own_instance
+    from cli.home import use_own_instance
 
     use_own_instance()
     with writer.hold(options.home, "aerocast run", wait=options.wait):
@@ -62,11 +62,11 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     import dagster as dg
 
     from aerocast_assets.automation.declaring import settle_declarations
-    from aerocast_assets.cli import summary
-    from aerocast_assets.cli.ask import ask_server
-    from aerocast_assets.cli.recovery import recover
     from aerocast_assets.definitions import defs as load_definitions
     from aerocast_assets.feeds import broken, find_feed, left_out
+    from cli import summary
+    from cli.ask import ask_server
+    from cli.recovery import recover
 
     started = time.monotonic()
     feed = find_feed(feed_name)

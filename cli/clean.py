@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from aerocast.common.errors import AeroCastError
-from aerocast_assets.cli.command import Commands, add_command, add_wait
+from cli.command import Commands, add_command, add_wait
 
 
 def add(commands: Commands) -> None:

@@ -14,9 +14,9 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.storage import mark, rooms, writer
 from aerocast_assets._compat import DAEMON
-from aerocast_assets.cli import processes
-from aerocast_assets.cli.home import PROJECT
-from aerocast_assets.cli.processes import Child, free_port
+from cli import processes
+from cli.home import PROJECT
+from cli.processes import Child, free_port
 
 HOST = "127.0.0.1"
 MARK = ".demo"  # of a demonstration of before homes had marks
@@ -71,7 +71,7 @@ class Stage:
         self._wait("server", self.port)
 
     def feeder(self) -> None:
-        self._open("feeder", "serving.feeder", "--feed", self.feed.name, "--follow", "--url", self.url)
+        self._open("feeder", "feeder", "--feed", self.feed.name, "--follow", "--url", self.url)
 
     def check(self) -> None:
         """Raises AeroCastError if one of them has ended by itself, with the last line that it said."""

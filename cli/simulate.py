@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso, to_minute
 from aerocast.storage.home import Home
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 if TYPE_CHECKING:
     from aerocast.feed.model import Feed
@@ -72,7 +72,7 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
     if feed.end and instant > feed.end:
         print(f"Its readings end at {to_minute(feed.end)}, so it stays there.")
     if hint := switch(feed):
-        print(f"It runs by itself only where {hint} is set; `make run FEED={feed.name}` runs it once.")
+        print(f"It runs by itself only where {hint} is set; `aerocast run --feed {feed.name}` runs it once.")
     print(f"`aerocast simulate --feed {feed.name} --reset` takes this back.")
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 if TYPE_CHECKING:
     from aerocast_assets.feeds import Declaration

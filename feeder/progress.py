@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from serving.feeder.replay import Replay
+from feeder.replay import Replay
 
 EVERY_SECONDS = 1.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home, expanded, home_of
-from aerocast_assets.cli.command import Commands, add_command
+from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:

@@ -1,6 +1,6 @@
-"""`aerocast <command>`, also `python -m aerocast_assets <command>`: what the Makefile's targets call.
+"""Runs `aerocast <command>`, also `python -m cli <command>`: what the Makefile's targets call.
 
-Each command is a module of `aerocast_assets/cli/` (see `cli/command.py`); one that is new is named in `COMMANDS`.
+Each command is a module (see `cli/command.py`); a new one is added to `COMMANDS`.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 COMMANDS = (
-    *("run", "up", "sql", "rows", "simulate", "demo", "announce", "check", "clean", "mlflow"),
-    *("rollback", "lift", "releases"),
+    *("cli.run", "cli.up", "cli.sql", "cli.rows", "cli.simulate", "demo.command", "cli.announce", "cli.check"),
+    *("cli.clean", "cli.mlflow", "cli.rollback", "cli.lift", "cli.releases"),
 )
 
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     0: it did what it was asked. 1: it could not, and one sentence says why. 2: there is no such option. 3: no model was
     good enough to serve. 130: stopped by Ctrl-C, 143: by SIGTERM (128 and the signal's number).
     """
-    from aerocast_assets.cli import interrupts
+    from cli import interrupts
 
     with interrupts.stop_signals():
         try:
@@ -45,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
     top = argparse.ArgumentParser(prog="aerocast", description="Forecasts of time series, kept alive.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        import_module(f"aerocast_assets.cli.{name}").add(commands)
+    for module in COMMANDS:
+        import_module(module).add(commands)
     return top
 
 
@@ -56,7 +56,7 @@ def _main(arguments: list[str] | None) -> int:
 
     try:
         if options.needs_home:
-            from aerocast_assets.cli.home import open_home
+            from cli.home import open_home
 
             options.home = open_home(writes=options.writes)
         return int(options.function(options))

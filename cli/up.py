@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aerocast.common.errors import AeroCastError
-from aerocast_assets.cli import processes
-from aerocast_assets.cli.command import Commands, add_command, add_wait
-from aerocast_assets.cli.logs import ChildLog
+from cli import processes
+from cli.command import Commands, add_command, add_wait
+from cli.logs import ChildLog
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from aerocast.storage import writer
-    from aerocast_assets.cli.home import use_own_instance
+    from cli.home import use_own_instance
 
     use_own_instance()
     with writer.hold(options.home, "aerocast up", wait=options.wait):
@@ -45,8 +45,8 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
     """
     import dagster as dg
 
-    from aerocast_assets.cli.standing import Failures
     from aerocast_assets.feeds import broken, left_out
+    from cli.standing import Failures
 
     _check(host, port, ui_port)
     with processes.stoppable() as stopped, dg.DagsterInstance.get() as instance:
@@ -106,7 +106,7 @@ def check_port(option: str, host: str, port: int) -> None:
 
 
 def _recover(instance: dg.DagsterInstance) -> None:
-    from aerocast_assets.cli.recovery import recover
+    from cli.recovery import recover
 
     for run_id in recover(instance):
         print(f"Run {run_id[:8]} was killed with its code server; it is noted as failed.", flush=True)
@@ -133,7 +133,7 @@ def _all_answer(addresses: Mapping[str, tuple[str, int]]) -> bool:
 
 def _banner(home: Home, addresses: Mapping[str, tuple[str, int]], logs: Mapping[str, ChildLog]) -> None:
     """Where everything is, and what runs by itself."""
-    from aerocast_assets.cli.standing import feed_lines
+    from cli.standing import feed_lines
 
     print("\nAeroCast is up.\n")
     for name, (host, port) in addresses.items():

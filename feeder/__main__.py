@@ -1,4 +1,4 @@
-"""`python -m serving.feeder --feed noaa [--url ...] [--since ISO] [--until ISO] [--rate N] [--follow]`."""
+"""Runs `python -m feeder --feed noaa [--url ...] [--since ISO] [--until ISO] [--rate N] [--follow]`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso
 from aerocast.storage.home import Home, home_of, store_of
 from aerocast.storage.settings import Settings
+from feeder.client import Client, Stopped
+from feeder.journal import Journal
+from feeder.progress import Pace, line, say, summary
+from feeder.readings import Readings
+from feeder.replay import Replay
 from serving.config import read_settings
-from serving.feeder.client import Client, Stopped
-from serving.feeder.journal import Journal
-from serving.feeder.progress import Pace, line, say, summary
-from serving.feeder.readings import Readings
-from serving.feeder.replay import Replay
 
 POLL_SECONDS = 0.5
 
@@ -80,7 +80,7 @@ def _go_through(options: argparse.Namespace, replay: Replay, stopped: Event) -> 
 
 def _options(home: Home, arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m serving.feeder",
+        prog="python -m feeder",
         description="Ask a server for forecasts of a feed's measured readings, and post what really came. It goes on"
         " where it stopped.",
     )

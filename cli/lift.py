@@ -2,8 +2,8 @@
 
 import argparse
 
-from aerocast_assets.cli.command import Commands, add_command
-from aerocast_assets.cli.rollback import add_target, choose, find_target
+from cli.command import Commands, add_command
+from cli.rollback import add_target, choose, find_target
 
 
 def add(commands: Commands) -> None:

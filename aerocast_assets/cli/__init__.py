@@ -1,1 +1,0 @@
-"""The commands behind the Makefile, one module each, and what they share."""
