@@ -100,7 +100,7 @@ def again(trained: tuple[Feed, Path], home: Path) -> Path:
     return home
 
 
-def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_retrain_for_regime_is_promoted_with_proof(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     now = datetime(2024, 4, 30, 12, tzinfo=UTC)
     clock.document(again, "small").write(clock.Clock(now, datetime.now(UTC), 0.0))
     before = release.current(again, *KEY)
@@ -138,7 +138,7 @@ def test_a_retrain_for_a_regime_is_proven_and_said(feed: Feed, again: Path, inst
     assert release.current(again, *KEY) == after
 
 
-def test_one_that_luck_explains_is_refused_and_challenges_from_the_shadow(
+def test_gain_explained_by_chance_becomes_shadow_challenger(
     feed: Feed, again: Path, instance: dg.DagsterInstance
 ) -> None:
     strict = feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"max_p": 1e-300})})
@@ -173,7 +173,7 @@ def test_one_that_luck_explains_is_refused_and_challenges_from_the_shadow(
     assert release.challenger(again, *KEY) is None, "who serves challenges nobody"
 
 
-def test_without_a_share_for_shadows_a_refused_one_is_no_release(
+def test_refused_candidate_without_shadow_share_is_not_released(
     feed: Feed, again: Path, instance: dg.DagsterInstance
 ) -> None:
     quiet = feed.model_copy(update={"promotion": feed.promotion.model_copy(update={"max_p": 1e-300, "shadow": 0.0})})
@@ -183,9 +183,7 @@ def test_without_a_share_for_shadows_a_refused_one_is_no_release(
     assert decisions(again)[-1]["challenger"] is None
 
 
-def test_a_wrong_instant_fails_and_the_champion_serves_on(
-    feed: Feed, again: Path, instance: dg.DagsterInstance
-) -> None:
+def test_invalid_regime_start_fails_and_champion_serves(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     before = release.current(again, *KEY)
     for since, why in (("soon", "is no instant"), ("2024-04-30T20:00:00Z", "are needed")):
         result = retrain(feed, again, instance, since=since)
@@ -196,7 +194,7 @@ def test_a_wrong_instant_fails_and_the_champion_serves_on(
 
 
 @pytest.mark.parametrize("broken", ["promote", "challenge"])
-def test_a_step_that_breaks_in_the_middle_leaves_the_old_one_serving_and_is_finished_later(
+def test_failed_promotion_keeps_champion_and_next_run_completes_it(
     broken: str, feed: Feed, again: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     max_p = 0.05 if broken == "promote" else 1e-300
@@ -219,7 +217,7 @@ def test_a_step_that_breaks_in_the_middle_leaves_the_old_one_serving_and_is_fini
     assert named.version == release.versions(again, *KEY)[-1]
 
 
-def test_a_table_from_before_the_proof_is_read_and_added_to(
+def test_promotions_table_without_proof_columns_is_extended(
     feed: Feed, again: Path, instance: dg.DagsterInstance
 ) -> None:
     """As step 1 wrote it: no p-value, no releases' names."""
@@ -238,7 +236,7 @@ def test_a_table_from_before_the_proof_is_read_and_added_to(
     assert last["p_value"] is not None
 
 
-def test_a_candidate_from_before_regimes_is_still_read(feed: Feed, again: Path) -> None:
+def test_candidate_without_regime_is_read(feed: Feed, again: Path) -> None:
     path = candidates.place(again, *KEY, "linear")
     old = msgspec.msgpack.decode(path.read_bytes())
     del old["since"]
@@ -248,7 +246,7 @@ def test_a_candidate_from_before_regimes_is_still_read(feed: Feed, again: Path) 
     assert found.since is None
 
 
-def test_decisions_fit_their_columns(feed: Feed) -> None:
+def test_decision_fits_table_columns(feed: Feed) -> None:
     """Every field of a decision and its context has a typed column: an all-null first row must not decide it."""
     schema: pa.Schema = promotions._decisions()
     fields = {*promotions.Context.__struct_fields__, *Decision.__struct_fields__}

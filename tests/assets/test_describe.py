@@ -14,9 +14,7 @@ pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 INLINE = 1000  # the UI shows Markdown in place below this many characters, else behind a link
 
 
-def test_an_unchanged_run_shows_what_the_deciding_run_showed(
-    feed: Feed, home: Path, instance: dg.DagsterInstance
-) -> None:
+def test_unchanged_run_shows_last_decision(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     first, again = (refresh(feed, home, instance) for _ in range(2))
     assert first.success
     assert again.success

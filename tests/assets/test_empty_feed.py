@@ -18,7 +18,7 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def test_what_waits_is_tried_each_hour_and_follows_once_it_is_there() -> None:
+def test_waiting_assets_are_retried_hourly_and_downstream_follows() -> None:
     enough = False
 
     @dg.asset
@@ -53,7 +53,7 @@ def test_what_waits_is_tried_each_hour_and_follows_once_it_is_there() -> None:
     assert asked[4:] == [(190, ["rows"])], "from then on with each change, and the model not again"
 
 
-def test_a_live_feed_begins_with_nothing_and_fills(
+def test_empty_live_feed_fills_without_failure(
     home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed, service = find_feed("midwest"), Service()

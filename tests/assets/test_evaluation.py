@@ -123,9 +123,7 @@ def table(home: Path, name: str, order: str = "ALL") -> list[dict[str, Any]]:
         return found
 
 
-def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
-    feed: Feed, again: Path, instance: dg.DagsterInstance
-) -> None:
+def test_logged_forecasts_become_hand_computed_metrics(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     told = serve(again, feed, "s1", NEWEST - 100 * HOUR, 100)
     result = evaluate(feed, again, instance)
     found = {(row["station"], row["horizon"]): row for row in table(again, "small/evaluation")}
@@ -157,7 +155,7 @@ def test_the_loop_from_answers_to_numbers_that_a_hand_computes(
     assert "AAA" in str(check(result, "temperature_drift").metadata["diagnosis"].value)
 
 
-def test_a_second_run_changes_nothing(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_second_evaluation_changes_nothing(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     serve(again, feed, "s1", NEWEST - 48 * HOUR, 48)
     evaluate(feed, again, instance)
     before = {name: Lake(again).version(name) for name in Lake(again).tables()}
@@ -168,9 +166,7 @@ def test_a_second_run_changes_nothing(feed: Feed, again: Path, instance: dg.Dags
     assert state.document(again, "small").read() == seen
 
 
-def test_errors_that_grow_fail_the_check_and_heat_the_target(
-    feed: Feed, again: Path, instance: dg.DagsterInstance
-) -> None:
+def test_growing_errors_fail_check_and_heat_target(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     (again / "drift" / "small.json").unlink()  # what was judged at the recording's end is later than what follows
     serve(again, feed, "calm", NEWEST - 200 * HOUR, 100)
     set_clock(again, feed, NEWEST - 95 * HOUR)
@@ -193,7 +189,7 @@ def test_errors_that_grow_fail_the_check_and_heat_the_target(
     assert {row["verdict"] for row in rows[-2:]} == {"concept_drift"}
 
 
-def test_a_forced_run_is_no_further_examination(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_forced_evaluation_is_no_new_examination(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     assert feed.end
     (again / "drift" / "small.json").unlink()
     serve(again, feed, "drift", NEWEST - 100 * HOUR, 100, error=12.0)
@@ -240,7 +236,7 @@ def spoilt(feed: Feed, *spans: Any) -> Iterator[None]:
         path.write_bytes(whole)
 
 
-def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_stuck_sensor_is_quarantined_and_recovers(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     stuck, path = NEWEST - 60 * HOUR, Path(feed.source.path)
     layers = ("raw", "bronze", "silver")
     whole = path.read_bytes()
@@ -277,7 +273,7 @@ def test_a_stuck_sensor_is_quarantined_and_comes_back(feed: Feed, again: Path, i
     )
 
 
-def test_a_withdrawn_fault_gives_its_readings_back(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_withdrawn_fault_restores_its_readings(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     lake = Lake(again)
     made = Fault("BBB", "pressure", "spike", NEWEST - 1000 * HOUR, NEWEST - 900 * HOUR, "by hand")
     lake.overwrite("small/faults", faults.rows([made]))
@@ -293,7 +289,7 @@ def test_a_withdrawn_fault_gives_its_readings_back(feed: Feed, again: Path, inst
     assert "sensor_fault" not in back["quarantined_by_rule"]
 
 
-def test_without_a_champion_it_says_so(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_evaluation_without_champion_says_so(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
     feed = small_feed(readings)
     segment(home, "pair", [posted(7.0, predicted=5.0, at=NEWEST)])
     result = refresh(feed, home, instance, selection=[key(feed, n) for n in ("raw", "bronze", "silver", "evaluation")])
@@ -315,7 +311,7 @@ def _evaluate_for_ever(home: str, source: str, started: Event) -> None:
 
 
 @pytest.mark.e2e
-def test_killed_anywhere_an_evaluation_is_completed_by_the_next(
+def test_evaluation_killed_anywhere_is_completed_by_next(
     feed: Feed, again: Path, instance: dg.DagsterInstance, chance: random.Random
 ) -> None:
     context = multiprocessing.get_context("forkserver")
@@ -353,7 +349,7 @@ def names(evaluations: Sequence[dg.AssetCheckEvaluation]) -> set[str]:
     return {each.check_name for each in evaluations}
 
 
-def test_checks_of_silver_alone_look_for_themselves(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_checks_of_silver_alone_read_their_tables(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     with spoilt(feed, "BBB", NEWEST - 60 * HOUR, "11.11"):
         result = refresh(
             feed, again, instance, ["2024-04"], selection=[key(feed, layer) for layer in ("raw", "bronze", "silver")]
@@ -364,7 +360,7 @@ def test_checks_of_silver_alone_look_for_themselves(feed: Feed, again: Path, ins
     assert not Lake(again).exists("small/outcomes")
 
 
-def test_the_examination_is_drawn(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_examination_is_plotted(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     serve(again, feed, "s1", NEWEST - 100 * HOUR, 100)
     result = evaluate(feed, again, instance)
     picture = (again / "reports/small/temperature/drift.png").read_bytes()
@@ -379,9 +375,7 @@ def test_the_examination_is_drawn(feed: Feed, again: Path, instance: dg.DagsterI
     assert (again / "reports/small/temperature/drift.png").stat().st_mtime_ns == before
 
 
-def test_a_picture_is_drawn_again_each_hour_or_when_a_verdict_changed(
-    feed: Feed, again: Path, instance: dg.DagsterInstance
-) -> None:
+def test_plot_is_renewed_hourly_or_on_changed_verdict(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     picture, told = again / "reports/small/temperature/drift.png", iter(range(100, 0, -10))
 
     def drawn(age: timedelta) -> bool:

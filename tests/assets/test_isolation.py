@@ -93,9 +93,7 @@ REASONS = {
 }
 
 
-def test_every_kind_of_broken_part_is_left_out_and_named(
-    defs: Path, home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_part_is_left_out_and_named(defs: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken_parts(defs)
     write(defs / "own.py", "import dagster as dg\n\n\n@dg.asset\ndef own(): ...\n")
     found = load(defs.parent)
@@ -117,19 +115,19 @@ def test_every_kind_of_broken_part_is_left_out_and_named(
     assert "season: 'daily' is not allowed" in str(shown.description)
 
 
-def test_without_a_broken_part_nothing_is_noted(defs: Path) -> None:
+def test_sound_parts_give_no_notice(defs: Path) -> None:
     keys = load(defs.parent).resolve_asset_graph().get_all_asset_keys()
     assert dg.AssetKey(["better", "raw"]) in keys
     assert not [key for key in keys if key.path[-1] == "declaration"]
 
 
-def test_what_all_share_is_not_left_out(defs: Path) -> None:
+def test_shared_part_is_not_left_out(defs: Path) -> None:
     write(defs / "platform.py", "raise RuntimeError('nothing works without me')\n")
     with pytest.raises(RuntimeError, match="nothing works without me"):
         load(defs.parent)
 
 
-def test_a_declaration_is_read_as_dagster_reads_it(defs: Path) -> None:
+def test_declaration_is_read_like_dagster(defs: Path) -> None:
     write(defs / "yml/defs.yml", text("yml"))
     write(defs / "stranger/defs.yaml", "type: dagster.DefsFolderComponent\n")
     assert [each.name for each in declarations(defs)] == ["better", "good", "yml"]
@@ -168,7 +166,7 @@ def checkout(tmp_path: Path, home: Path) -> Run:
     return run
 
 
-def test_check_names_every_mistake_and_running_the_feed_ends_with_them(checkout: Run, tmp_path: Path) -> None:
+def test_check_command_names_every_mistake_and_run_refuses_feed(checkout: Run, tmp_path: Path) -> None:
     checked = checkout("check")
     lines = checked.stdout.splitlines()
     assert (checked.returncode, checked.stderr) == (1, "")
@@ -187,7 +185,7 @@ def test_check_names_every_mistake_and_running_the_feed_ends_with_them(checkout:
     assert checkout("check", str(tmp_path / "none")).stderr.endswith("none cannot be read: No such file or directory\n")
 
 
-def test_another_feed_runs_with_one_sentence_about_the_broken_one(checkout: Run) -> None:
+def test_run_of_other_feed_mentions_broken_one_in_one_sentence(checkout: Run) -> None:
     ran = checkout("run", "--feed", "heatwave")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (warning,) = [line for line in (ran.stdout + ran.stderr).splitlines() if "is left out" in line]

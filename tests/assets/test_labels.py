@@ -23,7 +23,7 @@ def repository() -> dg.RepositoryDefinition:
     return defs().get_repository_def()
 
 
-def test_nothing_is_without_a_description(repository: dg.RepositoryDefinition) -> None:
+def test_definitions_have_descriptions(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     shown = {f"asset {each.key.to_user_string()}": each.description for each in graph.asset_nodes}
     shown |= {f"check {key.to_user_string()}": graph.get(key).description for key in graph.asset_check_keys}
@@ -34,7 +34,7 @@ def test_nothing_is_without_a_description(repository: dg.RepositoryDefinition) -
     assert [name for name, text in shown.items() if not text] == []
 
 
-def test_every_asset_of_a_feed_has_an_owner_tags_and_a_place(repository: dg.RepositoryDefinition) -> None:
+def test_assets_have_owner_tags_and_code_reference(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assets = [each for each in graph.asset_nodes if each.key.path[0] in ("noaa", "midwest", "heatwave")]
     for each in assets:
@@ -52,7 +52,7 @@ def test_every_asset_of_a_feed_has_an_owner_tags_and_a_place(repository: dg.Repo
     }
 
 
-def test_columns_with_units_and_ranges_and_freshness_are_as_declared() -> None:
+def test_columns_and_freshness_follow_declaration() -> None:
     column = {"name": "wet", "field": "h", "source_unit": "percent", "unit": "percent", "range": [0, 100]}
     base = small_feed(Path("nowhere")).model_dump(mode="json")
     live = Feed.parse(base | {"columns": [*base["columns"], column], "end": None, "owners": ["me@site.example"]})
@@ -70,7 +70,7 @@ def test_columns_with_units_and_ranges_and_freshness_are_as_declared() -> None:
     assert recorded.get(silver.key).freshness_policy is None, "nothing of it will ever be newer"
 
 
-def test_the_routine_retrain_is_when_the_declaration_says() -> None:
+def test_routine_schedule_follows_declaration() -> None:
     feed = small_feed(Path("nowhere"), retraining={"schedule": "0 3 * * 1-5"})
     schedule = definitions(Path(), feed).resolve_schedule_def("small_temperature_routine")
     assert schedule.cron_schedule == "0 3 * * 1-5"
@@ -79,7 +79,7 @@ def test_the_routine_retrain_is_when_the_declaration_says() -> None:
             small_feed(Path("nowhere"), retraining={"schedule": wrong})
 
 
-def test_a_scaffolded_feed_is_whole_and_valid(tmp_path: Path) -> None:
+def test_scaffolded_feed_is_valid(tmp_path: Path) -> None:
     scaffold_object(tmp_path / "garden", COMPONENT, None, "yaml", None)
     text = (tmp_path / "garden" / "defs.yaml").read_text()
     written = yaml.safe_load(text)
@@ -91,11 +91,11 @@ def test_a_scaffolded_feed_is_whole_and_valid(tmp_path: Path) -> None:
     assert "range:" in generate_sample_yaml(COMPONENT, Feed.model_json_schema()), "as the page of components asks for"
 
 
-def test_the_home_is_shown_as_its_variable(repository: dg.RepositoryDefinition) -> None:
+def test_home_is_shown_as_its_variable(repository: dg.RepositoryDefinition) -> None:
     assert repository.get_env_vars_by_top_level_resource()["AEROCAST_HOME"] == {"platform"}
 
 
-def test_a_run_of_a_command_belongs_to_its_job_and_is_not_repeated(instance: dg.DagsterInstance) -> None:
+def test_run_of_command_belongs_to_its_job_and_is_not_retried(instance: dg.DagsterInstance) -> None:
     @dg.job
     def noaa_refresh() -> None: ...
 
@@ -108,7 +108,7 @@ def test_a_run_of_a_command_belongs_to_its_job_and_is_not_repeated(instance: dg.
     assert other.remote_job_origin is None
 
 
-def test_a_run_over_several_months_has_one_result_a_check(instance: dg.DagsterInstance) -> None:
+def test_range_run_has_one_result_per_check(instance: dg.DagsterInstance) -> None:
     months = dg.MonthlyPartitionsDefinition("2024-01", end_date="2024-07", fmt="%Y-%m")
 
     @dg.asset(partitions_def=months, backfill_policy=dg.BackfillPolicy.single_run())

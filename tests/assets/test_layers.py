@@ -38,7 +38,7 @@ def first(feed: Feed, home: Path, instance: dg.DagsterInstance) -> dg.ExecuteInP
     return refresh(feed, home, instance, selection=tables(feed))
 
 
-def test_every_reading_is_in_bronze_quarantine_or_a_duplicate(
+def test_readings_are_in_bronze_quarantine_or_duplicates(
     first: dg.ExecuteInProcessResult, feed: Feed, home: Path
 ) -> None:
     assert first.success
@@ -62,7 +62,7 @@ def test_every_reading_is_in_bronze_quarantine_or_a_duplicate(
     assert "temperature" in str(rules["step"])
 
 
-def test_units_are_canonical(first: dg.ExecuteInProcessResult, home: Path, readings: Path) -> None:
+def test_bronze_has_canonical_units(first: dg.ExecuteInProcessResult, home: Path, readings: Path) -> None:
     assert first.success
     with readings.open() as stream:
         row = next(csv.DictReader(stream))
@@ -73,9 +73,7 @@ def test_units_are_canonical(first: dg.ExecuteInProcessResult, home: Path, readi
     assert stored[0][1] == pytest.approx(float(row["w"]) / 0.44704)
 
 
-def test_row_counts_are_of_the_table_and_of_each_partition(
-    first: dg.ExecuteInProcessResult, feed: Feed, home: Path
-) -> None:
+def test_row_counts_cover_table_and_partition(first: dg.ExecuteInProcessResult, feed: Feed, home: Path) -> None:
     events = [event for layer in LAYERS[1:3] for event in first.asset_materializations_for_node(f"small__{layer}")]
     assert len(events) == 2 * 4  # months
     for layer in LAYERS[1:3]:
@@ -86,7 +84,7 @@ def test_row_counts_are_of_the_table_and_of_each_partition(
         assert {month: count for month, count in shown.items() if count} == rows
 
 
-def test_a_missing_value_is_no_fault_and_its_fill_has_an_age(first: dg.ExecuteInProcessResult, home: Path) -> None:
+def test_missing_value_is_no_fault_and_fill_has_age(first: dg.ExecuteInProcessResult, home: Path) -> None:
     assert first.success
     missing = query(home, "small/bronze", "SELECT count(*) FROM t WHERE pressure IS NULL")[0][0]
     filled = query(home, "small/silver", "SELECT count(*) FROM t WHERE pressure IS NOT NULL AND pressure_age > 0")[0][0]
@@ -98,7 +96,7 @@ def test_a_missing_value_is_no_fault_and_its_fill_has_an_age(first: dg.ExecuteIn
     assert unflagged == 0
 
 
-def test_the_grid_is_regular(first: dg.ExecuteInProcessResult, home: Path) -> None:
+def test_silver_grid_is_regular(first: dg.ExecuteInProcessResult, home: Path) -> None:
     assert first.success
     steps = query(
         home,
@@ -108,7 +106,7 @@ def test_the_grid_is_regular(first: dg.ExecuteInProcessResult, home: Path) -> No
     assert {str(step[0]) for step in steps if step[0] is not None} == {"1:00:00"}
 
 
-def test_the_windowed_csv_has_the_agreed_header(first: dg.ExecuteInProcessResult, feed: Feed, home: Path) -> None:
+def test_windowed_csv_has_agreed_header(first: dg.ExecuteInProcessResult, feed: Feed, home: Path) -> None:
     path = Path(metadata(first, key(feed, "windows"))["csv"])
     lines = path.read_text().splitlines()
     names = [f"t{step}_{name}" for step in range(5) for name in ("temp", "wind", "pressure")]
@@ -117,7 +115,7 @@ def test_the_windowed_csv_has_the_agreed_header(first: dg.ExecuteInProcessResult
     assert all(cell not in ("", "nan") for cell in lines[-1].split(","))
 
 
-def test_a_second_run_computes_nothing(
+def test_second_run_computes_nothing(
     first: dg.ExecuteInProcessResult, feed: Feed, home: Path, instance: dg.DagsterInstance
 ) -> None:
     assert statuses(first, feed) == ["computed"] * 4
@@ -127,7 +125,7 @@ def test_a_second_run_computes_nothing(
     assert {name: Lake(home).version(name) for name in Lake(home).tables()} == versions
 
 
-def test_force_computes_again_and_changes_no_row(
+def test_force_recomputes_and_changes_no_row(
     first: dg.ExecuteInProcessResult, feed: Feed, home: Path, instance: dg.DagsterInstance
 ) -> None:
     assert first.success
@@ -138,7 +136,7 @@ def test_force_computes_again_and_changes_no_row(
     assert query(home, "small/bronze", "SELECT * FROM t ORDER BY station, time") == before
 
 
-def test_a_corrected_month_touches_its_neighbourhood_only(
+def test_corrected_month_rebuilds_only_its_neighbours(
     first: dg.ExecuteInProcessResult, feed: Feed, home: Path, instance: dg.DagsterInstance, readings: Path
 ) -> None:
     assert first.success
@@ -160,7 +158,7 @@ def test_a_corrected_month_touches_its_neighbourhood_only(
 
 
 @pytest.mark.parametrize("derived", ["tail", "csv"])
-def test_a_derived_file_follows_although_the_run_died_after_the_rows_were_committed(
+def test_derived_file_is_written_after_run_died_behind_commit(
     derived: str,
     first: dg.ExecuteInProcessResult,
     feed: Feed,
@@ -196,7 +194,7 @@ def test_a_derived_file_follows_although_the_run_died_after_the_rows_were_commit
         assert any(float(line.split(",")[-1]) == pytest.approx(fahrenheit, abs=1e-3) for line in lines)
 
 
-def test_a_single_month_can_be_backfilled(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_single_month_can_be_backfilled(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     result = refresh(feed, home, instance, ["2024-02"], selection=tables(feed)[:3])
     assert result.success
     assert Lake(home).months("small/silver") == ["2024-02"]
@@ -209,7 +207,7 @@ def test_expectations_are_checks_with_examples(first: dg.ExecuteInProcessResult,
     assert all(evaluation.passed for evaluation in first.get_asset_check_evaluations())
 
 
-def test_a_feed_that_went_quiet_is_not_fresh(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_silent_feed_is_not_fresh(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
     late = small_feed(readings, end="2024-05-03T00:00:00Z")
     result = refresh(late, home, instance, selection=tables(late))
     fresh = check(result, "fresh")
@@ -217,7 +215,7 @@ def test_a_feed_that_went_quiet_is_not_fresh(readings: Path, home: Path, instanc
     assert fresh.metadata["late"].value == "AAA, BBB"
 
 
-def test_a_failed_blocking_check_stops_what_is_below(
+def test_failed_blocking_check_stops_downstream(
     feed: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aerocast.tables import quality
@@ -235,7 +233,7 @@ def test_a_failed_blocking_check_stops_what_is_below(
     assert not Lake(home).exists("small/silver"), "silver must not be built on a bronze that lost rows"
 
 
-def test_no_source_is_one_clear_sentence(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_missing_source_raises_one_sentence(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
     gone = small_feed(tmp_path / "nowhere.csv")
     result = refresh(gone, home, instance, selection=tables(gone))
     assert not result.success

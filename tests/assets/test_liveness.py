@@ -60,7 +60,7 @@ def statuses(instance: dg.DagsterInstance, *run_ids: str) -> list[str]:
     return [run.status.value for run_id in run_ids if (run := instance.get_run_by_id(run_id))]
 
 
-def test_a_killed_run_is_failed_by_the_daemon_and_a_living_one_left_alone(ours: dg.DagsterInstance) -> None:
+def test_daemon_fails_killed_run_and_leaves_live_one(ours: dg.DagsterInstance) -> None:
     living, dead, by_hand = started(ours), started(ours), started(ours)
     processes = [executing(living), executing(dead)]
     try:
@@ -80,7 +80,7 @@ def test_a_killed_run_is_failed_by_the_daemon_and_a_living_one_left_alone(ours: 
     assert recover(ours) == []
 
 
-def test_a_run_between_its_steps_is_as_alive_as_its_code_server(ours: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_run_between_steps_lives_with_its_code_server(ours: dg.DagsterInstance, tmp_path: Path) -> None:
     def served(name: str, host: str) -> str:
         server = f'{{"host": "localhost", "socket": "{tmp_path / name}"}}'
         return started(ours, **{".dagster/grpc_info": server, liveness.HOST_TAG: host})
@@ -107,7 +107,7 @@ def looking() -> None:
     look()
 
 
-def test_every_run_of_the_platform_is_seen_to_live(ours: dg.DagsterInstance, home: Path) -> None:
+def test_every_run_of_platform_is_seen_alive(ours: dg.DagsterInstance, home: Path) -> None:
     with dg.execute_job(dg.reconstructable(looking), ours) as result:
         assert result.success
     assert liveness.execute(looking, ours).success
@@ -125,7 +125,7 @@ def choosing() -> None:
 
 
 @pytest.mark.parametrize("config", [{"release": "20240101"}, {"lift": True}])
-def test_a_persons_choice_does_not_wait_in_the_queue(
+def test_run_chosen_by_user_skips_queue(
     ours: dg.DagsterInstance, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(ours.run_launcher), "launch_run", lambda _self, _context: None)  # no process is wanted
@@ -136,5 +136,5 @@ def test_a_persons_choice_does_not_wait_in_the_queue(
 
 
 @pytest.mark.parametrize("config", [{"release": "20240101", "automatic": True}, {"force": True}, {}])
-def test_what_the_platform_asks_for_is_no_persons_choice(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
+def test_run_requested_by_platform_queues(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
     assert not is_choice(ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}}))

@@ -63,7 +63,7 @@ def two(home: Path) -> tuple[str, str]:
     return publish(home, 1), publish(home, 2)
 
 
-def test_an_old_release_serves_again_and_history_keeps_both(
+def test_rollback_serves_old_release_and_history_keeps_both(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     old, new = two
@@ -86,7 +86,7 @@ def test_an_old_release_serves_again_and_history_keeps_both(
     assert "serving; a person holds it since" in table[3]
 
 
-def test_the_same_again_changes_nothing(
+def test_repeated_rollback_changes_nothing(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     assert choose(noaa, home, instance, two[0]).success
@@ -98,7 +98,7 @@ def test_the_same_again_changes_nothing(
     assert len(rows(home)) == 1
 
 
-def test_back_and_forth_is_all_on_record(
+def test_rollbacks_back_and_forth_are_recorded(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     for version in (two[0], two[1], two[0]):
@@ -106,7 +106,7 @@ def test_back_and_forth_is_all_on_record(
     assert [row["version"] for row in rows(home)] == [two[0], two[1], two[0]]
 
 
-def test_the_runs_tag_is_the_reason(noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]) -> None:
+def test_run_tag_gives_reason(noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]) -> None:
     third = release.write(home, manifest(3), {"model.onnx": graph(3.0)})
     release.challenge(home, *KEY, third)
     tag = f"shadow: {third} is better on 400 live requests, p = 0.003"
@@ -117,7 +117,7 @@ def test_the_runs_tag_is_the_reason(noaa: Feed, home: Path, instance: dg.Dagster
     assert release.challenger(home, *KEY) is None
 
 
-def test_an_unknown_release_is_refused_with_those_that_are_known(
+def test_unknown_release_is_refused_with_known_ones(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     before = release.current(home, *KEY)
@@ -128,7 +128,7 @@ def test_an_unknown_release_is_refused_with_those_that_are_known(
     assert rows(home) == []
 
 
-def test_a_damaged_release_is_refused_and_the_one_that_serves_goes_on(
+def test_damaged_release_is_refused_and_current_one_serves(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     damage(release.folder(home, *KEY) / two[0] / "model.onnx")
@@ -139,7 +139,7 @@ def test_a_damaged_release_is_refused_and_the_one_that_serves_goes_on(
     assert release.current(home, *KEY) == before
 
 
-def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
+def test_interrupted_rollback_is_completed_by_next(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_rollback_that_was_cut_short_is_finished_by_the_next(
     assert row["reason"] == f"rolled back to {two[0]} from {two[1]}"
 
 
-def test_a_hold_yields_to_a_person_and_not_to_the_loop(
+def test_hold_yields_to_user_and_not_to_loop(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     old, new = two
@@ -181,7 +181,7 @@ def test_a_hold_yields_to_a_person_and_not_to_the_loop(
     assert choose(noaa, home, instance, third, "shadow: better", automatic=True).success
 
 
-def test_a_length_of_time_that_is_none_changes_nothing(
+def test_invalid_hold_duration_changes_nothing(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     for text in ("a week", "-P1D", "PT0S"):

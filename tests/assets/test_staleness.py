@@ -178,7 +178,7 @@ def flow(world: World, feed: Feed, cursor: Any = None) -> tuple[set[tuple[str, s
     return asked, result.cursor
 
 
-def test_a_rule_changes_and_one_old_month_is_made_again(world: World) -> None:
+def test_changed_rule_rebuilds_its_old_month_only(world: World) -> None:
     feed, lake = stricter(world.feed), Lake(world.home)
     assert stale(world, feed, world.other) == set(), "a rule alone makes no rows others"
     asked, cursor = flow(world, feed)
@@ -222,9 +222,7 @@ def made_again(world: World, feed: Feed, config: dict[str, Any] | None = None) -
     return counts, (events[keys[-2]].tags or {})["dagster/data_version"], metadata(done, keys[-1])["status"]
 
 
-def test_a_salt_begins_a_new_lineage_everywhere_and_changes_no_row(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_salt_rebuilds_everything_and_changes_no_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     held, before = contents(Lake(world.home)), candidates.read(world.home, "small", TARGET, "persistence")
     newest = world.instance.get_latest_materialization_event(key(world.feed, TARGET, "training_set"))
     assert newest
@@ -242,7 +240,7 @@ def test_a_salt_begins_a_new_lineage_everywhere_and_changes_no_row(
     assert contents(Lake(world.home)) == held
 
 
-def test_force_makes_a_layer_again_and_nothing_below_is_stale(world: World) -> None:
+def test_force_rebuilds_layer_and_nothing_below_is_stale(world: World) -> None:
     lake, before = Lake(world.home), made_again(world, world.feed)
     assert before[0] == dict.fromkeys(LAYERS, 0), "the same hash is no work"
     assert before[2] == "unchanged"
@@ -256,7 +254,7 @@ def test_force_makes_a_layer_again_and_nothing_below_is_stale(world: World) -> N
     assert stale(world, world.feed) == set()
 
 
-def test_a_removed_month_is_frozen_below_and_its_books_are_closed(world: World) -> None:
+def test_removed_month_is_frozen_below_with_its_books(world: World) -> None:
     lake, held = Lake(world.home), contents(Lake(world.home))
     feed = Feed.parse(stricter(world.feed).model_dump(mode="json") | {"retention": {"raw": "P30D"}})
     assert maintain(world.home, lake, {"small": (feed, datetime(2024, 3, 2, tzinfo=UTC))}).removed == {
@@ -273,7 +271,7 @@ def test_a_removed_month_is_frozen_below_and_its_books_are_closed(world: World) 
     assert stale_months(feed, lake, datetime(2024, 5, 1, tzinfo=UTC)) == {}
 
 
-def test_the_rows_of_a_release_are_read_back_from_the_command_line(
+def test_command_reads_back_training_rows_of_release(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "rows.parquet"
@@ -297,7 +295,7 @@ def test_the_rows_of_a_release_are_read_back_from_the_command_line(
     assert "0009-00000000" in capsys.readouterr().err
 
 
-def test_maintenance_is_a_nightly_asset_that_tells_disk_use(world: World) -> None:
+def test_maintenance_is_nightly_asset_that_reports_disk_use(world: World) -> None:
     defs = dg.Definitions.merge(
         upkeep(lambda: [world.feed]), dg.Definitions(resources={"platform": Platform(home=str(world.home))})
     )

@@ -33,7 +33,7 @@ def before(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Feed:
     return small_feed(Path("$HOME_BEFORE/readings.csv"), end="2024-02-01T00:00:00Z", split=split)
 
 
-def test_a_release_of_before_serves(before: Feed, home: Path) -> None:
+def test_release_of_older_home_serves(before: Feed, home: Path) -> None:
     answer, _ = ask_server(home, before)
     pointer = release.current(home, before.name, "temperature")
     assert pointer is not None
@@ -41,7 +41,7 @@ def test_a_release_of_before_serves(before: Feed, home: Path) -> None:
     assert len(answer["forecasts"]) == len(before.horizons)
 
 
-def test_the_tables_are_made_anew_once(before: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_tables_of_older_home_are_rebuilt_once(before: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     lake, readings = Lake(home), (home.parent / "readings.csv").read_text().splitlines()[1:]
     distinct = {tuple(line.split(",")[:2]) for line in readings}
     with duckdb.connect() as con:

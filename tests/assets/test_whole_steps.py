@@ -79,7 +79,7 @@ def fed(tmp_path: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: p
     return feed
 
 
-def test_within_a_step_all_that_is_seen_is_whole(fed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_forecasts_within_step_use_whole_steps(fed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick, path = Ticking(fed, home, instance), Path(fed.source.path)
     first, before = ask(home, log=True), held(home)
     assert first["origin"] == f"{NOW - HOUR:%Y-%m-%dT%H:%M:%SZ}"

@@ -68,7 +68,7 @@ def nobody() -> str:
         return f"nats://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_claims_are_taken_when_some_wait(
+def test_waiting_claims_start_run(
     home: Path, instance: dg.DagsterInstance, kafka: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defs = dg.Definitions.merge(claiming(), definitions(home))
@@ -140,7 +140,7 @@ def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, version: str) 
     )
 
 
-def test_retrain_runs_and_promotions_are_told_of(
+def test_retrain_runs_and_promotions_are_announced(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, nats: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sensor = Sensor(instance, home, dg.Definitions.merge(announcing.announcing(), definitions(home)), "announcements")

@@ -87,7 +87,7 @@ class Broken:
         raise AssertionError("nothing was taken")
 
 
-def test_late_readings_make_their_own_months_again_and_a_broken_door_stops_no_other(
+def test_late_readings_rebuild_only_their_months_beside_broken_channel(
     made: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of January is posted, one of January and one of March lie in the inbox: two runs, and none over February."""
@@ -174,9 +174,7 @@ def heard(feed: Feed, hours: range, value: str = "5.0") -> list[Delivery]:
     return [Delivery(m, f"{hours}{value}", m, found.filter(pa.compute.equal(found["month"], m))) for m in months]
 
 
-def test_a_service_is_polled_by_its_schedule_and_repeats_itself_in_vain(
-    service: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_service_is_polled_on_schedule_and_repetition_is_noop(service: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     feed, answers = service.feed, list[list[Delivery]]()
     asked: list[Any] = []
 
@@ -205,7 +203,7 @@ def test_a_service_is_polled_by_its_schedule_and_repeats_itself_in_vain(
     assert "every month is made of what is there" in service.said()
 
 
-def test_a_poll_waits_while_a_run_is_under_way_or_failures_back_off(service: Loop) -> None:
+def test_poll_waits_for_running_poll_and_back_off(service: Loop) -> None:
     job = service.defs.resolve_job_def(live_job_name(service.feed))
     under_way = service.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert poll(service).skip_message == f"run {under_way.run_id[:8]} is under way"
@@ -214,7 +212,7 @@ def test_a_poll_waits_while_a_run_is_under_way_or_failures_back_off(service: Loo
 
 
 @pytest.mark.parametrize(("every", "cron"), [("PT5M", "*/5 * * * *"), ("PT1H", "0 * * * *"), (None, "0 * * * *")])
-def test_how_often_a_service_is_polled(tmp_path: Path, home: Path, every: str | None, cron: str) -> None:
+def test_poll_schedule_follows_declared_interval(tmp_path: Path, home: Path, every: str | None, cron: str) -> None:
     from tests.harness.graph import definitions
 
     feed = Feed.parse(declaration(tmp_path, source={"kind": "nws"}, end=None, poll=every))
@@ -224,6 +222,6 @@ def test_how_often_a_service_is_polled(tmp_path: Path, home: Path, every: str | 
 
 
 @pytest.mark.parametrize("every", ["PT7M", "PT90M", "PT30S", "PT5M30S"])
-def test_a_poll_that_no_schedule_can_keep_is_refused(tmp_path: Path, every: str) -> None:
+def test_interval_without_cron_schedule_is_refused(tmp_path: Path, every: str) -> None:
     with pytest.raises(AeroCastError, match=r"poll: .* must be a whole number of minutes that divides an hour"):
         Feed.parse(declaration(tmp_path, source={"kind": "nws"}, poll=every))

@@ -67,7 +67,7 @@ def span(request: dg.RunRequest) -> list[str]:
     return [request.tags[name] for name in RANGE]
 
 
-def test_a_changed_source_is_one_run_and_then_quiet(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = Ticking(polled, home, instance)
     set_clock(home, polled, START + 70 * DAY)
     first = tick.asks()
@@ -100,7 +100,7 @@ def test_a_changed_source_is_one_run_and_then_quiet(polled: Feed, home: Path, in
     assert "source is as it was" in tick.said()
 
 
-def test_months_since_the_last_run_are_covered(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = Ticking(polled, home, instance)
     set_clock(home, polled, START + 20 * DAY)
     assert tick.run(tick.asks()).success
@@ -109,7 +109,7 @@ def test_months_since_the_last_run_are_covered(polled: Feed, home: Path, instanc
     assert span(tick.asks()) == ["2024-01", "2024-04"], "the daemon slept for three months"
 
 
-def test_only_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_live_sensor_starts_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = Ticking(polled, home, instance)
     assert tick.asks()
     job = tick.defs.resolve_job_def(live_job_name(polled))
@@ -121,7 +121,7 @@ def test_only_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterIn
     assert tick.asks()
 
 
-def test_a_failed_run_is_tried_again_after_a_pause(
+def test_failed_run_is_retried_after_pause(
     polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tick = Ticking(polled, home, instance)
@@ -140,7 +140,7 @@ def test_a_failed_run_is_tried_again_after_a_pause(
     assert "source is as it was" in tick.said()
 
 
-def test_a_source_that_stays_broken_keeps_no_door_waiting(
+def test_broken_source_delays_no_channel(
     polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
@@ -165,7 +165,7 @@ def test_a_source_that_stays_broken_keeps_no_door_waiting(
     assert check(mended, "all_read").passed
 
 
-def test_first_models_get_room(
+def test_initial_training_delays_live_run(
     polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tick = Ticking(polled, home, instance)
@@ -175,7 +175,7 @@ def test_first_models_get_room(
     assert "first models get room" in tick.said()
 
 
-def test_the_log_of_a_feed_that_is_not_polled(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_log_of_feed_without_polling_is_taken(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     assert refresh(feed, home, instance).success
     tick = Ticking(feed, home, instance)
     assert tick.said() == f"at 2024-05-01 00:00: {QUIET}"
@@ -196,7 +196,7 @@ def test_the_log_of_a_feed_that_is_not_polled(feed: Feed, home: Path, instance: 
     assert "the prediction log is empty" in tick.said()
 
 
-def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
     assert refresh(feed, home, instance, selection=layers).success
     tick = Ticking(feed, home, instance)
@@ -221,13 +221,13 @@ def test_changed_faults_reach_bronze_and_then_it_is_quiet(feed: Feed, home: Path
     assert "sensor faults are as they were" in tick.said()
 
 
-def test_a_cursor_that_cannot_be_read_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_unreadable_cursor_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = Ticking(polled, home, instance, cursor="not json")
     assert tick.asks()
     assert live.LiveCursor().fingerprint != tick.cursor
 
 
-def test_a_polled_feed_is_left_alone_by_the_forward_flow(polled: Feed, feed: Feed, home: Path) -> None:
+def test_forward_flow_ignores_polled_feed(polled: Feed, feed: Feed, home: Path) -> None:
     def conditions(of: Feed) -> dict[str, bool]:
         specs = definitions(home, of).resolve_all_asset_specs()
         return {spec.key.to_user_string(): spec.automation_condition is not None for spec in specs}
@@ -240,7 +240,7 @@ def test_a_polled_feed_is_left_alone_by_the_forward_flow(polled: Feed, feed: Fee
         assert models["small/temperature/champion"], "first models are made by themselves"
 
 
-def test_the_sensor_runs_by_itself_as_often_as_the_feed_is_polled(polled: Feed, feed: Feed, home: Path) -> None:
+def test_sensor_interval_follows_poll_interval(polled: Feed, feed: Feed, home: Path) -> None:
     for each, seconds in ((polled, 5), (feed, 30)):
         sensor = definitions(home, each).resolve_sensor_def("small_live")
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING

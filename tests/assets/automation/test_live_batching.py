@@ -38,7 +38,7 @@ def aged(path: Path, age: timedelta) -> None:
 @pytest.mark.parametrize(
     ("changes", "wait"), [({}, 5), ({"cadence": "PT2M"}, 2), ({"batching": {"readings": "PT20M"}}, 20)]
 )
-def test_readings_that_trickle_in_are_gathered(home: Path, changes: dict[str, Any], wait: int) -> None:
+def test_slow_readings_are_batched(home: Path, changes: dict[str, Any], wait: int) -> None:
     feed = pushed(**changes)
     Deliveries(home, feed).post(POST)
     assert look(home, feed).present == ["readings wait: 1 at http"], "the first after a calm is taken at once"
@@ -52,7 +52,7 @@ def test_readings_that_trickle_in_are_gathered(home: Path, changes: dict[str, An
 @pytest.mark.parametrize(
     ("changes", "wait"), [({}, 60), ({"cadence": "PT10M"}, 10), ({"batching": {"log": "PT3H"}}, 180)]
 )
-def test_an_answer_waits_for_the_readings_that_judge_it(home: Path, changes: dict[str, Any], wait: int) -> None:
+def test_logged_forecast_waits_for_its_outcome(home: Path, changes: dict[str, Any], wait: int) -> None:
     feed = pushed(**changes)
     written = [segment(home, name, [answer(name, START, {1: 50.0})]) for name in ("one", "two")]
     aged(written[0], (wait - 1) * MINUTE)
@@ -65,7 +65,7 @@ def test_an_answer_waits_for_the_readings_that_judge_it(home: Path, changes: dic
     assert "2 segments of the prediction log wait" in look(home, feed).present
 
 
-def test_simulated_time_shortens_what_is_waited_for(home: Path) -> None:
+def test_simulated_clock_shortens_batching(home: Path) -> None:
     feed = pushed()
     Deliveries(home, feed).post(POST)
     document(home, feed.name).write(Clock(START, datetime.now(UTC), speed=60.0))

@@ -82,7 +82,7 @@ def runs(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
-def test_only_runs_that_nothing_rests_on_are_deleted(home: Path, instance: dg.DagsterInstance) -> None:
+def test_only_unreferenced_runs_are_deleted(home: Path, instance: dg.DagsterInstance) -> None:
     replaced = [make(instance, months, "a"), make(instance, model), make(instance, broken)]
     checked = make(instance, model, selection=dg.AssetSelection.checks_for_assets(model))
     kept = [make(instance, months, "b"), make(instance, months, "a"), make(instance, model)]
@@ -103,14 +103,14 @@ def test_only_runs_that_nothing_rests_on_are_deleted(home: Path, instance: dg.Da
     assert {path.name for path in home.iterdir()} == {"dagster"}, "nothing else lies about"
 
 
-def test_a_check_made_after_its_asset_stays(instance: dg.DagsterInstance) -> None:
+def test_check_evaluated_after_its_asset_stays(instance: dg.DagsterInstance) -> None:
     made = make(instance, model)
     checked = make(instance, model, selection=dg.AssetSelection.checks_for_assets(model))
     assert prune(instance, datetime.now(UTC) + 2 * KEPT).runs == 0
     assert runs(instance) == {made, checked}
 
 
-def test_one_run_an_hour_and_then_one_a_day_stands_for_all_that_are_like_it(instance: dg.DagsterInstance) -> None:
+def test_old_runs_are_thinned_to_hourly_then_daily(instance: dg.DagsterInstance) -> None:
     fresh = [finished(instance, minutes * HOUR / 60) for minutes in (170, 5)]
     yesterday = [
         finished(instance, DAY + minutes * HOUR / 60) for minutes in (85, 45, 25, 5)
@@ -122,9 +122,7 @@ def test_one_run_an_hour_and_then_one_a_day_stands_for_all_that_are_like_it(inst
     assert prune(instance, NOW + 2 * KEPT).runs == 7
 
 
-def test_what_sensors_and_retries_look_back_on_stays(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_read_by_sensors_and_retries_stay(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "NEWEST", 2)
     started = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED).run_id
     retrains = [finished(instance, 200 * DAY - day * HOUR, {RETRAIN_OF: "noaa/temperature"}) for day in range(4)]
@@ -135,7 +133,7 @@ def test_what_sensors_and_retries_look_back_on_stays(
     assert others
 
 
-def test_beyond_a_size_the_oldest_go_earlier(home: Path, instance: dg.DagsterInstance) -> None:
+def test_oldest_runs_are_deleted_earlier_beyond_size_limit(home: Path, instance: dg.DagsterInstance) -> None:
     made = [aged(instance, make(instance, broken), age * DAY) for age in (9, 8, 7)]
     first = prune(instance, NOW)
     assert first.runs == 0
@@ -144,7 +142,7 @@ def test_beyond_a_size_the_oldest_go_earlier(home: Path, instance: dg.DagsterIns
     assert runs(instance) == set(made[1:])
 
 
-def test_ticks_go_also_of_a_sensor_that_is_gone(home: Path, instance: dg.DagsterInstance) -> None:
+def test_ticks_of_removed_sensor_are_deleted(home: Path, instance: dg.DagsterInstance) -> None:
     origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("aerocast"), "__repository__")
     own = origin.get_instigator_origin("a_sensor")
     state = InstigatorState(own, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
@@ -169,7 +167,7 @@ def test_ticks_go_also_of_a_sensor_that_is_gone(home: Path, instance: dg.Dagster
     assert [path.name for path in logs.iterdir()] == ["2.err"]
 
 
-def test_databases_give_their_space_back(home: Path, instance: dg.DagsterInstance) -> None:
+def test_databases_return_free_space(home: Path, instance: dg.DagsterInstance) -> None:
     note = "x" * 1_000_000
     for _ in range(8):
         finished(instance, 200 * DAY, tags={"note": note})
@@ -181,7 +179,9 @@ def test_databases_give_their_space_back(home: Path, instance: dg.DagsterInstanc
     assert runs(instance) == set()
 
 
-def test_a_home_of_before_is_tidied(home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_older_home_are_pruned(
+    home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make(instance, months, "a")
     for name in ("history", "schedules", "storage"):
         (home / "dagster" / name).rename(home / name)

@@ -46,7 +46,7 @@ def execute(loop: Loop, job: str, **tags: str) -> None:
     assert made.execute_in_process(instance=loop.instance, tags=tags).success
 
 
-def test_nothing_is_decided_otherwise(
+def test_pruning_changes_no_decision(
     tmp_path: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed: Feed = small_feed(write_readings(tmp_path / "readings.csv", hours=24 * 118))

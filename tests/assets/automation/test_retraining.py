@@ -97,14 +97,14 @@ def memory(loop: Loop) -> RetrainMemory:
     return msgspec.json.decode(loop.cursor, type=dict[str, RetrainMemory])[TARGET]
 
 
-def test_every_tick_says_what_it_saw(loop: Loop) -> None:
+def test_every_tick_gives_its_reason(loop: Loop) -> None:
     (loop.home / "drift" / "small.json").unlink(missing_ok=True)
     assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
     loop.heat(cool(warm=1))
     assert "1 examinations in a row spoke for drift" in loop.said()
 
 
-def test_the_edge_starts_one_run_with_its_reason_and_heat_no_other(loop: Loop) -> None:
+def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     (run,) = loop.tick()
     assert run.success
@@ -122,7 +122,7 @@ def test_the_edge_starts_one_run_with_its_reason_and_heat_no_other(loop: Loop) -
     assert len(loop.runs) == 1
 
 
-def test_warmth_is_not_heat_and_a_young_regime_is_waited_for(loop: Loop) -> None:
+def test_warm_target_and_short_regime_wait(loop: Loop) -> None:
     loop.heat(cool(warm=1))
     assert loop.tick() == []
     loop.heat(hot(T, onset=T - DAY))
@@ -130,7 +130,7 @@ def test_warmth_is_not_heat_and_a_young_regime_is_waited_for(loop: Loop) -> None
     assert len(loop.at(T + 2 * DAY).tick()) == 1
 
 
-def test_a_retrain_that_cools_is_followed_by_none_and_a_new_edge_by_one_after_the_cool_down(loop: Loop) -> None:
+def test_cooling_retrain_ends_edge_and_new_edge_waits_for_cool_down(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     assert len(loop.tick()) == 1
     loop.at(T + 2 * HOUR).heat(cool(T + 2 * HOUR, edge=1, onset=T - 10 * DAY))
@@ -145,7 +145,7 @@ def test_a_retrain_that_cools_is_followed_by_none_and_a_new_edge_by_one_after_th
     assert len(loop.at(T + wait).tick()) == 1
 
 
-def test_a_budget_is_kept_and_renewed_with_the_feeds_day(loop: Loop) -> None:
+def test_budget_is_enforced_and_renewed_by_day_of_feed(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     with broken(loop):
         assert [run.success for run in loop.tick()] == [False]
@@ -154,7 +154,7 @@ def test_a_budget_is_kept_and_renewed_with_the_feeds_day(loop: Loop) -> None:
         assert len(loop.at(T + DAY).tick()) == 1
 
 
-def test_a_failed_training_is_tried_again_with_back_off_while_the_champion_serves(loop: Loop) -> None:
+def test_failed_training_is_retried_with_back_off_while_champion_serves(loop: Loop) -> None:
     before = serving(loop)
     loop.heat(hot(T, onset=T - 10 * DAY))
     with Server(loop.home) as server:
@@ -174,7 +174,7 @@ def test_a_failed_training_is_tried_again_with_back_off_while_the_champion_serve
     assert next(retrains(loop.instance, loop.home, loop.feed, TARGET)).outcome in ("promoted", "refused")
 
 
-def test_a_cursor_that_survives_and_one_that_does_not_repeat_nothing(loop: Loop) -> None:
+def test_lost_cursor_repeats_no_run(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     assert len(loop.tick()) == 1
     kept = loop.cursor
@@ -187,7 +187,7 @@ def test_a_cursor_that_survives_and_one_that_does_not_repeat_nothing(loop: Loop)
         assert TARGET in again.cursor
 
 
-def test_a_tick_that_died_before_its_cursor_was_kept_starts_no_second_run(loop: Loop) -> None:
+def test_tick_killed_before_cursor_starts_no_second_run(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     before = loop.cursor
     assert len(loop.tick()) == 1
@@ -196,7 +196,7 @@ def test_a_tick_that_died_before_its_cursor_was_kept_starts_no_second_run(loop: 
     assert len(loop.instance.get_runs(dg.RunsFilter(tags={"aerocast/retrain": "small/temperature"}))) == 1
 
 
-def test_two_feeds_do_not_see_each_other(loop: Loop, tmp_path: Path) -> None:
+def test_feeds_are_independent(loop: Loop, tmp_path: Path) -> None:
     other = Loop(looped(tmp_path / "unread.csv", name="other"), loop.home, loop.instance).at(T)
     loop.heat(hot(T, onset=T - 10 * DAY))
     other.heat(cool())
@@ -212,7 +212,7 @@ def test_two_feeds_do_not_see_each_other(loop: Loop, tmp_path: Path) -> None:
     assert {run.dagster_run.tags["aerocast/retrain"] for run in loop.runs} == {"small/temperature"}
 
 
-def test_a_run_that_is_under_way_is_waited_for(loop: Loop) -> None:
+def test_running_retrain_is_awaited(loop: Loop) -> None:
     queued = loop.instance.create_run_for_job(
         loop.defs.resolve_job_def("small_temperature_retrain"), tags={"aerocast/retrain": "small/temperature"}
     )
@@ -226,7 +226,7 @@ def test_a_run_that_is_under_way_is_waited_for(loop: Loop) -> None:
     assert len(loop.tick()) == 1
 
 
-def test_a_request_is_taken_up_exactly_once(loop: Loop) -> None:
+def test_request_is_taken_exactly_once(loop: Loop) -> None:
     asked = requests.ask(loop.home, "small", TARGET, "/routine-retrain-check")
     (wanted,) = loop.look().run_requests
     assert wanted.tags["retrain_reason"] == f"request {asked.id} /routine-retrain-check"
@@ -240,7 +240,7 @@ def test_a_request_is_taken_up_exactly_once(loop: Loop) -> None:
     assert len(loop.runs) == 2
 
 
-def test_a_damaged_request_stops_nothing(loop: Loop) -> None:
+def test_damaged_request_blocks_nothing(loop: Loop) -> None:
     path = loop.home / "requests" / "small" / f"{TARGET}.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
@@ -248,7 +248,7 @@ def test_a_damaged_request_stops_nothing(loop: Loop) -> None:
     assert len(loop.look().run_requests) == 1
 
 
-def test_live_evidence_asks_once_for_the_challenger(loop: Loop) -> None:
+def test_live_evidence_requests_challenger_once(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     first, rival = serving(loop), challenger_of(loop)
     weak = Shadow(TARGET, rival, first, 500, 0.02, 0.2)
@@ -268,7 +268,7 @@ def test_live_evidence_asks_once_for_the_challenger(loop: Loop) -> None:
     assert loop.tick() == []
 
 
-def test_the_routine_retrains_what_is_old_and_says_otherwise_why_not(loop: Loop) -> None:
+def test_routine_retrains_old_champion_or_gives_reason(loop: Loop) -> None:
     loop.at(MADE + 20 * DAY)
     assert loop.due().skip_message == "temperature: the champion is 20 days old, limit 30 days"
     loop.at(MADE + 31 * DAY)
@@ -282,9 +282,7 @@ def test_the_routine_retrains_what_is_old_and_says_otherwise_why_not(loop: Loop)
     assert "nothing better was found" in said, "nothing new to learn from: not asked again each hour"
 
 
-def test_a_target_that_nothing_serves_is_tried_again_with_newer_rows(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unserved_target_is_retried_with_newer_rows(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "current", lambda *_: None)
     assert loop.due().skip_message == (
         "temperature: nothing serves yet: no model was good enough at 2024-05-01 00:00, and there are no newer rows"
@@ -294,7 +292,7 @@ def test_a_target_that_nothing_serves_is_tried_again_with_newer_rows(
     assert wanted.tags["retrain_reason"].endswith("and there are newer rows")
 
 
-def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) -> None:
+def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
     """Drift, age, live evidence: nothing is started. What a person asks for is trained, and replaces nothing."""
     serves = serving(loop)
     release.promote(loop.home, "small", TARGET, serves, Hold(datetime.now(UTC), reason="the newer one is worse"))
@@ -315,7 +313,7 @@ def test_what_a_person_holds_is_left_alone_and_every_tick_says_so(loop: Loop) ->
     assert len(loop.at(T + DAY).heat(hot(T, onset=T - 10 * DAY)).tick()) == 1
 
 
-def test_what_cannot_be_used_any_more_is_due(loop: Loop) -> None:
+def test_unusable_champion_is_due(loop: Loop) -> None:
     """A release that is damaged, or of another unit, waits for no age: nothing else would replace it."""
     served = serving(loop)
     manifest = release.folder(loop.home, "small", TARGET) / served / "manifest.json"
@@ -329,7 +327,7 @@ def test_what_cannot_be_used_any_more_is_due(loop: Loop) -> None:
     assert "the champion is" in loop.due().skip_message
 
 
-def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:
+def test_recording_never_ages(loop: Loop) -> None:
     at_its_end = looped(loop.home / "unread.csv", max_age="P1D")
     recorded = Loop(at_its_end.model_copy(update={"end": MADE}), loop.home, loop.instance)
     said = recorded.due().skip_message
@@ -338,7 +336,7 @@ def test_a_recording_never_ages_and_says_so(loop: Loop) -> None:
     )
 
 
-def test_metadata_of_the_run_says_what_was_decided(loop: Loop) -> None:
+def test_run_metadata_gives_decision(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
     (run,) = loop.tick()
     promoted = metadata(run, key(loop.feed, TARGET, "champion"))["promoted"]
@@ -358,7 +356,7 @@ def helped(loop: Loop) -> dg.AssetCheckEvaluation:
     return check(result, "temperature_retraining_helped")
 
 
-def test_a_check_fails_while_a_retrain_has_not_helped(loop: Loop) -> None:
+def test_check_fails_until_retrain_helps(loop: Loop) -> None:
     assert helped(loop).passed, "nothing was examined"
     loop.heat(hot(T, onset=T - 10 * DAY))
     assert "no retrain was finished since" in str(helped(loop).description)

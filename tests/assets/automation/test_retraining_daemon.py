@@ -83,7 +83,7 @@ def cursor(instance: dg.DagsterInstance) -> RetrainMemory:
 
 @pytest.mark.e2e
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are killed by signal")
-def test_a_killed_daemon_goes_on_where_it_was(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_killed_daemon_resumes_edge_once(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
     readings, log = write_readings(tmp_path / "readings.csv"), tmp_path / "daemon.log"
     changes = {"end": "2024-12-01T00:00:00Z", "poll": "PT1S", "retraining": LIMITS}
     feed = small_feed(readings, **changes)

@@ -9,7 +9,7 @@ from aerocast_assets.keys import key
 from tests.harness.graph import check, definitions, refresh
 
 
-def test_a_backfill_of_a_month_is_checked_by_that_month(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_backfill_of_month_is_checked_by_that_month(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tables = [key(feed, layer) for layer in ("raw", "bronze")]
     assert refresh(feed, home, instance, selection=tables).success
     one = refresh(feed, home, instance, ["2024-03"], selection=tables)
@@ -17,7 +17,7 @@ def test_a_backfill_of_a_month_is_checked_by_that_month(feed: Feed, home: Path, 
     assert check(one, "key_unique").metadata["rows"].value == 31 * 24 * 2
 
 
-def test_checks_alone_look_at_everything(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+def test_checks_alone_cover_all_months(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     assert refresh(feed, home, instance, selection=[key(feed, layer) for layer in ("raw", "bronze")]).success
     found = definitions(home, feed).resolve_implicit_global_asset_job_def()
     name = dg.AssetCheckKey(key(feed, "bronze"), "nothing_lost")

@@ -28,7 +28,7 @@ def dead(tmp_path: Path, share: float, **changes: object) -> Feed:
     return small_feed(write_rows(path, rows), end="2024-02-10T00:00:00Z", split=split, **changes)
 
 
-def test_a_dead_sensor_is_told_and_starves_no_other_column(
+def test_dead_sensor_is_reported_and_costs_no_other_column(
     tmp_path: Path, home: Path, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed = dead(tmp_path, 0.7)
@@ -45,7 +45,7 @@ def test_a_dead_sensor_is_told_and_starves_no_other_column(
     ]
 
 
-def test_from_a_declared_share_on_nothing_is_trained(
+def test_missing_share_above_limit_blocks_training(
     tmp_path: Path, home: Path, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed = dead(tmp_path, 0.7, quality={"block": 0.5})
@@ -61,7 +61,7 @@ def test_from_a_declared_share_on_nothing_is_trained(
     )
 
 
-def test_below_the_declared_share_it_is_trained(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_missing_share_below_limit_allows_training(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
     feed = dead(tmp_path, 0.3, quality={"block": 0.5})
     layers = [key(feed, layer) for layer in LAYERS] + [key(feed, "temperature", "training_set")]
     result = refresh(feed, home, instance, selection=layers)
@@ -72,9 +72,7 @@ def test_below_the_declared_share_it_is_trained(tmp_path: Path, home: Path, inst
     assert by_asset == {key(feed, "bronze"): False, key(feed, "temperature", "training_set"): True}
 
 
-def test_a_rejected_file_fails_a_check_until_it_is_removed(
-    feed: Feed, home: Path, instance: dg.DagsterInstance
-) -> None:
+def test_rejected_file_fails_check_until_removed(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     inbox = home / "inbox" / feed.name
     inbox.mkdir(parents=True)
     (inbox / "readings.xlsx").write_bytes(b"PK")
