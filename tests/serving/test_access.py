@@ -31,7 +31,7 @@ def test_loopback_needs_no_token(home: Path, serve: Start) -> None:
     assert statuses(serve()[1]) == [200, 200]
 
 
-def test_a_token_that_is_set_is_needed(home: Path, serve: Start) -> None:
+def test_configured_token_is_required(home: Path, serve: Start) -> None:
     _, http = serve(TOKEN="secret")
     assert statuses(http) == statuses(http, {"authorization": "Bearer other"}) == [401, 401]
     problem = http.post("/eval", json=WRITES["/eval"]).json()
@@ -42,14 +42,14 @@ def test_a_token_that_is_set_is_needed(home: Path, serve: Start) -> None:
     assert http.get("/routine-retrain-check").status_code == 200
 
 
-def test_beyond_loopback_nothing_writes_without_a_token(home: Path, serve: Start) -> None:
+def test_other_address_without_token_refuses_writes(home: Path, serve: Start) -> None:
     server, _ = serve("--host", "0.0.0.0")
     with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
         assert statuses(http) == statuses(http, BEARER) == [403, 403]
         assert http.post("/predict", json={"station": "JFK"}).status_code == 200
 
 
-def test_beyond_loopback_with_a_token(home: Path, serve: Start) -> None:
+def test_other_address_with_token_accepts_writes(home: Path, serve: Start) -> None:
     server, _ = serve("--host", "0.0.0.0", TOKEN="secret")
     with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
         assert statuses(http) == [401, 401]

@@ -80,7 +80,7 @@ def post(server: Server) -> int:
     return httpx.post(f"{server.url}/observations/small", content=READING, timeout=60).status_code
 
 
-def test_idle_connections_give_way_to_who_asks(server: Server) -> None:
+def test_idle_connections_are_closed_for_new_ones(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(400):
             stack.enter_context(connect(server))
@@ -93,7 +93,7 @@ def test_idle_connections_give_way_to_who_asks(server: Server) -> None:
     assert server.process.poll() is None
 
 
-def test_where_none_is_idle_a_new_one_is_told_so(server: Server) -> None:
+def test_new_connection_without_idle_ones_is_answered_with_refusal(server: Server) -> None:
     """Its own time-outs end those that hold the places."""
     with ExitStack() as stack:
         held = [stack.enter_context(connect(server, POST + b"content-length: 100\r\n\r\n{")) for _ in range(FILES)]
@@ -112,7 +112,7 @@ def server_takes(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("length", [100, 8 << 20])
-def test_stalled_uploads_hold_nobody_up_and_end(server: Server, http: httpx.Client, length: int) -> None:
+def test_stalled_uploads_block_nobody_and_end(server: Server, http: httpx.Client, length: int) -> None:
     before = metric(http, 'aerocast_connections_refused_total{reason="request-timeout"}') if length > 100 else 0
     head = POST + f"content-length: {length}\r\n\r\n".encode()
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def test_stalled_uploads_hold_nobody_up_and_end(server: Server, http: httpx.Clie
     assert metric(http, 'aerocast_connections_refused_total{reason="request-timeout"}') > before
 
 
-def test_heads_that_do_not_end_are_ended(server: Server, http: httpx.Client) -> None:
+def test_unfinished_heads_are_ended(server: Server, http: httpx.Client) -> None:
     """One byte now and then is no progress."""
     with ExitStack() as stack:
         begun = [b"GET /a", b"GET /health HTTP/1.1\r\n", GET[:-2], GET + GET[:9]]
@@ -155,7 +155,7 @@ def test_heads_that_do_not_end_are_ended(server: Server, http: httpx.Client) -> 
     b"GET /health HTTP/1.1\r\n" + b"x: y\r\n" * 9000,
     b"GET /health HTTP/1.1\r\n" + b"a" * 70_000,
 ])  # fmt: skip
-def test_a_head_has_a_largest_size(server: Server, sent: bytes) -> None:
+def test_oversized_head_is_refused(server: Server, sent: bytes) -> None:
     with connect(server, sent) as client:
         refused(client, 431, "request-head-too-large")
 
@@ -172,7 +172,7 @@ def test_a_head_has_a_largest_size(server: Server, sent: bytes) -> None:
         b"POST /eval HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_http_is_told_so(server: Server, sent: bytes) -> None:
+def test_malformed_http_is_answered_with_problem(server: Server, sent: bytes) -> None:
     with connect(server, sent) as client:
         client.shutdown(socket.SHUT_WR)
         refused(client, 400, "malformed-request")
@@ -191,7 +191,7 @@ def flood(client: socket.socket, part: bytes) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("path", ["/observations/small", "/predict", "/health", "/nothing"])
-def test_a_chunked_body_ends_at_the_largest_size(server: Server, path: str) -> None:
+def test_chunked_body_ends_at_size_limit(server: Server, path: str) -> None:
     method = "GET" if path == "/health" else "POST"
     head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     before = server.memory()
@@ -201,7 +201,7 @@ def test_a_chunked_body_ends_at_the_largest_size(server: Server, path: str) -> N
     assert post(server) == 202
 
 
-def test_a_body_of_extensions_or_trailers_alone_is_ended(server: Server) -> None:
+def test_body_of_extensions_or_trailers_is_ended(server: Server) -> None:
     head = POST + b"transfer-encoding: chunked\r\n\r\n"
     before = server.memory()
     for part in (chunked(b" ", b";" + b"a" * 60_000), b"0\r\n" + b"x: " + b"a" * (1 << 20)):
@@ -210,7 +210,7 @@ def test_a_body_of_extensions_or_trailers_alone_is_ended(server: Server) -> None
     assert server.memory() < before + 60
 
 
-def test_a_bomb_is_no_burden(server: Server) -> None:
+def test_compression_bomb_is_refused_cheaply(server: Server) -> None:
     bomb = gzip.compress(b" " * (64 << 20), 1)
     before = server.memory()
     answers = []
@@ -230,7 +230,7 @@ def test_a_bomb_is_no_burden(server: Server) -> None:
     assert server.memory() < before + 8 * 40
 
 
-def test_expect_is_answered_only_where_the_body_is_wanted(server: Server) -> None:
+def test_expect_is_answered_only_where_body_is_accepted(server: Server) -> None:
     with connect(server, POST + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(READING)) as client:
         assert client.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(READING)
@@ -243,20 +243,20 @@ def test_expect_is_answered_only_where_the_body_is_wanted(server: Server) -> Non
             assert b"100 Continue" not in whole
 
 
-def test_the_offer_of_another_protocol_is_passed_over(server: Server) -> None:
+def test_upgrade_offer_is_ignored(server: Server) -> None:
     offer = b"connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
     head = POST + offer + b"content-length: %d\r\n\r\n" % len(READING)
     with connect(server, head + READING) as client:
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 202 ")
 
 
-def test_a_client_that_only_stops_sending_gets_its_answers(server: Server) -> None:
+def test_half_closed_client_gets_its_answers(server: Server) -> None:
     with connect(server, GET * 5) as client:
         client.shutdown(socket.SHUT_WR)
         assert answer(client)[1].count(b"HTTP/1.1 200 ") == 5
 
 
-def test_requests_ahead_have_a_largest_number(server: Server) -> None:
+def test_pipelined_requests_are_limited(server: Server) -> None:
     with connect(server, GET * 50) as client:
         whole = b""
         while whole.count(b"HTTP/1.1 200 ") < 50:
@@ -275,7 +275,7 @@ def test_aborted_clients_leave_nothing_behind(server: Server, http: httpx.Client
     assert post(server) == 202
 
 
-def test_who_does_not_read_the_answer_is_ended(server: Server, http: httpx.Client) -> None:
+def test_client_that_does_not_read_is_disconnected(server: Server, http: httpx.Client) -> None:
     client = connect(server)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
     client.setblocking(False)
@@ -298,24 +298,24 @@ PATHS = ("/health", "/feeds", "/models", "/metrics", "/routine-retrain-check", "
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/reports/noaa/temperature/none.png", "/nothing", "/predict"])
-def test_head_answers_like_get_without_a_body(http: httpx.Client, path: str) -> None:
+def test_head_answers_like_get_without_body(http: httpx.Client, path: str) -> None:
     head, get = http.head(path), http.get(path)
     assert (head.status_code, head.content) == (get.status_code, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
     assert abs(int(head.headers["content-length"]) - len(get.content)) < 100  # times and counts have other lengths
 
 
-def test_head_is_a_method_that_is_named(http: httpx.Client) -> None:
+def test_head_is_listed_as_allowed_method(http: httpx.Client) -> None:
     assert "HEAD" in http.post("/health").headers["allow"]
 
 
-def test_a_connection_outlives_a_proxy_s_patience(tmp_path: Path) -> None:
+def test_keep_alive_outlives_timeout_of_proxy(tmp_path: Path) -> None:
     """60 s: a proxy that keeps one for longer sends into a closed one now and then, and says 502."""
     server = serving_process._server(create_app(tmp_path), ServerSettings())
     assert server.config.timeout_keep_alive == ServerSettings().keep_alive_seconds == 75
 
 
-def test_keep_alive_is_a_setting(serve: Callable[..., tuple[Server, Any]]) -> None:
+def test_keep_alive_is_configurable(serve: Callable[..., tuple[Server, Any]]) -> None:
     server, _ = serve(KEEP_ALIVE_SECONDS="1")
     for sent in (b"", GET, b"\r\n"):
         with connect(server, sent) as client:
@@ -323,7 +323,7 @@ def test_keep_alive_is_a_setting(serve: Callable[..., tuple[Server, Any]]) -> No
             answer(client)  # returns when the server ends it
 
 
-def test_a_stop_answers_what_is_under_way_and_waits_for_nobody(serve: Callable[..., tuple[Server, Any]]) -> None:
+def test_stop_answers_running_requests_and_waits_for_no_other(serve: Callable[..., tuple[Server, Any]]) -> None:
     server, _ = serve()
     with (
         connect(server) as idle,

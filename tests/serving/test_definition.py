@@ -70,7 +70,7 @@ def instants(rows: list[dict[str, Any]]) -> list[str]:
     return [row["time"].strftime("%d %H:%M") for row in rows]
 
 
-def test_the_names_of_the_source_are_as_good_as_plain_ones(client: httpx.Client, home: Path) -> None:
+def test_source_field_names_are_accepted(client: httpx.Client, home: Path) -> None:
     own = {"uid": "AAA", "timestamp": TIME, "temp": 5.5, "rh": 50}
     plain = {"station": "AAA", "time": TIME, "temp": 5.5, "rh": 50}
     mixed = {"uid": " AAA\t", "time": TIME, "temp": "5.5", "rh": "50"}
@@ -85,7 +85,7 @@ def test_the_names_of_the_source_are_as_good_as_plain_ones(client: httpx.Client,
     assert instants(rows) == ["02 00:00"] * 7
 
 
-def test_other_names_of_a_field_are_kept_apart_in_raw(client: httpx.Client, home: Path) -> None:
+def test_aliases_of_field_are_stored_separately_in_raw(client: httpx.Client, home: Path) -> None:
     bodies = [{"station": 2178, "time": TIME, "t2m": 1}, {"station": 2178.0, "time": TIME, "temp": 2, "t2m": None}]
     assert client.post("/observations/plain", json=bodies).status_code == 202
     assert [(row["station"], row["temp"], row["t2m"]) for row in kept(home, "plain")] == [
@@ -93,7 +93,7 @@ def test_other_names_of_a_field_are_kept_apart_in_raw(client: httpx.Client, home
     ]  # fmt: skip
 
 
-def test_fields_that_are_not_declared_are_ignored_and_named(client: httpx.Client, home: Path) -> None:
+def test_undeclared_fields_are_ignored_and_named(client: httpx.Client, home: Path) -> None:
     reading = {"station": "AAA", "time": TIME, "temp": 5.5, "rh": 50.0}
     answer = client.post("/observations/plain", json=[reading | {"battery_v": 3.7}])
     assert answer.status_code == 202
@@ -132,14 +132,14 @@ def test_nested_readings_are_read_by_dotted_names(client: httpx.Client, home: Pa
     check(client.post("/observations/nested", json=wrong), 400, "invalid-field", "readings.temp", None)
 
 
-def test_readings_in_an_object_that_is_not_declared_are_not_taken_for_nothing(client: httpx.Client) -> None:
+def test_readings_in_undeclared_object_are_refused(client: httpx.Client) -> None:
     body = {"uid": "AAA", "timestamp": TIME, "readings": {"temp": 5.5, "rh": 50}}
     problem = check(client.post("/observations/own", json=body), 400, "no-measured-field", "fields", None)
     assert "readings" in problem["value"]
     assert "temp, rh" in problem["rule"]
 
 
-def test_a_number_is_stored_as_one_text_whatever_stands_beside_it(client: httpx.Client, home: Path) -> None:
+def test_number_is_stored_as_same_text_in_any_batch(client: httpx.Client, home: Path) -> None:
     base = {"station": "AAA", "time": TIME}
     values = [-999, -999.0, 1e22, 0.1, -1e-7, 2**70, "-999.00", "NaN", "out of order"]
     for body in ([{**base, "rh": value} for value in values], *({**base, "rh": value} for value in values)):
@@ -153,7 +153,7 @@ def test_a_number_is_stored_as_one_text_whatever_stands_beside_it(client: httpx.
     assert said[5:9] == [str(2**70), "-999.00", "NaN", "out of order"]
 
 
-def test_every_spelling_of_a_time_is_taken(client: httpx.Client, home: Path) -> None:
+def test_time_spellings_are_accepted(client: httpx.Client, home: Path) -> None:
     texts = [
         "2024-03-01T01:00Z",
         "2024-03-01T05:00:00+0100",
@@ -168,7 +168,7 @@ def test_every_spelling_of_a_time_is_taken(client: httpx.Client, home: Path) -> 
     assert [row["time_text"] for row in rows] == texts
 
 
-def test_local_time_is_read_where_its_zone_is_declared(client: httpx.Client, home: Path) -> None:
+def test_local_time_is_read_in_declared_zone(client: httpx.Client, home: Path) -> None:
     hours = [f"2024-10-27 0{hour}:00" for hour in (0, 1, 2, 2, 3, 4, 5, 6)]
     body = [{"station": "AAA", "time": text, "temp": 1} for text in hours]
     answer = client.post("/observations/plain", json=body)
@@ -193,7 +193,7 @@ def post(client: httpx.Client, body: bytes, encoding: str, **headers: str) -> ht
     return client.post("/observations/plain", content=body, headers={"content-encoding": encoding, **headers})
 
 
-def test_compressed_bodies_are_taken(client: httpx.Client, home: Path) -> None:
+def test_compressed_bodies_are_accepted(client: httpx.Client, home: Path) -> None:
     members = gzip.compress(BODY[:20]) + gzip.compress(BODY[20:])
     lines = gzip.compress(b"\n".join(json.dumps(READING).encode() for _ in range(3)))
     arrow = gzip.compress(stream(station=["AAA"], time=[TIME], temp=[7.5]))
@@ -210,7 +210,7 @@ def test_compressed_bodies_are_taken(client: httpx.Client, home: Path) -> None:
     assert len(kept(home, "plain")) == 12
 
 
-def test_a_key_names_the_content_however_it_is_compressed(client: httpx.Client, home: Path) -> None:
+def test_idempotency_key_covers_content_in_any_compression(client: httpx.Client, home: Path) -> None:
     key = {"idempotency-key": "gateway-1/7"}
     first, again = post(client, gzip.compress(BODY), "gzip", **key), post(client, BODY, "identity", **key)
     assert again.json() == {**first.json(), "duplicate": True}
@@ -218,7 +218,7 @@ def test_a_key_names_the_content_however_it_is_compressed(client: httpx.Client, 
     assert len(kept(home, "plain")) == 2
 
 
-def test_a_damaged_or_endless_stream_is_refused(client: httpx.Client, home: Path) -> None:
+def test_damaged_or_endless_stream_is_refused(client: httpx.Client, home: Path) -> None:
     whole = gzip.compress(BODY, mtime=0)
     damaged = [whole[:-9], whole[:-4] + b"\0\0\0\0", b"", BODY, whole + b"rest", zlib.compress(BODY), whole * 300]
     for body in damaged:

@@ -36,7 +36,7 @@ def codes(http: httpx.Client, **body: Any) -> list[str]:
     return [reason["code"] for reason in answer["reasons"]]
 
 
-def test_heat_is_followed_both_ways(tmp_path: Path, serve: Start) -> None:
+def test_heat_metric_follows_state_both_ways(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     _, http = serve()
@@ -58,7 +58,7 @@ def test_heat_is_followed_both_ways(tmp_path: Path, serve: Start) -> None:
     assert metric(http, f"aerocast_drift_count{LABELS}") == 1, "edges, not examinations"
 
 
-def test_a_sensor_at_fault_degrades_its_station_until_it_is_well(tmp_path: Path, serve: Start) -> None:
+def test_faulty_sensor_degrades_its_station_until_fault_ends(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     believe(tmp_path, faults=(STUCK, msgspec.structs.replace(STUCK, station="EWR", end=NOW)))
@@ -76,7 +76,7 @@ def test_a_sensor_at_fault_degrades_its_station_until_it_is_well(tmp_path: Path,
     until(lambda: codes(http, station="JFK") == [])
 
 
-def test_a_damaged_state_leaves_the_old_one_and_is_visible(tmp_path: Path, serve: Start) -> None:
+def test_damaged_state_keeps_old_one_and_is_reported(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     believe(tmp_path, hot=True, edges=2)
@@ -97,7 +97,7 @@ def live(home: Path) -> None:
     write_tail(home)
 
 
-def test_a_simulated_feed_goes_stale_by_its_own_clock(tmp_path: Path, serve: Start) -> None:
+def test_simulated_feed_goes_stale_by_its_clock(tmp_path: Path, serve: Start) -> None:
     """Readings up to 18:00 and 6 hours of freshness, fresh at 19:00 of the feed; then the clock runs on."""
     live(tmp_path)
     clock.document(tmp_path, "noaa").write(Clock(NOW, datetime.now(UTC), 0.0))
@@ -110,7 +110,7 @@ def test_a_simulated_feed_goes_stale_by_its_own_clock(tmp_path: Path, serve: Sta
 
 
 @pytest.mark.parametrize("content", ["{", '{"instant": 3}'])
-def test_a_damaged_clock_leaves_the_old_one(tmp_path: Path, serve: Start, content: str) -> None:
+def test_damaged_clock_keeps_old_one(tmp_path: Path, serve: Start, content: str) -> None:
     live(tmp_path)
     clock.document(tmp_path, "noaa").write(Clock(NOW, datetime.now(UTC), 0.0))
     _, http = serve()

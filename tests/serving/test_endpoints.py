@@ -24,7 +24,7 @@ def codes(answer: dict[str, Any]) -> list[str]:
     return [reason["code"] for reason in answer["reasons"]]
 
 
-def test_health_names_release_and_times(http: httpx.Client) -> None:
+def test_health_gives_release_and_times(http: httpx.Client) -> None:
     report = http.get("/health").json()
     (one,) = report["releases"]
     assert (report["status"], report["errors"]) == ("ok", [])
@@ -34,7 +34,7 @@ def test_health_names_release_and_times(http: httpx.Client) -> None:
     assert datetime.fromisoformat(one["serving_since"]) >= datetime.fromisoformat(one["promoted_at"])
 
 
-def test_feeds_say_all_that_a_client_needs(http: httpx.Client) -> None:
+def test_feeds_give_all_that_client_needs(http: httpx.Client) -> None:
     (feed,) = http.get("/feeds").json()
     newest = {station["id"]: station["newest_reading"] for station in feed["stations"]}
     assert newest == {key: f"2013-12-30T{hour}:00:00Z" for key, hour in {"JFK": 18, "LGA": 18, "EWR": 14}.items()}
@@ -54,7 +54,7 @@ def test_models_list_releases_with_lineage_and_metrics(http: httpx.Client) -> No
     assert one["metrics"]["horizons"]["6"]["rmse"] == 2.5
 
 
-def test_a_station_is_forecast_from_its_newest_readings(http: httpx.Client) -> None:
+def test_station_is_forecast_from_its_newest_readings(http: httpx.Client) -> None:
     answer = ask(http, station="JFK")
     assert (answer["feed"], answer["target"], answer["unit"], answer["station"]) == (
         "noaa",
@@ -75,11 +75,11 @@ def test_a_station_is_forecast_from_its_newest_readings(http: httpx.Client) -> N
     assert [one["time"][8:13] for one in answer["forecasts"]] == ["30T19", "31T00", "31T18"]
 
 
-def test_each_answer_has_an_id_of_its_own(http: httpx.Client) -> None:
+def test_answers_have_unique_ids(http: httpx.Client) -> None:
     assert len({ask(http, station="JFK")["id"] for _ in range(20)}) == 20
 
 
-def test_filled_gaps_and_stale_stations_degrade(http: httpx.Client) -> None:
+def test_filled_gaps_and_stale_station_degrade_answer(http: httpx.Client) -> None:
     filled = ask(http, station="LGA")
     assert filled["degraded"]
     (reason,) = filled["reasons"]
@@ -91,7 +91,7 @@ def test_filled_gaps_and_stale_stations_degrade(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("steps", [5, 6, 47])
-def test_a_short_sequence_says_what_is_missing(http: httpx.Client, steps: int) -> None:
+def test_short_sequence_reports_missing_steps(http: httpx.Client, steps: int) -> None:
     answer = ask(http, sequence=[STEP] * steps, time="2013-07-01T12:00:00+02:00")
     assert answer["station"] is None
     assert answer["origin"] == "2013-07-01T10:00:00Z"
@@ -100,19 +100,19 @@ def test_a_short_sequence_says_what_is_missing(http: httpx.Client, steps: int) -
     assert [one["value"] for one in answer["forecasts"]] == [41.0, 46.0, 64.0]
 
 
-def test_a_whole_sequence_is_not_degraded(http: httpx.Client) -> None:
+def test_whole_sequence_is_not_degraded(http: httpx.Client) -> None:
     answer = ask(http, sequence=[STEP] * 48, time="2013-07-01T12:00:00Z")
     assert (answer["degraded"], answer["reasons"], answer["notes"]) == (False, [], [])
 
 
-def test_without_a_time_the_forecasts_have_none(http: httpx.Client) -> None:
+def test_sequence_without_time_gives_forecasts_without_times(http: httpx.Client) -> None:
     answer = ask(http, sequence=[STEP] * 48)
     assert answer["origin"] is None
     assert {one["time"] for one in answer["forecasts"]} == {None}
     assert "no time was sent" in answer["notes"][0]
 
 
-def test_impossible_values_are_set_aside_as_in_the_feed(http: httpx.Client) -> None:
+def test_impossible_values_are_set_aside_like_in_feed(http: httpx.Client) -> None:
     sequence = [list(STEP) for _ in range(5)]
     sequence[3][1], sequence[4][0] = 1048.0, 400.0
     answer = ask(http, sequence=sequence, time="2013-07-01T12:00:00Z")
@@ -125,7 +125,7 @@ def test_feed_and_target_may_be_named(http: httpx.Client) -> None:
     assert ask(http, station="JFK", feed="noaa", target="temperature")["target"] == "temperature"
 
 
-def test_metrics_have_the_names_that_dashboards_know(http: httpx.Client) -> None:
+def test_metrics_have_names_of_dashboards(http: httpx.Client) -> None:
     ask(http, station="JFK")
     answer = http.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -151,7 +151,7 @@ def _value(text: str, name: str) -> float:
     return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
 
 
-def test_the_document_describes_every_endpoint_and_the_page_needs_no_other_host(http: httpx.Client) -> None:
+def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
     paths = {"/health", "/feeds", "/models", "/predict", "/eval", "/routine-retrain-check", "/metrics"}
     paths |= {"/observations/{feed}", "/reports/{feed}/{target}/{name}"}
@@ -172,7 +172,7 @@ def test_the_document_describes_every_endpoint_and_the_page_needs_no_other_host(
     assert page == http.get("/docs").text == http.get("/", follow_redirects=True).text
 
 
-def test_start_time_and_memory(shared_server: Server) -> None:
+def test_server_starts_fast_and_stays_small(shared_server: Server) -> None:
     memory = shared_server.memory()
     print(f"first answer after {shared_server.seconds:.2f} s, {memory:.0f} MB resident")
     assert memory < 150

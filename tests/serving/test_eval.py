@@ -42,7 +42,7 @@ def posted(home: Path) -> list[PostedOutcome]:
     return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).outcomes]
 
 
-def test_outcomes_by_id_and_as_pairs_make_the_live_error(tmp_path: Path, started: httpx.Client) -> None:
+def test_outcomes_by_id_and_as_pairs_give_live_error(tmp_path: Path, started: httpx.Client) -> None:
     http = started
     assert metric(http, f"aerocast_last_rmse{LABELS}") == 2.5, "before the first: that of the release"
     answer = http.post("/predict", json=JFK).json()
@@ -60,7 +60,7 @@ def test_outcomes_by_id_and_as_pairs_make_the_live_error(tmp_path: Path, started
     assert (pair.id, pair.horizon, pair.actual, pair.predicted, pair.station) == (None, None, 50.0, 50.0, "EWR")
 
 
-def test_a_repeated_outcome_counts_once(tmp_path: Path, started: httpx.Client) -> None:
+def test_repeated_outcome_counts_once(tmp_path: Path, started: httpx.Client) -> None:
     http = started
     name = http.post("/predict", json=JFK).json()["id"]
     first = ask(http, id=name, horizon=1, actual=50.0)
@@ -69,7 +69,7 @@ def test_a_repeated_outcome_counts_once(tmp_path: Path, started: httpx.Client) -
     until(lambda: len(posted(tmp_path)) == 2)
 
 
-def test_only_the_newest_200_count(started: httpx.Client) -> None:
+def test_only_newest_200_outcomes_count(started: httpx.Client) -> None:
     for _ in range(50):
         ask(started, predicted=10.0, actual=20.0)
     for _ in range(199):
@@ -77,7 +77,7 @@ def test_only_the_newest_200_count(started: httpx.Client) -> None:
     assert (found["n"], found["rmse"]) == (200, pytest.approx((100 / 200) ** 0.5))
 
 
-def test_after_a_restart_ids_are_unknown_and_the_error_starts_anew(tmp_path: Path, serve: Start) -> None:
+def test_restart_forgets_ids_and_resets_error(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     server, http = serve()
@@ -119,7 +119,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_outcomes_are_told_field_value_and_rule(http: httpx.Client, case: str) -> None:
+def test_invalid_outcome_names_field_value_and_rule(http: httpx.Client, case: str) -> None:
     content, status, slug, field = CASES[case]
     answer = http.post("/eval", content=content)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
@@ -129,14 +129,14 @@ def test_bad_outcomes_are_told_field_value_and_rule(http: httpx.Client, case: st
 
 
 @pytest.mark.parametrize("horizon", [None, 0, 2, -1, 10**30])
-def test_a_horizon_that_the_forecast_has_not(http: httpx.Client, horizon: int | None) -> None:
+def test_horizon_outside_forecast_is_refused(http: httpx.Client, horizon: int | None) -> None:
     name = http.post("/predict", json=JFK).json()["id"]
     body = {"id": name, "actual": 50.0} | ({} if horizon is None else {"horizon": horizon})
     answer = http.post("/eval", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "horizon"), answer.text
 
 
-def test_another_content_type_is_refused(http: httpx.Client) -> None:
+def test_other_content_type_is_refused(http: httpx.Client) -> None:
     answer = http.post("/eval", content=b'{"predicted": 1, "actual": 1}', headers={"content-type": "text/plain"})
     assert answer.status_code == 415
 
@@ -149,7 +149,7 @@ FIELDS = st.fixed_dictionaries(
 
 
 @given(FIELDS)
-def test_any_outcome_gets_an_answer_or_a_problem(http: httpx.Client, content: Any) -> None:
+def test_any_outcome_gets_answer_or_problem(http: httpx.Client, content: Any) -> None:
     answer = http.post("/eval", content=json.dumps(content).encode())
     assert answer.status_code in (200, 400, 404, 422), answer.text
     if answer.status_code == 200:
@@ -168,7 +168,7 @@ def prediction(number: int) -> Prediction:
     )
 
 
-def test_the_memory_of_answers_is_bounded_and_forgets_the_oldest() -> None:
+def test_remembered_answers_are_bounded_and_oldest_forgotten() -> None:
     recent = Recent(most=20)
     for number in range(100):
         recent.remember(("noaa", "temperature"), (1, 6), prediction(number))
@@ -177,7 +177,7 @@ def test_the_memory_of_answers_is_bounded_and_forgets_the_oldest() -> None:
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=500))
-def test_the_live_error_is_that_of_the_newest(errors: list[float]) -> None:
+def test_live_error_covers_newest_outcomes(errors: list[float]) -> None:
     live = LiveErrors()
     for error in errors:
         live.add(("noaa", "temperature"), error)

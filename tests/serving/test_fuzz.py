@@ -102,7 +102,7 @@ def is_problem(status: int, headers: dict[bytes, bytes], body: bytes) -> bool:
     return headers[b"content-type"] == b"application/problem+json" and msgspec.json.decode(body)["status"] == status
 
 
-def test_no_request_leads_to_an_answer_of_500(tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_request_gives_status_500(tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
     found = asyncio.run(flood(sound(tmp_path), seed))
     with capsys.disabled():
         print(f"\nseed {seed}: {found.total()} requests, by status {dict(sorted(found.items()))}")
@@ -116,7 +116,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def test_nor_do_bytes_on_a_socket(server: Server, seed: int) -> None:
+def test_no_socket_bytes_give_status_500(server: Server, seed: int) -> None:
     """As real requests, whose lines and lengths are wrong now and then."""
     host, port = server.url.removeprefix("http://").split(":")
     fuzzer, found = Fuzzer(seed), Counter[int]()
@@ -141,7 +141,7 @@ def test_nor_do_bytes_on_a_socket(server: Server, seed: int) -> None:
     assert "Traceback" not in "".join(server.log)
 
 
-def test_nor_do_the_bytes_of_any_file(home: Path, seed: int) -> None:  # noqa: F811
+def test_no_file_bytes_give_status_500(home: Path, seed: int) -> None:  # noqa: F811
     """Whatever a file becomes, the look-up goes on, forecasts are answered, and what there is can be told."""
     reader, chance = Reader(home), random.Random(f"{seed} files")
     assert reader.left_out() == {}

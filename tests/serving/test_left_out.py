@@ -124,7 +124,7 @@ def restore(path: Path) -> None:
     path.with_name(f".{path.name}.sound").rename(path)
 
 
-def test_a_damaged_file_is_named_and_what_was_read_of_it_counts(home: Path) -> None:
+def test_damaged_file_is_named_and_last_good_content_serves(home: Path) -> None:
     reader = Reader(home)
     assert reader.left_out() == {}
     for name in (*FILES, DECLARED):
@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named_and_what_was_read_of_it_counts(home: Path) -> N
         assert f'aerocast_file_failures_total{{file="{name}"}}'.encode() in reader.metrics.text()
 
 
-def test_a_server_that_starts_onto_damaged_files_names_them(home: Path) -> None:
+def test_server_started_with_damaged_files_names_them(home: Path) -> None:
     for fault in FAULTS:
         for name in (*FILES, DECLARED):
             place(home / name, fault)
@@ -156,7 +156,7 @@ def test_a_server_that_starts_onto_damaged_files_names_them(home: Path) -> None:
         assert reader.left_out() == {}, fault
 
 
-def test_a_folder_that_is_none_is_named(home: Path) -> None:
+def test_file_in_place_of_folder_is_named(home: Path) -> None:
     reader = Reader(home)
     assert reader.left_out() == {}
     for folder in ("releases", "releases/noaa", "releases/noaa/temperature", "tail", "declared"):
@@ -171,7 +171,7 @@ def test_a_folder_that_is_none_is_named(home: Path) -> None:
             assert reader.left_out() == {}, (folder, fault)
 
 
-def test_a_damaged_buffer_of_posts_is_named(home: Path) -> None:
+def test_damaged_post_buffer_is_named(home: Path) -> None:
     reader = Reader(home)
     assert reader.left_out() == {}
     for fault in ("empty", "zeros", "binary", "a folder", "a pipe", "a link to itself"):
@@ -203,7 +203,7 @@ ODD = {
 }
 
 
-def test_a_tail_that_nothing_can_be_computed_from_is_left_out(home: Path) -> None:
+def test_tail_without_usable_rows_is_left_out(home: Path) -> None:
     reader = Reader(home)
     assert reader.left_out() == {}
     for name, odd in ODD.items():
@@ -214,7 +214,7 @@ def test_a_tail_that_nothing_can_be_computed_from_is_left_out(home: Path) -> Non
         reader.works()
 
 
-def test_a_header_that_is_no_python_is_left_out(home: Path) -> None:
+def test_tail_with_malformed_header_is_left_out(home: Path) -> None:
     """numpy parses it as code: its tokenizer and its parser have errors of their own."""
     reader = Reader(home)
     assert reader.left_out() == {}
@@ -230,7 +230,7 @@ def test_a_header_that_is_no_python_is_left_out(home: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_running_server_names_what_it_leaves_out_and_goes_on(
+def test_running_server_names_left_out_file_and_serves(
     home: Path, serve: Callable[..., tuple[Any, httpx.Client]]
 ) -> None:
     _, http = serve()

@@ -27,7 +27,7 @@ def logged(home: Path) -> list[Logged]:
     return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
 
 
-def test_an_answer_is_logged_as_it_was_sent(tmp_path: Path, serve: Start) -> None:
+def test_answer_is_logged_as_sent(tmp_path: Path, serve: Start) -> None:
     version = publish(tmp_path, 1, bias=1.0)
     write_tail(tmp_path)
     server, http = serve()
@@ -46,7 +46,7 @@ def test_an_answer_is_logged_as_it_was_sent(tmp_path: Path, serve: Start) -> Non
         assert forecast.upper - forecast.lower == 2 * HALF
 
 
-def test_kept_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve: Start) -> None:
+def test_cached_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     _, http = serve(LOG_SECONDS="0.1")
@@ -62,7 +62,7 @@ def test_kept_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve: 
     assert found[asked[3]].forecasts[0].time == datetime(2013, 7, 1, 13, tzinfo=UTC)
 
 
-def test_a_server_that_only_tries_a_release_out_logs_nothing(tmp_path: Path, serve: Start) -> None:
+def test_server_that_tries_release_logs_nothing(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     server, http = serve(LOG="false")
@@ -74,7 +74,7 @@ def test_a_server_that_only_tries_a_release_out_logs_nothing(tmp_path: Path, ser
     assert not predictions.place(tmp_path, "noaa").exists()
 
 
-def test_a_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
+def test_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     server, http = serve()
@@ -84,7 +84,7 @@ def test_a_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
     assert logged(tmp_path) == []
 
 
-def test_a_server_killed_under_load_has_logged_every_answer_once(tmp_path: Path) -> None:
+def test_server_killed_under_load_logged_every_answer_once(tmp_path: Path) -> None:
     """kill -9 while eight clients ask: what a client got is in the log, each once; nothing is torn."""
     publish(tmp_path)
     write_tail(tmp_path)
@@ -117,7 +117,7 @@ def test_a_server_killed_under_load_has_logged_every_answer_once(tmp_path: Path)
     assert len(segments) > 1
 
 
-def test_a_disk_that_refuses_fails_no_answer(tmp_path: Path, serve: Start) -> None:
+def test_unwritable_log_fails_no_answer(tmp_path: Path, serve: Start) -> None:
     """A file in the place of the log's folder refuses as a full disk does, and can be taken away again."""
     publish(tmp_path)
     write_tail(tmp_path)
@@ -140,7 +140,7 @@ def test_a_disk_that_refuses_fails_no_answer(tmp_path: Path, serve: Start) -> No
     assert metric(http, "aerocast_log_failures_total") == 4
 
 
-def test_the_log_s_folder_may_vanish(tmp_path: Path, serve: Start) -> None:
+def test_log_folder_may_vanish(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     _, http = serve(LOG_SECONDS="0.1")

@@ -67,7 +67,7 @@ def rows(home: Path, feed: Feed) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_form_of_reading_is_taken(server: Server, client: httpx.Client, small: Feed) -> None:
+def test_readings_in_every_format_are_accepted(server: Server, client: httpx.Client, small: Feed) -> None:
     two = [ONE, {**ONE, "station": "BBB", "t": -1e-7}]
     many = stream(station=["AAA", "BBB"], time=instants(1, 2), t=[1.5, None], w=pa.array([3, 4], pa.int16()))
     texts = stream(station=pa.array(["AAA"]).dictionary_encode(), time=["2024-01-05T00:00:00,5+0100"], p=[1e3])
@@ -93,7 +93,7 @@ def test_every_form_of_reading_is_taken(server: Server, client: httpx.Client, sm
     assert {row["source"] for row in found} == {"http"}
 
 
-def test_the_same_key_is_kept_once_also_by_the_next_server(serve: Start, tmp_path: Path, small: Feed) -> None:
+def test_same_key_is_stored_once_across_restart(serve: Start, tmp_path: Path, small: Feed) -> None:
     publish(tmp_path, small)
     server, http = serve()
     key = {"idempotency-key": "gateway-7/000123"}
@@ -115,7 +115,7 @@ def test_the_same_key_is_kept_once_also_by_the_next_server(serve: Start, tmp_pat
     _damage(server, other, tmp_path, small)
 
 
-def test_what_the_platform_does_not_take_is_not_piled_up_for_ever(serve: Start, tmp_path: Path, small: Feed) -> None:
+def test_buffer_of_untaken_readings_is_bounded(serve: Start, tmp_path: Path, small: Feed) -> None:
     publish(tmp_path, small)
     _, http = serve(MOST_WAITING="3")
     assert http.post(PATH, json=[ONE] * 3).status_code == 202
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Any, int, str, str | None, int | None]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_malformed_body_is_refused_with_the_place_of_what_is_wrong(name: str, client: httpx.Client) -> None:
+def test_malformed_body_is_refused_with_position(name: str, client: httpx.Client) -> None:
     body, status, slug, field, index = CASES[name]
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     check(client.post(PATH, content=content), status, slug, field, index)
@@ -184,7 +184,7 @@ def check(answer: httpx.Response, status: int, slug: str, field: str | None, ind
     return problem
 
 
-def test_streams_are_checked_as_well(client: httpx.Client) -> None:
+def test_streams_are_validated(client: httpx.Client) -> None:
     when, t, second = instants(1, 2), pa.array([1.0, 2.0]), pa.timestamp("s", "UTC")
     good = stream(station=["AAA", "BBB"], time=when, t=t)
     for body, slug, field, index in (
@@ -205,7 +205,7 @@ def test_streams_are_checked_as_well(client: httpx.Client) -> None:
         check(client.post(PATH, content=body, headers={"content-type": ARROW}), 400, slug, field, index)
 
 
-def test_other_refusals(server: Server, client: httpx.Client) -> None:
+def test_invalid_requests_are_refused(server: Server, client: httpx.Client) -> None:
     unknown = check(client.post("/observations/mars", json=ONE), 404, "unknown-feed", "feed", None)
     assert "small" in unknown["rule"]
     check(client.post(PATH, content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported-media-type",
@@ -227,14 +227,14 @@ def test_other_refusals(server: Server, client: httpx.Client) -> None:
     assert client.get(PATH).status_code == 405
 
 
-def test_the_document_describes_the_endpoint(client: httpx.Client) -> None:
+def test_openapi_describes_endpoint(client: httpx.Client) -> None:
     described = client.get("/schema/openapi.json").json()["paths"]["/observations/{feed}"]["post"]
     assert set(described["requestBody"]["content"]) == {"application/json", "application/x-ndjson", ARROW}
     assert {"202", "400", "401", "404", "413", "415", "422", "429", "503", "507"} <= set(described["responses"])
     assert {one["name"] for one in described["parameters"]} == {"feed", "Idempotency-Key"}
 
 
-def test_a_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, small: Feed) -> None:
+def test_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, small: Feed) -> None:
     home = tmp_path / "disk"
     home.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(home)], capture_output=True)

@@ -86,7 +86,7 @@ def check(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_requests_are_told_field_value_and_rule(http: httpx.Client, case: str) -> None:
+def test_bad_request_names_field_value_and_rule(http: httpx.Client, case: str) -> None:
     content, status, slug, field = CASES[case]
     answer = http.post("/predict", content=content, headers={"content-type": "application/json"})
     problem = check(answer, status, slug)
@@ -94,7 +94,7 @@ def test_bad_requests_are_told_field_value_and_rule(http: httpx.Client, case: st
     assert problem["rule"]
 
 
-def test_the_value_comes_back_as_it_was_sent(http: httpx.Client) -> None:
+def test_problem_repeats_value_as_sent(http: httpx.Client) -> None:
     for value in ("null", '"warm"', "true"):
         problem = http.post("/predict", content=sequence(1, 2, value)).json()
         assert problem["value"] == json.loads(value)
@@ -110,22 +110,22 @@ def test_other_content_types_are_refused(http: httpx.Client, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "application/json", "application/JSON; charset=utf-8", "application/ld+json"])
-def test_json_content_types_are_taken(http: httpx.Client, kind: str | None) -> None:
+def test_json_content_types_are_accepted(http: httpx.Client, kind: str | None) -> None:
     headers = {"content-type": kind} if kind else {}
     assert http.post("/predict", content=b'{"station": "JFK"}', headers=headers).status_code == 200
 
 
-def test_a_chunked_body_has_the_same_limit(http: httpx.Client) -> None:
+def test_chunked_body_has_same_limit(http: httpx.Client) -> None:
     answer = http.post("/predict", content=(b"x" * 10_000 for _ in range(60)))
     assert check(answer, 413, "request-entity-too-large")["field"] == "body"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/predict/JFK", "/%2e%2e/etc/passwd", "/schema/x"])
-def test_unknown_paths(http: httpx.Client, path: str) -> None:
+def test_unknown_path_is_404(http: httpx.Client, path: str) -> None:
     check(http.get(path), 404, "not-found")
 
 
-def test_wrong_methods(http: httpx.Client) -> None:
+def test_wrong_method_is_405(http: httpx.Client) -> None:
     for method, path, allowed in (
         ("GET", "/predict", "POST"),
         ("POST", "/health", "GET"),
@@ -137,11 +137,11 @@ def test_wrong_methods(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001"])
-def test_bad_query_parameters(http: httpx.Client, query: str) -> None:
+def test_invalid_query_parameter_is_refused(http: httpx.Client, query: str) -> None:
     assert check(http.get(f"/models?{query}"), 400, "bad-request")["field"] == "limit"
 
 
-def test_models_of_nothing_known(http: httpx.Client) -> None:
+def test_models_of_unknown_feed_are_404(http: httpx.Client) -> None:
     for query, field in (("feed=mars", "feed"), ("feed=..", "feed"), ("target=rain", "target")):
         assert check(http.get(f"/models?{query}"), 404, "unknown-release")["field"] == field
 
@@ -165,17 +165,17 @@ FIELDS = st.fixed_dictionaries(
 
 
 @given(FIELDS | JSON)
-def test_any_json_gets_an_answer_or_a_problem(http: httpx.Client, content: Any) -> None:
+def test_any_json_gets_answer_or_problem(http: httpx.Client, content: Any) -> None:
     _answered(http.post("/predict", content=json.dumps(content).encode()))
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_get_a_problem(http: httpx.Client, content: bytes) -> None:
+def test_any_bytes_get_problem(http: httpx.Client, content: bytes) -> None:
     _answered(http.post("/predict", content=content))
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3), min_size=5, max_size=48))
-def test_any_numbers_get_a_finite_forecast_or_a_problem(http: httpx.Client, rows: list[tuple[float, ...]]) -> None:
+def test_any_numbers_get_finite_forecast_or_problem(http: httpx.Client, rows: list[tuple[float, ...]]) -> None:
     answer = http.post("/predict", json={"sequence": rows})
     _answered(answer)
     if answer.status_code == 200:

@@ -56,7 +56,7 @@ def run(*arguments: str, code: str | None = None, **options: Any) -> subprocess.
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, **options)
 
 
-def test_what_the_server_loads_stays_light(tmp_path: Path) -> None:
+def test_server_imports_stay_light(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     declared.publish(tmp_path, small_feed(tmp_path))
@@ -66,7 +66,7 @@ def test_what_the_server_loads_stays_light(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_in_peace(tmp_path: Path, number: int, serve: Callable[..., tuple[Server, Any]]) -> None:
+def test_stop_signal_ends_server_cleanly(tmp_path: Path, number: int, serve: Callable[..., tuple[Server, Any]]) -> None:
     server, _ = serve()
     server.process.send_signal(number)
     assert server.process.wait(60) == 0
@@ -81,7 +81,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+def test_occupied_port_raises_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("--port", str(port), env={**os.environ, "AEROCAST_HOME": str(tmp_path)})
@@ -92,21 +92,21 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     "arguments",
     [("--host", "no.such.host.invalid"), ("--port", "70000"), ("--port", "-1"), ("--host", "203.0.113.1")],
 )
-def test_an_address_that_cannot_be_bound_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_unusable_address_raises_one_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert "cannot listen on" in refused(run(*arguments, env={**os.environ, "AEROCAST_HOME": str(tmp_path)}))
 
 
-def test_a_missing_home_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_home_raises_one_sentence(tmp_path: Path) -> None:
     done = run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "none")})
     assert "does not exist" in refused(done)
 
 
-def test_a_home_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+def test_home_that_is_file_raises_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     assert "is no folder" in refused(run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")}))
 
 
-def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_home_raises_one_sentence(tmp_path: Path) -> None:
     """Root may write everywhere, so the process becomes nobody; after its imports, which nobody may not read."""
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
@@ -121,7 +121,7 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
     assert "cannot be written: Permission denied" in refused(done)
 
 
-def test_a_home_below_a_closed_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_home_below_closed_folder_raises_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     tmp_path.chmod(0o700)
     code = [
@@ -136,10 +136,10 @@ def test_a_home_below_a_closed_folder_is_one_sentence(tmp_path: Path) -> None:
     assert "cannot be read: Permission denied" in refused(done)
 
 
-def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
+def test_invalid_setting_raises_one_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "AEROCAST_HOME": str(tmp_path), "AEROCAST_POLL_SECONDS": "often"}
     assert "AEROCAST_POLL_SECONDS='often' is not allowed" in refused(run(env=environment))
 
 
-def test_it_binds_to_loopback_by_default(shared_server: Server) -> None:
+def test_server_binds_to_loopback_by_default(shared_server: Server) -> None:
     assert shared_server.url.startswith("http://127.0.0.1:")

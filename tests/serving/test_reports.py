@@ -29,7 +29,7 @@ def reports(shared_server: Server) -> Path:
     return folder
 
 
-def test_a_picture_of_the_home_is_shown(http: httpx.Client, reports: Path) -> None:
+def test_picture_of_home_is_served(http: httpx.Client, reports: Path) -> None:
     answer = http.get("/reports/noaa/temperature/drift.png")
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", PNG)
 
@@ -47,6 +47,6 @@ NAMES += [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_picture_of_a_report_is_not_there(http: httpx.Client, reports: Path, name: str) -> None:
+def test_other_paths_are_404(http: httpx.Client, reports: Path, name: str) -> None:
     check(http.get(f"/reports/noaa/temperature/{name}"), 404, "no-picture" if "%2f" not in name else "not-found")
     assert http.get("/reports/%2e%2e/releases/drift.png").status_code == 404

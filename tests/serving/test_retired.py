@@ -44,7 +44,7 @@ def small(tmp_path: Path) -> Feed:
     return feed
 
 
-def test_a_feed_without_a_declaration_is_refused_by_name_until_it_is_back(
+def test_feed_without_declaration_is_refused_by_name_until_declared(
     tmp_path: Path, small: Feed, noaa: Feed, serve: Start
 ) -> None:
     assert declare(tmp_path, small, noaa, broken=("small",)) == ["noaa: its declaration of now is published"]
@@ -85,7 +85,7 @@ def test_a_feed_without_a_declaration_is_refused_by_name_until_it_is_back(
     until(lambda: client.post(path, json=READING).status_code == 202)
 
 
-def test_a_target_without_a_declaration_is_refused_by_name_and_a_short_history_is_told(
+def test_target_without_declaration_is_refused_and_short_history_reported(
     tmp_path: Path, small: Feed, serve: Start
 ) -> None:
     _, client = serve()
@@ -104,7 +104,7 @@ def test_a_target_without_a_declaration_is_refused_by_name_and_a_short_history_i
     assert [target["name"] for target in feeds["small"]["targets"]] == ["temperature"]
 
 
-def test_a_release_of_other_units_or_steps_is_refused_by_name_until_one_that_fits(tmp_path: Path, serve: Start) -> None:
+def test_release_of_other_units_or_steps_is_refused_until_one_fits(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     now = grid("JFK")
     tail.write(tmp_path, "noaa", {"JFK": replace(now, units=("degC", "mph", "hPa"))})
@@ -123,7 +123,7 @@ def test_a_release_of_other_units_or_steps_is_refused_by_name_until_one_that_fit
     until(lambda: client.post("/predict", json={"station": "JFK"}).status_code == 200)
 
 
-def test_what_the_home_knows_and_nobody_declares_is_retired(tmp_path: Path, small: Feed) -> None:
+def test_undeclared_feed_of_home_is_retired(tmp_path: Path, small: Feed) -> None:
     """Also a feed of an older version, which has a release and was never published, and one whose file is damaged."""
     publish(tmp_path, feed="older")
     (tmp_path / "declared/small.json").write_bytes(b"\xff")

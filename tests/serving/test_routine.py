@@ -50,7 +50,7 @@ def ask(http: httpx.Client, body: Any = None, **query: str) -> dict[str, Any]:
     return found
 
 
-def test_an_old_champion_is_due_and_only_a_post_asks(tmp_path: Path, serve: Start) -> None:
+def test_old_champion_is_due_and_only_post_requests_retrain(tmp_path: Path, serve: Start) -> None:
     version = promoted(tmp_path, timedelta(days=30))
     server, http = serve()
     found = check(http)
@@ -81,7 +81,7 @@ def test_an_old_champion_is_due_and_only_a_post_asks(tmp_path: Path, serve: Star
     assert check(http)["request"] is None
 
 
-def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Start) -> None:
+def test_young_champion_is_requested_only_with_force(tmp_path: Path, serve: Start) -> None:
     version = promoted(tmp_path, timedelta(days=100))
     _, http = serve()
     for body in (None, {}, {"force": False}):
@@ -93,7 +93,7 @@ def test_a_young_champion_is_asked_for_only_by_force(tmp_path: Path, serve: Star
     assert (request.reason, request.force) == (f"forced; {version} is 73 days old", True)
 
 
-def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
+def test_age_follows_clock_of_feed(tmp_path: Path, serve: Start) -> None:
     promoted(tmp_path, timedelta(days=30))
     clock.document(tmp_path, "noaa").write(Clock(MADE + timedelta(days=29), datetime.now(UTC), 0.0))
     _, http = serve()
@@ -102,7 +102,7 @@ def test_the_age_follows_the_feed_s_clock(tmp_path: Path, serve: Start) -> None:
     until(lambda: bool(check(http)["due"]))
 
 
-def test_the_limit_and_the_end_are_those_declared_now(tmp_path: Path, serve: Start) -> None:
+def test_limit_and_end_follow_current_declaration(tmp_path: Path, serve: Start) -> None:
     """No model depends on them, so that a changed declaration does not wait for the next release."""
     promoted(tmp_path, timedelta(days=30))
     _, http = serve()
@@ -114,7 +114,7 @@ def test_the_limit_and_the_end_are_those_declared_now(tmp_path: Path, serve: Sta
     assert (seen["due"], seen["limit_seconds"]) == (False, 200 * 86400)
 
 
-def test_an_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve: Start) -> None:
+def test_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve: Start) -> None:
     promoted(tmp_path, None, None)
     _, http = serve()
     found = check(http)
@@ -122,7 +122,7 @@ def test_an_older_release_has_neither_limit_nor_feed_time(tmp_path: Path, serve:
     assert found["trained_at"] == "2024-01-01T00:00:01Z", "real time, later than the recorded feed's end"
 
 
-def test_a_hold_is_seen_wherever_the_champion_is(tmp_path: Path, serve: Start) -> None:
+def test_hold_is_shown_with_champion(tmp_path: Path, serve: Start) -> None:
     version = promoted(tmp_path, timedelta(days=30))
     release.promote(tmp_path, "noaa", "temperature", version, Hold(MADE, reason="the newer one is worse"))
     _, http = serve()
@@ -150,18 +150,18 @@ def test_feed_and_target_may_be_named(tmp_path: Path, serve: Start) -> None:
     ("body", "status", "field"),
     [(b"{", 400, "body"), (b'{"force": 1}', 422, "force"), (b'{"now": true}', 422, "now"), (b"[]", 422, "body")],
 )
-def test_a_bad_body_is_told(http: httpx.Client, body: bytes, status: int, field: str) -> None:
+def test_invalid_body_is_refused(http: httpx.Client, body: bytes, status: int, field: str) -> None:
     answer = http.post(PATH, content=body)
     assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
 
 
-def test_unknown_names_are_told(http: httpx.Client) -> None:
+def test_unknown_names_are_refused(http: httpx.Client) -> None:
     for query, field in (({"feed": "mars"}, "feed"), ({"target": "rain"}, "target")):
         for answer in (http.get(PATH, params=query), http.post(PATH, params=query)):
             assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
-def test_a_disk_that_refuses_is_a_problem(tmp_path: Path, serve: Start) -> None:
+def test_unwritable_disk_is_problem(tmp_path: Path, serve: Start) -> None:
     promoted(tmp_path, timedelta(days=30))
     _, http = serve()
     (tmp_path / "requests").write_text("")
@@ -170,6 +170,6 @@ def test_a_disk_that_refuses_is_a_problem(tmp_path: Path, serve: Start) -> None:
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
 
 
-def test_without_a_release_there_is_nothing_to_check(tmp_path: Path, serve: Start) -> None:
+def test_check_without_release_is_refused(tmp_path: Path, serve: Start) -> None:
     _, http = serve()
     assert http.get(PATH).status_code == http.post(PATH).status_code == 503

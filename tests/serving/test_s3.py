@@ -38,7 +38,7 @@ def release_of(http: httpx.Client) -> dict[str, str]:
     return found
 
 
-def test_promotions_tails_and_faults_in_the_bucket_reach_the_server(http: httpx.Client, bucket: ObjectHome) -> None:
+def test_promotions_tails_and_faults_in_bucket_reach_server(http: httpx.Client, bucket: ObjectHome) -> None:
     before = http.post("/predict", json={"station": "JFK"}).json()
     assert before["model"]["version"] == "0001-00000001"
     version = publish(bucket, 2, bias=5.0)
@@ -64,7 +64,7 @@ def test_promotions_tails_and_faults_in_the_bucket_reach_the_server(http: httpx.
 @pytest.mark.parametrize(
     ("url", "says"), [("gs://bucket/home", "cannot be used"), ("s3://nobody/home", "NoSuchBucket")]
 )
-def test_a_home_that_cannot_be_used_is_one_sentence(
+def test_unusable_home_raises_one_sentence(
     objects: None, tmp_path: Path, url: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AEROCAST_HOME", url)
@@ -75,7 +75,7 @@ def test_a_home_that_cannot_be_used_is_one_sentence(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_store_that_goes_away_leaves_what_serves(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_store_keeps_release_serving(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     version = publish(bucket, 1)
     write_tail(bucket)
     server = ServingStore(bucket)

@@ -47,7 +47,7 @@ def logged(home: Path) -> list[Logged]:
     return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
 
 
-def test_the_challenger_answers_the_same_question_into_the_log(tmp_path: Path, serve: Start) -> None:
+def test_challenger_answers_same_request_into_log(tmp_path: Path, serve: Start) -> None:
     champion, other = beside(tmp_path, 1.0)
     server, http = serve()
     until(lambda: loaded(http) == other)
@@ -67,7 +67,7 @@ def test_the_challenger_answers_the_same_question_into_the_log(tmp_path: Path, s
         assert (shadow.reasons, shadow.issued_at) == (own.reasons, own.issued_at)
 
 
-def test_only_the_share_is_answered_and_the_same_ids_each_time(tmp_path: Path, serve: Start) -> None:
+def test_share_of_requests_is_answered_for_same_ids(tmp_path: Path, serve: Start) -> None:
     _, other = beside(tmp_path, 0.25)
     server, http = serve()
     until(lambda: loaded(http) == other)
@@ -79,7 +79,7 @@ def test_only_the_share_is_answered_and_the_same_ids_each_time(tmp_path: Path, s
     assert 60 < len(shadows) < 140
 
 
-def test_without_a_share_no_challenger_is_loaded(tmp_path: Path, serve: Start) -> None:
+def test_challenger_without_share_is_not_loaded(tmp_path: Path, serve: Start) -> None:
     beside(tmp_path, 0.0)
     _, http = serve()
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_without_a_share_no_challenger_is_loaded(tmp_path: Path, serve: Start) -
     assert "aerocast_shadow_total{" not in http.get("/metrics").text
 
 
-def test_a_broken_challenger_is_counted_and_not_felt(tmp_path: Path, serve: Start) -> None:
+def test_failing_challenger_is_counted_and_harmless(tmp_path: Path, serve: Start) -> None:
     """Its declaration has no JFK: it loads, and fails at each such question."""
     made = manifest(2)
     feed = msgspec.structs.replace(made.feed, stations=made.feed.stations[1:], shadow=1.0)
@@ -106,7 +106,7 @@ def test_a_broken_challenger_is_counted_and_not_felt(tmp_path: Path, serve: Star
     assert http.get("/health").json()["status"] == "ok"
 
 
-def test_a_challenger_that_does_not_load_is_visible_and_harmless(tmp_path: Path, serve: Start) -> None:
+def test_unloadable_challenger_is_reported_and_harmless(tmp_path: Path, serve: Start) -> None:
     _, other = beside(tmp_path, 1.0)
     damage(release.folder(tmp_path, "noaa", "temperature") / other / "model.onnx")
     _, http = serve()
@@ -115,7 +115,7 @@ def test_a_challenger_that_does_not_load_is_visible_and_harmless(tmp_path: Path,
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
 
 
-def test_a_promotion_ends_the_shadow(tmp_path: Path, serve: Start) -> None:
+def test_promotion_ends_shadow(tmp_path: Path, serve: Start) -> None:
     _, other = beside(tmp_path, 1.0)
     _, http = serve()
     until(lambda: loaded(http) == other)
@@ -126,7 +126,7 @@ def test_a_promotion_ends_the_shadow(tmp_path: Path, serve: Start) -> None:
 
 
 @given(st.uuids(version=4), st.floats(0, 1))
-def test_a_share_holds_what_a_smaller_share_held(name: Any, share: float) -> None:
+def test_larger_share_contains_smaller_share(name: Any, share: float) -> None:
     assert chosen(str(name), 1.0)
     assert not chosen(str(name), 0.0)
     if chosen(str(name), share):
@@ -134,6 +134,6 @@ def test_a_share_holds_what_a_smaller_share_held(name: Any, share: float) -> Non
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_shares_are_kept(share: float) -> None:
+def test_share_is_met(share: float) -> None:
     found = Counter(chosen(f"{number * 2654435761 % 2**32:08x}", share) for number in range(10_000))
     assert found[True] / 10_000 == pytest.approx(share, abs=0.02)

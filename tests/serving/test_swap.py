@@ -30,7 +30,7 @@ def serving(http: httpx.Client) -> str:
     return str(http.get("/health").json()["releases"][0]["version"])
 
 
-def test_a_new_release_takes_over_under_load_without_a_failed_request(tmp_path: Path, serve: Start) -> None:
+def test_new_release_takes_over_under_load_without_failed_request(tmp_path: Path, serve: Start) -> None:
     versions = [publish(tmp_path, 1, bias=1.0)]
     write_tail(tmp_path)
     server, http = serve()
@@ -83,7 +83,7 @@ def break_(place: Path, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["bit", "manifest", "gone", "features", "horizons", "no graph", "unknown features"])
-def test_a_bad_release_leaves_the_old_one_serving(tmp_path: Path, serve: Start, fault: str) -> None:
+def test_bad_release_keeps_old_one_serving(tmp_path: Path, serve: Start, fault: str) -> None:
     first = publish(tmp_path, 1)
     write_tail(tmp_path)
     _, http = serve()
@@ -114,7 +114,7 @@ def test_a_bad_release_leaves_the_old_one_serving(tmp_path: Path, serve: Start, 
 @pytest.mark.parametrize(
     "content", ["", "{", '{"version": 3}', '{"version": "../../etc", "promoted_at": "2024-01-01T00:00:00Z"}']
 )
-def test_a_bad_pointer_leaves_the_old_release_serving(tmp_path: Path, serve: Start, content: str) -> None:
+def test_bad_pointer_keeps_old_release_serving(tmp_path: Path, serve: Start, content: str) -> None:
     first = publish(tmp_path, 1)
     write_tail(tmp_path)
     _, http = serve()
@@ -123,7 +123,7 @@ def test_a_bad_pointer_leaves_the_old_release_serving(tmp_path: Path, serve: Sta
     assert http.post("/predict", json=JFK).json()["model"]["version"] == first
 
 
-def test_a_vanished_pointer_leaves_the_old_release_serving(tmp_path: Path, serve: Start) -> None:
+def test_vanished_pointer_keeps_old_release_serving(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     write_tail(tmp_path)
     _, http = serve()
@@ -134,7 +134,7 @@ def test_a_vanished_pointer_leaves_the_old_release_serving(tmp_path: Path, serve
     assert http.get("/models").status_code == 200
 
 
-def test_a_server_that_starts_onto_a_bad_release_takes_the_one_before(tmp_path: Path, serve: Start) -> None:
+def test_server_started_with_bad_release_loads_previous_one(tmp_path: Path, serve: Start) -> None:
     first = publish(tmp_path, 1)
     second = publish(tmp_path, 2)
     write_tail(tmp_path)
@@ -144,7 +144,7 @@ def test_a_server_that_starts_onto_a_bad_release_takes_the_one_before(tmp_path: 
     assert http.get("/health").json()["status"] == "degraded"
 
 
-def test_a_rollback_is_followed(tmp_path: Path, serve: Start) -> None:
+def test_rollback_is_followed(tmp_path: Path, serve: Start) -> None:
     first, second = publish(tmp_path, 1), publish(tmp_path, 2)
     write_tail(tmp_path)
     _, http = serve()
@@ -155,7 +155,7 @@ def test_a_rollback_is_followed(tmp_path: Path, serve: Start) -> None:
     assert [(one["version"], one["serving"]) for one in models["releases"]] == [(second, False), (first, True)]
 
 
-def test_a_server_without_releases_says_so_and_picks_up_the_first(tmp_path: Path, serve: Start) -> None:
+def test_server_without_releases_says_so_and_loads_first(tmp_path: Path, serve: Start) -> None:
     _, http = serve()
     report = http.get("/health")
     assert (report.status_code, report.json()["status"]) == (503, "no release")
@@ -172,7 +172,7 @@ def test_a_server_without_releases_says_so_and_picks_up_the_first(tmp_path: Path
     until(lambda: http.post("/predict", json=JFK).status_code == 200)
 
 
-def test_newer_readings_are_picked_up_and_damaged_ones_are_not(tmp_path: Path, serve: Start) -> None:
+def test_newer_readings_are_loaded_and_damaged_ones_are_not(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     write_tail(tmp_path)
     _, http = serve()
@@ -187,7 +187,7 @@ def test_newer_readings_are_picked_up_and_damaged_ones_are_not(tmp_path: Path, s
     until(lambda: http.get("/health").json()["status"] == "ok")
 
 
-def test_several_feeds_and_targets(tmp_path: Path, serve: Start) -> None:
+def test_several_feeds_and_targets_are_served(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     publish(tmp_path, 2, target="pressure")
     publish(tmp_path, 3, feed="midwest")
@@ -207,7 +207,7 @@ def test_several_feeds_and_targets(tmp_path: Path, serve: Start) -> None:
     assert len(http.get("/models", params={"target": "pressure"}).json()) == 1
 
 
-def test_a_station_of_one_feed_alone_needs_no_feed(tmp_path: Path, serve: Start) -> None:
+def test_station_of_single_feed_needs_no_feed(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     other = manifest(3, feed="midwest")
     lone = msgspec.structs.replace(other.feed, stations=(StationInfo("KMSN", "Madison", "UTC"),))
@@ -222,7 +222,7 @@ def test_a_station_of_one_feed_alone_needs_no_feed(tmp_path: Path, serve: Start)
     assert {"JFK", "LGA", "EWR", "KMSN"} <= set(nobody.json()["rule"].removeprefix("one of ").split(", "))
 
 
-def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
+def test_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
     made = manifest(1)
     names = made.graphs.station.features
     plain = Intervals(0.8, HORIZONS, (1.0, 2.0, 3.0), (), (), (), ((), (), ()), 100)
@@ -238,7 +238,7 @@ def test_a_second_graph_answers_sequences(tmp_path: Path, serve: Start) -> None:
     assert [(one["lower"], one["upper"]) for one in answer["forecasts"]] == [(49, 51), (98, 102), (277, 283)]
 
 
-def test_a_quiet_feed_degrades_its_answers(tmp_path: Path, serve: Start) -> None:
+def test_silent_feed_degrades_its_answers(tmp_path: Path, serve: Start) -> None:
     feed = msgspec.structs.replace(manifest().feed, end=None)
     version = release.write(tmp_path, msgspec.structs.replace(manifest(), feed=feed), {"model.onnx": graph()})
     release.promote(tmp_path, "noaa", "temperature", version)
