@@ -34,7 +34,7 @@ def _climate(seed: int, days: int = 80):
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(SENSORS + WORLDS), onset=st.integers(30 * 24, 50 * 24))
-def test_an_injection_touches_nothing_before_its_onset_or_after_its_end(seed: int, name: str, onset: int) -> None:
+def test_injection_changes_nothing_before_onset_or_after_end(seed: int, name: str, onset: int) -> None:
     from measuring import faults
 
     series = _climate(seed % 5)
@@ -52,7 +52,7 @@ def test_an_injection_touches_nothing_before_its_onset_or_after_its_end(seed: in
         np.testing.assert_array_equal(made.world.values, made.measured.values)
 
 
-def test_each_fault_of_a_sensor_is_what_it_is_called() -> None:
+def test_injected_sensor_fault_matches_its_name() -> None:
     from measuring import faults
 
     series, onset, rng = _climate(1), 40 * 24, np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_each_fault_of_a_sensor_is_what_it_is_called() -> None:
     assert 0.02 < np.mean(spiky[onset : onset + 120] != 0) < 0.2
 
 
-def test_the_grid_fills_gaps_as_silver_does() -> None:
+def test_grid_fills_gaps_like_silver() -> None:
     from measuring.series import Series, grid
 
     values = np.array([np.nan, 1.0, np.nan, np.nan, np.nan, 2.0])[:, None]
@@ -82,7 +82,7 @@ def test_the_grid_fills_gaps_as_silver_does() -> None:
     np.testing.assert_array_equal(filled.age[:, 0], np.float32([np.nan, 0, 1, 2, np.nan, 0]))
 
 
-def test_errors_are_of_the_outcome_at_origin_and_horizon() -> None:
+def test_errors_belong_to_outcome_at_origin_and_horizon() -> None:
     from measuring.champions import rmse
     from measuring.loop import outcome_errors
 
@@ -106,7 +106,7 @@ def test_judging_and_calibration_share_no_series_and_no_seed() -> None:
 
 
 @pytest.mark.parametrize(("name", "truth"), [("MY1 air quality", "none"), ("Elec2", "world"), ("bike growth", "world")])
-def test_natural_cases_begin_where_their_publishers_say(name: str, truth: str) -> None:
+def test_natural_cases_begin_where_publishers_say(name: str, truth: str) -> None:
     from measuring.scenarios import NATURAL
     from measuring.series import DATA
 
@@ -124,7 +124,7 @@ def test_natural_cases_begin_where_their_publishers_say(name: str, truth: str) -
         assert len(set(transfer[hit.onset :])) > 100
 
 
-def test_the_midwestern_stream_changes_its_unit_at_the_onset() -> None:
+def test_midwest_stream_changes_unit_at_onset() -> None:
     from measuring.scenarios import NATURAL
     from measuring.series import DATA
 
@@ -139,7 +139,7 @@ def test_the_midwestern_stream_changes_its_unit_at_the_onset() -> None:
     assert np.nanmin(hit.world.values[hit.onset : hit.onset + 4, 0]) == pytest.approx(12.2)
 
 
-def test_a_loop_finds_what_an_oracle_can_learn_away_and_recovers() -> None:
+def test_loop_detects_learnable_change_and_recovers() -> None:
     """One made climate through the whole loop: hot, retrained for the new regime, promoted, better than before."""
     from measuring.scenarios import injected
     from measuring.tally import Tally, first_champion, run
@@ -157,7 +157,7 @@ def test_a_loop_finds_what_an_oracle_can_learn_away_and_recovers() -> None:
     assert (fault.expected, fault.diagnosis, fault.retrains) == ("sensor", "sensor_fault", 0)
 
 
-def test_the_tables_tell_a_missed_target(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_report_missed_target(capsys: pytest.CaptureFixture[str]) -> None:
     from healing import show_diagnoses, show_errors, show_targets, show_wrong
     from measuring.tally import Errors, Tally
 

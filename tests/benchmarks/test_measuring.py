@@ -32,7 +32,7 @@ def _scripts_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
-def test_every_benchmark_says_what_it_measures() -> None:
+def test_benchmarks_say_what_they_measure() -> None:
     scripts = sorted(BENCHMARKS.glob("*.py"))
     assert {script.stem for script in scripts} >= {
         "main_job",
@@ -47,7 +47,7 @@ def test_every_benchmark_says_what_it_measures() -> None:
         assert script.read_text().startswith('"""')
 
 
-def test_rounds_are_interleaved_and_ratios_are_of_one_round() -> None:
+def test_rounds_are_interleaved_and_ratios_stay_within_round() -> None:
     from measuring.spread import Spread, interleave, ratio
 
     order: list[str] = []
@@ -70,13 +70,13 @@ def test_tables_are_aligned() -> None:
     ]
 
 
-def test_steps_are_read_from_the_jobs_summary() -> None:
+def test_steps_are_read_from_summary_of_job() -> None:
     from main_job import steps
 
     assert steps(SUMMARY) == {"noaa/raw": 0.7, "server: start, forecast, stop": 0.9, "in all": 8.5}
 
 
-def test_a_child_says_json_and_a_failure_ends_the_benchmark() -> None:
+def test_child_prints_json_and_failure_ends_benchmark() -> None:
     from measuring.processes import answer, peak_mib
 
     assert answer(["-c", "print('noise'); print('[1, 2]')"]) == [1, 2]
@@ -85,7 +85,7 @@ def test_a_child_says_json_and_a_failure_ends_the_benchmark() -> None:
         answer(["-c", "raise SystemExit(3)"])
 
 
-def test_the_bootstrap_is_exact_in_the_middle_and_wider_for_fewer_weeks() -> None:
+def test_bootstrap_is_exact_in_middle_and_wider_for_fewer_weeks() -> None:
     from measuring.bootstrap import mae_difference, skill
 
     random = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_the_bootstrap_is_exact_in_the_middle_and_wider_for_fewer_weeks() -> Non
     assert least < value < most
 
 
-def test_a_ridge_that_sees_the_answer_finds_it() -> None:
+def test_ridge_with_leaked_answer_recovers_it() -> None:
     from measuring.peers import ridge
 
     x = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_a_ridge_that_sees_the_answer_finds_it() -> None:
     assert np.abs(ridge(x, y, station, learned) - y).max() < 0.2
 
 
-def test_the_scripts_grid_is_the_platforms(noaa: Feed) -> None:
+def test_grid_of_script_equals_grid_of_platform(noaa: Feed) -> None:
     from measuring.feeds import prepare
     from measuring.plain import cleaned, regular
 
@@ -125,7 +125,7 @@ def test_the_scripts_grid_is_the_platforms(noaa: Feed) -> None:
         np.testing.assert_array_equal(plain[station].age, grid.age)
 
 
-def test_by_hand_or_by_the_platform_readings_become_the_same_tables(tmp_path: Path) -> None:
+def test_tables_by_hand_equal_tables_of_platform(tmp_path: Path) -> None:
     """Over the border of a month: duplicates, spikes and gaps among some thousand readings, and texts of every kind."""
     from measuring import by_duckdb, by_pandas
     from measuring.contest import LAYERS, differences, job, kept, stored, totals
@@ -181,7 +181,7 @@ def _append_odd_texts(lake: Lake, feed: Feed, start: datetime) -> int:
     return count
 
 
-def test_a_project_without_components_loads(tmp_path: Path) -> None:
+def test_project_without_components_loads(tmp_path: Path) -> None:
     from code_location import LOAD, empty_project, timed
 
     assert timed(LOAD.format(package="hollow"), empty_project(tmp_path))() > 0
