@@ -54,7 +54,7 @@ def read(home: Path, since: datetime = START) -> story.Story:
         return story.read(con, Lake(home), home, find_feed("heatwave"), "temperature", "SIM1", since)
 
 
-def test_the_story_counts_the_first_horizons_known_outcomes(tmp_path: Path) -> None:
+def test_story_counts_known_outcomes_of_first_horizon(tmp_path: Path) -> None:
     write(tmp_path)
     found = read(tmp_path)
     day = START + 24 * HOUR
@@ -68,7 +68,7 @@ def test_the_story_counts_the_first_horizons_known_outcomes(tmp_path: Path) -> N
     assert len(read(tmp_path, day).time) == 24
 
 
-def test_the_picture_of_any_story_can_be_drawn(tmp_path: Path) -> None:
+def test_story_without_events_is_plotted(tmp_path: Path) -> None:
     empty = story.picture(read(tmp_path), [], "nothing happened")
     assert len(empty.axes) == 4
     write(tmp_path)
@@ -85,7 +85,7 @@ def facts(**changes: object) -> LoopFacts:
     return LoopFacts(**{**base, "released": "0001-a", "promotion": None, "served": "0001-a", "metrics": {}, **changes})
 
 
-def test_news_are_told_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_printed_once_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     timeline = Timeline("degC", HOUR)
     fired = Evidence("error_ratio", "temperature", 9.0, 2.0, True, "errors are 9 times those of the test")
     bad = Diagnosis("temperature", "SIM1", "concept_drift", START, None, 2.0, 0.3, 0.4, 99, (fired,))
@@ -113,7 +113,7 @@ def test_news_are_told_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> 
     assert [mark for _, mark in timeline.marks] == ["drift detected", "retrain", "promoted"]
 
 
-def test_a_folder_that_is_not_a_demonstrations_is_left_alone(tmp_path: Path) -> None:
+def test_stage_refuses_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").write_text("years of work")
     with pytest.raises(AeroCastError, match="not touched"), stage(tmp_path / "home", find_feed("heatwave")):
@@ -121,7 +121,7 @@ def test_a_folder_that_is_not_a_demonstrations_is_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "home" / "thesis.txt").exists()
 
 
-def test_a_demonstration_begins_anew_and_alone(tmp_path: Path) -> None:
+def test_stage_clears_its_home_and_is_single(tmp_path: Path) -> None:
     feed, home = find_feed("heatwave"), tmp_path / "home"
     with stage(home, feed):
         old, own = home / "tail" / "heatwave.npz", home / "a note of mine"
@@ -138,7 +138,7 @@ def test_a_demonstration_begins_anew_and_alone(tmp_path: Path) -> None:
         assert again.url != again.ui_url
 
 
-def test_a_process_that_ends_by_itself_is_named_with_its_last_words(tmp_path: Path) -> None:
+def test_ended_process_is_named_with_last_lines(tmp_path: Path) -> None:
     with stage(tmp_path / "home", find_feed("heatwave")) as made:
         made._open("parrot", "no_such_module")
         made._children["parrot"].wait(60)
