@@ -103,7 +103,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_recorded_feed_is_asked_for_and_its_outcomes_posted(home: Path) -> None:
+def test_recorded_feed_is_requested_and_its_outcomes_posted(home: Path) -> None:
     with Server(home) as server:
         out = feed(home, server.url)
         assert server.process.poll() is None
@@ -125,7 +125,7 @@ def test_a_recorded_feed_is_asked_for_and_its_outcomes_posted(home: Path) -> Non
     assert f"{180 * 3 - len(posted)} forecasts reach beyond the newest reading" in out
 
 
-def test_the_forecast_comes_from_the_readings_of_its_origin(home: Path) -> None:
+def test_forecast_uses_readings_of_its_origin(home: Path) -> None:
     """Persistence of what was measured at the origin: the sequence, its order and its station are right."""
     with Server(home) as server:
         feed(home, server.url, "--until", "2013-10-19T03:00")
@@ -140,7 +140,7 @@ def test_the_forecast_comes_from_the_readings_of_its_origin(home: Path) -> None:
         assert one.forecasts[0].time == one.origin + HOUR
 
 
-def test_nothing_is_done_twice_and_it_goes_on_where_it_stopped(home: Path) -> None:
+def test_restart_repeats_nothing_and_resumes(home: Path) -> None:
     with Server(home) as server:
         feed(home, server.url, "--until", "2013-10-20T00:00")
         first = logged_lines(home)
@@ -156,7 +156,7 @@ def test_nothing_is_done_twice_and_it_goes_on_where_it_stopped(home: Path) -> No
 
 
 @pytest.mark.e2e
-def test_a_feeder_that_is_killed_repeats_at_most_what_was_on_its_way(home: Path) -> None:
+def test_killed_feeder_repeats_at_most_requests_in_flight(home: Path) -> None:
     kills = 0
     with Server(home) as server:
         while kills < 4:
@@ -181,7 +181,7 @@ def logged_lines(home: Path) -> list[str]:
 
 
 @pytest.mark.e2e
-def test_a_server_that_dies_is_waited_for(home: Path) -> None:
+def test_dead_server_is_awaited(home: Path) -> None:
     """It comes back on the same port without its memory of ids; then the pairs of numbers are posted."""
     with Server(home) as server, feeding(home, server.url, "--rate", "100") as (process, said):
         until(lambda: len(logged_lines(home)) > 100)
@@ -201,7 +201,7 @@ def test_a_server_that_dies_is_waited_for(home: Path) -> None:
     assert "Traceback" not in "".join(said)
 
 
-def test_holes_are_not_bridged_and_outcomes_that_were_not_measured_are_not_posted(tmp_path: Path) -> None:
+def test_gaps_are_not_bridged_and_unmeasured_outcomes_not_posted(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     hole = 18 * 24 + 10
@@ -228,7 +228,7 @@ def test_holes_are_not_bridged_and_outcomes_that_were_not_measured_are_not_poste
     assert "skipped 9" in out
 
 
-def test_every_target_of_a_feed_is_asked_for(home: Path) -> None:
+def test_every_target_of_feed_is_requested(home: Path) -> None:
     publish(home, 2, target="pressure")
     with Server(home) as server:
         feed(home, server.url, "--until", "2013-10-19T01:00")
@@ -239,7 +239,7 @@ def test_every_target_of_a_feed_is_asked_for(home: Path) -> None:
     assert all(900 < one.actual < 1085 for one in posted if one.target == "pressure")
 
 
-def test_it_follows_new_readings_and_late_ones(tmp_path: Path) -> None:
+def test_new_and_late_readings_are_followed(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     late = 18 * 24 + 29
@@ -271,7 +271,7 @@ def state_of(home: Path) -> Counter[str]:
     return counts
 
 
-def test_it_waits_for_a_server_that_is_not_there_yet(home: Path) -> None:
+def test_absent_server_is_awaited(home: Path) -> None:
     with feeding(home, "http://127.0.0.1:9", "--follow") as (process, said):
         until(lambda: any("no server answers at http://127.0.0.1:9" in line for line in said))
         process.send_signal(signal.SIGTERM)
@@ -287,7 +287,7 @@ def refused(home: Path, url: str, *arguments: str) -> str:
     return line
 
 
-def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
+def test_faults_raise_one_sentence(tmp_path: Path) -> None:
     publish(tmp_path)
     write_tail(tmp_path)
     with Server(tmp_path) as server:
@@ -302,7 +302,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         assert "is damaged" in refused(tmp_path, server.url)
 
 
-def test_a_wrong_time_is_told(tmp_path: Path) -> None:
+def test_invalid_time_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path, "http://127.0.0.1:9", "--since", "noon"), capture_output=True, text=True)
     assert done.returncode == 2
     assert "'noon' is no time" in done.stderr
@@ -312,7 +312,7 @@ def pending(name: str, hour: int) -> Pending:
     return Pending(name, "temperature", "JFK", 1, START + hour * HOUR, 50.0, "0001-00000001")
 
 
-def test_the_journal_folds_and_survives_a_torn_line(tmp_path: Path) -> None:
+def test_journal_is_compacted_and_survives_torn_line(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "noaa")
     for hour in range(10):
         journal.record(Asked("temperature", "JFK", START + hour * HOUR, "v", (pending(str(hour), hour + 1),)))
@@ -332,7 +332,7 @@ def test_the_journal_folds_and_survives_a_torn_line(tmp_path: Path) -> None:
     assert {one.id for one in Journal(tmp_path, "noaa").pending} == {"8", "9"}
 
 
-def test_a_long_journal_is_folded_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_journal_is_compacted_while_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feeder.journal.FOLD", 7)
     journal = Journal(tmp_path, "noaa")
     for hour in range(100):
