@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def test_everything_that_the_page_fills_in_works(server: Server, browser: "webdriver.Chrome") -> None:  # noqa: F811
+def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chrome") -> None:  # noqa: F811
     browser.get(server.url)  # the bare address leads to the page
     until(lambda: len(browser.execute_script(READ)) == 10)
     assert browser.current_url == f"{server.url}/docs"

@@ -54,7 +54,7 @@ def computed(result: dg.ExecuteInProcessResult, *layers: str) -> list[int]:
     return [metadata(result, dg.AssetKey(["small", layer]))["months_computed"] for layer in layers]
 
 
-def test_columns(base: dict[str, Any], change: Change, home: Path) -> None:
+def test_changed_columns_have_documented_result(base: dict[str, Any], change: Change, home: Path) -> None:
     """One that is taken out, renamed, added again and converted to another unit."""
     first, second, third = base["columns"]
     fewer = {"columns": ["temperature", "windspeed"], "look_back": 24}
@@ -87,7 +87,9 @@ def test_columns(base: dict[str, Any], change: Change, home: Path) -> None:
     assert computed(shown, "bronze", "silver") == [0, 0], "how a column is called in a CSV changes no reading"
 
 
-def test_stations_horizons_and_targets(base: dict[str, Any], change: Change, home: Path) -> None:
+def test_changed_stations_horizons_and_targets_have_documented_result(
+    base: dict[str, Any], change: Change, home: Path
+) -> None:
     before = serves(home)
     result = change(stations=[{"id": "AAA"}])
     decision = metadata(result, CHAMPION)["decision"]
@@ -114,7 +116,7 @@ def test_stations_horizons_and_targets(base: dict[str, Any], change: Change, hom
     assert before.version in release.versions(home, "small", "temperature"), "no release is gone"
 
 
-def test_time(base: dict[str, Any], change: Change, home: Path) -> None:
+def test_changed_times_have_documented_result(base: dict[str, Any], change: Change, home: Path) -> None:
     """Window, cadence, start and end, and a source that is not read any more."""
     change(window={**base["window"], "look_back": 30})
     anything = {"min_skill": -1.0}  # whether these models beat the baselines on steps of 2 hours is not the question

@@ -68,7 +68,7 @@ def run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_a_run_is_quiet_and_ends_with_its_checks(run: Run) -> None:
+def test_run_is_quiet_and_ends_with_its_checks(run: Run) -> None:
     done = run("run", "--feed", "small")
     assert done.returncode == 0, done.stdout
     assert NOISE.findall(done.stdout) == []
@@ -86,14 +86,14 @@ def test_a_run_is_quiet_and_ends_with_its_checks(run: Run) -> None:
     assert "  small/bronze ...\n" in verbose.stdout, "a line when a step begins"
 
 
-def test_a_forced_run_computes_all_but_what_was_delivered(run: Run) -> None:
+def test_forced_run_recomputes_all_but_deliveries(run: Run) -> None:
     done = run("run", "--feed", "small", "--force")
     assert done.returncode == 0, done.stdout
     computed, unchanged = map(int, re.findall(r"(\d+) computed, (\d+) unchanged", done.stdout)[0])
     assert computed > unchanged
 
 
-def test_no_model_good_enough_is_a_status_of_its_own_with_the_candidates(run: Run) -> None:
+def test_run_without_good_model_has_own_status_and_lists_candidates(run: Run) -> None:
     done = run("run", "--feed", "strict")
     assert done.returncode == POOR == 3, done.stdout
     assert "No model was good enough" in done.stdout
@@ -104,7 +104,7 @@ def test_no_model_good_enough_is_a_status_of_its_own_with_the_candidates(run: Ru
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("moment", ["Materialising", "raw ..."])
-def test_a_person_stops_a_run_without_a_traceback(
+def test_interrupted_run_ends_without_traceback(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, moment: str
 ) -> None:
     home = tmp_path / "home"

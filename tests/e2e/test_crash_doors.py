@@ -77,7 +77,7 @@ def brokers(tmp_path: Path) -> Iterator[list[Running]]:
         yield [nats, kafka]
 
 
-def test_every_reading_sent_is_there_exactly_once(
+def test_readings_sent_between_kills_are_stored_exactly_once(
     pushed: Feed, home: Path, brokers: list[Running], chance: random.Random
 ) -> None:
     declared.publish(home, pushed)

@@ -69,7 +69,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told(process.wait(), (place / "log").read_text(), place / "home" / "demo-drift", left)
 
 
-def test_every_chapter_happens_in_order(told: Told) -> None:
+def test_chapters_happen_in_order(told: Told) -> None:
     assert told.status == 0, told.said[-3000:]
     places = [told.said.index(chapter) for chapter in CHAPTERS]
     assert places == sorted(places), told.said
@@ -77,7 +77,7 @@ def test_every_chapter_happens_in_order(told: Told) -> None:
     assert "Traceback" not in told.said
 
 
-def test_the_errors_rise_and_fall_and_the_drift_is_found_soon(told: Told) -> None:
+def test_errors_rise_and_fall_and_drift_is_detected_soon(told: Told) -> None:
     errors = {name: float(text) for name, text in re.findall(r"(before|during|after)\s+([\d.]+) degC", told.said)}
     assert errors["during"] > 3 * errors["before"]
     assert errors["after"] < errors["during"] / 2
@@ -85,7 +85,7 @@ def test_the_errors_rise_and_fall_and_the_drift_is_found_soon(told: Told) -> Non
     assert 0 < int(delay) < 14 * 24
 
 
-def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_starts_one_retrain_with_its_reason(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, pointer = state.document(told.home, "heatwave").read(), release.current(told.home, "heatwave", "temperature")
     assert seen is not None
     assert pointer is not None
@@ -105,12 +105,12 @@ def test_it_retrained_once_and_for_the_reason_it_says(told: Told, monkeypatch: p
     assert [run.job_name for run in failed] == []
 
 
-def test_the_picture_is_drawn_and_no_process_is_left(told: Told) -> None:
+def test_picture_is_drawn_and_no_process_is_left(told: Told) -> None:
     assert (told.home / "reports" / "demo-drift.png").read_bytes().startswith(b"\x89PNG")
     assert told.left == []
 
 
-def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
+def test_ctrl_c_ends_demonstration(tmp_path: Path) -> None:
     process = start(tmp_path / "home", tmp_path / "log")
     family: list[psutil.Process] = []
     try:

@@ -119,7 +119,7 @@ class Doors:
             refresh(con, self.lake, self.feed, clock.now(self.home, FEED, self.feed.end))
 
 
-def test_what_was_acknowledged_survives_a_full_disk(
+def test_acknowledged_readings_survive_full_disk(
     disk: Path, pushed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aerocast.ingest.brokers.nats.AGAIN", 0.1)
@@ -152,7 +152,7 @@ def test_what_was_acknowledged_survives_a_full_disk(
         assert kept == len(doors.sent)
 
 
-def test_a_file_that_was_cut_off_and_comes_whole_later(pushed: Feed, home: Path) -> None:
+def test_truncated_file_is_taken_once_complete(pushed: Feed, home: Path) -> None:
     inbox, lake = home / "inbox" / FEED, Lake(home)
     inbox.mkdir(parents=True)
     rows = readings(random.Random(3), hours=10)

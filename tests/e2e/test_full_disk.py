@@ -48,7 +48,7 @@ def fill(disk: Path) -> None:
                 continue
 
 
-def test_a_full_disk_is_told_before_anything_begins(disk: Path) -> None:
+def test_full_disk_is_reported_before_any_step(disk: Path) -> None:
     fill(disk)
     process = start(disk / "home")
     _, said = process.communicate(timeout=240)
@@ -58,7 +58,7 @@ def test_a_full_disk_is_told_before_anything_begins(disk: Path) -> None:
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_disk_that_fills_up_in_the_middle_loses_nothing(disk: Path) -> None:
+def test_disk_filled_during_run_loses_nothing(disk: Path) -> None:
     process = start(disk / "home")
     assert process.stdout is not None
     for line in process.stdout:

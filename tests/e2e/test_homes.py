@@ -63,7 +63,7 @@ def serving(home: Path) -> str:
     return pointer.version
 
 
-def test_a_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     first = home_of(Settings(home=str(tmp_path / "month=1999-01" / "it's 100% #1")))
     first = Path(first)
     run(small, first, monkeypatch)
@@ -112,7 +112,7 @@ def test_a_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, mo
     assert {path: path.stat().st_mtime_ns for path in moved.rglob("*") if path.is_file()} == kept
 
 
-def test_the_makefile_works_where_its_folder_has_a_blank_and_removes_no_stranger(tmp_path: Path) -> None:
+def test_makefile_works_in_folder_with_blank_and_removes_no_foreign_file(tmp_path: Path) -> None:
     checkout, home = tmp_path / "my files" / "it's #1 (x)", tmp_path / "my files" / "home $1"
     unwanted = shutil.ignore_patterns(".git", ".venv", ".aerocast", "tests", "benchmarks", "docs", "__pycache__")
     shutil.copytree(PROJECT, checkout, ignore=unwanted)

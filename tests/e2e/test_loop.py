@@ -81,7 +81,7 @@ def champion_alias(home: Path) -> str:
     return str(found.tags["config_hash"])
 
 
-def test_a_retrain_reaches_the_running_server_and_no_request_fails(
+def test_retrain_reaches_running_server_without_failed_request(
     tmp_path: Path, home: Path, instance: dg.DagsterInstance
 ) -> None:
     readings = tmp_path / "readings.csv"
@@ -149,7 +149,7 @@ def again(trained: tuple[Feed, Path], home: Path) -> Path:
     return home
 
 
-def test_nothing_new_keeps_the_champion(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_unchanged_data_keeps_champion(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     before = release.current(again, "small", "temperature")
     result = refresh(feed, again, instance)
     assert result.success
@@ -158,7 +158,7 @@ def test_nothing_new_keeps_the_champion(feed: Feed, again: Path, instance: dg.Da
     assert release.current(again, "small", "temperature") == before
 
 
-def test_training_again_on_the_same_rows_is_no_gain(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_training_on_same_rows_is_no_gain(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     before = release.current(again, "small", "temperature")
     config = {"ops": {f"small__temperature__{name}": {"config": {"force": True}} for name in ("linear", "champion")}}
     forced = refresh(feed, again, instance, config=config)
@@ -168,9 +168,7 @@ def test_training_again_on_the_same_rows_is_no_gain(feed: Feed, again: Path, ins
     assert release.current(again, "small", "temperature") == before
 
 
-def test_a_candidate_that_is_not_good_enough_is_refused_with_its_numbers(
-    readings: Path, home: Path, instance: dg.DagsterInstance
-) -> None:
+def test_weak_candidate_is_refused_with_its_numbers(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
     proud = small_feed(readings, promotion={"min_skill": 0.95})
     result = refresh(proud, home, instance)
     assert not result.success, "nothing may be forecast by a model that was refused"
@@ -187,9 +185,7 @@ def test_a_candidate_that_is_not_good_enough_is_refused_with_its_numbers(
     assert [found.tags["verdict"] for found in versions] == ["refused"], "it stays registered, with the reason"
 
 
-def test_what_is_trained_has_never_seen_the_rows_that_judge_it(
-    feed: Feed, again: Path, instance: dg.DagsterInstance
-) -> None:
+def test_candidates_never_saw_rows_that_judge_them(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     current = release.current(again, "small", "temperature")
     assert current is not None
     lineage = release.load(again, "small", "temperature", current.version).manifest.lineage
@@ -199,7 +195,7 @@ def test_what_is_trained_has_never_seen_the_rows_that_judge_it(
     assert lineage.delta_versions.keys() == {"raw", "bronze", "silver", "windows"}
 
 
-def test_forecasts_hold_every_station_and_horizon(feed: Feed, again: Path) -> None:
+def test_forecasts_cover_stations_and_horizons(feed: Feed, again: Path) -> None:
     with duckdb.connect() as con:
         rows = Lake(again).relation(con, "small/temperature/forecasts").order("station, horizon").fetchdf()
     wanted = [(station, horizon) for station in feed.station_ids for horizon in feed.horizons]
@@ -209,7 +205,7 @@ def test_forecasts_hold_every_station_and_horizon(feed: Feed, again: Path) -> No
     assert picture_path(again, feed, "temperature").read_bytes().startswith(b"\x89PNG")
 
 
-def test_lost_files_are_made_again(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
+def test_lost_files_are_written_again(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     names = ("candidates/small/temperature/linear.msgpack", "releases/small/temperature/current.json")
     for name in names:
         (again / name).unlink()

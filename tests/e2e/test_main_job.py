@@ -125,16 +125,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Finished:
     return Finished(home, killed, "".join(said for _, said in tried.values()), reader, first, second)
 
 
-def test_it_was_killed_in_every_step(finished: Finished) -> None:
+def test_run_was_killed_in_every_step(finished: Finished) -> None:
     assert finished.killed == list(STEPS)
 
 
-def test_after_all_that_it_completes(finished: Finished) -> None:
+def test_run_completes_after_kills(finished: Finished) -> None:
     assert finished.first.returncode == 0, finished.first.stdout[-3000:]
     assert finished.said.count("was killed; going on from what it finished") >= 1
 
 
-def test_no_half_written_table_or_release_was_ever_visible(finished: Finished) -> None:
+def test_no_partial_table_or_release_was_visible(finished: Finished) -> None:
     assert finished.reader.broken == []
     assert finished.reader.looks > 5 * len(STEPS), "it looked while things were made"
     assert set(finished.reader.rows) == set(TABLES)
@@ -143,7 +143,7 @@ def test_no_half_written_table_or_release_was_ever_visible(finished: Finished) -
         assert finished.reader.rows[name] <= whole[name], f"{name}: a month was seen with other rows than at the end"
 
 
-def test_every_reading_is_accounted_for_in_spite_of_the_kills(finished: Finished) -> None:
+def test_readings_balance_after_kills(finished: Finished) -> None:
     rows = {name: sum(Lake(finished.home).rows(name).values()) for name in TABLES}
     assert rows["noaa/raw"] == 26_115
     assert rows["noaa/bronze"] == 26_115
@@ -161,7 +161,7 @@ def test_every_reading_is_accounted_for_in_spite_of_the_kills(finished: Finished
     assert "13.1 degF" in faults[2][2]
 
 
-def test_the_summary_is_readable(finished: Finished) -> None:
+def test_summary_is_readable(finished: Finished) -> None:
     said = finished.first.stdout
     for text in ("26,115", "xgboost", "persistence", "seasonal_naive", "Promoted", "serving 0001-", "forecast for JFK"):
         assert text in said
@@ -170,12 +170,12 @@ def test_the_summary_is_readable(finished: Finished) -> None:
     assert "Traceback" not in said
 
 
-def test_a_second_run_says_that_nothing_had_to_be_done(finished: Finished) -> None:
+def test_second_run_reports_nothing_to_do(finished: Finished) -> None:
     assert finished.second.returncode == 0
     assert "0 computed, 14 unchanged" in finished.second.stdout
 
 
-def test_the_champion_is_better_than_the_floors(finished: Finished) -> None:
+def test_champion_beats_baselines(finished: Finished) -> None:
     """Ridge on the last 24 hours of JFK reaches 1.038, 3.339 and 5.903 degF on the same span."""
     current = release.current(finished.home, "noaa", "temperature")
     assert current is not None
@@ -190,7 +190,7 @@ def test_the_champion_is_better_than_the_floors(finished: Finished) -> None:
     assert metrics.sequence[1].skill >= 0.08
 
 
-def test_the_manifest_can_be_read_by_anybody(finished: Finished) -> None:
+def test_manifest_is_plain_json(finished: Finished) -> None:
     current = release.current(finished.home, "noaa", "temperature")
     assert current is not None
     path = release.folder(finished.home, "noaa", "temperature") / current.version / "manifest.json"

@@ -124,7 +124,7 @@ def test_raw_holds_every_message_and_bronze_each_reading_once(replayed: Replayed
     )
 
 
-def test_the_change_of_unit_is_a_sensor_fault_at_every_station(replayed: Replayed) -> None:
+def test_changed_unit_is_sensor_fault_at_every_station(replayed: Replayed) -> None:
     with duckdb.connect() as con:
         found: tuple[Fault, ...] = faults.read(con, Lake(replayed.home), "replay/faults")
     firsts = replayed.messages[replayed.messages["time_utc"] >= CHANGED].groupby("station_id")["time_utc"].min()
@@ -134,7 +134,7 @@ def test_the_change_of_unit_is_a_sensor_fault_at_every_station(replayed: Replaye
     assert all(" degC " in fault.detail for fault in found)
 
 
-def test_what_came_in_degc_is_in_quarantine_with_the_reason_and_nowhere_else(replayed: Replayed) -> None:
+def test_readings_in_degc_are_quarantined_with_reason(replayed: Replayed) -> None:
     quarantined, bronze = replayed.rows("quarantine"), replayed.rows("bronze")
     wrong = replayed.messages[replayed.messages["time_utc"] >= CHANGED].drop_duplicates(["station_id", "time_utc"])
     assert set(zip(quarantined["column"], quarantined["rule"], strict=True)) == {("temperature", "sensor_fault")}
@@ -150,7 +150,7 @@ def test_what_came_in_degc_is_in_quarantine_with_the_reason_and_nowhere_else(rep
     assert doubted[others].notna().any(axis=None), "the rest stays"
 
 
-def test_no_model_was_trained_on_it(replayed: Replayed) -> None:
+def test_no_model_was_trained_on_faulty_readings(replayed: Replayed) -> None:
     assert replayed.again.success
     windows = replayed.rows("temperature/windows")
     assert len(windows) > 0
@@ -165,7 +165,7 @@ def test_no_model_was_trained_on_it(replayed: Replayed) -> None:
     assert seen["rows"] > left["rows"] == len(windows)  # before anything was diagnosed they were among them
 
 
-def test_people_are_told(replayed: Replayed) -> None:
+def test_check_reports_fault(replayed: Replayed) -> None:
     sensors = check(replayed.first, "sensors")
     assert not sensors.passed
     assert (sensors.description or "").count("temperature, unit_change") == 3

@@ -96,7 +96,7 @@ def watching(home: Path, url: str, version: str) -> Iterator[Watch]:
         watcher.join()
 
 
-def test_a_rollback_reaches_the_server_and_stands(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
+def test_rollback_reaches_server_and_lasts(tmp_path: Path, home: Path, instance: dg.DagsterInstance) -> None:
     readings = tmp_path / "readings.csv"
     feed = small_feed(readings)
     write_readings(readings, hours=24 * 75, swing=2.0)

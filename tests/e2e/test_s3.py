@@ -18,7 +18,7 @@ from tests.harness.graph import definitions, refresh
 from tests.harness.server import Server
 
 
-def test_a_feed_is_materialised_into_a_bucket_and_served_from_it(
+def test_feed_is_materialised_into_bucket_and_served(
     tmp_path: Path, bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readings = write_readings(tmp_path / "readings.csv", hours=60 * 24)

@@ -113,7 +113,7 @@ def shown(browser: "webdriver.Chrome") -> str:
     return str(browser.execute_script("return document.body.innerText"))
 
 
-def test_the_graph_and_the_pages_of_its_assets_are_drawn(ui: str, results: Feed, browser: "webdriver.Chrome") -> None:
+def test_graph_and_asset_pages_are_drawn(ui: str, results: Feed, browser: "webdriver.Chrome") -> None:
     layers = ["source", "raw", "bronze", "silver", "windows", *results.candidates, "champion", "forecasts"]
 
     browser.get(f"{ui}/asset-groups")
