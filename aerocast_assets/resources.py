@@ -13,6 +13,7 @@ from aerocast.storage.home import Home, home_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from aerocast.lake import Lake
     from aerocast.storage.settings import Settings
 
 PATIENCE = timedelta(hours=1)  # of a run for a command that holds the home
@@ -37,6 +38,13 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
     @property
     def root(self) -> Home:
         return home_of(self.settings)
+
+    @property
+    def lake(self) -> "Lake":
+        """The home's tables."""
+        from aerocast.lake import Lake
+
+        return Lake(self.root)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> "Iterator[Platform]":

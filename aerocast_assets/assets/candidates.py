@@ -60,12 +60,11 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, config: TrainingConfig, platform: Platform
     ) -> dg.MaterializeResult[None]:
-        from aerocast.lake import Lake
         from aerocast.models import candidates
         from aerocast.models.splits import instant
         from aerocast.reporting import plots
 
-        lake, data_version = Lake(platform.root), content(Lake(platform.root), feed, target)
+        lake, data_version = platform.lake, content(platform.lake, feed, target)
         found = candidates.read(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
         asked = instant(config.since)

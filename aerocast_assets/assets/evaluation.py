@@ -39,10 +39,9 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast.lake import Lake
         from aerocast.monitoring.evaluation.run import evaluate
 
-        lake = Lake(platform.root)
+        lake = platform.lake
         with platform.sql() as con:
             live = LIVE_TAG in context.run.tags
             found = evaluate(con, lake, platform.root, feed, force=config.force, live=live)

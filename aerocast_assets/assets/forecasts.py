@@ -58,7 +58,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.common import lineage
         from aerocast.contracts import clock, tail
-        from aerocast.lake import WHOLE, Lake
+        from aerocast.lake import WHOLE
         from aerocast.releases import issue
         from aerocast.reporting import plots
 
@@ -70,7 +70,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
             code=CODE,
             tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
-        lake, name, path = Lake(root), table(feed, target, "forecasts"), picture_path(root, feed, target)
+        lake, name, path = platform.lake, table(feed, target, "forecasts"), picture_path(root, feed, target)
         fresh = config.force or not (lake.ledger(name).holds(WHOLE, version) and path.exists())
         issued = issue.newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))

@@ -73,12 +73,11 @@ def layer_asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform
     ) -> Iterator[dg.MaterializeResult[None]]:
         from aerocast.contracts import clock
-        from aerocast.lake import Lake
         from aerocast.tables.layers import named
 
         now = clock.now(platform.root, feed.name, feed.end)
         with platform.sql() as con:
-            work = Refreshed(con, Lake(platform.root), platform, sorted(context.partition_keys), named(feed, name))
+            work = Refreshed(con, platform.lake, platform, sorted(context.partition_keys), named(feed, name))
             if ready and not ready(context, work):
                 return
             for layer in work.layers:

@@ -32,11 +32,10 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock
-        from aerocast.lake import Lake
         from aerocast.operations.maintenance import disk, maintain, used
         from aerocast_assets.automation.retention import prune
 
-        root, lake = platform.root, Lake(platform.root)
+        root, lake = platform.root, platform.lake
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
         done = maintain(root, lake, feeds)
         for name, why in done.spared.items():

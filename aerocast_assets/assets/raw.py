@@ -61,9 +61,8 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock, declared
-        from aerocast.lake import Lake
 
-        lake, name, months = Lake(platform.root), table(feed, "raw"), sorted(context.partition_keys)
+        lake, name, months = platform.lake, table(feed, "raw"), sorted(context.partition_keys)
         now, notes = clock.now(platform.root, feed.name, feed.end), list[str]()
         declared.publish(platform.root, feed)
         taken = _take(context, feed, platform, lake, now, notes)

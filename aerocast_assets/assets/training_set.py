@@ -61,9 +61,8 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         output_required=False,
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:
-        from aerocast.lake import Lake
 
-        lake, name = Lake(platform.root), table(feed, target, "windows")
+        lake, name = platform.lake, table(feed, target, "windows")
         rows, span = lake.rows(name), lake.span(name)
         version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
         before = context.instance.get_latest_materialization_event(context.asset_key)

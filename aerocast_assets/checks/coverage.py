@@ -22,13 +22,12 @@ def _live_coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         "one-sided test (p < 0.005) of the share inside at each instant, whose variance counts how they depend.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.lake import Lake
         from aerocast.monitoring.evaluation import coverage
         from aerocast.releases import release
 
         pointer = release.current(platform.root, feed.name, target)
         with platform.sql() as con:
-            found = coverage.live(con, Lake(platform.root).view(), feed, target, pointer.version) if pointer else []
+            found = coverage.live(con, platform.lake.view(), feed, target, pointer.version) if pointer else []
         off = [f"{each.share:.1%} at {each.horizon} steps (p = {each.p_value:.2g})" for each in found if each.low]
         shares = {f"coverage_{each.horizon}": dg.MetadataValue.float(each.share) for each in found}
         counts = {f"outcomes_{each.horizon}": dg.MetadataValue.int(each.outcomes) for each in found}

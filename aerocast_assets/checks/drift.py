@@ -70,11 +70,10 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         ],
     )
     def check(platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.lake import Lake
         from aerocast.monitoring.evaluation import watch
 
         with platform.sql() as con:
-            seen = watch.newest(con, Lake(platform.root).view(), platform.root, feed)
+            seen = watch.newest(con, platform.lake.view(), platform.root, feed)
         nothing = "" if seen.diagnoses else "no champion serves yet, so nothing was examined"
         broken = [fault for fault in seen.faults if fault.end is None]
         shifted = sorted({each.station for each in seen.diagnoses if each.verdict == "covariate_shift"})

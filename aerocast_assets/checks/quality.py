@@ -56,10 +56,9 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         description="Every reading and every value of raw went to one place, counted from the three tables.",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.lake import Lake
         from aerocast.tables.quality import EMPTY, Audit, audit
 
-        lake = Lake(platform.root).view()
+        lake = platform.lake.view()
         span = _open(context, lake, feed)
         counted = EMPTY
         with platform.sql() as con:
@@ -117,10 +116,9 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
 
 
 def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[QuarantineShare]":
-    from aerocast.lake import Lake
     from aerocast.tables import quality
 
-    lake, names = Lake(platform.root).view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
+    lake, names = platform.lake.view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
     with platform.sql() as con:
         return quality.together(
             quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
@@ -156,10 +154,9 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.lake import Lake
         from aerocast.tables.expectations import validate
 
-        lake, name = Lake(platform.root).view(), table(feed, "bronze")
+        lake, name = platform.lake.view(), table(feed, "bronze")
         with platform.sql() as con:
             # Without a row there is still one frame, whose columns are judged.
             pieces = lake.chunks(name, _open(context, lake, feed)) or [[]]
@@ -203,9 +200,8 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.contracts import clock
-        from aerocast.lake import Lake
 
-        lake, name = Lake(platform.root).view(), table(feed, "bronze")
+        lake, name = platform.lake.view(), table(feed, "bronze")
         with platform.sql() as con:
             rows = lake.relation(con, name, lake.months(name)[-NEWEST:])
             newest = dict(rows.aggregate("station, max(time)", "station").fetchall())

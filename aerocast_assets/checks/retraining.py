@@ -24,7 +24,6 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         from aerocast.contracts import clock
         from aerocast.contracts import drift_state as state
         from aerocast.contracts.drift_state import Heat
-        from aerocast.lake import Lake
         from aerocast.promotion import table
         from aerocast.retraining import policy as retraining
 
@@ -34,7 +33,7 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         # As old as what was examined, not as the look at it: a check that is run again says the same.
         now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
         # A release that was chosen counts, too: it has the same time to show.
-        trial = table.newest(Lake(root), feed.name, target)
+        trial = table.newest(platform.lake, feed.name, target)
         # A row of an older table has no time of the feed.
         at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
         passed, why = retraining.helped(feed.retraining, heat, at, now)
