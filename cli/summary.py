@@ -16,6 +16,7 @@ from aerocast.feed.model_kind import MODELS, SEQUENCE
 from aerocast.lake import Lake, LakeReader
 from aerocast.models import candidates
 from aerocast.promotion import table as promotions
+from aerocast.promotion.scoring import ALL
 from aerocast.releases import release
 from aerocast.releases.release import Release
 from aerocast.storage.home import Home
@@ -113,12 +114,11 @@ def print_rows(home: Home, feed: Feed) -> None:
 def print_target(home: Home, feed: Feed, target: str, waiting: Mapping[str, str]) -> None:
     """The candidates, and the champion; or why nothing serves, by `waiting` (see `cli.run.unserved`)."""
     lake = Lake(home)
-    with duckdb.connect() as con:
-        if lake.exists(table(feed, target, "scores")):
-            _candidates(con, lake, feed, target)
-        if target not in waiting:
-            _champion(con, lake, home, feed, target)
-    if target in waiting:
+    if scores := promotions.newest_scores(lake, feed.name, target):
+        _candidates(scores, feed, target)
+    if target not in waiting:
+        _champion(lake, home, feed, target)
+    else:
         _heading(f"Nothing serves {target} yet")
         poor = "No model was good enough: a candidate must beat both baselines at each horizon."
         print(f"  {waiting[target] or poor}")
@@ -128,34 +128,30 @@ def _heading(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def _candidates(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str) -> None:
-    scores = lake.relation(con, table(feed, target, "scores"))
-    newest = scores.aggregate("max(delivery)").fetchall()[0][0]
-    rows = (
-        scores.filter(f"delivery = {newest} AND station = 'all'")
-        .select("model, horizon, composite, skill, mae, coverage")
-        .order("model, horizon")
-        .fetchall()
-    )
-    models: dict[str, dict[int, tuple[Any, ...]]] = {}
-    for model, horizon, *numbers in rows:
-        models.setdefault(model, {})[horizon] = tuple(numbers)
+def _candidates(scores: Sequence[promotions.Row], feed: Feed, target: str) -> None:
+    models: dict[str, dict[int, promotions.Row]] = {}
+    for row in scores:
+        if row["station"] == ALL:
+            models.setdefault(row["model"], {})[row["horizon"]] = row
     unit = feed.column(target).unit
     _heading(f"Candidates for {target}, newest {feed.split.test:.0%} of time, all stations")
     print("  skill over the better of persistence and seasonal naive | MAE | share of outcomes inside the interval")
     print(f"  {'':<15}{'composite':>9}" + "".join(f"{duration(h * feed.cadence):>28}" for h in feed.horizons))
-    for model, found in sorted(models.items(), key=lambda item: item[1][0][0]):
+    for model, found in sorted(models.items(), key=lambda item: (item[1][0]["composite"], item[0])):
         cells = []
         for horizon in feed.horizons:
-            _, skill, mae, share = found[horizon]
-            cells.append(f"{skill:+.3f} | {mae:.2f} {unit} | {'' if share is None else f'{share:.1%}':>5}")
-        beaten = "" if min(found[h][1] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
+            row, share = found[horizon], found[horizon]["coverage"]
+            share = "" if share is None else f"{share:.1%}"
+            cells.append(f"{row['skill']:+.3f} | {row['mae']:.2f} {unit} | {share:>5}")
+        beaten = (
+            "" if min(found[h]["skill"] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
+        )
         beaten = "   (baseline)" if model in BASELINES else beaten
         beaten += "   (cannot serve)" if model in feed.candidates and not MODELS.find(model).serves else ""
-        print(f"  {model:<15}{found[0][0]:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
+        print(f"  {model:<15}{found[0]['composite']:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
 
 
-def _champion(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str) -> None:
+def _champion(lake: LakeReader, home: Home, feed: Feed, target: str) -> None:
     _heading(f"Champion of {target}")
     decision = promotions.newest(lake, feed.name, target)
     assert decision  # the run has just made one, or found one
