@@ -13,10 +13,11 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from aerocast_assets.assets.releases import releases
+    from aerocast.lake import Lake
+    from aerocast.promotion.overview import releases
 
     feed, target = find_target(options.feed, options.target)
-    rows = releases(options.home, feed, target)
+    rows = releases(Lake(options.home), options.home, feed, target)
     if not rows:
         raise AeroCastError(f"{feed.name}/{target} has no release yet; `aerocast run` makes one")
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]

@@ -1,12 +1,36 @@
 """A release that is chosen to serve without a trial: by a person, who then holds it, or by the loop."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from aerocast.common.errors import AeroCastError
-from aerocast.contracts.pointer import Current, Hold
+from aerocast.common.times import to_minute
+from aerocast.contracts import clock
+from aerocast.contracts.manifest import Manifest
+from aerocast.contracts.pointer import Current, Hold, HoldError
 from aerocast.feed.model import Feed
+from aerocast.promotion import table
 from aerocast.releases import compatibility, release
 from aerocast.storage.home import Home
+
+if TYPE_CHECKING:
+    from aerocast.lake import Lake, LakeReader
+
+LIFTED = "lifted"  # the verdict of a hold that was ended
+STANDS = "stands:"  # the verdict of a release that was chosen, before the hash of the candidates that were there
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What serves after a choice, and why; `segment` names its row of promotions, and is empty if nothing changed."""
+
+    serves: Manifest
+    pointer: Current
+    reason: str
+    verdict: str
+    segment: str
+    moved: bool  # another release serves than the newest row says
 
 
 def length_of(text: str, field: str) -> timedelta | None:
@@ -28,19 +52,83 @@ def length_of(text: str, field: str) -> timedelta | None:
     return length
 
 
+def choose(
+    lake: "LakeReader", root: Home, feed: Feed, target: str, version: str, hold: Hold | None, why: str, offered: str
+) -> Choice:
+    """Lets a release serve from now on; without a `hold` the choice is the loop's. `offered`: hash of the candidates.
+
+    Raises:
+        AeroCastError: there is no such release, it is damaged or of another unit or cadence than the feed now, or a
+            person holds another one and this choice is the loop's.
+    """
+    try:
+        pointer = _promote(root, feed, target, version, hold)
+    except HoldError:
+        raise
+    except AeroCastError as error:
+        known = ", ".join(release.versions(root, feed.name, target)) or "none"
+        raise AeroCastError(f"{error}; the releases of {feed.name}/{target}: {known}") from error
+    newest, verdict = table.newest(lake, feed.name, target), f"{STANDS}{offered}"
+    # A run that was killed in between left the pointer moved and no row.
+    moved = newest is None or newest["version"] != pointer.version
+    serves = release.load(root, feed.name, target, pointer.version).manifest
+    if newest and not moved and newest.get("hold") == _text_of(pointer):
+        return Choice(serves, pointer, f"{pointer.version} serves already", verdict, "", moved)
+    segment = f"{verdict}@{pointer.version}@{pointer.promoted_at.isoformat()}"
+    segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
+    reason = why if why and not hold else _reason_for(pointer, why, moved=moved)
+    return Choice(serves, pointer, reason, verdict, segment, moved)
+
+
+def lift(root: Home, feed: Feed, target: str) -> Choice:
+    """Ends a person's hold: from now on the loop may replace what serves.
+
+    Raises:
+        AeroCastError: nothing serves.
+    """
+    lifted, pointer = release.lift(root, feed.name, target), release.current(root, feed.name, target)
+    if pointer is None:
+        raise AeroCastError(f"{feed.name}/{target}: no release serves, so none is held")
+    serves = release.load(root, feed.name, target, pointer.version).manifest
+    if not lifted:
+        return Choice(serves, pointer, f"nobody holds {pointer.version}", LIFTED, "", moved=False)
+    reason = f"the hold on {pointer.version} since {to_minute(lifted.since)} was lifted"
+    return Choice(serves, pointer, reason, LIFTED, f"{LIFTED}@{lifted.since.isoformat()}", moved=False)
+
+
+def record(lake: "Lake", root: Home, feed: Feed, target: str, choice: Choice, run_id: str, tag: str | None) -> None:
+    """Appends the choice to the promotions, once a segment; `tag` is the reason that its run was asked for with."""
+    version, promoted = choice.serves.version, choice.verdict != LIFTED
+    about = table.Context(
+        run_id=run_id,
+        feed_time=clock.now(root, feed.name, feed.end),
+        retrain_reason=tag,
+        since=choice.serves.lineage.since,
+        version=version,
+        challenger=version if promoted else None,
+        incumbent=choice.pointer.previous if promoted else version,
+        hold=_text_of(choice.pointer),
+    )
+    table.record_choice(
+        lake, feed, target, choice.serves, about, choice.reason, choice.verdict, choice.segment, promoted=promoted
+    )
+
+
+def standing(lake: "LakeReader", feed: str, target: str, verdict: str, offered: str) -> str | None:
+    """Why nothing has to be decided; None if it has."""
+    newest = table.newest(lake, feed, target)
+    if newest and newest["verdict"] == f"{STANDS}{offered}":
+        return "was chosen, and there is no newer candidate"
+    return "was proven on these rows" if table.is_decided(lake, feed, target, verdict) else None
+
+
 def hold_for(length: timedelta | None, reason: str) -> Hold:
     """A person's hold from now on, for this long or until it is lifted."""
     now = datetime.now(UTC)
     return Hold(now, now + length if length else None, reason)
 
 
-def promote(root: Home, feed: Feed, target: str, version: str, hold: Hold | None) -> Current:
-    """Lets the release serve from now on.
-
-    Raises:
-        HoldError: a person holds another one, and this choice is the loop's.
-        AeroCastError: there is no such release, it is damaged, or it is of another unit or cadence than the feed now.
-    """
+def _promote(root: Home, feed: Feed, target: str, version: str, hold: Hold | None) -> Current:
     if version in release.versions(root, feed.name, target):
         manifest = release.load(root, feed.name, target, version).manifest
         if why := compatibility.outdated(manifest, feed):
@@ -48,7 +136,7 @@ def promote(root: Home, feed: Feed, target: str, version: str, hold: Hold | None
     return release.promote(root, feed.name, target, version, hold)
 
 
-def reason_for(pointer: Current, why: str, *, moved: bool) -> str:
+def _reason_for(pointer: Current, why: str, *, moved: bool) -> str:
     """What a choice did to the pointer, as a sentence, and why."""
     if moved:
         back = pointer.previous is None or pointer.version < pointer.previous
@@ -58,6 +146,6 @@ def reason_for(pointer: Current, why: str, *, moved: bool) -> str:
     return f"{text}: {why}" if why else text
 
 
-def text_of(pointer: Current) -> str | None:
+def _text_of(pointer: Current) -> str | None:
     """The pointer's hold as a sentence."""
     return str(pointer.hold) if pointer.hold else None

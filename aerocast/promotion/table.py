@@ -3,6 +3,7 @@
 Whether a run promoted, and what serves after it, is a row of `promotions`, and is kept nowhere else.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -148,6 +149,18 @@ def last_promoted(lake: "LakeReader", feed: str, target: str) -> dict[str, datet
         con.execute("SET TimeZone = 'UTC'")
         promoted = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
         return dict(promoted.aggregate("version, max(decided_at)", "version").fetchall())
+
+
+def is_trial(decision: Mapping[str, Any]) -> bool:
+    """Whether a trial made it, and not a choice."""
+    return decision["test_rows"] is not None
+
+
+def verdict_of(decision: Mapping[str, Any]) -> str:
+    """What a trial came to in a word, or why a choice was made."""
+    if not is_trial(decision):
+        return str(decision["reason"])
+    return "promoted" if decision["promoted"] else "held" if decision.get("hold") else "refused"
 
 
 def newest_scores(lake: "LakeReader", feed: str, target: str) -> list[Row]:

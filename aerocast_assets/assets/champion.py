@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 CODE = code_version("aerocast.promotion.bundle")  # which imports the trial
 RETRAIN_TAG = "retrain_reason"
-# The verdict of a release that was chosen by hand: it stands for as long as these candidates are all there are.
-STANDS = "stands:"
 
 
 def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
@@ -60,10 +58,8 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             candidates={each.kind: each.config_hash for each in found},
             sequence=sequence.config_hash if sequence else None,
         )
-        if config.lift:
-            return choice.lift(context, platform, feed, target)
-        if config.release:
-            return choice.choose(context, platform, feed, target, config, f"{STANDS}{offered}")
+        if config.lift or config.release:
+            return choice.choose(context, platform, feed, target, config, offered)
         return _judge(context, config, platform, feed, target, (found, sequence), offered)
 
     return asset
@@ -80,10 +76,9 @@ def _judge(
 ) -> dg.MaterializeResult[None]:
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
     from aerocast.contracts import clock
-    from aerocast.lake import Lake
-    from aerocast.promotion import rollout
+    from aerocast.promotion import choice, rollout
 
-    root, lake, (found, sequence) = platform.root, Lake(platform.root), entrants
+    root, lake, (found, sequence) = platform.root, platform.lake, entrants
     since = rollout.regime(config.since, found)
     version = config_hash(
         candidates=offered,
@@ -94,11 +89,9 @@ def _judge(
     now = rollout.serving(root, feed.name, target)
     verdict = now.verdict(version)
     verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
-    if now.release and not config.force and (standing := _standing(lake, feed, target, verdict, offered)):
+    if now.release and not config.force and (standing := choice.standing(lake, feed.name, target, verdict, offered)):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
-        return result(
-            platform, now.release.manifest, status(None) | verdicts.shown(platform, lake, feed, target), version
-        )
+        return result(platform, now.release.manifest, status(None) | verdicts.shown(platform, feed, target), version)
     trial = _try(platform, lake, feed, target, found, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
     found = tracked.judged(context, root, found, trial)
@@ -118,9 +111,7 @@ def _judge(
     )
     table.record(lake, feed, target, trial, outcome.decision, about, verdict)
     context.log.info(outcome.decision.reason)
-    return result(
-        platform, outcome.serves, status(trial) | verdicts.shown(platform, lake, feed, target, trial), version
-    )
+    return result(platform, outcome.serves, status(trial) | verdicts.shown(platform, feed, target, trial), version)
 
 
 def _try(
@@ -146,14 +137,6 @@ def _try(
             return silver.grids(con, feed, rows)
 
         return judge(feed, spec, samples, found, incumbent, since, series)
-
-
-def _standing(lake: "LakeReader", feed: Feed, target: str, verdict: str, offered: str) -> str | None:
-    """Why nothing has to be decided; None if it has."""
-    newest = table.newest(lake, feed.name, target)
-    if newest and newest["verdict"] == f"{STANDS}{offered}":
-        return "was chosen, and there is no newer candidate"
-    return "was proven on these rows" if table.is_decided(lake, feed.name, target, verdict) else None
 
 
 def result(

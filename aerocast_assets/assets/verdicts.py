@@ -1,6 +1,6 @@
 """How a champion shows the newest decision and the trial behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,25 +17,23 @@ if TYPE_CHECKING:
 RELEASES = 20  # newest ones that are shown
 
 
-def shown(
-    platform: Platform, lake: "LakeReader", feed: Feed, target: str, trial: "Trial | None" = None
-) -> dict[str, Any]:
+def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = None) -> dict[str, Any]:
     """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided.
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
     """
+    from aerocast.promotion.overview import releases
     from aerocast.releases import release
     from aerocast.reporting import plots
-    from aerocast_assets.assets.releases import releases
 
-    root = platform.root
-    found: dict[str, Any] = {"releases": preview(releases(root, feed, target, RELEASES))}
+    root, lake = platform.root, platform.lake
+    found: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
     if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
         found["hold"] = str(hold)
     decision, judged = (table.newest(lake, feed.name, target, judged=judged) for judged in (False, True))
     if decision is None:
         return found
-    found |= {"decision": decision["reason"], "verdict": _verdict(decision), "promoted": decision["promoted"]}
+    found |= {"decision": decision["reason"], "verdict": table.verdict_of(decision), "promoted": decision["promoted"]}
     # Rows of older tables have no such columns.
     for name in ("p_value", "statistic", "gain", "retrain_reason", "incumbent", "challenger"):
         if decision.get(name) is not None:
@@ -45,27 +43,18 @@ def shown(
         drawing(platform, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
         found |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
-    if judged and not _is_trial(decision):
+    if judged and not table.is_trial(decision):
         # Its scores say nothing about what was chosen.
         found["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
         return found
     return found | (_judged(platform, lake, feed, target, judged, draw=trial is not None) if judged else {})
 
 
-def _is_trial(decision: Mapping[str, Any]) -> bool:
-    return decision["test_rows"] is not None
-
-
-def _verdict(decision: Mapping[str, Any]) -> str:
-    if not _is_trial(decision):
-        return str(decision["reason"])
-    return "promoted" if decision["promoted"] else "held" if decision.get("hold") else "refused"
-
-
 def _judged(
     platform: Platform, lake: "LakeReader", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""
+    from aerocast.promotion.overview import tables_of_scores
     from aerocast.promotion.scoring import Score
     from aerocast.reporting import plots
 
@@ -83,18 +72,3 @@ def _judged(
         "test_start": str(decision["test_start"]),
         "test_end": str(decision["test_end"]),
     }
-
-
-def tables_of_scores(scores: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-    """A table each of `skill` (with the composite), `mae` and `coverage`: one row a model, best first, all stations."""
-    pooled = {(row["model"], row["horizon"]): row for row in scores if row["station"] == "all"}
-    models = sorted({model for model, _ in pooled}, key=lambda model: float(pooled[model, 0]["composite"]))
-
-    def rows(number: str, digits: str) -> list[dict[str, Any]]:
-        cells = {model: [pooled[model, horizon][number] for horizon in horizons] for model in models}
-        heads = [f"{number} at {horizon}" for horizon in horizons]
-        shown = {model: ["" if cell is None else format(cell, digits) for cell in cells[model]] for model in models}
-        return [{"model": model, **dict(zip(heads, shown[model], strict=True))} for model in models]
-
-    skill = [{**row, "composite": format(pooled[row["model"], 0]["composite"], ".4f")} for row in rows("skill", "+.3f")]
-    return {"skill": skill, "mae": rows("mae", ".3f"), "coverage": rows("coverage", ".1%")}
