@@ -1,22 +1,32 @@
-"""Rules for imports that import-linter cannot state."""
+"""Rules for imports and folders that import-linter cannot state."""
 
 import re
 from pathlib import Path
 
 from tests import PROJECT
 
+SHELLS = ("aerocast_assets", "serving", "feeder", "cli", "demo", "benchmarks")
+TESTS = PROJECT / "tests"
 PRIVATE = re.compile(r"\bdagster\._|\bdagster_shared\b")
 
 
+def folders(path: Path) -> set[str]:
+    return {each.name for each in path.iterdir() if each.is_dir() and any(each.rglob("*.py"))}
+
+
 def test_only_compat_touches_private_modules_of_dagster() -> None:
-    code = [
-        path
-        for room in ("aerocast", "aerocast_assets", "serving", "feeder", "cli", "demo", "benchmarks")
-        for path in _modules(room)
-    ]
+    code = [path for room in ("aerocast", *SHELLS) for path in (PROJECT / room).rglob("*.py")]
     private = {path.relative_to(PROJECT).as_posix() for path in code if PRIVATE.search(path.read_text())}
     assert private == {"aerocast_assets/_compat/__init__.py", "aerocast_assets/_compat/storage.py"}
 
 
-def _modules(room: str) -> list[Path]:
-    return list((PROJECT / room).rglob("*.py"))
+def test_folders_of_tests_mirror_rooms() -> None:
+    rooms = folders(PROJECT / "aerocast") | {shell.removeprefix("aerocast_") for shell in SHELLS}
+    assert folders(TESTS) == rooms | {"e2e", "project", "factories", "harness"}
+    assert list(TESTS.glob("test_*.py")) == []
+
+
+def test_subfolders_of_tests_mirror_packages_of_room() -> None:
+    assert folders(TESTS / "assets") <= folders(PROJECT / "aerocast_assets")
+    for room in folders(PROJECT / "aerocast"):
+        assert folders(TESTS / room) <= folders(PROJECT / "aerocast" / room), room

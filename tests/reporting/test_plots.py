@@ -1,0 +1,30 @@
+"""Plots show what they are given, and nothing that would mislead."""
+
+import pytest
+
+from aerocast.promotion.scoring import ALL, Score
+from aerocast.reporting import plots
+
+
+def test_curves_have_line_for_each_rmse_with_several_values() -> None:
+    steps = [(1, {"rmse": 3.0, "validation_rmse": 4.0, "seconds": 1.0}), (2, {"rmse": 2.0, "seconds": 1.0})]
+    (axis,) = plots.curves(steps, "gru").axes
+    assert [(line.get_label(), list(line.get_ydata())) for line in axis.lines] == [("rmse", [3.0, 2.0])]
+
+
+def test_curves_without_values_are_empty() -> None:
+    (axis,) = plots.curves([], "persistence").axes
+    assert list(axis.lines) == []
+
+
+def test_skills_cut_off_bars_far_below_baseline() -> None:
+    skills = {("gru", 1): 0.3, ("gru", 6): 0.1, ("persistence", 1): -3.0, ("persistence", 6): 0.0}
+    scores = [
+        Score(model, station, horizon, 100, 1.0, 1.0, 1.0, 1.0, skill, skill)
+        for (model, horizon), skill in skills.items()
+        for station in (ALL, "AAA")
+    ]
+    (axis,) = plots.skills(scores, (1, 6), "skill").axes
+    bars = {group.get_label(): [bar.get_height() for bar in group] for group in axis.containers}
+    assert bars["gru"] == pytest.approx([0.3, 0.1])
+    assert bars["persistence"] == pytest.approx([-0.2, 0.0])
