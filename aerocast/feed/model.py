@@ -14,7 +14,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed import rules
 from aerocast.feed.model_kind import MODELS
 from aerocast.feed.policies import Batching, Drift, Housekeeping, Promotion, Quality, Retention, Retraining, Split
-from aerocast.feed.schema import Duration, Name, Owner, Pair, Texts, Unit, Zone, kinds
+from aerocast.feed.schema import Duration, Name, Owner, Pair, Tags, Texts, Unit, Zone, kinds
 from aerocast.feed.source_kind import Source
 
 BASELINES = ("persistence", "seasonal_naive")
@@ -172,6 +172,12 @@ class Feed(Strict):
     )
     owners: tuple[Owner, ...] = Field(
         default=("team:aerocast",), description="Who looks after it: email addresses, or teams (`team:forecasting`)"
+    )
+    tags: Tags = Field(
+        default={},
+        description="Tags of every asset, to search by: keys and values of letters, digits, `_`, `-` and `.`; a key may"
+        " have a prefix and `/`",
+        examples=[{"domain": "weather"}],
     )
     source: Source = Field(
         description="Where readings come from, and how they are written", examples=[{"kind": "push"}]

@@ -13,12 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic_core import CoreSchema
 
 from aerocast.common import times
-from aerocast.common.declaration import forbid_other_fields
+from aerocast.common.declaration import Mistake, forbid_other_fields, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.common.units import USUAL_UNITS, dimension, pattern
 from aerocast.feed.model_kind import MODELS
 
 Json = dict[str, Any]
+# Dagster's own rules for owners and tags; a test compares them with Dagster's.
+OWNER = r"^(team:.+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$"
+TAG_KEY = r"^([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}$"
+TAG_VALUE = r"^[A-Za-z0-9_.-]{0,63}$"
+RESERVED = ("dagster/", "aerocast/")  # prefixes of tags that are not a declaration's
 _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
@@ -73,6 +78,30 @@ def _cron_field(field: str, limits: tuple[int, int]) -> bool:
     return True
 
 
+def _owner(value: str) -> str:
+    if re.fullmatch(OWNER, value):
+        return value
+    raise ValueError(f"{value!r} is not allowed: an owner is an email address, or a team such as team:forecasting")
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    raise_mistakes("tags", [Mistake((key,), rule) for key, value in tags.items() if (rule := _tag_rule(key, value))])
+    return tags
+
+
+def _tag_rule(key: str, value: str) -> str:
+    """What is wrong with a tag; empty if nothing is."""
+    if key.startswith(RESERVED):
+        return f"{key!r} is not allowed: keys that start with {' or '.join(RESERVED)} are reserved"
+    if not re.fullmatch(TAG_KEY, key):
+        return (
+            f"{key!r} is not allowed: a key is 1 to 63 letters, digits, '_', '-' or '.', after a prefix and / or alone"
+        )
+    if not re.fullmatch(TAG_VALUE, value):
+        return f"{value!r} is not allowed: a value is at most 63 letters, digits, '_', '-' or '.'"
+    return ""
+
+
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta) or (isinstance(value, str) and re.match(times.DURATION, value)):
         return value
@@ -90,7 +119,19 @@ def _as_text(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Owner = Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
+Owner = Annotated[str, AfterValidator(_owner), WithJsonSchema({"type": "string", "format": "owner", "pattern": OWNER})]
+Tags = Annotated[
+    dict[str, str],
+    AfterValidator(_tags),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "format": "tags",
+            "propertyNames": {"pattern": TAG_KEY},
+            "additionalProperties": {"type": "string", "pattern": TAG_VALUE},
+        }
+    ),
+]
 # Dagster's own sample of a component knows no arrays of different places.
 Pair = Annotated[
     tuple[float, float],
