@@ -61,7 +61,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     live = _live_job(feed)
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     return dg.Definitions(
-        assets=[source(feed), *labelled(feed, [*layers, *trained, *served])],
+        assets=labelled(feed, [source(feed), *layers, *trained, *served]),
         asset_checks=checks,
         jobs=[
             dg.define_asset_job(

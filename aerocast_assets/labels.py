@@ -1,72 +1,77 @@
-"""What the UI says of a feed's assets besides what they do: who owns them, their columns, how fresh, where written."""
+"""What the UI says of assets besides what they do: owners, tags, columns, freshness, and where their code is."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 
-from aerocast.feed.model import Column, Feed
-from aerocast_assets.keys import tables
+from aerocast.feed.model import Feed
+from aerocast.feed.model_kind import model
+from aerocast.tables.modules import MODULES
+from aerocast_assets.columns import column_metadata
+from aerocast_assets.keys import models, tables
 
-LEAST = timedelta(minutes=1)  # Dagster looks no oftener
-STEP = ("mean", "std", "min", "max", "count")
+LEAST = timedelta(minutes=1)  # the shortest window that Dagster takes
+RETRAIN = timedelta(days=1)  # how long a champion may outlive its age until the routine retrain has replaced it
+OWNERS = ["team:aerocast"]  # of what feeds share
+LAYERS = Path(__file__).parent / "assets"
 
 
 def labelled(feed: Feed, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The same assets with owners, tags, column schema, freshness policy and a link to the code.
+    """A feed's assets with owners, tags, columns, freshness policy and links to their code.
 
     A component adds the link to its declaration itself.
     """
-    linked = dg.with_source_code_references(assets)
-    return [each.map_asset_specs(partial(_labelled, feed)) for each in linked if isinstance(each, dg.AssetsDefinition)]
+    return _mapped(assets, partial(_of_feed, feed))
 
 
-def tags(feed: Feed, layer: str, target: str = "") -> dict[str, str]:
-    """By which assets can be looked for."""
-    return {"aerocast/feed": feed.name, "aerocast/layer": layer, **({"aerocast/target": target} if target else {})}
+def shared(*assets: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
+    """Assets that belong to no feed, with owners, the tag of their layer and a link to their code."""
+    return _mapped(assets, of_layer)
 
 
-def _labelled(feed: Feed, spec: dg.AssetSpec) -> dg.AssetSpec:
+def of_layer(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """The asset with the platform's owners and the tag of its layer."""
+    return spec.replace_attributes(owners=OWNERS, tags={**spec.tags, "aerocast/layer": spec.key.path[-1]})
+
+
+def _of_feed(feed: Feed, spec: dg.AssetSpec) -> dg.AssetSpec:
     _, *targets, layer = spec.key.path
-    metadata = dict(spec.metadata)
-    if columns := [*_columns(feed, layer)]:
-        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
-    live = feed.end is None and layer in (*tables(feed), "evaluation", "forecasts")
-    policy = dg.FreshnessPolicy.time_window(max(LEAST, feed.freshness + feed.readings_wait)) if live else None
+    own = {"aerocast/feed": feed.name, "aerocast/layer": layer, **({"aerocast/target": targets[0]} if targets else {})}
+    limit = None if feed.end else _limit(feed, layer)
     return spec.replace_attributes(
         owners=list(feed.owners),
-        tags={**spec.tags, **tags(feed, layer, *targets)},
-        metadata=metadata,
-        freshness_policy=policy,
+        tags={**spec.tags, **feed.tags, **own},
+        metadata={**spec.metadata, **column_metadata(feed, layer, *targets), **_code(feed, layer)},
+        freshness_policy=dg.FreshnessPolicy.time_window(max(LEAST, limit)) if limit else None,
     )
 
 
-def _columns(feed: Feed, layer: str) -> Iterator[dg.TableColumn]:
-    """The columns of a layer that people read; none of one whose columns are features or figures."""
-    if layer not in ("raw", "bronze", "silver", "sliding"):
-        return
-    yield dg.TableColumn("station", constraints=dg.TableColumnConstraints(other=[", ".join(feed.station_ids)]))
-    times = {"raw": "as delivered, UTC", "bronze": "of the reading, UTC", "silver": "the step's beginning, UTC"}
-    yield dg.TableColumn("time", "timestamp", times.get(layer, "the window's end, UTC"))
-    for column in feed.columns:
-        yield from _measured(column, layer)
-    for vector in feed.vectors if layer in ("silver", "sliding") else ():
-        unit = feed.column(vector.speed).unit
-        for axis, where in (("u", "east"), ("v", "north")):
-            yield dg.TableColumn(f"{vector.name}_{axis}", "double", f"{vector.name} to the {where}, {unit}")
+def _limit(feed: Feed, layer: str) -> timedelta | None:
+    """How old the newest materialisation may be while the feed lives; None: any age."""
+    if layer in (*tables(feed), "evaluation", "forecasts"):
+        return feed.freshness + feed.readings_wait
+    return feed.retraining.max_age + RETRAIN if layer == "champion" else None
 
 
-def _measured(column: Column, layer: str) -> Iterator[dg.TableColumn]:
-    low, high = column.range
-    within = dg.TableColumnConstraints(other=[f"{low:g} to {high:g} {column.unit}"])
-    if layer == "raw":
-        yield dg.TableColumn(column.field, "string", f"{column.name} as the source sends it, {column.source_unit}")
-    elif layer == "bronze":
-        yield dg.TableColumn(column.name, "double", f"{column.name}, {column.unit}; null if not believed", within)
+def _code(feed: Feed, layer: str) -> dict[str, object]:
+    """A link to what an asset has of its own, where the function that Dagster calls is that of several."""
+    if layer in MODULES:
+        file: str | None = str(LAYERS / f"{layer}.py")
     else:
-        if layer == "silver":
-            yield dg.TableColumn(column.name, "double", f"mean of the step, or the last value, {column.unit}", within)
-            yield dg.TableColumn(f"{column.name}_age", "smallint", "steps since it was measured")
-        for figure in STEP:
-            yield dg.TableColumn(f"{column.name}_{figure}", "double", f"{figure} of the readings, {column.unit}")
+        file = sys.modules[model(layer).__module__].__file__ if layer in models(feed) else None
+    links = [dg.LocalFileCodeReference(file_path=file)] if file else []
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+
+
+def _mapped(
+    assets: Sequence[dg.AssetsDefinition], label: Callable[[dg.AssetSpec], dg.AssetSpec]
+) -> list[dg.AssetsDefinition]:
+    return [
+        each
+        for each in dg.with_source_code_references([asset.map_asset_specs(label) for asset in assets])
+        if isinstance(each, dg.AssetsDefinition)
+    ]

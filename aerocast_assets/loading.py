@@ -15,6 +15,7 @@ from dagster.components.core.load_defs import get_library_json_enriched_defs
 
 from aerocast_assets.feeds import FILES, Declaration, broken, left_out
 from aerocast_assets.keys import HOURLY
+from aerocast_assets.labels import of_layer
 
 log = logging.getLogger("aerocast")
 
@@ -75,7 +76,9 @@ def _together(tree: ComponentTree, loaded: Mapping[str, dg.Definitions], reasons
     library = get_library_json_enriched_defs(tree)
 
     def merged(parts: Mapping[str, dg.Definitions]) -> dg.Definitions:
-        return dg.Definitions.merge(library, *parts.values(), *(_note(name, why) for name, why in reasons.items()))
+        return dg.Definitions.merge(
+            library, *parts.values(), *(_note(tree.defs_module_path / name, why) for name, why in reasons.items())
+        )
 
     try:
         return _resolved(merged(loaded))
@@ -123,9 +126,9 @@ def _why(path: Path, error: BaseException) -> str:
     return f"{path}: {type(error).__name__}{f': {text}' if text else ''}"
 
 
-def _note(part: str, why: str) -> dg.Definitions:
+def _note(part: Path, why: str) -> dg.Definitions:
     """What the UI shows of a broken part."""
-    name = re.sub(r"\W", "_", part.removesuffix(".py"))
+    name = re.sub(r"\W", "_", part.name.removesuffix(".py"))
     key = dg.AssetKey([name, "declaration"])
 
     @dg.asset_check(
@@ -134,6 +137,9 @@ def _note(part: str, why: str) -> dg.Definitions:
     def check() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.ERROR, description=why)
 
-    text = f"{part} is left out; everything else works.\n\n" + "\n".join(f"- {line}" for line in why.splitlines())
-    spec = dg.AssetSpec(key, group_name=name, kinds={"yaml"}, description=text, metadata={"mistakes": why})
-    return dg.Definitions(assets=[spec], asset_checks=[check])
+    files = [path for path in (part / each for each in FILES) if path.exists()] or [part]
+    links = [dg.LocalFileCodeReference(file_path=str(path)) for path in files]
+    metadata = {"mistakes": why, "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+    text = f"{part.name} is left out; everything else works.\n\n" + "\n".join(f"- {line}" for line in why.splitlines())
+    spec = dg.AssetSpec(key, group_name=name, kinds={"yaml"}, description=text, metadata=metadata)
+    return dg.Definitions(assets=[of_layer(spec)], asset_checks=[check])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from aerocast.storage.home import Home, home_of
 
@@ -21,12 +22,12 @@ MEMORY = 3 << 30  # of a step's queries; with the process around them a step sta
 
 
 class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's generic is not subscriptable at runtime
-    """Where everything is stored; an empty `home` means `AEROCAST_HOME`, read when a run starts.
+    """Where everything is stored, and the SQL engine.
 
     Loading the code location is a feature: what costs time to import is imported when a step asks for it.
     """
 
-    home: str = ""
+    home: str = Field(default="", description="Folder or s3:// URL; empty: AEROCAST_HOME, read when a run starts")
 
     @property
     def settings(self) -> "Settings":
@@ -94,23 +95,26 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
 class Refresh(dg.Config):
     """Run config of every computing asset."""
 
-    force: bool = False
+    force: bool = Field(default=False, description="Compute also what has not changed")
 
 
 class TrainingConfig(Refresh):
-    """Run config of what trains: `since` (ISO 8601, UTC if it names no zone) is where a new regime begins."""
+    """Run config of what trains."""
 
-    since: str = ""
+    since: str = Field(
+        default="",
+        description="Beginning of a new regime: ISO 8601, UTC without a zone; what is earlier judges nothing",
+    )
 
 
 class ReleaseChoice(TrainingConfig):
-    """Run config of a champion: `release` names a version that shall serve.
+    """Run config of a champion, by which a person chooses what serves."""
 
-    It is held then: the loop does not replace it until it is lifted, or for `hold_for` (ISO 8601, such as P7D).
-    `lift` ends the hold. With `automatic` the choice is the loop's own: it yields to a hold, and sets none.
-    """
-
-    release: str = ""
-    hold_for: str = ""
-    lift: bool = False
-    automatic: bool = False
+    release: str = Field(default="", description="Version that serves, and is held: no retrain replaces it")
+    hold_for: str = Field(
+        default="", description="How long it is held: ISO 8601, such as P7D; empty: until it is lifted"
+    )
+    lift: bool = Field(default=False, description="End the hold")
+    automatic: bool = Field(
+        default=False, description="The choice is not a person's: it yields to a hold, and sets none"
+    )

@@ -1,17 +1,19 @@
 """What every source hands over: deliveries, one month each, in raw's schema, as text and untouched."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import LATEST
 from aerocast.feed.model import Feed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Raw's own columns; a source's field of such a name is stored with an underscore behind it.
 BEFORE = ("station", "time", "time_text", "source", "segment", "flags")
@@ -58,6 +60,8 @@ def raw_schema(feed: Feed) -> pa.Schema:
     values, `column=CODE` with a space between two (`windspeed=Q`): X rejected, Q questioned; null for nothing. The
     intake's own words in it are `withdrawal`, and `malformed=` with the line's number and what is wrong with it.
     """
+    import pyarrow as pa
+
     text = [(name, pa.string()) for name in raw_names(feed).values()]
     return pa.schema(
         [
@@ -90,6 +94,8 @@ def delivery(
 ) -> Delivery:
     """A month's rows in their order: their instants, and their texts by raw's column; all other texts are null."""
     same = {"source": feed.source.label, "segment": segment, "month": month}
+    import pyarrow as pa
+
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
     columns |= {name: pa.repeat(pa.scalar(value), len(times)) for name, value in same.items()}
     columns |= {"time": pa.array(times, pa.timestamp("us", "UTC")), "line": pa.array(range(len(times)), pa.int64())}
@@ -100,6 +106,9 @@ def delivery(
 
 def segment_of(table: pa.Table) -> str:
     """SHA-256 of the texts and nulls in a table's string columns, the same however Arrow has chunked them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     total = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns, strict=True):
         lengths, texts = hashlib.sha256(), hashlib.sha256()

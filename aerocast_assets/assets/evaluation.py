@@ -121,6 +121,7 @@ def _metadata(feed: Feed, found: "Evaluated") -> dict[str, Any]:
         "unknown_ids": taken.unknown,
         "months_computed": len(found.months),
         "missing_outcomes": sum(row["missing"] for row in found.metrics if row["station"] == "all"),
+        "dagster/row_count": len(found.metrics),
         "evaluated": sum(row["n"] for row in found.metrics if row["station"] == "all"),
         "faults_open": sum(fault.end is None for fault in state.faults),
         "judged_at": str(state.judged_at),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -12,7 +12,6 @@ from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table
 from aerocast_assets.keys import months as partitions
-from aerocast_assets.labels import tags
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -26,22 +25,24 @@ UNREAD = "could_not_be_read"  # metadata of raw: which ways in, and why
 RECENT = 2  # newest months of raw in which a live source's newest reading is looked for
 
 
-def source(feed: Feed) -> dg.SourceAsset:
+def source(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/source`: its data version is a fingerprint of what the source holds now."""
-
-    @dg.observable_source_asset(
-        key=key(feed, "source"),
+    spec = dg.AssetSpec(
+        key(feed, "source"),
         group_name=feed.name,
-        tags=tags(feed, "source") | {f"dagster/kind/{feed.source.kind}": ""},
+        kinds={feed.source.kind},
         description=f"Where the readings of {feed.name} come from: {feed.source.label}",
         automation_condition=HOURLY,
     )
-    def observe(platform: Platform) -> dg.DataVersion:
+
+    @dg.multi_observable_source_asset(name=spec.key.to_python_identifier(), specs=[spec])  # type: ignore[untyped-decorator]
+    def observe(platform: Platform) -> dg.ObserveResult:
         from aerocast.contracts import clock
 
-        return dg.DataVersion(feed.source.fingerprint(feed, clock.now(platform.root, feed.name, feed.end)))
+        now = clock.now(platform.root, feed.name, feed.end)
+        return dg.ObserveResult(data_version=dg.DataVersion(feed.source.fingerprint(feed, now)))
 
-    return observe
+    return cast("dg.AssetsDefinition", observe)
 
 
 def raw(feed: Feed) -> dg.AssetsDefinition:

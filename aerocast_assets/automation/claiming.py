@@ -10,6 +10,7 @@ from aerocast.feed.model import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries
+from aerocast_assets.labels import shared
 from aerocast_assets.resources import Platform
 
 JOB = "platform_claims"
@@ -21,7 +22,9 @@ def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB, selection=dg.AssetSelection.assets(KEY), description="Takes what the broker announces into raw."
     )
-    return dg.Definitions(assets=[claims(find)], asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)])
+    return dg.Definitions(
+        assets=shared(claims(find)), asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)]
+    )
 
 
 def _sensor(job: AssetJob) -> dg.SensorDefinition:

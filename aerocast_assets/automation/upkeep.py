@@ -7,6 +7,7 @@ import dagster as dg
 from aerocast.feed.model import Feed
 from aerocast_assets.assets.maintenance import KEY, disk_check, maintenance
 from aerocast_assets.feeds import feeds
+from aerocast_assets.labels import shared
 
 JOB = "platform_maintenance"
 
@@ -17,7 +18,7 @@ def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
         JOB, selection=dg.AssetSelection.assets(KEY), description="Keeps the lake small; nothing that is needed goes."
     )
     return dg.Definitions(
-        assets=[maintenance(find)],
+        assets=shared(maintenance(find)),
         asset_checks=[disk_check()],
         jobs=[job],
         schedules=[

@@ -210,6 +210,18 @@ def test_changed_rule_rebuilds_its_old_month_only(world: World) -> None:
     assert differences(logged, events(world)) == {(f"small/{layer}", OLD) for layer in LAYERS}
 
 
+def test_owners_and_tags_make_nothing_stale(world: World) -> None:
+    changes = {"owners": ["me@site.example"], "tags": {"domain": "weather"}}
+    feed = Feed.parse(world.feed.model_dump(mode="json") | changes)
+    assert stale(world, feed, world.other) == set()
+    done = refresh(feed, world.home, world.instance)
+    assert done.success
+    events = done.get_asset_materialization_events()
+    assert {event.asset_key.path[-1]: metadata(done, event.asset_key)["status"] for event in events} == dict.fromkeys(
+        ("raw", *LAYERS, "training_set", *MODELS, "forecasts", "evaluation"), "unchanged"
+    )
+
+
 def made_again(world: World, feed: Feed, config: dict[str, Any] | None = None) -> tuple[dict[str, int], str, str]:
     """Months that each layer computed, the training set's version, and whether the model was trained."""
     keys = [key(feed, layer) for layer in LAYERS] + [
