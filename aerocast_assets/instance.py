@@ -33,10 +33,10 @@ def folder() -> Path:
         AeroCastError: the disk refuses it, or the home is of a newer format.
     """
     home = Path(home_of(Settings()))
-    mark.check(home)
+    mark.read_mark(home)
     own = home / NAME
     if (home / "history").is_dir():
-        with atomic.locked(own, "the move of Dagster's folders"):
+        with atomic.folder_lock(own, "the move of Dagster's folders"):
             _move(home, own)
     return own
 

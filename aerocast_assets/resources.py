@@ -65,7 +65,7 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
             return
         home = self.root
         Path(home).mkdir(parents=True, exist_ok=True)
-        mark.settle(home)
+        mark.ensure_mark(home)
         if is_choice(run):
             yield self
             return

@@ -37,12 +37,12 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
     if not folder.exists():
         print(f"There is no {folder}: nothing to remove.")
         return 0
-    if mark.check(folder) is None:
+    if mark.read_mark(folder) is None:
         raise AeroCastError(
             f"{folder} bears no mark of a home ({mark.NAME}), so nothing in it is removed; "
             "a home of an earlier version gets its mark by the next `aerocast run` or `aerocast up`"
         )
-    access.check_writable("AEROCAST_HOME", folder, room=False)
+    access.check_writable("AEROCAST_HOME", folder, space=False)
     with ExitStack() as stack:
         for home in (folder, folder / rooms.DEMO):
             if home.is_dir():

@@ -28,9 +28,9 @@ def open_home(*, writes: bool) -> Home:
     os.environ.update(variables(home))
     access.check_home(home, writes=writes)
     if writes:
-        mark.settle(home)
+        mark.ensure_mark(home)
     else:
-        mark.check_current(home)
+        mark.check_format(home)
     return home
 
 

@@ -123,7 +123,7 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
         raise AeroCastError(f"{home} holds something that no demonstration has made: it is not touched")
     home.mkdir(parents=True, exist_ok=True)
     with writer.hold(home, "aerocast demo"):
-        mark.settle(home)
+        mark.ensure_mark(home)
         rooms.sweep(home, keep=(mark.NAME, writer.LOCK))
         configuration = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
         # Simulated time flies: a run that waits five seconds to be taken from the queue waits for days.

@@ -111,8 +111,8 @@ def _home(settings: ServerSettings) -> Home:
         AeroCastError: it, or its folder on this machine, cannot be read and written, or is of a newer format.
     """
     home = home_of(settings)
-    access.check_own_folder(home, make=False, room=False)
-    mark.check_current(home)
+    access.check_own_folder(home, create=False, space=False)
+    mark.check_format(home)
     return home
 
 

@@ -128,7 +128,7 @@ def discard(segment: Path) -> None:
     """Removes a segment that was taken up; one that is gone already is fine. Raises AeroCastError if it stays."""
     try:
         segment.unlink(missing_ok=True)
-        atomic.sync_folder(segment.parent)
+        atomic.sync(segment.parent)
     except FileNotFoundError:  # the folder went with it
         return
     except OSError as error:
@@ -261,7 +261,7 @@ def _write(segment: _Segment, line: bytes) -> None:
 def _sync(segment: _Segment) -> None:
     os.fsync(segment.descriptor)
     if not segment.named:
-        atomic.sync_folder(segment.path.parent)
+        atomic.sync(segment.path.parent)
         segment.named = True
 
 
@@ -273,7 +273,7 @@ def _close(segment: _Segment) -> None:
             segment.path.rename(segment.path.with_suffix(CLOSED))
         else:
             segment.path.unlink()
-        atomic.sync_folder(segment.path.parent)
+        atomic.sync(segment.path.parent)
     finally:
         os.close(segment.descriptor)
 
@@ -294,7 +294,7 @@ def _close_if_dead(path: Path) -> None:
             path.rename(path.with_suffix(CLOSED))
         else:
             path.unlink()
-        atomic.sync_folder(path.parent)
+        atomic.sync(path.parent)
     finally:
         os.close(descriptor)
 

@@ -23,7 +23,7 @@ def write(
 
     Every file's name begins with `token`. The actions are in the order of their paths, which are relative to `store`.
     """
-    store.make()
+    store.create_folder()
     folder = str(store)
     columns = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in types.items())
     options = ["FORMAT parquet", "RETURN_STATS"]

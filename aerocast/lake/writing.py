@@ -233,7 +233,7 @@ class Lake(LakeReader):
             files = datafiles.write(data, chosen, store, token, partition)
             if months is not None and any(file.partition_values[PARTITION] not in months for file in files):
                 raise _Misplaced
-            store.settle([file.path for file in files])  # a power cut must not leave a commit that names an empty one
+            store.sync([file.path for file in files])  # a power cut must not leave a commit that names an empty one
             if digests:
                 con = self._cursor()
                 new = store.duckdb_files(f"{store}/{file.path}" for file in files)
@@ -276,7 +276,7 @@ class Lake(LakeReader):
         else:
             replaced = None if months is None else [(PARTITION, "in", sorted(set(months)))]
             table.create_write_transaction([*files], mode, schema, partition, replaced, commit_properties=properties)
-        self.store.below(name).settle([f"_delta_log/{version:020}.json"])  # who delivered the rows may forget them
+        self.store.below(name).sync([f"_delta_log/{version:020}.json"])  # who delivered the rows may forget them
         return version
 
     def _schema(self, rows: duckdb.DuckDBPyRelation) -> Schema:

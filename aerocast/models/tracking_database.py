@@ -46,7 +46,7 @@ def ready(home: Path) -> list[str]:
     """
     notes: list[str] = []
     try:
-        with atomic.locked(home, "MLflow's database"):
+        with atomic.folder_lock(home, "MLflow's database"):
             if (home / FILE).exists() and (fault := _fault(home)):
                 notes.append(f"{FILE} {fault}; it was put aside as {_put_aside(home)}, and a new one is begun")
             elif not (home / FILE).exists() and any((home / ARTIFACTS).glob("*")):
@@ -69,7 +69,7 @@ def _create(home: Path) -> None:
     beside = home / f"{_NEW}{uuid.uuid4().hex}.db"  # MLflow believes for as long as the process lives what a name held
     mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
     os.replace(beside, home / FILE)
-    atomic.sync_folder(home)
+    atomic.sync(home)
 
 
 def _fault(home: Path) -> str | None:
@@ -144,7 +144,7 @@ def _put_aside(home: Path) -> str:
     for end in ("-wal", "-shm", "-journal", ""):
         with suppress(FileNotFoundError):
             os.replace(home / f"{FILE}{end}", home / f"{name}{end}")
-    atomic.sync_folder(home)
+    atomic.sync(home)
     return name
 
 

@@ -145,7 +145,7 @@ class _Folder:
     @contextmanager
     def writing(self, purpose: str) -> Iterator[None]:
         """One writer at a time, so whatever is half written belongs to the dead."""
-        with atomic.locked(self.place, purpose):
+        with atomic.folder_lock(self.place, purpose):
             for name in os.listdir(self.place):
                 if name.startswith(".new-"):
                     shutil.rmtree(self.place / name)
@@ -157,18 +157,18 @@ class _Folder:
             staging.mkdir()
             for name, data in contents.items():
                 atomic.write_file(staging / name, data)
-            atomic.sync_folder(staging)
+            atomic.sync(staging)
             os.rename(staging, self.place / version)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        atomic.sync_folder(self.place)
+        atomic.sync(self.place)
         return True
 
     def remove(self, version: str) -> None:
         gone = self.place / f".new-{version}"  # as one that is half written
         os.rename(self.place / version, gone)
-        atomic.sync_folder(self.place)
+        atomic.sync(self.place)
         shutil.rmtree(gone)
 
     def pointer(self, file: str) -> str:

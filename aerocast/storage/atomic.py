@@ -1,4 +1,4 @@
-"""Files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync again."""
+"""Writes files that survive a power cut and are never seen half written: temporary name, fsync, rename, fsync again."""
 
 import errno
 import fcntl
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from aerocast.common.errors import AeroCastError
 
-Stamp = tuple[int, int, int] | str  # of a file, or the ETag of an object
+Stamp = tuple[int, int, int] | str  # changes with a file: inode, time and size; of an object its ETag
 LARGEST = 1 << 30  # bytes of a file that is read whole
 
 
 def make_folder(folder: Path) -> None:
-    """The folder and its missing parents, each made durable in the one above it."""
+    """Creates a folder and its missing parents, each made durable in the one above it."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -23,20 +23,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from None
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was created, renamed or removed in the folder is on disk when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)
 
 
 def sync(path: Path) -> None:
-    """What another library has written to the file is on disk when this returns."""
+    """The content of a file, or the names in a folder, are on disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -45,7 +36,7 @@ def sync(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """The bytes are on disk under `path` when this returns; the name itself only after `sync_folder`."""
+    """Writes the bytes to disk; the name itself is there only after `sync(path.parent)`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
@@ -54,7 +45,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Old or new content, never a mixture; the caller holds the folder's lock, so one temporary name is enough."""
+    """Replaces the content at once; the caller holds the folder's lock, so one temporary name is enough."""
     beside = path.with_name(f".{path.name}.new")
     try:
         write_file(beside, data)
@@ -62,51 +53,59 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def read_file(path: Path, most: int = LARGEST) -> bytes:
-    """The whole of a file. Raises OSError, also for what is no file (a pipe would never end) or larger than `most`."""
+    """The bytes of a file. Raises OSError, also if it is not a regular file or is larger than `most`."""
     return read_stamped(path, most)[0]
 
 
 def read_stamped(path: Path, most: int = LARGEST) -> tuple[bytes, Stamp]:
-    """As `read_file`, with the stamp of the very file that was read."""
+    """As `read_file`, with the stamp of the very version that was read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would wait for one
     with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        if found.st_size > most:
-            raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, more than {most}", str(path))
-        return stream.read(), stamp_of(found)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if status.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {status.st_size} bytes, more than {most}", str(path))
+        return stream.read(), stamp_of(status)
 
 
 def stamp(path: Path) -> Stamp | None:
-    """What changes whenever the file is replaced; None while there is none. One stat, nothing is opened."""
+    """Changes whenever the file is replaced; None if it does not exist. One stat, nothing is opened."""
     try:
-        found = os.stat(path)
+        return stamp_of(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return stamp_of(found)
 
 
-def stamp_of(found: os.stat_result) -> Stamp:
-    """The stamp of a file that was looked up already, or is open."""
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def stamp_of(status: os.stat_result) -> Stamp:
+    """As `stamp`, from the status of the file."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name, with slashes, is that of a lock, a note or a file in the making: no document."""
+    """Whether a name, with slashes, is that of a lock, a note or a temporary file, and not of a document."""
     return any(part.startswith(".") for part in name.split("/"))
 
 
+def walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, but raises OSError for a folder that cannot be read."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return os.walk(folder, onerror=fail)
+
+
 @contextmanager
-def locked(folder: Path, purpose: str) -> Iterator[None]:
-    """One writer at a time in this folder; the kernel frees the lock of a killed one. Makes the folder.
+def folder_lock(folder: Path, purpose: str) -> Iterator[None]:
+    """Allows one writer at a time in this folder, which is created; the kernel frees the lock of a killed process.
 
     Raises:
-        AeroCastError: anything the disk refuses in the block (full, read-only, no folder), as one sentence.
+        AeroCastError: any OSError in the block (full, read-only, not a folder), as one sentence.
     """
     try:
         make_folder(folder)

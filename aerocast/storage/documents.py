@@ -1,4 +1,4 @@
-"""Stored documents: JSON (or MessagePack) in the home as typed structs, and one sentence for what cannot be read.
+"""Reads and writes documents: JSON (or MessagePack) in the home, as typed structs.
 
 The server imports this module: msgspec and the standard library only.
 """
@@ -17,17 +17,17 @@ from aerocast.storage.atomic import Stamp
 from aerocast.storage.store import Store
 
 LARGEST = 64 << 20  # bytes of a JSON document
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without an offset it could be compared with no other
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # instants with and without an offset do not compare
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
-    """One value by its name in a store; `what` says in a word or two what it is. With `indent` people read it, too.
+    """One typed value by its name in a store; `what` says in a word or two what it is; `indent` is for human readers.
 
-    A name that ends in `.msgpack` is MessagePack, which holds large bytes as they are.
+    A name that ends in `.msgpack` is MessagePack, for large bytes.
 
-    Every method raises AeroCastError where the storage refuses, or what is read holds no such value.
+    Every method raises AeroCastError if the storage fails, or the document does not hold such a value.
     """
 
     store: Store
@@ -51,15 +51,15 @@ class Document(Generic[T]):
         return decode(stamped[0], self.kind, str(self), packed=self._packed), stamped[1]
 
     def write(self, value: T) -> None:
-        """Old or new value, never a mixture; on disk when this returns."""
+        """Replaces the value at once; it is on disk when this returns."""
         self.store.replace(self.name, self._encoded(value))
 
-    def swap(self, value: T, seen: Stamp | None) -> bool:
-        """Writes unless the stamp is no longer `seen` (None: there is no value); False if another was first."""
-        return self.store.swap(self.name, self._encoded(value), seen)
+    def swap(self, value: T, expected: Stamp | None) -> bool:
+        """Writes if the stamp is still `expected` (None: there is no value); False if another writer was first."""
+        return self.store.swap(self.name, self._encoded(value), expected)
 
     def stamp(self) -> Stamp | None:
-        """What changes whenever the value is written; None while there is none."""
+        """Changes whenever the value is written; None while there is none."""
         return self.store.stamp(self.name)
 
     def remove(self) -> None:
@@ -77,8 +77,8 @@ class Document(Generic[T]):
 
 
 def decode(data: bytes, kind: type[T], what: str, *, packed: bool = False) -> T:
-    """The struct that the data hold. Raises AeroCastError that begins with `what`."""
+    """Decodes a struct. Raises AeroCastError that begins with `what`."""
     try:
         return msgspec.msgpack.decode(data, type=kind) if packed else msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
         raise AeroCastError(f"{what} cannot be read: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote
 
 from aerocast.common.errors import AeroCastError
@@ -17,13 +17,10 @@ from aerocast.storage import atomic
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.store import Entry, Listing, Store
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, slots=True)
 class FolderStore(Store):
-    """Documents are files, replaced by renaming; one lock a folder for who writes."""
+    """Documents are files, replaced by renaming under one lock a folder."""
 
     folder: Path
     local: ClassVar[bool] = True
@@ -45,13 +42,13 @@ class FolderStore(Store):
 
     def replace(self, name: str, data: bytes) -> None:
         path = self.folder / name
-        with atomic.locked(path.parent, name):
+        with atomic.folder_lock(path.parent, name):
             atomic.replace_file(path, data)
 
-    def swap(self, name: str, data: bytes, seen: Stamp | None) -> bool:
+    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
         path = self.folder / name
-        with atomic.locked(path.parent, name):
-            if atomic.stamp(path) != seen:
+        with atomic.folder_lock(path.parent, name):
+            if atomic.stamp(path) != expected:
                 return False
             atomic.replace_file(path, data)
         return True
@@ -62,12 +59,12 @@ class FolderStore(Store):
     def stamps(self, folder: str) -> dict[str, Stamp]:
         stamps = {}
         try:
-            for above, folders, files in os.walk(self.folder / folder, onerror=_raised):
-                # A folder in a document's place is listed, too: who reads it learns that it is none.
+            for above, folders, files in atomic.walk(self.folder / folder):
+                # A folder with a document's name is listed, too, so that reading it fails with a message.
                 for name in (*files, *(each for each in folders if "." in each)):
                     path = Path(above) / name
-                    if (seen := _link_stamp(path)) is not None:
-                        stamps[path.relative_to(self.folder).as_posix()] = seen
+                    if (stamp := _link_stamp(path)) is not None:
+                        stamps[path.relative_to(self.folder).as_posix()] = stamp
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -83,7 +80,7 @@ class FolderStore(Store):
         try:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                atomic.sync_folder(path.parent)
+                atomic.sync(path.parent)
         except OSError as error:
             raise _refusal(path, "removed", error) from error
 
@@ -113,40 +110,37 @@ class FolderStore(Store):
         return _entry(entry.name, self.folder / entry.name)
 
     def move(self, name: str, target: str) -> None:
-        path, place = self.folder / name, self.folder / target
+        path, new = self.folder / name, self.folder / target
         try:
-            atomic.make_folder(place.parent)
-            os.replace(path, place)
-            atomic.sync_folder(place.parent)
-            atomic.sync_folder(path.parent)
-        except FileNotFoundError:  # moved before, by who was killed then
+            atomic.make_folder(new.parent)
+            os.replace(path, new)
+            atomic.sync(new.parent)
+            atomic.sync(path.parent)
+        except FileNotFoundError:  # moved before, by a process that was killed then
             return
         except OSError as error:
             raise _refusal(path, "moved", error) from error
 
     def duckdb_files(self, uris: Iterable[str]) -> list[str]:
-        """Delta answers in percent-encoding; some signs are wildcards to DuckDB."""
+        """Delta percent-encodes paths; some characters are wildcards to DuckDB."""
         return sorted(glob.escape(unquote(uri)) for uri in uris)
 
     def folders_with(self, marker: str) -> list[str]:
         return sorted(str(each.parent.relative_to(self.folder)) for each in self.folder.glob(f"**/{marker}"))
 
     def free(self) -> int | None:
-        place = self.folder
-        while not place.exists():
-            place = place.parent
-        disk = shutil.disk_usage(place)
-        return disk.free if disk.total else None  # a place such as /proc has no size at all
+        disk = shutil.disk_usage(next(each for each in (self.folder, *self.folder.parents) if each.exists()))
+        return disk.free if disk.total else None  # a file system such as /proc has no size
 
-    def make(self) -> None:
+    def create_folder(self) -> None:
         atomic.make_folder(self.folder)
 
-    def settle(self, files: Sequence[str]) -> None:
+    def sync(self, files: Sequence[str]) -> None:
         paths = [self.folder / name for name in files]
         for path in paths:
             atomic.sync(path)
         for parent in {path.parent for path in paths} | {self.folder}:
-            atomic.sync_folder(parent)
+            atomic.sync(parent)
 
     def discard(self, token: str) -> None:
         for path in [*self.folder.glob(f"{token}*"), *self.folder.glob(f"*/{token}*")]:
@@ -161,18 +155,14 @@ def _link_stamp(path: Path) -> Stamp | None:
 
 
 def _entry(name: str, file: os.DirEntry[str] | Path) -> Entry | None:
-    """None if it is gone by now. A move changes the inode's ctime, a copy has an inode of its own."""
+    """None if it does not exist. A move changes the inode's ctime, a copy has an inode of its own."""
     try:
-        seen = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    identity = f"{seen.st_ino} {seen.st_ctime_ns}"
-    return Entry(name, seen.st_size, seen.st_mtime, atomic.stamp_of(seen), identity, seen.st_ctime)
+    identity = f"{status.st_ino} {status.st_ctime_ns}"
+    return Entry(name, status.st_size, status.st_mtime, atomic.stamp_of(status), identity, status.st_ctime)
 
 
-def _refusal(path: Path, done: str, error: OSError) -> AeroCastError:
-    return AeroCastError(f"{path} cannot be {done}: {error.strerror or error}")
-
-
-def _raised(error: OSError) -> None:
-    raise error
+def _refusal(path: Path, action: str, error: OSError) -> AeroCastError:
+    return AeroCastError(f"{path} cannot be {action}: {error.strerror or error}")

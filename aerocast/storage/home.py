@@ -1,9 +1,8 @@
-"""Where a platform's things lie: a folder, or an object store with a folder of this machine beside it.
+"""The home of a platform: a folder, or an object store with a work folder on this machine.
 
-What processes on several machines share (lake, releases, tail, small documents) goes to the home itself, through
-`aerocast.lake`, `aerocast.releases.release` and `store_of`. What belongs to this machine (clock, faults, the
-loop's state, logs, candidates, tracking, reports) lies in the folder `Path(home)`: the home itself, or
-`work` of an object store.
+Data that several machines share (lake, releases, tail, small documents) is in the home itself, through
+`aerocast.lake`, `aerocast.releases.release` and `store_of`. Data of this machine (clock, faults, the loop's state,
+logs, candidates, tracking, reports) is in the folder `Path(home)`: the home itself, or the work folder.
 The server imports this module: the standard library only.
 """
 
@@ -13,16 +12,19 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.objects import ObjectStore
 from aerocast.storage.store import Store
 
+if TYPE_CHECKING:
+    from aerocast.storage.settings import Settings
+
 _URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_.=-]*[A-Za-z0-9_=-])*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-# The libraries read `?` as the start of a query, `%41` as a letter, a backslash as a slash; the rest is no text.
+# Libraries read `?` as the start of a query, `%41` as a letter and a backslash as a slash; the rest are not printable.
 _UNUSABLE = re.compile(r"[?\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|%[0-9A-Fa-f]{2}")
 _LONGEST = 400  # bytes: SQLite takes 511 for a file, and its names below a home need the rest
 _LONGEST_PART = 255
@@ -31,7 +33,7 @@ WORK = Path(".aerocast")
 
 @dataclass(frozen=True, slots=True)
 class ObjectHome(os.PathLike[str]):
-    """A home in an object store: `url` without a slash at its end, and this machine's own folder, absolute.
+    """A home in an object store: `url` without a trailing slash, and this machine's work folder, absolute.
 
     As a path (`Path(home)`, `home / "clock"`) it is that folder; as text it is the URL.
     """
@@ -53,31 +55,19 @@ Home: TypeAlias = Path | ObjectHome
 
 
 def store_of(home: Home | str) -> Store:
-    """What all machines that use the home share; of `Path(home)` this machine's own. A text is a folder or a URL."""
+    """The storage of a home, a folder or a URL; `store_of(Path(home))` is that of this machine alone."""
     if isinstance(home, ObjectHome) or "://" in str(home):
         return ObjectStore(str(home).rstrip("/"))
     return FolderStore(Path(home).absolute())
 
 
-class _Places(Protocol):
-    """What of `aerocast.storage.settings.Settings` says where things lie."""
+def home_of(settings: Settings, setting: str = "AEROCAST_HOME") -> Home:
+    """The home that the settings name, absolute; `setting` is the name of the setting in messages.
 
-    @property
-    def home(self) -> str: ...
-
-    @property
-    def work(self) -> Path | None: ...
-
-
-def home_of(settings: _Places, setting: str = "AEROCAST_HOME") -> Home:
-    """The home that the settings name, absolute; `setting` is the name under which a person gave it.
-
-    Without `AEROCAST_WORK` each object store has a work folder of its own, `.aerocast/work/<bucket>/<prefix>`: what was
-    done for one home says nothing about another.
+    Without `AEROCAST_WORK` each object store has a work folder of its own, `.aerocast/work/<bucket>/<prefix>`.
 
     Raises:
-        AeroCastError: an URL that is none of an object store's, or not of a supported one; a path that a library
-            which keeps files under it would misread.
+        AeroCastError: the URL is not that of a supported object store, or a library would misread the path.
     """
     if not _SCHEME.match(settings.home):
         return _usable(settings.home, setting)
@@ -90,7 +80,7 @@ def home_of(settings: _Places, setting: str = "AEROCAST_HOME") -> Home:
 
 
 def variables(home: Home) -> dict[str, str]:
-    """The settings by which a child process has the same home."""
+    """The environment variables that give a child process the same home."""
     work = {"AEROCAST_WORK": str(home.work)} if isinstance(home, ObjectHome) else {}
     return {"AEROCAST_HOME": str(home), **work}
 
@@ -104,7 +94,7 @@ def expanded(path: str | Path, setting: str) -> Path:
     """The absolute path that a setting or an option names, `~` and links followed.
 
     Raises:
-        AeroCastError: it names a user that is not there, or links that go in a circle.
+        AeroCastError: it names an unknown user, or links form a circle.
     """
     try:
         return Path(path).expanduser().resolve()
@@ -113,10 +103,10 @@ def expanded(path: str | Path, setting: str) -> Path:
 
 
 def _usable(path: str | Path, setting: str) -> Path:
-    """The folder, if tables and databases can be kept under it. Raises AeroCastError otherwise."""
+    """The folder, expanded. Raises AeroCastError if tables and databases cannot be stored under it."""
     folder = expanded(path, setting)
     if odd := _UNUSABLE.search(str(folder)):
-        raise AeroCastError(f"{setting}={str(path)!r} cannot be used: no file can be kept under a path with {odd[0]!r}")
+        raise AeroCastError(f"{setting}={str(path)!r} cannot be used: a path must not contain {odd[0]!r}")
     size, part = len(os.fsencode(folder)), max(map(len, map(os.fsencode, folder.parts)))
     if size > _LONGEST or part > _LONGEST_PART:
         rule = f"at most {_LONGEST} bytes, {_LONGEST_PART} between two slashes"

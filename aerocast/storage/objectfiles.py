@@ -1,4 +1,4 @@
-"""DuckDB's view of an object store: the lake's data files, through obstore. Imported only where a home is a URL."""
+"""Gives DuckDB the data files of a lake in an object store, through obstore. Imported only if the home is a URL."""
 
 from datetime import datetime
 from typing import Any
@@ -9,25 +9,25 @@ _MOST = 100_000
 
 
 class DataFiles(FsspecStore):
-    """What is known of a data file is asked once a process: DuckDB asks some twelve times a file and query.
+    """Remembers the size and time of each data file: DuckDB asks for them about twelve times a file and query.
 
-    A data file's name is never used twice, so nothing known of it becomes wrong; one that was vacuumed fails when read.
+    The name of a data file is never used twice, so they do not change; one that was vacuumed fails when read.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._known: dict[str, dict[str, Any]] = {}
+        self._infos: dict[str, dict[str, Any]] = {}
 
     async def _info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         name = path.removeprefix("s3://")
-        found = self._known.get(name)
-        if found is None:
-            found = await super()._info(path, **kwargs)
-            if found["type"] == "file" and name.endswith(".parquet"):
-                if len(self._known) >= _MOST:
-                    self._known.clear()
-                self._known[name] = found
-        return found
+        info = self._infos.get(name)
+        if info is None:
+            info = await super()._info(path, **kwargs)
+            if info["type"] == "file" and name.endswith(".parquet"):
+                if len(self._infos) >= _MOST:
+                    self._infos.clear()
+                self._infos[name] = info
+        return info
 
     def modified(self, path: str) -> datetime:
         moment: datetime = self.info(path)["last_modified"]

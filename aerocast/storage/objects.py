@@ -50,32 +50,32 @@ class ObjectStore(Store):
     def read_stamped(self, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
         import obstore
 
-        with self._explained(name, "read"):
+        with self._errors_explained(name, "read"):
             try:
                 answer = obstore.get(self._client(), name)
                 if answer.meta["size"] > most:
                     raise OSError(f"it has {answer.meta['size']} bytes, more than {most}")
                 return bytes(answer.bytes()), _etag(answer.meta)
             except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error):  # that says nothing about its documents
+                if "NoSuchBucket" in str(error):  # then nothing is known about its documents
                     raise
                 return None
 
     def replace(self, name: str, data: bytes) -> None:
         import obstore
 
-        with self._explained(name, "written"):
+        with self._errors_explained(name, "written"):
             obstore.put(self._client(), name, data)
 
-    def swap(self, name: str, data: bytes, seen: Stamp | None) -> bool:
+    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        with self._explained(name, "written"):
+        with self._errors_explained(name, "written"):
             try:
-                obstore.put(self._client(), name, data, mode="create" if seen is None else {"e_tag": str(seen)})
+                obstore.put(self._client(), name, data, mode="create" if expected is None else {"e_tag": str(expected)})
             except (AlreadyExistsError, PreconditionError):
-                # The client tries again where an answer was lost: what is in the way may be what this call put there.
+                # The client retries after a lost answer, so the object that exists may be this call's own.
                 return self.read(name) == data
         return True
 
@@ -86,7 +86,7 @@ class ObjectStore(Store):
     def stamps(self, folder: str) -> dict[str, Stamp]:
         import obstore
 
-        with self._explained(folder, "listed"):
+        with self._errors_explained(folder, "listed"):
             pages = obstore.list(self._client(), folder.rstrip("/"), chunk_size=_PAGE)
             stamps = {each["path"]: _etag(each) for page in pages for each in page}
         return {name: stamps[name] for name in sorted(stamps) if not atomic.is_hidden(name)}
@@ -98,13 +98,13 @@ class ObjectStore(Store):
     def remove(self, name: str) -> None:
         import obstore
 
-        with self._explained(name, "removed"):
+        with self._errors_explained(name, "removed"):
             obstore.delete(self._client(), [name])
 
     def link(self, name: str) -> str:
         return f"{self.url}/{name}"
 
-    def check(self, *, writes: bool) -> None:
+    def probe(self, *, writes: bool) -> None:
         probe = f".writable-{os.getpid()}"
         if writes:
             self.replace(probe, b"aerocast")
@@ -115,11 +115,11 @@ class ObjectStore(Store):
     def listing(self, folder: str = "") -> Listing:
         import obstore
 
-        with self._explained(folder, "listed"):
+        with self._errors_explained(folder, "listed"):
             page = obstore.list_with_delimiter(self._client(), folder or None)
-        begin = f"{folder}/" if folder else ""
-        files = [_entry(each, each["path"].removeprefix(begin)) for each in page["objects"]]
-        return Listing(files, [path.removeprefix(begin).rstrip("/") for path in page["common_prefixes"]])
+        prefix = f"{folder}/" if folder else ""
+        files = [_entry(each, each["path"].removeprefix(prefix)) for each in page["objects"]]
+        return Listing(files, [path.removeprefix(prefix).rstrip("/") for path in page["common_prefixes"]])
 
     @contextmanager
     def local_copy(self, entry: Entry) -> Iterator[Path]:
@@ -127,7 +127,7 @@ class ObjectStore(Store):
 
         with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
             path = Path(folder) / "object"
-            with self._explained(entry.name, "read"), path.open("wb") as file:
+            with self._errors_explained(entry.name, "read"), path.open("wb") as file:
                 for chunk in obstore.get(self._client(), entry.name, options={"if_match": str(entry.stamp)}):
                     file.write(chunk)
             yield path
@@ -138,7 +138,7 @@ class ObjectStore(Store):
     def move(self, name: str, target: str) -> None:
         import obstore
 
-        with self._explained(name, "moved"):
+        with self._errors_explained(name, "moved"):
             try:
                 obstore.copy(self._client(), name, target)
             except FileNotFoundError:
@@ -160,33 +160,33 @@ class ObjectStore(Store):
     def folders_with(self, marker: str) -> list[str]:
         from obstore import list_with_delimiter
 
-        client, folders, ahead = self._client(), list[str](), [""]
-        while ahead:
-            prefix = ahead.pop()
-            with self._explained(prefix, "listed"):
+        client, folders, queue = self._client(), list[str](), [""]
+        while queue:
+            prefix = queue.pop()
+            with self._errors_explained(prefix, "listed"):
                 below = [each.rstrip("/") for each in list_with_delimiter(client, prefix or None)["common_prefixes"]]
             if any(each.rpartition("/")[2] == marker for each in below):
                 folders.append(prefix)
             else:
-                ahead += below
+                queue += below
         return sorted(folders)
 
     def _head(self, name: str) -> ObjectMeta | None:
         import obstore
 
-        with self._explained(name, "read"):
+        with self._errors_explained(name, "read"):
             try:
                 return obstore.head(self._client(), name)
             except FileNotFoundError:
                 return None
 
     def _client(self) -> S3Store:
-        """Names of objects are relative to the prefix."""
-        return _opened(self.url, credentials.variables(), credentials.provider())
+        """A client whose names of objects are relative to the prefix."""
+        return _connect(self.url, credentials.variables(), credentials.provider())
 
     @contextmanager
-    def _explained(self, name: str, done: str) -> Iterator[None]:
-        """Turns the object store's refusal into one sentence."""
+    def _errors_explained(self, name: str, action: str) -> Iterator[None]:
+        """Turns an error of the object store into one sentence."""
         from obstore.exceptions import BaseError
 
         try:
@@ -194,18 +194,18 @@ class ObjectStore(Store):
         except (BaseError, OSError, ValueError) as error:
             reason = _reason(error)
             kind = UnreachableError if reason in (_NO_ANSWER, _NO_CREDENTIALS) else AeroCastError
-            raise kind(f"{self.link(name).rstrip('/')} could not be {done}: {reason}") from error
+            raise kind(f"{self.link(name).rstrip('/')} could not be {action}: {reason}") from error
 
 
 @lru_cache(maxsize=16)
-def _opened(url: str, variables: credentials.Variables, provider: Boto3CredentialProvider | None) -> S3Store:
-    """One client a prefix, with its connections; `variables` are those that it reads itself."""
+def _connect(url: str, variables: credentials.Variables, provider: Boto3CredentialProvider | None) -> S3Store:
+    """One client for each prefix, with its connections; it reads the environment `variables` itself."""
     from obstore.store import S3Store
 
     return S3Store.from_url(
         url,
         credential_provider=provider,
-        # Given options replace all those of the environment.
+        # These options replace all those of the environment.
         client_options={
             "allow_http": dict(variables).get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on"),
             "connect_timeout": timedelta(seconds=5),
@@ -218,17 +218,17 @@ def _opened(url: str, variables: credentials.Variables, provider: Boto3Credentia
 def _etag(meta: ObjectMeta) -> str:
     tag = meta["e_tag"]
     if not tag:
-        raise AeroCastError("the object store gives its objects no ETag: documents cannot be told apart")
+        raise AeroCastError("the object store gives its objects no ETag: a change of a document cannot be seen")
     return tag
 
 
 def _entry(meta: ObjectMeta, name: str) -> Entry:
-    changed, tag = meta["last_modified"].timestamp(), str(meta["e_tag"])
-    return Entry(name, meta["size"], changed, tag, f"{tag} {changed}", changed)
+    time, tag = meta["last_modified"].timestamp(), str(meta["e_tag"])
+    return Entry(name, meta["size"], time, tag, f"{tag} {time}", time)
 
 
 def _reason(error: Exception) -> str:
-    """Why, in a few words: the library's own message goes on with the whole request."""
+    """The reason in a few words: the library's own message contains the whole request."""
     text = str(error)
     if code := re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*)</Message>)?", text):
         return f"{code[2] or code[1]} ({code[1]})".replace("\n", " ")

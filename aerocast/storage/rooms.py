@@ -1,4 +1,4 @@
-"""What of the files in a home is AeroCast's own, by name: only that is ever judged, moved or removed as its own."""
+"""Tells AeroCast's own files in a home from those of others, by name; only its own are moved or removed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from aerocast.common.errors import AeroCastError
+from aerocast.storage import atomic
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DATABASE = r"\.(db|sqlite)(-wal|-shm|-journal)?"
-# Folder of the home -> the names below it, relative to it; of folders that people fill (`inbox`) none is ours.
+# Folder of the home -> pattern of the names below it, relative to it; folders that people fill (`inbox`) are not ours.
 _ROOMS = {
     "lake": r".+/(_delta_log/[^/]+|[^/]+\.parquet)",
     "releases": r"[^/]+/[^/]+/([^/]+\.json|\.claims/[^/]+|[^/]+/([^/]+\.onnx|manifest\.json|SHA256SUMS))",
     "promoted": r".+\.json",
     "candidates": r".+\.msgpack",
-    "sources": r"[^/]+/.+",  # a folder of each kind's own
+    "sources": r"[^/]+/.+",  # one folder for each kind
     "nws": r".+\.json",  # written by versions before
     "tail": r"[^/]+\.npz",
     "exports": r".+\.(csv|parquet)",
@@ -37,7 +38,7 @@ _ROOMS = {
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")
-_BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.storage.atomic` puts beside a file
+_BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.storage.atomic` writes next to a file
 _TOP = re.compile(
     rf"home\.json|\.writer|\.writable.*|mlflow[^/]*{_DATABASE}|workspace\.yaml|dagster\.yaml|\.demo"
     rf"|({_UUID}|__repository__[^/]*)/.+"  # Dagster's folders of runs
@@ -60,12 +61,12 @@ def is_room(name: str) -> bool:
 
 
 def files(home: Path) -> Iterator[tuple[str, bool]]:
-    """Every file below a home by its name relative to it, and whether it is AeroCast's own; links are strangers.
+    """Every file below a home, by its name relative to it, and whether it is AeroCast's own; links are not.
 
     Raises:
         OSError: a folder cannot be read.
     """
-    for folder, below, names in os.walk(home, onerror=_raised):
+    for folder, below, names in atomic.walk(home):
         links = [name for name in below if os.path.islink(os.path.join(folder, name))]
         for name in (*names, *links):
             path = Path(folder, name)
@@ -74,16 +75,16 @@ def files(home: Path) -> Iterator[tuple[str, bool]]:
 
 
 def sweep(home: Path, keep: Container[str] = ()) -> list[str]:
-    """Removes AeroCast's own files, but those to keep, and the folders that are empty then; what is left of others.
+    """Removes AeroCast's own files except those to keep, and empty folders; returns the files of others.
 
-    The mark and the lock go last, so that one that was cut short can be repeated.
+    The mark and the lock go last, so that an interrupted call can be repeated.
 
     Raises:
         AeroCastError: a file cannot be removed.
     """
     try:
-        found = sorted(files(home), key=lambda file: file[0] in _LAST)
-        for name, own in found:
+        every = sorted(files(home), key=lambda file: file[0] in _LAST)
+        for name, own in every:
             if own and name not in keep:
                 (home / name).unlink(missing_ok=True)
         for folder, _, _ in os.walk(home, topdown=False):
@@ -91,8 +92,4 @@ def sweep(home: Path, keep: Container[str] = ()) -> list[str]:
                 os.rmdir(folder)
     except OSError as error:
         raise AeroCastError(f"{error.filename} cannot be removed: {error.strerror or error}") from error
-    return [name for name, own in found if not own]
-
-
-def _raised(error: OSError) -> None:
-    raise error
+    return [name for name, own in every if not own]

@@ -1,8 +1,7 @@
-"""One protocol for a folder and an object store: documents by name, such as `declared/noaa.json`, and tables' files.
+"""One interface to folders and object stores: documents by name, such as `declared/noaa.json`, and tables' files.
 
-A reader sees a document as one writer left it, whole. Names are relative, with slashes; what begins with a dot is no
-document. The two classes are in `aerocast.storage.folder` and `aerocast.storage.objects`; `aerocast.storage.home` says
-which one a home has.
+A reader sees a document as one writer left it, complete. Names are relative, with slashes; files whose name begins with
+a dot are not documents. `aerocast.storage.home` says whether a home is a `FolderStore` or an `ObjectStore`.
 The server imports this module: the standard library only.
 """
 
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class UnreachableError(AeroCastError):
-    """The object store as a whole cannot be used, whatever is asked of it."""
+    """The object store as a whole cannot be used."""
 
 
 class Entry(NamedTuple):
-    """A file by name; `changed` in seconds since 1970. The stamp is another one once the file was replaced.
+    """A file by name; times are in seconds since 1970. The stamp changes whenever the file is replaced.
 
-    The `identity` is that of the file as it was put there: moved here once more, or uploaded again, it has another.
+    The `identity` changes, too, if the same file is moved here or uploaded again.
     """
 
     name: str
@@ -37,41 +36,41 @@ class Entry(NamedTuple):
     changed: float
     stamp: Stamp
     identity: str
-    put: float = 0.0  # seconds since 1970, at which it got its name
+    put: float = 0.0  # when it got its name
 
 
 class Listing(NamedTuple):
-    """What lies in a folder: its files, and the names of all else, which is not looked into."""
+    """The content of a folder: its files, and the names of everything else."""
 
     files: list[Entry]
     others: list[str]
 
 
 class Store(ABC):
-    """A folder or a prefix; as text its path or URL. Every method raises AeroCastError where the storage refuses."""
+    """A folder or a prefix; `str()` gives its path or URL. Every method raises AeroCastError if the storage fails."""
 
     __slots__ = ()
-    local: ClassVar[bool]  # on a disk of this machine; else other machines read and write it, too
+    local: ClassVar[bool]  # on a disk of this machine, not shared with others
 
     @abstractmethod
     def below(self, folder: str) -> Store:
-        """The same kind of storage, one folder of it."""
+        """The storage of one of its folders."""
 
     @abstractmethod
     def read_stamped(self, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:
-        """The document with its stamp, both of one version; None if there is none. Refuses more bytes than `most`."""
+        """The document and its stamp, of one version; None if it does not exist. Refuses more bytes than `most`."""
 
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
-        """Old or new document, never a mixture; it survives a power cut when this returns."""
+        """Replaces the document at once; it survives a power cut when this returns."""
 
     @abstractmethod
-    def swap(self, name: str, data: bytes, seen: Stamp | None) -> bool:
-        """Replaces the document if its stamp is still `seen` (None: there is none); False if another was first."""
+    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
+        """Replaces the document if its stamp is still `expected` (None: it does not exist); else returns False."""
 
     @abstractmethod
     def stamp(self, name: str) -> Stamp | None:
-        """What changes whenever the document does; None while there is none. One stat, or one small request.
+        """Changes whenever the document does; None if it does not exist. One stat, or one small request.
 
         Raises:
             OSError: a folder above it cannot be entered.
@@ -79,40 +78,40 @@ class Store(ABC):
 
     @abstractmethod
     def stamps(self, folder: str) -> dict[str, Stamp]:
-        """The stamps of all documents below a folder, by name, sorted: of an object store one request a thousand."""
+        """The stamps of all documents below a folder, sorted by name; in an object store one request for a thousand."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """The document's bytes; None if there is none."""
+        """How many bytes the document has; None if it does not exist."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """The document is gone, if there was one."""
+        """Removes the document, if it exists."""
 
     @abstractmethod
     def link(self, name: str) -> str:
         """The document's address for other programs, a URL."""
 
-    def check(self, *, writes: bool) -> None:  # noqa: B027 - nothing to do by default
-        """Proves that the storage answers and, if it is written to, takes documents."""
+    def probe(self, *, writes: bool) -> None:  # noqa: B027 - nothing to do by default
+        """Checks that the storage answers and, if `writes`, takes documents."""
 
     @abstractmethod
     def listing(self, folder: str = "") -> Listing:
-        """What is directly in it or in one of its folders, nothing if there is no such folder."""
+        """The direct content of it or of one of its folders; empty if the folder does not exist."""
 
     @abstractmethod
     def local_copy(self, entry: Entry) -> AbstractContextManager[Path]:
-        """The file as one on this machine's disk, for as long as the block lasts."""
+        """The file on this machine's disk, for the duration of the block."""
 
     @abstractmethod
     def current(self, entry: Entry) -> Entry | None:
-        """The file as it is now, None if it is gone; an object stays what it was while `local_copy` gives it."""
+        """The file as it is now, None if it is gone; an object does not change while `local_copy` gives it."""
 
     @abstractmethod
     def move(self, name: str, target: str) -> None:
-        """Over whatever is there; nothing happens to a name that is gone."""
+        """Renames a file, over an existing one; does nothing if it is gone."""
 
-    # For tables: Delta and DuckDB know files by path or URL. A default does what one of the two needs: nothing.
+    # For tables: Delta and DuckDB know files by path or URL. By default nothing is needed.
 
     def delta_options(self) -> dict[str, str] | None:
         """The `storage_options` of a Delta table."""
@@ -130,17 +129,17 @@ class Store(ABC):
         """The folders at any depth that hold a folder `marker`, sorted."""
 
     def free(self) -> int | None:
-        """Bytes that are free on the disk; None where nobody can say."""
+        """Free bytes on the disk; None if unknown."""
         return None
 
-    def make(self) -> None:  # noqa: B027 - nothing to do by default
-        """The folder is there when this returns, where folders must be made."""
+    def create_folder(self) -> None:  # noqa: B027 - nothing to do by default
+        """Creates the folder, where folders must be created."""
 
-    def settle(self, files: Sequence[str]) -> None:  # noqa: B027 - nothing to do by default
-        """These files, written by another library, are on disk when this returns. Raises OSError."""
+    def sync(self, files: Sequence[str]) -> None:  # noqa: B027 - nothing to do by default
+        """Files that another library wrote are on disk when this returns. Raises OSError."""
 
     def discard(self, token: str) -> None:  # noqa: B027 - nothing to do by default
-        """Removes the files of a write that came to nothing; on an object store they wait for vacuum."""
+        """Removes the files of a failed write; in an object store vacuum does that later."""
 
     def read(self, name: str, most: int = atomic.LARGEST) -> bytes | None:
         """The document, or None. Refuses more bytes than `most`."""
@@ -155,12 +154,12 @@ class Store(ABC):
         return self.stamp(name) is not None
 
     def origin(self, name: str) -> str | None:
-        """What `note_origin` said of this document; None if nothing, or if the document is gone."""
+        """The hash that `note_origin` stored for this document; None without one, or without the document."""
         note = self.read(_note(name))
         return note.decode() if note is not None and self.exists(name) else None
 
     def note_origin(self, name: str, config_hash: str) -> None:
-        """Says what a derived document was made from, after it was made: a kill in between leaves it stale."""
+        """Stores a hash of what a document was made from, after the document: a kill in between leaves it stale."""
         self.replace(_note(name), config_hash.encode())
 
 

@@ -1,8 +1,8 @@
-"""One home has one writer at a time: a command that changes it holds it, and names itself to who comes second.
+"""Allows one writer at a time in a home; a second one waits or is told who the first one is.
 
-In a folder the kernel frees the lock of a dead holder. A home in an object store has a lease besides, a document that
-is replaced only by who has read it last, and that ends by itself when its holder does not renew it. What a holder
-starts belongs to it. Who only reads asks nobody.
+In a folder the kernel frees the lock of a dead holder. A home in an object store also has a lease, a document that is
+replaced by compare-and-swap and that expires unless its holder renews it. The processes that a holder starts write as
+part of it. Readers need no lock.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from aerocast.storage.home import Home, store_of
 
 LOCK, LEASE = ".writer", "writer.json"
 Result = TypeVar("Result")
-VARIABLE = "AEROCAST_WRITER"  # the holder's token, for what it starts
-TERM = timedelta(minutes=2)  # a lease that is not renewed for so long is over; clocks may differ by half of it
-PAUSE = 0.5  # seconds between two looks of who waits
+VARIABLE = "AEROCAST_WRITER"  # the holder's token, for the processes that it starts
+TERM = timedelta(minutes=2)  # how long a lease is valid without renewal; clocks may differ by half of it
+PAUSE = 0.5  # seconds between two attempts while waiting
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who writes; `until` (of a lease) says when it is over unless it is renewed."""
+    """The process that writes; a lease ends at `until` unless it is renewed."""
 
     command: str
     pid: int
@@ -55,18 +55,18 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Busy(AeroCastError):
-    """Somebody else writes to the home."""
+    """Another process writes to the home."""
 
 
 @contextmanager
 def hold(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
-    """This process, and what it starts, is the home's only writer while the block lasts; its folder is there already.
+    """Makes this process, and those that it starts, the only writer of an existing home during the block.
 
-    With `wait`, it waits for whoever is.
+    With `wait` it waits for the present holder.
 
     Raises:
-        Busy: somebody else is; the sentence names who.
-        AeroCastError: the disk or the object store refuses.
+        Busy: another process holds the home; the sentence names it.
+        AeroCastError: the disk or the object store fails.
     """
     mine = _self(command)
     with ExitStack() as stack:
@@ -86,18 +86,18 @@ def hold(home: Home, command: str, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def join(home: Home, command: str, patience: timedelta) -> Iterator[None]:
-    """Beside others like it, but not beside a holder that did not start this process, for which it waits.
+    """Allows this process to write together with others that join, but not with a holder that did not start it.
 
     Raises:
         Busy: the holder has not ended in time.
-        AeroCastError: the disk refuses.
+        AeroCastError: the disk fails.
     """
     with _locked(home, _self(command), fcntl.LOCK_SH, patience.total_seconds()):
         yield
 
 
 def holder(home: Home) -> Holder | None:
-    """Who holds the home in this folder, or held it last; None if that is not known."""
+    """The present or last holder of the home in this folder; None if unknown."""
     try:
         return _decoded((Path(home) / LOCK).read_bytes())
     except OSError:
@@ -107,7 +107,7 @@ def holder(home: Home) -> Holder | None:
 @contextmanager
 def _locked(home: Home, mine: Holder, kind: int, patience: float) -> Iterator[None]:
     def attempt() -> IO[bytes] | None:
-        """The locked file; None for what a holder has started, which needs no lock."""
+        """The locked file; None for a process that the holder has started, which needs no lock."""
         file = _open(path)
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -124,12 +124,12 @@ def _locked(home: Home, mine: Holder, kind: int, patience: float) -> Iterator[No
         return attempt()
 
     path = Path(home) / LOCK
-    file = _patiently(attempt, patience)
+    file = _retry(attempt, patience)
     if file is None:
         yield
         return
     with file:
-        with contextlib.suppress(OSError):  # a full disk: who comes second is told less
+        with contextlib.suppress(OSError):  # a full disk: the second process is told less
             os.pwrite(file.fileno(), data := msgspec.json.encode(mine), 0)
             os.ftruncate(file.fileno(), len(data))
         yield
@@ -144,27 +144,27 @@ def _open(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _leased(home: Home, mine: Holder, patience: float) -> Iterator[None]:
-    """The lease, renewed by a thread; a process that has lost it ends, as others may write now."""
+    """Holds the lease, which a thread renews; a process that loses it ends, because others may write then."""
 
     def attempt() -> atomic.Stamp:
-        found = store_of(home).read_stamped(LEASE)
-        other = _decoded(found[0]) if found else None
+        other, stamp = _read_lease(home)
         if other and other.until and other.until > datetime.now(UTC):
             raise _busy(home, other)
-        return _renewed(home, mine, found[1] if found else None) or attempt()
+        return _renew(home, mine, stamp) or attempt()
 
-    stamps, ended = [_patiently(attempt, patience)], threading.Event()
+    stamps, ended = [_retry(attempt, patience)], threading.Event()
 
     def renew() -> None:
         good = time.monotonic()
         while not ended.wait(TERM.total_seconds() / 6):
             try:
-                lost = (renewed := _renewed(home, mine, stamps[-1])) is None
-                if renewed is not None:
-                    stamps[:], good = [renewed], time.monotonic()
-            except AeroCastError:  # the object store does not answer: for a while that says nothing
-                lost = time.monotonic() - good > TERM.total_seconds() / 2
-            if lost and not ended.is_set():
+                stamp = _renew(home, mine, stamps[-1])
+                is_lost = stamp is None
+                if stamp is not None:
+                    stamps[:], good = [stamp], time.monotonic()
+            except AeroCastError:  # the object store does not answer, which is tolerated for a while
+                is_lost = time.monotonic() - good > TERM.total_seconds() / 2
+            if is_lost and not ended.is_set():
                 print(f"error: {home} is no longer held by this process: stopped", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -176,31 +176,35 @@ def _leased(home: Home, mine: Holder, patience: float) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(AeroCastError):  # else it ends by itself
+        with contextlib.suppress(AeroCastError):  # otherwise it expires
             store_of(home).swap(LEASE, _encoded(mine, timedelta(0)), stamps[-1])
 
 
-def _renewed(home: Home, mine: Holder, seen: atomic.Stamp | None) -> atomic.Stamp | None:
-    """The stamp of the lease as this process has it from now on; None if somebody else was first."""
-    if not store_of(home).swap(LEASE, _encoded(mine, TERM), seen):
+def _read_lease(home: Home) -> tuple[Holder | None, atomic.Stamp | None]:
+    stamped = store_of(home).read_stamped(LEASE)
+    return (_decoded(stamped[0]), stamped[1]) if stamped else (None, None)
+
+
+def _renew(home: Home, mine: Holder, expected: atomic.Stamp | None) -> atomic.Stamp | None:
+    """Writes the lease and returns its new stamp; None if another process was first."""
+    if not store_of(home).swap(LEASE, _encoded(mine, TERM), expected):
         return None
-    found = store_of(home).read_stamped(LEASE)
-    other = _decoded(found[0]) if found else None
-    return found[1] if found and other and other.token == mine.token else None
+    other, stamp = _read_lease(home)
+    return stamp if other and other.token == mine.token else None
 
 
-def _patiently(attempt: Callable[[], Result], patience: float) -> Result:
-    """What the attempt gives once nobody else is in the way. Raises Busy after so many seconds."""
-    deadline, known = time.monotonic() + patience, ""
+def _retry(attempt: Callable[[], Result], patience: float) -> Result:
+    """The result of the first attempt that is not Busy. Raises Busy after `patience` seconds."""
+    deadline, message = time.monotonic() + patience, ""
     while True:
         try:
             return attempt()
         except Busy as busy:
             if time.monotonic() >= deadline:
                 raise
-            if str(busy) != known:
-                known = str(busy)
-                print(f"waiting: {known}", file=sys.stderr, flush=True)
+            if str(busy) != message:
+                message = str(busy)
+                print(f"waiting: {message}", file=sys.stderr, flush=True)
         time.sleep(PAUSE)
 
 

@@ -100,7 +100,7 @@ def drawing(
     from aerocast.storage import atomic
 
     if figure is not None:
-        with atomic.locked(path.parent, f"the picture {path.name}"):
+        with atomic.folder_lock(path.parent, f"the picture {path.name}"):
             atomic.replace_file(path, png(figure))
     if not path.exists():
         return {}

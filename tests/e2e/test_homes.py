@@ -118,7 +118,7 @@ def test_makefile_works_in_folder_with_blank_and_removes_no_foreign_file(tmp_pat
     shutil.copytree(PROJECT, checkout, ignore=unwanted)
     (checkout / ".venv").symlink_to(PROJECT / ".venv")
     strangers = [tmp_path / "my", tmp_path / "my files" / "photo.jpg", home / "notes.txt"]
-    mark.settle(home)
+    mark.ensure_mark(home)
     for stranger in strangers:
         stranger.write_text("mine")
     (checkout / ".pytest_cache").mkdir(exist_ok=True)

@@ -214,14 +214,14 @@ def test_failed_write_leaves_no_files(lake: Lake, monkeypatch: pytest.MonkeyPatc
     lake.replace(BRONZE, rows("2013-01", "old"), ["2013-01"])
     with pytest.raises(ValueError, match="none of the months"):
         lake.replace(BRONZE, pa.concat_tables([rows("2013-01", "x"), rows("2013-02", "x")]), ["2013-01"])
-    settle = FolderStore.settle
+    settle = FolderStore.sync
 
     def overtaken(*arguments: Any) -> None:
-        monkeypatch.setattr(FolderStore, "settle", settle)
+        monkeypatch.setattr(FolderStore, "sync", settle)
         Lake(Path(lake.root).parent).replace(BRONZE, rows("2013-01", "faster"), ["2013-01"])
         settle(*arguments)
 
-    monkeypatch.setattr(FolderStore, "settle", overtaken)
+    monkeypatch.setattr(FolderStore, "sync", overtaken)
     assert lake.replace(BRONZE, rows("2013-01", "new"), ["2013-01"]) == 2
     files = [path for path in Path(lake.uri(BRONZE)).glob("*/*.parquet") if "_delta_log" not in path.parts]
     assert len(files) == 3, "those of the three versions"

@@ -103,7 +103,7 @@ def test_missing_home_raises_one_sentence(tmp_path: Path) -> None:
 
 def test_home_that_is_file_raises_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    assert "is no folder" in refused(run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")}))
+    assert "is not a folder" in refused(run(env={**os.environ, "AEROCAST_HOME": str(tmp_path / "home")}))
 
 
 def test_unwritable_home_raises_one_sentence(tmp_path: Path) -> None:

@@ -130,7 +130,10 @@ def test_web_identity_gives_keys_of_its_role(guarded: Path, account: Account, mo
 
 @pytest.mark.parametrize(
     ("profile", "says"),
-    [("wrong", "could not be written: .*InvalidAccessKeyId"), ("unknown", r"cannot be had: .*\(unknown\)")],
+    [
+        ("wrong", "could not be written: .*InvalidAccessKeyId"),
+        ("unknown", r"no credentials for the object store: .*\(unknown\)"),
+    ],
 )
 def test_wrong_credentials_raise_one_sentence(
     guarded: Path, bucket: ObjectHome, profile: str, says: str, monkeypatch: pytest.MonkeyPatch

@@ -48,10 +48,10 @@ def either(request: pytest.FixtureRequest, home: Path) -> Home:
 
 
 def test_home_is_marked_once_and_copy_keeps_mark(either: Home) -> None:
-    assert mark.check(either) is None
-    first = mark.settle(either)
+    assert mark.read_mark(either) is None
+    first = mark.ensure_mark(either)
     assert (first.format, first.version) == (mark.FORMAT, "0.1.0")
-    assert mark.settle(either) == mark.check(either) == mark.check(Path(either)) == first
+    assert mark.ensure_mark(either) == mark.read_mark(either) == mark.read_mark(Path(either)) == first
 
 
 @pytest.mark.parametrize("command", [["sql"], ["rows"], ["run"], ["up"], ["clean", "--yes"], ["simulate", "--at=x"]])
@@ -66,65 +66,65 @@ def test_commands_refuse_newer_home_by_name(home: Path, command: list[str], caps
 
 
 def test_server_refuses_newer_home_by_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     (home / mark.NAME).write_text((home / mark.NAME).read_text().replace('"format":1', '"format":2'))
     assert serve(["--port", "0"]) == 1
     assert "is a home of format 2" in capsys.readouterr().err
 
 
 def test_older_home_is_migrated_by_writer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = mark.settle(home)
+    first = mark.ensure_mark(home)
     monkeypatch.setattr(mark, "FORMAT", 3)
     steps = {number: lambda home, number=number: store_of(home).replace(f"step{number}", b"") for number in (1, 2)}
     monkeypatch.setattr(mark, "MIGRATIONS", steps)
     with pytest.raises(AeroCastError, match="`aerocast run` or `aerocast up` brings it up to date"):
-        mark.check_current(home)
-    assert mark.settle(home).id == first.id
-    mark.check_current(home)
+        mark.check_format(home)
+    assert mark.ensure_mark(home).id == first.id
+    mark.check_format(home)
     assert {"step1", "step2"} <= contents(home)
 
 
 def test_damaged_mark_raises_one_sentence(home: Path) -> None:
     (home / mark.NAME).write_text('{"name": "another program"}')
     with pytest.raises(AeroCastError, match=r"the mark of the home's format .*/home\.json cannot be read"):
-        mark.settle(home)
+        mark.ensure_mark(home)
 
 
 def test_unmarked_home_and_folder_with_other_files_are_adopted(home: Path) -> None:
     fill(home, *OURS, *THEIRS)
-    mark.settle(home)
+    mark.ensure_mark(home)
     fill(home / "other", "photo.jpg", "inbox/noaa/waiting.csv")
-    mark.settle(home / "other")
+    mark.ensure_mark(home / "other")
 
 
 @pytest.mark.parametrize("name", ["history/holiday.jpg", "lake/como.txt", "log"])
 def test_foreign_folder_that_resembles_home_is_refused(tmp_path: Path, name: str) -> None:
     fill(tmp_path, name)
-    with pytest.raises(AeroCastError, match="which AeroCast uses and has not made: choose an empty folder"):
-        mark.settle(tmp_path)
+    with pytest.raises(AeroCastError, match="which AeroCast uses and did not create: choose an empty folder"):
+        mark.ensure_mark(tmp_path)
     assert contents(tmp_path) == {name}
 
 
 def test_home_inside_another_home_is_refused(home: Path) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     inner = home / "lake" / "inner"
     inner.mkdir(parents=True)
-    with pytest.raises(AeroCastError, match="lies in `lake` of the home"):
-        mark.settle(inner)
+    with pytest.raises(AeroCastError, match="is in `lake` of the home"):
+        mark.ensure_mark(inner)
     beside = home / "mine"
     beside.mkdir()
-    mark.settle(beside)
+    mark.ensure_mark(beside)
 
 
 def test_work_folder_belongs_to_one_home(bucket: ObjectHome) -> None:
-    mark.settle(bucket)
+    mark.ensure_mark(bucket)
     with pytest.raises(AeroCastError, match="belongs to another home than"):
-        mark.settle(ObjectHome(f"{bucket.url}/other", bucket.work))
+        mark.ensure_mark(ObjectHome(f"{bucket.url}/other", bucket.work))
 
 
 def test_clean_removes_own_files_and_keeps_others(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(home, *OURS)
-    mark.settle(home)
+    mark.ensure_mark(home)
     fill(home, *THEIRS)
     outside = home.parent / "outside"
     fill(outside, "raw/part-1.parquet")
@@ -139,7 +139,7 @@ def test_clean_removes_own_files_and_keeps_others(home: Path, capsys: pytest.Cap
 
 
 def test_clean_removes_folder_without_other_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     fill(home, *OURS)
     assert main(["clean", "--yes"]) == 0
     assert not home.exists()
@@ -158,17 +158,17 @@ def test_clean_leaves_unmarked_folder_alone(home: Path, capsys: pytest.CaptureFi
 def test_clean_without_terminal_does_not_wait_for_answer(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(["clean"]) == 1
     assert "with --yes it is removed without a question" in capsys.readouterr().err
-    assert mark.check(home)
+    assert mark.read_mark(home)
 
 
 @pytest.mark.parametrize(("answer", "there"), [(b"n\n", True), (b"\n", True), (b"y\n", False)])
 @pytest.mark.e2e
 def test_clean_asks_on_terminal(home: Path, answer: bytes, there: bool) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     person, terminal = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "cli", "clean"], cwd=PROJECT, stdin=terminal, stdout=subprocess.PIPE
@@ -182,16 +182,16 @@ def test_clean_asks_on_terminal(home: Path, answer: bytes, there: bool) -> None:
 
 
 def test_clean_refuses_home_in_use(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     with writer.hold(home, "aerocast run"):
         assert main(["clean", "--yes"]) == 1
     assert "is in use by `aerocast run` (process" in capsys.readouterr().err
-    assert mark.check(home)
+    assert mark.read_mark(home)
 
 
 def test_home_of_another_user_raises_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As another user if this one may become one; else the files are merely read-only."""
-    mark.settle(home)
+    mark.ensure_mark(home)
     fill(home, "history/runs.db")
     root = os.geteuid() == 0
     for path in (home, home / "history"):

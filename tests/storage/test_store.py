@@ -75,7 +75,7 @@ def test_missing_bucket_reports_no_documents(objects: None, tmp_path: Path) -> N
         lambda: store_of(home).read("a"),
         lambda: store_of(home).replace("a", b""),
         lambda: store_of(home).names("a"),
-        lambda: store_of(home).check(writes=True),
+        lambda: store_of(home).probe(writes=True),
     ):
         with pytest.raises(AeroCastError, match=r"s3://nobody-has-this/home/\S+ could not be .*NoSuchBucket") as caught:
             use()

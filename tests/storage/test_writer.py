@@ -38,7 +38,7 @@ def either(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Monke
     found: Home = home if request.param == "folder" else request.getfixturevalue("bucket")
     monkeypatch.setenv("AEROCAST_HOME", str(found))
     monkeypatch.setenv("AEROCAST_WORK", str(Path(found)))
-    mark.settle(found)
+    mark.ensure_mark(found)
     return found
 
 
@@ -131,7 +131,7 @@ def test_waiting_writer_gets_home_when_first_ends(home: Path, command: list[str]
             [sys.executable, "-m", "cli", *command],
             cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        mark.settle(home)
+        mark.ensure_mark(home)
         assert waiter.stderr is not None
         line = waiter.stderr.readline()
         process.stdin.close()
@@ -141,7 +141,7 @@ def test_waiting_writer_gets_home_when_first_ends(home: Path, command: list[str]
 
 @pytest.mark.parametrize("command", [["run"], ["up"], ["clean", "--yes"]])
 def test_writing_commands_name_the_holder(home: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     with writer.hold(home, "aerocast up"):
         assert main(command) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -149,7 +149,7 @@ def test_writing_commands_name_the_holder(home: Path, command: list[str], capsys
 
 
 def test_readers_need_no_lock(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mark.settle(home)
+    mark.ensure_mark(home)
     with writer.hold(home, "aerocast up"):
         assert main(["sql"]) == 1
     assert "no tables under" in capsys.readouterr().err

@@ -121,7 +121,7 @@ class Broker:
 
 def killing(after: int) -> Callable[[], None]:
     """Ends the process at the n-th file or commit that is brought to the disk, from now on; returns the way back."""
-    settle, left = FolderStore.settle, [after]
+    settle, left = FolderStore.sync, [after]
 
     def dying(*arguments: Any) -> None:
         settle(*arguments)
@@ -129,10 +129,10 @@ def killing(after: int) -> Callable[[], None]:
         if left[0] < 0:
             raise Killed
 
-    FolderStore.settle = dying
+    FolderStore.sync = dying
 
     def back() -> None:
-        FolderStore.settle = settle
+        FolderStore.sync = settle
 
     return back
 

@@ -37,7 +37,7 @@ PRAGMA user_version = {_VERSION};
 
 def make(path: Path) -> None:
     """A new file under its name, whole, unless another process was faster."""
-    with atomic.locked(path.parent, "what was posted"):
+    with atomic.folder_lock(path.parent, "what was posted"):
         if path.exists():
             return
         for left in path.parent.glob(f"{path.name}-*"):
@@ -53,7 +53,7 @@ def make(path: Path) -> None:
         finally:
             con.close()  # writes everything into the one file
         os.rename(beside, path)
-        atomic.sync_folder(path.parent)
+        atomic.sync(path.parent)
 
 
 def opened(path: Path) -> sqlite3.Connection:

@@ -70,7 +70,7 @@ def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Fe
     if stale:
         for month in stale:
             lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)
-            with atomic.locked(folder, f"the history of predictions of {feed.name}"):
+            with atomic.folder_lock(folder, f"the history of predictions of {feed.name}"):
                 _write(con, folder / f"{month}.csv")
             store.note_origin(f"{month}.csv", origins[month])
         # Of an older home: all months, or the newest, in one file.
@@ -87,7 +87,7 @@ def _write(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         with open(beside, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(beside, path)
-        atomic.sync_folder(path.parent)
+        atomic.sync(path.parent)
     except duckdb.IOException as error:
         beside.unlink(missing_ok=True)
         raise AeroCastError(f"{path} could not be written: {str(error).splitlines()[0]}") from error

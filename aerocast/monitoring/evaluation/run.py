@@ -86,5 +86,5 @@ def _measure(
 
 
 def _write_report(path: Path, state: DriftState) -> None:
-    with atomic.locked(path.parent, f"drift report of {state.feed}"):
+    with atomic.folder_lock(path.parent, f"drift report of {state.feed}"):
         atomic.replace_file(path, msgspec.json.format(msgspec.json.encode(report(state)), indent=1))
