@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import PROJECT
 
@@ -48,3 +49,12 @@ def test_every_decision_is_in_the_index() -> None:
     folder = PROJECT / "docs/decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in sorted(folder.glob("[0-9]*.md")) if f"({path.name})" not in index] == []
+
+
+def test_hooks_call_what_make_lint_calls() -> None:
+    hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    lint = re.search(r"^lint: setup\n((?:\t.+\n)+)", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert lint
+    calls = {line.removeprefix("\t@$(BIN)/").split()[0] for line in lint[1].splitlines()}
+    assert {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in hooks} == calls
+    assert {hook["language"] for hook in hooks} == {"system"}, "a hook downloads nothing"
