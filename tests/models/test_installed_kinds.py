@@ -20,49 +20,11 @@ from aerocast.models.tracking import Tracker
 from aerocast.releases import release
 from aerocast_assets.keys import key
 from tests.factories.feeds import declaration, small_feed
+from tests.factories.packages import install_example
 from tests.harness.graph import metadata, refresh
 
-SOURCE = '''
-from aerocast.feed.model_kind import Model, Parameters
-
-
-class Penalty(Parameters):
-    """One number for all horizons."""
-
-    penalty: float = 10.0
-
-
-class Toy(Model[Penalty]):
-    """Least squares on the change, a missing feature counts as 0."""
-
-    kind = "toy"
-    title = "A toy"
-    description = "One ridge for all horizons."
-    parameters = Penalty
-
-    def __init__(self, weights, last):
-        self.weights, self.last = weights, last
-
-    @classmethod
-    def fit(cls, data, parameters, log):
-        from .arithmetic import solve
-
-        rows = data.both()
-        return cls(solve(rows.x, data.change(rows), parameters.penalty), data.last)
-
-    def predict(self, x):
-        import numpy as np
-
-        return x[:, [self.last]] + np.nan_to_num(x) @ self.weights
-
-    def to_onnx(self):
-        from aerocast.models.kinds._onnx import GraphBuilder
-
-        graph = GraphBuilder()
-        known = graph.op("Where", graph.op("IsNaN", "features"), graph.constant(0.0), "features")
-        change = graph.op("MatMul", known, graph.constant(self.weights))
-        graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")
-        return graph.model(*self.weights.shape)
+MORE = """
+from toy_model import Toy
 
 
 class Mute(Toy):
@@ -81,35 +43,23 @@ class Hungry(Toy):
     kind = "hungry"
     title = "A toy that needs CUDA"
     needs_cuda = True
-'''
-ARITHMETIC = """
-import numpy as np
-
-
-def solve(x, change, penalty):
-    x, change = np.nan_to_num(x.astype(np.float64)), np.nan_to_num(change)
-    return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ change).astype(np.float32)
 """
 BASELINES = {"persistence": {}, "seasonal_naive": {}}
-KINDS = {"toy": "toy.kinds:Toy", "mute": "toy.kinds:Mute", "hungry": "toy.kinds:Hungry", "torn": "toy.torn:Torn"}
+KINDS = {"mute": "toy_model.more:Mute", "hungry": "toy_model.more:Hungry", "torn": "toy_model.torn:Torn"}
 
 
-def edit(folder: Path, module: str, text: str) -> None:
-    path = folder / "toy" / f"{module}.py"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+def edit(folder: Path, module: str, old: str, new: str) -> None:
+    path = folder / "toy_model" / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def install(folder: Path) -> None:
-    """A package with entry points, as pip would leave it; one of its modules cannot be imported."""
-    modules = {"__init__": "", "kinds": SOURCE, "arithmetic": ARITHMETIC, "torn": "import no_such_module\n"}
-    for module, text in modules.items():
-        edit(folder, module, text)
-    info = folder / "toy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    points = [f"{kind} = {value}" for kind, value in KINDS.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[aerocast.models]", *points]) + "\n")
+    """The example package with more kinds beside its own; one of its modules cannot be imported."""
+    install_example(folder, "toy_model", {"aerocast.models": KINDS})
+    (folder / "toy_model/more.py").write_text(MORE)
+    (folder / "toy_model/torn.py").write_text("import no_such_module\n")
 
 
 @pytest.fixture
@@ -119,9 +69,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder.mkdir()
     install(folder)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(MODELS, "_known", {})
+    monkeypatch.setattr(MODELS, "_classes", {})
     yield folder
-    for name in [name for name in sys.modules if name.partition(".")[0] == "toy"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toy_model"]:
         del sys.modules[name]
 
 
@@ -138,7 +88,10 @@ def test_parameters_of_installed_kind_are_checked_and_in_schema(installed: Path)
     told = str(error.value)
     assert "candidates.toy.penlty: no such field; did you mean penalty?" in told
     assert "candidates.tay: 'tay' is not allowed: did you mean toy? one of gru, linear, persistence," in told
-    assert "candidates.torn: kind 'torn' (toy.torn:Torn) cannot be imported: No module named 'no_such_module'" in told
+    assert (
+        "candidates.torn: kind 'torn' (toy_model.torn:Torn) cannot be imported: No module named 'no_such_module'"
+        in told
+    )
     kinds = Feed.model_json_schema()["properties"]["candidates"]["properties"]
     assert kinds["toy"]["properties"]["penalty"]["default"] == 10.0
     assert kinds.keys() == {*MODELS.names()} - {"torn"}
@@ -202,12 +155,12 @@ def test_installed_kind_depends_on_its_own_code_only(installed: Path) -> None:
         return found
 
     first = versions()
-    edit(installed, "kinds", "# another word\n" + SOURCE)
+    edit(installed, "__init__", "class Toy(", "# another word\nclass Toy(")
     assert versions() == first
-    edit(installed, "kinds", SOURCE.replace('"IsNaN"', '"IsInf"'))
+    edit(installed, "__init__", '"IsNaN"', '"IsInf"')
     second = versions()
     assert second["toy"] != first["toy"]
-    edit(installed, "arithmetic", ARITHMETIC.replace("penalty *", "2 * penalty *"))
+    edit(installed, "arithmetic", "penalty *", "2 * penalty *")
     third = versions()
     assert third["toy"] != second["toy"]
     assert {each["linear"] for each in (first, second, third)} == {first["linear"]}

@@ -19,49 +19,19 @@ from aerocast_assets.feeds import TYPE
 from aerocast_assets.keys import key
 from cli.check import check
 from tests.factories.feeds import declaration
-from tests.factories.packages import install
+from tests.factories.packages import EXAMPLES, install, install_example
 from tests.harness.graph import definitions, metadata, refresh
 
 SOURCE = {"kind": "tide", "height": 3.0}
-GAUGE = '''
-from datetime import timedelta
-from typing import ClassVar, Literal
-
-from pydantic import Field
-
-from aerocast.feed.source_kind import SourceKind
-
-
-class Kind(SourceKind):
-    """A gauge of the sea, which rises and falls twice a day."""
-
-    kind: Literal["tide"]
-    height: float = Field(default=2.0, ge=0, description="metres between high and low water")
-    watch: ClassVar = "live"
-
-    def read(self, feed, months=None, now=None, after=None, *, work=None, notes=None):
-        import math
-
-        from aerocast.tables.raw import delivery
-        from aerocast.common.months import month_span
-
-        for month in months:
-            first, end = month_span(month)
-            last = min(feed.clock(now), end - feed.cadence)
-            first = after[month] + feed.cadence if after and month in after else first
-            times = [first + n * feed.cadence for n in range((last - first) // feed.cadence + 1)]
-            sea = [f"{self.height / 2 * math.sin(time.timestamp() / 7200):.3f}" for time in times]
-            texts = {"station": ["AAA"] * len(times), "time_text": [f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times]}
-            if times:
-                yield delivery(feed, month, f"{month} {times[-1]}", times, texts | {"t": sea})
-'''
+GAUGE = (EXAMPLES / "tide_gauge/tide_gauge.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def module(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The installed package's module."""
-    monkeypatch.setattr(SOURCES, "_known", {})
-    yield install(installed, "tide_gauge", "aerocast.sources", "tide", GAUGE)
+    monkeypatch.setattr(SOURCES, "_classes", {})
+    install_example(installed, "tide_gauge")
+    yield installed / "tide_gauge.py"
     forget()
 
 
@@ -120,10 +90,10 @@ def test_raw_version_follows_code_of_package(module: Path, home: Path) -> None:
 def test_installed_source_is_watched_as_declared(
     installed: Path, home: Path, monkeypatch: pytest.MonkeyPatch, watch: str
 ) -> None:
-    monkeypatch.setattr(SOURCES, "_known", {})
-    switched = "    switch: ClassVar = ('TIDE_KEY', 'a-key')\n    watch:"
+    monkeypatch.setattr(SOURCES, "_classes", {})
+    switched = "    switch: ClassVar[tuple[str, str] | None] = ('TIDE_KEY', 'a-key')\n    watch:"
     source = GAUGE.replace('"live"', f'"{watch}"').replace("    watch:", switched)
-    install(installed, "tide_gauge", "aerocast.sources", "tide", source)
+    install(installed, "tide_gauge", "aerocast.sources", "tide", source, "TideSource")
     feed = Feed.parse(gauge(opt_in=True, poll="PT5M"))
     defined = definitions(home, feed)
     assert ("gauge_poll" in {each.name for each in defined.schedules or ()}) == (watch == "polled")
@@ -148,13 +118,16 @@ def test_check_command_accepts_installed_source(
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (None, "'tide' is not allowed: one of csv, nws, push, simulated; another one needs the package that brings it"),
         (
-            "import no_such_module",
-            r"kind 'tide' (tide_gauge:Kind) cannot be imported: No module named 'no_such_module'",
+            None,
+            "'tide' is not allowed: one of csv, nws, push, simulated; another one needs the package that provides it",
         ),
         (
-            GAUGE.replace("    watch:", "    needs: ClassVar = ('no_such_module',)\n    watch:"),
+            "import no_such_module",
+            r"kind 'tide' (tide_gauge:TideSource) cannot be imported: No module named 'no_such_module'",
+        ),
+        (
+            GAUGE.replace("    watch:", "    needs: ClassVar[tuple[str, ...]] = ('no_such_module',)\n    watch:"),
             "'tide' needs the module no_such_module, which is not installed",
         ),
     ],
@@ -167,8 +140,8 @@ def test_check_command_names_missing_source(
     source: str | None,
     says: str,
 ) -> None:
-    monkeypatch.setattr(SOURCES, "_known", {})
+    monkeypatch.setattr(SOURCES, "_classes", {})
     if source:
-        install(installed, "tide_gauge", "aerocast.sources", "tide", source)
+        install(installed, "tide_gauge", "aerocast.sources", "tide", source, "TideSource")
     assert check([write(tmp_path)]) == 1
     assert f"source.kind: {says}" in capsys.readouterr().out
