@@ -26,8 +26,8 @@ from aerocast.features.grid import Floats
 from aerocast.features.sequences import shortest_rows
 from aerocast.feed.model_kind import SEQUENCE, model, silent
 from aerocast.models.inference import forecast
-from aerocast.models.splits import Role, cut
-from aerocast.models.trainer import Trained, roles, train
+from aerocast.models.splits import Role, split_span
+from aerocast.models.trainer import TrainingResult, roles, train
 from aerocast.promotion.decision import decide
 from aerocast.promotion.scoring import score
 
@@ -61,7 +61,7 @@ class Tested:
         return np.ones(len(self.station), bool) if station is None else self.station == station
 
 
-def trained(prepared: Prepared, kind: str, seed: int) -> Trained:
+def trained(prepared: Prepared, kind: str, seed: int) -> TrainingResult:
     """One training with this seed, as the platform does it."""
     feed, params = prepared.feed, dict(prepared.feed.candidates)
     if model(kind).is_seeded:
@@ -115,7 +115,7 @@ def _champion(
 def _learned(prepared: Prepared) -> NDArray[np.bool_]:
     """Rows whose labels all lie before the test span."""
     time = prepared.samples.time
-    split = cut(prepared.feed.split, prepared.spec, time.min(), time.max())
+    split = split_span(prepared.feed.split, prepared.spec, time.min(), time.max())
     learned: NDArray[np.bool_] = time + split.reach < split.test
     return learned
 

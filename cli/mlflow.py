@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
 
     folder = Path(options.home)
     check_port("--port", options.host, options.port)
-    for note in database.ready(folder):
+    for note in database.prepare(folder):
         print(note, file=sys.stderr)
     address = f"http://{options.host}:{options.port}"
     print(f"MLflow  {address}  (AEROCAST_MLFLOW_URL={address} links to it from the Dagster pages)", flush=True)

@@ -31,10 +31,10 @@ def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_fo
     Raises:
         AeroCastError: no such feed, target or release, or no such length of time; the one that serves goes on.
     """
-    from aerocast.promotion.choice import length_of
+    from aerocast.promotion.choice import parse_length
     from aerocast.releases import release
 
-    length_of(hold_for, "--hold-for")
+    parse_length(hold_for, "--hold-for")
     feed, target = find_target(feed_name, target_name)
     pointer = release.current(home, feed.name, target)
     if not (chosen := version or (pointer.previous if pointer else None) or ""):

@@ -181,7 +181,7 @@ def _release(home: Home, serving: Release, feed: Feed) -> None:
 
 def _cover(home: Home, feed: Feed, manifest: Manifest, kind: str, scored: Mapping[int, Scores]) -> None:
     """Why an interval covers more or less than it says: how errors compare with those that calibrated it."""
-    found = candidates.read(home, feed.name, manifest.target, kind)
+    found = candidates.read_candidate(home, feed.name, manifest.target, kind)
     for horizon, scores in scored.items():
         if abs((scores.coverage or 0.0) - feed.promotion.coverage) <= feed.promotion.coverage_tolerance:
             continue

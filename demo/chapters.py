@@ -232,12 +232,12 @@ def _draw(demo: Demo) -> Path | None:
     """The picture of what happened so far; None if nothing was forecast yet."""
     lake, feed = Lake(demo.home), demo.feed
     with duckdb.connect() as con:
-        found = stories.read(con, lake, demo.home, feed, demo.target, feed.station_ids[0], demo.start - CALM)
+        found = stories.load_story(con, lake, demo.home, feed, demo.target, feed.station_ids[0], demo.start - CALM)
     if not len(found.forecasts.time):
         return None
     path = demo.home / "reports" / "demo-drift.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = stories.picture(found, demo.timeline.marks, f"{feed.name}: the loop notices, retrains and recovers")
+    figure = stories.draw_story(found, demo.timeline.marks, f"{feed.name}: the loop notices, retrains and recovers")
     figure.savefig(path, dpi=110)
     return path
 
@@ -249,7 +249,7 @@ def _result(demo: Demo, path: Path | None) -> None:
         return
     with duckdb.connect() as con:
         start = demo.start - CALM
-        found = stories.read(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
+        found = stories.load_story(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
     far = LATEST
     spans = {"before": (demo.start, told.onset), "during": (told.onset, told.swapped), "after": (told.swapped, far)}
     unit = feed.column(demo.target).unit

@@ -1,4 +1,4 @@
-"""What happened to one station and target, from the tables alone: readings, forecasts, errors, drift, releases."""
+"""Draws what happened to a station and target, from the tables: readings, forecasts, errors, drift, releases."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from aerocast.common.times import to_numpy
 from aerocast.features.grid import Times
 from aerocast.feed.model import Feed
 from aerocast.lake import LakeReader
+from aerocast.monitoring.drift.report import date_axis
 from aerocast.releases import release
-from aerocast.reporting import plots
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Series = NDArray[np.float64]
 
 COLOURS = {"ok": "tab:green", "covariate_shift": "gold", "sensor_fault": "tab:purple", "concept_drift": "tab:red"}
-ROLLING = 24  # outcomes in the line of the error
+RMSE_SPAN = 24  # outcomes in the line of the error
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Examinations:
     time: Times
     verdict: NDArray[np.str_]
     rmse: Series
-    expected: Series
+    expectation: Series
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +70,18 @@ class Story:
 
     def rmse(self, start: datetime, end: datetime) -> float | None:
         """Of the live forecasts whose target time lies in [start, end); None without outcomes."""
-        error = self.forecasts.error[within(self.forecasts.time, start, end)]
-        known = error[~np.isnan(error)]
-        return float(np.sqrt(np.mean(known**2))) if len(known) else None
+        error = self.forecasts.error[time_mask(self.forecasts.time, start, end)]
+        errors = error[~np.isnan(error)]
+        return float(np.sqrt(np.mean(errors**2))) if len(errors) else None
 
 
-def within(time: Times, start: datetime, end: datetime) -> NDArray[np.bool_]:
+def time_mask(time: Times, start: datetime, end: datetime) -> NDArray[np.bool_]:
     """Mask (n,) of the instants in [start, end)."""
-    found: NDArray[np.bool_] = (time >= to_numpy(start)) & (time < to_numpy(end))
-    return found
+    mask: NDArray[np.bool_] = (time >= to_numpy(start)) & (time < to_numpy(end))
+    return mask
 
 
-def read(
+def load_story(
     con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str, station: str, since: datetime
 ) -> Story:
     """The story from the tables as they are now; what is not there yet is empty."""
@@ -101,14 +101,14 @@ def read(
         numbers | {"persistence": "actual - persistence"},
         {"version": "version"},
     )
-    judged = _columns(
+    examinations = _columns(
         con,
         lake,
         f"{feed.name}/drift",
         since,
         of.replace("time >=", "judged_at >="),
         "judged_at",
-        {"rmse": "rmse", "expected": "expected_rmse"},
+        {"rmse": "rmse", "expectation": "expected_rmse"},
         {"verdict": "verdict"},
     )
     releases = [
@@ -124,7 +124,7 @@ def read(
         time=readings["time"],
         value=readings["value"],
         forecasts=Forecasts(**forecasts),
-        examinations=Examinations(**judged),
+        examinations=Examinations(**examinations),
         releases=tuple(sorted(releases)),
     )
 
@@ -140,25 +140,25 @@ def _columns(
     texts: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Columns of a table's newest months as arrays, in order of time; empty ones without the table."""
-    found: dict[str, Any] = {"time": np.array([], dtype="datetime64[s]")}
-    found |= {column: np.array([]) for column in numbers} | {column: np.array([], dtype=str) for column in texts or {}}
+    arrays: dict[str, Any] = {"time": np.array([], dtype="datetime64[s]")}
+    arrays |= {column: np.array([]) for column in numbers} | {column: np.array([], dtype=str) for column in texts or {}}
     if not lake.exists(name):
-        return found
+        return arrays
     months = [month for month in lake.months(name) if month >= month_of(since)]
     rows = lake.relation(con, name, months).filter(where).order(time)
-    named = {**numbers, **(texts or {})}
-    picked = ", ".join(f"{expression} AS {quoted(column)}" for column, expression in named.items())
-    table = rows.project(f"epoch({time})::BIGINT AS time, {picked}").to_arrow_table()
-    found["time"] = table["time"].to_numpy().astype("datetime64[s]")
+    expressions = {**numbers, **(texts or {})}
+    projection = ", ".join(f"{expression} AS {quoted(column)}" for column, expression in expressions.items())
+    table = rows.project(f"epoch({time})::BIGINT AS time, {projection}").to_arrow_table()
+    arrays["time"] = table["time"].to_numpy().astype("datetime64[s]")
     for column in numbers:
         values = table[column].to_numpy(zero_copy_only=False)
-        found[column] = np.array([np.nan if each is None else each for each in values], dtype=np.float64)
+        arrays[column] = np.array([np.nan if each is None else each for each in values], dtype=np.float64)
     for column in texts or {}:
-        found[column] = np.array(table[column].to_pylist(), dtype=str)
-    return found
+        arrays[column] = np.array(table[column].to_pylist(), dtype=str)
+    return arrays
 
 
-def picture(story: Story, marks: Sequence[tuple[datetime, str]], title: str) -> Figure:
+def draw_story(story: Story, marks: Sequence[tuple[datetime, str]], title: str) -> Figure:
     """Readings and forecasts with their interval, the error, what drift said, and which release served."""
     from matplotlib.figure import Figure
 
@@ -173,9 +173,9 @@ def picture(story: Story, marks: Sequence[tuple[datetime, str]], title: str) -> 
         for at, _ in marks:
             axis.axvline(to_numpy(at), color="0.3", lw=0.8, ls=":")
     for number, (at, text) in enumerate(marks):
-        place = (to_numpy(at), 1.02 + 0.075 * (number % 3))
-        axes[0].annotate(text, place, xycoords=("data", "axes fraction"), fontsize=8, ha="left", color="0.2")
-    plots.dates(axes[-1])
+        position = (to_numpy(at), 1.02 + 0.075 * (number % 3))
+        axes[0].annotate(text, position, xycoords=("data", "axes fraction"), fontsize=8, ha="left", color="0.2")
+    date_axis(axes[-1])
     figure.suptitle(title)
     return figure
 
@@ -193,31 +193,35 @@ def _draw_readings(axis: Axes, story: Story) -> None:
 
 def _draw_error(axis: Axes, story: Story) -> None:
     live = story.forecasts
-    known = ~np.isnan(live.error)
-    axis.plot(live.time[known], np.abs(live.error[known]), ".", color="0.6", ms=2, label="absolute error")
+    mask = ~np.isnan(live.error)
+    axis.plot(live.time[mask], np.abs(live.error[mask]), ".", color="0.6", ms=2, label="absolute error")
     for errors, colour, name in ((live.persistence, "0.7", "persistence"), (live.error, "tab:blue", "the forecasts")):
-        axis.plot(live.time[known], _rolling(errors[known]), color=colour, lw=1.4, label=f"RMSE of {name}")
+        axis.plot(live.time[mask], _rolling_rmse(errors[mask]), color=colour, lw=1.4, label=f"RMSE of {name}")
     axis.set_ylabel(f"error [{story.unit}]")
-    axis.legend(fontsize=8, loc="upper left", frameon=False, title=f"RMSE over {ROLLING} outcomes", title_fontsize=8)
+    axis.legend(fontsize=8, loc="upper left", frameon=False, title=f"RMSE over {RMSE_SPAN} outcomes", title_fontsize=8)
 
 
-def _rolling(error: Series) -> Series:
+def _rolling_rmse(error: Series) -> Series:
     """Root of the mean square over the newest ROLLING values at each place."""
     squares = np.concatenate([[0.0], np.cumsum(np.nan_to_num(error) ** 2)])
     ends = np.arange(1, len(squares))
-    starts = np.maximum(0, ends - ROLLING)
-    rolled: Series = np.sqrt((squares[ends] - squares[starts]) / (ends - starts))
-    return rolled
+    starts = np.maximum(0, ends - RMSE_SPAN)
+    rmse: Series = np.sqrt((squares[ends] - squares[starts]) / (ends - starts))
+    return rmse
 
 
 def _draw_drift(axis: Axes, story: Story) -> None:
-    seen = story.examinations
-    axis.plot(seen.time, seen.rmse, color="0.5", lw=1, label="RMSE that was examined")
-    axis.plot(seen.time, seen.expected, color="0.5", lw=1, ls="--", label="what season and weather allow")
+    examinations = story.examinations
+    axis.plot(examinations.time, examinations.rmse, color="0.5", lw=1, label="RMSE that was examined")
+    axis.plot(
+        examinations.time, examinations.expectation, color="0.5", lw=1, ls="--", label="what season and weather allow"
+    )
     for verdict, colour in COLOURS.items():
-        own = seen.verdict == verdict
+        own = examinations.verdict == verdict
         if own.any():
-            axis.plot(seen.time[own], seen.rmse[own], "o", color=colour, ms=6, label=verdict.replace("_", " "))
+            axis.plot(
+                examinations.time[own], examinations.rmse[own], "o", color=colour, ms=6, label=verdict.replace("_", " ")
+            )
     axis.set_ylabel("drift")
     axis.legend(fontsize=8, loc="upper left", frameon=False)
 

@@ -23,7 +23,7 @@ NOT_COUNTED = frozenset(
     f"aerocast.{name}"
     for name in (
         # where bytes are stored, and how they get there and back intact
-        *("storage", "releases.shelves", "lake"),
+        *("storage", "releases.storage", "lake"),
         # fingerprints of versions and contents, the present, the wording of errors
         *("common.closure", "common.lineage", "tables.layer", "tables.layers", "contracts.clock", "common.errors"),
         # the declaration: a layer hashes the values that it uses, so other fields do not matter to it

@@ -1,4 +1,4 @@
-"""A freshly trained candidate on disk, between the step that trains it and the one that judges it.
+"""Stores a freshly trained candidate on disk, between the step that trains it and the one that judges it.
 
 One file a (feed, target, kind), `<home>/candidates/<feed>/<target>/<kind>.msgpack`, replaced atomically: its graph,
 its intervals and what it was made from. Older ones are seen in MLflow. Plain data (MessagePack), no pickle.
@@ -38,7 +38,7 @@ class StoredForecasts(msgspec.Struct, frozen=True):
         names = tuple(str(name) for name in stations)
         return cls(names, index.astype(np.int32).tobytes(), seconds.tobytes(), levels.astype(np.float32).tobytes())
 
-    def on(self, station: NDArray[np.str_], time: Times) -> Floats:
+    def levels_of(self, station: NDArray[np.str_], time: Times) -> Floats:
         """(n, H) levels of these rows.
 
         Raises:
@@ -47,12 +47,12 @@ class StoredForecasts(msgspec.Struct, frozen=True):
         rows = zip(
             np.frombuffer(self.station, np.int32).tolist(), np.frombuffer(self.time, np.int64).tolist(), strict=True
         )
-        place = {(self.stations[index], seconds): at for at, (index, seconds) in enumerate(rows)}
+        index_of = {(self.stations[index], seconds): at for at, (index, seconds) in enumerate(rows)}
         seconds = time.astype("datetime64[s]").astype(np.int64).tolist()
-        asked = [place.get(row, -1) for row in zip(station.tolist(), seconds, strict=True)]
-        if lacking := asked.count(-1):
-            raise AeroCastError(f"{lacking} of {len(asked)} rows were not there when it was trained")
-        levels: Floats = np.frombuffer(self.levels, np.float32).reshape(len(place), -1)[asked]
+        indices = [index_of.get(row, -1) for row in zip(station.tolist(), seconds, strict=True)]
+        if absent := indices.count(-1):
+            raise AeroCastError(f"{absent} of {len(indices)} rows were not there when it was trained")
+        levels: Floats = np.frombuffer(self.levels, np.float32).reshape(len(index_of), -1)[indices]
         return levels
 
 
@@ -87,17 +87,17 @@ class Candidate(msgspec.Struct, frozen=True):
     forecasts: StoredForecasts | None = None
 
 
-def place(home: Home, feed: str, target: str, kind: str) -> Path:
-    """Where a candidate lies."""
+def candidate_path(home: Home, feed: str, target: str, kind: str) -> Path:
+    """The file of a candidate."""
     return Path(home) / _document(home, feed, target, kind).name
 
 
-def write(home: Home, candidate: Candidate) -> None:
-    """Old or new candidate, never a mixture. Raises AeroCastError when the disk refuses; the old one is whole then."""
+def write_candidate(home: Home, candidate: Candidate) -> None:
+    """Replaces the candidate's file atomically. Raises AeroCastError when the disk refuses, and keeps the old one."""
     _document(home, candidate.feed, candidate.target, candidate.kind).write(candidate)
 
 
-def read(home: Home, feed: str, target: str, kind: str) -> Candidate | None:
+def read_candidate(home: Home, feed: str, target: str, kind: str) -> Candidate | None:
     """The newest candidate of this kind; None if there is none. Raises AeroCastError when it cannot be read."""
     try:
         return _document(home, feed, target, kind).read()

@@ -1,4 +1,4 @@
-"""How much worse the future is than a week in between: what calibration on scattered weeks cannot see.
+"""Measures how much worse forecasts are beyond the training span than inside it, which calibration cannot see.
 
 A model knows the weeks before and after a scattered calibration week; it will serve weeks that lie after all it knows.
 Both are tried on the same past rows with ridge, from as many weeks each: forward, from the weeks before, and
@@ -27,7 +27,7 @@ FEWEST, MOST = 8, 60  # blocks
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Sums over each block of time, so that a fit on any of them is one solve; none reaches into the next."""
+    """Sums over each block of time, so that a fit on any of them is one solve; no block overlaps the next."""
 
     matrix: Floats  # (n, K) design
     change: NDArray[Any]  # (n, H)
@@ -42,18 +42,18 @@ class _Blocks:
         moment = np.stack([matrix[rows].T @ change[rows] for rows in own])
         return cls(matrix, change, block, gram, moment)
 
-    def errors(self, fitted: Ints, tried: Ints) -> NDArray[np.float64]:
+    def errors(self, train: Ints, test: Ints) -> NDArray[np.float64]:
         """|error| (m, H) on the rows of blocks `tried` of the ridge on blocks `fitted`."""
-        gram = self.gram[fitted].sum(axis=0)
-        gram += PENALTY * np.isin(self.block, fitted).sum() * np.eye(len(gram), dtype=np.float32)
-        weights = np.linalg.solve(gram, self.moment[fitted].sum(axis=0))
-        rows = np.isin(self.block, tried)
+        gram = self.gram[train].sum(axis=0)
+        gram += PENALTY * np.isin(self.block, train).sum() * np.eye(len(gram), dtype=np.float32)
+        weights = np.linalg.solve(gram, self.moment[train].sum(axis=0))
+        rows = np.isin(self.block, test)
         errors: NDArray[np.float64] = np.abs(self.change[rows] - self.matrix[rows] @ weights)
         return errors
 
 
 def forward_factors(data: Dataset, times: Times, split: Split, level: float) -> tuple[float, ...]:
-    """By how much each horizon's interval of `level` must widen, 1 .. LIMIT; 1 where the past is too short to tell.
+    """The factor by which each horizon's interval of `level` must widen, 1 .. LIMIT; 1 where the past is too short.
 
     `data.train` holds every row before the test span, in any order, with origin `times` (n,).
     """
@@ -65,8 +65,8 @@ def forward_factors(data: Dataset, times: Times, split: Split, level: float) -> 
         return (1.0,) * len(spec.horizons)
     matrix = Design.of(data.names, rows.x).matrix(rows.x[inside])
     matrix = np.hstack([matrix, np.ones((len(matrix), 1), dtype=np.float32)])
-    forward, scattered = _try(_Blocks.of(matrix, change[inside], block[inside]), split)
-    ratio = np.quantile(forward, level, axis=0) / np.maximum(np.quantile(scattered, level, axis=0), 1e-9)
+    forward, around = _compare(_Blocks.of(matrix, change[inside], block[inside]), split)
+    ratio = np.quantile(forward, level, axis=0) / np.maximum(np.quantile(around, level, axis=0), 1e-9)
     return tuple(float(factor) for factor in np.clip(ratio, 1.0, LIMIT))
 
 
@@ -77,15 +77,15 @@ def _blocks(times: Times, split: Split, reach: np.timedelta64) -> tuple[NDArray[
     return (since % length) < length - reach, (since // length).astype(np.int64)
 
 
-def _try(blocks: _Blocks, split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _compare(blocks: _Blocks, split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Errors on the same rows, from the blocks before them and from as many around them."""
     count = len(blocks.gram)
-    forward, scattered = [], []
+    forward, around = [], []
     for origin in ORIGINS:
         past = round(origin * count)
         future = np.arange(past, min(count, past + max(1, round(past * split.test / (1 - split.test)))))
         forward.append(blocks.errors(np.arange(past), future))
         for index in future:
             nearest = np.argsort(np.abs(np.arange(count) - index), kind="stable")
-            scattered.append(blocks.errors(nearest[1 : past + 1], np.array([index])))
-    return np.concatenate(forward), np.concatenate(scattered)
+            around.append(blocks.errors(nearest[1 : past + 1], np.array([index])))
+    return np.concatenate(forward), np.concatenate(around)

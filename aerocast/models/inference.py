@@ -1,4 +1,4 @@
-"""Forecasts of an exported graph over feature rows."""
+"""Runs an exported graph over feature rows."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from aerocast.common.errors import AeroCastError
 from aerocast.features.grid import Floats
 
 
-def forecast(graph: bytes, x: Floats, names: Sequence[str], wanted: Sequence[str] | None = None) -> Floats:
+def forecast(graph: bytes, x: Floats, names: Sequence[str], inputs: Sequence[str] | None = None) -> Floats:
     """Levels (n, H) of an ONNX graph over feature rows `x` (n, F) called `names`.
 
-    `wanted` are the names that the graph was built on (an incumbent may know fewer); by default all, in order.
+    `inputs` are the names that the graph was built on (an incumbent may know fewer); by default all, in order.
 
     Raises:
         AeroCastError: the graph wants a feature that the rows do not have.
     """
     import onnxruntime
 
-    if wanted is not None and list(wanted) != list(names):
-        place = {name: index for index, name in enumerate(names)}
-        absent = [name for name in wanted if name not in place]
+    if inputs is not None and list(inputs) != list(names):
+        column_of = {name: index for index, name in enumerate(names)}
+        absent = [name for name in inputs if name not in column_of]
         if absent:
             raise AeroCastError(f"the graph wants features that the rows do not have: {', '.join(absent[:5])}")
-        x = x[:, [place[name] for name in wanted]]
+        x = x[:, [column_of[name] for name in inputs]]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

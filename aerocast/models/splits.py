@@ -1,4 +1,4 @@
-"""Who may see which row: one split by time, shared by all stations, so that no role learns another's labels.
+"""Splits rows by time into train, validation, calibration and test, so that no role learns another's labels.
 
 The newest share of time is `test`: it judges and is never seen. The span before it is cut in blocks (a week); some,
 scattered evenly so that they meet every season, are `validation` (early stopping, choices) and `calibration`
@@ -74,8 +74,8 @@ class Cut:
         return np.cumsum([index > 0 and roles[index] != roles[index - 1] for index in range(len(roles))])
 
 
-def cut(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64) -> Cut:
-    """The split of origins from `start` to `end` (UTC, both included): the same whatever the rows in between.
+def split_span(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64) -> Cut:
+    """Splits origins from `start` to `end` (UTC, both included); the rows in between make no difference.
 
     Raises:
         AeroCastError: the span is too short to hold a block of every role.
@@ -96,8 +96,8 @@ def cut(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64
     return Cut(start, end, test, block, reach, roles)
 
 
-def cut_since(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64, since: datetime) -> Cut:
-    """The split of a new regime that began at `since`; origins from `start` on are before it.
+def split_regime(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64, since: datetime) -> Cut:
+    """Splits a new regime that began at `since`; origins from `start` on are before it.
 
     Raises:
         AeroCastError: the regime is too short to hold a block of every role, with the span that it needs.
@@ -108,10 +108,10 @@ def cut_since(split: Split, spec: WindowSpec, start: np.datetime64, end: np.date
     test = end - max(0, int(TEST_SINCE * ((end - begin) / step))) * step
     past, least = (test - begin) / step, LEAST * MARGIN * spec.horizons[-1]
     if past < least:
-        needed = timedelta(seconds=int(np.ceil(least / (1 - TEST_SINCE))) * spec.cadence)
+        span = timedelta(seconds=int(np.ceil(least / (1 - TEST_SINCE))) * spec.cadence)
         raise AeroCastError(
             f"split: {begin} to {end} is too short a regime to learn, choose, calibrate and judge in, forecasting "
-            f"{spec.horizons[-1]} steps ahead: {needed} are needed; wait for more data or leave `since` out"
+            f"{spec.horizons[-1]} steps ahead: {span} are needed; wait for more data or leave `since` out"
         )
     # A block that holds a season beyond what purging takes meets every hour of the day.
     room = int(past * step / (reach + season))
@@ -125,8 +125,8 @@ def cut_since(split: Split, spec: WindowSpec, start: np.datetime64, end: np.date
     return Cut(begin, end, test, (test - begin) // count, reach, roles, earlier)
 
 
-def instant(text: str) -> datetime | None:
-    """What run config says of `since`: an ISO 8601 instant, UTC if it names no zone; None for nothing.
+def parse_since(text: str) -> datetime | None:
+    """Parses `since` of a run's config: an ISO 8601 instant, UTC if it names no zone; None for an empty text.
 
     Raises:
         AeroCastError: it is no instant.
@@ -140,12 +140,12 @@ def instant(text: str) -> datetime | None:
 
 
 def _scatter(blocks: int, validation: float, calibration: float) -> tuple[Role, ...]:
-    """Both roles at even distances, half a distance apart; `train` keeps what neither takes."""
+    """Places validation and calibration at even distances, half a distance apart; the other blocks are `train`."""
     roles = [Role.TRAIN] * blocks
     count = [max(1, round(blocks * share)) for share in (validation, calibration)]
-    for role, wanted, offset in ((Role.CALIBRATION, count[1], 0.75), (Role.VALIDATION, count[0], 0.25)):
-        for place in (np.arange(wanted) + offset) * blocks / wanted:
+    for role, blocks_of_role, offset in ((Role.CALIBRATION, count[1], 0.75), (Role.VALIDATION, count[0], 0.25)):
+        for position in (np.arange(blocks_of_role) + offset) * blocks / blocks_of_role:
             free = [index for index in range(blocks) if roles[index] is Role.TRAIN]
             if free:
-                roles[min(free, key=lambda index: (abs(index + 0.5 - place), index))] = role
+                roles[min(free, key=lambda index: (abs(index + 0.5 - position), index))] = role
     return tuple(roles)

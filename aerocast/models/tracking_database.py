@@ -1,6 +1,6 @@
-"""MLflow's database in a home, `mlflow.db`: made whole, opened, and mended when a person or a disk has changed it.
+"""Creates, upgrades and repairs MLflow's database in a home, `mlflow.db`.
 
-Nothing that was in it is ever deleted: a file that cannot be used is put aside under another name.
+Nothing in it is ever deleted: a file that cannot be used is renamed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
 FILE, ARTIFACTS = "mlflow.db", "mlflow"
 _NEW = "mlflow-new-"
 _BUSY_SECONDS = 20
-# Where MLflow keeps absolute places of files, by table and column.
-_PLACES = (
+# Where MLflow keeps absolute paths, by table and column.
+_LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -30,7 +30,7 @@ _PLACES = (
 )
 
 
-class Untracked(AeroCastError):
+class TrackingUnavailable(AeroCastError):
     """MLflow cannot be used now; nothing but its own pages depends on it."""
 
 
@@ -38,11 +38,11 @@ def uri(home: Path) -> str:
     return f"sqlite:///{home / FILE}"
 
 
-def ready(home: Path) -> list[str]:
-    """The database is there, whole, of this MLflow's schema, and names places in this home; what was mended.
+def prepare(home: Path) -> list[str]:
+    """Makes sure the database exists, is whole, has this MLflow's schema and this home's paths; what was repaired.
 
     Raises:
-        Untracked: it is locked or belongs to somebody else, or the disk refuses.
+        TrackingUnavailable: it is locked or belongs to somebody else, or the disk refuses.
     """
     notes: list[str] = []
     try:
@@ -53,19 +53,19 @@ def ready(home: Path) -> list[str]:
                 notes.append(f"{FILE} was gone: a new one is begun, and lists what is trained from now on")
             if not (home / FILE).exists():
                 _create(home)
-            if moved := _settle_places(home):
-                notes.append(f"the home was {moved} before: MLflow's places follow it")
+            if old_home := _relocate(home):
+                notes.append(f"the home was {old_home} before: MLflow's places follow it")
     except (AeroCastError, OSError, sqlite3.Error) as error:
-        raise Untracked(f"MLflow's database {home / FILE} cannot be used: {error}") from error
+        raise TrackingUnavailable(f"MLflow's database {home / FILE} cannot be used: {error}") from error
     return notes
 
 
 def _create(home: Path) -> None:
-    """Makes the database beside its place: MLflow cannot open one whose making was cut short."""
+    """Creates the database under another name and renames it: MLflow cannot open one that is half created."""
     import mlflow
 
-    for left in home.glob(f"{_NEW}*"):
-        left.unlink()
+    for leftover in home.glob(f"{_NEW}*"):
+        leftover.unlink()
     beside = home / f"{_NEW}{uuid.uuid4().hex}.db"  # MLflow believes for as long as the process lives what a name held
     mlflow.MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
     os.replace(beside, home / FILE)
@@ -73,15 +73,15 @@ def _create(home: Path) -> None:
 
 
 def _fault(home: Path) -> str | None:
-    """Why the database cannot be used, after what can be mended was mended; None if it can.
+    """Why the database cannot be used, after what can be repaired was repaired; None if it can.
 
     Raises:
         sqlite3.OperationalError: it is locked, or may not be written.
     """
     try:
-        with closing(_opened(home)) as con:
-            if (found := con.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                return f"is damaged ({found.splitlines()[0]})"
+        with closing(_open(home)) as con:
+            if (check := con.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                return f"is damaged ({check.splitlines()[0]})"
             con.execute("BEGIN IMMEDIATE")
             con.rollback()
             revision = next(iter(con.execute("SELECT version_num FROM alembic_version").fetchone() or ()), "")
@@ -91,11 +91,11 @@ def _fault(home: Path) -> str | None:
         if isinstance(error, sqlite3.OperationalError):
             raise
         return f"is damaged ({error})"
-    return _upgraded(home, str(revision))
+    return _upgrade(home, str(revision))
 
 
-def _upgraded(home: Path, revision: str) -> str | None:
-    """Brings an older schema up to date, a copy put aside; why that cannot be done, or None."""
+def _upgrade(home: Path, revision: str) -> str | None:
+    """Brings an older schema up to date and keeps a copy of the old file; why that cannot be done, or None."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
     from mlflow.store.db import utils as schema
@@ -109,7 +109,7 @@ def _upgraded(home: Path, revision: str) -> str | None:
     except CommandError:
         return f"has the schema of another MLflow ({revision})"
     copy = home / f"mlflow-{revision}.db"
-    with closing(_opened(home)) as con, closing(sqlite3.connect(copy)) as beside:
+    with closing(_open(home)) as con, closing(sqlite3.connect(copy)) as beside:
         con.backup(beside)
     engine = create_engine(uri(home))
     try:
@@ -121,19 +121,19 @@ def _upgraded(home: Path, revision: str) -> str | None:
     return None
 
 
-def _settle_places(home: Path) -> str | None:
-    """Lets every place that the database names begin with this home's; the home of before, if it was another."""
+def _relocate(home: Path) -> str | None:
+    """Rewrites the paths in the database to begin with this home's; the path of the old home, if it was another."""
     here, before = str(home / ARTIFACTS), None
-    with closing(_opened(home)) as con, con:
+    with closing(_open(home)) as con, con:
         rows = con.execute("SELECT name, artifact_location FROM experiments WHERE artifact_location <> ?", (here,))
-        for name, place in rows.fetchall():
+        for name, location in rows.fetchall():
             if name != "Default":  # MLflow's own, below the folder of whoever made the database
-                before = str(Path(place).parent)
-            for table, column in _PLACES:
+                before = str(Path(location).parent)
+            for table, column in _LOCATIONS:
                 con.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
                     f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                    (here, len(place) + 1, place, len(place) + 1, f"{place}/"),
+                    (here, len(location) + 1, location, len(location) + 1, f"{location}/"),
                 )
     return before
 
@@ -148,5 +148,5 @@ def _put_aside(home: Path) -> str:
     return name
 
 
-def _opened(home: Path) -> sqlite3.Connection:
+def _open(home: Path) -> sqlite3.Connection:
     return sqlite3.connect(home / FILE, timeout=_BUSY_SECONDS)

@@ -1,4 +1,4 @@
-"""What a manifest says of the rows that one training read: how many, their digest, and who saw which."""
+"""Describes in a manifest the rows that one training read: how many, their digest, and which role saw which."""
 
 import hashlib
 
@@ -10,8 +10,8 @@ from aerocast.models.splits import Cut
 from aerocast.tables.training import Samples
 
 
-def described(samples: Samples, cut: Cut) -> TrainingRows:
-    """What a manifest says of the rows of one training, and of who was allowed to see which."""
+def describe_rows(samples: Samples, cut: Cut) -> TrainingRows:
+    """The manifest's record of a training's rows, and of how they were split."""
     return TrainingRows(
         digest=digest(samples),
         count=len(samples.time),
@@ -26,7 +26,7 @@ def described(samples: Samples, cut: Cut) -> TrainingRows:
 
 
 def digest(samples: Samples) -> str:
-    """SHA-256 of rows in their order: names of the features, stations, times, features and outcomes; NaN is NaN."""
+    """SHA-256 of rows in their order: names of the features, stations, times, features and outcomes."""
     whole = hashlib.sha256("\0".join(samples.names).encode())
     whole.update("\0".join(samples.station.tolist()).encode())
     for array in (samples.time.astype("datetime64[s]").astype(np.int64), samples.rows.x, samples.rows.y):

@@ -1,4 +1,4 @@
-"""One training, from the stored table to a candidate: the split, the fit, the export, the interval calibration."""
+"""Trains one model, from the stored table to a candidate: the split, the fit, the export, the interval calibration."""
 
 import time
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ from aerocast.feed.model_kind import Log, Model, Untrainable, model
 from aerocast.models.candidates import StoredForecasts
 from aerocast.models.forward import forward_factors
 from aerocast.models.inference import forecast
-from aerocast.models.splits import Cut, Role, cut, cut_since
-from aerocast.models.trained_rows import described
+from aerocast.models.splits import Cut, Role, split_regime, split_span
+from aerocast.models.trained_rows import describe_rows
 from aerocast.tables.training import Samples, load
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 # Of a new regime: a fit on its own rows alone must have this share of the other's error to be taken.
 FAR_BETTER = 0.5
 # Rows from before a change for each one after it, at most; both sides count alike.
-LEANING = 5
+EARLIER_PER_NEW = 5
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """`graph` is serialised ONNX over `features`, or empty, with `forecasts` of all later rows, of what cannot serve;
     `start` and `end` bound the origins (UTC) of its `rows`;
-    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows; `read`
-    says what rows it was given, and which part of the split each was.
+    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows;
+    `rows_read` says what rows it was given, and which part of the split each was.
     """
 
     graph: bytes
@@ -50,29 +50,29 @@ class Trained:
     rows: int
     seconds: float
     validation: dict[str, float]
-    read: TrainingRows
+    rows_read: TrainingRows
     forecasts: StoredForecasts | None
 
 
-def split(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
-    """The split of these samples' span; of a new regime alone, if one began at `since`.
+def split_samples(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
+    """Splits these samples' span; only the new regime's, if one began at `since`.
 
     Raises:
         AeroCastError: the span is too short to hold every role.
     """
     first, last = samples.time.min(), samples.time.max()
-    return cut_since(feed.split, spec, first, last, since) if since else cut(feed.split, spec, first, last)
+    return split_regime(feed.split, spec, first, last, since) if since else split_span(feed.split, spec, first, last)
 
 
 def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> NDArray[np.str_]:
-    """Role (n,) of each sample: who may see it. Raises AeroCastError as `split` does."""
-    return split(feed, spec, samples, since).of(samples.time)
+    """Role (n,) of each sample: who may see it. Raises AeroCastError as `split_samples` does."""
+    return split_samples(feed, spec, samples, since).of(samples.time)
 
 
 def train(
     feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log, since: datetime | None = None
-) -> Trained:
-    """Fits `kind` on train rows, chosen by validation rows, and calibrates its graph on calibration rows.
+) -> TrainingResult:
+    """Fits `kind` on train rows, tunes it on validation rows, and calibrates its graph on calibration rows.
 
     Where a new regime began at `since`, it is fitted twice, with what lies before it and on its own train rows alone;
     its validation rows choose, and its rows calibrate.
@@ -81,27 +81,27 @@ def train(
         Untrainable: the kind needs what these rows or this machine do not have.
         AeroCastError: too little data, or a wrong parameter.
     """
-    started = time.monotonic()
+    begin = time.monotonic()
     spec = WindowSpec.of(feed, target)
     samples = _features(model(kind), spec, load(spec, table))
-    plan = split(feed, spec, samples, since)
+    plan = split_samples(feed, spec, samples, since)
     role = plan.of(samples.time)
-    fitted = _chosen(feed, kind, spec, samples, role, log)
-    graph = fitted.model.to_onnx().SerializeToString() if fitted.model.serves else b""
-    intervals, calm = _calibrated(feed, fitted, samples, role, plan, graph)
-    learned = samples.time[np.union1d(fitted.learned, np.flatnonzero(role == Role.VALIDATION))]
-    later = samples.take(samples.time > learned.max() + plan.reach)
-    return Trained(
+    fit = _choose_fit(feed, kind, spec, samples, role, log)
+    graph = fit.model.to_onnx().SerializeToString() if fit.model.serves else b""
+    intervals, calm = _calibrate(feed, fit, samples, role, plan, graph)
+    origins = samples.time[np.union1d(fit.rows, np.flatnonzero(role == Role.VALIDATION))]
+    later = samples.take(samples.time > origins.max() + plan.reach)
+    return TrainingResult(
         graph=graph,
-        features=tuple(sequence_names(spec)) if fitted.model.learns_sequences else samples.names,
+        features=tuple(sequence_names(spec)) if fit.model.learns_sequences else samples.names,
         intervals=intervals,
-        start=learned.min(),
-        end=learned.max(),
-        rows=len(learned),
-        seconds=time.monotonic() - started,
-        validation=fitted.metrics | calm,
-        read=described(samples, plan),
-        forecasts=None if graph else StoredForecasts.of(later.station, later.time, fitted.model.predict(later.rows.x)),
+        start=origins.min(),
+        end=origins.max(),
+        rows=len(origins),
+        seconds=time.monotonic() - begin,
+        validation=fit.metrics | calm,
+        rows_read=describe_rows(samples, plan),
+        forecasts=None if graph else StoredForecasts.of(later.station, later.time, fit.model.predict(later.rows.x)),
     )
 
 
@@ -121,12 +121,12 @@ def _has_cuda() -> bool:
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class _Fit:
     """A model, the rows (by index) that it was fitted on, and its errors on validation rows it had not seen then."""
 
     model: Model[Any]
     data: Dataset
-    learned: Ints
+    rows: Ints
     metrics: dict[str, float]
 
     def error(self, horizon: int) -> float:
@@ -134,8 +134,8 @@ class _Fitted:
         return self.metrics[f"{self.model.loss}_{horizon}"]
 
 
-def _chosen(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> _Fitted:
-    """The fit on all that may be learned from; of a new regime, one that leans on it, or one on its rows alone.
+def _choose_fit(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> _Fit:
+    """Fits on all rows before the test span; in a new regime, on a balance of old and new rows, or on new ones alone.
 
     What lies before a change still holds in part (how days go) and steadies what a few days say, so the new regime's
     own rows must be far better on its validation rows, a day or two, to be believed. Measured on injected changes, on
@@ -144,42 +144,42 @@ def _chosen(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDA
     """
     new, earlier = np.flatnonzero(role == Role.TRAIN), np.flatnonzero(role == Role.EARLIER)
     if model(kind).is_baseline or not len(earlier):
-        return _fitted(feed, kind, spec, samples, role, new, log)
-    broad = _fitted(feed, kind, spec, samples, role, _leaning(new, earlier), log)
-    alone = _fitted(feed, kind, spec, samples, role, new, _prefixed(log))
+        return _fit(feed, kind, spec, samples, role, new, log)
+    broad = _fit(feed, kind, spec, samples, role, _balance(new, earlier), log)
+    alone = _fit(feed, kind, spec, samples, role, new, _prefix_metrics(log))
     ratio = float(np.mean([alone.error(horizon) / max(broad.error(horizon), 1e-9) for horizon in spec.horizons]))
-    taken = alone if ratio < FAR_BETTER else broad
-    said = {"new_regime_alone": float(taken is alone), "new_regime_alone_error_ratio": ratio}
-    log(0, said)
-    return replace(taken, metrics=taken.metrics | said)
+    choice = alone if ratio < FAR_BETTER else broad
+    metrics = {"new_regime_alone": float(choice is alone), "new_regime_alone_error_ratio": ratio}
+    log(0, metrics)
+    return replace(choice, metrics=choice.metrics | metrics)
 
 
-def _leaning(new: Ints, earlier: Ints) -> Ints:
-    """Rows (by index) in which a new regime counts as much as what lies before it, which is drawn from evenly."""
-    drawn = np.random.default_rng(0).permutation(earlier)[: LEANING * len(new)]
-    times = max(1, round(len(drawn) / len(new)))
-    return np.concatenate([np.sort(drawn), np.tile(new, times)])
+def _balance(new: Ints, earlier: Ints) -> Ints:
+    """Rows (by index) in which a new regime counts as much as the rows before it, of which a sample is drawn."""
+    sample = np.random.default_rng(0).permutation(earlier)[: EARLIER_PER_NEW * len(new)]
+    times = max(1, round(len(sample) / len(new)))
+    return np.concatenate([np.sort(sample), np.tile(new, times)])
 
 
-def _prefixed(log: Log) -> Log:
-    """Curves of the second fit beside those of the first."""
+def _prefix_metrics(log: Log) -> Log:
+    """A log that keeps the curves of the second fit beside those of the first."""
 
-    def named(step: int, metrics: Mapping[str, float]) -> None:
+    def log_prefixed(step: int, metrics: Mapping[str, float]) -> None:
         log(step, {f"new_regime_{name}": value for name, value in metrics.items()})
 
-    return named
+    return log_prefixed
 
 
-def _fitted(
+def _fit(
     feed: Feed,
     kind: str,
     spec: WindowSpec,
     samples: Samples,
     role: NDArray[np.str_],
-    learned: Ints,
+    rows: Ints,
     log: Log,
-) -> _Fitted:
-    data = Dataset(spec, samples.names, samples.rows.take(learned), samples.rows.take(role == Role.VALIDATION))
+) -> _Fit:
+    data = Dataset(spec, samples.names, samples.rows.take(rows), samples.rows.take(role == Role.VALIDATION))
     best: dict[str, float] = {}
 
     def watch(step: int, metrics: Mapping[str, float]) -> None:
@@ -188,21 +188,21 @@ def _fitted(
         )
         log(step, metrics)
 
-    fitted = model(kind).learn(data, feed.candidates.get(kind), watch)
-    return _Fitted(fitted, data, learned, best or _unseen(fitted, data))
+    forecaster = model(kind).learn(data, feed.candidates.get(kind), watch)
+    return _Fit(forecaster, data, rows, best or _baseline_errors(forecaster, data))
 
 
-def _unseen(baseline: Model[Any], data: Dataset) -> dict[str, float]:
+def _baseline_errors(baseline: Model[Any], data: Dataset) -> dict[str, float]:
     """Errors of a model that learns nothing, and so has seen no validation row."""
     errors = rmse(baseline.predict(data.validation.x), data.validation.y)
     return {f"{baseline.loss}_{h}": float(error) for h, error in zip(data.spec.horizons, errors, strict=True)}
 
 
-def _calibrated(
-    feed: Feed, fitted: _Fitted, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
+def _calibrate(
+    feed: Feed, fit: _Fit, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
 ) -> tuple[Intervals, dict[str, float]]:
     """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
-    spec, level, forecaster = fitted.data.spec, feed.promotion.coverage, fitted.model
+    spec, level, forecaster = fit.data.spec, feed.promotion.coverage, fit.model
     own = samples.take(role == Role.CALIBRATION)
     x, y, names = own.rows.x, own.rows.y, own.names
     block = own.time.astype("datetime64[s]").astype(np.int64) // int(plan.block / np.timedelta64(1, "s"))
@@ -215,18 +215,18 @@ def _calibrated(
         raise AeroCastError(
             f"{forecaster.kind}: no calibration rows: the blocks set aside for them hold no whole window"
         )
-    widen = None if forecaster.is_baseline else _forward(feed, fitted.data, samples, role, plan)
+    widen = None if forecaster.is_baseline else _widening(feed, fit.data, samples, role, plan)
     levels = forecast(graph, x, names) if graph else forecaster.predict(x)
     errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
     return calibrate(spec, x, names, levels, y, block, level, widen), errors
 
 
-def _forward(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
-    """How much wider intervals must be for weeks that lie after all that was learned.
+def _widening(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
+    """The factors by which intervals must be wider for weeks after the training span.
 
     Of a new regime, its own rows say so, if it is long enough; what lies before would say how much worse a change is.
     """
     before = samples.take(np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.CALIBRATION]))
-    known = Dataset(data.spec, data.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
+    past = Dataset(data.spec, data.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
     blocks = feed.split.model_copy(update={"block": timedelta(seconds=int(plan.block / np.timedelta64(1, "s")))})
-    return forward_factors(known, before.time, blocks, feed.promotion.coverage)
+    return forward_factors(past, before.time, blocks, feed.promotion.coverage)

@@ -1,1 +1,1 @@
-"""What keeps a home small: compaction, old versions, files and candidates that nobody needs."""
+"""Keeps a home small: compaction, old versions, files and candidates that nothing needs."""

@@ -1,4 +1,4 @@
-"""Keeping a home small without losing what is needed: retention, compaction, vacuum, the log's own end, disk use.
+"""Keeps the lake small without losing what is needed: retention, compaction, vacuum, cleanup of the log, disk use.
 
 What a release was trained on stays readable for as long as the release is there: its versions are named to the vacuum,
 and each keeps a checkpoint of its own in the log. All else that is older than `RETENTION` may go. Every step is one
@@ -29,78 +29,78 @@ from aerocast.storage.home import Home
 
 RETENTION = timedelta(days=1)  # for readers of an older version; a live run makes a month of each layer again
 CALM = timedelta(days=1)  # a month that was not written to for so long is joined into one file
-CROWDED = 16  # files of a month at which it is joined although it is still written to
+MANY_FILES = 16  # files of a month at which it is joined although it is still written to
 WINDOWS = "windows"
 
 
 class Use(NamedTuple):
-    """One table: its rows, the files and bytes of its newest version, and the bytes of all that is kept of it."""
+    """One table: its rows, the files and bytes of its newest version, and the bytes of all its versions."""
 
     table: str
     rows: int
     files: int
     bytes: int
-    kept: int
+    bytes_in_all: int
 
 
-class Kept(NamedTuple):
-    """What was done: months removed by table, months joined by table, files vacuumed and versions forgotten by table;
-    tables that were left alone because it is not known what of them is needed, with why; what was pruned beside them.
+class Upkeep(NamedTuple):
+    """What a round did, by table: months removed, months compacted, files vacuumed, commits dropped from the log, and
+    why tables failed, or were left alone because it is not known what of them is needed; `prunings` are by kind.
     """
 
-    removed: dict[str, list[str]]
-    joined: dict[str, int]
-    vacuumed: dict[str, int]
-    forgotten: dict[str, int]
-    spared: dict[str, str]
-    pruned: dict[str, int]
+    removals: dict[str, list[str]]
+    compactions: dict[str, int]
+    vacuums: dict[str, int]
+    dropped_commits: dict[str, int]
+    failures: dict[str, str]
+    prunings: dict[str, int]
 
 
 def maintain(
     home: Home, lake: Lake, feeds: Mapping[str, tuple[Feed, datetime]], retention: timedelta = RETENTION
-) -> Kept:
-    """One round over all tables. `feeds` are the declared ones by name, each with its own present.
+) -> Upkeep:
+    """Runs one round over all tables. `feeds` are the declared ones by name, each with its own present.
 
-    A table that cannot be worked on, or of which it is not known what is needed, is spared, and the others go on.
+    A table that fails, or of which it is not known what is needed, is noted in `failures`, and the others go on.
     """
-    done, now = Kept({}, {}, {}, {}, {}, {}), datetime.now(UTC)
+    upkeep, now = Upkeep({}, {}, {}, {}, {}, {}), datetime.now(UTC)
     for feed, present in feeds.values():
         try:
             # Releases first: what they were trained on is not needed then.
             for kind, count in prune(home, lake, feed).items():
-                done.pruned[kind] = done.pruned.get(kind, 0) + count
+                upkeep.prunings[kind] = upkeep.prunings.get(kind, 0) + count
         except AeroCastError as error:
-            done.spared[f"{feed.name}, beside its tables"] = str(error)
+            upkeep.failures[f"{feed.name}, beside its tables"] = str(error)
         try:
-            done.removed.update(expire(lake, feed, present))
+            upkeep.removals.update(expire(lake, feed, present))
         except AeroCastError as error:
-            done.spared[feed.name] = str(error)
-    for feed_name, names in _by_feed(lake).items():
+            upkeep.failures[feed.name] = str(error)
+    for feed_name, names in _tables_by_feed(lake).items():
         try:
-            needs = needed(home, lake, feed_name)
+            needs = lineage_versions(home, lake, feed_name)
         except AeroCastError as error:
-            done.spared.update({name: str(error) for name in names})
+            upkeep.failures.update({name: str(error) for name in names})
             continue
         for name in names:
             try:
-                _keep(lake, name, needs.get(name, set()), now, retention, done)
+                _maintain_table(lake, name, needs.get(name, set()), now, retention, upkeep)
             except AeroCastError as error:
-                done.spared[name] = str(error)
-    return done
+                upkeep.failures[name] = str(error)
+    return upkeep
 
 
-def _keep(lake: Lake, name: str, keep: set[int], now: datetime, retention: timedelta, done: Kept) -> None:
-    settle(lake, name)
-    done.joined[name] = join(lake, name, now)
+def _maintain_table(lake: Lake, name: str, keep: set[int], now: datetime, retention: timedelta, upkeep: Upkeep) -> None:
+    set_log_properties(lake, name)
+    upkeep.compactions[name] = compact_months(lake, name, now)
     log = _log(lake, name)
     # A version from before its log was ours to clean can be gone already; none that can be read may go.
     keep = {version for version in keep if log and min(log) <= version <= max(log)}
-    done.vacuumed[name] = lake.vacuum(name, keep, retention)
-    done.forgotten[name] = forget(lake, name, keep, now - retention)
+    upkeep.vacuums[name] = lake.vacuum(name, keep, retention)
+    upkeep.dropped_commits[name] = drop_log(lake, name, keep, now - retention)
 
 
-def settle(lake: LakeReader, name: str) -> None:
-    """Tells the table how its log is kept; a table of an older home does not know yet."""
+def set_log_properties(lake: LakeReader, name: str) -> None:
+    """Sets the table properties that a table of an older home lacks: how its log is kept."""
     table = lake.opened(name)
     if not LOG_PROPERTIES.items() <= table.metadata().configuration.items():
         table.alter.set_table_properties(LOG_PROPERTIES)
@@ -109,129 +109,129 @@ def settle(lake: LakeReader, name: str) -> None:
 def expire(lake: Lake, feed: Feed, present: datetime) -> dict[str, list[str]]:
     """Removes the months that ended longer ago than their layer's retention; table -> months.
 
-    What was made from them is not made again: `Lake.gone` says so to the layer below.
+    What was made from them is not made a second time: the ledger's `gone` tells the layer below.
     """
-    removed = {}
+    removals = {}
     for layer, limit in feed.retention:
         names = [f"{feed.name}/{target}/{layer}" for target in feed.targets] if layer == WINDOWS else []
         for name in names or [f"{feed.name}/{layer}"]:
             months = [] if limit is None else [m for m in lake.months(name) if month_span(m)[1] + limit <= present]
             if months:
                 lake.remove(name, months)
-                removed[name] = months
-    return removed
+                removals[name] = months
+    return removals
 
 
-def join(lake: Lake, name: str, now: datetime) -> int:
-    """Joins the files of each month that has several and is calm, or is crowded; how many months."""
+def compact_months(lake: Lake, name: str, now: datetime) -> int:
+    """Joins the files of each month that has several and is calm, or has many; how many months."""
     files: dict[str | None, list[float]] = {}
     for action in _actions(lake, name):
         files.setdefault(action.get(f"partition.{PARTITION}"), []).append(_seconds(action["modification_time"]))
     calm = (now - CALM).timestamp()
-    chosen = [month for month, ages in files.items() if len(ages) > 1 and (max(ages) < calm or len(ages) >= CROWDED)]
-    for month in sorted(chosen, key=str):
+    due = [month for month, ages in files.items() if len(ages) > 1 and (max(ages) < calm or len(ages) >= MANY_FILES)]
+    for month in sorted(due, key=str):
         lake.compact(name, month)
-    return len(chosen)
+    return len(due)
 
 
-def needed(home: Home, lake: LakeReader, feed: str) -> dict[str, set[int]]:
+def lineage_versions(home: Home, lake: LakeReader, feed: str) -> dict[str, set[int]]:
     """The versions that a feed's releases, and candidates that may become one, name in their lineage; by table.
 
     Raises:
         AeroCastError: one of them cannot be read, so it is not known.
     """
-    found: dict[str, set[int]] = {}
+    versions: dict[str, set[int]] = {}
     for target in _targets(lake, feed):
         lineages = []
         for entry in release.history(home, feed, target):
             if entry.manifest is None:
                 raise AeroCastError(f"what release {entry.version} of {feed}/{target} needs is unknown: {entry.error}")
             lineages.append(entry.manifest.lineage.delta_versions)
-        for place in sorted(candidates.place(Path(home), feed, target, "any").parent.glob("*.msgpack")):
-            if candidate := candidates.read(Path(home), feed, target, place.stem):
+        for path in sorted(candidates.candidate_path(Path(home), feed, target, "any").parent.glob("*.msgpack")):
+            if candidate := candidates.read_candidate(Path(home), feed, target, path.stem):
                 lineages.append(candidate.delta_versions)
         for layer, version in (item for lineage in lineages for item in lineage.items()):
             name = f"{feed}/{target}/{layer}" if layer == WINDOWS else f"{feed}/{layer}"
-            found.setdefault(name, set()).add(version)
-    return found
+            versions.setdefault(name, set()).add(version)
+    return versions
 
 
-def forget(lake: LakeReader, name: str, keep: set[int], before: datetime) -> int:
-    """Drops the log of versions that ended before then, but not of those to keep; how many commits.
+def drop_log(lake: LakeReader, name: str, keep: set[int], before: datetime) -> int:
+    """Drops the log of versions that ended before then, except those to keep; how many commits.
 
-    A version that is kept becomes a checkpoint first, and can be read without what lay before it.
+    A version to keep becomes a checkpoint first, and can be read without the log before it.
     """
     log, ages = log_of(lake.opened(name)), _log(lake, name)
-    # The newest version of then was the table's state for some of the time that counts, so the log begins with it.
-    old = [version for version, written in ages.items() if written < before.timestamp()]
-    had = {version for version in checkpoints(log) if old and version <= max(old)}
-    if not had:
+    # The newest version of then was the table's state for some of the retention, so the log begins with it.
+    old = [version for version, time in ages.items() if time < before.timestamp()]
+    checkpoint_versions = {version for version in checkpoints(log) if old and version <= max(old)}
+    if not checkpoint_versions:
         return 0
-    start = max(had)
-    for version in sorted(each for each in keep - had if each < start):
+    start = max(checkpoint_versions)
+    for version in sorted(each for each in keep - checkpoint_versions if each < start):
         lake.opened(name, version).create_checkpoint()
-    gone = [version for version in ages if version < start and version not in keep]
-    files = [f"{version:020d}.json" for version in gone]
-    files += [f"{version:020d}.checkpoint.parquet" for version in sorted(had - keep) if version < start]
+    drop = [version for version in ages if version < start and version not in keep]
+    files = [f"{version:020d}.json" for version in drop]
+    files += [f"{version:020d}.checkpoint.parquet" for version in sorted(checkpoint_versions - keep) if version < start]
     for file in files:
         log.delete_file(f"_delta_log/{file}")
-    return len(gone)
+    return len(drop)
 
 
-def used(lake: LakeReader) -> list[Use]:
-    """What each table takes, the largest first; on an object store only what its newest version holds."""
-    found, names = [], lake.tables()
-    places = {Path(lake.uri(name)) for name in names}
+def disk_use(lake: LakeReader) -> list[Use]:
+    """The space of each table, the largest first; on an object store only that of its newest version."""
+    uses, names = [], lake.tables()
+    folders = {Path(lake.uri(name)) for name in names}
     for name in names:
         actions = _actions(lake, name)
         size = sum(action["size_bytes"] for action in actions)
-        whole = bytes_below(Path(lake.uri(name)), places) if lake.store.local else size
-        found.append(Use(name, sum(action["num_records"] or 0 for action in actions), len(actions), size, whole))
-    return sorted(found, key=lambda use: -use.kept)
+        whole = bytes_below(Path(lake.uri(name)), folders) if lake.store.local else size
+        uses.append(Use(name, sum(action["num_records"] or 0 for action in actions), len(actions), size, whole))
+    return sorted(uses, key=lambda use: -use.bytes_in_all)
 
 
 def disk(home: Home) -> tuple[int, int]:
-    """Bytes free and in all on the disk of the home; of its work folder, if the home is an object store."""
-    place = Path(home)
-    while not place.exists():
-        place = place.parent
-    usage = shutil.disk_usage(place)
+    """Free and total bytes on the disk of the home; of its work folder, if the home is an object store."""
+    path = Path(home)
+    while not path.exists():
+        path = path.parent
+    usage = shutil.disk_usage(path)
     return usage.free, usage.total
 
 
-def _by_feed(lake: LakeReader) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _tables_by_feed(lake: LakeReader) -> dict[str, list[str]]:
+    tables: dict[str, list[str]] = {}
     for name in lake.tables():
-        found.setdefault(name.split("/")[0], []).append(name)
-    return found
+        tables.setdefault(name.split("/")[0], []).append(name)
+    return tables
 
 
 def _targets(lake: LakeReader, feed: str) -> list[str]:
-    """The targets of a feed that have a training table, declared still or not."""
+    """The targets of a feed that have a training table, still declared or not."""
     names = [name.split("/") for name in lake.tables()]
     return [parts[1] for parts in names if len(parts) == 3 and parts[0] == feed and parts[2] == WINDOWS]
 
 
 def _actions(lake: LakeReader, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pa.table(lake.opened(name).get_add_actions(flatten=True)).to_pylist()
-    return found
+    actions: list[dict[str, Any]] = pa.table(lake.opened(name).get_add_actions(flatten=True)).to_pylist()
+    return actions
 
 
 def _log(lake: LakeReader, name: str) -> dict[int, float]:
     """The versions that the log names, by a commit or a checkpoint, and when that was written (seconds since 1970)."""
     infos = log_of(lake.opened(name)).get_file_info(FileSelector("_delta_log"))
-    found: dict[int, float] = {}
+    versions: dict[int, float] = {}
     for info in sorted(infos, key=lambda info: info.base_name):
         number, _, kind = info.base_name.partition(".")
         if number.isdigit() and kind in ("json", "checkpoint.parquet"):
-            found[int(number)] = min(found.get(int(number), math.inf), (info.mtime_ns or 0) / 1e9)
-    return found
+            versions[int(number)] = min(versions.get(int(number), math.inf), (info.mtime_ns or 0) / 1e9)
+    return versions
 
 
-def bytes_below(place: Path, tables: Container[Path] = ()) -> int:
-    """Bytes of the files under a folder, but not of the tables under it; a file that vanishes meanwhile has none."""
+def bytes_below(path: Path, tables: Container[Path] = ()) -> int:
+    """Bytes of the files under a folder, without the tables in it; a file that vanishes meanwhile counts as empty."""
     total = 0
-    for folder, below, names in os.walk(place):
+    for folder, below, names in os.walk(path):
         below[:] = [each for each in below if Path(folder, each) not in tables]
         for name in names:
             with suppress(FileNotFoundError):

@@ -1,6 +1,6 @@
-"""What lies beside the tables and grows with the years: releases, candidates, exports, files of inbox and claims.
+"""Prunes what grows beside the tables: releases, candidates, exports, trainings, files of inbox and claims.
 
-`Feed.housekeeping` says how much of each is kept. Never removed is a release that a pointer names (what serves, what
+`Feed.housekeeping` says how much of each stays. Never removed is a release that a pointer names (what serves, what
 served before it, what challenges, what a person holds), a file that is not in raw yet, or anything that cannot be read.
 """
 
@@ -19,7 +19,7 @@ from aerocast.ingest.doors.inbox import Inbox, inbox_of
 from aerocast.lake import LakeReader
 from aerocast.models import candidates
 from aerocast.models.tracking import Tracker
-from aerocast.models.tracking_database import FILE, Untracked
+from aerocast.models.tracking_database import FILE, TrackingUnavailable
 from aerocast.monitoring.evaluation import history
 from aerocast.releases import release
 from aerocast.storage.home import Home
@@ -32,27 +32,29 @@ def prune(home: Home, lake: LakeReader, feed: Feed) -> dict[str, int]:
     Raises:
         AeroCastError: something cannot be looked at or removed; what comes after it waits for the next night.
     """
-    kept = feed.housekeeping
+    limits = feed.housekeeping
     return {
-        "releases": sum(_releases(home, feed, target, kept.releases) for target in feed.targets),
-        "candidates": _candidates(home, feed, kept.candidates),
+        "releases": sum(_releases(home, feed, target, limits.releases) for target in feed.targets),
+        "candidates": _candidates(home, feed, limits.candidates),
         "exports": _exports(home, feed),
-        "inbox_files": Inbox(inbox_of(home, Settings(home=str(home))), home, feed.name).prune(kept.done, kept.rejected),
-        "claimed_objects": _claims(home, lake, feed, kept.claims),
-        "trainings": _trainings(home, feed, kept.trainings),
+        "inbox_files": Inbox(inbox_of(home, Settings(home=str(home))), home, feed.name).prune(
+            limits.done, limits.rejected
+        ),
+        "claimed_objects": _claims(home, lake, feed, limits.claims),
+        "trainings": _trainings(home, feed, limits.trainings),
     }
 
 
 def _releases(home: Home, feed: Feed, target: str, newest: int) -> int:
-    """All but the newest, and those that a pointer names by whatever field."""
-    removed = 0
+    """Removes all but the newest and those that any field of a pointer names."""
+    count = 0
     for version in release.versions(home, feed.name, target)[:-newest]:
         # Read for each: a person may choose one of them meanwhile.
         pointers = release.current(home, feed.name, target), release.challenger(home, feed.name, target)
         if version not in {text for each in pointers if each for text in _texts(msgspec.to_builtins(each))}:
             release.remove(home, feed.name, target, version)
-            removed += 1
-    return removed
+            count += 1
+    return count
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -64,56 +66,56 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _candidates(home: Home, feed: Feed, limit: timedelta | None) -> int:
-    """Of targets and kinds that nobody declares any more: the others are one file a kind."""
+    """Removes old candidates of targets and kinds that are not declared any more: the others are one file a kind."""
     root = Path(home) / "candidates" / feed.name
-    declared = {
-        candidates.place(Path(home), feed.name, target, kind)
+    current = {
+        candidates.candidate_path(Path(home), feed.name, target, kind)
         for target in feed.targets
         for kind in (*feed.candidates, "sequence")
     }
-    old = [path for path in root.glob("*/*.msgpack") if path not in declared and _is_old(path, limit)]
-    return _unlinked(old)
+    old = [path for path in root.glob("*/*.msgpack") if path not in current and _is_old(path, limit)]
+    return _delete(old)
 
 
 def _exports(home: Home, feed: Feed) -> int:
-    """Months that the history does not hold any more, with the notes of what they were made from."""
+    """Removes months that the history does not hold any more, with the notes of what they were made from."""
     folder = history.place(home, feed.name)
     months = [path.stem for path in folder.glob("????-??.csv")]
     old = sorted(set(months) - set(history.months_kept(feed, months)))
-    _unlinked([folder / f".{month}.csv.from" for month in old])
-    return _unlinked([folder / f"{month}.csv" for month in old])
+    _delete([folder / f".{month}.csv.from" for month in old])
+    return _delete([folder / f"{month}.csv" for month in old])
 
 
 def _claims(home: Home, lake: LakeReader, feed: Feed, limit: timedelta | None) -> int:
-    """Objects in this machine's folder that raw holds: one that was not taken yet may be asked for any day."""
+    """Removes old objects in this machine's folder that are in raw: any other one may still be needed."""
     raw = f"{feed.name}/raw"
     old = [path for path in (Path(home) / claims.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]
     if not old or not lake.exists(raw):
         return 0
     with duckdb.connect() as con:
         rows = lake.relation(con, raw).filter("starts_with(segment, 'claim/')")
-        taken = {row[0] for row in rows.select("split_part(segment, '/', 2)").distinct().fetchall()}
-    return _unlinked([path for path in old if path.stem in taken])
+        in_raw = {row[0] for row in rows.select("split_part(segment, '/', 2)").distinct().fetchall()}
+    return _delete([path for path in old if path.stem in in_raw])
 
 
 def _trainings(home: Home, feed: Feed, limit: timedelta | None) -> int:
-    """Runs of MLflow that neither a release nor a candidate comes from. None where MLflow cannot be used."""
+    """Removes old runs of MLflow that neither a release nor a candidate comes from; 0 where MLflow cannot be used."""
     if limit is None or not (Path(home) / FILE).exists():
         return 0
-    # Also of targets and kinds that nobody declares any more: their files stay.
-    named = {
+    # Also of targets and kinds that are not declared any more: their files stay.
+    run_ids = {
         release.load(home, feed.name, target, version).manifest.lineage.mlflow_run_id
         for name, target, _ in release.discover(home)
         if name == feed.name
         for version in release.versions(home, feed.name, target)
     }
     for path in (Path(home) / "candidates" / feed.name).glob("*/*.msgpack"):
-        candidate = candidates.read(home, feed.name, path.parent.name, path.stem)
-        named |= {candidate.mlflow_run_id} if candidate else set()
+        candidate = candidates.read_candidate(home, feed.name, path.parent.name, path.stem)
+        run_ids |= {candidate.mlflow_run_id} if candidate else set()
     tracker = Tracker(home)
     try:
-        return tracker.prune(feed.name, datetime.now(UTC) - limit, {run for run in named if run})
-    except Untracked:
+        return tracker.prune(feed.name, datetime.now(UTC) - limit, {run for run in run_ids if run})
+    except TrackingUnavailable:
         return 0
 
 
@@ -121,7 +123,7 @@ def _is_old(path: Path, limit: timedelta | None) -> bool:
     return limit is not None and time.time() - path.stat().st_mtime >= limit.total_seconds()
 
 
-def _unlinked(paths: list[Path]) -> int:
+def _delete(paths: list[Path]) -> int:
     for path in paths:
         try:
             path.unlink(missing_ok=True)

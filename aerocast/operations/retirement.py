@@ -1,4 +1,4 @@
-"""Feeds that nobody declares any more, and those that came back or changed."""
+"""Retires feeds that are not declared any more, and publishes the declarations of those that came back or changed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aerocast.feed.model import Feed
 
 
-def settle(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[str]:
-    """Brings what the home knows in line with what is declared; a sentence for each change.
+def reconcile(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[str]:
+    """Brings the home in line with the declarations; a sentence for each change.
 
     A feed that the home knows and that is none of `names` is retired: its release serves no more and its readings are
     refused, while its files stay. Of those that came back, or changed, the new declaration is published.
@@ -23,11 +23,11 @@ def settle(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[st
         AeroCastError: the home refuses.
     """
     changes = []
-    known = stamps(home).keys() | {feed for feed, _, _ in release.discover(home)}
-    for name in sorted(known - set(names)):
+    home_feeds = stamps(home).keys() | {feed for feed, _, _ in release.discover(home)}
+    for name in sorted(home_feeds - set(names)):
         if retire(home, name):
             changes.append(f"{name} is retired: nobody declares it any more; its files stay")
     for feed in feeds:
-        if feed.name in known and publish(home, feed):
+        if feed.name in home_feeds and publish(home, feed):
             changes.append(f"{feed.name}: its declaration of now is published")
     return changes

@@ -1,4 +1,4 @@
-"""A trial's winner as the release that it would be: its graphs, and a manifest with the trial's scores."""
+"""Makes a release of a trial's winner: its graphs, and a manifest with the trial's scores."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from aerocast.feed.model import BASELINES, Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast
 from aerocast.promotion.scoring import ALL, Score, overall, score
-from aerocast.promotion.trial import Trial, last_known
+from aerocast.promotion.trial import Trial, label_end
 
 STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
 
@@ -66,14 +66,14 @@ def manifest(
     )
 
 
-def scores_of(trial: Trial, kind: str) -> dict[str, float]:
-    """What the trial has found of one candidate, by names that say so: `test_rmse_6` is that of 6 steps ahead."""
-    found = _metrics(trial, kind, {})
-    named = {f"test_{name}": getattr(found.overall, name) for name in ("composite", "skill", "rmse", "mae")}
-    for horizon, scores in found.horizons.items():
+def trial_scores(trial: Trial, kind: str) -> dict[str, float]:
+    """One candidate's scores in the trial, by metric name: `test_rmse_6` is the RMSE 6 steps ahead."""
+    metrics = _metrics(trial, kind, {})
+    named_scores = {f"test_{name}": getattr(metrics.overall, name) for name in ("composite", "skill", "rmse", "mae")}
+    for horizon, scores in metrics.horizons.items():
         values = {name: getattr(scores, name) for name in ("rmse", "mae", "skill", "coverage")}
-        named |= {f"test_{name}_{horizon}": value for name, value in values.items() if value is not None}
-    return named
+        named_scores |= {f"test_{name}_{horizon}": value for name, value in values.items() if value is not None}
+    return named_scores
 
 
 def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
@@ -93,28 +93,28 @@ def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
 
 
 def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int, Scores]:
-    """The sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows.
+    """Scores of the sequence graph on the test rows cut to the hardest request, beside the baselines on the same rows.
 
-    Empty if none of them is such a request, or if it learned from all of them, as one may that was trained by another
-    split than the winner.
+    Empty if no row can be cut to such a request, or if the graph learned from all of them, as one trained by another
+    split than the winner may have.
     """
-    unseen = trial.samples.time > last_known(short.end, spec)
-    if not unseen.any():
+    mask = trial.samples.time > label_end(short.end, spec)
+    if not mask.any():
         return {}
-    test = trial.samples.take(unseen)
-    kept, x = shortest_rows(spec, test.names, test.rows.x)
-    if not np.isfinite(test.rows.y[kept]).any(axis=0).all():
+    test = trial.samples.take(mask)
+    rows, x = shortest_rows(spec, test.names, test.rows.x)
+    if not np.isfinite(test.rows.y[rows]).any(axis=0).all():
         return {}
-    levels, actual = forecast(short.graph, x, short.features), test.rows.y[kept]
-    models = {kind: trial.forecasts[kind][unseen][kept] for kind in BASELINES} | {short.kind: levels}
+    levels, actual = forecast(short.graph, x, short.features), test.rows.y[rows]
+    models = {kind: trial.forecasts[kind][mask][rows] for kind in BASELINES} | {short.kind: levels}
     shares = coverage(short.intervals, x, short.features, levels, actual)
     scores = [
         each
-        for each in score(models, actual, test.station[kept], spec.horizons)
+        for each in score(models, actual, test.station[rows], spec.horizons)
         if each.model == short.kind and each.station == ALL and each.horizon
     ]
     return {each.horizon: _scores(each, share) for each, share in zip(scores, shares, strict=True)}
 
 
-def _scores(found: Score, share: float | None) -> Scores:
-    return Scores(found.n, found.rmse, found.mae, found.mse, found.composite, found.skill, share)
+def _scores(score: Score, share: float | None) -> Scores:
+    return Scores(score.n, score.rmse, score.mae, score.mse, score.composite, score.skill, share)

@@ -1,4 +1,4 @@
-"""A release that is chosen to serve without a trial: by a person, who then holds it, or by the loop."""
+"""Puts a chosen release into service without a trial: for a person, who then holds it, or for the loop."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,14 +30,14 @@ class Choice:
     reason: str
     verdict: str
     segment: str
-    moved: bool  # another release serves than the newest row says
+    is_switch: bool  # another release serves than the newest row says
 
 
-def length_of(text: str, field: str) -> timedelta | None:
-    """A length of time in ISO 8601; None for no text.
+def parse_length(text: str, field: str) -> timedelta | None:
+    """Parses a length of time in ISO 8601; None for an empty text.
 
     Raises:
-        AeroCastError: it is none, or not above 0.
+        AeroCastError: the text is no length of time, or not above 0.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -48,14 +48,21 @@ def length_of(text: str, field: str) -> timedelta | None:
     except ValidationError:
         length = timedelta(0)
     if length <= timedelta(0):
-        raise AeroCastError(f"{field}: {text!r} is no length of time in ISO 8601, such as P7D or PT12H")
+        raise AeroCastError(f"{field}: {text!r} must be a length of time in ISO 8601, such as P7D or PT12H")
     return length
 
 
 def choose(
-    lake: "LakeReader", root: Home, feed: Feed, target: str, version: str, hold: Hold | None, why: str, offered: str
+    lake: "LakeReader",
+    root: Home,
+    feed: Feed,
+    target: str,
+    version: str,
+    hold: Hold | None,
+    why: str,
+    candidates_hash: str,
 ) -> Choice:
-    """Lets a release serve from now on; without a `hold` the choice is the loop's. `offered`: hash of the candidates.
+    """Lets a release serve from now on; without a `hold` the choice is the loop's.
 
     Raises:
         AeroCastError: there is no such release, it is damaged or of another unit or cadence than the feed now, or a
@@ -66,18 +73,18 @@ def choose(
     except HoldError:
         raise
     except AeroCastError as error:
-        known = ", ".join(release.versions(root, feed.name, target)) or "none"
-        raise AeroCastError(f"{error}; the releases of {feed.name}/{target}: {known}") from error
-    newest, verdict = table.newest(lake, feed.name, target), f"{STANDS}{offered}"
-    # A run that was killed in between left the pointer moved and no row.
-    moved = newest is None or newest["version"] != pointer.version
+        versions = ", ".join(release.versions(root, feed.name, target)) or "none"
+        raise AeroCastError(f"{error}; the releases of {feed.name}/{target}: {versions}") from error
+    newest, verdict = table.newest(lake, feed.name, target), f"{STANDS}{candidates_hash}"
+    # A run that was killed in between changed the pointer and left no row.
+    is_switch = newest is None or newest["version"] != pointer.version
     serves = release.load(root, feed.name, target, pointer.version).manifest
-    if newest and not moved and newest.get("hold") == _text_of(pointer):
-        return Choice(serves, pointer, f"{pointer.version} serves already", verdict, "", moved)
+    if newest and not is_switch and newest.get("hold") == _hold_text(pointer):
+        return Choice(serves, pointer, f"{pointer.version} serves already", verdict, "", is_switch)
     segment = f"{verdict}@{pointer.version}@{pointer.promoted_at.isoformat()}"
     segment += f"@{pointer.hold.since.isoformat()}" if pointer.hold else ""
-    reason = why if why and not hold else _reason_for(pointer, why, moved=moved)
-    return Choice(serves, pointer, reason, verdict, segment, moved)
+    reason = why if why and not hold else _choice_reason(pointer, why, is_switch=is_switch)
+    return Choice(serves, pointer, reason, verdict, segment, is_switch)
 
 
 def lift(root: Home, feed: Feed, target: str) -> Choice:
@@ -86,38 +93,38 @@ def lift(root: Home, feed: Feed, target: str) -> Choice:
     Raises:
         AeroCastError: nothing serves.
     """
-    lifted, pointer = release.lift(root, feed.name, target), release.current(root, feed.name, target)
+    hold, pointer = release.lift(root, feed.name, target), release.current(root, feed.name, target)
     if pointer is None:
         raise AeroCastError(f"{feed.name}/{target}: no release serves, so none is held")
     serves = release.load(root, feed.name, target, pointer.version).manifest
-    if not lifted:
-        return Choice(serves, pointer, f"nobody holds {pointer.version}", LIFTED, "", moved=False)
-    reason = f"the hold on {pointer.version} since {to_minute(lifted.since)} was lifted"
-    return Choice(serves, pointer, reason, LIFTED, f"{LIFTED}@{lifted.since.isoformat()}", moved=False)
+    if not hold:
+        return Choice(serves, pointer, f"nobody holds {pointer.version}", LIFTED, "", is_switch=False)
+    reason = f"the hold on {pointer.version} since {to_minute(hold.since)} was lifted"
+    return Choice(serves, pointer, reason, LIFTED, f"{LIFTED}@{hold.since.isoformat()}", is_switch=False)
 
 
 def record(lake: "Lake", root: Home, feed: Feed, target: str, choice: Choice, run_id: str, tag: str | None) -> None:
     """Appends the choice to the promotions, once a segment; `tag` is the reason that its run was asked for with."""
-    version, promoted = choice.serves.version, choice.verdict != LIFTED
+    version, is_choice = choice.serves.version, choice.verdict != LIFTED
     about = table.Context(
         run_id=run_id,
         feed_time=clock.now(root, feed.name, feed.end),
         retrain_reason=tag,
         since=choice.serves.lineage.since,
         version=version,
-        challenger=version if promoted else None,
-        incumbent=choice.pointer.previous if promoted else version,
-        hold=_text_of(choice.pointer),
+        challenger=version if is_choice else None,
+        incumbent=choice.pointer.previous if is_choice else version,
+        hold=_hold_text(choice.pointer),
     )
     table.record_choice(
-        lake, feed, target, choice.serves, about, choice.reason, choice.verdict, choice.segment, promoted=promoted
+        lake, feed, target, choice.serves, about, choice.reason, choice.verdict, choice.segment, switched=is_choice
     )
 
 
-def standing(lake: "LakeReader", feed: str, target: str, verdict: str, offered: str) -> str | None:
+def settled_reason(lake: "LakeReader", feed: str, target: str, verdict: str, candidates_hash: str) -> str | None:
     """Why nothing has to be decided; None if it has."""
     newest = table.newest(lake, feed, target)
-    if newest and newest["verdict"] == f"{STANDS}{offered}":
+    if newest and newest["verdict"] == f"{STANDS}{candidates_hash}":
         return "was chosen, and there is no newer candidate"
     return "was proven on these rows" if table.is_decided(lake, feed, target, verdict) else None
 
@@ -131,14 +138,14 @@ def hold_for(length: timedelta | None, reason: str) -> Hold:
 def _promote(root: Home, feed: Feed, target: str, version: str, hold: Hold | None) -> Current:
     if version in release.versions(root, feed.name, target):
         manifest = release.load(root, feed.name, target, version).manifest
-        if why := compatibility.outdated(manifest, feed):
+        if why := compatibility.incompatibilities(manifest, feed):
             raise AeroCastError(f"release {version} of {feed.name}/{target} cannot serve: {'; '.join(why)}")
     return release.promote(root, feed.name, target, version, hold)
 
 
-def _reason_for(pointer: Current, why: str, *, moved: bool) -> str:
+def _choice_reason(pointer: Current, why: str, *, is_switch: bool) -> str:
     """What a choice did to the pointer, as a sentence, and why."""
-    if moved:
+    if is_switch:
         back = pointer.previous is None or pointer.version < pointer.previous
         text = f"rolled {'back' if back else 'forward'} to {pointer.version} from {pointer.previous or 'nothing'}"
     else:
@@ -146,6 +153,6 @@ def _reason_for(pointer: Current, why: str, *, moved: bool) -> str:
     return f"{text}: {why}" if why else text
 
 
-def _text_of(pointer: Current) -> str | None:
+def _hold_text(pointer: Current) -> str | None:
     """The pointer's hold as a sentence."""
     return str(pointer.hold) if pointer.hold else None

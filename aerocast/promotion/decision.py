@@ -1,4 +1,4 @@
-"""Who serves: the best candidate, if it beats both baselines and the incumbent on the very same rows.
+"""Decides who serves: the best candidate, if it beats both baselines and the incumbent on the very same rows.
 
 Beating the baselines means RMSE skill above `min_skill` at every horizon, against the better baseline there, with all
 stations pooled, and in the mean over the horizons (`Decision.skill`). A horizon at which the incumbent falls short on
@@ -49,14 +49,14 @@ def decide(
     promotion: Promotion,
     incumbent: str | None = None,
     proof: Mapping[str, Comparison] | None = None,
-    compared: Sequence[Score] | None = None,
+    common_scores: Sequence[Score] | None = None,
     lacks: str = "",
     bar: Mapping[int, float] | None = None,
     yardsticks: Collection[str] = BASELINES,
 ) -> Decision:
-    """The decision over all models' scores on one set of rows; `incumbent` names the one that serves now.
+    """Decides by all models' scores on one set of rows; `incumbent` names the one that serves now.
 
-    `proof` compares it with each candidate, by kind. `compared` are the scores on what it and the candidates both
+    `proof` compares it with each candidate, by kind. `common_scores` are those on what it and the candidates both
     forecast, if that is less than all; `lacks` is what is declared that it does not do. `bar` is the skill that one
     which could not be scored had by horizon.
 
@@ -70,27 +70,31 @@ def decide(
     if not models:
         return Decision(False, None, "Refused: no candidate beside the baselines.")
     least = promotion.min_skill
-    compared = scores if compared is None else compared
-    excused = {horizon for horizon, skill in _skills(compared, incumbent).items() if not skill > least}
-    able = {model for model in models if not _short(scores, model, excused, least)}
+    common_scores = scores if common_scores is None else common_scores
+    exempt = {horizon for horizon, skill in _skills(common_scores, incumbent).items() if not skill > least}
+    able = {model for model in models if not _skill_failures(scores, model, exempt, least)}
     best = min((overall(scores, model) for model in able or models), key=lambda score: (score.composite, score.model))
-    rival, same = (overall(compared, name) if incumbent else None for name in (incumbent or "", best.model))
+    rival, same = (overall(common_scores, name) if incumbent else None for name in (incumbent or "", best.model))
     if rival is not None and same is not None and rival.n != same.n:
         raise AeroCastError(f"promotion: the incumbent was scored on {rival.n} rows, {best.model} on {same.n}")
     gain = None if rival is None or same is None else 1 - same.composite / rival.composite
-    found = None if rival is None else (proof or {}).get(best.model)
-    if rival is not None and found is None:
+    comparison = None if rival is None else (proof or {}).get(best.model)
+    if rival is not None and comparison is None:
         raise AeroCastError(f"promotion: {best.model} was not compared with the incumbent")
-    failures = _short(scores, best.model, excused, least)
-    failures += _worse(gain, found, promotion) if lacks else _unproven(gain, found, promotion)
-    failures += _below(scores, best.model, bar or {})
+    failures = _skill_failures(scores, best.model, exempt, least)
+    failures += _loss_failures(gain, comparison, promotion) if lacks else _gain_failures(gain, comparison, promotion)
+    failures += _bar_failures(scores, best.model, bar or {})
     facts = f"{best.model} has composite {best.composite:.4f} and skill {best.skill:.4f} over the better baseline"
     if rival is not None and same is not None:
-        own = "" if compared is scores else f", it {same.composite:.4f}"
+        own = "" if common_scores is scores else f", it {same.composite:.4f}"
         facts += f"; the incumbent has {rival.composite:.4f} on the same {same.n} rows{own}"
     facts += f"; the incumbent does not {lacks}" if lacks else ""
-    facts += _excuse(scores, best.model, excused, least)
-    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{_why(gain, found, bar)}."
+    facts += _exemption_note(scores, best.model, exempt, least)
+    verdict = (
+        f"Refused: {facts}; {'; '.join(failures)}."
+        if failures
+        else f"Promoted: {facts}{_gain_note(gain, comparison, bar)}."
+    )
     return Decision(
         promoted=not failures,
         winner=best.model,
@@ -99,8 +103,8 @@ def decide(
         skill=best.skill,
         incumbent_composite=None if rival is None else rival.composite,
         gain=gain,
-        p_value=None if found is None else found.p_value,
-        statistic=None if found is None else found.statistic,
+        p_value=None if comparison is None else comparison.p_value,
+        statistic=None if comparison is None else comparison.statistic,
     )
 
 
@@ -110,41 +114,41 @@ def _skills(scores: Sequence[Score], model: str | None) -> dict[int, float]:
     return {score.horizon: score.skill for score in own}
 
 
-def _short(scores: Sequence[Score], model: str, excused: Set[int], least: float) -> list[str]:
-    """Where a model does not beat the baselines: its weakest horizon, or else the mean over all."""
+def _skill_failures(scores: Sequence[Score], model: str, exempt: Set[int], least: float) -> list[str]:
+    """Says where a model does not beat the baselines: its weakest horizon, or else the mean over all."""
     weak = {horizon: skill for horizon, skill in _skills(scores, model).items() if not skill > least}
-    counted = sorted((skill, horizon) for horizon, skill in weak.items() if horizon not in excused)
-    if counted:
-        skill, horizon = counted[0]
+    failures = sorted((skill, horizon) for horizon, skill in weak.items() if horizon not in exempt)
+    if failures:
+        skill, horizon = failures[0]
         return [f"skill {skill:.4f} at {count(horizon, 'step')} is not above min_skill {least:g}"]
     mean = overall(scores, model).skill
     return [] if mean > least else [f"mean skill {mean:.4f} is not above min_skill {least:g}"]
 
 
-def _excuse(scores: Sequence[Score], model: str, excused: Set[int], least: float) -> str:
+def _exemption_note(scores: Sequence[Score], model: str, exempt: Set[int], least: float) -> str:
     weak = [
-        str(horizon) for horizon, skill in _skills(scores, model).items() if horizon in excused and not skill > least
+        str(horizon) for horizon, skill in _skills(scores, model).items() if horizon in exempt and not skill > least
     ]
     return f"; at {', '.join(weak)} steps neither it nor the incumbent beats the baselines" if weak else ""
 
 
-def _why(gain: float | None, found: Comparison | None, bar: Mapping[int, float] | None) -> str:
+def _gain_note(gain: float | None, comparison: Comparison | None, bar: Mapping[int, float] | None) -> str:
     if bar:
         return ", no less than the incumbent's when it was judged"
-    if gain is None or found is None:
+    if gain is None or comparison is None:
         return "; there is no incumbent"
-    return f", a gain of {gain:.2%} with p = {found.p_value:.3g} over {found.n} instants"
+    return f", a gain of {gain:.2%} with p = {comparison.p_value:.3g} over {comparison.n} instants"
 
 
-def _worse(gain: float | None, found: Comparison | None, promotion: Promotion) -> list[str]:
-    """Whether it is much worse, and as proven to be so as it would have to be proven to be better."""
-    if gain is None or found is None or gain >= -promotion.max_loss or 1 - found.p_value > promotion.max_p:
+def _loss_failures(gain: float | None, comparison: Comparison | None, promotion: Promotion) -> list[str]:
+    """Says whether the candidate is much worse, with the certainty that is asked of a gain."""
+    if gain is None or comparison is None or gain >= -promotion.max_loss or 1 - comparison.p_value > promotion.max_p:
         return []
-    chance = f"p = {1 - found.p_value:.3g}"
+    chance = f"p = {1 - comparison.p_value:.3g}"
     return [f"gain {gain:.2%} with {chance}: it is worse on what both forecast by more than {promotion.max_loss:.0%}"]
 
 
-def _below(scores: Sequence[Score], model: str, bar: Mapping[int, float]) -> list[str]:
+def _bar_failures(scores: Sequence[Score], model: str, bar: Mapping[int, float]) -> list[str]:
     own = {horizon: skill for horizon, skill in _skills(scores, model).items() if horizon in bar}
     if not own:
         return []
@@ -155,11 +159,13 @@ def _below(scores: Sequence[Score], model: str, bar: Mapping[int, float]) -> lis
     return [f"skill {skill:.4f} at {at} steps is below the {least:.4f} that the incumbent had when it was judged"]
 
 
-def _unproven(gain: float | None, found: Comparison | None, promotion: Promotion) -> list[str]:
+def _gain_failures(gain: float | None, comparison: Comparison | None, promotion: Promotion) -> list[str]:
     failures = []
     if gain is not None and not gain > promotion.min_gain:
         failures.append(f"gain {gain:.2%} is not above min_gain {promotion.min_gain:.2%}")
-    if found is not None and not found.p_value <= promotion.max_p:
-        why = f" ({found.reason})" if found.reason else ""
-        failures.append(f"p = {found.p_value:.3g} over {found.n} instants is above max_p {promotion.max_p:g}{why}")
+    if comparison is not None and not comparison.p_value <= promotion.max_p:
+        why = f" ({comparison.reason})" if comparison.reason else ""
+        failures.append(
+            f"p = {comparison.p_value:.3g} over {comparison.n} instants is above max_p {promotion.max_p:g}{why}"
+        )
     return failures

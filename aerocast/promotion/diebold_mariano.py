@@ -1,4 +1,4 @@
-"""Is the challenger really better, or was it luck? The Diebold-Mariano test on two series of losses, one-sided.
+"""Tests whether a challenger is better or was lucky: the one-sided Diebold-Mariano test on two series of losses.
 
 Diebold and Mariano 1995 ask whether the mean of the loss differential is above zero, given that errors h steps ahead
 are correlated over h - 1 steps. Here its variance is Bartlett's estimate (Newey and West 1987), never negative, over
@@ -48,17 +48,17 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
         shapes = f"{champion.shape} and {challenger.shape}"
         raise AeroCastError(f"diebold_mariano: two series of one length and a lag from 0 on, not {shapes}, lag {lag}")
     gain = champion - challenger
-    known = np.isfinite(gain)
-    n = int(known.sum())
+    mask = np.isfinite(gain)
+    n = int(mask.sum())
     if n < max(FEWEST, 2 * (lag + 1)):
-        mean = float(gain[known].mean()) if n else 0.0
+        mean = float(gain[mask].mean()) if n else 0.0
         why = f"{n} instants are too few to judge forecasts {lag + 1} steps ahead"
         return Comparison(1.0, None, n, mean, lag, why)
-    mean = float(gain[known].mean())
+    mean = float(gain[mask].mean())
     lags = min(max(2 * lag, int(1.3 * np.sqrt(n))), max(lag, n // 3))
-    variance = _bartlett(np.where(known, gain - mean, 0.0), n, lags)
+    variance = _bartlett(np.where(mask, gain - mean, 0.0), n, lags)
     # What rounding leaves of a constant is no variance.
-    if variance <= 1e-24 * float(np.max(np.abs(gain[known]))) ** 2:
+    if variance <= 1e-24 * float(np.max(np.abs(gain[mask]))) ** 2:
         why = "the losses differ by a constant" if mean else "both have the same losses"
         return Comparison(0.0 if mean > 0 else 1.0, None, n, mean, lags, why)
     shrunk = np.sqrt((n - lags) * (n - lags - 1) / n**2)
@@ -66,9 +66,9 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
     return Comparison(_chance(statistic, min(n - 1, 1.5 * n / (lags + 1))), statistic, n, mean, lags)
 
 
-def _bartlett(centred: NDArray[np.float64], n: int, lags: int) -> float:
+def _bartlett(deviations: NDArray[np.float64], n: int, lags: int) -> float:
     """Long-run variance; an unknown instant (0) adds to no product, so the estimate stays positive (Parzen 1963)."""
-    products = [float(centred[lag:] @ centred[: len(centred) - lag]) / n for lag in range(lags + 1)]
+    products = [float(deviations[lag:] @ deviations[: len(deviations) - lag]) / n for lag in range(lags + 1)]
     return products[0] + 2 * sum((1 - lag / (lags + 1)) * products[lag] for lag in range(1, lags + 1))
 
 

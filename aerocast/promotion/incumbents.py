@@ -1,4 +1,4 @@
-"""What an incumbent of another declaration forecasts on rows of today.
+"""Forecasts today's rows with an incumbent that was trained by another declaration.
 
 A release knows the window, the columns and the stations of its own day. Its features are made from today's silver by
 its own window, so it is judged on whatever it and the candidates both forecast.
@@ -31,14 +31,14 @@ def levels(incumbent: Release, spec: WindowSpec, test: Samples, series: Series) 
     if manifest.window == spec:
         return forecast(incumbent.files[graph.file], test.rows.x, test.names, graph.features)
     own = _own_rows(manifest.window, test, series)
-    known = np.isfinite(own).any(axis=1)
-    if not known.any():
+    mask = np.isfinite(own).any(axis=1)
+    if not mask.any():
         raise AeroCastError("none of the rows is of a station that it knows")
-    found = np.full((len(test.time), len(manifest.horizons)), np.nan, dtype=np.float32)
-    found[known] = forecast(incumbent.files[graph.file], own[known], feature_names(manifest.window), graph.features)
-    place = {horizon: at for at, horizon in enumerate(manifest.horizons)}
-    nothing = np.full(len(found), np.nan, dtype=np.float32)
-    return np.stack([found[:, place[each]] if each in place else nothing for each in spec.horizons], axis=1)
+    forecasts = np.full((len(test.time), len(manifest.horizons)), np.nan, dtype=np.float32)
+    forecasts[mask] = forecast(incumbent.files[graph.file], own[mask], feature_names(manifest.window), graph.features)
+    column_of = {horizon: at for at, horizon in enumerate(manifest.horizons)}
+    empty = np.full(len(forecasts), np.nan, dtype=np.float32)
+    return np.stack([forecasts[:, column_of[each]] if each in column_of else empty for each in spec.horizons], axis=1)
 
 
 def _own_rows(window: WindowSpec, test: Samples, series: Series) -> Floats:
@@ -46,11 +46,11 @@ def _own_rows(window: WindowSpec, test: Samples, series: Series) -> Floats:
     months = sorted({str(month) for month in test.time.astype("datetime64[M]")})
     grids = list(series(window, months).values())
     rows = np.full((len(test.time), len(feature_names(window))), np.nan, dtype=np.float32)
-    known = {place.id for place in window.places}
+    stations = {place.id for place in window.places}
     for grid in grids:
         mine = np.flatnonzero(test.station == grid.station)
         at = np.searchsorted(grid.time, test.time[mine])
-        there = (at < len(grid.time)) & (grid.time[np.minimum(at, len(grid.time) - 1)] == test.time[mine])
-        if grid.station in known and there.any():
-            rows[mine[there]] = features(window, grid, at[there], grids)
+        match = (at < len(grid.time)) & (grid.time[np.minimum(at, len(grid.time) - 1)] == test.time[mine])
+        if grid.station in stations and match.any():
+            rows[mine[match]] = features(window, grid, at[match], grids)
     return rows

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def releases(lake: "LakeReader", root: Home, feed: Feed, target: str, limit: int | None = None) -> list[dict[str, Any]]:
     """Releases, newest first: version, kind, trained to, promoted last, skill, and what each does now."""
     pointer, rival = (read(root, feed.name, target) for read in (release.current, release.challenger))
-    promoted = table.last_promoted(lake, feed.name, target)
+    promoted = table.promotion_times(lake, feed.name, target)
     rows = []
     for entry in release.history(root, feed.name, target, limit):
         state = "past" if entry.version in promoted else "never served"

@@ -1,4 +1,4 @@
-"""What serves before a decision, and what follows from it: a release that serves, one that challenges, or nothing."""
+"""Carries a decision out: the winner serves, challenges what serves, or is dropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aerocast.contracts.pointer import Current, Hold
 from aerocast.features.windows import WindowSpec
 from aerocast.feed.model import Feed
 from aerocast.models.candidates import Candidate
-from aerocast.models.splits import instant
+from aerocast.models.splits import parse_since
 from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
 from aerocast.promotion.trial import Trial
@@ -23,7 +23,7 @@ from aerocast.storage.home import Home
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServingRelease:
     """The pointer of a target, its release, and a person's hold on it; `note` says why a release does not count."""
 
     pointer: Current | None
@@ -48,27 +48,27 @@ class Outcome:
     decision: Decision
 
 
-def serving(root: Home, feed: str, target: str) -> Serving:
-    """What serves now; a release that cannot be read, such as one of a newer format, does not count."""
+def serving_release(root: Home, feed: str, target: str) -> ServingRelease:
+    """The release that serves now; one that cannot be read, such as one of a newer format, does not count."""
     pointer = release.current(root, feed, target)
     try:
-        return Serving(pointer, release.load(root, feed, target, pointer.version) if pointer else None, "")
+        return ServingRelease(pointer, release.load(root, feed, target, pointer.version) if pointer else None, "")
     except AeroCastError as error:
         assert pointer
-        return Serving(pointer, None, f" The incumbent {pointer.version} does not count: {error}.")
+        return ServingRelease(pointer, None, f" The incumbent {pointer.version} does not count: {error}.")
 
 
 def regime(since: str, candidates: Sequence[Candidate]) -> datetime | None:
-    """Where the regime began that is judged: as asked, or as the candidates were trained."""
-    return instant(since) or max((each.since for each in candidates if each.since), default=None)
+    """When the regime began that the trial judges: as asked, or as the candidates were trained."""
+    return parse_since(since) or max((each.since for each in candidates if each.since), default=None)
 
 
-def carry_out(
+def apply_decision(
     root: Home,
     feed: Feed,
     trial: Trial,
     graphs: tuple[Candidate | None, Candidate | None],
-    before: Serving,
+    before: ServingRelease,
     run_id: str,
     reason: str | None,
 ) -> Outcome:
@@ -80,14 +80,14 @@ def carry_out(
     (winner, sequence), decision, hold = graphs, trial.decision, before.hold
     now = before.release.manifest if before.release else None
     if winner and now and winner.config_hash == now.lineage.config_hash:
-        kept = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
-        return Outcome(now, now.version, msgspec.structs.replace(decision, promoted=True, reason=kept))
+        same = f"Kept: the best candidate, {winner.kind}, is what serves already ({now.version})."
+        return Outcome(now, now.version, msgspec.structs.replace(decision, promoted=True, reason=same))
     decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
     if hold:
         text = f"Held: {now.version if now else 'what serves'} stays, for {hold}. The trial found: {decision.reason}"
         decision = msgspec.structs.replace(decision, promoted=False, reason=text)
-    shadowed = not decision.promoted and now is not None and feed.promotion.shadow > 0
-    if winner is None or not (decision.promoted or shadowed):
+    challenges = not decision.promoted and now is not None and feed.promotion.shadow > 0
+    if winner is None or not (decision.promoted or challenges):
         if winner and release.challenger(root, feed.name, winner.target):
             release.challenge(root, feed.name, winner.target, None)
         return Outcome(now, None, decision)
@@ -95,7 +95,7 @@ def carry_out(
     spec, present = WindowSpec.of(feed, winner.target), clock.now(root, feed.name, feed.end)
     manifest = bundle.manifest(feed, spec, (winner, sequence), trial, run_id, why, present)
     version = release.write(root, manifest, bundle.files(winner, sequence))
-    if shadowed:
+    if challenges:
         release.challenge(root, feed.name, winner.target, version)
         return Outcome(now, version, decision)
     release.promote(root, feed.name, winner.target, version)

@@ -1,6 +1,6 @@
-"""The append-only tables of a target: `promotions`, one row a decision, and `scores`, those of each trial.
+"""Writes and reads a target's append-only tables: `promotions`, one row a decision, and `scores`, those of each trial.
 
-Whether a run promoted, and what serves after it, is a row of `promotions`, and is kept nowhere else.
+Whether a run promoted, and what serves after it, is a row of `promotions` and nothing else.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ SCORES = "scores"
 SLOT = "verdict"
 
 
-def name_of(feed: str, target: str, kind: str = "promotions") -> str:
+def table_name(feed: str, target: str, kind: str = "promotions") -> str:
     """A table's name in the lake."""
     return f"{feed}/{target}/{kind}"
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Why a decision was asked for, and between which releases it was; `version` is what serves afterwards.
+    """Why a decision was made, and between which releases; `version` is what serves afterwards.
 
     `feed_time` is the feed's own present (see `clock`), `hold` a person's hold on what serves afterwards.
     """
@@ -54,7 +54,7 @@ def record(
 
     from aerocast.lake import Slot
 
-    common = _common(verdict)
+    common = _common_columns(verdict)
     scores = [{**msgspec.to_builtins(score), **common} for score in trial.scores]
     for row in scores:
         shares = trial.coverage.get(row["model"])
@@ -68,45 +68,47 @@ def record(
         "test_end": from_numpy(trial.end),
         **common,
     }
-    lake.append(name_of(feed.name, target, SCORES), pa.Table.from_pylist(scores), Slot(SLOT, verdict))
-    lake.append(name_of(feed.name, target), pa.Table.from_pylist([decision], _decisions()), Slot(SLOT, verdict))
+    lake.append(table_name(feed.name, target, SCORES), pa.Table.from_pylist(scores), Slot(SLOT, verdict))
+    lake.append(
+        table_name(feed.name, target), pa.Table.from_pylist([decision], _decision_schema()), Slot(SLOT, verdict)
+    )
 
 
 def record_choice(
     lake: "Lake",
     feed: Feed,
     target: str,
-    chosen: "Manifest",
+    manifest: "Manifest",
     context: Context,
     reason: str,
     verdict: str,
     segment: str,
     *,
-    promoted: bool = True,
+    switched: bool = True,
 ) -> None:
     """Appends that a release was chosen to serve (or its hold lifted), without a trial; once a segment."""
     import pyarrow as pa
 
-    overall = chosen.metrics.overall
+    overall = manifest.metrics.overall
     row = {
         **msgspec.structs.asdict(context),
-        "promoted": promoted,
-        "winner": chosen.kind,
+        "promoted": switched,
+        "winner": manifest.kind,
         "reason": reason,
         "composite": overall.composite,
         "skill": overall.skill,
-        **_common(verdict),
+        **_common_columns(verdict),
     }
-    lake.append(name_of(feed.name, target), pa.Table.from_pylist([row], _decisions()), segment)
+    lake.append(table_name(feed.name, target), pa.Table.from_pylist([row], _decision_schema()), segment)
 
 
-def _common(verdict: str) -> dict[str, Any]:
+def _common_columns(verdict: str) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {"decided_at": now, "verdict": verdict, "month": f"{now:%Y-%m}"}
 
 
-def _decisions() -> "pa.Schema":
-    """Columns of the promotions table, typed: a first row may hold nothing but nulls in some."""
+def _decision_schema() -> "pa.Schema":
+    """Schema of the promotions table: a first row may have only nulls in some columns."""
     import pyarrow as pa
 
     time, text, number = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
@@ -122,33 +124,33 @@ def _decisions() -> "pa.Schema":
     )
 
 
-def newest(lake: "LakeReader", feed: str, target: str, *, judged: bool = False) -> Row | None:
+def newest(lake: "LakeReader", feed: str, target: str, *, by_trial: bool = False) -> Row | None:
     """The newest decision, or the newest that a trial made; None if there is none."""
-    return _last(lake, feed, target, "test_rows IS NOT NULL" if judged else "true")
+    return _last_row(lake, feed, target, "test_rows IS NOT NULL" if by_trial else "true")
 
 
 def of_run(lake: "LakeReader", feed: str, target: str, run_id: str) -> Row | None:
-    """What a run decided; None if it decided nothing, because nothing had changed or it failed before."""
-    return _last(lake, feed, target, f"run_id = '{run_id}'")
+    """The decision of a run; None if it made none, because nothing had changed or it failed before."""
+    return _last_row(lake, feed, target, f"run_id = '{run_id}'")
 
 
-def promoted_after(lake: "LakeReader", feed: str, target: str, delivery: int, limit: int) -> list[Row]:
-    """The promotions behind a row, oldest first."""
+def promotions_after(lake: "LakeReader", feed: str, target: str, delivery: int, limit: int) -> list[Row]:
+    """The promotions after a row, oldest first."""
     return _rows(
-        lake, name_of(feed, target), f"promoted AND version IS NOT NULL AND delivery > {delivery}", "delivery", limit
+        lake, table_name(feed, target), f"promoted AND version IS NOT NULL AND delivery > {delivery}", "delivery", limit
     )
 
 
-def last_promoted(lake: "LakeReader", feed: str, target: str) -> dict[str, datetime]:
+def promotion_times(lake: "LakeReader", feed: str, target: str) -> dict[str, datetime]:
     """When each version was promoted last."""
     import duckdb
 
-    if not lake.exists(name := name_of(feed, target)):
+    if not lake.exists(name := table_name(feed, target)):
         return {}
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
-        promoted = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
-        return dict(promoted.aggregate("version, max(decided_at)", "version").fetchall())
+        promotions = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
+        return dict(promotions.aggregate("version, max(decided_at)", "version").fetchall())
 
 
 def is_trial(decision: Mapping[str, Any]) -> bool:
@@ -165,7 +167,7 @@ def verdict_of(decision: Mapping[str, Any]) -> str:
 
 def newest_scores(lake: "LakeReader", feed: str, target: str) -> list[Row]:
     """Every model's scores in the newest trial."""
-    name = name_of(feed, target, SCORES)
+    name = table_name(feed, target, SCORES)
     last = _rows(lake, name, "true", "delivery DESC", 1)
     return _rows(lake, name, f"delivery = {last[0]['delivery']}", "delivery") if last else []
 
@@ -174,11 +176,11 @@ def is_decided(lake: "LakeReader", feed: str, target: str, verdict: str) -> bool
     """Whether a trial of this verdict is in the table already."""
     from aerocast.lake import Slot
 
-    return Slot(SLOT, verdict).known(lake.ledger(name_of(feed, target)))
+    return Slot(SLOT, verdict).known(lake.ledger(table_name(feed, target)))
 
 
-def _last(lake: "LakeReader", feed: str, target: str, where: str) -> Row | None:
-    rows = _rows(lake, name_of(feed, target), where, "delivery DESC", 1)
+def _last_row(lake: "LakeReader", feed: str, target: str, where: str) -> Row | None:
+    rows = _rows(lake, table_name(feed, target), where, "delivery DESC", 1)
     return rows[0] if rows else None
 
 
@@ -189,5 +191,5 @@ def _rows(lake: "LakeReader", name: str, where: str, order: str, limit: int | No
         return []
     with duckdb.connect() as con:
         rows = lake.relation(con, name).filter(where).order(order)
-        found: list[Row] = (rows.limit(limit) if limit else rows).to_arrow_table().to_pylist()
-    return found
+        table: list[Row] = (rows.limit(limit) if limit else rows).to_arrow_table().to_pylist()
+    return table

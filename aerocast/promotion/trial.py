@@ -1,4 +1,4 @@
-"""The trial of all candidates and the incumbent on the same newest rows."""
+"""Runs the trial of all candidates and the incumbent on the same newest rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,16 +67,16 @@ class Duel:
     comparison: Comparison
 
 
-def judge(
+def run_trial(
     feed: Feed,
     spec: WindowSpec,
     samples: Samples,
-    found: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     incumbent: Release | None,
     since: datetime | None = None,
     series: Series | None = None,
 ) -> Trial:
-    """Scores everyone on the newest share of time, which no candidate saw and the incumbent is older than; decides.
+    """Scores candidates and incumbent on the newest share of time, which none of them learned from, and decides.
 
     Where a regime began (`since`, or as the candidates were trained), it is the newest share of that regime.
     An incumbent of another declaration is scored on what it and the candidates both forecast; `series` is where its
@@ -85,51 +85,51 @@ def judge(
     Raises:
         AeroCastError: no test rows, or a baseline is missing.
     """
-    old = compatibility.outdated(incumbent.manifest, feed) if incumbent else []
+    old = compatibility.incompatibilities(incumbent.manifest, feed) if incumbent else []
     serves = None if old else incumbent
-    test, note = _judges(samples.take(_unseen(feed, spec, samples, found, since)), spec, serves)
-    forecasts, remarks = _forecasts(found, test)
-    intervals = {each.kind: each.intervals for each in found}
-    covered = {
+    test, note = _fair_rows(samples.take(_test_rows(feed, spec, samples, candidates, since)), spec, serves)
+    forecasts, remarks = _forecasts(candidates, test)
+    intervals = {each.kind: each.intervals for each in candidates}
+    shares = {
         kind: coverage(intervals[kind], test.rows.x, test.names, levels, test.rows.y)
         for kind, levels in forecasts.items()
     }
-    yardsticks = {each.kind for each in found if not each.graph or model(each.kind).is_baseline}
+    yardsticks = {each.kind for each in candidates if not each.graph or model(each.kind).is_baseline}
     if incumbent and old:
         note = f" The incumbent {incumbent.version} does not count: {'; '.join(old)}."
     elif serves and not note:
         try:
             own = incumbents.levels(serves, spec, test, series or _no_series)
-            return _against(feed, spec, test, forecasts, covered, serves, own, yardsticks, remarks)
+            return _trial_with_incumbent(feed, spec, test, forecasts, shares, serves, own, yardsticks, remarks)
         except AeroCastError as error:
             note = f" The incumbent {serves.version} could not be scored: {error}"
     scores = score(forecasts, test.rows.y, test.station, spec.horizons)
     bar = {at: each.skill for at, each in serves.manifest.metrics.horizons.items()} if serves else None
     decision = decide(scores, feed.promotion, bar=bar, yardsticks=yardsticks)
-    return Trial(test, forecasts, scores, covered, decision, note + remarks)
+    return Trial(test, forecasts, scores, shares, decision, note + remarks)
 
 
-def _forecasts(found: Sequence[Candidate], test: Samples) -> tuple[dict[str, Floats], str]:
-    """(n, H) forecasts of each candidate, and what is to be said of those that have no graph."""
+def _forecasts(candidates: Sequence[Candidate], test: Samples) -> tuple[dict[str, Floats], str]:
+    """(n, H) forecasts of each candidate, and remarks on those that have no graph."""
     forecasts, remarks = {}, ""
-    for each in found:
+    for each in candidates:
         if each.forecasts is None:
             forecasts[each.kind] = forecast(each.graph, test.rows.x, test.names, each.features)
             continue
         try:
-            forecasts[each.kind] = each.forecasts.on(test.station, test.time)
+            forecasts[each.kind] = each.forecasts.levels_of(test.station, test.time)
             remarks += f" {each.kind} was scored, and is never promoted: it has no ONNX graph, so it cannot serve."
         except AeroCastError as error:
             remarks += f" {each.kind} was not scored: {error}."
     return forecasts, remarks
 
 
-def _against(
+def _trial_with_incumbent(
     feed: Feed,
     spec: WindowSpec,
     test: Samples,
     forecasts: dict[str, Floats],
-    covered: dict[str, list[float]],
+    shares: dict[str, list[float]],
     incumbent: Release,
     own: Floats,
     yardsticks: Collection[str],
@@ -137,28 +137,28 @@ def _against(
 ) -> Trial:
     """The trial of candidates and an incumbent whose forecasts are `own` (n, H), NaN where it makes none."""
     both, lacks = {**forecasts, INCUMBENT: own}, compatibility.lacks(incumbent.manifest, feed)
-    known = np.isfinite(own)
-    at = np.flatnonzero(known.any(axis=0))
+    mask = np.isfinite(own)
+    at = np.flatnonzero(mask.any(axis=0))
     if not len(at):
         raise AeroCastError("it forecasts none of the declared horizons")
     horizons = [spec.horizons[each] for each in at]
-    shared = {kind: levels[:, at] for kind, levels in both.items()}
+    common = {kind: levels[:, at] for kind, levels in both.items()}
     actual = test.rows.y[:, at]
-    compared = score(shared, actual, test.station, horizons)
+    common_scores = score(common, actual, test.station, horizons)
     # What the incumbent does not forecast is no reason to judge the candidates on less.
-    scores = score(forecasts, test.rows.y, test.station, spec.horizons) if lacks else compared
-    duels = _duels(spec, test.time, actual, shared, horizons, yardsticks)
+    scores = score(forecasts, test.rows.y, test.station, spec.horizons) if lacks else common_scores
+    duels = _duels(spec, test.time, actual, common, horizons, yardsticks)
     proof = {kind: duel.comparison for kind, duel in duels.items()}
-    decision = decide(scores, feed.promotion, INCUMBENT, proof, compared, lacks, yardsticks=yardsticks)
-    return Trial(test, both, scores, covered, decision, remarks, duels.get(decision.winner or ""))
+    decision = decide(scores, feed.promotion, INCUMBENT, proof, common_scores, lacks, yardsticks=yardsticks)
+    return Trial(test, both, scores, shares, decision, remarks, duels.get(decision.winner or ""))
 
 
 def _no_series(window: WindowSpec, months: Sequence[str]) -> dict[str, Grid]:
     raise AeroCastError("it was trained by another declaration")
 
 
-def _unseen(
-    feed: Feed, spec: WindowSpec, samples: Samples, found: Sequence[Candidate], since: datetime | None
+def _test_rows(
+    feed: Feed, spec: WindowSpec, samples: Samples, candidates: Sequence[Candidate], since: datetime | None
 ) -> NDArray[np.bool_]:
     """Rows (n,) that are `test`, and later than all that each candidate learned.
 
@@ -167,18 +167,18 @@ def _unseen(
     Raises:
         AeroCastError: no row is left.
     """
-    unseen = np.ones(len(samples.time), dtype=bool)
-    for began in {since} if since else {each.since for each in found} or {None}:
-        unseen &= roles(feed, spec, samples, began) == Role.TEST
-    for each in found:
-        unseen &= samples.time > last_known(each.end, spec)
-    if not unseen.any():
+    mask = np.ones(len(samples.time), dtype=bool)
+    for start in {since} if since else {each.since for each in candidates} or {None}:
+        mask &= roles(feed, spec, samples, start) == Role.TEST
+    for each in candidates:
+        mask &= samples.time > label_end(each.end, spec)
+    if not mask.any():
         raise AeroCastError("judging: no rows are left that every candidate has not seen; train them all again")
-    return unseen
+    return mask
 
 
-def last_known(end: datetime, spec: WindowSpec) -> np.datetime64:
-    """The newest instant that a model knows whose newest origin was `end`: its outcomes reach further."""
+def label_end(end: datetime, spec: WindowSpec) -> np.datetime64:
+    """The newest target time among a training's labels, `end` being its newest origin."""
     reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
     return to_numpy(end) + reach
 
@@ -194,33 +194,33 @@ def _duels(
     """Each candidate against the incumbent, instant by instant, on the rows (n,) and horizons that the scores count."""
     step = np.timedelta64(spec.cadence, "s")
     time = np.arange(times.min(), times.max() + step, step)
-    place = ((times - time[0]) // step).astype(np.int64)
-    found = {}
+    index = ((times - time[0]) // step).astype(np.int64)
+    duels = {}
     for kind in forecasts.keys() - {INCUMBENT, *yardsticks}:
         both = losses(forecasts, actual, (INCUMBENT, kind))
-        champion, challenger = (_averaged(loss, place, len(time)) for loss in both)
-        found[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, horizons[-1] - 1))
-    return found
+        champion, challenger = (_average(loss, index, len(time)) for loss in both)
+        duels[kind] = Duel(time, champion, challenger, diebold_mariano(champion, challenger, horizons[-1] - 1))
+    return duels
 
 
-def _averaged(loss: NDArray[np.float64], place: NDArray[np.int64], instants: int) -> NDArray[np.float64]:
-    """(instants,) sums of (n, H) losses, scaled so that their mean is the mean over horizons of the mean over rows."""
-    known = np.isfinite(loss)
-    share = np.where(known, loss, 0) / known.sum(axis=0)
-    sums = np.bincount(place, share.mean(axis=1), minlength=instants)
-    seen = np.bincount(place, known.any(axis=1), minlength=instants) > 0
-    return np.where(seen, sums * seen.sum(), np.nan)
+def _average(loss: NDArray[np.float64], index: NDArray[np.int64], instants: int) -> NDArray[np.float64]:
+    """Averages (n, H) losses by instant, scaled so that their mean is the mean over horizons of the mean over rows."""
+    mask = np.isfinite(loss)
+    share = np.where(mask, loss, 0) / mask.sum(axis=0)
+    sums = np.bincount(index, share.mean(axis=1), minlength=instants)
+    counted = np.bincount(index, mask.any(axis=1), minlength=instants) > 0
+    return np.where(counted, sums * counted.sum(), np.nan)
 
 
-def _judges(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple[Samples, str]:
-    """The test rows that the incumbent has not learned from either; all of them, with a note, if there are none.
+def _fair_rows(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple[Samples, str]:
+    """The test rows that the incumbent did not learn from either; all of them, with a note, if there are none.
 
-    Time usually sees to that: the newest share of a longer history begins later. A smaller share, or a source that was
-    cut, does not.
+    Usually it learned from none: the newest share of a longer history begins later. A smaller share, or a source that
+    was cut, makes a difference.
     """
     if incumbent is None:
         return test, ""
-    unseen = test.time > last_known(incumbent.manifest.lineage.training_end, spec)
-    if unseen.any():
-        return test.take(unseen), ""
+    mask = test.time > label_end(incumbent.manifest.lineage.training_end, spec)
+    if mask.any():
+        return test.take(mask), ""
     return test, f" The incumbent {incumbent.version} learned from all these rows, so it could not be scored."

@@ -1,4 +1,4 @@
-"""A release beside a declaration that has changed since: may it still answer, and what of it does it not do."""
+"""Says whether a release may still answer for a feed whose declaration has changed, and what it cannot do."""
 
 from aerocast.common.units import conversion, dimension
 from aerocast.common.words import duration
@@ -8,11 +8,11 @@ from aerocast.releases import release
 from aerocast.storage.home import Home
 
 
-def outdated(manifest: Manifest, feed: Feed) -> list[str]:
+def incompatibilities(manifest: Manifest, feed: Feed) -> list[str]:
     """Why a release must not answer for the feed as it is declared now; empty if it may."""
     window, target = manifest.window, manifest.target
     if target not in [column.name for column in feed.columns]:
-        return [f"{target} is no column any more"]
+        return [f"{target} is not a column any more"]
     reasons = [
         f"{name} is in {now}, and was in {then} when it was trained"
         for name, (then, now) in _units(manifest, feed).items()
@@ -24,7 +24,7 @@ def outdated(manifest: Manifest, feed: Feed) -> list[str]:
 
 
 def lacks(manifest: Manifest, feed: Feed) -> str:
-    """What is declared that a release does not do, as people say it; empty if it does all."""
+    """The declared horizons and stations that a release does not know, as a phrase; empty if it knows all."""
     horizons = [str(each) for each in feed.horizons if each not in manifest.horizons]
     stations = sorted(set(feed.station_ids) - {place.id for place in manifest.window.places})
     parts = [f"forecast {', '.join(horizons)} steps ahead"] if horizons else []
@@ -33,23 +33,23 @@ def lacks(manifest: Manifest, feed: Feed) -> str:
 
 
 def conversions(home: Home, feed: Feed) -> list[tuple[str, str, float | None, float | None]]:
-    """(target, version, factor, offset) of the releases whose forecasts are in another unit than the feed's of now.
+    """(target, version, factor, offset) of the releases whose forecasts are in another unit than the feed's today.
 
-    Both numbers are None where the two measure different things.
+    Both numbers are None where the two units measure different things.
     """
-    found: list[tuple[str, str, float | None, float | None]] = []
+    changes: list[tuple[str, str, float | None, float | None]] = []
     for target in feed.targets:
         unit = feed.column(target).unit
         for each in release.history(home, feed.name, target):
             if each.manifest and each.manifest.unit != unit:
                 same = dimension(each.manifest.unit) == dimension(unit)
                 factor, offset = conversion(each.manifest.unit, unit) if same else (None, None)
-                found.append((target, each.version, factor, offset))
-    return found
+                changes.append((target, each.version, factor, offset))
+    return changes
 
 
 def _units(manifest: Manifest, feed: Feed) -> dict[str, tuple[str, str]]:
-    """Columns that the release and the feed know in different units: (then, now). Of other kinds none is comparable."""
+    """(then, now) of the columns whose unit differs between the release and the feed."""
     now = {column.name: column.unit for column in feed.columns}
     return {
         column.name: (column.unit, now[column.name])

@@ -1,4 +1,4 @@
-"""The files of one release: what they must be to be written, and how they are verified when they are read.
+"""Validates the files of one release before they are written, and verifies them when they are read.
 
 The server imports this module: msgspec and the standard library only.
 """
@@ -15,42 +15,42 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.manifest import FORMAT, Manifest
-from aerocast.releases import shelves
-from aerocast.releases.shelves import Shelf
+from aerocast.releases import storage
+from aerocast.releases.storage import BundleStorage
 from aerocast.storage.documents import decode
 
 MANIFEST = "manifest.json"
-SUMS = shelves.LAST
+SUMS = storage.LAST_FILE
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The files of one release, where they lie; as text that place."""
+    """The files of one release in its storage; as text their location."""
 
-    shelf: Shelf
+    storage: BundleStorage
     version: str
 
     def __str__(self) -> str:
-        return self.shelf.where(self.version)
+        return self.storage.location(self.version)
 
     def read(self, name: str) -> bytes:
         try:
-            return self.shelf.read(self.version, name)
+            return self.storage.read(self.version, name)
         except OSError as error:
             raise AeroCastError(
                 f"release {self} is damaged: {name} cannot be read: {error.strerror or error}"
             ) from error
 
 
-def check(manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    """What `load` would refuse is refused before it is written."""
-    named = [graph.file for graph in manifest.graphs.all()]
-    if sorted(named) != sorted(files):
-        raise AeroCastError(f"release: the manifest names {sorted(named)}, the files given are {sorted(files)}")
-    for name in named:
+def validate(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Refuses what `load` would refuse, before it is written."""
+    names = [graph.file for graph in manifest.graphs.all()]
+    if sorted(names) != sorted(files):
+        raise AeroCastError(f"release: the manifest names {sorted(names)}, the files given are {sorted(files)}")
+    for name in names:
         if not _FILE.match(name) or name in (MANIFEST, SUMS):
-            raise AeroCastError(f"release: {name!r} is no file name for a graph")
+            raise AeroCastError(f"release: {name!r} is not a valid file name for a graph")
     if not re.match(r"^[0-9a-f]{8,}$", manifest.lineage.config_hash):
         raise AeroCastError(f"release: config_hash {manifest.lineage.config_hash!r} must be hexadecimal, 8 or more")
     try:
@@ -59,37 +59,37 @@ def check(manifest: Manifest, files: Mapping[str, bytes]) -> None:
         raise AeroCastError(f"release: the manifest does not survive JSON: {error}") from error
 
 
-def contents_of(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of a release in the order of their writing: the checksums last."""
-    stamped = manifest.stamped(version, {name: _sha(data) for name, data in files.items()})
-    contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(stamped), indent=1)}
+def bundle_contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a release in the order in which they are written: the checksums last."""
+    final = manifest.stamped(version, {name: _sha(data) for name, data in files.items()})
+    contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(final), indent=1)}
     sums = "".join(f"{_sha(data)}  {name}\n" for name, data in contents.items())
     return {**contents, SUMS: sums.encode()}
 
 
-def sums_of(place: Bundle) -> dict[str, str]:
-    lines = place.read(SUMS).decode(errors="replace").splitlines()
+def read_sums(bundle: Bundle) -> dict[str, str]:
+    lines = bundle.read(SUMS).decode(errors="replace").splitlines()
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 for pair in pairs):
-        raise AeroCastError(f"release {place} is damaged: {SUMS} has a line that is not 'sha256  file'")
+        raise AeroCastError(f"release {bundle} is damaged: {SUMS} has a line that is not 'sha256  file'")
     return {name: digest for digest, name in pairs}
 
 
-def manifest_of(place: Bundle, sums: Mapping[str, str]) -> Manifest:
-    data = verified(place, MANIFEST, sums)
-    _check_format(place, data)
-    manifest = decode(data, Manifest, f"the manifest of release {place}")
-    if manifest.version != place.version:
-        raise AeroCastError(f"release {place} is damaged: its manifest is that of {manifest.version!r}")
+def read_manifest(bundle: Bundle, sums: Mapping[str, str]) -> Manifest:
+    data = read_verified(bundle, MANIFEST, sums)
+    _check_format(bundle, data)
+    manifest = decode(data, Manifest, f"the manifest of release {bundle}")
+    if manifest.version != bundle.version:
+        raise AeroCastError(f"release {bundle} is damaged: its manifest is that of {manifest.version!r}")
     return manifest
 
 
-def verified(place: Bundle, name: str, sums: Mapping[str, str]) -> bytes:
+def read_verified(bundle: Bundle, name: str, sums: Mapping[str, str]) -> bytes:
     if name not in sums or not _FILE.match(name):
-        raise AeroCastError(f"release {place} is damaged: {SUMS} does not list {name}")
-    data = place.read(name)
+        raise AeroCastError(f"release {bundle} is damaged: {SUMS} does not list {name}")
+    data = bundle.read(name)
     if _sha(data) != sums[name]:
-        raise AeroCastError(f"release {place} is damaged: the sha256 of {name} is not the one in {SUMS}")
+        raise AeroCastError(f"release {bundle} is damaged: the sha256 of {name} is not the one in {SUMS}")
     return data
 
 
@@ -98,13 +98,13 @@ def _sha(data: bytes) -> str:
 
 
 class _Format(msgspec.Struct):
-    """Of a manifest that says nothing else that is certain."""
+    """The one field that every format of the manifest has."""
 
     format: int = FORMAT
 
 
-def _check_format(place: Bundle, data: bytes) -> None:
-    with suppress(msgspec.DecodeError):  # what is no manifest at all is told by whoever decodes all of it
+def _check_format(bundle: Bundle, data: bytes) -> None:
+    with suppress(msgspec.DecodeError):  # decoding the whole manifest reports what is no manifest at all
         if (number := msgspec.json.decode(data, type=_Format).format) > FORMAT:
             newest = f"this version of AeroCast reads formats up to {FORMAT}; update it, or roll back"
-            raise AeroCastError(f"release {place} is of format {number}: {newest}")
+            raise AeroCastError(f"release {bundle} is of format {number}: {newest}")

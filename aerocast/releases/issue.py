@@ -1,4 +1,4 @@
-"""Issuing forecasts: a release and the newest rows of its feed in, levels and intervals for every station out."""
+"""Issues forecasts: levels and intervals for every station from a release and the newest rows of its feed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Issued:
+class ForecastBatch:
     """Forecasts of S stations at H horizons: `times`, `values`, `lower`, `upper` are (S, H), in the target's unit."""
 
     release: Release
@@ -60,14 +60,14 @@ class Issued:
         )
 
 
-def newest(release: Release, grids: Mapping[str, Grid]) -> Issued:
+def forecast_newest(release: Release, grids: Mapping[str, Grid]) -> ForecastBatch:
     """Forecasts from each station's newest step; a station with a gap there beyond the policy has none."""
     spec, graph = release.manifest.window, release.manifest.graphs.station
     ready = [g for g in grids.values() if len(g.time) and len(g.time) - 1 in valid_origins(spec, g)]
     horizons = np.array(spec.horizons) * np.timedelta64(spec.cadence, "s")
     if not ready:
         empty = np.empty((0, len(horizons)), dtype=np.float32)
-        return Issued(release, (), empty.astype("datetime64[s]"), empty, empty, empty)
+        return ForecastBatch(release, (), empty.astype("datetime64[s]"), empty, empty, empty)
     names = feature_names(spec)
     others = together(spec, grids.values())
     rows = [features(spec, grid, np.array([len(grid.time) - 1]), others) for grid in ready]
@@ -76,4 +76,4 @@ def newest(release: Release, grids: Mapping[str, Grid]) -> Issued:
     lower, upper = graph.intervals.apply(values, x, names)
     origins: Times = np.array([grid.time[-1] for grid in ready], dtype="datetime64[s]")
     times: Times = np.add(origins[:, None], horizons)
-    return Issued(release, tuple(ready), times, values, lower, upper)
+    return ForecastBatch(release, tuple(ready), times, values, lower, upper)

@@ -1,4 +1,4 @@
-"""From a release back to the very rows it was trained on: time travel in its windows table, checked by their content.
+"""Reads back the very rows a release was trained on, by time travel in its windows table, verified by their digest.
 
 The manifest says which version of the table was read, a digest of what was read, and how the rows were split.
 """
@@ -27,8 +27,7 @@ LAYER = "windows"
 def training_rows(con: "duckdb.DuckDBPyConnection", lake: "LakeReader", manifest: Manifest) -> "pa.Table":
     """The rows that a release was trained on: `station`, `time`, `role`, its features, its outcomes; by time, station.
 
-    `role` is what each row was used for (`Role`); all that the training read is there, in the order
-    in which it was read.
+    `role` is what each row was used for (`Role`); all that the training read is there, in that order.
 
     Raises:
         AeroCastError: the release does not say which rows they were, their version is no longer readable, or what is
@@ -37,50 +36,50 @@ def training_rows(con: "duckdb.DuckDBPyConnection", lake: "LakeReader", manifest
     import duckdb
     import pyarrow as pa
 
-    said, name = manifest.lineage.rows, f"{manifest.feed.name}/{manifest.target}/{LAYER}"
+    record, name = manifest.lineage.rows, f"{manifest.feed.name}/{manifest.target}/{LAYER}"
     version = manifest.lineage.delta_versions.get(LAYER)
-    if said is None or version is None:
-        raise AeroCastError(f"{_called(manifest)} does not say which rows it was trained on: it was made before that")
+    if record is None or version is None:
+        raise AeroCastError(f"{_label(manifest)} does not say which rows it was trained on: it was made before that")
     features = list(manifest.graphs.station.features)
     outcomes = [outcome(manifest.window, horizon) for horizon in manifest.horizons]
     names = ["station", "time", *features, *outcomes]
     try:
         relation = lake.relation(con, name, version=version)
-        missing = sorted(set(names) - set(relation.columns))
-        stored = relation.select(*names).order("time, station").to_arrow_table() if not missing else None
+        absent = sorted(set(names) - set(relation.columns))
+        table = relation.select(*names).order("time, station").to_arrow_table() if not absent else None
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        raise AeroCastError(f"{_called(manifest)}: version {version} of {name} cannot be read back: {reason}") from None
+        raise AeroCastError(f"{_label(manifest)}: version {version} of {name} cannot be read back: {reason}") from None
     samples = None
-    if stored is not None:
+    if table is not None:
         samples = Samples(
-            station=np.array(stored["station"].to_pylist(), dtype=np.str_),
-            time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
-            rows=Rows(matrix(stored, features), matrix(stored, outcomes)),
+            station=np.array(table["station"].to_pylist(), dtype=np.str_),
+            time=table["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
+            rows=Rows(matrix(table, features), matrix(table, outcomes)),
             names=tuple(features),
         )
-    if stored is None or samples is None or digest(samples) != said.digest:
-        found = "columns are missing" if samples is None else f"{len(samples.time)} rows with another digest"
+    if table is None or samples is None or digest(samples) != record.digest:
+        difference = "columns are missing" if samples is None else f"{len(samples.time)} rows with another digest"
         raise AeroCastError(
-            f"{_called(manifest)}: version {version} of {name} is not what it was trained on ({said.count} rows with"
-            f" digest {said.digest[:12]}): {found}"
+            f"{_label(manifest)}: version {version} of {name} is not what it was trained on ({record.count} rows with"
+            f" digest {record.digest[:12]}): {difference}"
         )
-    role = pa.array(_cut(said).of(samples.time).tolist(), pa.string())
-    return stored.add_column(2, "role", role)
+    role = pa.array(_split_of(record).of(samples.time).tolist(), pa.string())
+    return table.add_column(2, "role", role)
 
 
-def _called(manifest: Manifest) -> str:
+def _label(manifest: Manifest) -> str:
     return f"release {manifest.version} of {manifest.feed.name}/{manifest.target}"
 
 
-def _cut(said: TrainingRows) -> Cut:
-    """The split as it was made, whatever the code and the declaration would make of it today."""
+def _split_of(record: TrainingRows) -> Cut:
+    """The split as the training made it, whatever the code and the declaration would make of it today."""
     return Cut(
-        start=to_numpy(said.start),
-        end=to_numpy(said.end),
-        test=to_numpy(said.test),
-        block=np.timedelta64(said.block, "s"),
-        reach=np.timedelta64(said.reach, "s"),
-        roles=tuple(Role(role) for role in said.roles),
-        earlier=None if said.earlier is None else to_numpy(said.earlier),
+        start=to_numpy(record.start),
+        end=to_numpy(record.end),
+        test=to_numpy(record.test),
+        block=np.timedelta64(record.block, "s"),
+        reach=np.timedelta64(record.reach, "s"),
+        roles=tuple(Role(role) for role in record.roles),
+        earlier=None if record.earlier is None else to_numpy(record.earlier),
     )

@@ -1,4 +1,4 @@
-"""Releases: the immutable bundle of a champion that the server loads, and the pointer to the one that serves.
+"""Writes, loads and promotes releases: immutable bundles of a champion, and the pointer to the one that serves.
 
     <home>/releases/<feed>/<target>/
         current.json                      {"version", "promoted_at", "previous", "hold"}; replaced atomically
@@ -6,7 +6,7 @@
         <NNNN>-<config_hash[:8]>/         complete or invisible; never changed afterwards
             model.onnx [sequence.onnx] manifest.json SHA256SUMS
 
-In an object store the two pointers lie in `promoted/<feed>/<target>/` (see `aerocast.releases.shelves`).
+In an object store the two pointers lie in `promoted/<feed>/<target>/` (see `aerocast.releases.storage`).
 This module is the only writer and reader of releases. A release is data, not code: ONNX and JSON, no pickle.
 The server imports this module: numpy, msgspec and the standard library only.
 """
@@ -24,14 +24,23 @@ import msgspec
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold, HoldError
-from aerocast.releases import shelves
-from aerocast.releases.contents import MANIFEST, SUMS, Bundle, check, contents_of, manifest_of, sums_of, verified
-from aerocast.releases.shelves import VERSION, shelf
+from aerocast.releases import storage
+from aerocast.releases.contents import (
+    MANIFEST,
+    SUMS,
+    Bundle,
+    bundle_contents,
+    read_manifest,
+    read_sums,
+    read_verified,
+    validate,
+)
+from aerocast.releases.storage import VERSION, bundle_storage
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 
-FOLDER = shelves.FOLDER
+FOLDER = storage.FOLDER
 POINTER = "current.json"
 CHALLENGER = "challenger.json"
 
@@ -65,31 +74,31 @@ def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     Raises:
         AeroCastError: the manifest does not fit the files or JSON, or the disk refuses; nothing is visible then.
     """
-    check(manifest, files)
-    place = shelf(home, manifest.feed.name, manifest.target)
-    with place.writing(f"release of {manifest.feed.name}/{manifest.target}"):
+    validate(manifest, files)
+    bundles = bundle_storage(home, manifest.feed.name, manifest.target)
+    with bundles.writer(f"release of {manifest.feed.name}/{manifest.target}"):
         number = 0
-        while (existing := _same(home, manifest)) is None:
-            number = max(number, *map(_number, place.versions()), 0) + 1
+        while (same := _version_of_hash(home, manifest)) is None:
+            number = max(number, *map(_number, bundles.versions()), 0) + 1
             version = f"{number:04d}-{manifest.lineage.config_hash[:8]}"
-            if place.add(number, version, contents_of(manifest, version, files)):
+            if bundles.add(number, version, bundle_contents(manifest, version, files)):
                 return version
-    return existing
+    return same
 
 
 def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None = None) -> Current:
-    """Let `version` serve from now on; no release challenges it then. A second call changes nothing.
+    """Lets `version` serve from now on, without a challenger. A second call changes nothing.
 
     With a `hold` it is a person's choice, which stands until that ends; the one that serves may be held, too.
 
     Raises:
-        HoldError: a person holds the one that serves, and this is nobody's choice but the loop's.
+        HoldError: a person holds the one that serves, and this choice is the loop's.
         AeroCastError: there is no such release, it is damaged, or the disk refuses; the old one serves on then.
     """
     load(home, feed, target, version)
     document = _pointer(home, feed, target, POINTER)
     while True:
-        now, seen = document.read_stamped()
+        now, stamp = document.read_stamped()
         serves = now is not None and now.version == version
         active = now.active_hold if now else None
         if now and serves and (hold is None or (active and active.until == hold.until)):
@@ -102,25 +111,25 @@ def promote(home: Home, feed: str, target: str, version: str, hold: Hold | None 
             # First, so that a release never challenges itself, not even after a kill in between.
             _pointer(home, feed, target, CHALLENGER).remove()
             pointer = Current(version, datetime.now(UTC), now.version if now else None, hold)
-        if document.swap(pointer, seen):
+        if document.swap(pointer, stamp):
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
 
 
 def lift(home: Home, feed: str, target: str) -> Hold | None:
-    """Ends a person's hold; returns what was lifted, None where nothing was. Raises AeroCastError as `promote`."""
+    """Ends a person's hold and returns it; None if there was none. Raises AeroCastError as `promote`."""
     document = _pointer(home, feed, target, POINTER)
     while True:
-        now, seen = document.read_stamped()
+        now, stamp = document.read_stamped()
         if now is None or now.hold is None:
             return None
-        if document.swap(msgspec.structs.replace(now, hold=None), seen):
+        if document.swap(msgspec.structs.replace(now, hold=None), stamp):
             return now.active_hold
 
 
 def challenge(home: Home, feed: str, target: str, version: str | None) -> Current | None:
-    """Let `version` answer in the shadow of the one that serves, until a promotion; None: nothing does any more.
+    """Lets `version` answer in the shadow of the one that serves, until a promotion; with None nothing does any more.
 
     A second call with the same version changes nothing.
 
@@ -133,14 +142,14 @@ def challenge(home: Home, feed: str, target: str, version: str | None) -> Curren
     load(home, feed, target, version)
     document = _pointer(home, feed, target, CHALLENGER)
     while True:
-        now, seen = document.read_stamped()
+        now, stamp = document.read_stamped()
         serves = current(home, feed, target)
         if serves is None or serves.version == version:
             raise AeroCastError(f"release {version} of {feed}/{target} cannot challenge: no other one serves")
         if now and now.version == version:
             return now
         pointer = Current(version, datetime.now(UTC), now.version if now else None)
-        if document.swap(pointer, seen):
+        if document.swap(pointer, stamp):
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
@@ -167,13 +176,13 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
     Raises:
         AeroCastError: no such version, a missing or changed file, a manifest of an unknown form.
     """
-    place = _bundle(home, feed, target, version)
-    sums = sums_of(place)
-    manifest = manifest_of(place, sums)
-    files = {graph.file: verified(place, graph.file, sums) for graph in manifest.graphs.all()}
+    bundle = _bundle(home, feed, target, version)
+    sums = read_sums(bundle)
+    manifest = read_manifest(bundle, sums)
+    files = {graph.file: read_verified(bundle, graph.file, sums) for graph in manifest.graphs.all()}
     for graph in manifest.graphs.all():
         if sums[graph.file] != graph.sha256:
-            raise AeroCastError(f"release {place} is damaged: {MANIFEST} and {SUMS} disagree on {graph.file}")
+            raise AeroCastError(f"release {bundle} is damaged: {MANIFEST} and {SUMS} disagree on {graph.file}")
     return Release(manifest, files)
 
 
@@ -183,10 +192,10 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
     Of an object store a sound manifest is read once a process: a release never changes, and each costs three requests.
     """
     entries = []
-    described = _described if store_of(home).local else _remembered
+    reader = _read_manifest if store_of(home).local else _cached_manifest
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
         try:
-            entries.append(HistoryEntry(version, described(home, feed, target, version)))
+            entries.append(HistoryEntry(version, reader(home, feed, target, version)))
         except AeroCastError as error:
             entries.append(HistoryEntry(version, None, str(error)))
     return entries
@@ -194,56 +203,56 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
 
 def versions(home: Home, feed: str, target: str) -> list[str]:
     """All complete releases, oldest first."""
-    return sorted(shelf(home, feed, target).versions(), key=lambda name: (_number(name), name))
+    return sorted(bundle_storage(home, feed, target).versions(), key=lambda name: (_number(name), name))
 
 
 def remove(home: Home, feed: str, target: str, version: str) -> None:
-    """Takes a release away for good; whoever calls knows that no pointer names it.
+    """Deletes a release; the caller makes sure that no pointer names it.
 
     Raises:
         AeroCastError: the disk refuses.
     """
-    place = shelf(home, feed, target)
-    with place.writing(f"release {version} of {feed}/{target}"):
-        place.remove(version)
+    bundles = bundle_storage(home, feed, target)
+    with bundles.writer(f"release {version} of {feed}/{target}"):
+        bundles.remove(version)
 
 
-def discover(home: Home, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
+def discover(home: Home, errors: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp of current.json) of everything promoted; the stamp changes with each promotion.
 
-    Cheap enough for a poll: see `shelves.pointers`, which says what it raises, and what it puts into `left_out`.
+    Cheap enough for a poll: see `storage.pointers`, which says what it raises, and what it puts into `errors`.
     """
-    return shelves.pointers(home, POINTER, left_out)
+    return storage.pointers(home, POINTER, errors)
 
 
 def folder(home: Path, feed: str, target: str) -> Path:
-    """Where a (feed, target) keeps its releases in a home that is a folder. Raises AeroCastError for a bad name."""
-    return home / Path(shelf(home, feed, target).pointer(POINTER)).parent
+    """The folder of a (feed, target)'s releases in a home on disk. Raises AeroCastError for a bad name."""
+    return home / Path(bundle_storage(home, feed, target).pointer(POINTER)).parent
 
 
 def _bundle(home: Home, feed: str, target: str, version: str) -> Bundle:
-    place = shelf(home, feed, target)
-    if not VERSION.match(version) or not place.has(version):
+    bundles = bundle_storage(home, feed, target)
+    if not VERSION.match(version) or not bundles.has(version):
         raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
-    return Bundle(place, version)
+    return Bundle(bundles, version)
 
 
-def _described(home: Home, feed: str, target: str, version: str) -> Manifest:
-    place = _bundle(home, feed, target, version)
-    return manifest_of(place, sums_of(place))
+def _read_manifest(home: Home, feed: str, target: str, version: str) -> Manifest:
+    bundle = _bundle(home, feed, target, version)
+    return read_manifest(bundle, read_sums(bundle))
 
 
-_remembered = lru_cache(maxsize=256)(_described)
+_cached_manifest = lru_cache(maxsize=256)(_read_manifest)
 
 
 def _pointer(home: Home, feed: str, target: str, file: str) -> Document[Current]:
-    return Document(store_of(home), shelf(home, feed, target).pointer(file), Current, "pointer")
+    return Document(store_of(home), bundle_storage(home, feed, target).pointer(file), Current, "pointer")
 
 
 def _stop_challenging_itself(home: Home, feed: str, target: str) -> None:
-    """A promotion and a challenge at once: whichever ends last sees both pointers."""
-    named, serves = challenger(home, feed, target), current(home, feed, target)
-    if named and serves and named.version == serves.version:
+    """Clears the challenger that a promotion at the same time made the champion: the later call sees both pointers."""
+    rival, champion = challenger(home, feed, target), current(home, feed, target)
+    if rival and champion and rival.version == champion.version:
         _pointer(home, feed, target, CHALLENGER).remove()
 
 
@@ -251,7 +260,7 @@ def _number(version: str) -> int:
     return int(version.split("-")[0])
 
 
-def _same(home: Home, manifest: Manifest) -> str | None:
+def _version_of_hash(home: Home, manifest: Manifest) -> str | None:
     """The newest sound release of the same config_hash."""
     config_hash, feed, target = manifest.lineage.config_hash, manifest.feed.name, manifest.target
     for version in reversed(versions(home, feed, target)):

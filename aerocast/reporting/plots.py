@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aerocast.common.words import count
+from aerocast.monitoring.drift.report import date_axis
 from aerocast.promotion.scoring import ALL, Score
-from aerocast.releases.issue import Issued
+from aerocast.releases.issue import ForecastBatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,35 +26,33 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def forecast(issued: Issued, unit: str) -> "Figure":
+def forecast(batch: ForecastBatch, unit: str) -> "Figure":
     """Newest readings and forecasts with their interval, one panel a station."""
-    figure = _figure(9, max(2.4, 2.2 * len(issued.grids)))
-    axes = figure.subplots(max(1, len(issued.grids)), 1, sharex=True, squeeze=False)[:, 0]
-    manifest = issued.release.manifest
-    for at, grid in enumerate(issued.grids):
+    figure = _figure(9, max(2.4, 2.2 * len(batch.grids)))
+    axes = figure.subplots(max(1, len(batch.grids)), 1, sharex=True, squeeze=False)[:, 0]
+    manifest = batch.release.manifest
+    for at, grid in enumerate(batch.grids):
         axis, column = axes[at], grid.columns.index(manifest.target)
-        values, filled = grid.values[-PAST:, column], grid.age[-PAST:, column] > 0
+        values, gaps = grid.values[-PAST:, column], grid.age[-PAST:, column] > 0
         time = grid.time[-PAST:]
-        path = np.concatenate([time[-1:], issued.times[at]])
-        level, lower, upper = (
-            np.concatenate([values[-1:], y[at]]) for y in (issued.values, issued.lower, issued.upper)
-        )
+        path = np.concatenate([time[-1:], batch.times[at]])
+        level, lower, upper = (np.concatenate([values[-1:], y[at]]) for y in (batch.values, batch.lower, batch.upper))
         axis.plot(time, values, color="0.35", lw=1.2, label="measured")
-        if filled.any():
-            axis.plot(time[filled], values[filled], "o", color="tab:red", ms=3, label="filled")
-        covered = f"{manifest.graphs.station.intervals.level:.0%} interval"
-        axis.fill_between(path, lower, upper, color="tab:blue", alpha=0.18, label=covered)
+        if gaps.any():
+            axis.plot(time[gaps], values[gaps], "o", color="tab:red", ms=3, label="filled")
+        interval = f"{manifest.graphs.station.intervals.level:.0%} interval"
+        axis.fill_between(path, lower, upper, color="tab:blue", alpha=0.18, label=interval)
         axis.plot(path, level, "o-", color="tab:blue", ms=4, lw=1, markevery=slice(1, None), label="forecast")
         axis.set_ylabel(f"{grid.station} [{unit}]")
         axis.grid(alpha=0.3)
-    if issued.grids:
+    if batch.grids:
         _legend(figure, axes[0])
-    figure.suptitle(f"{manifest.feed.name}: {manifest.target}, forecast by {manifest.kind} {issued.release.version}")
+    figure.suptitle(f"{manifest.feed.name}: {manifest.target}, forecast by {manifest.kind} {batch.release.version}")
     return figure
 
 
 def curves(steps: Sequence[tuple[int, Mapping[str, float]]], title: str) -> "Figure":
-    """What a training logged at each step, one line a metric that has several values."""
+    """The metrics that a training logged, one line a metric that has several values."""
     figure = _figure(7, 3.2)
     axis = figure.subplots()
     for name in dict.fromkeys(name for _, values in steps for name in values):
@@ -70,14 +69,14 @@ def curves(steps: Sequence[tuple[int, Mapping[str, float]]], title: str) -> "Fig
 def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Figure":
     """RMSE skill over the better baseline: one group of bars a horizon, one bar a model."""
     models = list(dict.fromkeys(score.model for score in scores))
-    found = {(score.model, score.horizon): score.skill for score in scores if score.station == ALL}
+    skill_of = {(score.model, score.horizon): score.skill for score in scores if score.station == ALL}
     figure = _figure(7, 3.2)
     axis = figure.subplots()
     width = 0.8 / len(models)
     for at, model in enumerate(models):
-        places = np.arange(len(horizons)) + (at - (len(models) - 1) / 2) * width
+        positions = np.arange(len(horizons)) + (at - (len(models) - 1) / 2) * width
         # A baseline may be worse than the better one by far; the axis is for those that compete.
-        axis.bar(places, [max(-0.2, found[model, horizon]) for horizon in horizons], width, label=model)
+        axis.bar(positions, [max(-0.2, skill_of[model, horizon]) for horizon in horizons], width, label=model)
     axis.axhline(0, color="0.3", lw=0.8)
     axis.set_xticks(range(len(horizons)), [count(horizon, "step") for horizon in horizons])
     axis.set_ylabel("skill over the better baseline")
@@ -87,31 +86,24 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
     return figure
 
 
-def duel(fought: "Duel", title: str) -> "Figure":
-    """By how much the challenger is ahead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
-    found = fought.comparison
-    gain = np.nan_to_num(fought.incumbent - fought.challenger) / max(found.n, 1)
+def duel(duel_: "Duel", title: str) -> "Figure":
+    """The challenger's lead, summed up over time: a line that keeps rising is a proof, a jump is luck."""
+    comparison = duel_.comparison
+    gain = np.nan_to_num(duel_.incumbent - duel_.challenger) / max(comparison.n, 1)
     figure = _figure(7, 3.2)
     axis = figure.subplots()
-    axis.plot(fought.time, np.cumsum(gain), color="tab:blue", lw=1.4)
-    axis.plot(fought.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
+    axis.plot(duel_.time, np.cumsum(gain), color="tab:blue", lw=1.4)
+    axis.plot(duel_.time[[0, -1]], [0, gain.sum()], color="0.5", lw=0.8, ls="--", label="if each instant gained alike")
     axis.axhline(0, color="0.3", lw=0.8)
-    dates(axis)
+    date_axis(axis)
     axis.set_ylabel("loss saved so far\n(composite)")
     axis.grid(alpha=0.3)
-    statistic = "none" if found.statistic is None else f"{found.statistic:.2f}"
-    figure.suptitle(f"{title}\nDiebold-Mariano statistic {statistic}, p = {found.p_value:.3g}, {found.n:,} instants")
+    statistic = "none" if comparison.statistic is None else f"{comparison.statistic:.2f}"
+    figure.suptitle(
+        f"{title}\nDiebold-Mariano statistic {statistic}, p = {comparison.p_value:.3g}, {comparison.n:,} instants"
+    )
     _legend(figure, axis)
     return figure
-
-
-def dates(axis: "Axes") -> None:
-    """Instants on the x axis, each part of a date said once."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]  # the library gives it no hints
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor this one
 
 
 def _legend(figure: "Figure", axis: "Axes") -> None:

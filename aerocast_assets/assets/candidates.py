@@ -61,13 +61,13 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: TrainingConfig, platform: Platform
     ) -> dg.MaterializeResult[None]:
         from aerocast.models import candidates
-        from aerocast.models.splits import instant
+        from aerocast.models.splits import parse_since
         from aerocast.reporting import plots
 
         lake, data_version = platform.lake, content(platform.lake, feed, target)
-        found = candidates.read(platform.root, feed.name, target, kind)
+        found = candidates.read_candidate(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
-        asked = instant(config.since)
+        asked = parse_since(config.since)
         regimes = [asked] if asked or not found else [None, found.since]
         versions = [_version(feed, target, kind, data_version, regime, platform.hash_salt) for regime in regimes]
         version = versions[0]
@@ -87,7 +87,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
                     # All else goes on without it, or with the one that there is.
                     context.log.warning(f"{kind} is not trained: {lack}")
                     return dg.MaterializeResult(metadata={"lacking": str(lack)}, data_version=dg.DataVersion(version))
-            candidates.write(platform.root, found)
+            candidates.write_candidate(platform.root, found)
             metadata |= status(found)
             context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
             if curves:
@@ -159,7 +159,7 @@ def _train(
         mlflow_run_id="",
         model_uri="",
         since=since,
-        read=trained.read,
+        read=trained.rows_read,
         forecasts=trained.forecasts,
         parameters=parameters(feed, kind),
     )

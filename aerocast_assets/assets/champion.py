@@ -52,8 +52,12 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         from aerocast.models import candidates
         from aerocast_assets.assets import choice
 
-        found = [each for kind in feed.candidates if (each := candidates.read(platform.root, feed.name, target, kind))]
-        sequence = candidates.read(platform.root, feed.name, target, SEQUENCE)
+        found = [
+            each
+            for kind in feed.candidates
+            if (each := candidates.read_candidate(platform.root, feed.name, target, kind))
+        ]
+        sequence = candidates.read_candidate(platform.root, feed.name, target, SEQUENCE)
         offered = config_hash(
             candidates={each.kind: each.config_hash for each in found},
             sequence=sequence.config_hash if sequence else None,
@@ -86,10 +90,14 @@ def _judge(
         promotion=feed.promotion.model_dump(mode="json"),
         code=CODE,
     )
-    now = rollout.serving(root, feed.name, target)
+    now = rollout.serving_release(root, feed.name, target)
     verdict = now.verdict(version)
     verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
-    if now.release and not config.force and (standing := choice.standing(lake, feed.name, target, verdict, offered)):
+    if (
+        now.release
+        and not config.force
+        and (standing := choice.settled_reason(lake, feed.name, target, verdict, offered))
+    ):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
         return result(platform, now.release.manifest, status(None) | verdicts.shown(platform, feed, target), version)
     trial = _try(platform, lake, feed, target, found, now.release, since)
@@ -97,7 +105,7 @@ def _judge(
     found = tracked.judged(context, root, found, trial)
     winner = next((each for each in found if each.kind == trial.decision.winner), None)
     reason = context.run.tags.get(RETRAIN_TAG)
-    outcome = rollout.carry_out(root, feed, trial, (winner, sequence), now, context.run.run_id, reason)
+    outcome = rollout.apply_decision(root, feed, trial, (winner, sequence), now, context.run.run_id, reason)
     tracked.registered(context, root, winner, outcome.decision, outcome.challenger)
     about = table.Context(
         run_id=context.run.run_id,
@@ -125,7 +133,7 @@ def _try(
 ) -> "Trial":
     """The trial of these candidates and the incumbent, on what the tables hold now."""
     from aerocast.features.windows import WindowSpec
-    from aerocast.promotion.trial import judge
+    from aerocast.promotion.trial import run_trial
     from aerocast.tables import silver, training
 
     spec = WindowSpec.of(feed, target)
@@ -136,7 +144,7 @@ def _try(
             rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, wanted))
             return silver.grids(con, feed, rows)
 
-        return judge(feed, spec, samples, found, incumbent, since, series)
+        return run_trial(feed, spec, samples, found, incumbent, since, series)
 
 
 def result(

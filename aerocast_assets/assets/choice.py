@@ -34,7 +34,7 @@ def choose(
         if config.lift:
             chosen = choice.lift(root, feed, target)
         else:
-            length = choice.length_of(config.hold_for, "hold_for")
+            length = choice.parse_length(config.hold_for, "hold_for")
             hold = None if config.automatic else choice.hold_for(length, tag or "")
             chosen = choice.choose(lake, root, feed, target, config.release, hold, tag or "", offered)
             _follow(context, platform, feed, target, chosen)
@@ -58,7 +58,7 @@ def _follow(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, t
     from aerocast.models.tracking import model_name
 
     name, run_id = model_name(feed.name, target), chosen.serves.lineage.mlflow_run_id
-    tags = {"verdict": "promoted", "reason": chosen.reason} if chosen.moved else {}
+    tags = {"verdict": "promoted", "reason": chosen.reason} if chosen.is_switch else {}
     if tracked.noted(context, platform.root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
         version = chosen.serves.version
         context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")

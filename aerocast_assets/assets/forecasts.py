@@ -9,7 +9,7 @@ import dagster as dg
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.assets.describe import drawing, preview, report, status
+from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
@@ -34,7 +34,7 @@ def _serving(root: Home, feed: Feed, target: str) -> "tuple[Current, Release]":
     if pointer is None:
         raise dg.Failure(f"no champion serves {feed.name}/{target} yet: none beat the baselines", allow_retries=False)
     serving = release.load(root, feed.name, target, pointer.version)
-    if why := compatibility.outdated(serving.manifest, feed):
+    if why := compatibility.incompatibilities(serving.manifest, feed):
         raise dg.Failure(
             f"release {serving.version} cannot answer for {feed.name} any more: {'; '.join(why)}; no candidate has"
             " taken its place",
@@ -72,9 +72,9 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         )
         lake, name, path = platform.lake, table(feed, target, "forecasts"), picture_path(root, feed, target)
         fresh = config.force or not (lake.ledger(name).holds(WHOLE, version) and path.exists())
-        issued = issue.newest(serving, grids)
+        issued = issue.forecast_newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
-        drawn = fresh and (config.force or clock.is_due(root, feed.name, path, pointer.promoted_at))
+        drawn = fresh and (config.force or clock.is_due(root, feed.name, path, REDRAWN, pointer.promoted_at))
         shown = drawing(platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
         if fresh:
             lake.overwrite(name, rows, version)

@@ -32,43 +32,43 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock
-        from aerocast.operations.maintenance import disk, maintain, used
+        from aerocast.operations.maintenance import disk, disk_use, maintain
         from aerocast_assets.automation.retention import prune
 
         root, lake = platform.root, platform.lake
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
         done = maintain(root, lake, feeds)
-        for name, why in done.spared.items():
+        for name, why in done.failures.items():
             context.log.warning(f"{name} was left alone: {why}")
         pruned = prune(context.instance, datetime.now(UTC))
         figures = {
-            "months_removed": sum(map(len, done.removed.values())),
-            "months_joined": sum(done.joined.values()),
-            "files_vacuumed": sum(done.vacuumed.values()),
-            "commits_forgotten": sum(done.forgotten.values()),
-            "tables_spared": len(done.spared),
+            "months_removed": sum(map(len, done.removals.values())),
+            "months_joined": sum(done.compactions.values()),
+            "files_vacuumed": sum(done.vacuums.values()),
+            "commits_forgotten": sum(done.dropped_commits.values()),
+            "tables_spared": len(done.failures),
             "runs_deleted": pruned.runs,
             "tick_logs_deleted": pruned.tick_logs,
             "databases_rewritten": pruned.rewritten,
-            **{f"{kind}_removed": count for kind, count in done.pruned.items()},
+            **{f"{kind}_removed": count for kind, count in done.prunings.items()},
         }
         context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))
-        tables, (free, total) = used(lake), disk(root)
-        removed = [{"table": name, "months": ", ".join(months)} for name, months in sorted(done.removed.items())]
+        tables, (free, total) = disk_use(lake), disk(root)
+        removed = [{"table": name, "months": ", ".join(months)} for name, months in sorted(done.removals.items())]
         return dg.MaterializeResult(
             metadata={
                 **status(sum(figures.values())),
                 **figures,
                 "tables": _shown(tables),
                 "bytes": sum(use.bytes for use in tables),
-                "bytes_kept": sum(use.kept for use in tables),
+                "bytes_kept": sum(use.bytes_in_all for use in tables),
                 "files": sum(use.files for use in tables),
                 "rows": sum(use.rows for use in tables),
                 "dagster_bytes": pruned.bytes,
                 "disk_free": free,
                 "disk_total": total,
                 "removed": preview(removed),
-                "spared": preview([{"table": name, "why": why} for name, why in sorted(done.spared.items())]),
+                "spared": preview([{"table": name, "why": why} for name, why in sorted(done.failures.items())]),
             }
         )
 
@@ -84,7 +84,7 @@ def _shown(tables: "Sequence[Use]") -> dg.MarkdownMetadataValue:
                 "rows": use.rows,
                 "files": use.files,
                 "mb": round(use.bytes / 1e6, 2),
-                "kept_mb": round(use.kept / 1e6, 2),
+                "kept_mb": round(use.bytes_in_all / 1e6, 2),
             }
             for use in tables[:SHOWN]
         ]

@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 def noted(context: dg.AssetExecutionContext, home: Home, action: "Callable[[Tracker], Result]") -> Result | None:
     """What MLflow answers; None, and a warning, if it cannot be used."""
     from aerocast.models.tracking import Tracker
-    from aerocast.models.tracking_database import Untracked
+    from aerocast.models.tracking_database import TrackingUnavailable
 
     tracker = Tracker(home)
     try:
         return action(tracker)
-    except Untracked as error:
+    except TrackingUnavailable as error:
         context.log.warning(f"{error}; training, judging and serving go on without it")
         return None
     finally:
@@ -55,10 +55,10 @@ def judged(
             if not tracker.knows(each):
                 found = tracker.record(each, {"dagster_run_id": context.run.run_id})
                 each = msgspec.structs.replace(each, mlflow_run_id=found.run_id, model_uri=found.model_uri)
-                candidates.write(home, each)
+                candidates.write_candidate(home, each)
                 known[each.kind] = each
             if each.kind in trial.forecasts:
-                tracker.judge(each.mlflow_run_id, bundle.scores_of(trial, each.kind), {})
+                tracker.judge(each.mlflow_run_id, bundle.trial_scores(trial, each.kind), {})
 
     noted(context, home, action)
     return list(known.values())

@@ -35,14 +35,14 @@ def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
 
     from aerocast.common.times import to_numpy
     from aerocast.features.windows import WindowSpec
-    from aerocast.models.splits import cut
+    from aerocast.models.splits import split_span
 
     span = lake.span(table(feed, target, "windows"))
     if span is None:
         return "there is no row with a whole look-back yet"
     first, last = map(to_numpy, span)
     try:
-        cut(feed.split, WindowSpec.of(feed, target), first, last)
+        split_span(feed.split, WindowSpec.of(feed, target), first, last)
     except AeroCastError as error:
         return str(error)
     return ""

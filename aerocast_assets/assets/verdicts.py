@@ -30,7 +30,7 @@ def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = N
     found: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
     if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
         found["hold"] = str(hold)
-    decision, judged = (table.newest(lake, feed.name, target, judged=judged) for judged in (False, True))
+    decision, judged = (table.newest(lake, feed.name, target, by_trial=judged) for judged in (False, True))
     if decision is None:
         return found
     found |= {"decision": decision["reason"], "verdict": table.verdict_of(decision), "promoted": decision["promoted"]}

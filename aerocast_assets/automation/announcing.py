@@ -223,7 +223,7 @@ def _promotions(root: Home, feed: str, target: str, before: RunAnnouncements) ->
     from aerocast.lake import Lake
     from aerocast.promotion import table
 
-    for row in table.promoted_after(Lake(root), feed, target, before.row, PAGE):
+    for row in table.promotions_after(Lake(root), feed, target, before.row, PAGE):
         yield row["delivery"], _selected(root, feed, target, row["version"], row["decided_at"], row)
 
 

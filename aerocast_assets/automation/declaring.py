@@ -18,10 +18,10 @@ def settle_declarations(home: Home, find: Callable[[], Sequence[Declaration]] = 
     Raises:
         AeroCastError: the home refuses.
     """
-    from aerocast.operations.retirement import settle
+    from aerocast.operations.retirement import reconcile
 
     found = find()
-    return settle(home, [each.feed for each in found if each.feed], [each.name for each in found])
+    return reconcile(home, [each.feed for each in found if each.feed], [each.name for each in found])
 
 
 def declaring(find: Callable[[], Sequence[Declaration]] = declarations) -> dg.Definitions:

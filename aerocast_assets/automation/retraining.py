@@ -119,7 +119,7 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
     known = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
     for run in known:
-        memory = retraining.note(memory, run)
+        memory = retraining.note_run(memory, run)
     last = known[0] if known else None
     hold = runs.hold(tick.root, tick.feed, target)
     action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
@@ -153,11 +153,11 @@ def evidence(seen: "DriftState | None", target: str) -> str:
 def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLook | None:
     """A challenger that live requests have proven better than what serves is chosen, once, unless a person holds it."""
     from aerocast.releases import release
-    from aerocast.retraining.policy import promising
+    from aerocast.retraining.policy import has_proof
 
     for shadow in tick.seen.shadows if tick.seen else ():
         known = shadow.target != target or shadow.challenger == look.memory.challenger
-        if known or not promising(tick.feed.promotion, shadow):
+        if known or not has_proof(tick.feed.promotion, shadow):
             continue
         serves, rival = (read(tick.root, tick.feed.name, target) for read in (release.current, release.challenger))
         if not serves or not rival or (serves.version, rival.version) != (shadow.champion, shadow.challenger):

@@ -47,21 +47,21 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
         since = None
         if pointer is None:
             tried, newer = _tried(root, feed, target)
-            due, why = retraining.unserved(feed.retraining, tried, now, newer=newer, last=last)
+            due, why = retraining.first_champion_due(feed.retraining, tried, now, newer=newer, last=last)
         else:
             hold = runs.hold(root, feed, target)
             try:
                 manifest = release.load(root, feed.name, target, pointer.version).manifest
-                wrong = "; ".join(compatibility.outdated(manifest, feed))
+                wrong = "; ".join(compatibility.incompatibilities(manifest, feed))
             except AeroCastError as error:
                 manifest, wrong = None, str(error)
             if manifest is None or wrong:
-                due, why = retraining.unusable(feed.retraining, wrong, now, last=last, hold=hold)
+                due, why = retraining.replacement_due(feed.retraining, wrong, now, last=last, hold=hold)
             else:
                 lineage = manifest.lineage
                 # A release of before has no time of the feed; its real one says nothing of a recording.
                 since, made = lineage.since, lineage.feed_time or min(lineage.created_at, now)
-                due, why = retraining.routine(feed.retraining, made, now, last=last, hold=hold)
+                due, why = retraining.routine_due(feed.retraining, made, now, last=last, hold=hold)
         if due:
             return runs.ask(feed, target, f"schedule: {why}", now, since=since)
         over = feed.end is not None and now >= feed.end
@@ -82,5 +82,5 @@ def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, boo
     lake = Lake(root)
     if (judged := table.newest(lake, feed.name, target)) is None:
         return None, False
-    found = candidates.read(root, feed.name, target, BASELINES[0])
+    found = candidates.read_candidate(root, feed.name, target, BASELINES[0])
     return judged["feed_time"], found is None or found.data_version != training_set.content(lake, feed, target)

@@ -36,7 +36,7 @@ def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         trial = table.newest(platform.lake, feed.name, target)
         # A row of an older table has no time of the feed.
         at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
-        passed, why = retraining.helped(feed.retraining, heat, at, now)
+        passed, why = retraining.has_helped(feed.retraining, heat, at, now)
         return dg.AssetCheckResult(
             passed=passed,
             severity=dg.AssetCheckSeverity.WARN,

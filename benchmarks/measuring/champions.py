@@ -20,7 +20,7 @@ from aerocast.models.candidates import Candidate
 from aerocast.models.trainer import train
 from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
-from aerocast.promotion.trial import judge
+from aerocast.promotion.trial import run_trial
 from aerocast.releases.release import Release
 from aerocast.tables import training
 
@@ -79,7 +79,7 @@ def learn(
             con.register("windows", training.table(spec, {grid.station: grid}, months))
             samples = training.load(spec, con.table("windows"))
             found = [_candidate(feed, spec, kind, con, since) for kind in kinds]
-        trial = judge(feed, spec, samples, found, incumbent.release if incumbent else None, since)
+        trial = run_trial(feed, spec, samples, found, incumbent.release if incumbent else None, since)
     except AeroCastError as error:
         return Retrained(None, None, str(error))
     if not trial.decision.promoted:

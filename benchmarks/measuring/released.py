@@ -9,7 +9,7 @@ from aerocast.feed.model_kind import SEQUENCE, silent
 from aerocast.models.candidates import Candidate
 from aerocast.models.trainer import train
 from aerocast.promotion import bundle
-from aerocast.promotion.trial import judge
+from aerocast.promotion.trial import run_trial
 from aerocast.releases import release
 from measuring.feeds import Prepared, prepare
 
@@ -19,7 +19,7 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
     prepared = prepare(name)
     found = [_candidate(prepared, each) for each in (*BASELINES, kind)]
     winner, short = found[-1], _candidate(prepared, SEQUENCE)
-    trial = judge(prepared.feed, prepared.spec, prepared.samples, found, None)
+    trial = run_trial(prepared.feed, prepared.spec, prepared.samples, found, None)
     made = bundle.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
     tail.write(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
     version = release.write(home, made, bundle.files(winner, short))

@@ -128,7 +128,7 @@ def test_retrain_for_regime_is_promoted_with_proof(feed: Feed, again: Path, inst
     assert last["test_start"] > SINCE, "only the new regime judges"
     assert last["statistic"] > 1.6
     assert manifest.lineage.training_end < last["test_start"]
-    assert candidates.read(again, *KEY, "linear").since == SINCE
+    assert candidates.read_candidate(again, *KEY, "linear").since == SINCE
 
     # A plain run has nothing to do: what drift trained stays good for as long as the rows do.
     plain = retrain(feed, again, instance)
@@ -237,18 +237,18 @@ def test_promotions_table_without_proof_columns_is_extended(
 
 
 def test_candidate_without_regime_is_read(feed: Feed, again: Path) -> None:
-    path = candidates.place(again, *KEY, "linear")
+    path = candidates.candidate_path(again, *KEY, "linear")
     old = msgspec.msgpack.decode(path.read_bytes())
     del old["since"]
     path.write_bytes(msgspec.msgpack.encode(old))
-    found = candidates.read(again, *KEY, "linear")
+    found = candidates.read_candidate(again, *KEY, "linear")
     assert found is not None
     assert found.since is None
 
 
 def test_decision_fits_table_columns(feed: Feed) -> None:
     """Every field of a decision and its context has a typed column: an all-null first row must not decide it."""
-    schema: pa.Schema = promotions._decisions()
+    schema: pa.Schema = promotions._decision_schema()
     fields = {*promotions.Context.__struct_fields__, *Decision.__struct_fields__}
     assert fields <= set(schema.names)
     assert HOURS > 24 * 100, "the made readings reach past SINCE"

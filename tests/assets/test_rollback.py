@@ -185,5 +185,7 @@ def test_invalid_hold_duration_changes_nothing(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     for text in ("a week", "-P1D", "PT0S"):
-        assert f"hold_for: '{text}' is no length of time" in error(choose(noaa, home, instance, two[0], hold_for=text))
+        assert f"hold_for: '{text}' must be a length of time" in error(
+            choose(noaa, home, instance, two[0], hold_for=text)
+        )
     assert release.current(home, *KEY).version == two[1]

@@ -235,7 +235,7 @@ def made_again(world: World, feed: Feed, config: dict[str, Any] | None = None) -
 
 
 def test_new_salt_rebuilds_everything_and_changes_no_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, before = contents(Lake(world.home)), candidates.read(world.home, "small", TARGET, "persistence")
+    held, before = contents(Lake(world.home)), candidates.read_candidate(world.home, "small", TARGET, "persistence")
     newest = world.instance.get_latest_materialization_event(key(world.feed, TARGET, "training_set"))
     assert newest
     assert newest.asset_materialization
@@ -245,7 +245,7 @@ def test_new_salt_rebuilds_everything_and_changes_no_row(world: World, monkeypat
     assert counts == dict.fromkeys(LAYERS, len(months(world.feed).get_partition_keys()))
     assert version != had
     assert trained == "computed"
-    after = candidates.read(world.home, "small", TARGET, "persistence")
+    after = candidates.read_candidate(world.home, "small", TARGET, "persistence")
     assert before
     assert after
     assert before.config_hash != after.config_hash, "which is also the release's"
@@ -269,7 +269,7 @@ def test_force_rebuilds_layer_and_nothing_below_is_stale(world: World) -> None:
 def test_removed_month_is_frozen_below_with_its_books(world: World) -> None:
     lake, held = Lake(world.home), contents(Lake(world.home))
     feed = Feed.parse(stricter(world.feed).model_dump(mode="json") | {"retention": {"raw": "P30D"}})
-    assert maintain(world.home, lake, {"small": (feed, datetime(2024, 3, 2, tzinfo=UTC))}).removed == {
+    assert maintain(world.home, lake, {"small": (feed, datetime(2024, 3, 2, tzinfo=UTC))}).removals == {
         "small/raw": ["2024-01"]
     }
     done = refresh(feed, world.home, world.instance, ["2024-01", OLD], selection=[key(feed, each) for each in LAYERS])

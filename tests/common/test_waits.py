@@ -14,7 +14,7 @@ from aerocast.common import waits
 from aerocast.common.waits import LONGEST_PAUSE, is_recent, pause_end, remaining
 from aerocast.contracts.drift_state import Heat
 from aerocast.feed.policies import Retraining
-from aerocast.retraining.policy import Attempt, LastRun, RetrainMemory, decide, routine, unserved
+from aerocast.retraining.policy import Attempt, LastRun, RetrainMemory, decide, first_champion_due, routine_due
 from aerocast_assets.automation.runs import back_off
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
@@ -79,8 +79,8 @@ def test_routine_retrain_respects_limits_with_wrong_clock(made: datetime, ended:
     def looks(pause: timedelta) -> list[datetime]:
         return [NOW + times * pause for times in (0, 1.01, 2.02)]
 
-    assert any(routine(LIMITS, made, now, last=last)[0] for now in looks(LIMITS.max_age))
-    assert any(unserved(LIMITS, made, now, newer=True, last=last)[0] for now in looks(LIMITS.cool_down))
+    assert any(routine_due(LIMITS, made, now, last=last)[0] for now in looks(LIMITS.max_age))
+    assert any(first_champion_due(LIMITS, made, now, newer=True, last=last)[0] for now in looks(LIMITS.cool_down))
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e6))

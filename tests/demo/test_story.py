@@ -51,7 +51,7 @@ def write(home: Path, hours: int = 48) -> None:
 
 def read(home: Path, since: datetime = START) -> story.Story:
     with duckdb.connect() as con:
-        return story.read(con, Lake(home), home, find_feed("heatwave"), "temperature", "SIM1", since)
+        return story.load_story(con, Lake(home), home, find_feed("heatwave"), "temperature", "SIM1", since)
 
 
 def test_story_counts_known_outcomes_of_first_horizon(tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ def test_story_counts_known_outcomes_of_first_horizon(tmp_path: Path) -> None:
 
 
 def test_story_without_events_is_plotted(tmp_path: Path) -> None:
-    empty = story.picture(read(tmp_path), [], "nothing happened")
+    empty = story.draw_story(read(tmp_path), [], "nothing happened")
     assert len(empty.axes) == 4
     write(tmp_path)
-    figure = story.picture(read(tmp_path), [(START + 30 * HOUR, "heatwave")], "a story")
+    figure = story.draw_story(read(tmp_path), [(START + 30 * HOUR, "heatwave")], "a story")
     path = tmp_path / "story.png"
     figure.savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")

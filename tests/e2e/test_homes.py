@@ -52,7 +52,7 @@ def run(
 
 
 def trained(home: Path) -> candidates.Candidate:
-    found = candidates.read(home, *KEY, "linear")
+    found = candidates.read_candidate(home, *KEY, "linear")
     assert found is not None
     return found
 

@@ -20,14 +20,14 @@ STORED = StoredForecasts.of(STATION, TIME, LEVELS)
 
 def test_stored_forecasts_are_matched_by_station_and_origin() -> None:
     order = [3, 0, 2]
-    np.testing.assert_array_equal(STORED.on(STATION[order], TIME[order]), LEVELS[order])
+    np.testing.assert_array_equal(STORED.levels_of(STATION[order], TIME[order]), LEVELS[order])
 
 
 @pytest.mark.parametrize(("station", "hours"), [("CCC", 0), ("AAA", 2)])
 def test_row_without_forecast_is_refused(station: str, hours: int) -> None:
     asked = TIME[:1] + hours * np.timedelta64(3600, "s")
     with pytest.raises(AeroCastError, match="1 of 2 rows were not there when it was trained"):
-        STORED.on(np.array(["BBB", station]), np.concatenate([TIME[:1], asked]))
+        STORED.levels_of(np.array(["BBB", station]), np.concatenate([TIME[:1], asked]))
 
 
 def test_trial_on_newer_rows_leaves_candidate_out_with_reason() -> None:

@@ -105,7 +105,7 @@ def test_installed_kind_is_trained_judged_and_served(
     feed = declared(readings, toy={"penalty": 3.0}, mute={}, hungry={})
     result = refresh(feed, home, instance)
     assert result.success, [event.step_key for event in result.get_step_failure_events()]
-    toy, mute = (candidates.read(home, "small", "temperature", kind) for kind in ("toy", "mute"))
+    toy, mute = (candidates.read_candidate(home, "small", "temperature", kind) for kind in ("toy", "mute"))
     assert toy
     assert mute
     assert (bool(toy.graph), toy.forecasts, toy.parameters) == (True, None, {"seed": 0, "penalty": 3.0})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.features.grid import Times, WindowSpec
 from aerocast.feed.policies import Split
-from aerocast.models.splits import MARGIN, Cut, Role, cut, cut_since, instant
+from aerocast.models.splits import MARGIN, Cut, Role, parse_since, split_regime, split_span
 from tests.factories.series import HOUR, SPEC, START
 
 
@@ -44,7 +44,7 @@ def test_label_intervals_of_two_roles_never_overlap(
     split = Split(test=test, validation=validation, calibration=calibration, block=timedelta(days=days))
     at = times(hours)
     try:
-        role = cut(split, spec, at[0], at[-1]).of(at)
+        role = split_span(split, spec, at[0], at[-1]).of(at)
     except AeroCastError:
         assume(False)
     apart(role, horizon + 1)
@@ -57,7 +57,7 @@ def test_label_intervals_of_two_roles_never_overlap(
 
 def test_year_in_weekly_blocks_covers_every_season_per_role() -> None:
     at = times(8736)
-    role = cut(Split(), SPEC, at[0], at[-1]).of(at)
+    role = split_span(Split(), SPEC, at[0], at[-1]).of(at)
     for each in (Role.VALIDATION, Role.CALIBRATION):
         months = np.unique(at[role == each].astype("datetime64[M]"))
         assert len(months) >= 6
@@ -66,7 +66,7 @@ def test_year_in_weekly_blocks_covers_every_season_per_role() -> None:
 
 def test_added_rows_do_not_move_split() -> None:
     at = times(8736)
-    whole = cut(Split(), SPEC, at[0], at[-1])
+    whole = split_span(Split(), SPEC, at[0], at[-1])
     some = np.random.default_rng(0).random(8736) < 0.5
     np.testing.assert_array_equal(whole.of(at)[some], whole.of(at[some]))
     assert (whole.of(times(24, START - 9000 * HOUR)) == Role.PURGED).all()
@@ -75,7 +75,7 @@ def test_added_rows_do_not_move_split() -> None:
 def test_short_span_is_refused_with_reason() -> None:
     at = times(300)
     with pytest.raises(AeroCastError, match="split"):
-        cut(Split(), SPEC, at[0], at[-1])
+        split_span(Split(), SPEC, at[0], at[-1])
 
 
 def new(hours: int, before: int, reach: int, split: Split | None = None) -> tuple[Times, WindowSpec, Cut]:
@@ -83,7 +83,7 @@ def new(hours: int, before: int, reach: int, split: Split | None = None) -> tupl
     spec = msgspec.structs.replace(SPEC, horizons=(1, reach) if reach > 1 else (1,))
     at = times(before + hours)
     since = at[before].item().replace(tzinfo=UTC)
-    return at, spec, cut_since(split or Split(), spec, at[0], at[-1], since)
+    return at, spec, split_regime(split or Split(), spec, at[0], at[-1], since)
 
 
 @given(
@@ -141,20 +141,20 @@ def test_short_regime_is_refused_with_minimum_length() -> None:
     new(175, 1000, 24)
     at = times(100)
     with pytest.raises(AeroCastError, match="too short a regime"):
-        cut_since(Split(), SPEC, at[0], at[-1], datetime(2030, 1, 1, tzinfo=UTC))
+        split_regime(Split(), SPEC, at[0], at[-1], datetime(2030, 1, 1, tzinfo=UTC))
 
 
 def test_regime_before_first_row_is_whole_span() -> None:
     at = times(2000)
-    found = cut_since(Split(), SPEC, at[0], at[-1], datetime(2020, 1, 1, tzinfo=UTC))
+    found = split_regime(Split(), SPEC, at[0], at[-1], datetime(2020, 1, 1, tzinfo=UTC))
     assert found.start == at[0]
     assert Role.EARLIER not in set(found.of(at))
 
 
 def test_regime_start_is_utc_instant() -> None:
-    assert instant("") is None
+    assert parse_since("") is None
     wanted = datetime(2024, 4, 10, 12, tzinfo=UTC)
     for text in ("2024-04-10T12:00:00", "2024-04-10T12:00:00Z", "2024-04-10T14:00:00+02:00", "2024-04-10 12:00"):
-        assert instant(text) == wanted
+        assert parse_since(text) == wanted
     with pytest.raises(AeroCastError, match="since: 'yesterday' is no instant"):
-        instant("yesterday")
+        parse_since("yesterday")

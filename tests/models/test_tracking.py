@@ -19,7 +19,7 @@ import pytest
 from aerocast.contracts.manifest import TrainingRows
 from aerocast.models.candidates import Candidate
 from aerocast.models.tracking import ALIAS, Curves, Tracker
-from aerocast.models.tracking_database import FILE, Untracked
+from aerocast.models.tracking_database import FILE, TrackingUnavailable
 from tests.factories.releases import graph, intervals
 
 pytestmark = pytest.mark.e2e  # MLflow's own import takes seconds
@@ -215,7 +215,7 @@ def test_locked_database_skips_logging_with_warning(copy: Path, monkeypatch: pyt
     monkeypatch.setattr("aerocast.models.tracking_database._BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(copy / FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Untracked, match=r"mlflow\.db cannot be used: database is locked") as caught:
+        with pytest.raises(TrackingUnavailable, match=r"mlflow\.db cannot be used: database is locked") as caught:
             record(Tracker(copy))
     assert len(str(caught.value).splitlines()) == 1
     assert record(Tracker(copy))

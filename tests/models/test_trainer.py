@@ -16,7 +16,7 @@ from aerocast.feed.model import Feed
 from aerocast.feed.model_kind import SEQUENCE, silent
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Role
-from aerocast.models.trainer import Trained, roles, split, train
+from aerocast.models.trainer import TrainingResult, roles, split_samples, train
 from aerocast.tables import training
 from aerocast.tables.training import Samples
 
@@ -99,7 +99,7 @@ def known(con: duckdb.DuckDBPyConnection, spec: WindowSpec) -> Samples:
     return training.load(spec, con.table("known"))
 
 
-def error(made: Trained, con: duckdb.DuckDBPyConnection, spec: WindowSpec) -> float:
+def error(made: TrainingResult, con: duckdb.DuckDBPyConnection, spec: WindowSpec) -> float:
     """RMSE over the days after the retrain, mean over the horizons."""
     later = training.load(spec, con.table("later"))
     later = later.take(later.time >= START + (BEFORE + AFTER) * 24 * HOUR)
@@ -108,7 +108,7 @@ def error(made: Trained, con: duckdb.DuckDBPyConnection, spec: WindowSpec) -> fl
 
 def fitted(
     feed: Feed, con: duckdb.DuckDBPyConnection, kind: str, name: str = "known", since: datetime | None = None
-) -> Trained:
+) -> TrainingResult:
     return train(feed, "temperature", kind, con.table(name), silent, since)
 
 
@@ -179,7 +179,7 @@ def test_training_rows_exclude_judging_and_calibration_rows(plain: Feed, spec: W
 
 def test_training_span_is_reported(plain: Feed, con: duckdb.DuckDBPyConnection, known: Samples) -> None:
     made = fitted(plain, con, "linear", since=SINCE)
-    plan = split(plain, WindowSpec.of(plain, "temperature"), known, SINCE)
+    plan = split_samples(plain, WindowSpec.of(plain, "temperature"), known, SINCE)
     assert made.end + plan.reach < plan.test
     assert made.start < CHANGE
     assert fitted(plain, con, "linear", "new", since=SINCE).start >= CHANGE

@@ -24,7 +24,7 @@ from aerocast.features.dataset import Rows
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake, marks
 from aerocast.models.splits import Cut, Role
-from aerocast.models.trained_rows import described
+from aerocast.models.trained_rows import describe_rows
 from aerocast.operations import maintenance
 from aerocast.releases import release
 from aerocast.releases.readback import training_rows
@@ -88,7 +88,7 @@ def released(lake: Lake, con: duckdb.DuckDBPyConnection, home: Path, number: int
     plain = releases.manifest(number)
     lineage = msgspec.structs.replace(
         plain.lineage,
-        rows=described(samples, cut),
+        rows=describe_rows(samples, cut),
         delta_versions={"windows": lake.version(TABLE) or 0, "raw": lake.version(RAW) or 0},
     )
     graphs = Graphs(Graph("model.onnx", FEATURES, releases.intervals()))
@@ -123,12 +123,12 @@ def test_maintenance_keeps_training_rows_of_every_release(
         if turn % 9 == 8:
             before = {name: content(lake, con, name) for name in lake.tables()}
             done = maintenance.maintain(tmp_path, lake, {}, NONE)
-            assert done.spared == {}
+            assert done.failures == {}
             assert {name: content(lake, con, name) for name in lake.tables()} == before
             for manifest, rows in trained:
                 assert training_rows(con, lake, manifest).equals(rows), manifest.version
-    assert sum(done.vacuumed.values()) > 0
-    assert sum(done.forgotten.values()) > 0
+    assert sum(done.vacuums.values()) > 0
+    assert sum(done.dropped_commits.values()) > 0
     assert set(trained[0][1]["role"].to_pylist()) >= {"train", "validation", "calibration", "test", "purged"}
     wanted = [manifest.lineage.delta_versions["windows"] for manifest, _ in trained]
     held = {file for version in [*wanted, None] for file in lake.opened(TABLE, version).file_uris()}
@@ -173,10 +173,10 @@ def test_young_files_stay_and_old_orphans_are_removed(
     os.utime(old, (LONG_AGO, LONG_AGO))
     before, versions = files(lake, TABLE), lake.version(TABLE)
     done = maintenance.maintain(tmp_path, lake, {})
-    assert done.vacuumed[TABLE] == 1
+    assert done.vacuums[TABLE] == 1
     assert before - files(lake, TABLE) == {str(old)}
-    assert done.forgotten[TABLE] == 0
-    assert maintenance.maintain(tmp_path, lake, {}).vacuumed[TABLE] == 0
+    assert done.dropped_commits[TABLE] == 0
+    assert maintenance.maintain(tmp_path, lake, {}).vacuums[TABLE] == 0
     assert lake.version(TABLE) == (versions or 0) + 2, "begin and end of one vacuum; what finds nothing commits nothing"
 
 
@@ -192,7 +192,7 @@ def test_unreadable_release_keeps_everything_of_its_feed(
     releases.damage(place)
     before = files(lake, TABLE)
     done = maintenance.maintain(tmp_path, lake, {}, NONE)
-    assert made.version in done.spared[TABLE]
+    assert made.version in done.failures[TABLE]
     assert files(lake, TABLE) == before
 
 
@@ -256,7 +256,7 @@ def test_interrupted_maintenance_harms_nothing(
     assert training_rows(con, lake, made).equals(rows)
     assert content(lake, con, TABLE) == before
     monkeypatch.undo()
-    assert maintenance.maintain(tmp_path, lake, {}, NONE).spared == {}
+    assert maintenance.maintain(tmp_path, lake, {}, NONE).failures == {}
     assert training_rows(con, lake, made).equals(rows)
 
 
@@ -309,9 +309,9 @@ def test_disk_use_is_reported_per_table(lake: Lake, tmp_path: Path) -> None:
     for _ in range(3):
         replace(lake, rng, MONTHS[0])
     append(lake, 1)
-    first, second = maintenance.used(lake)
+    first, second = maintenance.disk_use(lake)
     assert (first.table, first.rows, first.files) == (TABLE, 40, 1)
-    assert first.kept > 3 * first.bytes > 0
+    assert first.bytes_in_all > 3 * first.bytes > 0
     assert (second.table, second.rows) == (RAW, 5)
     free, total = maintenance.disk(tmp_path)
     assert 0 < free < total

@@ -18,8 +18,8 @@ from aerocast.features.windows import feature_names
 from aerocast.feed.model import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.promotion.incumbents import levels
-from aerocast.promotion.trial import Trial, judge
-from aerocast.releases.compatibility import lacks, outdated
+from aerocast.promotion.trial import Trial, run_trial
+from aerocast.releases.compatibility import incompatibilities, lacks
 from aerocast.releases.release import Release
 from aerocast.tables import training
 from aerocast.tables.training import Samples
@@ -132,22 +132,22 @@ def test_missing_horizons_and_targets_are_listed() -> None:
     more = {"horizons": [1, 3, 6], "stations": [{"id": "AAA"}, {"id": "CCC"}]}
     assert lacks(released(BASE).manifest, declared(**more)) == "forecast 3 steps ahead or know CCC"
     assert lacks(released(BASE).manifest, BASE) == ""
-    assert outdated(released(BASE).manifest, BASE) == []
+    assert incompatibilities(released(BASE).manifest, BASE) == []
 
 
 def test_other_unit_or_cadence_makes_incumbent_unusable() -> None:
     columns = declaration(PATH)["columns"]
     metric = {**columns[0], "unit": "degC", "range": [-50, 55]}
     before: Manifest = released(BASE).manifest
-    assert outdated(before, declared(columns=[metric, *columns[1:]])) == [
+    assert incompatibilities(before, declared(columns=[metric, *columns[1:]])) == [
         "temperature is in degC, and was in degF when it was trained"
     ]
-    assert outdated(before, declared(cadence="PT30M")) == [
+    assert incompatibilities(before, declared(cadence="PT30M")) == [
         "a step is 30 minutes long, and was 1 hour when it was trained"
     ]
     window = {"columns": ["pressure"], "look_back": 24}
     gone = declared(columns=columns[2:], targets=["pressure"], window=window)
-    assert outdated(before, gone) == ["temperature is no column any more"]
+    assert incompatibilities(before, gone) == ["temperature is not a column any more"]
 
 
 # The trial ------------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> Tri
         )
 
     entrants = [entrant("linear", bias), entrant("persistence", 9.0), entrant("seasonal_naive", 9.0)]
-    return judge(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
+    return run_trial(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)
 
 
 def test_incomplete_incumbent_yields_to_equal_candidate() -> None:

@@ -17,7 +17,7 @@ from aerocast.models.candidates import Candidate
 from aerocast.models.splits import Role
 from aerocast.models.trainer import roles
 from aerocast.promotion.scoring import overall, score
-from aerocast.promotion.trial import INCUMBENT, _duels, _judges, _unseen
+from aerocast.promotion.trial import INCUMBENT, _duels, _fair_rows, _test_rows
 from aerocast.releases.release import Release
 from aerocast.tables.training import Samples
 from tests.factories.feeds import small_feed
@@ -44,23 +44,23 @@ def trained_to(moment: datetime) -> Release:
 
 
 def test_without_incumbent_all_rows_judge(spec: WindowSpec, judges: Samples) -> None:
-    assert _judges(judges, spec, None) == (judges, "")
+    assert _fair_rows(judges, spec, None) == (judges, "")
 
 
 def test_older_incumbent_leaves_judging_rows_unchanged(spec: WindowSpec, judges: Samples) -> None:
-    judged, note = _judges(judges, spec, trained_to(datetime(2024, 3, 31, 17, tzinfo=UTC)))
+    judged, note = _fair_rows(judges, spec, trained_to(datetime(2024, 3, 31, 17, tzinfo=UTC)))
     assert len(judged.time) == 100
     assert note == ""
 
 
 def test_rows_learned_by_incumbent_do_not_judge(spec: WindowSpec, judges: Samples) -> None:
-    judged, note = _judges(judges, spec, trained_to(datetime(2024, 4, 2, 0, tzinfo=UTC)))
+    judged, note = _fair_rows(judges, spec, trained_to(datetime(2024, 4, 2, 0, tzinfo=UTC)))
     assert judged.time.min() == np.datetime64("2024-04-02T07:00:00")
     assert note == ""
 
 
 def test_incumbent_that_learned_all_rows_is_not_scored_with_note(spec: WindowSpec, judges: Samples) -> None:
-    judged, note = _judges(judges, spec, trained_to(datetime(2024, 6, 1, tzinfo=UTC)))
+    judged, note = _fair_rows(judges, spec, trained_to(datetime(2024, 6, 1, tzinfo=UTC)))
     assert len(judged.time) == 100
     assert "0001-aaaaaaaa learned from all these rows" in note
 
@@ -86,7 +86,7 @@ def test_regime_candidates_are_judged_by_regime_split(spec: WindowSpec) -> None:
     wanted = roles(feed, spec, rows, since) == Role.TEST
     assert 0 < wanted.sum() < (roles(feed, spec, rows) == Role.TEST).sum()
     for asked in (since, None):
-        unseen = _unseen(feed, spec, rows, list(candidates((end, since), (end, since))), asked)
+        unseen = _test_rows(feed, spec, rows, list(candidates((end, since), (end, since))), asked)
         np.testing.assert_array_equal(unseen, wanted)
 
 
@@ -96,10 +96,10 @@ def test_candidate_of_other_split_never_judges_itself(spec: WindowSpec) -> None:
     since = datetime(2024, 4, 8, tzinfo=UTC)
     late, early = datetime(2024, 4, 26, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
     for asked in (since, None):
-        unseen = _unseen(feed, spec, rows, list(candidates((early, None), (late, since))), asked)
+        unseen = _test_rows(feed, spec, rows, list(candidates((early, None), (late, since))), asked)
         assert rows.time[unseen].min() == np.datetime64("2024-04-26T07:00:00"), "the last outcome learned is at 6"
     with pytest.raises(AeroCastError, match="train them all again"):
-        _unseen(feed, spec, rows, list(candidates((datetime(2024, 5, 1, tzinfo=UTC), None))), None)
+        _test_rows(feed, spec, rows, list(candidates((datetime(2024, 5, 1, tzinfo=UTC), None))), None)
 
 
 def test_proof_compares_the_composite(spec: WindowSpec) -> None:

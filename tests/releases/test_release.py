@@ -185,10 +185,10 @@ def test_unknown_version_is_refused(tmp_path: Path, version: str) -> None:
 
 def test_name_outside_folder_is_refused(tmp_path: Path) -> None:
     for feed in ("..", "a/b", "", "Noaa"):
-        with pytest.raises(AeroCastError, match="no name"):
+        with pytest.raises(AeroCastError, match="not a valid name"):
             release.current(tmp_path, feed, "temperature")
     outside = Graphs(Graph("../model.onnx", (), intervals()))
-    with pytest.raises(AeroCastError, match="no file name"):
+    with pytest.raises(AeroCastError, match="not a valid file name"):
         release.write(tmp_path, manifest(graphs=outside), {"../model.onnx": b"x"})
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.releases import release, shelves
+from aerocast.releases import release, storage
 from aerocast.releases.release import Current
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import ObjectHome, store_of
@@ -104,7 +104,7 @@ def test_leftovers_of_killed_writer_are_removed_after_one_day(
     left = f"{PLACE}/0001-00000001/model.onnx"
     write(bucket, 2)
     assert store_of(bucket).read(left) == b"graph", "its writer may be slow, not dead"
-    claim = shelves._Claim("0001-00000001", datetime.now(UTC) - timedelta(days=2), "somebody")
+    claim = storage._Claim("0001-00000001", datetime.now(UTC) - timedelta(days=2), "somebody")
     store_of(bucket).replace(f"{PLACE}/.claims/0001", msgspec.json.encode(claim))
     write(bucket, 3)
     assert [name for name in store_of(bucket).names(PLACE) if "/0001-" in name] == []

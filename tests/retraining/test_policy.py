@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from aerocast.contracts.drift_state import Heat, Shadow
 from aerocast.feed.policies import Promotion, Retraining
 from aerocast.retraining.policy import (
-    KEPT,
+    OLDER_ATTEMPTS,
     PAIRS,
     Action,
     LastRun,
     RetrainMemory,
     decide,
-    helped,
-    note,
-    promising,
-    routine,
-    unserved,
+    first_champion_due,
+    has_helped,
+    has_proof,
+    note_run,
+    routine_due,
 )
 
 HOUR = timedelta(hours=1)
@@ -97,7 +97,7 @@ def test_cooling_promotion_helps_and_next_edge_waits_for_cool_down_only() -> Non
     again = decide(LIMITS, hot(2, at, T0), calm.memory, at, last=done)
     assert not again.act
     assert "cool-down of 6 hours" in again.reason
-    assert decide(LIMITS, hot(2, at, T0), again.memory, done.ended + 6 * HOUR, last=done).act
+    assert decide(LIMITS, hot(2, at, T0), again.memory, done.finish + 6 * HOUR, last=done).act
 
 
 @pytest.mark.parametrize(("outcome", "word"), [("promoted", "did not help"), ("refused", "was refused")])
@@ -134,9 +134,9 @@ def test_failed_training_is_retried_sooner_with_growing_pauses() -> None:
 def test_run_retried_by_dagster_with_success_is_no_failure() -> None:
     action, now = first(), T0 + 3 * DAY
     failed = decide(LIMITS, hot(), action.memory, now + HOUR, last=ran(action, "failed", now + HOUR))
-    assert failed.memory.failed == 1
+    assert failed.memory.failure_count == 1
     saved = decide(LIMITS, hot(), failed.memory, now + 2 * HOUR, last=ran(action, "promoted", now + 2 * HOUR))
-    assert saved.memory.failed == 0
+    assert saved.memory.failure_count == 0
     assert not saved.act
     assert "has until" in saved.reason
 
@@ -199,17 +199,17 @@ def test_help_resets_earlier_back_off() -> None:
     done = ran(again, "promoted", now + 12 * HOUR)
     calm = decide(LIMITS, cool(1, now + DAY), again.memory, now + DAY, last=done)
     assert (calm.memory.tries, calm.memory.failures, calm.memory.without_help) == (0, 0, 0)
-    assert note(calm.memory, done) == calm.memory, "and it stays a help"
+    assert note_run(calm.memory, done) == calm.memory, "and it stays a help"
 
 
 def test_first_observed_end_of_run_counts() -> None:
     action, now = first(), T0 + 3 * DAY
-    seen = note(action.memory, ran(action, "refused", now + HOUR))
-    assert note(seen, ran(action, "refused", now + 9 * HOUR)) == seen
+    seen = note_run(action.memory, ran(action, "refused", now + HOUR))
+    assert note_run(seen, ran(action, "refused", now + 9 * HOUR)) == seen
 
 
 def test_large_budget_is_counted_to_its_end() -> None:
-    budget = 3 * KEPT
+    budget = 3 * OLDER_ATTEMPTS
     limits = LIMITS.model_copy(update={"cool_down": timedelta(0), "daily_budget": budget})
     action, now = first(limits=limits), T0 + 3 * DAY
     for number in range(2, budget + 1):
@@ -225,12 +225,12 @@ def test_same_decision_has_same_run_key_and_retry_another() -> None:
     now, keys = T0 + 3 * DAY, []
     action = first(limits=limits)
     assert decide(limits, hot(), RetrainMemory(), now + HOUR).key == action.key, "a crash before the cursor was kept"
-    for _ in range(3 * KEPT):
+    for _ in range(3 * OLDER_ATTEMPTS):
         keys.append(action.key)
         now += 200 * DAY
         action = decide(limits, hot(), action.memory, now, last=ran(action, "failed", now - 199 * DAY))
-    assert len(set(keys)) == 3 * KEPT
-    assert len(action.memory.attempts) == KEPT + 1, "what is remembered does not grow forever"
+    assert len(set(keys)) == 3 * OLDER_ATTEMPTS
+    assert len(action.memory.attempts) == OLDER_ATTEMPTS + 1, "what is remembered does not grow forever"
 
 
 @pytest.mark.parametrize(
@@ -244,14 +244,14 @@ def test_same_decision_has_same_run_key_and_retry_another() -> None:
     ],
 )
 def test_live_evidence_must_be_decisive(pairs: int, gain: float, p: float | None, good: bool) -> None:
-    assert promising(Promotion(max_p=0.05), Shadow("temperature", "b", "a", pairs, gain, p)) is good
+    assert has_proof(Promotion(max_p=0.05), Shadow("temperature", "b", "a", pairs, gain, p)) is good
 
 
 def test_note_changes_only_its_own_run() -> None:
     action = first()
-    assert note(action.memory, None) == action.memory
-    assert note(action.memory, LastRun("failed", T0, T0, "another")) == action.memory
-    assert note(action.memory, LastRun("failed", T0, T0)) == action.memory
+    assert note_run(action.memory, None) == action.memory
+    assert note_run(action.memory, LastRun("failed", T0, T0, "another")) == action.memory
+    assert note_run(action.memory, LastRun("failed", T0, T0)) == action.memory
 
 
 Step = tuple[int, str, str]
@@ -286,7 +286,7 @@ def test_limits_hold_for_any_history(limits: Retraining, steps: list[Step]) -> N
         elif flip == "flip":
             heat, on_edge = hot(heat.edges + 1, now, now - HOUR), []
         if last and last.outcome == "running" and outcome != "running":
-            last = None if outcome == "lost" else LastRun(outcome, last.started, now, last.key)
+            last = None if outcome == "lost" else LastRun(outcome, last.start, now, last.key)
             on_edge = [*on_edge[:-1], outcome] if on_edge else []  # a run of an older edge is none of this one's
             if outcome in ("promoted", "refused"):
                 finished.append(now)
@@ -316,45 +316,45 @@ def test_limits_hold_for_any_history(limits: Retraining, steps: list[Step]) -> N
 
 def test_old_champion_is_renewed_at_most_once_per_pause() -> None:
     now = T0 + 40 * DAY
-    assert routine(LIMITS, T0 + 20 * DAY, now) == (False, "the champion is 20 days old, limit 30 days")
-    assert routine(LIMITS, T0, now) == (True, "the champion is 40 days old, limit 30 days")
-    assert not routine(LIMITS, T0, now, last=LastRun("running", now))[0]
+    assert routine_due(LIMITS, T0 + 20 * DAY, now) == (False, "the champion is 20 days old, limit 30 days")
+    assert routine_due(LIMITS, T0, now) == (True, "the champion is 40 days old, limit 30 days")
+    assert not routine_due(LIMITS, T0, now, last=LastRun("running", now))[0]
     refused = LastRun("refused", now, now + HOUR)
-    due, why = routine(LIMITS, T0, now + 29 * DAY, last=refused)
+    due, why = routine_due(LIMITS, T0, now + 29 * DAY, last=refused)
     assert not due
     assert "nothing better was found at 2024-04-10 01:00" in why
-    assert routine(LIMITS, T0, now + 31 * DAY, last=refused)[0]
+    assert routine_due(LIMITS, T0, now + 31 * DAY, last=refused)[0]
     failed = LastRun("failed", now, now + HOUR)
-    assert not routine(LIMITS, T0, now + 6 * HOUR, last=failed)[0]
-    assert routine(LIMITS, T0, now + 7 * HOUR, last=failed)[0]
+    assert not routine_due(LIMITS, T0, now + 6 * HOUR, last=failed)[0]
+    assert routine_due(LIMITS, T0, now + 7 * HOUR, last=failed)[0]
     ahead = now + DAY
-    due, why = routine(LIMITS, ahead, now)
+    due, why = routine_due(LIMITS, ahead, now)
     assert due, "how old it is nobody knows, so it is made again, once"
     assert why == "the champion was made at 2024-04-11 00:00, by a clock that was ahead, limit 30 days"
-    assert not routine(LIMITS, ahead, now + HOUR, last=LastRun("refused", now, now))[0]
+    assert not routine_due(LIMITS, ahead, now + HOUR, last=LastRun("refused", now, now))[0]
 
 
 def test_retrain_is_judged_useless_only_after_settle_time() -> None:
-    assert helped(LIMITS, cool(1, T0), T0, T0 + 9 * DAY)[0]
-    assert helped(LIMITS, hot(), None, T0 + 9 * DAY)[0]
-    assert helped(LIMITS, hot(), T0 - DAY, T0 + 9 * DAY)[0], "it was before the edge"
-    good, why = helped(LIMITS, hot(), T0 + DAY, T0 + 2 * DAY)
+    assert has_helped(LIMITS, cool(1, T0), T0, T0 + 9 * DAY)[0]
+    assert has_helped(LIMITS, hot(), None, T0 + 9 * DAY)[0]
+    assert has_helped(LIMITS, hot(), T0 - DAY, T0 + 9 * DAY)[0], "it was before the edge"
+    good, why = has_helped(LIMITS, hot(), T0 + DAY, T0 + 2 * DAY)
     assert good
     assert "until 2024-03-04 00:00" in why
-    good, why = helped(LIMITS, hot(), T0 + DAY, T0 + 4 * DAY)
+    good, why = has_helped(LIMITS, hot(), T0 + DAY, T0 + 4 * DAY)
     assert not good
     assert "has not helped in 3 days" in why
 
 
 def test_unserved_target_is_retried_with_newer_rows_each_cool_down() -> None:
-    assert unserved(LIMITS, None, T0, newer=True) == (False, "nothing serves yet, so nothing is old")
-    assert unserved(LIMITS, T0, T0 + 40 * DAY, newer=False) == (
+    assert first_champion_due(LIMITS, None, T0, newer=True) == (False, "nothing serves yet, so nothing is old")
+    assert first_champion_due(LIMITS, T0, T0 + 40 * DAY, newer=False) == (
         False,
         "nothing serves yet: no model was good enough at 2024-03-01 00:00, and there are no newer rows",
     )
     soon = T0 + LIMITS.cool_down
-    assert not unserved(LIMITS, T0, soon - HOUR, newer=True)[0]
-    assert unserved(LIMITS, T0, soon, newer=True)[0]
+    assert not first_champion_due(LIMITS, T0, soon - HOUR, newer=True)[0]
+    assert first_champion_due(LIMITS, T0, soon, newer=True)[0]
     running, failed = LastRun("running", T0), LastRun("failed", T0, soon)
-    assert not unserved(LIMITS, T0, soon, newer=True, last=running)[0]
-    assert "next try" in unserved(LIMITS, T0, soon, newer=True, last=failed)[1]
+    assert not first_champion_due(LIMITS, T0, soon, newer=True, last=running)[0]
+    assert "next try" in first_champion_due(LIMITS, T0, soon, newer=True, last=failed)[1]

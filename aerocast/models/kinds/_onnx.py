@@ -1,4 +1,4 @@
-"""A few lines to write an ONNX graph by hand: nodes and constants, from `features` to `forecast`."""
+"""Writes an ONNX graph by hand: nodes and constants, from `features` to `forecast`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nets behind `gru`: torch modules, and how they are trained.
+"""Defines and trains the nets behind `gru`, as torch modules.
 
 Each horizon is stopped at its own best epoch on validation rows, measured on averaged weights (Polyak and Juditsky
 1992), for the net overfits a day ahead long before an hour ahead. Then `members` nets of different seeds are trained
@@ -34,7 +34,7 @@ AVERAGE = 0.99  # decay of the averaged weights, a step
 CLIP_NORM = 1.0
 
 
-class Scaled(nn.Module):
+class Scaling(nn.Module):
     """Raw features to (n, F + flags) without NaN: the design of `linear`, as torch."""
 
     mean: Tensor
@@ -48,10 +48,10 @@ class Scaled(nn.Module):
         self.register_buffer("flags", torch.tensor(design.flags, dtype=torch.int64))
 
     def forward(self, features: Tensor) -> Tensor:
-        missing = torch.isnan(features)
+        absent = torch.isnan(features)
         z = torch.clamp((features - self.mean) / self.scale, -CLIP, CLIP)
-        z = torch.where(missing, torch.zeros_like(z), z)
-        return torch.cat([z, missing[:, self.flags].to(z.dtype)], dim=1)
+        z = torch.where(absent, torch.zeros_like(z), z)
+        return torch.cat([z, absent[:, self.flags].to(z.dtype)], dim=1)
 
 
 class Net(nn.Module):
@@ -79,8 +79,8 @@ class Net(nn.Module):
         steps, inputs = self.sequence.shape
         series = torch.index_select(z, 1, self.sequence.flatten()).reshape(-1, steps, inputs)
         states, _ = self.gru(series)
-        joined = torch.cat([states[:, -1], z], dim=1)
-        out: Tensor = self.straight(z) + self.head(joined)
+        state = torch.cat([states[:, -1], z], dim=1)
+        out: Tensor = self.straight(z) + self.head(state)
         return out
 
 
@@ -90,14 +90,14 @@ class Ensemble(nn.Module):
     unit: Tensor
     masks: Tensor
 
-    def __init__(self, scaled: Scaled, nets: Sequence[Net], masks: Tensor, unit: Tensor, last: int) -> None:
+    def __init__(self, scaling: Scaling, nets: Sequence[Net], masks: Tensor, unit: Tensor, last: int) -> None:
         super().__init__()
-        self.scaled, self.nets, self.last = scaled, nn.ModuleList(nets), last
+        self.scaling, self.nets, self.last = scaling, nn.ModuleList(nets), last
         self.register_buffer("masks", masks / masks.sum(dim=0))  # (nets, H)
         self.register_buffer("unit", unit)
 
     def forward(self, features: Tensor) -> Tensor:
-        z = self.scaled(features)
+        z = self.scaling(features)
         change = torch.stack([net(z) for net in self.nets]) * self.masks[:, None]
         return features[:, self.last : self.last + 1] + change.sum(dim=0) * self.unit
 
@@ -130,23 +130,23 @@ class Ensemble(nn.Module):
 
 @dataclass(frozen=True)
 class _Batches:
-    """Scaled rows and changes on the device, with what is known of them."""
+    """Scaled rows and changes on the device, with a mask of the changes that are known."""
 
     z: Tensor
-    wanted: Tensor
-    known: Tensor
+    target: Tensor
+    mask: Tensor
 
     @classmethod
-    def of(cls, data: Dataset, rows: Rows, scaled: Scaled, unit: Tensor, device: torch.device) -> _Batches:
+    def of(cls, data: Dataset, rows: Rows, scaling: Scaling, unit: Tensor, device: torch.device) -> _Batches:
         change = torch.from_numpy(data.change(rows)).to(device) / unit.to(device)
         some = (~torch.isnan(change)).any(dim=1)
-        z = scaled(torch.from_numpy(rows.x).to(device))[some]
+        z = scaling(torch.from_numpy(rows.x).to(device))[some]
         return cls(z, torch.nan_to_num(change[some]), ~torch.isnan(change[some]))
 
     def loss(self, net: nn.Module, rows: Tensor | slice) -> Tensor:
         """(H,) mean squared scaled errors of known outcomes."""
-        error = (net(self.z[rows]) - self.wanted[rows]) ** 2 * self.known[rows]
-        mean: Tensor = error.sum(dim=0) / self.known[rows].sum(dim=0).clamp(min=1)
+        error = (net(self.z[rows]) - self.target[rows]) ** 2 * self.mask[rows]
+        mean: Tensor = error.sum(dim=0) / self.mask[rows].sum(dim=0).clamp(min=1)
         return mean
 
 
@@ -162,13 +162,13 @@ def train(data: Dataset, params: GruParameters, log: Log) -> Ensemble:
 
 
 def _fit(data: Dataset, params: GruParameters, log: Log, device: torch.device) -> Ensemble:
-    scaled = Scaled(Design.of(data.names, data.train.x)).to(device)
+    scaling = Scaling(Design.of(data.names, data.train.x)).to(device)
     unit = torch.from_numpy(np.nanstd(data.change(data.train), axis=0).clip(1e-6))
-    held = _Batches.of(data, data.validation, scaled, unit, device)
-    rows = _Batches.of(data, data.train, scaled, unit, device)
+    validation = _Batches.of(data, data.validation, scaling, unit, device)
+    rows = _Batches.of(data, data.train, scaling, unit, device)
     groups = _groups(data, params)
-    best = [_search(data, params, group, rows, held, unit, log) for group in groups]
-    rows = _Batches.of(data, data.both(), scaled, unit, device)
+    best = [_search(data, params, group, rows, validation, unit, log) for group in groups]
+    rows = _Batches.of(data, data.both(), scaling, unit, device)
     nets, masks = [], []
     for member in range(params.members):
         for group, epochs in zip(groups, best, strict=True):
@@ -177,7 +177,7 @@ def _fit(data: Dataset, params: GruParameters, log: Log, device: torch.device) -
                     nets.append(net.cpu())
                     masks.append([float(epochs.get(at) == epoch) for at in range(len(unit))])
         log(params.epochs + member, {"members_trained": float(member + 1)})
-    return Ensemble(scaled.cpu(), nets, torch.tensor(masks), unit, data.last).eval()
+    return Ensemble(scaling.cpu(), nets, torch.tensor(masks), unit, data.last).eval()
 
 
 @dataclass(frozen=True)
@@ -197,14 +197,14 @@ def _groups(data: Dataset, params: GruParameters) -> list[_Group]:
 
 
 def _search(
-    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, held: _Batches, unit: Tensor, log: Log
+    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, validation: _Batches, unit: Tensor, log: Log
 ) -> dict[int, int]:
     """Best epoch on validation rows of each of the group's horizons, by index."""
     losses: list[NDArray[Any]] = []
     best: dict[int, int] = {}
     for epoch, net in _train(data, params, group, rows, params.seed, params.epochs):
         with torch.inference_mode():
-            losses.append((held.loss(net, slice(None)).sqrt().cpu() * unit).numpy())
+            losses.append((validation.loss(net, slice(None)).sqrt().cpu() * unit).numpy())
         log(epoch, {f"validation_rmse_{data.spec.horizons[at]}": float(losses[-1][at]) for at in group.at})
         best = {at: int(np.argmin(np.array(losses)[:, at])) for at in group.at}
         if epoch - max(best.values()) >= params.patience:
@@ -218,7 +218,7 @@ def _train(
     """Yields (epoch, averaged net in eval mode) after each epoch; the same seed gives the same nets."""
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    net = Net(_sequence(data), rows.z.shape[1], rows.wanted.shape[1], params, group.dropout).to(rows.z.device)
+    net = Net(_sequence(data), rows.z.shape[1], rows.target.shape[1], params, group.dropout).to(rows.z.device)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=params.rate, weight_decay=params.decay)
     step = 0
@@ -234,14 +234,14 @@ def _train(
             optimiser.step()
             decay = min(AVERAGE, 1 - 1 / (step + 1))
             with torch.no_grad():
-                for kept, fresh in zip(average.parameters(), net.parameters(), strict=True):
-                    kept.lerp_(fresh, 1 - decay)
+                for mean, fresh in zip(average.parameters(), net.parameters(), strict=True):
+                    mean.lerp_(fresh, 1 - decay)
         yield epoch, copy.deepcopy(average).eval()
 
 
 def _sequence(data: Dataset) -> Tensor:
     """(steps, inputs) columns of the features, oldest first: the inputs that have all the newest lags."""
-    place = {name: index for index, name in enumerate(data.names)}
+    column = {name: index for index, name in enumerate(data.names)}
     lags = near_lags(data.spec)[::-1]
-    inputs = [name for name in data.spec.inputs if all(f"{name}_lag{lag}" in place for lag in lags)]
-    return torch.tensor([[place[f"{name}_lag{lag}"] for name in inputs] for lag in lags])
+    inputs = [name for name in data.spec.inputs if all(f"{name}_lag{lag}" in column for lag in lags)]
+    return torch.tensor([[column[f"{name}_lag{lag}"] for name in inputs] for lag in lags])

@@ -1,4 +1,4 @@
-"""Ridge on the change, closed form: plain, or with every feature also times the hour's sine and cosine.
+"""Fits ridge on the change in closed form: plain, or with every feature also times the hour's sine and cosine.
 
 The crossed form lets a weight turn with the hour of day. Validation rows choose form and penalty for each horizon; the
 chosen one is then fitted on train and validation rows. Hoerl and Kennard 1970 for the estimator.
@@ -26,26 +26,26 @@ CLIP = 6.0  # standard deviations: a feature far outside what was seen must not 
 
 @dataclass(frozen=True)
 class Design:
-    """From raw features to a design matrix without NaN: scaled, missing = mean, ages' gaps flagged, crossed."""
+    """Makes a design matrix without NaN: scaled, missing = mean, ages' gaps flagged, `crossing` columns times `by`."""
 
     mean: Floats
     scale: Floats
     flags: tuple[int, ...]
-    crossed: tuple[int, ...]
+    crossing: tuple[int, ...]
     by: tuple[int, ...]
 
     @classmethod
     def of(cls, names: Sequence[str], x: Floats) -> Design:
         # A feature that is missing throughout is 0 everywhere, and so has no weight.
-        seen = np.maximum((~np.isnan(x)).sum(axis=0), 1)
-        mean = np.where(np.isnan(x), 0, x).sum(axis=0, dtype=np.float64) / seen
-        spread = np.sqrt(np.where(np.isnan(x), 0, (x - mean) ** 2).sum(axis=0) / seen)
-        scale = np.where(spread > 1e-6, spread, 1.0)
+        count = np.maximum((~np.isnan(x)).sum(axis=0), 1)
+        mean = np.where(np.isnan(x), 0, x).sum(axis=0, dtype=np.float64) / count
+        deviation = np.sqrt(np.where(np.isnan(x), 0, (x - mean) ** 2).sum(axis=0) / count)
+        scale = np.where(deviation > 1e-6, deviation, 1.0)
         flags = tuple(index for index, name in enumerate(names) if name.endswith("_age"))
         by = tuple(index for index, name in enumerate(names) if name in ("hour_sin_0", "hour_cos_0"))
         still = ("hour_", "station_", "season")
-        crossed = [index for index, name in enumerate(names) if not name.startswith(still) and index not in flags]
-        return cls(mean.astype(np.float32), scale.astype(np.float32), flags, tuple(crossed), by)
+        crossing = [index for index, name in enumerate(names) if not name.startswith(still) and index not in flags]
+        return cls(mean.astype(np.float32), scale.astype(np.float32), flags, tuple(crossing), by)
 
     @property
     def plain(self) -> int:
@@ -57,7 +57,7 @@ class Design:
         z = np.clip((x - self.mean) / self.scale, -CLIP, CLIP)
         z = np.where(np.isnan(z), np.float32(0), z)
         parts = [z, np.isnan(x[:, list(self.flags)]).astype(np.float32)]
-        parts += [z[:, list(self.crossed)] * z[:, [column]] for column in self.by]
+        parts += [z[:, list(self.crossing)] * z[:, [column]] for column in self.by]
         return np.hstack(parts)
 
     def to_graph(self, graph: GraphBuilder) -> str:
@@ -66,8 +66,8 @@ class Design:
         z = graph.op("Clip", z, graph.constant(-CLIP), graph.constant(CLIP))
         z = graph.op("Where", graph.op("IsNaN", z), graph.constant(0.0), z)
         flags = graph.op("Cast", graph.op("IsNaN", graph.columns("features", self.flags)), to=1)
-        crossed = graph.columns(z, self.crossed)
-        products = [graph.op("Mul", crossed, graph.columns(z, [column])) for column in self.by]
+        columns = graph.columns(z, self.crossing)
+        products = [graph.op("Mul", columns, graph.columns(z, [column])) for column in self.by]
         return graph.op("Concat", z, flags, *products, axis=1)
 
 
@@ -100,10 +100,10 @@ class _Normal:
 
     @classmethod
     def of(cls, matrix: Floats, change: Floats) -> _Normal:
-        known = ~np.isnan(change)
-        rows, wanted = matrix[known], change[known]
-        bias = float(wanted.mean())
-        return cls((rows.T @ rows).astype(np.float64), (rows.T @ (wanted - bias)).astype(np.float64), bias)
+        mask = ~np.isnan(change)
+        rows, target = matrix[mask], change[mask]
+        bias = float(target.mean())
+        return cls((rows.T @ rows).astype(np.float64), (rows.T @ (target - bias)).astype(np.float64), bias)
 
     def solve(self, penalty: float, columns: int, size: int) -> Floats:
         gram = self.gram[:columns, :columns] + penalty * np.eye(columns)
@@ -127,18 +127,20 @@ class RidgeChoice:
 def choose(data: Dataset, penalties: Sequence[float], log: Log) -> RidgeChoice:
     """Tries every penalty on both forms."""
     design = Design.of(data.names, data.train.x)
-    matrix, held = design.matrix(data.train.x), design.matrix(data.validation.x)
-    wanted, held_wanted = data.change(data.train), data.change(data.validation)
-    normals = [_Normal.of(matrix, wanted[:, at]) for at in range(wanted.shape[1])]
+    matrix, validation = design.matrix(data.train.x), design.matrix(data.validation.x)
+    target, validation_target = data.change(data.train), data.change(data.validation)
+    normals = [_Normal.of(matrix, target[:, at]) for at in range(target.shape[1])]
     forms = sorted({design.plain, matrix.shape[1]})
-    tried = [(penalty, columns) for columns in forms for penalty in penalties]
+    trials = [(penalty, columns) for columns in forms for penalty in penalties]
     losses = []
-    for step, (penalty, columns) in enumerate(tried):
+    for step, (penalty, columns) in enumerate(trials):
         weights = np.stack([normal.solve(penalty, columns, matrix.shape[1]) for normal in normals], axis=1)
-        losses.append(rmse(held @ weights + np.array([normal.bias for normal in normals]), held_wanted))
+        losses.append(rmse(validation @ weights + np.array([normal.bias for normal in normals]), validation_target))
         metrics = {f"validation_rmse_{h}": loss for h, loss in zip(data.spec.horizons, losses[-1], strict=True)}
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
-    best = [tried[_simplest(np.array(losses)[:, at], [columns for _, columns in tried])] for at in range(len(normals))]
+    best = [
+        trials[_simplest(np.array(losses)[:, at], [columns for _, columns in trials])] for at in range(len(normals))
+    ]
     return RidgeChoice(tuple(best), _solve(data, design, data.train, best))
 
 
@@ -148,10 +150,10 @@ def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
     return int(np.argmin(losses * handicap))
 
 
-def _solve(data: Dataset, design: Design, rows: Rows, chosen: Sequence[tuple[float, int]]) -> Ridge:
+def _solve(data: Dataset, design: Design, rows: Rows, settings: Sequence[tuple[float, int]]) -> Ridge:
     matrix, change = design.matrix(rows.x), data.change(rows)
     normals = [_Normal.of(matrix, change[:, at]) for at in range(change.shape[1])]
-    pairs = zip(normals, chosen, strict=True)
+    pairs = zip(normals, settings, strict=True)
     weights = [normal.solve(penalty, columns, matrix.shape[1]) for normal, (penalty, columns) in pairs]
     bias = np.array([normal.bias for normal in normals], dtype=np.float32)
     return Ridge(design, np.stack(weights, axis=1), bias)

@@ -1,4 +1,4 @@
-"""The boosters behind `xgboost`, one a horizon: how they are grown, stopped, weighed and written as a graph."""
+"""Grows, stops, weighs and exports the boosters behind `xgboost`, one a horizon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aerocast.models.kinds._onnx import GraphBuilder
     from aerocast.models.kinds.xgboost import XgboostParameters
 
-GROWN = 1.15  # more rows bear more rounds: the final fit has about this many times the rows of the first
+EXTRA_ROUNDS = 1.15  # more rows bear more rounds: the final fit has about this many times the rows of the first
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Trees:
     columns: tuple[int, ...]
 
     def predict(self, x: Floats) -> Floats:
-        predicted: Floats = self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
-        return predicted
+        change: Floats = self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
+        return change
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds the booster's node, as onnxmltools writes it, over its own columns; (n, 1)."""
@@ -41,8 +41,8 @@ class Trees:
         from onnxmltools.convert.common.data_types import FloatTensorType
 
         kinds = [("input", FloatTensorType([None, len(self.columns)]))]
-        converted = convert_xgboost(self.booster, initial_types=kinds, target_opset=15)
-        node = next(node for node in converted.graph.node if node.op_type == "TreeEnsembleRegressor")
+        model = convert_xgboost(self.booster, initial_types=kinds, target_opset=15)
+        node = next(node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor")
         attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
         return graph.op(
             "TreeEnsembleRegressor", graph.columns("features", self.columns), domain="ai.onnx.ml", **attributes
@@ -56,28 +56,28 @@ def predict(trees: Sequence[Trees], x: Floats) -> Floats:
 
 def grow(data: Dataset, params: XgboostParameters, at: int, first: Trees) -> Trees:
     """The final trees of a horizon: as many rounds as the first ones had, for more rows, on all rows."""
-    rows, rounds = data.both(), max(1, round(GROWN * first.booster.num_boosted_rounds()))
+    rows, rounds = data.both(), max(1, round(EXTRA_ROUNDS * first.booster.num_boosted_rounds()))
     booster = _train(_settings(data, params, at), rows, first.columns, data.change(rows)[:, at], rounds)
     return Trees(booster, first.columns)
 
 
-def blend(first: Floats, second: Floats, wanted: Floats) -> tuple[Floats, NDArray[np.float64]]:
+def blend(first: Floats, second: Floats, target: Floats) -> tuple[Floats, NDArray[np.float64]]:
     """(H,) weight of `first` against `second`, within 0 .. 1, halfway from least squares to equal weights; its RMSE.
 
     A few weeks of validation hold few independent days, so least squares alone follows chance, and equal weights are
     hard to beat (Smith and Wallis 2009). Calibration rows, unseen by both, are better forecast so a day ahead.
     """
-    apart, short = first - second, wanted - second
-    power = np.sum(np.where(np.isnan(wanted), 0, apart) ** 2, axis=0)
+    apart, short = first - second, target - second
+    power = np.sum(np.where(np.isnan(target), 0, apart) ** 2, axis=0)
     best = np.clip(np.nansum(apart * short, axis=0) / np.maximum(power, 1e-9), 0, 1)
     share: Floats = ((best + 0.5) / 2).astype(np.float32)
-    return share, rmse(share * first + (1 - share) * second, wanted)
+    return share, rmse(share * first + (1 - share) * second, target)
 
 
 def _columns(names: Sequence[str], calm: bool) -> tuple[int, ...]:
     """A calm model sees the newest values, means and the clock, not each single lag."""
-    lagged = re.compile(r"_(lag[1-9]\d*|change\d+)$")
-    return tuple(index for index, name in enumerate(names) if not (calm and lagged.search(name)))
+    lag = re.compile(r"_(lag[1-9]\d*|change\d+)$")
+    return tuple(index for index, name in enumerate(names) if not (calm and lag.search(name)))
 
 
 def _settings(data: Dataset, params: XgboostParameters, at: int) -> dict[str, Any]:
@@ -98,12 +98,12 @@ def _settings(data: Dataset, params: XgboostParameters, at: int) -> dict[str, An
 
 
 def _train(
-    settings: dict[str, Any], rows: Rows, columns: tuple[int, ...], wanted: Floats, rounds: int, **extra: Any
+    settings: dict[str, Any], rows: Rows, columns: tuple[int, ...], target: Floats, rounds: int, **extra: Any
 ) -> xgboost.Booster:
     import xgboost
 
-    known = ~np.isnan(wanted)
-    matrix = xgboost.QuantileDMatrix(rows.x[known][:, list(columns)], label=wanted[known], max_bin=64)
+    mask = ~np.isnan(target)
+    matrix = xgboost.QuantileDMatrix(rows.x[mask][:, list(columns)], label=target[mask], max_bin=64)
     if "validation" in extra:
         x, y = extra.pop("validation")
         extra["evals"] = [(xgboost.DMatrix(x, label=y), "validation")]
@@ -123,15 +123,15 @@ def search(data: Dataset, params: XgboostParameters, at: int, log: Log) -> Trees
             return False
 
     columns = _columns(data.names, horizon >= params.calm_from)
-    wanted = data.change(data.validation)[:, at]
-    known = ~np.isnan(wanted)
+    target = data.change(data.validation)[:, at]
+    mask = ~np.isnan(target)
     booster = _train(
         _settings(data, params, at),
         data.train,
         columns,
         data.change(data.train)[:, at],
         params.rounds,
-        validation=(data.validation.x[known][:, list(columns)], wanted[known]),
+        validation=(data.validation.x[mask][:, list(columns)], target[mask]),
         callbacks=[Report(), xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)],
     )
     return Trees(booster, columns)

@@ -64,8 +64,8 @@ class Xgboost(Model[XgboostParameters]):
         horizons = data.spec.horizons
         first = [_trees.search(data, parameters, at, log) for at in range(len(horizons))]
         ridge = _ridge.choose(data, LinearParameters().penalties, silent)
-        x, wanted = data.validation.x, data.change(data.validation)
-        weights, loss = _trees.blend(_trees.predict(first, x), ridge.model.change(x), wanted)
+        x, target = data.validation.x, data.change(data.validation)
+        weights, loss = _trees.blend(_trees.predict(first, x), ridge.model.change(x), target)
         for name, values in ((cls.loss, loss), ("trees_share", weights)):
             log(parameters.rounds, {f"{name}_{horizon}": float(values[at]) for at, horizon in enumerate(horizons)})
         final = [_trees.grow(data, parameters, at, trees) for at, trees in enumerate(first)]
@@ -82,9 +82,9 @@ class Xgboost(Model[XgboostParameters]):
         from aerocast.models.kinds._onnx import GraphBuilder
 
         graph = GraphBuilder()
-        grown = graph.op("Concat", *[trees.to_graph(graph) for trees in self.trees], axis=1)
+        boosters = graph.op("Concat", *[trees.to_graph(graph) for trees in self.trees], axis=1)
         straight = self.ridge.to_graph(graph)
-        trees = graph.op("Mul", grown, graph.constant(self.weights))
+        trees = graph.op("Mul", boosters, graph.constant(self.weights))
         ridge = graph.op("Mul", straight, graph.constant(1 - self.weights))
         change = graph.op("Add", trees, ridge)
         graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")

@@ -104,7 +104,7 @@ def _residuals(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None, unit:
     axis.set_title(f"{diagnosis.station}: {diagnosis.verdict}", color=COLOURS[diagnosis.verdict], fontsize=10)
     axis.set_ylabel(f"error [{unit}]")
     axis.axhline(0, color="0.3", lw=0.8)
-    _dates(axis)
+    date_axis(axis)
     if shown is None:
         return
     axis.fill_between(shown.time, -shown.half, shown.half, color="tab:blue", alpha=0.18, lw=0)
@@ -120,7 +120,7 @@ def _cumulative(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None) -> N
     shown = _shortest(outcomes)
     axis.set_title("cumulative sum of squares", fontsize=9)
     axis.grid(alpha=0.3)
-    _dates(axis)
+    date_axis(axis)
     if shown is None:
         return
     squares = np.minimum(standardised(shown) ** 2, SQUARES)
@@ -170,10 +170,11 @@ def _timeline(axis: Any, diagnoses: Sequence[Diagnosis]) -> None:
     axis.set_yticks(range(len(stations)), stations)
     axis.set_ylim(-0.6, len(stations) - 0.4)
     axis.set_title("verdicts", fontsize=9)
-    _dates(axis)
+    date_axis(axis)
 
 
-def _dates(axis: Any) -> None:
+def date_axis(axis: Any) -> None:
+    """Shows instants on the x axis, with each part of a date once."""
     dates: Any = import_module("matplotlib.dates")
     locator = dates.AutoDateLocator()
     axis.xaxis.set_major_locator(locator)

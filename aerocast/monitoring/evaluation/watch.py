@@ -35,7 +35,7 @@ from aerocast.monitoring.drift.heat import advance
 from aerocast.monitoring.drift.profile import Profile
 from aerocast.monitoring.evaluation import shadow, views
 from aerocast.releases import release
-from aerocast.releases.compatibility import outdated
+from aerocast.releases.compatibility import incompatibilities
 from aerocast.storage.home import Home
 from aerocast.tables import faults
 
@@ -257,7 +257,7 @@ def _serving(home: Home, feed: Feed) -> dict[str, Manifest]:
     """The manifest of each target's champion, of those that have one which can still answer for the feed."""
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
     loaded = {target: release.load(home, feed.name, target, each.version) for target, each in pointers.items() if each}
-    return {target: each.manifest for target, each in loaded.items() if not outdated(each.manifest, feed)}
+    return {target: each.manifest for target, each in loaded.items() if not incompatibilities(each.manifest, feed)}
 
 
 def _merged(known: Sequence[Fault], found: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:

@@ -342,7 +342,7 @@ def test_run_metadata_gives_decision(loop: Loop) -> None:
     promoted = metadata(run, key(loop.feed, TARGET, "champion"))["promoted"]
     (told, *_) = retrains(loop.instance, loop.home, loop.feed, TARGET)
     assert told.outcome == ("promoted" if promoted else "refused")
-    assert told.started == told.ended == T
+    assert told.start == told.end == T
     assert memory(loop.at(T)).attempts[-1].outcome == "running"
     loop.tick()
     assert memory(loop).attempts[-1].outcome == told.outcome

@@ -1,8 +1,8 @@
-"""Where releases stand, and how a bundle of files becomes visible whole: in a folder, and in an object store.
+"""Stores bundles of files so that each becomes visible whole: in a folder, or in an object store.
 
 `release` is the only user: it knows what is in a bundle, this module how it gets there. In a folder a bundle
-is written beside its place and renamed in. An object store has no rename, so there a bundle is complete when it has
-its last file, and a number belongs to whoever put its claim first.
+is written under a temporary name and renamed. An object store has no rename, so there a bundle is complete when it has
+its last file, and a number belongs to the writer whose claim came first.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from aerocast.storage.store import Store
 
 FOLDER = "releases"
 PROMOTED = "promoted"
-LAST = "SHA256SUMS"
+LAST_FILE = "SHA256SUMS"
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
-_ABANDONED = timedelta(days=1)
+ABANDONED_AFTER = timedelta(days=1)
 
 
-class Shelf(Protocol):
+class BundleStorage(Protocol):
     """The bundles of one (feed, target), by version."""
 
     def versions(self) -> list[str]:
@@ -45,39 +45,39 @@ class Shelf(Protocol):
 
     def has(self, version: str) -> bool: ...
 
-    def where(self, version: str) -> str:
-        """The bundle's place, for people."""
+    def location(self, version: str) -> str:
+        """The bundle's path or URL, for people."""
 
     def read(self, version: str, file: str) -> bytes:
         """Raises OSError for a file that is missing or cannot be read."""
 
-    def writing(self, purpose: str) -> AbstractContextManager[None]:
-        """Around `add`. Raises AeroCastError for whatever the storage refuses in the block."""
+    def writer(self, purpose: str) -> AbstractContextManager[None]:
+        """A context around `add`. Raises AeroCastError for whatever the storage refuses in the block."""
 
     def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
-        """The bundle is there, whole, with the last of `contents` last; False if the number is taken."""
+        """Writes a bundle, the last of `contents` last; False if the number is in use."""
 
     def remove(self, version: str) -> None:
-        """The bundle is gone, at once; what a kill leaves of it is none."""
+        """Deletes the bundle; what a kill leaves of it counts as incomplete."""
 
     def pointer(self, file: str) -> str:
         """The document's name in the home (see `aerocast.storage.store`) that points to a bundle."""
 
 
-def shelf(home: Home, feed: str, target: str) -> Shelf:
-    """Where a (feed, target) keeps its releases. Raises AeroCastError if a name is invalid."""
+def bundle_storage(home: Home, feed: str, target: str) -> BundleStorage:
+    """The storage of a (feed, target)'s releases. Raises AeroCastError if a name is invalid."""
     for name in (feed, target):
         if not NAME.match(name):
-            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
+            raise AeroCastError(f"{name!r} is not a valid name of a feed or target: lower case, digits and underscores")
     store = store_of(home)
-    return _Folder(Path(home), feed, target) if store.local else _Objects(store, feed, target)
+    return _FolderBundles(Path(home), feed, target) if store.local else _ObjectBundles(store, feed, target)
 
 
-def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
+def pointers(home: Home, file: str, errors: dict[str, str] | None = None) -> Iterator[tuple[str, str, Stamp]]:
     """(feed, target, stamp) of every pointer of this name; a feed that cannot be read does not hide the others.
 
     One listing a feed and one stat a target; of an object store one listing for all, whatever their history. What
-    cannot be read is put into `left_out`, with the reason.
+    cannot be read is put into `errors`, with the reason.
 
     Raises:
         OSError: there is a folder of releases that cannot be listed.
@@ -91,32 +91,32 @@ def pointers(home: Home, file: str, left_out: dict[str, str] | None = None) -> I
                 yield parts[1], parts[2], stamp
         return
     root = Path(home) / FOLDER
-    for feed in _listing(root) if root.exists() else ():
-        for target, stamp in _in_feed(root / feed, file, {} if left_out is None else left_out):
+    for feed in _valid_names(root) if root.exists() else ():
+        for target, stamp in _feed_pointers(root / feed, file, {} if errors is None else errors):
             yield feed, target, stamp
 
 
-def _in_feed(place: Path, file: str, left_out: dict[str, str]) -> list[tuple[str, Stamp]]:
+def _feed_pointers(folder: Path, file: str, errors: dict[str, str]) -> list[tuple[str, Stamp]]:
     """The targets of one feed that have a pointer, as far as they can be read."""
-    found = []
+    stamps = []
     try:
-        for target in _listing(place):
+        for target in _valid_names(folder):
             try:
-                if stamp := atomic.stamp(place / target / file):
-                    found.append((target, stamp))
+                if stamp := atomic.stamp(folder / target / file):
+                    stamps.append((target, stamp))
             except OSError as error:
-                left_out[f"{FOLDER}/{place.name}/{target}/{file}"] = error.strerror or str(error)
+                errors[f"{FOLDER}/{folder.name}/{target}/{file}"] = error.strerror or str(error)
     except OSError as error:
-        left_out[f"{FOLDER}/{place.name}"] = error.strerror or str(error)
-    return found
+        errors[f"{FOLDER}/{folder.name}"] = error.strerror or str(error)
+    return stamps
 
 
-def _listing(path: Path) -> list[str]:
+def _valid_names(path: Path) -> list[str]:
     return sorted(name for name in os.listdir(path) if NAME.match(name))
 
 
 @dataclass(frozen=True, slots=True)
-class _Folder:
+class _FolderBundles:
     """`releases/<feed>/<target>/<version>/<file>`, the pointers beside the versions."""
 
     home: Path
@@ -124,52 +124,52 @@ class _Folder:
     target: str
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         return self.home / FOLDER / self.feed / self.target
 
     def versions(self) -> list[str]:
         try:
-            return [name for name in os.listdir(self.place) if VERSION.match(name)]
+            return [name for name in os.listdir(self.folder) if VERSION.match(name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def has(self, version: str) -> bool:
-        return (self.place / version).is_dir()
+        return (self.folder / version).is_dir()
 
-    def where(self, version: str) -> str:
-        return str(self.place / version)
+    def location(self, version: str) -> str:
+        return str(self.folder / version)
 
     def read(self, version: str, file: str) -> bytes:
-        return atomic.read_file(self.place / version / file)
+        return atomic.read_file(self.folder / version / file)
 
     @contextmanager
-    def writing(self, purpose: str) -> Iterator[None]:
-        """One writer at a time, so whatever is half written belongs to the dead."""
-        with atomic.folder_lock(self.place, purpose):
-            for name in os.listdir(self.place):
+    def writer(self, purpose: str) -> Iterator[None]:
+        """One writer at a time, so an incomplete bundle belongs to a writer that was killed."""
+        with atomic.folder_lock(self.folder, purpose):
+            for name in os.listdir(self.folder):
                 if name.startswith(".new-"):
-                    shutil.rmtree(self.place / name)
+                    shutil.rmtree(self.folder / name)
             yield
 
     def add(self, number: int, version: str, contents: Mapping[str, bytes]) -> bool:
-        staging = self.place / f".new-{version}"
+        staging = self.folder / f".new-{version}"
         try:
             staging.mkdir()
             for name, data in contents.items():
                 atomic.write_file(staging / name, data)
             atomic.sync(staging)
-            os.rename(staging, self.place / version)
+            os.rename(staging, self.folder / version)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        atomic.sync(self.place)
+        atomic.sync(self.folder)
         return True
 
     def remove(self, version: str) -> None:
-        gone = self.place / f".new-{version}"  # as one that is half written
-        os.rename(self.place / version, gone)
-        atomic.sync(self.place)
-        shutil.rmtree(gone)
+        trash = self.folder / f".new-{version}"  # as one that is half written
+        os.rename(self.folder / version, trash)
+        atomic.sync(self.folder)
+        shutil.rmtree(trash)
 
     def pointer(self, file: str) -> str:
         return f"{FOLDER}/{self.feed}/{self.target}/{file}"
@@ -184,7 +184,7 @@ class _Claim(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Objects:
+class _ObjectBundles:
     """`releases/<feed>/<target>/<version>/<file>`; pointers under `promoted/`, so that a poll lists nothing else."""
 
     store: Store
@@ -192,32 +192,32 @@ class _Objects:
     target: str
 
     @property
-    def place(self) -> str:
+    def prefix(self) -> str:
         return f"{FOLDER}/{self.feed}/{self.target}"
 
     def versions(self) -> list[str]:
-        return [version for version, files in self._bundles().items() if LAST in files]
+        return [version for version, files in self._bundles().items() if LAST_FILE in files]
 
     def has(self, version: str) -> bool:
-        return self.store.stamp(f"{self.place}/{version}/{LAST}") is not None
+        return self.store.stamp(f"{self.prefix}/{version}/{LAST_FILE}") is not None
 
-    def where(self, version: str) -> str:
-        return self.store.link(f"{self.place}/{version}")
+    def location(self, version: str) -> str:
+        return self.store.link(f"{self.prefix}/{version}")
 
     def read(self, version: str, file: str) -> bytes:
-        found = self.store.read(f"{self.place}/{version}/{file}")
-        if found is None:
+        data = self.store.read(f"{self.prefix}/{version}/{file}")
+        if data is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such object")
-        return found
+        return data
 
     @contextmanager
-    def writing(self, purpose: str) -> Iterator[None]:
-        """Others may write, too: what is incomplete goes only when it is a day old."""
+    def writer(self, purpose: str) -> Iterator[None]:
+        """Others may write, too: an incomplete bundle is deleted only when it is a day old."""
         try:
             for version, files in self._bundles().items():
-                if LAST not in files and self._is_abandoned(version):
+                if LAST_FILE not in files and self._is_abandoned(version):
                     for file in files:
-                        self.store.remove(f"{self.place}/{version}/{file}")
+                        self.store.remove(f"{self.prefix}/{version}/{file}")
             yield
         except AeroCastError as error:
             raise AeroCastError(f"{purpose}: {error}") from error
@@ -227,29 +227,31 @@ class _Objects:
         if not self._claim(version).swap(claim, None):
             return False
         for name, data in contents.items():
-            if not self.store.swap(f"{self.place}/{version}/{name}", data, None):
-                raise AeroCastError(f"{self.where(version)}/{name} is there already: nobody may write into a release")
+            if not self.store.swap(f"{self.prefix}/{version}/{name}", data, None):
+                raise AeroCastError(
+                    f"{self.location(version)}/{name} is there already: nobody may write into a release"
+                )
         return True
 
     def remove(self, version: str) -> None:
         files = self._bundles().get(version, [])
-        for file in sorted(files, key=lambda file: file != LAST):
-            self.store.remove(f"{self.place}/{version}/{file}")
+        for file in sorted(files, key=lambda file: file != LAST_FILE):
+            self.store.remove(f"{self.prefix}/{version}/{file}")
 
     def pointer(self, file: str) -> str:
         return f"{PROMOTED}/{self.feed}/{self.target}/{file}"
 
     def _bundles(self) -> dict[str, list[str]]:
         """The files of each version, complete or not."""
-        found: dict[str, list[str]] = {}
-        for name in self.store.names(self.place):
-            version, _, file = name.removeprefix(f"{self.place}/").partition("/")
+        files: dict[str, list[str]] = {}
+        for name in self.store.names(self.prefix):
+            version, _, file = name.removeprefix(f"{self.prefix}/").partition("/")
             if VERSION.match(version):
-                found.setdefault(version, []).append(file)
-        return found
+                files.setdefault(version, []).append(file)
+        return files
 
     def _claim(self, version: str) -> Document[_Claim]:
-        return Document(self.store, f"{self.place}/.claims/{version.split('-')[0]}", _Claim, "claim")
+        return Document(self.store, f"{self.prefix}/.claims/{version.split('-')[0]}", _Claim, "claim")
 
     def _is_abandoned(self, version: str) -> bool:
         try:
@@ -257,5 +259,5 @@ class _Objects:
         except AeroCastError:
             return False
         return claim is None or not is_recent(
-            (datetime.now(UTC) - claim.at).total_seconds(), _ABANDONED.total_seconds()
+            (datetime.now(UTC) - claim.at).total_seconds(), ABANDONED_AFTER.total_seconds()
         )
