@@ -12,42 +12,38 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.status_codes import HTTP_404_NOT_FOUND
+from msgspec import Struct, json
 
 from serving.examples import with_examples
+from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
 
 DESCRIPTION = """Forecasts of measured time series by the newest release of each feed and target.
 
 Every answer says which release gave it, what that was trained on, and whether its inputs were degraded. Errors are
 `application/problem+json` (RFC 9457) and name the field, the value and the rule."""
 
-_STEP = Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.NUMBER), description="One number a window column.")
-_REQUEST = Schema(
-    type=OpenAPIType.OBJECT,
-    title="PredictRequest",
-    description="A `station`, a `sequence`, or both: what that station measured. Unknown fields are refused.",
-    additional_properties=False,
-    properties={
-        "station": Schema(
-            type=OpenAPIType.STRING, description="A station of the feed: forecast from its newest readings."
-        ),
-        "sequence": Schema(
-            type=OpenAPIType.ARRAY,
-            items=_STEP,
-            description="`window.steps` to `window.look_back` steps (see /feeds), oldest first, at the feed's cadence.",
-        ),
-        "time": Schema(
-            type=OpenAPIType.STRING,
-            format=OpenAPIFormat.DATE_TIME,
-            description="Time of a sequence's newest step, ISO 8601 with offset.",
-        ),
-        "feed": Schema(
-            type=OpenAPIType.STRING,
-            description="Needed only where several feeds are served, and the station is not of one alone.",
-        ),
-        "target": Schema(type=OpenAPIType.STRING, description="Default: the feed's first served target."),
-    },
-    any_of=[Schema(required=["station"]), Schema(required=["sequence"])],
-)
+
+def _schema(described: dict[str, Any]) -> Schema:
+    """A field as msgspec describes it; that it may be null is what leaving it out says, too."""
+    own = described.get("anyOf", [described])[0]
+    items = _schema(own["items"]) if "items" in own else None
+    return Schema(type=own["type"], format=own.get("format"), description=own.get("description"), items=items)
+
+
+def _body(kind: type[Struct], *forms: list[str]) -> Schema:
+    """A request's body, from its struct; of each of the `forms` all fields are needed, of the forms one."""
+    own = json.schema(kind)["$defs"][kind.__name__]
+    return Schema(
+        type=OpenAPIType.OBJECT,
+        title=own["title"],
+        description=own["description"],
+        additional_properties=False,
+        properties={name: _schema(field) for name, field in own["properties"].items()},
+        required=own["required"] or None,
+        any_of=[Schema(required=form) for form in forms] or None,
+    )
+
+
 _EXAMPLES = {
     "station": Example(summary="A station's newest readings", value={"station": "JFK"}),
     "sequence": Example(
@@ -64,25 +60,6 @@ _EXAMPLES = {
         },
     ),
 }
-
-
-_OUTCOME = Schema(
-    type=OpenAPIType.OBJECT,
-    title="EvalRequest",
-    description="`actual` with the `id` and `horizon` of a forecast, or with `predicted`. Unknown fields are refused.",
-    additional_properties=False,
-    required=["actual"],
-    properties={
-        "actual": Schema(type=OpenAPIType.NUMBER, description="What was measured, in the target's unit."),
-        "id": Schema(type=OpenAPIType.STRING, description="The id of an answer of /predict."),
-        "horizon": Schema(type=OpenAPIType.INTEGER, description="Which of its horizons, in steps."),
-        "predicted": Schema(type=OpenAPIType.NUMBER, description="What was forecast, without an id."),
-        "feed": Schema(type=OpenAPIType.STRING, description="Of a pair, needed only where several feeds are served."),
-        "target": Schema(type=OpenAPIType.STRING, description="Of a pair; default: the feed's first served target."),
-        "station": Schema(type=OpenAPIType.STRING, description="Of a pair: where it was measured."),
-    },
-    any_of=[Schema(required=["id", "horizon"]), Schema(required=["predicted"])],
-)
 _READING = Schema(
     type=OpenAPIType.OBJECT,
     title="Reading",
@@ -105,67 +82,54 @@ _READINGS = {
     "one": Example(summary="One reading", value=_ONE),
     "many": Example(summary="Many readings", value=[_ONE, {**_ONE, "station": "LGA", "temp": 38.1}]),
 }
-_RETRAIN = Schema(
-    type=OpenAPIType.OBJECT,
-    title="RetrainRequest",
-    additional_properties=False,
-    properties={"force": Schema(type=OpenAPIType.BOOLEAN, description="Ask even if none is due.")},
-)
 
 
 def _json(schema: Schema, examples: dict[str, Example], required: bool = True) -> RequestBody:
-    """Bodies are decoded by ourselves, for better errors; so they are described by ourselves."""
     media = OpenAPIMediaType(schema=schema, examples=dict(examples))
     return RequestBody(content={"application/json": media}, required=required)
 
 
-@dataclass
-class PredictOperation(Operation):
-    """The body of /predict."""
+def _operation(body: RequestBody) -> type[Operation]:
+    """Bodies are decoded by ourselves, for better errors; so they are described by ourselves."""
 
-    def __post_init__(self) -> None:
-        self.request_body = _json(_REQUEST, _EXAMPLES)
+    @dataclass
+    class Described(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = body
+
+    return Described
 
 
-@dataclass
-class ObserveOperation(Operation):
-    """The body of /observations/{feed}: its measured fields are the feed's own."""
+def _text(description: str, form: OpenAPIFormat | None = None) -> OpenAPIMediaType:
+    return OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=form, description=description))
 
-    def __post_init__(self) -> None:
-        media = {
+
+PredictOperation = _operation(_json(_body(PredictRequest, ["station"], ["sequence"]), _EXAMPLES))
+ObserveOperation = _operation(
+    RequestBody(
+        content={
             "application/json": OpenAPIMediaType(
                 schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, items=_READING)]),
                 examples=dict(_READINGS),
             ),
-            "application/x-ndjson": OpenAPIMediaType(
-                schema=Schema(type=OpenAPIType.STRING, description="One reading a line.")
+            "application/x-ndjson": _text("One reading a line."),
+            "application/vnd.apache.arrow.stream": _text(
+                "An Arrow IPC stream: station as text, time as timestamp with a zone or text, numbers.",
+                OpenAPIFormat.BINARY,
             ),
-            "application/vnd.apache.arrow.stream": OpenAPIMediaType(
-                schema=Schema(
-                    type=OpenAPIType.STRING,
-                    format=OpenAPIFormat.BINARY,
-                    description="An Arrow IPC stream: station as text, time as timestamp with a zone or text, numbers.",
-                )
-            ),
-        }
-        self.request_body = RequestBody(content=media, required=True)
-
-
-@dataclass
-class EvalOperation(Operation):
-    """The body of /eval."""
-
-    def __post_init__(self) -> None:
-        pair = Example(summary="A pair of numbers", value={"predicted": 41.3, "actual": 40.1})
-        self.request_body = _json(_OUTCOME, {"pair": pair})
-
-
-@dataclass
-class RetrainOperation(Operation):
-    """The body of POST /routine-retrain-check, which may be left out."""
-
-    def __post_init__(self) -> None:
-        self.request_body = _json(_RETRAIN, {"check": Example(summary="Only if due", value={})}, required=False)
+        },
+        required=True,
+    )
+)
+EvalOperation = _operation(
+    _json(
+        _body(EvalRequest, ["id", "horizon"], ["predicted"]),
+        {"pair": Example(summary="A pair of numbers", value={"predicted": 41.3, "actual": 40.1})},
+    )
+)
+RetrainOperation = _operation(
+    _json(_body(RetrainRequest), {"check": Example(summary="Only if due", value={})}, required=False)
+)
 
 
 class PageRenderPlugin(OpenAPIRenderPlugin):

@@ -12,17 +12,22 @@ Nullable = datetime | None
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """A `station`, a `sequence`, or both: then the sequence is what that station measured."""
+    """A `station`, a `sequence`, or both: what that station measured. Unknown fields are refused."""
 
     station: Annotated[str, Meta(description="A station of the feed: forecast from its newest readings.")] | None = None
     sequence: (
         Annotated[
             list[list[float]],
-            Meta(description="Steps at the feed's cadence, oldest first, each one number a window column."),
+            Meta(
+                description="`window.steps` to `window.look_back` steps (see /feeds), oldest first, at the feed's"
+                " cadence; each one number a window column."
+            ),
         ]
         | None
     ) = None
-    time: Annotated[datetime, Meta(tz=True, description="Time of the newest step, ISO 8601 with offset.")] | None = None
+    time: (
+        Annotated[datetime, Meta(tz=True, description="Time of a sequence's newest step, ISO 8601 with offset.")] | None
+    ) = None
     feed: (
         Annotated[
             str, Meta(description="Needed only where several feeds are served, and the station is not of one alone.")
@@ -95,10 +100,10 @@ class Prediction(Struct, frozen=True):
 
 
 class EvalRequest(Struct, forbid_unknown_fields=True):
-    """An outcome: by the `id` and `horizon` of a forecast, or as a pair `predicted` and `actual`."""
+    """`actual` with the `id` and `horizon` of a forecast, or with `predicted`. Unknown fields are refused."""
 
     actual: Annotated[float, Meta(description="What was measured, in the target's unit.")]
-    predicted: Annotated[float, Meta(description="What was forecast, in the target's unit.")] | None = None
+    predicted: Annotated[float, Meta(description="What was forecast, without an id.")] | None = None
     id: Annotated[str, Meta(description="The id of an answer of /predict.")] | None = None
     horizon: Annotated[int, Meta(description="Which of its horizons, in steps.")] | None = None
     feed: Annotated[str, Meta(description="Of a pair, needed only where several feeds are served.")] | None = None
