@@ -18,7 +18,7 @@ from aerocast.common.words import count, duration
 from aerocast.contracts.manifest import FeedSnapshot
 from aerocast.features.windows import Grid, WindowSpec, sequence_grid, valid_origins
 from serving.loading import Served, Tail
-from serving.problems import problem
+from serving.problems import invalid, problem
 from serving.schemas import NewestStep, Reason
 
 THIN = 0.5  # a step with a smaller share of its usual readings is not what the model learned from
@@ -49,14 +49,9 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     known = grid is not None and served.manifest.target in grid.columns  # a tail may be of another declaration
     origins = valid_origins(served.manifest.window, grid) if grid and known else np.empty(0, dtype=np.int64)
     if grid is None or tail is None or not len(origins):
-        raise problem(
-            "no-readings",
-            f"Station {station} has no recent readings of {served.manifest.target} to forecast from.",
-            status=503,
-            field="station",
-            value=station,
-            rule="a station with recent readings",
-        )
+        detail = f"Station {station} has no recent readings of {served.manifest.target} to forecast from."
+        rule = "a station with recent readings"
+        raise problem("no-readings", detail, status=503, field="station", value=station, rule=rule)
     origin = int(origins[-1])
     reasons = [*_gaps(served.manifest.window, grid, origin), *_short_history(served.manifest.window, grid, origin)]
     newest, notes = _newest(served.manifest.window, grid), list[str]()
@@ -133,13 +128,9 @@ def of_sequence(
     origin, target = spec.look_back - 1, grid.columns.index(spec.target)
     if np.isnan(grid.values[origin - spec.steps + 1 :, target]).any():
         low, high = served.limits[target].tolist()
-        raise problem(
-            "invalid-field",
-            f"sequence: too much of {spec.target} lies outside {low:g} .. {high:g}; nothing is left to forecast from.",
-            field="sequence",
-            value=rows[-1],
-            rule=f"{spec.target} within {low:g} .. {high:g} {served.manifest.unit}",
-        )
+        detail = f"too much of {spec.target} lies outside {low:g} .. {high:g}; nothing is left to forecast from."
+        rule = f"{spec.target} within {low:g} .. {high:g} {served.manifest.unit}"
+        raise invalid("sequence", rows[-1], rule, f"sequence: {detail}")
     notes = []
     if len(rows) < spec.look_back:
         missing = spec.look_back - len(rows)
@@ -155,31 +146,18 @@ def _check_station(feed: FeedSnapshot, station: str) -> None:
     known = [info.id for info in feed.stations]
     if station not in known:
         allowed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-        raise problem(
-            "unknown-station",
-            f"Feed {feed.name} has no station {station[:80]!r}; it has {allowed}.",
-            field="station",
-            value=station,
-            rule=f"one of {allowed}",
-        )
+        detail = f"Feed {feed.name} has no station {station[:80]!r}; it has {allowed}."
+        raise problem("unknown-station", detail, field="station", value=station, rule=f"one of {allowed}")
 
 
 def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:
     if not spec.steps <= len(rows) <= spec.look_back:
         rule = f"{spec.steps} to {spec.look_back} steps, oldest first"
-        raise problem(
-            "invalid-field", f"sequence: {len(rows)} steps; give {rule}.", field="sequence", value=len(rows), rule=rule
-        )
+        raise invalid("sequence", len(rows), rule, f"sequence: {len(rows)} steps; give {rule}.")
     for index, row in enumerate(rows):
         if len(row) != len(spec.columns):
-            rule = f"[{', '.join(spec.columns)}]"
-            raise problem(
-                "invalid-field",
-                f"sequence[{index}] has {len(row)} numbers; each step is {rule}.",
-                field=f"sequence[{index}]",
-                value=row,
-                rule=rule,
-            )
+            field, rule = f"sequence[{index}]", f"[{', '.join(spec.columns)}]"
+            raise invalid(field, row, rule, f"{field} has {len(row)} numbers; each step is {rule}.")
 
 
 def _set_aside(served: Served, grid: Grid, sent: int) -> tuple[Grid, list[Reason]]:

@@ -14,7 +14,7 @@ from serving import predictor
 from serving.loading import Key
 from serving.outcomes import LiveErrors, Recent
 from serving.predictor import Answered
-from serving.problems import problem
+from serving.problems import invalid, problem
 from serving.records import logged
 from serving.schemas import EvalRequest, Evaluation
 from serving.shadow import Shadows
@@ -55,20 +55,15 @@ class Loop:
 
     def _pair(self, request: EvalRequest) -> Key:
         if request.predicted is None:
-            raise problem(
-                "id-or-predicted",
-                "Give the id and horizon of a forecast, or what was predicted.",
-                field="id, predicted",
-                value=None,
-                rule="one of id and predicted",
-            )
+            detail, rule = "Give the id and horizon of a forecast, or what was predicted.", "one of id and predicted"
+            raise problem("id-or-predicted", detail, field="id, predicted", value=None, rule=rule)
         _only(request, "a pair of predicted and actual", ("horizon",))
         served = predictor.choose(self._store, request.feed, request.target)
         if request.station is not None and request.station not in [info.id for info in served.feed.stations]:
             names = ", ".join(info.id for info in served.feed.stations[:20])
-            raise _refused("station", request.station, f"one of {names}")
+            raise invalid("station", request.station, f"one of {names}")
         if abs(request.predicted) > 1e30:
-            raise _refused("predicted", request.predicted, "a number below 1e30")
+            raise invalid("predicted", request.predicted, "a number below 1e30")
         _check_actual(served.feed, served.manifest.target, request.actual)
         self._keep(served.key, request, request.predicted, request.station)
         return served.key
@@ -78,16 +73,12 @@ class Loop:
         _only(request, "an id", ("predicted", "feed", "target", "station"))
         answer = self._recent.find(name)
         if answer is None:
-            raise problem(
-                "unknown-forecast",
-                "No answer of this id is remembered; post predicted and actual instead.",
-                status=404,
-                field="id",
-                value=name,
-                rule="the id of an answer that this process gave lately",
-            )
+            detail = "No answer of this id is remembered; post predicted and actual instead."
+            rule = "the id of an answer that this process gave lately"
+            raise problem("unknown-forecast", detail, status=404, field="id", value=name, rule=rule)
         if request.horizon not in answer.horizons:
-            raise _refused("horizon", request.horizon, f"one of {', '.join(map(str, answer.horizons))}")
+            sent = UNSET if request.horizon is None else request.horizon
+            raise invalid("horizon", sent, f"one of {', '.join(map(str, answer.horizons))}")
         (feed, target), place = answer.key, answer.horizons.index(request.horizon)
         served = self._store.index.get(feed, {}).get(target)
         if served:
@@ -116,16 +107,11 @@ class Loop:
 def _only(request: EvalRequest, form: str, others: tuple[str, ...]) -> None:
     for name in others:
         if (value := getattr(request, name)) is not None:
-            raise _refused(name, value, f"not together with {form}")
+            raise invalid(name, value, f"not together with {form}")
 
 
 def _check_actual(feed: FeedSnapshot, target: str, actual: float) -> None:
     column = feed.column(target)
     if column and not column.range[0] <= actual <= column.range[1]:
         low, high = column.range
-        raise _refused("actual", actual, f"{target} within {low:g} .. {high:g} {column.unit}")
-
-
-def _refused(field: str, value: object, rule: str) -> Exception:
-    shown = UNSET if value is None else value
-    return problem("invalid-field", f"{field}: {rule}.", field=field, value=shown, rule=rule)
+        raise invalid("actual", actual, f"{target} within {low:g} .. {high:g} {column.unit}")

@@ -77,10 +77,10 @@ class Observations:
         if feed not in self._known:
             await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
         slot = self._known.get(feed)
-        if slot and slot.error and not slot.served:
+        found = slot.served if slot else None
+        if slot and slot.error and not found:
             detail = f"What is declared of {feed} cannot be read; /health says why."
             raise problem("feed-unreadable", detail, status=503, headers={"retry-after": "10"})
-        found = slot.served if slot else None
         if found is None:
             names = ", ".join(self.known()) or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."

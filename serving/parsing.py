@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from serving.problems import problem
+from serving.problems import invalid, problem
 from serving.schemas import PredictRequest
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -24,14 +24,8 @@ def check_content_type(header: str | None) -> None:
     """JSON, or nothing said. Raises a 415 problem."""
     kind = (header or "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
-        raise problem(
-            "unsupported-media-type",
-            f"The body must be application/json, not {kind}.",
-            status=415,
-            field="Content-Type",
-            value=header,
-            rule="application/json",
-        )
+        detail, rule = f"The body must be application/json, not {kind}.", "application/json"
+        raise problem("unsupported-media-type", detail, status=415, field="Content-Type", value=header, rule=rule)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -48,13 +42,8 @@ def parse(body: bytes) -> PredictRequest:
     """The request, with a station or a sequence. Problems as of `decode`."""
     request = decode(body, PredictRequest)
     if request.station is None and request.sequence is None:
-        raise problem(
-            "station-or-sequence",
-            "Give a station, a sequence, or both.",
-            field="station, sequence",
-            value=None,
-            rule="at least one of station and sequence",
-        )
+        detail, rule = "Give a station, a sequence, or both.", "at least one of station and sequence"
+        raise problem("station-or-sequence", detail, field="station, sequence", value=None, rule=rule)
     if request.time is not None:
         _check_time(request, request.time)
     return request
@@ -68,7 +57,7 @@ def _check_time(request: PredictRequest, time: datetime) -> None:
         detail = f"time must lie between the years {EARLIEST.year} and {LATEST.year}."
     else:
         return
-    raise problem("invalid-field", detail, field="time", value=time.isoformat(), rule=rule)
+    raise invalid("time", time.isoformat(), rule, detail)
 
 
 def _malformed(body: bytes, text: str) -> Exception:
@@ -78,9 +67,8 @@ def _malformed(body: bytes, text: str) -> Exception:
         detail = f"{field}: {rule}. Send fewer steps where the older ones are missing."
         return problem("malformed-json", detail, status=400, field=field, rule=rule)
     shown = body[:60].decode(errors="replace")
-    return problem(
-        "malformed-json", f"The body is no JSON: {text}.", status=400, field="body", value=shown, rule="JSON"
-    )
+    detail = f"The body is no JSON: {text}."
+    return problem("malformed-json", detail, status=400, field="body", value=shown, rule="JSON")
 
 
 def _not_finite(body: bytes) -> str | None:
@@ -112,7 +100,7 @@ def _invalid(body: bytes, text: str, fields: str) -> Exception:
     path = _PATH.search(text)
     field = path.group(1) if path else "body"
     rule = _PATH.sub("", text).replace("`", "").replace(" | null", "")
-    return problem("invalid-field", f"{field}: {rule}.", field=field, value=_value(body, field), rule=rule)
+    return invalid(field, _value(body, field), rule)
 
 
 def _value(body: bytes, path: str) -> Any:

@@ -54,6 +54,11 @@ def problem(
     )
 
 
+def invalid(field: str, value: object, rule: str, detail: str = "") -> ProblemDetailsException:
+    """The problem for a field that breaks a rule."""
+    return problem("invalid-field", detail or f"{field}: {rule}.", field=field, value=value, rule=rule)
+
+
 def too_large(most: int, size: object = UNSET) -> ProblemDetailsException:
     """The problem for a body of more than `most` bytes."""
     rule, detail = f"at most {most} bytes", f"The body is larger than {most} bytes."

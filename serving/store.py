@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aerocast.contracts import clock, declared, tail
 from aerocast.contracts import drift_state as state
@@ -37,6 +37,9 @@ from serving.loading import (
 from serving.slots import NEVER, ReloadSlot
 
 log = logging.getLogger("aerocast.serving")
+
+Name = TypeVar("Name")
+T = TypeVar("T")
 
 
 class ServingStore:
@@ -91,13 +94,11 @@ class ServingStore:
         ]
 
     def tail(self, feed: str) -> Tail | None:
-        slot = self.tails.get(feed)
-        return slot.served if slot else None
+        return _of(self.tails, feed)
 
     def drift(self, feed: str) -> DriftState | None:
         """What the platform believes of the feed; None if it was never examined."""
-        slot = self.drifts.get(feed)
-        return slot.served if slot else None
+        return _of(self.drifts, feed)
 
     def hot(self, key: Key) -> bool:
         """Whether concept drift is diagnosed for this target."""
@@ -106,21 +107,18 @@ class ServingStore:
 
     def challenger(self, key: Key) -> Served | None:
         """The release that answers beside the one that serves."""
-        slot = self.challengers.get(key)
-        return slot.served if slot else None
+        return _of(self.challengers, key)
 
     def retirement(self, feed: str, target: str | None = None) -> str | None:
         """Why a feed, or a target, that has a release is not served any more; None if it is, or never was."""
-        slot = self.declared.get(feed)
-        if slot is None or slot.served is None or (target is not None and (feed, target) not in self.releases):
-            return None
-        return slot.served.retirement(target)
+        known = _of(self.declared, feed)
+        return known.retirement(target) if known and (target is None or (feed, target) in self.releases) else None
 
     def now(self, feed: FeedSnapshot) -> datetime:
         """The feed's present, as `aerocast.contracts.clock.now` has it, without a look at the disk."""
         real = datetime.now(UTC)
-        slot = self.clocks.get(feed.name)
-        shown = slot.served.at(real) if slot and slot.served else real
+        own = _of(self.clocks, feed.name)
+        shown = own.at(real) if own else real
         return min(shown, feed.end) if feed.end else shown
 
     def _add(self, key: Key) -> None:
@@ -132,10 +130,8 @@ class ServingStore:
             self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
             self.tails = {**self.tails, feed: ReloadSlot(tail.name(feed), seen=NEVER)}
         self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
-        self.releases = {
-            **self.releases,
-            key: ReloadSlot(f"{place}/{release.POINTER}"),
-        }  # last: who reads a release's key finds all the others
+        # Last: a reader of a release's key finds all the others.
+        self.releases = {**self.releases, key: ReloadSlot(f"{place}/{release.POINTER}")}
 
     def _loaded(self, key: Key, slot: ReloadSlot[Served]) -> None:
         if slot.error is None and slot.served:
@@ -188,3 +184,9 @@ class ServingStore:
             for station in next(iter(targets.values())).feed.stations:
                 owners[station.id] = (*owners.get(station.id, ()), feed)
         return owners
+
+
+def _of(slots: Mapping[Name, ReloadSlot[T]], name: Name) -> T | None:
+    """What serves of a slot, if there is one."""
+    slot = slots.get(name)
+    return slot.served if slot else None

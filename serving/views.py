@@ -116,14 +116,8 @@ def models(store: ServingStore, feed: str | None, target: str | None, limit: int
     keys = [key for key in sorted(store.releases) if feed in (None, key[0]) and target in (None, key[1])]
     if not keys and (feed or target):
         field = "feed" if feed else "target"
-        raise problem(
-            "unknown-release",
-            f"Nothing is released for {feed or '*'}/{target or '*'}.",
-            status=404,
-            field=field,
-            value=feed or target,
-            rule="a feed and target of /health",
-        )
+        detail, rule = f"Nothing is released for {feed or '*'}/{target or '*'}.", "a feed and target of /health"
+        raise problem("unknown-release", detail, status=404, field=field, value=feed or target, rule=rule)
     found = []
     for key in keys:
         slot, entries = store.releases[key], release.history(store.home, *key, limit=limit)
