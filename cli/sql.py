@@ -60,7 +60,7 @@ def _library(home: Home, statements: Sequence[str]) -> int:
     from aerocast.lake import Lake
 
     with duckdb.connect() as con:
-        Lake(home).ready(con).execute("\n".join(statements))
+        Lake(home).prepare(con).execute("\n".join(statements))
         if not sys.stdin.isatty():
             return 0 if _said(con, sys.stdin.read()) else 1
         print("One view a table, each on its newest version; Ctrl-D leaves.")

@@ -1,26 +1,17 @@
-"""Small files joined while a month is still written to: one file an append would make reading dear within days."""
+"""Joins small files of months that are still written to: with one file an append, reads would soon be slow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import pyarrow as pa
-
-from aerocast.lake.reading import PARTITION
 from aerocast.lake.writing import Lake
 
-NEWEST = (
-    3  # months that are looked at; what came late into others is joined at night (`aerocast.operations.maintenance`)
-)
-FILES, MOST = 64, 512  # files of a month at which they may be joined, and are in any case
-SHARE = 4  # small files are joined once they are this part of the largest, so that few bytes are written again
+NEWEST = 3  # months that are looked at; the others are joined at night (`aerocast.operations.maintenance`)
+FILES, MOST = 64, 512  # files of a month from which they may be joined, and above which they are in any case
+SHARE = 4  # small files are joined once they reach this part of the largest, so that few bytes are written again
 
 
 def tidy(lake: Lake, name: str) -> int:
-    """Joins the files of the newest months that are crowded, if there is such a table; how many months."""
-    if not lake.exists(name):
-        return 0
-    sizes: dict[str, list[int]] = {}
-    for month, size in _sizes(lake, name):
-        sizes.setdefault(month, []).append(size)
+    """Joins the files of the newest months that have many, and returns how many months; none without a table."""
+    sizes = lake.file_sizes(name)
     months = [month for month in sorted(sizes)[-NEWEST:] if _is_crowded(sizes[month])]
     for month in months:
         lake.compact(name, month)
@@ -30,10 +21,3 @@ def tidy(lake: Lake, name: str) -> int:
 def _is_crowded(sizes: Sequence[int]) -> bool:
     small = sum(sizes) - max(sizes)
     return len(sizes) > FILES and (small * SHARE >= max(sizes) or len(sizes) > MOST)
-
-
-def _sizes(lake: Lake, name: str) -> list[tuple[str, int]]:
-    """The month and the bytes of each file."""
-    actions: pa.Table = pa.RecordBatchReader.from_stream(lake.opened(name).get_add_actions(flatten=True)).read_all()
-    columns: Mapping[str, list[object]] = actions.select([f"partition.{PARTITION}", "size_bytes"]).to_pydict()
-    return [(str(month), int(str(size))) for month, size in zip(*columns.values(), strict=True)]

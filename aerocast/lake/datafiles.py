@@ -1,4 +1,4 @@
-"""Rows as Parquet files in a table's folder, written by DuckDB; no reader sees one before a commit names it."""
+"""Writes rows as Parquet files into a table's folder with DuckDB; readers see a file once a commit names it."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from aerocast.storage.store import Store
 _TIME = '"time"'
 
 
-def write(
+def write_files(
     rows: duckdb.DuckDBPyRelation, types: Mapping[str, str], store: Store, token: str, partition: str | None
 ) -> list[AddAction]:
     """Writes `rows` as columns of these types (name -> DuckDB's), one file a value of `partition`, in one pass.
@@ -27,21 +27,21 @@ def write(
     folder = str(store)
     columns = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in types.items())
     options = ["FORMAT parquet", "RETURN_STATS"]
-    place = f"{folder}/{token}.parquet"
+    target = f"{folder}/{token}.parquet"
     if partition:
-        place = folder
+        target = folder
         options += [f"PARTITION_BY ({quoted(partition)})", f"FILENAME_PATTERN '{token}-{{i}}'", "OVERWRITE_OR_IGNORE"]
-    copied = rows.query(
-        "rows_to_write", f"COPY (SELECT {columns} FROM rows_to_write) TO {literal(place)} ({', '.join(options)})"
+    result = rows.query(
+        "rows_to_write", f"COPY (SELECT {columns} FROM rows_to_write) TO {literal(target)} ({', '.join(options)})"
     )
-    timed = types.get("time", "").startswith("TIMESTAMP")
-    found = copied.fetchall() if copied is not None else []
-    return sorted((_action(folder, timed, *file) for file in found if file[1]), key=lambda action: action.path)
+    has_time = types.get("time", "").startswith("TIMESTAMP")
+    files = result.fetchall() if result is not None else []
+    return sorted((_action(folder, has_time, *file) for file in files if file[1]), key=lambda action: action.path)
 
 
 def _action(
     folder: str,
-    timed: bool,
+    has_time: bool,
     file: str,
     count: int,
     size: int,
@@ -50,9 +50,9 @@ def _action(
     keys: Mapping[str, str] | None,
     *_: object,
 ) -> AddAction:
-    """What a table's log says of a file; of its columns only the span of `time`."""
+    """The entry of a file in a table's log; of its columns only the span of `time`."""
     stats: dict[str, Any] = {"numRecords": count, "minValues": {}, "maxValues": {}, "nullCount": {}}
-    times = columns.get(_TIME, {}) if timed else {}
+    times = columns.get(_TIME, {}) if has_time else {}
     if "min" in times and "max" in times:
         stats["minValues"]["time"], stats["maxValues"]["time"] = _instant(times["min"]), _instant(times["max"])
     if "null_count" in times:

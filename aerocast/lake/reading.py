@@ -1,4 +1,4 @@
-"""Tables as readers see them: each as one commit left it, whole."""
+"""Reads tables: a reader sees each one as one commit left it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aerocast.common.sql import quoted, scan
 from aerocast.common.times import from_microseconds
 from aerocast.lake import ledger
 from aerocast.lake.ledger import Ledger
-from aerocast.lake.refusals import coded, told
+from aerocast.lake.refusals import explain, with_error_number
 from aerocast.storage.home import Home, store_of
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
@@ -41,11 +41,11 @@ class LakeReader:
         self.root = str(self.store)
 
     def uri(self, name: str) -> str:
-        """Where the table `name` lies."""
+        """The address of the table `name`."""
         return f"{self.root}/{name}"
 
     def view(self) -> LakeView:
-        """The tables as they are now, for reading: see `LakeView`."""
+        """The tables as they are now (see `LakeView`)."""
         return LakeView(self)
 
     def exists(self, name: str) -> bool:
@@ -61,15 +61,23 @@ class LakeReader:
         return sorted(self.rows(name))
 
     def rows(self, name: str) -> dict[str, int]:
-        """Rows of each month, from the table's log alone. Shape: month -> rows."""
-        table = self._open(name)
-        if table is None:
-            return {}
-        counts: dict[str, int] = {}
-        actions = _actions(table)
-        for month, number in zip(*(actions[name].to_pylist() for name in (_MONTH, "num_records")), strict=True):
-            counts[month] = counts.get(month, 0) + number
+        """The number of rows of each month, from the table's log alone."""
+        counts = {month: sum(numbers) for month, numbers in self._of_files(name, "num_records").items()}
         return {month: rows for month, rows in counts.items() if rows}
+
+    def file_sizes(self, name: str) -> dict[str, list[int]]:
+        """The bytes of each file, by month, from the table's log alone."""
+        return self._of_files(name, "size_bytes")
+
+    def _of_files(self, name: str, column: str) -> dict[str, list[int]]:
+        """What the table's log says of each file, by month."""
+        table = self._open(name)
+        numbers: dict[str, list[int]] = {}
+        if table is not None:
+            actions = _actions(table)
+            for month, number in zip(actions[_MONTH].to_pylist(), actions[column].to_pylist(), strict=True):
+                numbers.setdefault(month, []).append(number)
+        return numbers
 
     def span(self, name: str) -> tuple[datetime, datetime] | None:
         """The oldest and the newest `time` in the table, to the millisecond, from its log alone; None without rows."""
@@ -82,29 +90,30 @@ class LakeReader:
         actions = _actions(table) if table is not None else None
         if actions is None or "min.time" not in actions.column_names:
             return {}
-        found: dict[str, tuple[datetime, datetime]] = {}
+        spans: dict[str, tuple[datetime, datetime]] = {}
         # As numbers: pyarrow imports pandas to make a time with a zone.
         bounds = (actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max"))
         for month, low, high in zip(actions[_MONTH].to_pylist(), *bounds, strict=True):
             if low is not None and high is not None:
-                first, last = found.get(month, (from_microseconds(low), from_microseconds(high)))
-                found[month] = min(first, from_microseconds(low)), max(last, from_microseconds(high))
-        return found
+                start, end = from_microseconds(low), from_microseconds(high)
+                first, last = spans.get(month, (start, end))
+                spans[month] = min(first, start), max(last, end)
+        return spans
 
     def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
-        """`months` in order, cut so that one piece holds at most `limit` rows of table `name` (a month stays whole).
+        """`months` in order, cut into pieces of at most `limit` rows of table `name`; a month stays whole.
 
-        A piece holds at most ten years too: each month is a file of its own, and those written at once are in memory.
+        A piece has at most ten years, too: each month is a file of its own, and files written together are in memory.
         """
         rows = self.rows(name)
         pieces: list[list[str]] = []
-        held = limit + 1
+        size = limit + 1
         for month in sorted(months):
-            if held + rows.get(month, 0) > limit or len(pieces[-1]) == _AT_ONCE:
+            if size + rows.get(month, 0) > limit or len(pieces[-1]) == _AT_ONCE:
                 pieces.append([])
-                held = 0
+                size = 0
             pieces[-1].append(month)
-            held += rows.get(month, 0)
+            size += rows.get(month, 0)
         return pieces
 
     def files(self, name: str, months: Sequence[str] | None = None) -> list[str]:
@@ -115,8 +124,8 @@ class LakeReader:
         table = self._open(name)
         return [] if table is None else self._files(table, months)
 
-    def ready(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        """Lets `con` read and write this lake's files: it is set to UTC, and knows the object store."""
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Lets `con` read and write this lake's files: sets it to UTC, and registers the object store."""
         con.execute("SET TimeZone = 'UTC'")
         self.store.attach(con)
         return con
@@ -128,44 +137,44 @@ class LakeReader:
         months: Sequence[str] | None = None,
         version: int | None = None,
     ) -> duckdb.DuckDBPyRelation:
-        """The rows of one version (the newest), of all months or of these, read when asked for; makes `con` `ready`.
+        """The rows of one version (the newest), of all months or of these, read lazily; `prepare`s `con`.
 
-        Columns come in the table's order and types even if a month's files are older than a column, or still hold one
-        that the table has no more.
+        Columns come in the table's order and types, even if a month's files lack one or have one that the table has
+        lost.
 
         Raises:
-            AeroCastError: there is no such table, or no such version of it any more.
+            AeroCastError: there is no such table, or it no longer has this version.
         """
-        self.ready(con)
-        table = self.opened(name, version)
-        return self._stored(con, table.schema(), self._files(table, months))
+        self.prepare(con)
+        table = self.table(name, version)
+        return self._file_rows(con, table.schema(), self._files(table, months))
 
     def select(self, name: str) -> str:
-        """The newest version's rows as a SELECT that any DuckDB can run."""
-        table = self.opened(name)
+        """The newest version's rows as a SELECT for any DuckDB."""
+        table = self.table(name)
         types = self._types(table.schema())
         columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
-        return _declared(types, f"(SELECT {columns} WHERE false)", self._files(table, None))
+        return _select(types, f"(SELECT {columns} WHERE false)", self._files(table, None))
 
     def tables(self) -> list[str]:
         """The names of all tables, sorted."""
         return self.store.folders_with("_delta_log")
 
-    def opened(self, name: str, version: int | None = None) -> DeltaTable:
-        """The table itself, for what only its keeper does. Raises AeroCastError without one."""
+    def table(self, name: str, version: int | None = None) -> DeltaTable:
+        """The Delta table itself, for maintenance. Raises AeroCastError if it does not exist."""
         table = self._open(name, version)
         if table is None:
             raise AeroCastError(f"table {name} does not exist yet in {self.root}: materialise it first")
         return table
 
     def ledger(self, name: str) -> Ledger:
-        """What the newest version of a table has recorded beside its rows; of no table, nothing."""
+        """The records of a table's newest version; empty if it does not exist."""
         return self._ledger(self._open(name), name)
 
     def _ledger(self, table: DeltaTable | None, name: str) -> Ledger:
         def records() -> dict[str, int]:
             try:
-                return {} if table is None else ledger.read(table)
+                return {} if table is None else ledger.read_records(table)
             except (OSError, ValueError, KeyError, pa.ArrowException) as error:
                 raise self._failure(name, "read", error) from None
 
@@ -179,8 +188,8 @@ class LakeReader:
         return duckdb.connect()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """For what comes without a connection; one a use, so that threads may write at once."""
-        return self.ready(self._engine.cursor())
+        """A new one for each use, so that threads may write at the same time."""
+        return self.prepare(self._engine.cursor())
 
     def _rows(self, rows: Rows) -> duckdb.DuckDBPyRelation:
         return self._cursor().from_arrow(rows) if isinstance(rows, pa.Table) else rows
@@ -189,7 +198,11 @@ class LakeReader:
         try:
             return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options())
         except TableNotFoundError as error:
-            if "os error 2)" in (fault := str(error)) or "code: 2," in fault or "os error" not in coded(fault):
+            if (
+                "os error 2)" in (fault := str(error))
+                or "code: 2," in fault
+                or "os error" not in with_error_number(fault)
+            ):
                 return None
             raise self._failure(name, "read", error) from None
         except (DeltaError, OSError) as error:
@@ -198,15 +211,15 @@ class LakeReader:
     def _files(self, table: DeltaTable, months: Sequence[str] | None) -> list[str]:
         if months is not None and not months:
             return []
-        chosen = None if months is None else [(PARTITION, "in", list(months))]
-        return self.store.duckdb_files(table.file_uris(file_pruning_predicate=chosen))
+        predicate = None if months is None else [(PARTITION, "in", list(months))]
+        return self.store.duckdb_files(table.file_uris(file_pruning_predicate=predicate))
 
-    def _stored(self, con: duckdb.DuckDBPyConnection, schema: Schema, files: list[str]) -> duckdb.DuckDBPyRelation:
+    def _file_rows(self, con: duckdb.DuckDBPyConnection, schema: Schema, files: list[str]) -> duckdb.DuckDBPyRelation:
         """The rows of these files as columns of this schema."""
         empty = con.from_arrow(pa.schema(schema.to_arrow()).empty_table())
         if not files:
             return empty
-        rows = empty.query("as_declared", _declared(empty.columns, "as_declared", files))
+        rows = empty.query("typed_as_table", _select(empty.columns, "typed_as_table", files))
         return empty if rows is None else rows
 
     def _types(self, schema: Schema) -> dict[str, str]:
@@ -214,12 +227,12 @@ class LakeReader:
         empty = self._cursor().from_arrow(pa.schema(schema.to_arrow()).empty_table())
         return {name: str(kind) for name, kind in zip(empty.columns, empty.types, strict=True)}
 
-    def _failure(self, name: str, done: str, error: Exception) -> AeroCastError:
-        return AeroCastError(f"table {name} in {self.root} could not be {done}: {told(error)}")
+    def _failure(self, name: str, action: str, error: Exception) -> AeroCastError:
+        return AeroCastError(f"table {name} in {self.root} could not be {action}: {explain(error)}")
 
 
 class LakeView(LakeReader):
-    """The tables as each one is when it is first looked at, opened once: for many questions at one moment."""
+    """The tables as each one is when it is first read; it is opened once, for many queries of the same state."""
 
     def __init__(self, reader: LakeReader) -> None:
         self.root, self.store = reader.root, reader.store
@@ -237,12 +250,12 @@ class LakeView(LakeReader):
         return self._tables[name, version]
 
 
-def _declared(columns: Iterable[str], empty: str, files: Sequence[str]) -> str:
+def _select(columns: Iterable[str], empty: str, files: Sequence[str]) -> str:
     """A SELECT of these columns of some files; `empty` has them all, with their types."""
     rows = f" UNION ALL BY NAME {scan(files, PARTITION)}" if files else ""
     return f"SELECT {', '.join(map(quoted, columns))} FROM (SELECT * FROM {empty}{rows})"
 
 
 def _actions(table: DeltaTable) -> pa.Table:
-    """What the log says of each file. (`pa.table` would do, and import pandas.)"""
+    """The log's entry of each file. (`pa.table` would work, too, but imports pandas.)"""
     return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()

@@ -1,4 +1,4 @@
-"""What the store's errors mean, in words: it gives the system's error numbers inside texts of several forms."""
+"""Explains errors of tables and stores in words; they contain the system's error numbers in several forms."""
 
 import os
 import re
@@ -14,25 +14,25 @@ _DISK = {  # the system's error numbers, as the store spells them
     "os error 20": "a part of the path is a file, not a folder",
     "os error 2)": "the place does not exist and cannot be made",
 }
-_WORDED = (28, 122, 27, 30, 13, 20)  # these DuckDB gives in words
+_IN_WORDS = (28, 122, 27, 30, 13, 20)  # DuckDB gives these as text
 
 
-def told(error: Exception) -> str:
-    """Why, in a few words."""
-    text = coded(str(error))
+def explain(error: Exception) -> str:
+    """The reason of an error, in a few words."""
+    text = with_error_number(str(error))
     if "Generic S3 error" in text:  # a tree of causes with arrows and colours, or a sentence with a dump behind it
         return " ".join(re.sub(r"\x1b\[\d*m|↳", "", text.partition("Debug source")[0]).split())
     return next((why for fault, why in _DISK.items() if fault in text), None) or text.splitlines()[0]
 
 
-def coded(fault: str) -> str:
-    """The text with the system's error number in one form: some carry `code: 28`, some `Errno 28`, some words."""
-    numbered = re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
-    worded = next((number for number in _WORDED if f": {os.strerror(number)}" in numbered), None)
-    return numbered if worded is None else f"{numbered} (os error {worded})"
+def with_error_number(fault: str) -> str:
+    """The text with the system's error number as `os error 28`; it may have `code: 28`, `Errno 28`, or words."""
+    text = re.sub(r"(?:code: |\[Errno )(\d+)[,\]]", r"(os error \1)", fault)
+    number = next((number for number in _IN_WORDS if f": {os.strerror(number)}" in text), None)
+    return text if number is None else f"{text} (os error {number})"
 
 
 def is_overtaken(error: Exception) -> bool:
     """Whether another writer committed first."""
-    lost = isinstance(error, CommitFailedError) or "already exists" in str(error)
-    return lost and "os error" not in coded(str(error))
+    conflict = isinstance(error, CommitFailedError) or "already exists" in str(error)
+    return conflict and "os error" not in with_error_number(str(error))

@@ -101,7 +101,7 @@ def _maintain_table(lake: Lake, name: str, keep: set[int], now: datetime, retent
 
 def set_log_properties(lake: LakeReader, name: str) -> None:
     """Sets the table properties that a table of an older home lacks: how its log is kept."""
-    table = lake.opened(name)
+    table = lake.table(name)
     if not LOG_PROPERTIES.items() <= table.metadata().configuration.items():
         table.alter.set_table_properties(LOG_PROPERTIES)
 
@@ -161,7 +161,7 @@ def drop_log(lake: LakeReader, name: str, keep: set[int], before: datetime) -> i
 
     A version to keep becomes a checkpoint first, and can be read without the log before it.
     """
-    log, ages = log_of(lake.opened(name)), _log(lake, name)
+    log, ages = log_of(lake.table(name)), _log(lake, name)
     # The newest version of then was the table's state for some of the retention, so the log begins with it.
     old = [version for version, time in ages.items() if time < before.timestamp()]
     checkpoint_versions = {version for version in checkpoints(log) if old and version <= max(old)}
@@ -169,7 +169,7 @@ def drop_log(lake: LakeReader, name: str, keep: set[int], before: datetime) -> i
         return 0
     start = max(checkpoint_versions)
     for version in sorted(each for each in keep - checkpoint_versions if each < start):
-        lake.opened(name, version).create_checkpoint()
+        lake.table(name, version).create_checkpoint()
     drop = [version for version in ages if version < start and version not in keep]
     files = [f"{version:020d}.json" for version in drop]
     files += [f"{version:020d}.checkpoint.parquet" for version in sorted(checkpoint_versions - keep) if version < start]
@@ -213,13 +213,13 @@ def _targets(lake: LakeReader, feed: str) -> list[str]:
 
 
 def _actions(lake: LakeReader, name: str) -> list[dict[str, Any]]:
-    actions: list[dict[str, Any]] = pa.table(lake.opened(name).get_add_actions(flatten=True)).to_pylist()
+    actions: list[dict[str, Any]] = pa.table(lake.table(name).get_add_actions(flatten=True)).to_pylist()
     return actions
 
 
 def _log(lake: LakeReader, name: str) -> dict[int, float]:
     """The versions that the log names, by a commit or a checkpoint, and when that was written (seconds since 1970)."""
-    infos = log_of(lake.opened(name)).get_file_info(FileSelector("_delta_log"))
+    infos = log_of(lake.table(name)).get_file_info(FileSelector("_delta_log"))
     versions: dict[int, float] = {}
     for info in sorted(infos, key=lambda info: info.base_name):
         number, _, kind = info.base_name.partition(".")

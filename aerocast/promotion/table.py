@@ -176,7 +176,7 @@ def is_decided(lake: "LakeReader", feed: str, target: str, verdict: str) -> bool
     """Whether a trial of this verdict is in the table already."""
     from aerocast.lake import Slot
 
-    return Slot(SLOT, verdict).known(lake.ledger(table_name(feed, target)))
+    return Slot(SLOT, verdict).is_delivered(lake.ledger(table_name(feed, target)))
 
 
 def _last_row(lake: "LakeReader", feed: str, target: str, where: str) -> Row | None:

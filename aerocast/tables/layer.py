@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import months_around
-from aerocast.lake import LakeReader, marks
-from aerocast.lake.marks import NO_EDGES, NOTHING, Edges
+from aerocast.lake import LakeReader, fingerprints
+from aerocast.lake.fingerprints import NO_EDGES, NOTHING, Edges
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -67,7 +67,7 @@ class Layer:
 
     def origins(self, lake: "LakeReader", months: Sequence[str], facts: Facts) -> dict[str, dict[str, list[str]]]:
         """Month -> part -> what it would be made from now."""
-        above = lake.ledger(self.source).around(months, Edges(self.after, self.before))
+        above = lake.ledger(self.source).inputs(months, Edges(self.after, self.before))
         own = {
             part: {month: list(facts.parts.get(part, {}).get(month, ())) for month in months}
             for part in (ROWS, *self.parts)
@@ -81,7 +81,7 @@ class Layer:
 
         Months that retention has removed, here or above, are left alone.
         """
-        gone = lake.ledger(self.source).gone() | lake.ledger(self.table).gone()
+        gone = lake.ledger(self.source).removed_months() | lake.ledger(self.table).removed_months()
         months = [month for month in lake.months(self.source) if month not in gone]
         facts = self.observe(con, lake, months, now)
         if facts is None:
@@ -92,7 +92,7 @@ class Layer:
             for part, texts in parts.items():
                 known = stored.get(_origin(month, part))
                 # A part that a month has never had is as if nothing was there.
-                if known != marks.made_from(texts) and (texts or known is not None):
+                if known != fingerprints.origin_of(texts) and (texts or known is not None):
                     differing.setdefault(part, []).append(month)
         return differing
 
@@ -117,19 +117,19 @@ class Layer:
         origins = self.origins(lake, months, facts)
         basis = {"declaration": self.declaration, "code": code_version(*self.modules), "apart": [*self.apart]}
         hashes = {month: config_hash(**basis, origin=parts, salt=salt) for month, parts in origins.items()}
-        frozen = lake.ledger(self.source).gone() | lake.ledger(self.table).gone()
+        frozen = lake.ledger(self.source).removed_months() | lake.ledger(self.table).removed_months()
         stale = [m for m in (sorted(hashes) if force else lake.ledger(self.table).stale(hashes)) if m not in frozen]
         for piece in lake.chunks(self.source, stale, self.chunk):
             rows = lake.relation(con, self.source, months_around(piece, self.before, self.after))
             for name, built in self.build(con, rows, piece, facts.value).items():
                 if name == self.table:
                     made = {
-                        _origin(month, part): marks.made_from(t)
+                        _origin(month, part): fingerprints.origin_of(t)
                         for month in piece
                         for part, t in origins[month].items()
                     }
                     own = {month: hashes[month] for month in piece}
-                    lake.replace(name, built, piece, own, made, edges=self.edges, apart=self.apart)
+                    lake.replace(name, built, piece, own, made, edges=self.edges, ignore=self.apart)
                 else:
                     lake.replace(name, built, piece, edges=NO_EDGES)
         return stale

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aerocast.common.months import month_span
 from aerocast.feed.model import Feed
-from aerocast.lake.marks import Edges
+from aerocast.lake.fingerprints import Edges
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.modules import MODULES
 

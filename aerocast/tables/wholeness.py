@@ -38,7 +38,7 @@ _NOTHING = timedelta(0)
 
 def span_of(lake: LakeReader, feed: Feed) -> Span | None:
     """The first and the newest reading; months that retention took out still count, so that no month looks new."""
-    span, gone = lake.span(f"{feed.name}/bronze"), lake.ledger(f"{feed.name}/bronze").gone()
+    span, gone = lake.span(f"{feed.name}/bronze"), lake.ledger(f"{feed.name}/bronze").removed_months()
     return (min(span[0], month_span(min(gone))[0]), span[1]) if span and gone else span
 
 

@@ -71,7 +71,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
             tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
         lake, name, path = platform.lake, table(feed, target, "forecasts"), picture_path(root, feed, target)
-        fresh = config.force or not (lake.ledger(name).holds(WHOLE, version) and path.exists())
+        fresh = config.force or not (lake.ledger(name).is_current(WHOLE, version) and path.exists())
         issued = issue.forecast_newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
         drawn = fresh and (config.force or clock.is_due(root, feed.name, path, REDRAWN, pointer.promoted_at))

@@ -132,7 +132,7 @@ def _read(
             after = _newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
     polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
-    wanted = None if polled or whole else sorted(set(months) - lake.ledger(name).gone())
+    wanted = None if polled or whole else sorted(set(months) - lake.ledger(name).removed_months())
     work = Path(platform.root) / "sources" / feed.source.kind
     yield from feed.source.read(feed, wanted, now, after, work=work, notes=notes)
 

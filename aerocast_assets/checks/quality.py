@@ -44,7 +44,9 @@ def _months(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Fe
 
 def _open(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed) -> list[str]:
     """Those months whose books are open: what retention took a part of stays as the rules of its time left it."""
-    gone = set[str]().union(*(lake.ledger(table(feed, layer)).gone() for layer in ("raw", "bronze", "quarantine")))
+    gone = set[str]().union(
+        *(lake.ledger(table(feed, layer)).removed_months() for layer in ("raw", "bronze", "quarantine"))
+    )
     return [month for month in _months(context, lake, feed) if month not in gone]
 
 

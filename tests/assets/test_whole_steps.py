@@ -12,7 +12,7 @@ import pytest
 
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.lake.marks import MonthContent
+from aerocast.lake.fingerprints import MonthContent
 from aerocast.storage.home import Home
 from aerocast_assets.automation import live
 from tests.assets.automation.test_live import Ticking

@@ -12,7 +12,7 @@ from aerocast.common.months import month_of
 from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged, LoggedForecast, PostedOutcome
 from aerocast.lake import Lake
-from aerocast.lake.marks import NO_EDGES
+from aerocast.lake.fingerprints import NO_EDGES
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -24,7 +24,7 @@ def known(lake: Lake, start: str, name: str = RAW) -> set[str]:
 
 def newest_checkpoint(lake: Lake) -> set[str]:
     """The transactions in the file itself."""
-    log = ledger.log_of(lake.opened(RAW))
+    log = ledger.log_of(lake.table(RAW))
     path = f"{lake.uri(RAW)}/_delta_log/{ledger.checkpoints(log)[-1]:020d}.checkpoint.parquet"
     stored = pq.read_table(path, columns=["txn"])["txn"].combine_chunks().drop_null()
     return set(stored.field("appId").to_pylist())
@@ -46,7 +46,7 @@ def test_newest_deliveries_are_remembered_and_older_forgotten(tmp_path: Path) ->
     assert set(names[-memory.MEMORY :]) <= known(lake, "claim/")
     assert len(known(lake, "claim/")) < 2 * memory.MEMORY
     assert len(newest_checkpoint(lake)) < 2 * memory.MEMORY
-    assert not lake.ledger(RAW).has(names[0])
+    assert not lake.ledger(RAW).has_segment(names[0])
     assert not lake.append(RAW, ROWS, names[-1]), "what may come again is known"
     assert known(lake, "content/"), "and all else that the commits say stays"
 
@@ -57,7 +57,7 @@ def test_file_in_several_parts_is_one_delivery(tmp_path: Path) -> None:
     lake.amend(RAW, ROWS, dict.fromkeys(file, 0), upon=None)
     others = [f"inbox/{number:064x}/0" for number in range(2 * memory.MEMORY)]
     held = dict.fromkeys(file, 1) | {name: 2 + at for at, name in enumerate(others[: memory.MEMORY - 1])}
-    table = lake.opened(RAW)
+    table = lake.table(RAW)
     assert memory.expirations(table, held) == []
     held |= {name: 2 + at for at, name in enumerate(others)}
     gone = {each.app_id for each in memory.expirations(table, held)}
@@ -82,19 +82,19 @@ def test_slot_remembers_its_content_only(tmp_path: Path) -> None:
     for number in range(30):
         assert lake.append(RAW, ROWS, Slot("file/x 2024-01", f"{number}"))
     assert known(lake, "file/") == {"file/x 2024-01"}
-    assert Slot("file/x 2024-01", "29").known(lake.ledger(RAW))
-    assert not Slot("file/x 2024-01", "28").known(lake.ledger(RAW))
+    assert Slot("file/x 2024-01", "29").is_delivered(lake.ledger(RAW))
+    assert not Slot("file/x 2024-01", "28").is_delivered(lake.ledger(RAW))
 
 
 def test_slot_of_older_home_keeps_its_segment(tmp_path: Path) -> None:
     lake, slot = Lake(tmp_path), "file/x 2024-01"
     assert lake.amend(RAW, ROWS, {slot: 2, f"{slot}@a": 1, f"{slot}@b": 2}, upon=None)
-    assert Slot(slot, "b").known(lake.ledger(RAW))
-    assert not Slot(slot, "a").known(lake.ledger(RAW))
+    assert Slot(slot, "b").is_delivered(lake.ledger(RAW))
+    assert not Slot(slot, "a").is_delivered(lake.ledger(RAW))
     assert not lake.append(RAW, ROWS, Slot(slot, "b"))
     assert lake.append(RAW, ROWS, Slot(slot, "a"))
-    assert Slot(slot, "a").known(lake.ledger(RAW))
-    assert not Slot(slot, "b").known(lake.ledger(RAW))
+    assert Slot(slot, "a").is_delivered(lake.ledger(RAW))
+    assert not Slot(slot, "b").is_delivered(lake.ledger(RAW))
 
 
 def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
     broker.queue = list(sent)
     claims.take(broker, tmp_path / "home", only(feed))  # type: ignore[arg-type]
     assert hours_in_raw(tmp_path / "home") == [0, 1, 2]
-    deliver(lake, 0, 35, 50, lake.opened(RAW).to_pyarrow_table().drop_columns("delivery").slice(0, 0))
+    deliver(lake, 0, 35, 50, lake.table(RAW).to_pyarrow_table().drop_columns("delivery").slice(0, 0))
     assert not known(lake, "claim/") & {msgspec.json.decode(each.body, type=claims.Claim).segment for each in sent}
     file = write_object(tmp_path / "9.parquet", [9])
     claims.announce(broker, claims.TRAINING, feed, [file], tmp_path / "home")  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def test_months_are_appended_replaced_and_read(lake: Lake, con: duckdb.DuckDBPyC
     assert (lake.version(RAW), lake.rows(RAW)) == (1, {"2013-01": 3, "2013-02": 2})
     relation = lake.relation(con, RAW, ["2013-02"]).select("station, time, mark || '!' AS mark, month")
     assert lake.replace(BRONZE, relation, ["2013-02"], {"2013-02": "abc"}) == 0
-    assert lake.ledger(BRONZE).holds("2013-02", "abc")
+    assert lake.ledger(BRONZE).is_current("2013-02", "abc")
     assert lake.relation(con, BRONZE).select("mark, month").distinct().fetchall() == [("b!", "2013-02")]
     with pytest.raises(ValueError, match="none of the months"):
         lake.replace(BRONZE, rows("2013-01", "x"), ["2013-02"])

@@ -22,7 +22,7 @@ from aerocast.common.months import month_span
 from aerocast.contracts.manifest import Graph, Graphs, Manifest
 from aerocast.features.dataset import Rows
 from aerocast.feed.model import Feed
-from aerocast.lake import Lake, marks
+from aerocast.lake import Lake, fingerprints
 from aerocast.models.splits import Cut, Role
 from aerocast.models.trained_rows import describe_rows
 from aerocast.operations import maintenance
@@ -67,7 +67,7 @@ def windows(rng: np.random.Generator, month: str, count: int = 40) -> pa.Table:
 
 
 def replace(lake: Lake, rng: np.random.Generator, month: str) -> None:
-    lake.replace(TABLE, windows(rng, month), [month], {month: "ab" * 32}, edges=marks.Edges())
+    lake.replace(TABLE, windows(rng, month), [month], {month: "ab" * 32}, edges=fingerprints.Edges())
 
 
 def append(lake: Lake, number: int) -> None:
@@ -131,7 +131,7 @@ def test_maintenance_keeps_training_rows_of_every_release(
     assert sum(done.dropped_commits.values()) > 0
     assert set(trained[0][1]["role"].to_pylist()) >= {"train", "validation", "calibration", "test", "purged"}
     wanted = [manifest.lineage.delta_versions["windows"] for manifest, _ in trained]
-    held = {file for version in [*wanted, None] for file in lake.opened(TABLE, version).file_uris()}
+    held = {file for version in [*wanted, None] for file in lake.table(TABLE, version).file_uris()}
     assert len(files(lake, TABLE)) == len(held), "and nothing else is kept"
     log = os.listdir(f"{lake.uri(TABLE)}/_delta_log")
     assert len(log) < 45, "of 50 commits and their checkpoints"
@@ -297,7 +297,7 @@ def test_retention_removes_whole_months_and_freezes_layers_below(lake: Lake, tmp
     assert maintenance.expire(lake, feed, present) == {RAW: [MONTHS[0]]}
     assert maintenance.expire(lake, feed, present) == {}
     assert lake.months(RAW) == [MONTHS[1]]
-    assert lake.ledger(RAW).gone() == {MONTHS[0]}
+    assert lake.ledger(RAW).removed_months() == {MONTHS[0]}
     assert lake.ledger(RAW).content(MONTHS) == held, "what it held is still known"
     later = present + timedelta(days=60)
     assert maintenance.expire(lake, feed, later) == {RAW: [MONTHS[1]], TABLE: MONTHS[:2]}

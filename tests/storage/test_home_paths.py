@@ -12,7 +12,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.ingest.doors.inbox import inbox_of
 from aerocast.lake import Lake
-from aerocast.lake.marks import NO_EDGES
+from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from cli.sql import views

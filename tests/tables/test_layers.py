@@ -13,7 +13,7 @@ import pytest
 from aerocast.contracts.drift_state import Fault
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Rows
-from aerocast.lake.marks import Edges
+from aerocast.lake.fingerprints import Edges
 from aerocast.tables import faults
 from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.layers import FAULTS, layers_of, raw_edges, stale_months
@@ -21,7 +21,7 @@ from aerocast_assets.feeds import feeds
 from tests.factories.cases import lines
 from tests.factories.feeds import small_feed
 from tests.harness.deliveries import Deliveries, refresh
-from tests.lake.test_marks import appended, table
+from tests.lake.test_fingerprints import appended, table
 
 RAW, MADE = "feed/raw", "feed/made"
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

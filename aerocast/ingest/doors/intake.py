@@ -119,7 +119,7 @@ def _take_file(
 ) -> None:
     """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
     table, delivered = table_of(feed), set[str]()
-    gone = lake.ledger(table).gone()
+    gone = lake.ledger(table).removed_months()
     for delivery in _noted(deliveries, taken):
         delivered.add(delivery.slot)
         if delivery.month not in gone:
@@ -179,7 +179,7 @@ def news(
     said = f"row({', '.join(quoted(column) for column in ('flags', *raw_names(feed).values()))})"
     unread = f"CASE WHEN time IS NULL THEN row(time_text, {said}) END"
     spoken = f"station, time, source, {unread} AS unread, {said} AS said"
-    lake.ready(con).register("delivered", table.append_column(_PLACE, pa.array(range(len(table)), pa.int64())))
+    lake.prepare(con).register("delivered", table.append_column(_PLACE, pa.array(range(len(table)), pa.int64())))
     stored = ""
     if version is not None:
         lake.relation(con, table_of(feed), table["month"].unique().to_pylist(), version).create_view("stored")

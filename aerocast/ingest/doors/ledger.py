@@ -15,7 +15,7 @@ class ClaimLedger:
 
     def knows(self, name: str, message: Message, segment: str) -> bool:
         """Whether the claim's rows are there."""
-        if self.lake.ledger(name).has(segment):
+        if self.lake.ledger(name).has_segment(segment):
             return True
         stream, number = place(message)
         newest = self.lake.ledger(name).position(stream)

@@ -29,7 +29,7 @@ def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, 
     """
     slot = _PREFIX + delivery.slot
     token = Slot(slot, delivery.segment)
-    while not token.known(lake.ledger(table)):
+    while not token.is_delivered(lake.ledger(table)):
         version = lake.version(table)
         rows = delivery.table if version is None else difference(con, lake, feed, table, version, delivery)
         if lake.append(table, rows, token, edges=raw_edges(feed), upon=version):
@@ -43,7 +43,7 @@ def emptied(lake: LakeReader, feed: Feed, table: str, delivered: set[str]) -> li
     start = f"{_PREFIX}{label} "
     known = (name[len(start) :] for name in lake.ledger(table).records if name.startswith(start))
     months = sorted({rest for rest in known if re.fullmatch(r"\d{4}-\d\d", rest)})
-    gone, nothing = lake.ledger(table).gone(), raw_schema(feed).empty_table()
+    gone, nothing = lake.ledger(table).removed_months(), raw_schema(feed).empty_table()
     return [
         Delivery(month, "nothing", f"{label} {month}", nothing)
         for month in months

@@ -20,7 +20,7 @@ from aerocast.feed.model import Feed
 from aerocast.ingest.doors.slots import withdrawals
 from aerocast.ingest.instants import Instants
 from aerocast.lake import DELIVERY, Lake, LakeReader
-from aerocast.lake.marks import number
+from aerocast.lake.fingerprints import fingerprint
 from aerocast.tables.layers import raw_edges
 from aerocast.tables.raw import WITHDRAWAL, Delivery, placeable, raw_schema
 
@@ -42,7 +42,7 @@ def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, no
     return sum(
         _settle(con, lake, feed, table, stream, state, span)
         # The zone first: by it a time may turn out to lie in another month.
-        for stream, state in ((_ZONE, number(feed.source.timezone)), (_MONTHS, number(*span)))
+        for stream, state in ((_ZONE, fingerprint(feed.source.timezone)), (_MONTHS, fingerprint(*span)))
     )
 
 
@@ -150,7 +150,7 @@ def _naive(
 
 def _gone(lake: LakeReader, table: str) -> str:
     """The months that retention has taken out, as a list in SQL that is never empty."""
-    return ", ".join(map(literal, ["", *sorted(lake.ledger(table).gone())]))
+    return ", ".join(map(literal, ["", *sorted(lake.ledger(table).removed_months())]))
 
 
 def _deliveries(rows: pa.Table) -> pa.ChunkedArray:

@@ -22,7 +22,7 @@ from aerocast.common.months import months_around
 from aerocast.common.sql import literal, quoted
 from aerocast.feed.model import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
-from aerocast.lake.marks import NO_EDGES
+from aerocast.lake.fingerprints import NO_EDGES
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,8 +55,13 @@ def hashes(lake: LakeReader, feed: Feed, conversions: Conversions = ()) -> dict[
     """
     lake = lake.view()
     logs = {month for log in ("predictions", "posted") for month in lake.months(f"{feed.name}/{log}")}
-    read = {month: _months_read(feed, month) for month in sorted(logs - lake.ledger(f"{feed.name}/outcomes").gone())}
-    gone = {layer: lake.ledger(f"{feed.name}/{layer}").gone() for layer in ("predictions", "posted", "silver")}
+    read = {
+        month: _months_read(feed, month)
+        for month in sorted(logs - lake.ledger(f"{feed.name}/outcomes").removed_months())
+    }
+    gone = {
+        layer: lake.ledger(f"{feed.name}/{layer}").removed_months() for layer in ("predictions", "posted", "silver")
+    }
     read = {month: own for month, own in read.items() if not any(held & set(own[each]) for each, held in gone.items())}
     near: dict[str, set[str]] = {}
     for layer, months in (item for own in read.values() for item in own.items()):

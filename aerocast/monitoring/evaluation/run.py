@@ -78,7 +78,7 @@ def _measure(
     step = int(now.timestamp() // feed.cadence.total_seconds())
     version = config_hash(code=code_version(rolling.__name__), outcomes=content, step=step)
     table = rolling.metrics(con, lake, feed, now)
-    if force or not lake.ledger(name).holds(WHOLE, version):
+    if force or not lake.ledger(name).is_current(WHOLE, version):
         lake.overwrite(name, table, version)
     return table.to_pylist(), version
 

@@ -188,7 +188,7 @@ def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *,
     if before is not None and current(home, feed, wanted) and not force:
         return Judgement(before, None, before)
     name = f"{feed.name}/drift"
-    if lake.ledger(name).has(examined):
+    if lake.ledger(name).has_segment(examined):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
         now = views.judged_at(con, lake, name, examined) or (before.judged_at if before else now)
     seen = look(con, lake, home, feed, now)

@@ -23,7 +23,7 @@ from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake, compaction
-from aerocast.lake.marks import NO_EDGES
+from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import answers, history, outcomes, rolling
 from aerocast.monitoring.evaluation.intake import LogIntake, take
 from tests.factories.feeds import small_feed

@@ -24,7 +24,7 @@ from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Slot
-from aerocast.lake.marks import NO_EDGES
+from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import outcomes, shadow, views, watch
 from aerocast.monitoring.evaluation.intake import take
 from aerocast.releases import release

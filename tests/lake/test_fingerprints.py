@@ -1,4 +1,4 @@
-"""Marks: content decides, in any order; a neighbour sees the edge that it reads; raw's chain; homes without marks."""
+"""Fingerprints: content decides, in any order; a neighbour sees the edge that it reads; chains of raw; older homes."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from deltalake import DeltaTable
 
 from aerocast.common.months import month_span
-from aerocast.lake import Lake, ledger, marks
-from aerocast.lake.marks import Edges
+from aerocast.lake import Lake, fingerprints, ledger
+from aerocast.lake.fingerprints import Edges
 
 RAW, MADE = "feed/raw", "feed/made"
 EDGES = Edges(timedelta(hours=2), timedelta(hours=3))
@@ -36,8 +36,8 @@ def table(month: str, hours: list[int], value: float | None = 1.0, segment: str 
     )
 
 
-def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> marks.MonthContent:
-    lake.replace(MADE, rows, months, edges=EDGES, apart=["segment"])
+def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> fingerprints.MonthContent:
+    lake.replace(MADE, rows, months, edges=EDGES, ignore=["segment"])
     return lake.ledger(MADE).content(months, EDGES)[months[0]]
 
 
@@ -79,11 +79,11 @@ def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
     first = replaced(lake, rows, ["2024-01"])
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
-        lake.replace(MADE, con.from_arrow(rows), ["2024-01"], edges=EDGES, apart=["segment"])
+        lake.replace(MADE, con.from_arrow(rows), ["2024-01"], edges=EDGES, ignore=["segment"])
     assert lake.ledger(MADE).content(["2024-01"], EDGES)["2024-01"] == first
 
 
-def appended(lake: Lake, month: str, hours: list[int], segment: str) -> marks.MonthContent:
+def appended(lake: Lake, month: str, hours: list[int], segment: str) -> fingerprints.MonthContent:
     lake.append(RAW, table(month, hours, segment=segment), segment, edges=EDGES)
     return lake.ledger(RAW).content([month], EDGES)[month]
 
@@ -114,7 +114,7 @@ def test_neighbour_months_count_as_far_as_they_are_read(lake: Lake) -> None:
         appended(lake, month, [50], month)
 
     def seen() -> dict[str, list[str]]:
-        return lake.ledger(RAW).around(["2024-01", "2024-02", "2024-03"], EDGES)
+        return lake.ledger(RAW).inputs(["2024-01", "2024-02", "2024-03"], EDGES)
 
     before = seen()
     appended(lake, "2024-02", [60], "middle")
@@ -131,12 +131,12 @@ def test_unrecorded_reach_counts_whole_month(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
         appended(lake, month, [50], month)
     for reach in (timedelta(hours=7), timedelta(days=40)):
-        before = lake.ledger(RAW).around(["2024-03"], Edges(tail=reach))
+        before = lake.ledger(RAW).inputs(["2024-03"], Edges(tail=reach))
         appended(lake, "2024-02", [60], f"middle {reach}")
-        assert lake.ledger(RAW).around(["2024-03"], Edges(tail=reach)) != before
-    before = lake.ledger(RAW).around(["2024-03"], Edges(tail=timedelta(days=40)))
+        assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=reach)) != before
+    before = lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40)))
     appended(lake, "2024-01", [70], "two months back")
-    assert lake.ledger(RAW).around(["2024-03"], Edges(tail=timedelta(days=40))) != before
+    assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40))) != before
 
 
 def test_home_without_marks_is_identified_by_files(lake: Lake) -> None:
@@ -154,9 +154,9 @@ def test_one_scan_reads_transactions_before_and_after_checkpoint(lake: Lake) -> 
         appended(lake, "2024-01", [50], f"segment {turn}")
         names.append(f"segment {turn}")
         opened = DeltaTable(lake.uri(RAW))
-        found = ledger.read(opened)
+        found = ledger.read_records(opened)
         assert found == {name: opened.transaction_version(name) for name in found}
         assert set(names) <= found.keys()
     older = DeltaTable(lake.uri(RAW), version=13)
-    assert set(names[:14]) <= ledger.read(older).keys()
-    assert not set(names[14:]) & ledger.read(older).keys()
+    assert set(names[:14]) <= ledger.read_records(older).keys()
+    assert not set(names[14:]) & ledger.read_records(older).keys()
