@@ -34,7 +34,7 @@ from aerocast.features.grid import Grid, WindowSpec
 from aerocast.features.windows import valid_origins
 from aerocast.feed.model import Feed
 from aerocast.monitoring.drift.errors import Outcomes
-from aerocast.monitoring.drift.examine import examine, profile, reach
+from aerocast.monitoring.drift.examine import examine, profile, steps_needed
 from aerocast.tables import silver, wholeness
 
 MINUTES = (0, 5, 20, 40, 55)
@@ -158,7 +158,7 @@ def verdicts(feed: Feed, champion: Champion, history: Grid, asked: Asked, start:
     said = []
     for day in range(1, DAYS + 1):
         now = start + np.timedelta64(day, "D") + np.timedelta64(asked.minute, "m")
-        recent = _until(history, now - step + np.timedelta64(1, "s")).tail(reach(feed))
+        recent = _until(history, now - step + np.timedelta64(1, "s")).tail(steps_needed(feed))
         row, which = np.nonzero(np.isfinite(errors) & (due <= recent.time[-1]))
         order = np.lexsort((which, due[row, which]))
         row, which = row[order], which[order]

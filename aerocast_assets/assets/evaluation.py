@@ -66,7 +66,7 @@ def _pictures(
     from aerocast.monitoring.evaluation import watch
 
     shown: dict[str, dg.MetadataValue[Any]] = {}
-    seen, state = found.judged.seen, found.judged.state
+    seen, state = found.judged.examination, found.judged.state
     for target in feed.targets:
         figure, path = None, report(platform.root, feed.name, target, "drift")
         examined = seen and any(each.target == target for each in seen.diagnoses)
@@ -75,7 +75,7 @@ def _pictures(
             and examined
             and (force or found.judged.differs(target) or clock.is_due(platform.root, feed.name, path, REDRAWN))
         ):
-            outcomes, readings = watch.of(target, seen.outcomes), watch.of(target, seen.readings)
+            outcomes, readings = watch.of_target(target, seen.outcomes), watch.of_target(target, seen.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
         title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
         shown |= drawing(platform, path, title, figure)

@@ -73,7 +73,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.monitoring.evaluation import watch
 
         with platform.sql() as con:
-            seen = watch.newest(con, platform.lake.view(), platform.root, feed)
+            seen = watch.newest_examination(con, platform.lake.view(), platform.root, feed)
         nothing = "" if seen.diagnoses else "no champion serves yet, so nothing was examined"
         broken = [fault for fault in seen.faults if fault.end is None]
         shifted = sorted({each.station for each in seen.diagnoses if each.verdict == "covariate_shift"})

@@ -193,7 +193,7 @@ class Life:
         while start < end:
             polls = min(POLLS, (end - start) // POLL)
             times = [start + poll * POLL for poll in range(polls)]
-            said = [intake.predicted([self._answer(each, at) for each in self.feed.station_ids]) for at in times]
+            said = [intake.prediction_table([self._answer(each, at) for each in self.feed.station_ids]) for at in times]
             self._append("predictions", pa.concat_tables(said))
             count = polls * ASKED
             numbers = np.random.default_rng(int(start.timestamp())).integers(0, 2**62, count)

@@ -17,7 +17,7 @@ from aerocast.features.grid import Grid, Ints, WindowSpec
 from aerocast.features.windows import valid_origins
 from aerocast.feed.model import Feed
 from aerocast.monitoring.drift import heat as heating
-from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, reach
+from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, steps_needed
 from aerocast.retraining import policy as retraining
 from aerocast.retraining.policy import LastRun, RetrainMemory
 from measuring.champions import Champion, learn, utc
@@ -164,7 +164,7 @@ class Loop:
 
     def _examine(self, end: int) -> None:
         now = utc(self.measured.time[end - 1])
-        recent = self._near(self.measured.values, end, reach(self.feed))
+        recent = self._near(self.measured.values, end, steps_needed(self.feed))
         manifest = self.champion.release.manifest
         diagnosis, faults = examine(
             self.feed,

@@ -1,4 +1,4 @@
-"""Is the station's clock off: does its day begin some hours too late or too early?
+"""Tests whether a station's clock is off: whether its day begins some hours too late or too early.
 
 A clock that jumps ahead leaves a hole of as many hours as it is then late in the record, over which the readings go on
 as if no time had passed; from then on the day's shape is shifted. Each candidate shift is held against how well days
@@ -17,7 +17,7 @@ from aerocast.contracts.drift_state import Evidence
 from aerocast.features.grid import Times
 from aerocast.monitoring.drift.habits import gaps, habits
 from aerocast.monitoring.drift.profile import Flags, Indices, Profile, Reals, day_of_year
-from aerocast.monitoring.drift.sensors import Found, Tested
+from aerocast.monitoring.drift.sensors import ColumnFault, SensorTest
 
 HOURS = 24
 FARTHEST = 12  # hours
@@ -36,7 +36,7 @@ SIZE = 2.0  # a clock keeps the size of the day: days this much wider or flatter
 SUSPECT = 0.10  # gain that is enough when the errors, too, outgrew season and weather
 AGAINST = -0.05  # a gain below which a column contradicts the shift of the others
 SMOOTH = 1.5  # of a change that 1 in 200 exceeds: how far readings may move over the hole
-NAMED = re.compile(r"day is (-?\d+) h late")
+LATE_IN_DETAIL = re.compile(r"day is (-?\d+) h late")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +64,15 @@ class Dial:
 
 def dials(columns: Sequence[str], values: Reals, time: Times, past: Profile) -> list[Dial]:
     """The columns of `values` (n, C) whose days have a shape, the clearest first."""
-    found = []
+    result = []
     for at, column in enumerate(columns):
         shape = _shape(past, column, time)
         usual = habits(past, column)
         if shape is None or shape.usual < STRENGTH or usual.readings < DENSE * len(past.time):
             continue
         smooth = SMOOTH * max(usual.far, usual.step)
-        found.append(Dial(column, values[:, at], _swing(values[:, at], time, past.step)[1], shape, smooth))
-    return sorted(found, key=lambda dial: -dial.shape.usual)
+        result.append(Dial(column, values[:, at], _without_mean(values[:, at], time, past.step)[1], shape, smooth))
+    return sorted(result, key=lambda dial: -dial.shape.usual)
 
 
 def clock_jump(
@@ -80,72 +80,74 @@ def clock_jump(
     values: Reals,
     time: Times,
     past: Profile,
-    known: str | None = None,
+    open_detail: str | None = None,
     *,
     suspect: bool = False,
-) -> list[Tested]:
+) -> list[SensorTest]:
     """Whether the days of a station's columns begin on time; `values` (n, C) are its newest readings.
 
     A shift found is a fault of every column, for one clock stamps them all. `known` is the detail of a fault that was
     open; `suspect`: the errors grew beyond what season and weather do.
     """
-    read = dials(columns, values, time, past)
-    if not read:
-        said = "no column has a daily cycle to tell the time by"
-        return [Tested(Evidence("clock_jump", past.station, None, None, False, said))]
+    clear = dials(columns, values, time, past)
+    if not clear:
+        detail = "no column has a daily cycle to tell the time by"
+        return [SensorTest(Evidence("clock_jump", past.station, None, None, False, detail))]
     hour = time.astype("datetime64[s]").astype(np.int64) // 3600 % HOURS
     gain, limit = 0.0, CLEAR
-    found: tuple[int, int | None, str] | None = None
-    if known is not None and (named := NAMED.search(known)):
-        found = (*_still(int(named[1]), hour, read[0]), known)
-    for start, late in _holes(values, past.step, read) if found is None else []:
-        gain, chance = _gain(hour[start:], read[0].swing[start:], late, read[0].shape)
+    fault: tuple[int, int | None, str] | None = None
+    if open_detail is not None and (lateness := LATE_IN_DETAIL.search(open_detail)):
+        fault = (*_shift_span(int(lateness[1]), hour, clear[0]), open_detail)
+    for start, late in _holes(values, past.step, clear) if fault is None else []:
+        gain, chance = _gain(hour[start:], clear[0].swing[start:], late, clear[0].shape)
         limit = SUSPECT if suspect else max(CLEAR, chance + MARGIN)
-        if gain > limit and _sized(read[0], start) and _agreed(hour, read[1:], start, late):
-            said = f"{read[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
+        if gain > limit and _has_size(clear[0], start) and _agree(hour, clear[1:], start, late):
+            detail = (
+                f"{clear[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
+            )
             # A clock that was set right meanwhile is a fault that is over, not one that opens again each day.
-            over = _still(late, hour[start:], replace(read[0], swing=read[0].swing[start:]))[1]
-            found = start, None if over is None else start + over, said
+            over = _shift_span(late, hour[start:], replace(clear[0], swing=clear[0].swing[start:]))[1]
+            fault = start, None if over is None else start + over, detail
             break
-    found = found or _scan(hour, read, past.step)
-    said = found[2] if found else f"{read[0].column}'s day begins when it should"
-    evidence = Evidence("clock_jump", past.station, gain, limit, found is not None and found[1] is None, said)
-    faults = tuple(Found(column, "clock_jump", *found) for column in columns) if found else ()
-    return [Tested(evidence, faults)]
+    fault = fault or _scan(hour, clear, past.step)
+    detail = fault[2] if fault else f"{clear[0].column}'s day begins when it should"
+    evidence = Evidence("clock_jump", past.station, gain, limit, fault is not None and fault[1] is None, detail)
+    faults = tuple(ColumnFault(column, "clock_jump", *fault) for column in columns) if fault else ()
+    return [SensorTest(evidence, faults)]
 
 
-def _holes(values: Reals, step: int, read: Sequence[Dial]) -> list[tuple[int, int]]:
+def _holes(values: Reals, step: int, clear: Sequence[Dial]) -> list[tuple[int, int]]:
     """(first row behind it, hours) of each hole in all columns that the readings bridge as if no time had passed."""
     silent = np.where(np.isfinite(values).any(axis=1), 0.0, np.nan)
-    found = []
+    holes = []
     for first, stop in zip(*gaps(silent), strict=True):
         hours = round((stop - first) * step / 3600)
         if not (LEAST <= hours <= FARTHEST and first > 0 and (len(values) - stop) * step >= 36 * 3600):
             continue
-        moved = [abs(dial.values[stop] - dial.values[first - 1]) / dial.smooth for dial in read if dial.smooth > 0]
-        if moved and np.nanmax([*moved, 0.0]) <= 1:
-            found.append((int(stop), hours))
-    return found
+        distances = [abs(dial.values[stop] - dial.values[first - 1]) / dial.smooth for dial in clear if dial.smooth > 0]
+        if distances and np.nanmax([*distances, 0.0]) <= 1:
+            holes.append((int(stop), hours))
+    return holes
 
 
-def _sized(dial: Dial, start: int) -> bool:
+def _has_size(dial: Dial, start: int) -> bool:
     """Whether days from row `start` on are about as wide as those of the reference."""
     swing = dial.swing[start:][np.isfinite(dial.swing[start:])]
     return bool(len(swing)) and 1 / SIZE < float(np.sqrt(np.mean(swing**2))) / dial.shape.size < SIZE
 
 
-def _agreed(hour: Indices, others: Sequence[Dial], start: int, late: int) -> bool:
+def _agree(hour: Indices, others: Sequence[Dial], start: int, late: int) -> bool:
     return all(_gain(hour[start:], dial.swing[start:], late, dial.shape)[0] > AGAINST for dial in others)
 
 
-def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, str] | None:
+def _scan(hour: Indices, clear: Sequence[Dial], step: int) -> tuple[int, None, str] | None:
     """A shift of the whole newest block that no hole explains: it must beat the best of all shifts by chance."""
-    first, size = read[0], len(hour)
+    first, size = clear[0], len(hour)
     # One column alone cannot tell a late clock from a world whose days come later: a second one must agree.
-    if len(read) < 2 or size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
+    if len(clear) < 2 or size * step < SCAN_DAYS * HOURS * 3600 or first.shape.usual < STRONG:
         return None
     start = max(0, size - BLOCK * HOURS * 3600 // step)
-    if not _sized(first, start):
+    if not _has_size(first, start):
         return None
     fits = {late: _gain(hour[start:], first.swing[start:], late, first.shape) for late in range(-FARTHEST, FARTHEST)}
     late = max(fits, key=lambda each: fits[each][0])
@@ -159,19 +161,19 @@ def _scan(hour: Indices, read: Sequence[Dial], step: int) -> tuple[int, None, st
     # The newest days must show it, too: a block that was set right meanwhile is over.
     if fit < SCAN_FIT or min(daily[:3]) <= 0 or np.mean(np.array(daily) > 0) < 0.8:
         return None
-    if not _agreed(hour, read[1:], start, late):
+    if not _agree(hour, clear[1:], start, late):
         return None
-    said = f"{first.column}'s day is {late} h late in the newest {days} days: fits by {fits[late][0]:.2f} better"
-    return start, None, said
+    detail = f"{first.column}'s day is {late} h late in the newest {days} days: fits by {fits[late][0]:.2f} better"
+    return start, None, detail
 
 
-def _still(late: int, hour: Indices, dial: Dial) -> tuple[int, int | None]:
+def _shift_span(late: int, hour: Indices, dial: Dial) -> tuple[int, int | None]:
     """A known shift lasts until the newest two days are on time again; it ended where both halves fit best."""
-    usual, shifted = (np.nan_to_num(dial.swing * dial.shape.day[(hour - by) % HOURS]) for by in (0, late))
+    usual_fit, late_fit = (np.nan_to_num(dial.swing * dial.shape.day[(hour - by) % HOURS]) for by in (0, late))
     newest = slice(max(0, len(hour) - len(hour) * 2 * HOURS // max(1, _hours(hour))), None)
-    if usual[newest].sum() <= shifted[newest].sum():
+    if usual_fit[newest].sum() <= late_fit[newest].sum():
         return 0, None
-    halves = np.concatenate([[0.0], np.cumsum(shifted)])[:-1] + np.cumsum(usual[::-1])[::-1]
+    halves = np.concatenate([[0.0], np.cumsum(late_fit)])[:-1] + np.cumsum(usual_fit[::-1])[::-1]
     return 0, int(np.argmax(halves))
 
 
@@ -188,62 +190,58 @@ def _gain(hour: Indices, swing: Reals, late: int, shape: Shape) -> tuple[float, 
 
 def _fit(hour: Indices, swing: Reals, late: int, shape: Shape) -> float:
     """Correlation of the readings with the shape that much later."""
-    known = np.isfinite(swing)
-    length = float(np.sqrt(np.sum(swing[known] ** 2) * np.sum(known) / HOURS))
-    return float(swing[known] @ shape.day[(hour[known] - late) % HOURS]) / length if length > 0 else 0.0
+    mask = np.isfinite(swing)
+    length = float(np.sqrt(np.sum(swing[mask] ** 2) * np.sum(mask) / HOURS))
+    return float(swing[mask] @ shape.day[(hour[mask] - late) % HOURS]) / length if length > 0 else 0.0
 
 
-def _swing(values: Reals, time: Times, step: int) -> tuple[Indices, Reals]:
+def _without_mean(values: Reals, time: Times, step: int) -> tuple[Indices, Reals]:
     """(n,) hour of the day, and the values less the mean of the day around each."""
     hour = time.astype("datetime64[s]").astype(np.int64) // 3600 % HOURS
     half = max(1, 12 * 3600 // step)
-    known = np.isfinite(values)
-    total, count = (np.concatenate([[0.0], np.cumsum(each)]) for each in (np.where(known, values, 0.0), known))
+    mask = np.isfinite(values)
+    total, count = (np.concatenate([[0.0], np.cumsum(each)]) for each in (np.where(mask, values, 0.0), mask))
     low, high = np.maximum(np.arange(len(values)) - half, 0), np.minimum(np.arange(len(values)) + half, len(values))
-    there = count[high] - count[low]
-    mean = (total[high] - total[low]) / np.maximum(there, 1)
-    return hour, np.where(known & (there >= half), values - mean, np.nan)
+    counts = count[high] - count[low]
+    mean = (total[high] - total[low]) / np.maximum(counts, 1)
+    return hour, np.where(mask & (counts >= half), values - mean, np.nan)
 
 
 def _shape(past: Profile, column: str, time: Times) -> Shape | None:
-    """The shape of this time of the year's days (of all days where the reference has none), kept with the profile."""
+    """The shape of this time of the year's days (of all days where the reference has none), cached in the profile."""
     if past.step > 3600 or not len(time):
         return None
-    day = float(day_of_year(time[-1:])[0])
-    key = ("shape", column, int(day // 15))
-    if key not in past.kept:
-        past.kept[key] = _learn(past, column, (day // 15) * 15 + 7)
-    found: Shape | None = past.kept[key]
-    return found
+    fortnight = int(day_of_year(time[-1:])[0] // 15)
+    return past.remember(("shape", column, fortnight), lambda: _learn_shape(past, column, fortnight * 15 + 7))
 
 
-def _learn(past: Profile, column: str, day: float) -> Shape | None:
-    hour, swing = _swing(past.column(column), past.time, past.step)
+def _learn_shape(past: Profile, column: str, day: float) -> Shape | None:
+    hour, swing = _without_mean(past.column(column), past.time, past.step)
     date = past.time.astype("datetime64[D]").astype(np.int64)
-    place = (date - date[0]) * HOURS + hour
-    known = np.isfinite(swing)
-    cells = np.bincount(place[known], swing[known], minlength=(int(date[-1] - date[0]) + 1) * HOURS)
-    counts = np.bincount(place[known], minlength=len(cells))
+    cell = (date - date[0]) * HOURS + hour
+    mask = np.isfinite(swing)
+    cells = np.bincount(cell[mask], swing[mask], minlength=(int(date[-1] - date[0]) + 1) * HOURS)
+    counts = np.bincount(cell[mask], minlength=len(cells))
     table = (cells / np.maximum(counts, 1)).reshape(-1, HOURS)
     whole: Flags = (counts.reshape(-1, HOURS) > 0).sum(axis=1) >= 20
     which = day_of_year(past.time[:1] + np.arange(len(table)) * np.timedelta64(86_400, "s"))
     apart = np.abs(which - day)
     near = whole & (np.minimum(apart, 365.25 - apart) <= SEASON)
-    chosen = table[near] if near.sum() >= 20 else table[whole]
-    if len(chosen) < 10:
+    sample = table[near] if near.sum() >= 20 else table[whole]
+    if len(sample) < 10:
         return None
-    mean = chosen.mean(axis=0) - chosen.mean()
+    mean = sample.mean(axis=0) - sample.mean()
     size = float(np.sqrt(np.sum(mean**2)))
     if size <= 0:
         return None
     shape = mean / size
-    norms = np.sum(chosen**2, axis=1)
-    usual = float(np.median(chosen @ shape / np.sqrt(np.maximum(norms, 1e-12))))
-    fits = np.column_stack([chosen @ np.roll(shape, by) for by in range(-FARTHEST, FARTHEST + 1)])
-    return Shape(shape, usual, float(np.median(np.sqrt(norms / HOURS))), _chance(fits, norms))
+    norms = np.sum(sample**2, axis=1)
+    usual = float(np.median(sample @ shape / np.sqrt(np.maximum(norms, 1e-12))))
+    fits = np.column_stack([sample @ np.roll(shape, by) for by in range(-FARTHEST, FARTHEST + 1)])
+    return Shape(shape, usual, float(np.median(np.sqrt(norms / HOURS))), _chance_gains(fits, norms))
 
 
-def _chance(fits: Reals, norms: Reals) -> Reals:
+def _chance_gains(fits: Reals, norms: Reals) -> Reals:
     """(BLOCK + 1, 25) the largest gain of each shift over none among all blocks of 1 .. BLOCK days."""
     most = np.full((BLOCK + 1, fits.shape[1]), 2.0)
     total, square = (

@@ -1,4 +1,4 @@
-"""Did a source change its unit: readings that jump where no weather does, and go on smoothly once converted back.
+"""Detects that a source changed its unit: readings jump as no weather does, and continue smoothly once converted back.
 
 Three signs. The jump: between neighbouring readings the series moves further than it ever did, and the converted
 series does not. The level: afterwards the converted readings lie where those before did, the plain ones do not. The
@@ -15,9 +15,9 @@ import numpy as np
 from aerocast.common.units import USUAL_UNITS, conversion, dimension
 from aerocast.contracts.drift_state import Evidence
 from aerocast.feed.model import Column
-from aerocast.monitoring.drift.habits import Habits, on
+from aerocast.monitoring.drift.habits import Habits, is_on_lattice
 from aerocast.monitoring.drift.profile import Indices, Reals
-from aerocast.monitoring.drift.sensors import Found, Tested
+from aerocast.monitoring.drift.sensors import ColumnFault, SensorTest
 
 CONFIRM = 3  # readings after a jump that must agree
 BRIDGE = 6  # steps that may be missing between two neighbours
@@ -36,62 +36,66 @@ def mistakes(source_unit: str, unit: str) -> tuple[Affine, ...]:
 
     true value = wrong value * factor + offset, both in `unit`.
     """
-    wanted = dimension(unit)
-    if wanted is None or unit in ("degree", "radian"):
+    quantity = dimension(unit)
+    if quantity is None or unit in ("degree", "radian"):
         return ()
     back, shift = conversion(unit, source_unit)
-    found: dict[tuple[float, float], Affine] = {}
+    units: dict[tuple[float, float], Affine] = {}
     for other, its in USUAL_UNITS.items():
-        if its != wanted or other in ("degree", "radian"):
+        if its != quantity or other in ("degree", "radian"):
             continue
         factor, offset = conversion(other, unit)
         pair = (factor * back, factor * shift + offset)
         if abs(pair[0] - 1) > 0.02 or abs(pair[1]) > 1e-6:
-            found.setdefault((round(pair[0], 9), round(pair[1], 9)), (other, *pair))
-    return tuple(found.values())
+            units.setdefault((round(pair[0], 9), round(pair[1], 9)), (other, *pair))
+    return tuple(units.values())
 
 
-def unit_change(column: Column, recent: Reals, habits: Habits, known: str | None = None) -> Tested:
+def unit_change(column: Column, recent: Reals, habits: Habits, open_detail: str | None = None) -> SensorTest:
     """Readings in another unit than declared; `known` is the detail of a fault that was open before."""
     rows = np.flatnonzero(np.isfinite(recent))
-    seen = recent[rows]
+    values = recent[rows]
     # A column that mostly rests (rain) has no level that a jump could leave.
     units = () if column.circular or habits.step <= 0 else mistakes(column.source_unit, column.unit)
-    best, found = 0.0, None
+    best, fault = 0.0, None
     if len(rows) > CONFIRM + 1 and habits.readings:
         for unit in units:
-            fit, spot = _jump(column.name, unit, rows, seen, habits)
+            fit, spot = _jump(column.name, unit, rows, values, habits)
             best = max(best, fit)
-            found = found or spot or _values(column.name, unit, rows, seen, habits)
-            if found is None and known is not None and f" {unit[0]} " in known:
-                found = _still(column.name, unit, rows, seen, habits, known)
-    said = found.detail if found else f"{column.name}: no other unit fits the newest readings better"
-    lasts = found is not None and found.end is None
-    evidence = Evidence("unit_change", column.name, best, LEVEL, lasts, said)
-    return Tested(evidence, (found,) if found else ())
+            fault = fault or spot or _values(column.name, unit, rows, values, habits)
+            if fault is None and open_detail is not None and f" {unit[0]} " in open_detail:
+                fault = _open_change(column.name, unit, rows, values, habits, open_detail)
+    detail = fault.detail if fault else f"{column.name}: no other unit fits the newest readings better"
+    lasts = fault is not None and fault.end is None
+    evidence = Evidence("unit_change", column.name, best, LEVEL, lasts, detail)
+    return SensorTest(evidence, (fault,) if fault else ())
 
 
-def _jump(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits) -> tuple[float, Found | None]:
+def _jump(name: str, unit: Affine, rows: Indices, values: Reals, habits: Habits) -> tuple[float, ColumnFault | None]:
     """The newest jump that this unit explains, and how much better converted readings fit the level before it."""
     other, factor, offset = unit
-    true = seen * factor + offset
+    true = values * factor + offset
     apart = np.diff(rows)
     reach = np.sqrt(apart)
-    moved, smooth = np.abs(np.diff(seen)), SMOOTH * max(habits.far, habits.step) * reach
+    change, smooth = np.abs(np.diff(values)), SMOOTH * max(habits.far, habits.step) * reach
     near = apart <= BRIDGE
-    begins = near & (moved > habits.most * reach) & (np.abs(true[1:] - seen[:-1]) <= smooth)
-    ends = near & (moved > habits.most * reach) & (np.abs(seen[1:] - true[:-1]) <= smooth)
+    begins = near & (change > habits.most * reach) & (np.abs(true[1:] - values[:-1]) <= smooth)
+    ends = near & (change > habits.most * reach) & (np.abs(values[1:] - true[:-1]) <= smooth)
     best = 0.0
     for at in np.flatnonzero(begins)[::-1] + 1:
         stops = np.flatnonzero(ends[at:]) + at + 1
-        stop = int(stops[0]) if len(stops) else len(seen)
+        stop = int(stops[0]) if len(stops) else len(values)
         if stop - at < CONFIRM:
             continue
-        fit = _fit(seen[max(0, at - BEFORE) : at], seen[at:stop], true[at:stop], habits)
+        fit = _fit(values[max(0, at - BEFORE) : at], values[at:stop], true[at:stop], habits)
         best = max(best, fit)
         if fit > LEVEL:
-            said = f"{name} reads like {other} since it went from {seen[at - 1]:.4g} to {seen[at]:.4g} in one step"
-            return best, Found(name, "unit_change", int(rows[at]), int(rows[stop]) if stop < len(seen) else None, said)
+            detail = (
+                f"{name} reads like {other} since it went from {values[at - 1]:.4g} to {values[at]:.4g} in one step"
+            )
+            return best, ColumnFault(
+                name, "unit_change", int(rows[at]), int(rows[stop]) if stop < len(values) else None, detail
+            )
     return best, None
 
 
@@ -99,35 +103,35 @@ def _fit(before: Reals, plain: Reals, true: Reals, habits: Habits) -> float:
     """Mean log-likelihood of converted over plain readings, normal around the level before; the first day counts."""
     plain, true = plain[:24], true[:24]
     middle = float(np.median(before))
-    spread = max(float(np.std(before)), 3 * habits.step, habits.far, 1e-9)
-    away, back = np.minimum(((plain - middle) / spread) ** 2, 50), np.minimum(((true - middle) / spread) ** 2, 50)
+    deviation = max(float(np.std(before)), 3 * habits.step, habits.far, 1e-9)
+    away, back = np.minimum(((plain - middle) / deviation) ** 2, 50), np.minimum(((true - middle) / deviation) ** 2, 50)
     return float(np.mean(away - back) / 2)
 
 
-def _values(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits) -> Found | None:
+def _values(name: str, unit: Affine, rows: Indices, values: Reals, habits: Habits) -> ColumnFault | None:
     """Values that the column never had, all known once converted."""
     other, factor, offset = unit
     if not len(habits.lattice):
         return None
-    strange, back = ~on(habits.lattice, seen), on(habits.lattice, seen * factor + offset)
-    converted = strange & back
-    if len(np.unique(seen[converted])) < KINDS:
+    strange, back = ~is_on_lattice(habits.lattice, values), is_on_lattice(habits.lattice, values * factor + offset)
+    explained = strange & back
+    if len(np.unique(values[explained])) < KINDS:
         return None
-    first, last = (int(np.flatnonzero(converted)[at]) for at in (0, -1))
+    first, last = (int(np.flatnonzero(explained)[at]) for at in (0, -1))
     within = slice(first, last + 1)
-    telling = (strange | ~np.isin(seen, habits.rests))[within]
-    if back[within][telling].mean() < 1 - STRANGE / 3 or (~strange[within])[telling].mean() > STRANGE:
+    informative = (strange | ~np.isin(values, habits.rests))[within]
+    if back[within][informative].mean() < 1 - STRANGE / 3 or (~strange[within])[informative].mean() > STRANGE:
         return None
     end = int(rows[last + 1]) if np.sum(~strange[last + 1 :]) >= CONFIRM else None
-    said = f"{name} reads like {other} by its values: {seen[first]:.4g} was never read before"
-    return Found(name, "unit_change", int(rows[first]), end, said)
+    detail = f"{name} reads like {other} by its values: {values[first]:.4g} was never read before"
+    return ColumnFault(name, "unit_change", int(rows[first]), end, detail)
 
 
-def _still(name: str, unit: Affine, rows: Indices, seen: Reals, habits: Habits, known: str) -> Found:
+def _open_change(name: str, unit: Affine, rows: Indices, values: Reals, habits: Habits, detail: str) -> ColumnFault:
     """A known change whose beginning is out of sight: until the series jumps back."""
     _, factor, offset = unit
-    true, apart = seen * factor + offset, np.diff(rows)
+    true, apart = values * factor + offset, np.diff(rows)
     smooth = SMOOTH * max(habits.far, habits.step) * np.sqrt(apart)
-    back = (np.abs(np.diff(seen)) > habits.most * np.sqrt(apart)) & (np.abs(seen[1:] - true[:-1]) <= smooth)
+    back = (np.abs(np.diff(values)) > habits.most * np.sqrt(apart)) & (np.abs(values[1:] - true[:-1]) <= smooth)
     stops = np.flatnonzero(back) + 1
-    return Found(name, "unit_change", int(rows[0]), int(rows[stops[0]]) if len(stops) else None, known)
+    return ColumnFault(name, "unit_change", int(rows[0]), int(rows[stops[0]]) if len(stops) else None, detail)

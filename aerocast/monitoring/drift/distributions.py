@@ -1,4 +1,4 @@
-"""Distances between what a column showed lately and what it showed in the same season of the reference.
+"""Measures how far a column's newest values are from those of the same season in the reference.
 
 Spring is not drift, so the reference is the days of the year around now, in every year it has. Days depend on one
 another, so no distance is held against a p-value: blocks of the reference as long as the recent one, each against the
@@ -46,7 +46,7 @@ class Shifts:
 
 
 @dataclass(frozen=True, eq=False)
-class Usual:
+class Season:
     """A column's season: sorted `values` (n,), its bins' `cuts`, each test's limit; `steps`: changes are compared."""
 
     values: Reals
@@ -67,9 +67,9 @@ def compare(feed: Feed, recent: Grid, past: Profile, columns: Sequence[str]) -> 
     for column in columns:
         if column in circular or column not in newest.columns or column not in past.columns:
             continue
-        usual = _usual(past, column, newest.time)
-        if usual is not None:
-            evidence += _column(column, values[:, newest.columns.index(column)], usual)
+        season = _season(past, column, newest.time)
+        if season is not None:
+            evidence += _column(column, values[:, newest.columns.index(column)], season)
     counts = {name: sum(each.fired for each in evidence if each.subject == name) for name in columns}
     return Shifts(any(count >= AGREE for count in counts.values()), tuple(evidence))
 
@@ -77,12 +77,12 @@ def compare(feed: Feed, recent: Grid, past: Profile, columns: Sequence[str]) -> 
 def distances(reference: Reals, cuts: Reals, recent: Reals) -> dict[str, float]:
     """The four distances of a sample from a reference, both without NaN."""
     stats: Any = import_module("scipy.stats")
-    spread = float(np.std(reference))
-    moved = float(stats.wasserstein_distance(reference, recent))
+    deviation = float(np.std(reference))
+    distance = float(stats.wasserstein_distance(reference, recent))
     return {
         "psi": psi(shares(reference, cuts), shares(recent, cuts)),
         "ks": kolmogorov_smirnov(reference, recent),
-        "wasserstein": moved / spread if spread > 0 else (0.0 if moved == 0 else float("inf")),
+        "wasserstein": distance / deviation if deviation > 0 else (0.0 if distance == 0 else float("inf")),
         "jensen_shannon": jensen_shannon(shares(reference, cuts), shares(recent, cuts)),
     }
 
@@ -97,17 +97,17 @@ def edges(reference: Reals) -> Reals:
     margin = max(1e-6, 1e-6 * max(abs(low), abs(high)))
     inner = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
     inner = inner[(inner > low) & (inner < high)]
-    found: Reals = np.concatenate([[low - margin], inner, [high + margin]])
-    return found
+    cuts: Reals = np.concatenate([[low - margin], inner, [high + margin]])
+    return cuts
 
 
 def shares(values: Reals, cuts: Reals) -> Reals:
     """Shares of `values` in each bin, and last the share outside all bins."""
-    place: Indices = np.searchsorted(cuts, values, side="right")
-    outside = (place == 0) | (place == len(cuts))
-    counts = np.bincount(place[~outside] - 1, minlength=len(cuts) - 1)
-    found: Reals = np.append(counts, outside.sum()) / max(1, len(values))
-    return found
+    bin_of: Indices = np.searchsorted(cuts, values, side="right")
+    outside = (bin_of == 0) | (bin_of == len(cuts))
+    counts = np.bincount(bin_of[~outside] - 1, minlength=len(cuts) - 1)
+    in_bins: Reals = np.append(counts, outside.sum()) / max(1, len(values))
+    return in_bins
 
 
 def psi(reference: Reals, recent: Reals) -> float:
@@ -128,48 +128,45 @@ def jensen_shannon(reference: Reals, recent: Reals) -> float:
     return float(distance.jensenshannon(reference, recent, base=2))
 
 
-def _column(column: str, values: Reals, usual: Usual) -> list[Evidence]:
-    sample = _stepped(values) if usual.steps else values
+def _column(column: str, values: Reals, season: Season) -> list[Evidence]:
+    sample = _changes(values) if season.steps else values
     sample = sample[np.isfinite(sample)]
     if len(sample) < max(12, len(values) // 3):
         return []
-    what = "changes from step to step (the reference lacks this season)" if usual.steps else "the same season"
-    found = distances(usual.values, usual.cuts, sample)
+    what = "changes from step to step (the reference lacks this season)" if season.steps else "the same season"
+    distance_of = distances(season.values, season.cuts, sample)
     return [
         Evidence(
             test,
             column,
-            found[test],
-            usual.limits[test],
-            found[test] > usual.limits[test],
+            distance_of[test],
+            season.limits[test],
+            distance_of[test] > season.limits[test],
             f"{column}: {test} of {len(sample)} newest readings from {what} of the reference",
         )
         for test in TESTS
     ]
 
 
-def _stepped(values: Reals) -> Reals:
+def _changes(values: Reals) -> Reals:
     return np.diff(values)
 
 
-def _usual(past: Profile, column: str, time: Times) -> Usual | None:
-    """The column's season around the middle of `time`, kept with the profile; None if the reference is too short."""
-    middle = time[len(time) // 2 : len(time) // 2 + 1]
+def _season(past: Profile, column: str, time: Times) -> Season | None:
+    """The column's season around the middle of `time`, cached in the profile; None if the reference is too short."""
+    middle, size = time[len(time) // 2 : len(time) // 2 + 1], len(time)
     fortnight = int(day_of_year(middle)[0] // 15)
-    key = ("usual", column, fortnight, len(time))
-    if key not in past.kept:
-        past.kept[key] = _learn(past, column, fortnight * 15 + 7, len(time))
-    found: Usual | None = past.kept[key]
-    return found
+    key = ("season", column, fortnight, size)
+    return past.remember(key, lambda: _learn_season(past, column, fortnight * 15 + 7, size))
 
 
-def _learn(past: Profile, column: str, day: float, size: int) -> Usual | None:
+def _learn_season(past: Profile, column: str, day: float, size: int) -> Season | None:
     values = past.column(column)
     apart = np.abs(past.day - day)
     near = np.minimum(apart, 365.25 - apart) <= SEASON_DAYS
     steps = np.isfinite(values[near]).sum() < SEASON_LEAST * past.per_day
     if steps:
-        values, near = np.append(_stepped(values), np.nan), np.ones(len(values), dtype=bool)
+        values, near = np.append(_changes(values), np.nan), np.ones(len(values), dtype=bool)
     season = near & np.isfinite(values)
     if season.sum() < 3 * size:
         return None
@@ -177,25 +174,25 @@ def _learn(past: Profile, column: str, day: float, size: int) -> Usual | None:
     cuts = edges(pool)
     years = len(np.unique(past.time[season].astype("datetime64[Y]")))
     margin = YEARS_MARGIN if years > 1 else YEAR_MARGIN
-    farthest = _farthest(values, near, cuts, size, max(1, STRIDE_DAYS * past.per_day * (4 if steps else 1)))
+    farthest = _farthest_block(values, near, cuts, size, max(1, STRIDE_DAYS * past.per_day * (4 if steps else 1)))
     limits = {test: max(LEAST[test], margin * farthest[test]) for test in TESTS}
     # Two of the four cannot exceed 1, so a wild season must not put them out of reach.
     limits |= {test: min(limits[test], 0.9) for test in ("ks", "jensen_shannon")}
-    return Usual(pool, cuts, limits, bool(steps))
+    return Season(pool, cuts, limits, bool(steps))
 
 
-def _farthest(values: Reals, near: Flags, cuts: Reals, size: int, stride: int) -> dict[str, float]:
+def _farthest_block(values: Reals, near: Flags, cuts: Reals, size: int, stride: int) -> dict[str, float]:
     """How far the farthest block strays from the rest of the season, for each test."""
     most = dict.fromkeys(TESTS, 0.0)
-    known = near & np.isfinite(values)
+    mask = near & np.isfinite(values)
     for start in range(0, len(values) - size + 1, stride):
         block = slice(start, start + size)
-        if known[block].sum() < size // 2:
+        if mask[block].sum() < size // 2:
             continue
-        rest = known.copy()
+        rest = mask.copy()
         rest[max(0, start - size // 2) : start + size + size // 2] = False  # neighbours share its weather
         if rest.sum() < size:
             continue
-        found = distances(values[rest], cuts, values[block][known[block]])
-        most = {test: max(most[test], found[test]) for test in TESTS}
+        distance_of = distances(values[rest], cuts, values[block][mask[block]])
+        most = {test: max(most[test], distance_of[test]) for test in TESTS}
     return most

@@ -1,4 +1,4 @@
-"""Have the errors grown beyond what season and weather allow: tests on the residuals of the release that serves.
+"""Tests whether the errors of the serving release have grown beyond what season and weather allow.
 
 Two tests decide, each over several spans of newest outcomes that their names end in. `error_ratio`: how much errors
 grew against the release's own test figures, against how much persistence's grew on the same rows; weather that is
@@ -33,7 +33,7 @@ RATIO = {72: 1.85, 168: 1.45, 320: 1.32}
 # The same at the shortest horizon alone, where most outcomes are independent: 2.14, 1.79, 1.63 (holidays of a grid).
 NEAREST_RATIO = {72: 2.6, 168: 1.9, 320: 1.65}
 # Largest share of an RMSE foreseeable in the same years: 0.25, 0.14, 0.10; that of drifts a fortnight old: 0.1 to 0.7.
-SAVED = {72: 0.27, 168: 0.14, 320: 0.10}
+FORESEEABLE = {72: 0.27, 168: 0.14, 320: 0.10}
 # Times these limits in a season that the release never learned. On 16 calibration seasons: false alarms 9 -> 5,
 # retrains 11 -> 3, for 12 readings more until a heatwave is found.
 STRANGE = 1.25
@@ -71,9 +71,9 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class ErrorVerdict:
-    """What the errors say. `onset` is where they began to be larger; figures are None without outcomes."""
+    """The result of the error tests. `onset` is when errors began to grow; figures are None without outcomes."""
 
-    drifted: bool
+    is_drift: bool
     onset: np.datetime64 | None
     rmse: float | None
     expected_rmse: float | None
@@ -91,12 +91,14 @@ class _Horizon:
     error: Reals
     baseline: Reals
     z: Reals
-    known: Reals
+    regressors: Reals
     rmse: float
     easy: float
 
 
-def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, strange: bool = False) -> ErrorVerdict:
+def error_verdict(
+    outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, strange: bool = False
+) -> ErrorVerdict:
     """Every test on the errors; `recent` is how many newest target times the figures are of.
 
     `strange` says that the release never learned this season, so that more must be allowed.
@@ -110,18 +112,18 @@ def judge(outcomes: Outcomes, manifest: Manifest, station: str, recent: int, *, 
     parts = _parts(outcomes, manifest, station)
     if len(times) < MIN_OUTCOMES or not parts:
         return ErrorVerdict(False, None, *figures, ())
-    evidence, drifted = [], False
+    evidence, is_drift = [], False
     spans = [span for span in SPANS if span <= len(times)] or [min(len(times), max(SHORTEST, recent))]
     for span in spans:
-        found = _span(parts, times, span, manifest.target, STRANGE if strange else 1.0)
-        drifted = drifted or any(each.fired for each in found)
-        evidence += found
+        evidence_of_span = _span(parts, times, span, manifest.target, STRANGE if strange else 1.0)
+        is_drift = is_drift or any(each.fired for each in evidence_of_span)
+        evidence += evidence_of_span
     onset, sequential = _sequential(parts[0], manifest.target)
     evidence += [*sequential, _coverage(outcomes, times, manifest.target)]
-    return ErrorVerdict(drifted, onset, *figures, tuple(evidence))
+    return ErrorVerdict(is_drift, onset, *figures, tuple(evidence))
 
 
-def standardised(outcomes: Outcomes) -> Reals:
+def standard_scores(outcomes: Outcomes) -> Reals:
     """(n,) errors in the standard deviations that their intervals claim."""
     width = NormalDist().inv_cdf((1 + outcomes.level) / 2)
     z: Reals = np.asarray(outcomes.error, dtype=np.float64) / np.maximum(outcomes.half / width, 1e-9)
@@ -129,8 +131,8 @@ def standardised(outcomes: Outcomes) -> Reals:
 
 
 def rms(values: Reals) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.sqrt(np.mean(known**2))) if len(known) else float("nan")
+    finite = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(finite**2))) if len(finite) else float("nan")
 
 
 def _scores(manifest: Manifest, station: str, horizon: int) -> Scores | None:
@@ -139,7 +141,7 @@ def _scores(manifest: Manifest, station: str, horizon: int) -> Scores | None:
     return own or manifest.metrics.horizons.get(horizon)
 
 
-def allowed(rmse: float, easy: float, now: float) -> float:
+def allowed_rmse(rmse: float, easy: float, now: float) -> float:
     """The RMSE that weather allows a model of test RMSE `rmse`, when the baseline's went from `easy` to `now`.
 
     Errors may grow as the baseline's did; or, as new weather adds the same to both and a baseline's error holds the
@@ -157,23 +159,23 @@ def _easy(scores: Scores) -> float:
 
 def _parts(outcomes: Outcomes, manifest: Manifest, station: str) -> list[_Horizon]:
     """Horizons that the manifest has figures of, shortest first, with what was foreseeable for each row."""
-    z = np.clip(standardised(outcomes), -learnable.CLIP, learnable.CLIP)
+    z = np.clip(standard_scores(outcomes), -learnable.CLIP, learnable.CLIP)
     cadence = manifest.window.cadence
     seconds = outcomes.time.astype("datetime64[s]").astype(np.int64)
     step = seconds // cadence
     day = max(2, DAY // cadence) if cadence < DAY else max(2, manifest.window.season)
     nearest = outcomes.horizon == outcomes.horizon.min()
-    path = learnable.follow(step[nearest], outcomes.baseline[nearest]) if outcomes.horizon.min() == 1 else None
+    path = learnable.follow_path(step[nearest], outcomes.baseline[nearest]) if outcomes.horizon.min() == 1 else None
     parts = []
     for horizon in np.unique(outcomes.horizon):
         scores = _scores(manifest, station, int(horizon))
         if scores is None:
             continue
         own = outcomes.horizon == horizon
-        known = [learnable.clock(seconds[own])] if cadence < DAY / 4 else []
+        blocks = [learnable.clock_waves(seconds[own])] if cadence < DAY / 4 else []
         if path is not None:
-            known.append(learnable.led_up(path, step[own], int(horizon), day))
-        table = np.hstack(known) if known else np.empty((int(own.sum()), 0))
+            blocks.append(learnable.path_features(path, step[own], int(horizon), day))
+        table = np.hstack(blocks) if blocks else np.empty((int(own.sum()), 0))
         error, baseline = (np.asarray(each[own], dtype=np.float64) for each in (outcomes.error, outcomes.baseline))
         figures = scores.rmse, _easy(scores)
         parts.append(_Horizon(int(horizon), step[own], seconds[own], error, baseline, z[own], table, *figures))
@@ -183,48 +185,53 @@ def _parts(outcomes: Outcomes, manifest: Manifest, station: str) -> list[_Horizo
 def _span(parts: Sequence[_Horizon], times: Times, span: int, target: str, slack: float) -> list[Evidence]:
     """Both deciding tests over the newest `span` target times, the mean over horizons; `slack` times their limits."""
     since = int(times[-min(span, len(times))].astype("datetime64[s]").astype(np.int64))
-    grown, weather, excess, gained = [], [], [], []
+    growth, weather, excess, savings = [], [], [], []
     for part in parts:
         rows = part.seconds >= since
         if rows.sum() < min(span, MIN_OUTCOMES * 2) / 2:
             continue
-        grown.append(rms(part.error[rows]) / part.rmse)
+        growth.append(rms(part.error[rows]) / part.rmse)
         easy = rms(part.baseline[rows])
         weather.append(easy / part.easy if np.isfinite(easy) else 1.0)
-        excess.append(grown[-1] * part.rmse / allowed(part.rmse, part.easy, easy))
-        share = learnable.saved(_foreseen(part, rows, since, span))
-        gained.append(share * grown[-1] / max(1.0, weather[-1]))
+        excess.append(growth[-1] * part.rmse / allowed_rmse(part.rmse, part.easy, easy))
+        share = learnable.rmse_saving(_foreseeable_share(part, rows, since, span))
+        savings.append(share * growth[-1] / max(1.0, weather[-1]))
     if not excess:
         return []
     limit, name = slack * RATIO.get(span, SHORT_RATIO), str(span) if span in RATIO else "short"
     ratio, near = float(np.mean(excess)), excess[0]
     nearest = slack * NEAREST_RATIO.get(span, SHORT_RATIO * 1.4)
-    said = (
-        f"over {span} steps errors are {np.mean(grown):.2f} times those of the release's test, "
+    detail = (
+        f"over {span} steps errors are {np.mean(growth):.2f} times those of the release's test, "
         f"persistence's {np.mean(weather):.2f} times"
     )
-    found = [
-        Evidence(f"error_ratio_{name}", target, ratio, limit, ratio > limit, said),
+    evidence = [
+        Evidence(f"error_ratio_{name}", target, ratio, limit, ratio > limit, detail),
         Evidence(
-            f"error_ratio_nearest_{name}", target, near, nearest, near > nearest, f"{said}; the shortest horizon alone"
+            f"error_ratio_nearest_{name}",
+            target,
+            near,
+            nearest,
+            near > nearest,
+            f"{detail}; the shortest horizon alone",
         ),
     ]
-    if span in SAVED:
-        saving, wanted = float(np.mean(gained)), slack * SAVED[span]
-        said = f"over {span} steps errors worth {saving:.2f} times the usual RMSE were foreseeable"
-        found.append(Evidence(f"foreseeable_{span}", target, saving, wanted, saving > wanted, said))
-    return found
+    if span in FORESEEABLE:
+        saving, threshold = float(np.mean(savings)), slack * FORESEEABLE[span]
+        detail = f"over {span} steps errors worth {saving:.2f} times the usual RMSE were foreseeable"
+        evidence.append(Evidence(f"foreseeable_{span}", target, saving, threshold, saving > threshold, detail))
+    return evidence
 
 
-def _foreseen(part: _Horizon, rows: Flags, since: int, span: int) -> float:
+def _foreseeable_share(part: _Horizon, rows: Flags, since: int, span: int) -> float:
     own = part.seconds[rows]
-    known = part.known[rows]
-    if own[-1] - own[0] < learnable.DAYS * DAY and known.shape[1] > 4 and span > SPANS[0]:
-        known = known[:, 4:]  # too few days to know what an hour of the day does
-    if not known.shape[1] or rows.sum() < MIN_OUTCOMES:
+    regressors = part.regressors[rows]
+    if own[-1] - own[0] < learnable.DAYS * DAY and regressors.shape[1] > 4 and span > SPANS[0]:
+        regressors = regressors[:, 4:]  # too few days to know what an hour of the day does
+    if not regressors.shape[1] or rows.sum() < MIN_OUTCOMES:
         return 0.0
     length = max(1, (int(own[-1]) - since + 1) // learnable.BLOCKS)
-    return learnable.foreseen(part.z[rows], known, (own - since) // length)
+    return learnable.foreseeable_share(part.z[rows], regressors, (own - since) // length)
 
 
 def _sequential(part: _Horizon, target: str) -> tuple[np.datetime64 | None, list[Evidence]]:
@@ -235,25 +242,26 @@ def _sequential(part: _Horizon, target: str) -> tuple[np.datetime64 | None, list
         min_instances=MIN_OUTCOMES, delta=PH_SLACK, threshold=PAGE_HINKLEY, alpha=1.0, mode="up"
     )
     adwin = detectors.ADWIN(delta=ADWIN_DELTA)
-    rose = cut = False
+    rose = has_cut = False
     for value in squares.tolist():
         hinkley.update(value)
         adwin.update(value)
-        rose, cut = rose or hinkley.drift_detected, cut or adwin.drift_detected
+        rose, has_cut = rose or hinkley.drift_detected, has_cut or adwin.drift_detected
     # The same sum as river's, which it does not show.
     total = np.cumsum(squares - np.cumsum(squares) / np.arange(1, len(squares) + 1) - PH_SLACK)
     height = float(np.max((total - np.minimum.accumulate(total))[MIN_OUTCOMES - 1 :], initial=0.0))
-    said = f"squares of standardised residuals rose by {height:.0f} in all above their mean, {part.horizon} ahead"
+    detail = f"squares of standardised residuals rose by {height:.0f} in all above their mean, {part.horizon} ahead"
     newest = float(adwin.estimation)
-    kept = f"{'cut' if cut else 'not cut'}; the newest {adwin.width:.0f} residuals have a mean square of {newest:.2f}"
+    split = "cut" if has_cut else "not cut"
+    adwin_detail = f"{split}; the newest {adwin.width:.0f} residuals have a mean square of {newest:.2f}"
     return np.datetime64(int(part.seconds[_rise(squares)]), "s"), [
-        Evidence("page_hinkley", target, height, PAGE_HINKLEY, bool(rose), said),
-        Evidence("adwin", target, newest, ADWIN_SQUARE, bool(cut and newest > ADWIN_SQUARE), kept),
+        Evidence("page_hinkley", target, height, PAGE_HINKLEY, bool(rose), detail),
+        Evidence("adwin", target, newest, ADWIN_SQUARE, bool(has_cut and newest > ADWIN_SQUARE), adwin_detail),
     ]
 
 
 def _rise(squares: Reals) -> int:
-    """Where the mean seems to have risen: the argmin of the cumulative sum of departures from the overall mean."""
+    """The row where the mean seems to have risen: the argmin of the cumulative sum of departures from the mean."""
     total = np.cumsum(squares - squares.mean())
     return min(int(np.argmin(total)) + 1, len(squares) - 1)
 
@@ -267,9 +275,9 @@ def _coverage(outcomes: Outcomes, times: Times, target: str) -> Evidence:
     # Hours of a day miss together, so days, not hours, are the cases that a standard error counts.
     daily = np.bincount(which, inside) / np.bincount(which)
     wrong = float(np.std(daily)) / np.sqrt(max(1, len(daily)))
-    covered, least = float(np.mean(inside)), float(outcomes.level - COVERAGE_SLACK - 3 * wrong)
-    said = f"{covered:.0%} of {int(rows.sum())} outcomes lie in their {outcomes.level:.0%} interval"
-    return Evidence("coverage", target, covered, least, bool(covered < least), said)
+    share, least = float(np.mean(inside)), float(outcomes.level - COVERAGE_SLACK - 3 * wrong)
+    detail = f"{share:.0%} of {int(rows.sum())} outcomes lie in their {outcomes.level:.0%} interval"
+    return Evidence("coverage", target, share, least, bool(share < least), detail)
 
 
 def _figures(
@@ -278,8 +286,8 @@ def _figures(
     """RMSE of the newest outcomes at the first horizon, what season and weather allow there, and all their coverage."""
     newest = outcomes.at(outcomes.time >= times[-min(recent, len(times))])
     first = newest.at(newest.horizon == newest.horizon.min())
-    covered = float(np.mean(np.abs(newest.error) <= newest.half))
+    share = float(np.mean(np.abs(newest.error) <= newest.half))
     scores = _scores(manifest, station, int(first.horizon[0]))
     if scores is None:
-        return rms(first.error), None, covered
-    return rms(first.error), allowed(scores.rmse, _easy(scores), rms(first.baseline)), covered
+        return rms(first.error), None, share
+    return rms(first.error), allowed_rmse(scores.rmse, _easy(scores), rms(first.baseline)), share

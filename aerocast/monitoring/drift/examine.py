@@ -1,4 +1,4 @@
-"""One examination of a (target, station): every test, and the one diagnosis that follows from them."""
+"""Examines a (target, station): runs every test, and makes the one diagnosis that follows from them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from aerocast.features.grid import Grid
 from aerocast.feed.model import Feed
 from aerocast.monitoring.drift.diagnosis import broken_inputs, decide, merge
 from aerocast.monitoring.drift.distributions import compare
-from aerocast.monitoring.drift.errors import Outcomes, judge
+from aerocast.monitoring.drift.errors import Outcomes, error_verdict
 from aerocast.monitoring.drift.profile import Profile, profile
 from aerocast.monitoring.drift.sensing import sense, sense_clocks
 
-__all__ = ["Outcomes", "Profile", "examine", "profile", "reach"]
+__all__ = ["Outcomes", "Profile", "examine", "profile", "steps_needed"]
 
 REACH = 28  # days of measured grid that an examination uses at most
 FAMILIAR = 10  # days of the same season in the reference that make it known
 
 
-def reach(feed: Feed) -> int:
-    """How many of the newest steps of a measured grid an examination can use; fewer make it slower to see."""
+def steps_needed(feed: Feed) -> int:
+    """How many of the newest steps of a measured grid an examination uses; fewer make it slower to detect drift."""
     return max(feed.drift.recent, round(timedelta(days=REACH) / feed.cadence))
 
 
@@ -38,7 +38,7 @@ def examine(
     reference: Grid | Profile,
     manifest: Manifest,
     now: datetime,
-    known: Sequence[Fault] = (),
+    open_faults: Sequence[Fault] = (),
 ) -> tuple[Diagnosis, tuple[Fault, ...]]:
     """The diagnosis of one target at one station, and the station's sensor faults that are open or have just ended.
 
@@ -47,41 +47,45 @@ def examine(
     are faults open before. Pure: the same input has the same answer.
     """
     past = reference if isinstance(reference, Profile) else profile(feed, reference)
-    recent = measured.tail(reach(feed))
-    open_before = [fault for fault in known if fault.station == station and fault.end is None]
-    tested = [*sense(feed, recent, past, open_before), *sense_clocks(feed, recent, past, open_before, suspect=False)]
-    usable = _untouched(feed, outcomes, [*merge(station, recent.time, tested, open_before), *known], manifest)
+    recent = measured.tail(steps_needed(feed))
+    open_before = [fault for fault in open_faults if fault.station == station and fault.end is None]
+    tests = [*sense(feed, recent, past, open_before), *sense_clocks(feed, recent, past, open_before, suspect=False)]
+    usable = _healthy_outcomes(
+        feed, outcomes, [*merge(station, recent.time, tests, open_before), *open_faults], manifest
+    )
     strange = int(past.season(recent.time[-feed.drift.recent :]).sum()) < FAMILIAR * past.per_day
-    errors = judge(usable, manifest, station, feed.drift.recent, strange=strange)
-    if errors.drifted and not tested[-1].found:
-        tested = [*tested[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
+    errors = error_verdict(usable, manifest, station, feed.drift.recent, strange=strange)
+    if errors.is_drift and not tests[-1].faults:
+        tests = [*tests[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
     since = from_numpy(recent.time[-1]) - feed.drift.recent * feed.cadence
-    found = merge(station, recent.time, tested, open_before)
-    faults = tuple(fault for fault in found if fault.end is None or fault.end >= since or _was(fault, open_before))
-    broken = broken_inputs(feed, faults, manifest)
+    current = merge(station, recent.time, tests, open_before)
+    faults = tuple(
+        fault for fault in current if fault.end is None or fault.end >= since or _was_open(fault, open_before)
+    )
+    input_faults = broken_inputs(feed, faults, manifest)
     shifts = compare(feed, recent, past, (target, *(name for name in manifest.window.inputs if name != target)))
-    verdict, onset = decide(broken, errors, shifts, recent.time[-feed.drift.recent :])
-    evidence = (*(test.evidence for test in tested), *shifts.evidence, *errors.evidence)
+    verdict, onset = decide(input_faults, errors, shifts, recent.time[-feed.drift.recent :])
+    evidence = (*(test.evidence for test in tests), *shifts.evidence, *errors.evidence)
     figures = errors.rmse, errors.expected_rmse, errors.coverage
     return Diagnosis(target, station, verdict, now, onset, *figures, len(usable.time), evidence), faults
 
 
-def _was(fault: Fault, before: Sequence[Fault]) -> bool:
-    """Whether it was open before, and so must be told that it is over."""
+def _was_open(fault: Fault, before: Sequence[Fault]) -> bool:
+    """Whether the fault was open before, so that its end must be reported."""
     return any((fault.column, fault.kind, fault.start) == (old.column, old.kind, old.start) for old in before)
 
 
-def _untouched(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest: Manifest) -> Outcomes:
-    """Outcomes that no broken reading is part of, nor of what they were forecast from."""
+def _healthy_outcomes(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest: Manifest) -> Outcomes:
+    """Outcomes that involve no broken reading, neither as the outcome nor as the forecast's input."""
     if not faults or not len(outcomes.time):
         return outcomes
     cadence = int(feed.cadence.total_seconds())
-    due = outcomes.time.astype("datetime64[s]").astype(np.int64)
-    origin = due - outcomes.horizon * cadence
+    target_time = outcomes.time.astype("datetime64[s]").astype(np.int64)
+    origin = target_time - outcomes.horizon * cadence
     trace = manifest.window.look_back * cadence
-    keep = np.ones(len(due), dtype=bool)
-    for fault in broken_inputs(feed, faults, manifest, ended=True):
+    keep = np.ones(len(target_time), dtype=bool)
+    for fault in broken_inputs(feed, faults, manifest, include_closed=True):
         start = int(fault.start.timestamp())
         end = int(fault.end.timestamp()) if fault.end else int(LATEST.timestamp())
-        keep &= (due < start) | (origin >= end + trace)
+        keep &= (target_time < start) | (origin >= end + trace)
     return outcomes if keep.all() else outcomes.at(keep)

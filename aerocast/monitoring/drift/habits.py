@@ -1,4 +1,4 @@
-"""What a sensor does when it is well: limits from its own reference, computed once a release."""
+"""Learns what a healthy sensor does: limits from its own reference, computed once a release."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aerocast.monitoring.drift.profile import Flags, Indices, Profile, Reals
 RUN_FLOOR = 6  # identical readings in a row that any sensor may give
 RUN_MARGIN = 1.5  # a stuck sensor outlasts the reference's longest run by this factor and RUN_MORE
 RUN_MORE = 3
-RESTING = 0.02  # share of readings at one value that makes it a natural rest: no rain, a calm, 100 %
+REST_SHARE = 0.02  # share of readings at one value that makes it a natural rest: no rain, a calm, 100 %
 REST_MARGIN = 2.5  # a dry or calm spell may last this many times the reference's longest
 LIVELY = 0.02  # share of neighbours that differ: below, a column stands still by habit and says nothing by it
 GAP_FLOOR = 12  # steps: shorter silences are every feed's, and the server's freshness tells of them
@@ -44,7 +44,7 @@ class Habits:
     far: float
     most: float
     gap_limit: float
-    missing: float
+    missing_share: float
     spike: float
     gross: float
     spikes: int
@@ -57,17 +57,13 @@ class Habits:
 
 
 def habits(profile: Profile, column: str) -> Habits:
-    """The column's habits in the reference, kept with the profile."""
-    key = ("habits", column)
-    if key not in profile.kept:
-        profile.kept[key] = _learn(profile.column(column), profile.per_day)
-    found: Habits = profile.kept[key]
-    return found
+    """The column's habits in the reference, cached in the profile."""
+    return profile.remember(("habits", column), lambda: _learn_habits(profile.column(column), profile.per_day))
 
 
-def _learn(values: Reals, per_day: int) -> Habits:
+def _learn_habits(values: Reals, per_day: int) -> Habits:
     rests, rest_limits, run_limit = _runs(values)
-    seen = values[np.isfinite(values)]
+    readings = values[np.isfinite(values)]
     steps = np.abs(np.diff(values))
     steps = steps[np.isfinite(steps)]
     step, far, most = (float(np.quantile(steps, q)) for q in (0.75, 0.995, 1.0)) if len(steps) else (0.0, 0.0, 0.0)
@@ -76,7 +72,7 @@ def _learn(values: Reals, per_day: int) -> Habits:
     window = 3 * per_day if per_day > 1 else 28
     often = np.convolve(sizes > spike, np.ones(min(window, len(sizes))), "valid") if spike > 0 else np.zeros(1)
     return Habits(
-        readings=len(seen),
+        readings=len(readings),
         rests=rests,
         rest_limits=rest_limits,
         run_limit=run_limit,
@@ -84,38 +80,38 @@ def _learn(values: Reals, per_day: int) -> Habits:
         far=far,
         most=most,
         gap_limit=_gap_limit(values, per_day),
-        missing=_missing(values, window),
+        missing_share=_missing_share(values, window),
         spike=spike,
         gross=max(spike, GROSS * float(sizes.max(initial=0.0))),
         spikes=int(often.max(initial=0)),
-        lattice=_lattice(seen),
+        lattice=_lattice(readings),
     )
 
 
 def runs(values: Reals) -> tuple[Indices, Indices, Reals]:
-    """Runs of identical measured values: their first and last row and their value; missing rows break none."""
+    """Runs of identical measured values: their first and last row and their value; missing rows do not end a run."""
     rows = np.flatnonzero(np.isfinite(values))
     if not len(rows):
         return rows, rows, np.empty(0)
-    seen = values[rows]
-    first = np.flatnonzero(np.append(True, seen[1:] != seen[:-1]))
+    readings = values[rows]
+    first = np.flatnonzero(np.append(True, readings[1:] != readings[:-1]))
     last = np.append(first[1:], len(rows)) - 1
-    return rows[first], rows[last], seen[first]
+    return rows[first], rows[last], readings[first]
 
 
-def lengths(values: Reals) -> tuple[Indices, Reals]:
+def run_lengths(values: Reals) -> tuple[Indices, Reals]:
     """How many readings each run of identical values has, and its value."""
-    seen = values[np.isfinite(values)]
-    if not len(seen):
-        return np.empty(0, dtype=np.int64), seen
-    first = np.flatnonzero(np.append(True, seen[1:] != seen[:-1]))
-    return np.diff(np.append(first, len(seen))), seen[first]
+    readings = values[np.isfinite(values)]
+    if not len(readings):
+        return np.empty(0, dtype=np.int64), readings
+    first = np.flatnonzero(np.append(True, readings[1:] != readings[:-1]))
+    return np.diff(np.append(first, len(readings))), readings[first]
 
 
 def gaps(values: Reals) -> tuple[Indices, Indices]:
     """Runs of missing rows: first, and one past the last."""
-    gone = np.concatenate([[False], ~np.isfinite(values), [False]])
-    change = np.diff(gone.astype(np.int8))
+    absent = np.concatenate([[False], ~np.isfinite(values), [False]])
+    change = np.diff(absent.astype(np.int8))
     return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
 
 
@@ -125,8 +121,8 @@ def spike_sizes(values: Reals) -> Reals:
     sizes = np.zeros(len(values))
     if len(rows) < 3:
         return sizes
-    seen, middle = values[rows], rows[1:-1]
-    before, after = seen[1:-1] - seen[:-2], seen[1:-1] - seen[2:]
+    readings, middle = values[rows], rows[1:-1]
+    before, after = readings[1:-1] - readings[:-2], readings[1:-1] - readings[2:]
     near = (rows[2:] - rows[:-2]) <= 4
     sizes[middle] = np.where((before * after > 0) & near, np.minimum(np.abs(before), np.abs(after)), 0.0)
     return sizes
@@ -134,51 +130,51 @@ def spike_sizes(values: Reals) -> Reals:
 
 def _runs(values: Reals) -> tuple[Reals, Reals, float]:
     """Values that are natural rests, how long each may last, and how long any other value may."""
-    counts, held = lengths(values)
-    if not len(held):
+    counts, run_values = run_lengths(values)
+    if not len(run_values):
         return np.empty(0), np.empty(0), float(RUN_FLOOR)
-    kinds, which = np.unique(held, return_inverse=True)
+    kinds, which = np.unique(run_values, return_inverse=True)
     share = np.bincount(which, counts) / counts.sum()
     longest = np.zeros(len(kinds))
     np.maximum.at(longest, which, counts)
     if len(counts) - 1 < LIVELY * counts.sum():
         return kinds, np.full(len(kinds), np.inf), np.inf
-    rest = share >= RESTING
+    rest = share >= REST_SHARE
     others = float(longest[~rest].max(initial=1.0))
     limit = max(float(RUN_FLOOR), RUN_MARGIN * others + RUN_MORE)
     return kinds[rest], np.maximum(REST_MARGIN * longest[rest], limit), limit
 
 
 def _gap_limit(values: Reals, per_day: int) -> float:
-    """A silence longer than this is no habit: what happens less than once in GAP_DAYS does not count."""
+    """The longest silence that is usual: what happens less than once in GAP_DAYS does not count."""
     start, stop = gaps(values)
-    allowed = int(len(values) / per_day / GAP_DAYS)
-    ranked = np.sort(stop - start)[::-1]
-    usual = float(ranked[min(allowed, len(ranked) - 1)]) if len(ranked) else 0.0
+    rank = int(len(values) / per_day / GAP_DAYS)
+    silences = np.sort(stop - start)[::-1]
+    usual = float(silences[min(rank, len(silences) - 1)]) if len(silences) else 0.0
     if np.mean(~np.isfinite(values)) > SPARSE:
-        return max(float(GAP_FLOOR), SPARSE_MARGIN * float(ranked[0]))
+        return max(float(GAP_FLOOR), SPARSE_MARGIN * float(silences[0]))
     return max(float(GAP_FLOOR), GAP_MARGIN * usual + 2)
 
 
-def _missing(values: Reals, window: int) -> float:
-    gone = (~np.isfinite(values)).astype(np.float64)
-    shares = np.convolve(gone, np.ones(min(window, len(gone))) / min(window, len(gone)), "valid")
+def _missing_share(values: Reals, window: int) -> float:
+    absent = (~np.isfinite(values)).astype(np.float64)
+    shares = np.convolve(absent, np.ones(min(window, len(absent))) / min(window, len(absent)), "valid")
     return float(np.quantile(shares, 0.99))
 
 
-def _lattice(seen: Reals) -> Reals:
+def _lattice(readings: Reals) -> Reals:
     """The known values of a column that has few: a reading of another month is nearly always one. Empty otherwise."""
-    if len(seen) < 500:
+    if len(readings) < 500:
         return np.empty(0)
-    first, second = np.unique(seen[::2]), seen[1::2]
-    if len(first) > len(seen) / 8 or on(first, second).mean() < LATTICE:
+    first, second = np.unique(readings[::2]), readings[1::2]
+    if len(first) > len(readings) / 8 or is_on_lattice(first, second).mean() < LATTICE:
         return np.empty(0)
-    return np.unique(seen)
+    return np.unique(readings)
 
 
-def on(lattice: Reals, values: Reals) -> Flags:
+def is_on_lattice(lattice: Reals, values: Reals) -> Flags:
     """Which values are on the lattice, up to float32's rounding."""
-    place = np.clip(np.searchsorted(lattice, values), 1, len(lattice) - 1) if len(lattice) > 1 else np.zeros(1, int)
-    near = np.minimum(np.abs(lattice[place] - values), np.abs(lattice[place - 1] - values))
-    found: Flags = near <= 2e-6 * np.maximum(1.0, np.abs(values))
-    return found
+    index = np.clip(np.searchsorted(lattice, values), 1, len(lattice) - 1) if len(lattice) > 1 else np.zeros(1, int)
+    near = np.minimum(np.abs(lattice[index] - values), np.abs(lattice[index - 1] - values))
+    mask: Flags = near <= 2e-6 * np.maximum(1.0, np.abs(values))
+    return mask

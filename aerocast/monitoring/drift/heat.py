@@ -15,7 +15,7 @@ from aerocast.contracts.drift_state import Diagnosis, Heat
 from aerocast.feed.policies import Drift
 
 # An examination speaks for calm only if some station's errors were judged: two days of silence are no recovery.
-JUDGED = 12
+CONCLUSIVE = 12
 
 
 def advance(
@@ -34,18 +34,18 @@ def advance(
     if heat.judged_at is not None and now <= heat.judged_at:
         return heat
     own = [diagnosis for diagnosis in diagnoses if diagnosis.target == heat.target]
-    changed = heat.version is not None and version != heat.version
-    warm, calm = (0, 0) if changed else (heat.warm, heat.calm)
-    drifting = [diagnosis for diagnosis in own if diagnosis.verdict == "concept_drift"]
-    if drifting:
+    is_new_release = heat.version is not None and version != heat.version
+    warm, calm = (0, 0) if is_new_release else (heat.warm, heat.calm)
+    drifts = [diagnosis for diagnosis in own if diagnosis.verdict == "concept_drift"]
+    if drifts:
         warm, calm = warm + 1, 0
-    elif any(d.verdict in ("ok", "covariate_shift") and d.outcomes >= JUDGED for d in own):
+    elif any(d.verdict in ("ok", "covariate_shift") and d.outcomes >= CONCLUSIVE for d in own):
         warm, calm = 0, calm + 1
-    spoke = bool(drifting)
-    seen = msgspec.structs.replace(heat, warm=warm, calm=calm, rmse=rmse, version=version, judged_at=now, spoke=spoke)
+    spoke = bool(drifts)
+    after = msgspec.structs.replace(heat, warm=warm, calm=calm, rmse=rmse, version=version, judged_at=now, spoke=spoke)
     if not heat.hot and warm >= limits.hot_after:
-        began = min((d.onset for d in drifting if d.onset is not None), default=now)
-        return msgspec.structs.replace(seen, hot=True, edges=heat.edges + 1, since=now, onset=began)
+        began = min((d.onset for d in drifts if d.onset is not None), default=now)
+        return msgspec.structs.replace(after, hot=True, edges=heat.edges + 1, since=now, onset=began)
     if heat.hot and calm >= limits.cool_after:
-        return msgspec.structs.replace(seen, hot=False, since=now)
-    return seen
+        return msgspec.structs.replace(after, hot=False, since=now)
+    return after

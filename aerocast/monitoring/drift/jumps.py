@@ -1,4 +1,4 @@
-"""Did a source change its unit, seen on single readings: this needs no champion, no grid and no long reference.
+"""Detects a change of unit on single readings: this needs no champion, no grid and no long reference.
 
 Between two neighbouring readings the column moves further than its declaration finds credible, and the reading
 converted from another unit moves no further than it may; so do the next ones. 12.2 and then -11.0, five minutes later,
@@ -34,54 +34,56 @@ class Series(NamedTuple):
     value: NDArray[np.float64]
 
 
-def unit_jumps(feed: Feed, column: Column, station: str, series: Series, known: Fault | None = None) -> list[Fault]:
+def unit_jumps(
+    feed: Feed, column: Column, station: str, series: Series, open_fault: Fault | None = None
+) -> list[Fault]:
     """Spans in which the column came in another unit, oldest first; the last one may be open.
 
     `known` is the fault that was open before: if its beginning is out of sight, only its end is looked for.
     Values and limits are in the column's canonical unit. Pure: the same readings have the same answer.
     """
     if column.max_step is None or column.circular or len(series.value) < CONFIRM + 1:
-        return [known] if known else []
-    found: list[Fault] = []
-    if known is not None and from_numpy(series.time[0]) > known.start:
-        at, unit = 0, _named(column, known.detail)
+        return [open_fault] if open_fault else []
+    faults: list[Fault] = []
+    if open_fault is not None and from_numpy(series.time[0]) > open_fault.start:
+        at, unit = 0, _unit_in(column, open_fault.detail)
         if unit is None:
-            return [known]
-        end = _back(feed, column, unit, series, at)
-        found.append(Fault(station, column.name, KIND, known.start, _at(series, end), known.detail))
+            return [open_fault]
+        end = _return_row(feed, column, unit, series, at)
+        faults.append(Fault(station, column.name, KIND, open_fault.start, _time_of(series, end), open_fault.detail))
         if end is None:
-            return found
+            return faults
         start = end
     else:
         start = 0
-    while (begun := _first(feed, column, series, start)) is not None:
-        at, unit = begun
-        end = _back(feed, column, unit, series, at)
+    while (change := _first_change(feed, column, series, start)) is not None:
+        at, unit = change
+        end = _return_row(feed, column, unit, series, at)
         before, after = series.value[at - 1], series.value[at]
-        said = f"{column.name} reads like {unit[0]} since it went from {before:.4g} to {after:.4g} at once"
-        found.append(Fault(station, column.name, KIND, from_numpy(series.time[at]), _at(series, end), said))
+        detail = f"{column.name} reads like {unit[0]} since it went from {before:.4g} to {after:.4g} at once"
+        faults.append(Fault(station, column.name, KIND, from_numpy(series.time[at]), _time_of(series, end), detail))
         if end is None:
             break
         start = end
-    return found
+    return faults
 
 
-def _first(feed: Feed, column: Column, series: Series, start: int) -> tuple[int, Affine] | None:
+def _first_change(feed: Feed, column: Column, series: Series, start: int) -> tuple[int, Affine] | None:
     """The first reading from `start` + 1 on that is in another unit, and the unit."""
     value = series.value
-    moved = np.abs(np.diff(value)) > _credible(feed, column, series)
-    for at in np.flatnonzero(moved[start:]) + start + 1:
+    jumps = np.abs(np.diff(value)) > _credible(feed, column, series)
+    for at in np.flatnonzero(jumps[start:]) + start + 1:
         for unit in mistakes(column.source_unit, column.unit):
             if _agree(feed, column, series, int(at), value * unit[1] + unit[2], value):
                 return int(at), unit
     return None
 
 
-def _back(feed: Feed, column: Column, unit: Affine, series: Series, at: int) -> int | None:
+def _return_row(feed: Feed, column: Column, unit: Affine, series: Series, at: int) -> int | None:
     """The first reading after `at` in the declared unit again."""
     true = series.value * unit[1] + unit[2]
-    moved = np.abs(np.diff(true)) > _credible(feed, column, series)
-    for end in np.flatnonzero(moved[at:]) + at + 1:
+    jumps = np.abs(np.diff(true)) > _credible(feed, column, series)
+    for end in np.flatnonzero(jumps[at:]) + at + 1:
         if _agree(feed, column, series, int(end), series.value, true):
             return int(end)
     return None
@@ -106,9 +108,9 @@ def _agree(
         return False
     before = wrong[at - 1]
     beside = step * np.maximum(BESIDE, np.minimum(share, 1) * LEAST)
-    continued = np.abs(right[at : at + CONFIRM] - before) <= beside
-    jumped = np.abs(wrong[at : at + CONFIRM] - before) > step * np.clip(share, LEAST, 1)
-    return bool(continued.all() and jumped.all())
+    is_smooth = np.abs(right[at : at + CONFIRM] - before) <= beside
+    is_jump = np.abs(wrong[at : at + CONFIRM] - before) > step * np.clip(share, LEAST, 1)
+    return bool(is_smooth.all() and is_jump.all())
 
 
 def _credible(feed: Feed, column: Column, series: Series) -> NDArray[np.float64]:
@@ -117,10 +119,10 @@ def _credible(feed: Feed, column: Column, series: Series) -> NDArray[np.float64]
     return (column.max_step or 0.0) * np.clip(apart, LEAST, 1)
 
 
-def _named(column: Column, detail: str) -> Affine | None:
+def _unit_in(column: Column, detail: str) -> Affine | None:
     """The unit that a fault's sentence names."""
     return next((unit for unit in mistakes(column.source_unit, column.unit) if f" {unit[0]} " in detail), None)
 
 
-def _at(series: Series, row: int | None) -> datetime | None:
+def _time_of(series: Series, row: int | None) -> datetime | None:
     return None if row is None else from_numpy(series.time[row])

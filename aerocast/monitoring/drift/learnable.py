@@ -1,4 +1,4 @@
-"""Could a model do better on these errors? What of them was foreseeable when the forecasts were made.
+"""Measures how much of the errors was foreseeable when the forecasts were made, so that a model could do better.
 
 Bad weather makes errors large, a changed world makes them foreseeable: from the changes that led up to the forecast,
 or from the hour. A ridge on those foresees each block of time from the other blocks (leave-block-out cross-validation:
@@ -28,31 +28,31 @@ class Path:
 
     first: int
     level: Reals
-    known: Flags
+    mask: Flags
 
     def at(self, steps: Indices) -> Reals:
         """Levels at these steps; NaN outside or unknown."""
-        place = steps - self.first
-        inside = (place >= 0) & (place < len(self.level))
-        return np.where(inside, self.level[np.clip(place, 0, len(self.level) - 1)], np.nan)
+        index = steps - self.first
+        inside = (index >= 0) & (index < len(self.level))
+        return np.where(inside, self.level[np.clip(index, 0, len(self.level) - 1)], np.nan)
 
 
-def follow(steps: Indices, change: Reals) -> Path | None:
+def follow_path(steps: Indices, change: Reals) -> Path | None:
     """The path of a target whose `change` over one step is known at these `steps` (rising); None if too few are."""
     if len(steps) < 2:
         return None
     first, size = int(steps[0]) - 1, int(steps[-1] - steps[0]) + 2
-    changes, known = np.zeros(size), np.zeros(size, dtype=bool)
+    changes, mask = np.zeros(size), np.zeros(size, dtype=bool)
     finite = np.isfinite(change)
     changes[steps[finite] - first] = change[finite]
-    known[steps[finite] - first] = True
-    if known.mean() < DENSE:
+    mask[steps[finite] - first] = True
+    if mask.mean() < DENSE:
         return None
-    return Path(first, np.cumsum(changes), known)
+    return Path(first, np.cumsum(changes), mask)
 
 
-def led_up(path: Path, steps: Indices, horizon: int, day: int) -> Reals:
-    """(n, 8) what was known of the target when steps' forecasts were made, `horizon` before: its newest changes.
+def path_features(path: Path, steps: Indices, horizon: int, day: int) -> Reals:
+    """(n, 8) newest changes of the target that were known when the forecasts were made, `horizon` before the steps.
 
     One by one over four steps and the next two together, over half a day and a day, to the same hour of the day
     before, and the distance from the last day's mean.
@@ -61,9 +61,9 @@ def led_up(path: Path, steps: Indices, horizon: int, day: int) -> Reals:
     level = [path.at(origin - back) for back in (0, 1, 2, 3, 4, 6)]
     newest = level[0]
     total = np.concatenate([[0.0], np.cumsum(path.level)])
-    place = np.clip(origin - path.first, 0, len(path.level) - 1)
-    before = np.maximum(place - day + 1, 0)
-    mean = (total[place + 1] - total[before]) / (place + 1 - before)
+    index = np.clip(origin - path.first, 0, len(path.level) - 1)
+    before = np.maximum(index - day + 1, 0)
+    mean = (total[index + 1] - total[before]) / (index + 1 - before)
     same = path.at(origin - (day - horizon % day))
     return np.column_stack(
         [
@@ -76,33 +76,33 @@ def led_up(path: Path, steps: Indices, horizon: int, day: int) -> Reals:
     )
 
 
-def clock(seconds: Indices) -> Reals:
+def clock_waves(seconds: Indices) -> Reals:
     """(n, 4) the hour of the day as two waves, from seconds since 1970."""
     angle = 2 * np.pi * (seconds % 86_400) / 86_400
     return np.column_stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)])
 
 
-def foreseen(z: Reals, known: Reals, block: Indices) -> float:
+def foreseeable_share(z: Reals, regressors: Reals, block: Indices) -> float:
     """Share of the sum of squares of `z` (n,) that ridge on `known` (n, p) foresees, each block from the others.
 
     Negative when it makes things worse.
     """
-    seen = np.isfinite(known)
-    count = np.maximum(seen.sum(axis=0), 1)
-    middle = np.where(seen, known, 0.0).sum(axis=0) / count
-    spread = np.sqrt(np.where(seen, (known - middle) ** 2, 0.0).sum(axis=0) / count)
-    usable = spread > 1e-9
-    x = np.clip(np.nan_to_num((known[:, usable] - middle[usable]) / spread[usable]), -3, 3)
+    mask = np.isfinite(regressors)
+    count = np.maximum(mask.sum(axis=0), 1)
+    middle = np.where(mask, regressors, 0.0).sum(axis=0) / count
+    deviation = np.sqrt(np.where(mask, (regressors - middle) ** 2, 0.0).sum(axis=0) / count)
+    usable = deviation > 1e-9
+    x = np.clip(np.nan_to_num((regressors[:, usable] - middle[usable]) / deviation[usable]), -3, 3)
     gram, moment = x.T @ x, x.T @ z
     penalty = RIDGE * len(z) * np.eye(x.shape[1])
-    said = np.zeros(len(z))
+    prediction = np.zeros(len(z))
     for each in np.unique(block):
         own = block == each
         rows = x[own]
-        said[own] = rows @ np.linalg.solve(gram - rows.T @ rows + penalty, moment - rows.T @ z[own])
-    return float(1 - np.sum((z - said) ** 2) / max(float(np.sum(z**2)), 1e-12))
+        prediction[own] = rows @ np.linalg.solve(gram - rows.T @ rows + penalty, moment - rows.T @ z[own])
+    return float(1 - np.sum((z - prediction) ** 2) / max(float(np.sum(z**2)), 1e-12))
 
 
-def saved(share: float) -> float:
+def rmse_saving(share: float) -> float:
     """Share of an RMSE that is saved when this share of the squares is foreseen."""
     return float(1 - np.sqrt(1 - min(max(share, 0.0), 0.99)))

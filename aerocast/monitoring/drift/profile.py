@@ -1,10 +1,11 @@
-"""What a station's trusted past says of its columns, prepared once a release so that examinations are cheap."""
+"""Prepares a station's trusted past once a release, so that examinations are cheap."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from aerocast.feed.model import Feed
 Reals = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int64]
+Value = TypeVar("Value")
 
 DAY = 86_400
 SEASON_DAYS = 30  # days of the year on either side of now that count as the same season
@@ -25,7 +27,7 @@ YEAR_DAYS = 365.25
 class Profile:
     """A station's reference: `values` (T, C) as measured, NaN where not, on the regular `time` (T,) of `step` seconds.
 
-    What is computed from it is kept with it: build it once a release and pass it to every examination.
+    What is computed from it is cached in it: build it once a release and pass it to every examination.
     """
 
     station: str
@@ -33,7 +35,14 @@ class Profile:
     time: Times
     values: Reals
     step: int
-    kept: dict[Any, Any] = field(default_factory=dict)
+    cache: dict[Hashable, Any] = field(default_factory=dict)
+
+    def remember(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """What `compute` returns, computed once."""
+        if key not in self.cache:
+            self.cache[key] = compute()
+        value: Value = self.cache[key]
+        return value
 
     @property
     def per_day(self) -> int:

@@ -1,4 +1,4 @@
-"""A drift state for people: as JSON, and as one picture of what an examination saw."""
+"""Shows a drift state to people: as JSON, and as one picture of an examination."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aerocast.common.times import to_numpy
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Verdict
 from aerocast.features.grid import Grid
 from aerocast.feed.model import Feed
-from aerocast.monitoring.drift.errors import PH_SLACK, SQUARES, Outcomes, standardised
+from aerocast.monitoring.drift.errors import PH_SLACK, SQUARES, Outcomes, standard_scores
 from aerocast.monitoring.drift.profile import Profile, measured_values
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def report(state: DriftState) -> dict[str, Any]:
 
 
 def because(diagnosis: Diagnosis) -> str:
-    """Why it says what it says: the sentences of the tests that fired, or what comes nearest to firing."""
-    fired = [each.detail for each in diagnosis.evidence if each.fired]
-    if fired:
-        return "; ".join(dict.fromkeys(fired))
+    """Explains the verdict: the sentences of the tests that fired, or that none did."""
+    details = [each.detail for each in diagnosis.evidence if each.fired]
+    if details:
+        return "; ".join(dict.fromkeys(details))
     if not diagnosis.outcomes:
         return "no sensor looks broken; no outcome of this release is known yet"
     return "no test fired; readings and errors are as in the same season of the reference"
@@ -79,9 +79,9 @@ def plot(
     grid = figure.add_gridspec(rows + bool(history), 2, height_ratios=[2.4] * rows + [1.1] * bool(history))
     unit = feed.column(target).unit
     for row, diagnosis in zip(range(0, rows, 2), own, strict=False):
-        seen = outcomes.get(diagnosis.station)
-        _residuals(figure.add_subplot(grid[row, 0]), diagnosis, seen, unit)
-        _cumulative(figure.add_subplot(grid[row, 1]), diagnosis, seen)
+        own_outcomes = outcomes.get(diagnosis.station)
+        _residuals(figure.add_subplot(grid[row, 0]), diagnosis, own_outcomes, unit)
+        _cumulative(figure.add_subplot(grid[row, 1]), diagnosis, own_outcomes)
         if readings:
             _distribution(figure.add_subplot(grid[row + 1, 0]), target, readings.get(diagnosis.station), unit)
         _tests(figure.add_subplot(grid[row + 1, 1 if readings else slice(None)]), diagnosis)
@@ -100,31 +100,31 @@ def _shortest(outcomes: Outcomes | None) -> Outcomes | None:
 
 
 def _residuals(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None, unit: str) -> None:
-    shown = _shortest(outcomes)
+    nearest = _shortest(outcomes)
     axis.set_title(f"{diagnosis.station}: {diagnosis.verdict}", color=COLOURS[diagnosis.verdict], fontsize=10)
     axis.set_ylabel(f"error [{unit}]")
     axis.axhline(0, color="0.3", lw=0.8)
     date_axis(axis)
-    if shown is None:
+    if nearest is None:
         return
-    axis.fill_between(shown.time, -shown.half, shown.half, color="tab:blue", alpha=0.18, lw=0)
-    outside = np.abs(shown.error) > shown.half
-    axis.plot(shown.time, shown.error, ".", color="0.4", ms=2)
-    axis.plot(shown.time[outside], shown.error[outside], ".", color="tab:red", ms=3)
+    axis.fill_between(nearest.time, -nearest.half, nearest.half, color="tab:blue", alpha=0.18, lw=0)
+    outside = np.abs(nearest.error) > nearest.half
+    axis.plot(nearest.time, nearest.error, ".", color="0.4", ms=2)
+    axis.plot(nearest.time[outside], nearest.error[outside], ".", color="tab:red", ms=3)
     if diagnosis.onset is not None:
         axis.axvline(to_numpy(diagnosis.onset), color=COLOURS[diagnosis.verdict], ls="--")
 
 
 def _cumulative(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None) -> None:
     """The sum that Page-Hinkley watches: it falls while errors are usual and climbs when they are not."""
-    shown = _shortest(outcomes)
+    nearest = _shortest(outcomes)
     axis.set_title("cumulative sum of squares", fontsize=9)
     axis.grid(alpha=0.3)
     date_axis(axis)
-    if shown is None:
+    if nearest is None:
         return
-    squares = np.minimum(standardised(shown) ** 2, SQUARES)
-    axis.plot(shown.time, np.cumsum(squares - 1 - PH_SLACK), color="tab:purple", lw=1)
+    squares = np.minimum(standard_scores(nearest) ** 2, SQUARES)
+    axis.plot(nearest.time, np.cumsum(squares - 1 - PH_SLACK), color="tab:purple", lw=1)
     if diagnosis.onset is not None:
         axis.axvline(to_numpy(diagnosis.onset), color=COLOURS[diagnosis.verdict], ls="--")
 
@@ -149,15 +149,15 @@ def _distribution(axis: Any, target: str, grids: tuple[Grid, Grid | Profile] | N
 
 def _tests(axis: Any, diagnosis: Diagnosis) -> None:
     """Each test's value as a share of its threshold; beyond 1 it fires (coverage fires below)."""
-    rated = [
+    shares = [
         (each.value / each.threshold, f"{each.test} {each.subject}", each.fired)
         for each in diagnosis.evidence
         if each.value is not None and each.threshold and np.isfinite(each.value) and each.test != "coverage"
     ]
-    rated = sorted(rated, reverse=True)[:WORST][::-1]
-    colours = ["tab:red" if fired else "0.6" for *_, fired in rated]
-    axis.barh(range(len(rated)), [min(share, 3.0) for share, *_ in rated], color=colours)
-    axis.set_yticks(range(len(rated)), [name for _, name, _ in rated], fontsize=6)
+    shares = sorted(shares, reverse=True)[:WORST][::-1]
+    colours = ["tab:red" if fired else "0.6" for *_, fired in shares]
+    axis.barh(range(len(shares)), [min(share, 3.0) for share, *_ in shares], color=colours)
+    axis.set_yticks(range(len(shares)), [name for _, name, _ in shares], fontsize=6)
     axis.axvline(1, color="0.3", lw=0.8, ls="--")
     axis.set_title("tests, as a share of their thresholds", fontsize=9)
 

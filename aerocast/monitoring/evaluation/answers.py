@@ -1,4 +1,4 @@
-"""Answers that say the same: a busy server gives each forecast thousands of times, evaluation counts it once.
+"""Counts each distinct forecast once, however often a busy server gave it as an answer.
 
 `<feed>/predictions` holds a forecast once an intake, with how often it was `asked`; the `forecast` is a number made of
 all that it says. `<feed>/answers` holds which forecast each answer was, 16 bytes each, in the month of its issue: an
@@ -25,48 +25,48 @@ ANSWERS = pa.schema([("answer", pa.int64()), ("forecast", pa.int64()), (PARTITIO
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
-class Said(NamedTuple):
-    """A forecast, in the words of one of the answers that gave it, its number, and how many did."""
+class DistinctForecast(NamedTuple):
+    """A forecast, as one of the answers that gave it, its number, and how many answers did."""
 
     answer: Logged
     forecast: int
     asked: int
 
 
-def distinct(logged: Sequence[Logged]) -> list[Said]:
+def distinct_forecasts(logged: Sequence[Logged]) -> list[DistinctForecast]:
     """Each forecast once, in the order of the log.
 
-    It bears the newest id that a challenger's shadow answered too, so that the two are found together.
+    Its id is the newest one that a challenger's shadow answered too, so that the two can be joined.
     """
-    shadowed = {each.id for each in logged if each.shadow}
-    numbers = [forecast(each) for each in logged]
-    chosen: dict[int, Logged] = {}
+    shadow_ids = {each.id for each in logged if each.shadow}
+    numbers = [forecast_number(each) for each in logged]
+    newest: dict[int, Logged] = {}
     for each, number in zip(logged, numbers, strict=True):
-        known = chosen.get(number)
-        if known is None or _rank(each, shadowed) > _rank(known, shadowed):
-            chosen[number] = each
+        other = newest.get(number)
+        if other is None or _rank(each, shadow_ids) > _rank(other, shadow_ids):
+            newest[number] = each
     asked = Counter(numbers)
-    return [Said(each, number, asked[number]) for number, each in chosen.items()]
+    return [DistinctForecast(each, number, asked[number]) for number, each in newest.items()]
 
 
-def table(logged: Iterable[Logged]) -> pa.Table:
+def answer_table(logged: Iterable[Logged]) -> pa.Table:
     """Which forecast each answer was; a shadow is no answer."""
-    sent = [each for each in logged if not each.shadow]
-    columns = [[number(each.id) for each in sent], [forecast(each) for each in sent]]
-    return pa.table([*columns, [month_of(each.issued_at) for each in sent]], schema=ANSWERS)
+    answers = [each for each in logged if not each.shadow]
+    columns = [[answer_number(each.id) for each in answers], [forecast_number(each) for each in answers]]
+    return pa.table([*columns, [month_of(each.issued_at) for each in answers]], schema=ANSWERS)
 
 
-def forecast(logged: Logged) -> int:
-    """The number of what is said; one that cannot be said again, without a station or an origin, is its own."""
+def forecast_number(logged: Logged) -> int:
+    """The number of a forecast's content; without a station or an origin each answer has a number of its own."""
     if logged.station is not None and logged.origin is not None:
         logged = msgspec.structs.replace(logged, id="", issued_at=EPOCH)
     return int.from_bytes(hashlib.blake2b(_ENCODER.encode(logged), digest_size=8).digest()) >> 1
 
 
-def number(id: str) -> int:
-    """What SQL calls `md5_number_lower(id) >> 1`."""
+def answer_number(id: str) -> int:
+    """The number of an answer's id: SQL's `md5_number_lower(id) >> 1`."""
     return int.from_bytes(hashlib.md5(id.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
-def _rank(logged: Logged, shadowed: set[str]) -> tuple[bool, datetime, str]:
-    return logged.id in shadowed, logged.issued_at, logged.id
+def _rank(logged: Logged, shadow_ids: set[str]) -> tuple[bool, datetime, str]:
+    return logged.id in shadow_ids, logged.issued_at, logged.id

@@ -1,4 +1,4 @@
-"""Whether live intervals cover what they say: the share of outcomes inside, at each horizon, and whether it is luck.
+"""Tests whether live intervals cover as much as they claim: the share of outcomes inside, at each horizon.
 
 Only too little is judged: a few easy days cover everything, and are no fault.
 
@@ -27,7 +27,7 @@ FEWEST = 96  # target times below which nothing is said
 MAX_P = 0.005  # in 400 simulated series of right intervals each horizon fires once at most
 
 
-class Covered(NamedTuple):
+class HorizonCoverage(NamedTuple):
     """Of one horizon: `share` of `outcomes` at `instants` inside; `low` if that is too small to be luck."""
 
     horizon: int
@@ -38,7 +38,9 @@ class Covered(NamedTuple):
     low: bool
 
 
-def live(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str, version: str) -> list[Covered]:
+def live_coverage(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str, version: str
+) -> list[HorizonCoverage]:
     """The horizons of a release that have outcomes in the newest months, of all stations, each forecast once."""
     name = f"{feed.name}/outcomes"
     months = lake.months(name)[-MONTHS:]
@@ -53,11 +55,11 @@ def live(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: s
             AND time IS NOT NULL AND NOT shadow AND NOT repeated
         GROUP BY ALL ORDER BY horizon, step""").to_arrow_table()
     horizons = rows["horizon"].to_numpy()
-    found = (rows.filter(horizons == horizon) for horizon in np.unique(horizons))
-    return [judge(feed, int(each["horizon"][0].as_py()), each) for each in found]
+    groups = (rows.filter(horizons == horizon) for horizon in np.unique(horizons))
+    return [horizon_coverage(feed, int(each["horizon"][0].as_py()), each) for each in groups]
 
 
-def judge(feed: Feed, horizon: int, rows: pa.Table) -> Covered:
+def horizon_coverage(feed: Feed, horizon: int, rows: pa.Table) -> HorizonCoverage:
     """One horizon, from `step` (rising), `share` inside and `outcomes` of each instant."""
     step, share = rows["step"].to_numpy(), rows["share"].to_numpy()
     outcomes = rows["outcomes"].to_numpy()
@@ -67,4 +69,4 @@ def judge(feed: Feed, horizon: int, rows: pa.Table) -> Covered:
     p_value = diebold_mariano(least, series, horizon - 1).p_value
     mean = float(np.average(share, weights=outcomes))
     enough = len(step) >= FEWEST
-    return Covered(horizon, mean, int(outcomes.sum()), len(step), p_value, bool(enough and p_value < MAX_P))
+    return HorizonCoverage(horizon, mean, int(outcomes.sum()), len(step), p_value, bool(enough and p_value < MAX_P))

@@ -1,4 +1,4 @@
-"""Intake: each closed segment of the prediction log goes into the lake exactly once, and is deleted after that.
+"""Takes each closed segment of the prediction log into the lake exactly once, and deletes it after that.
 
 A prediction lies in the month of its target time (of its issue, where it has none); a posted outcome in the month of
 the prediction that it is about, so that a month of outcomes is a function of one month of each.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROUND, ROUND_BYTES = memory.MEMORY // 2, 64 << 20  # segments taken at once, and about how long they are
 NEXT = ROUND // 5  # segments of the next round in which may be what an outcome of this one is about
 NEWEST, OLDEST = 3, 12  # months in which a posted outcome's forecast is looked for first, and at all
-Recorded = TypeVar("Recorded", Logged, PostedOutcome)
+Record = TypeVar("Record", Logged, PostedOutcome)
 
 _TIME, _TEXT, _NUMBER = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
 PREDICTIONS = pa.schema(
@@ -50,7 +50,7 @@ POSTED = pa.schema(
 
 @dataclass(frozen=True)
 class LogIntake:
-    """What one intake brought: segments, forecasts, outcomes, lines that could not be read, ids that nobody issued."""
+    """Counts of one intake: segments, forecasts, outcomes, lines that could not be read, ids that were never issued."""
 
     segments: int = 0
     predictions: int = 0
@@ -63,71 +63,71 @@ class LogIntake:
 
 
 class KnownAnswer(NamedTuple):
-    """What is known of an answer: the number of what it said, and the month of each horizon's prediction."""
+    """An answer in the lake: the number of its forecast, and the month of each horizon's prediction."""
 
     forecast: int | None
     months: Mapping[int, str]
 
 
-def take(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> LogIntake:
+def take_segments(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: str) -> LogIntake:
     """Appends every closed segment to `<feed>/{predictions,answers,posted}`, then deletes it.
 
-    A segment counts by its name: a kill at any point repeats nothing and loses nothing. Those of a round come in one
-    commit, and are deleted before the next round, so that the tables need not remember more of them.
+    A segment is identified by its name: a kill at any point repeats nothing and loses nothing. Those of a round come in
+    one commit, and are deleted before the next round, so that the tables need not remember more of them.
 
     Raises:
         AeroCastError: the log cannot be read, the lake not written.
     """
-    waiting: Sequence[Path] = predictions.segments(home, feed)
+    segments: Sequence[Path] = predictions.segments(home, feed)
     total = LogIntake()
-    while waiting:
-        own, rest = _upto(waiting, ROUND)
-        total, waiting = total.plus(_round(con, lake, feed, own, _upto(rest, NEXT)[0])), rest
+    while segments:
+        own, rest = _split_round(segments, ROUND)
+        total, segments = total.plus(_round(con, lake, feed, own, _split_round(rest, NEXT)[0])), rest
     for name in ("predictions", "answers", "posted"):
         compaction.tidy(lake, f"{feed}/{name}")
     return total
 
 
-def _upto(waiting: Sequence[Path], count: int) -> tuple[Sequence[Path], Sequence[Path]]:
-    """The oldest segments, at most `count` and about ROUND_BYTES of them, and the others."""
+def _split_round(segments: Sequence[Path], count: int) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Splits off the oldest segments, at most `count` and about ROUND_BYTES of them."""
     size = 0
-    for at, path in enumerate(waiting):
+    for at, path in enumerate(segments):
         if at == count or size > ROUND_BYTES:
-            return waiting[:at], waiting[at:]
+            return segments[:at], segments[at:]
         size += path.stat().st_size
-    return waiting, ()
+    return segments, ()
 
 
 def _round(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, waiting: Sequence[Path], following: Sequence[Path]
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: str, segments: Sequence[Path], next_segments: Sequence[Path]
 ) -> LogIntake:
-    """Takes and deletes the segments `waiting`; of those `following` the predictions only.
+    """Takes and deletes `segments`; of `next_segments` it takes the predictions only.
 
     All predictions first: an outcome may lie in an older segment of another server than what it is about.
     """
-    records = {path: predictions.read(path) for path in (*waiting, *following)}
-    logged = {path.stem: found.predictions for path, found in records.items()}
-    issued = _add(lake, f"{feed}/predictions", logged, predicted)
-    _add(lake, f"{feed}/answers", logged, answers.table)
-    own = [records[path] for path in waiting]
-    known = _known(con, lake, feed, {each.id for one in own for each in one.outcomes if each.id})
-    outcomes = {path.stem: records[path].outcomes for path in waiting}
-    brought = len(_add(lake, f"{feed}/posted", outcomes, lambda posted: _posted(posted, known)))
-    for path in waiting:
+    records = {path: predictions.read(path) for path in (*segments, *next_segments)}
+    answered = {path.stem: found.predictions for path, found in records.items()}
+    rows = _add(lake, f"{feed}/predictions", answered, prediction_table)
+    _add(lake, f"{feed}/answers", answered, answers.answer_table)
+    own = [records[path] for path in segments]
+    answers_by_id = _known_answers(con, lake, feed, {each.id for one in own for each in one.outcomes if each.id})
+    outcomes = {path.stem: records[path].outcomes for path in segments}
+    count = len(_add(lake, f"{feed}/posted", outcomes, lambda posted: _posted_table(posted, answers_by_id)))
+    for path in segments:
         predictions.discard(path)
-    unknown = sum(each.id is not None and each.id not in known for one in own for each in one.outcomes)
-    forecasts = pc.sum(issued["asked"]).as_py() or 0 if len(issued) else 0
-    return LogIntake(len(waiting), forecasts, brought, sum(one.damaged for one in own), unknown)
+    unknown = sum(each.id is not None and each.id not in answers_by_id for one in own for each in one.outcomes)
+    forecasts = pc.sum(rows["asked"]).as_py() or 0 if len(rows) else 0
+    return LogIntake(len(segments), forecasts, count, sum(one.damaged for one in own), unknown)
 
 
 def _add(
-    lake: Lake, name: str, segments: Mapping[str, Sequence[Recorded]], table: Callable[[Sequence[Recorded]], pa.Table]
+    lake: Lake, name: str, segments: Mapping[str, Sequence[Record]], table: Callable[[Sequence[Record]], pa.Table]
 ) -> pa.Table:
-    """Appends what the table does not know yet, in one commit; its rows."""
+    """Appends the segments that the table does not have yet, in one commit; their rows."""
     while True:
         view = lake.view()
-        version, known = view.version(name), view.ledger(name).records
-        new = {segment: records for segment, records in segments.items() if records and segment not in known}
+        version, recorded = view.version(name), view.ledger(name).records
+        new = {segment: records for segment, records in segments.items() if records and segment not in recorded}
         if not new:
             return table([])
         rows = table([record for records in new.values() for record in records])
@@ -135,25 +135,25 @@ def _add(
             return rows
 
 
-def predicted(logged: Sequence[Logged]) -> pa.Table:
+def prediction_table(logged: Sequence[Logged]) -> pa.Table:
     """One row a horizon of each distinct forecast."""
     same = ("id", "target", "station", "issued_at", "origin", "level", "version", "kind", "graph", "shadow", "degraded")
     rows = []
-    for each, forecast, asked in answers.distinct(logged):
+    for each, forecast, count in answers.distinct_forecasts(logged):
         common = {name: getattr(each, name) for name in same} | {"reasons": "; ".join(each.reasons)}
-        common |= {"forecast": forecast, "asked": asked}
+        common |= {"forecast": forecast, "asked": count}
         for part in each.forecasts:
             own = {name: getattr(part, name) for name in ("horizon", "time", "value", "lower", "upper")}
             rows.append(common | own | {PARTITION: month_of(part.time or each.issued_at)})
     return pa.Table.from_pylist(rows, PREDICTIONS)
 
 
-def _posted(posted: Sequence[PostedOutcome], known: Mapping[str, KnownAnswer]) -> pa.Table:
+def _posted_table(posted: Sequence[PostedOutcome], answers_by_id: Mapping[str, KnownAnswer]) -> pa.Table:
     """One row an outcome; without a horizon it is about the answer's first one."""
     same = ("posted_at", "target", "station", "id", "predicted", "actual")
     rows = []
     for line, each in enumerate(posted):
-        forecast, months = known.get(each.id or "", KnownAnswer(None, {}))
+        forecast, months = answers_by_id.get(each.id or "", KnownAnswer(None, {}))
         horizon = each.horizon if each.horizon is not None else min(months, default=None)
         month = months.get(-1 if horizon is None else horizon) or month_of(each.posted_at)
         own = {"horizon": horizon, "line": line, "forecast": forecast, PARTITION: month}
@@ -161,54 +161,58 @@ def _posted(posted: Sequence[PostedOutcome], known: Mapping[str, KnownAnswer]) -
     return pa.Table.from_pylist(rows, POSTED)
 
 
-def _known(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set[str]) -> dict[str, KnownAnswer]:
-    """What each of these answers said, and when; the newest months are looked through first, and no older than a year.
+def _known_answers(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, ids: set[str]
+) -> dict[str, KnownAnswer]:
+    """Looks these answers up by id, first in the newest months, and not in months older than a year.
 
-    Answers of before there were forecasts by number are found by their own id.
+    Answers from before forecasts had numbers are looked up by their own id.
     """
-    name, numbers = f"{feed}/answers", {answers.number(id): id for id in ids}
+    name, numbers = f"{feed}/answers", {answers.answer_number(id): id for id in ids}
     months = lake.months(name)[-OLDEST:]
     forecasts: dict[str, int] = {}
     for part in (months[-NEWEST:], months[:-NEWEST]):
-        wanted = pa.array([number for number, id in numbers.items() if id not in forecasts], pa.int64())
-        found = _among(con, lake, name, part, "answer", wanted, "answer, forecast")
-        forecasts |= {numbers[number]: forecast for number, forecast in found}
-    by_number = _months(con, lake, feed, "forecast", pa.array(sorted(set(forecasts.values())), pa.int64()))
-    by_id = _months(con, lake, feed, "id", pa.array(sorted(ids - forecasts.keys()), _TEXT))
-    known = {id: KnownAnswer(None, found) for id, found in by_id.items()}
-    return known | {id: KnownAnswer(number, by_number.get(number, {})) for id, number in forecasts.items()}
+        rest = pa.array([number for number, id in numbers.items() if id not in forecasts], pa.int64())
+        rows = _matching_rows(con, lake, name, part, "answer", rest, "answer, forecast")
+        forecasts |= {numbers[number]: forecast for number, forecast in rows}
+    by_number = _prediction_months(con, lake, feed, "forecast", pa.array(sorted(set(forecasts.values())), pa.int64()))
+    by_id = _prediction_months(con, lake, feed, "id", pa.array(sorted(ids - forecasts.keys()), _TEXT))
+    by_own_id = {id: KnownAnswer(None, rows) for id, rows in by_id.items()}
+    return by_own_id | {id: KnownAnswer(number, by_number.get(number, {})) for id, number in forecasts.items()}
 
 
-def _months(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, column: str, wanted: pa.Array
+def _prediction_months(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: str, column: str, values: pa.Array
 ) -> dict[Any, dict[int, str]]:
     """By the value of that column, horizon -> month of its prediction."""
     name = f"{feed}/predictions"
-    months, found = lake.months(name)[-OLDEST:], dict[Any, dict[int, str]]()
+    months, months_of = lake.months(name)[-OLDEST:], dict[Any, dict[int, str]]()
     for part in (months[-NEWEST:], months[:-NEWEST]):
-        left = pa.array([value for value in wanted.to_pylist() if value not in found], wanted.type)
-        for value, horizon, month in _among(con, lake, name, part, column, left, f"{column}, horizon, {PARTITION}"):
-            found.setdefault(value, {})[horizon] = month
-    return found
+        rest = pa.array([value for value in values.to_pylist() if value not in months_of], values.type)
+        for value, horizon, month in _matching_rows(
+            con, lake, name, part, column, rest, f"{column}, horizon, {PARTITION}"
+        ):
+            months_of.setdefault(value, {})[horizon] = month
+    return months_of
 
 
-def _among(
+def _matching_rows(
     con: duckdb.DuckDBPyConnection,
     lake: LakeReader,
     name: str,
     months: Sequence[str],
     column: str,
-    wanted: pa.Array,
+    values: pa.Array,
     columns: str,
 ) -> list[tuple[Any, ...]]:
     """The distinct rows of these months whose `column` is one of those wanted."""
-    if not months or not len(wanted):
+    if not months or not len(values):
         return []
-    stored = lake.relation(con, name, months)
-    if column not in stored.columns:  # a table of before there was one
+    rows = lake.relation(con, name, months)
+    if column not in rows.columns:  # a table of an older home
         return []
-    stored.create_view("intake_stored", replace=True)
-    con.register("intake_wanted", pa.table({column: wanted}))
+    rows.create_view("intake_stored", replace=True)
+    con.register("intake_wanted", pa.table({column: values}))
     try:
         query = f"SELECT DISTINCT {columns} FROM intake_stored SEMI JOIN intake_wanted USING ({column})"
         return con.sql(query).fetchall()

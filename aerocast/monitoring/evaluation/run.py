@@ -48,7 +48,7 @@ def evaluate(
         AeroCastError: the log, the lake, a release or the disk cannot be used.
     """
     con.execute("SET TimeZone = 'UTC'")
-    taken = intake.take(con, lake, home, feed.name)
+    taken = intake.take_segments(con, lake, home, feed.name)
     months = outcomes.refresh(con, lake, feed, force=force, conversions=compatibility.conversions(home, feed))
     metrics: list[dict[str, Any]] = []
     written, version = None, ""
@@ -56,7 +56,7 @@ def evaluate(
         metrics, version = _measure(con, lake, feed, clock.now(home, feed.name, feed.end), force=force)
         rolling.daily(con, lake, feed, force=force)
         written = history.write(con, lake, home, feed, live=live)
-    judged = watch.judge(con, lake, home, feed, force=force)
+    judged = watch.update_state(con, lake, home, feed, force=force)
     path = report_path(home, feed.name)
     if judged.fresh or not path.exists():
         _write_report(path, judged.state)

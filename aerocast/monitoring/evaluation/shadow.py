@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _Numbers = NDArray[Any]
 
 
-def evidence(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> tuple[Shadow, ...]:
-    """What is known of each target's challenger, of answers in the newest months; none without a challenger."""
-    found = (_target(con, lake, home, feed, target) for target in feed.targets)
-    return tuple(each for each in found if each is not None)
+def shadow_evidence(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> tuple[Shadow, ...]:
+    """The live evidence on each target's challenger from the newest months; nothing without a challenger."""
+    shadows = (_target(con, lake, home, feed, target) for target in feed.targets)
+    return tuple(each for each in shadows if each is not None)
 
 
 def _target(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, target: str) -> Shadow | None:
@@ -39,8 +39,8 @@ def _target(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: 
         return Shadow(target, challenger.version, champion.version, 0, 0.0, None)
     losses = _losses(np.array([row[1] for row in pairs]), errors)
     step = feed.cadence.total_seconds()
-    place = np.array([row[0].timestamp() // step for row in pairs], dtype=np.int64)
-    series = _by_instant(place - place.min(), losses)
+    instant = np.array([row[0].timestamp() // step for row in pairs], dtype=np.int64)
+    series = _by_instant(instant - instant.min(), losses)
     comparison = diebold_mariano(series[:, 0], series[:, 1], feed.horizons[-1] - 1)
     gain = 1 - float(losses[:, 1].mean() / max(losses[:, 0].mean(), 1e-12))
     return Shadow(target, challenger.version, champion.version, len(errors), gain, comparison.p_value)
@@ -53,11 +53,11 @@ def _pairs(
     lake.relation(con, f"{feed.name}/outcomes", lake.months(f"{feed.name}/outcomes")[-MONTHS:]).create_view(
         "shadow_outcomes", replace=True
     )
-    known = f"target = {literal(target)} AND error IS NOT NULL AND origin IS NOT NULL"
+    condition = f"target = {literal(target)} AND error IS NOT NULL AND origin IS NOT NULL"
     return con.sql(f"""
         SELECT c.origin, c.horizon, c.error, s.error, coalesce(c.actual - c.persistence, c.error)
-        FROM (SELECT * FROM shadow_outcomes WHERE {known} AND NOT shadow AND version = {literal(champion)}) c
-        JOIN (SELECT * FROM shadow_outcomes WHERE {known} AND shadow AND version = {literal(challenger)}) s
+        FROM (SELECT * FROM shadow_outcomes WHERE {condition} AND NOT shadow AND version = {literal(champion)}) c
+        JOIN (SELECT * FROM shadow_outcomes WHERE {condition} AND shadow AND version = {literal(challenger)}) s
             USING (id, horizon)
         QUALIFY row_number() OVER (
             PARTITION BY c.station, c.graph, c.origin, c.horizon ORDER BY c.issued_at DESC, id) = 1
@@ -76,8 +76,8 @@ def _losses(horizon: _Numbers, errors: _Numbers) -> _Numbers:
     return losses
 
 
-def _by_instant(place: _Numbers, losses: _Numbers) -> _Numbers:
+def _by_instant(instant: _Numbers, losses: _Numbers) -> _Numbers:
     """(instants, 2) means over stations and horizons, NaN where nothing was answered."""
-    count = np.bincount(place)
-    sums = np.stack([np.bincount(place, losses[:, column]) for column in range(2)], axis=1)
+    count = np.bincount(instant)
+    sums = np.stack([np.bincount(instant, losses[:, column]) for column in range(2)], axis=1)
     return np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], np.nan)

@@ -1,4 +1,4 @@
-"""What an examination looks at: the live outcomes of the release that serves, readings as measured, the reference."""
+"""Reads what an examination needs: live outcomes of the release that serves, readings as measured, the reference."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def outcomes(
     feed: Feed,
     manifest: Manifest,
     station: str,
-    known: Sequence[Fault],
+    faults: Sequence[Fault],
     now: datetime,
     graph: str = STATION,
 ) -> Outcomes:
     """The newest outcomes of the release at the station, oldest first, none after `now`; each forecast once, no shadow.
 
-    A forecast whose input reaches into a fault of the station says nothing of the model, so it is left out.
+    A forecast whose input overlaps a fault of the station says nothing about the model, so it is left out.
     """
     name, level = f"{feed.name}/outcomes", manifest.graphs.station.intervals.level
     months = lake.months(name)[-MONTHS:]
     if not months:
-        nothing = np.empty(0)
-        return Outcomes(np.empty(0, "datetime64[s]"), np.empty(0, np.int64), nothing, nothing, nothing, level)
+        empty = np.empty(0)
+        return Outcomes(np.empty(0, "datetime64[s]"), np.empty(0, np.int64), empty, empty, empty, level)
     lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
-    found = con.sql(f"""
+    rows = con.sql(f"""
         SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
             actual - persistence AS baseline
         FROM watched_outcomes
         WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {timestamptz(now)}
-            AND NOT ({_spoilt(feed, manifest, known)})
+            AND NOT ({_faulty_inputs(feed, manifest, faults)})
         ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
-    columns = {name: found[name].to_numpy(zero_copy_only=False)[::-1] for name in found.column_names}
+    columns = {name: rows[name].to_numpy(zero_copy_only=False)[::-1] for name in rows.column_names}
     return Outcomes(
         time=columns["time"].astype("datetime64[s]"),
         horizon=columns["horizon"].astype(np.int64),
@@ -70,19 +70,19 @@ def outcomes(
     )
 
 
-def answering(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest, station: str) -> str:
-    """Which graph of the release gave most of the station's newest answers: they err differently, so one is judged."""
+def main_graph(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest, station: str) -> str:
+    """The graph that gave most of the station's newest answers: the errors of the two differ, so one is tested."""
     name = f"{feed.name}/outcomes"
     months = lake.months(name)[-MONTHS:]
     if not months or not manifest.metrics.sequence:
         return STATION
     lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
     newest = f"SELECT graph FROM watched_outcomes WHERE {_own(manifest, station)} ORDER BY time DESC LIMIT {NEWEST}"
-    counted = dict(con.sql(f"SELECT graph, count(*) FROM ({newest}) GROUP BY graph").fetchall())
-    return SEQUENCE if counted.get(SEQUENCE, 0) > counted.get(STATION, 0) else STATION
+    counts = dict(con.sql(f"SELECT graph, count(*) FROM ({newest}) GROUP BY graph").fetchall())
+    return SEQUENCE if counts.get(SEQUENCE, 0) > counts.get(STATION, 0) else STATION
 
 
-def tested_as(manifest: Manifest, graph: str) -> Manifest:
+def manifest_of_graph(manifest: Manifest, graph: str) -> Manifest:
     """The manifest with the test figures of that graph in the place of the whole release's."""
     if graph == STATION:
         return manifest
@@ -98,43 +98,45 @@ def _own(manifest: Manifest, station: str) -> str:
     )
 
 
-def _spoilt(feed: Feed, manifest: Manifest, known: Sequence[Fault]) -> str:
+def _faulty_inputs(feed: Feed, manifest: Manifest, faults: Sequence[Fault]) -> str:
     """Whether a forecast's input window holds a step of a faulty sensor."""
     reach = (manifest.window.look_back - 1) * feed.cadence
     spans = [
         f"origin >= {timestamptz(fault.start)}"
         + (f" AND origin < {timestamptz(fault.end + reach)}" if fault.end else "")
-        for fault in known
+        for fault in faults
     ]
     return " OR ".join(f"({span})" for span in spans) or "false"
 
 
-def measured(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known: Sequence[Fault], now: datetime
+def measured_grids(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, faults: Sequence[Fault], now: datetime
 ) -> dict[str, Grid]:
-    """Each station's grid of the newest months as measured: what a fault has put in quarantine is in it.
+    """Each station's grid of the newest months as measured, including what a fault has put in quarantine.
 
-    Where no fault touches these months that is silver itself; else it is made in memory from raw, without faults.
+    Where no fault affects these months that is silver itself; else it is made in memory from raw, without faults.
     """
     months = _recent(lake, feed, now)
     if not months:
         return {}
-    if not _touched(months, known):
-        stored = lake.relation(con, f"{feed.name}/silver", months)
-        return silver.grids(con, feed, stored.filter(f"time <= {timestamptz(now)}"))
-    _unfaulted(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
+    if not _has_faults(months, faults):
+        rows = lake.relation(con, f"{feed.name}/silver", months)
+        return silver.grids(con, feed, rows.filter(f"time <= {timestamptz(now)}"))
+    _bronze_without_faults(con, lake, feed, silver.months_read(feed, months), now).create_view(
+        "watched_bronze", replace=True
+    )
     extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
     if extent is None:
         return {}
-    built = silver.build(con, feed, con.view("watched_bronze"), months, extent)
-    return silver.grids(con, feed, built.filter(f"time <= {timestamptz(now)}"))
+    grid_rows = silver.build(con, feed, con.view("watched_bronze"), months, extent)
+    return silver.grids(con, feed, grid_rows.filter(f"time <= {timestamptz(now)}"))
 
 
 def readings(
     con: duckdb.DuckDBPyConnection,
     lake: LakeReader,
     feed: Feed,
-    known: Sequence[Fault],
+    faults: Sequence[Fault],
     now: datetime,
     columns: Sequence[str],
 ) -> dict[tuple[str, str], Series]:
@@ -143,27 +145,27 @@ def readings(
     if not months or not columns:
         return {}
     bronze = f"{feed.name}/bronze"
-    measured = _touched(months, known) or not lake.exists(bronze)
-    rows = _unfaulted(con, lake, feed, months, now) if measured else lake.relation(con, bronze, months)
-    chosen = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
-    found = rows.filter(f"time <= {timestamptz(now)}").select(chosen).order("station, time").to_arrow_table()
-    station, time = found["station"].to_numpy(zero_copy_only=False), found["time"].to_numpy().astype("datetime64[us]")
+    is_faulty = _has_faults(months, faults) or not lake.exists(bronze)
+    rows = _bronze_without_faults(con, lake, feed, months, now) if is_faulty else lake.relation(con, bronze, months)
+    columns_sql = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
+    table = rows.filter(f"time <= {timestamptz(now)}").select(columns_sql).order("station, time").to_arrow_table()
+    station, time = table["station"].to_numpy(zero_copy_only=False), table["time"].to_numpy().astype("datetime64[us]")
     series = {}
     for name in columns:
-        value = found[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        value = table[name].to_numpy(zero_copy_only=False).astype(np.float64)
         for own in feed.station_ids:
-            kept = (station == own) & np.isfinite(value)
-            series[own, name] = Series(time[kept], value[kept])
+            mask = (station == own) & np.isfinite(value)
+            series[own, name] = Series(time[mask], value[mask])
     return series
 
 
-def _touched(months: Sequence[str], known: Sequence[Fault]) -> bool:
+def _has_faults(months: Sequence[str], faults: Sequence[Fault]) -> bool:
     """Whether a fault has put readings of these months, the newest ones, in quarantine."""
     first = month_span(months[0])[0]
-    return any(fault.end is None or fault.end > first for fault in known)
+    return any(fault.end is None or fault.end > first for fault in faults)
 
 
-def _unfaulted(
+def _bronze_without_faults(
     con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str], now: datetime
 ) -> duckdb.DuckDBPyRelation:
     """Bronze of these months as if no fault were known."""
@@ -189,8 +191,8 @@ def references(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, man
     return {station: profile(feed, grid) for station, grid in silver.grids(con, feed, rows).items()}
 
 
-def judged_at(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str, examination: str) -> datetime | None:
+def examination_time(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str, examination: str) -> datetime | None:
     """The feed's instant of an examination in table `name`; None if its rows are no longer there."""
     own = lake.relation(con, name).filter(f"examination = {literal(examination)}")
-    found = own.aggregate("min(judged_at)").fetchall()[0][0]
-    return utc(found) if found else None
+    time = own.aggregate("min(judged_at)").fetchall()[0][0]
+    return utc(time) if time else None

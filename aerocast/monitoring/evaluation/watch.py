@@ -1,11 +1,11 @@
-"""The watch over a feed: what is seen of each (target, station), and what the platform believes of it after that.
+"""Watches a feed: examines each (target, station), and updates the drift state by the result.
 
-`look` gathers and examines, and changes nothing. `judge` also keeps what was found: a row a diagnosis in
+`examine_feed` gathers and examines, and changes nothing. `update_state` also writes the result: a row a diagnosis in
 `<feed>/drift`, the faults in `<feed>/faults`, heat and all in the drift state.
 
 An examination is of evidence, and evidence is content: it has its rows in `<feed>/drift` and counts for heat once, at
-the instant of the feed at which it was first seen. Whatever looks at it again (a run that was killed, `force`, other
-code or limits) may come to another diagnosis, which then stands in the drift state, but is no further examination.
+the instant of the feed at which it was first examined. A later run on the same evidence (after a kill, with `force`,
+other code or limits) may come to another diagnosis, which then stands in the drift state, but counts no second time.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ HISTORY, HISTORY_MONTHS = 400, 2  # diagnoses that are shown over time
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One look: diagnoses, every fault believed after it, and behind each (target, station) the outcomes and the
-    readings (recent grid as measured, reference); those two are empty where an older look is repeated.
+class Examination:
+    """Diagnoses, every fault known after it, and for each (target, station) the outcomes and the readings
+    (recent grid as measured, reference); those two are empty where the result of an older run is repeated.
     """
 
     diagnoses: tuple[Diagnosis, ...]
@@ -61,22 +61,22 @@ class Seen:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The drift state, the look that it rests on (None if it was there already), and the state before that look."""
+    """The drift state, the examination it rests on (None if it was there already), and the state before that."""
 
     state: DriftState
-    seen: Seen | None
+    examination: Examination | None
     before: DriftState | None
 
     @property
     def fresh(self) -> bool:
-        return self.seen is not None
+        return self.examination is not None
 
     def differs(self, target: str) -> bool:
-        """Whether the look changed what is believed of the target: a verdict, its heat, or the release it is about."""
-        return self.before is None or _believed(self.before, target) != _believed(self.state, target)
+        """Whether the examination changed a verdict of the target, its heat, or the release it is about."""
+        return self.before is None or _beliefs(self.before, target) != _beliefs(self.state, target)
 
 
-def _believed(state: DriftState, target: str) -> tuple[object, ...]:
+def _beliefs(state: DriftState, target: str) -> tuple[object, ...]:
     heat = state.of(target)
     verdicts = {each.station: each.verdict for each in state.diagnoses if each.target == target}
     return heat.version, heat.hot, verdicts
@@ -95,11 +95,11 @@ def evidence(lake: LakeReader, home: Home, feed: Feed, now: datetime) -> str:
     )
 
 
-def basis(evidence: str, home: Home, feed: Feed) -> str:
-    """Hash of all that the drift state rests on: the evidence, and how it is looked at."""
+def basis(evidence_hash: str, home: Home, feed: Feed) -> str:
+    """Hash of all that the drift state rests on: the evidence, the code, the challengers and the limits."""
     rivals = {target: release.challenger(home, feed.name, target) for target in feed.targets}
     return config_hash(
-        evidence=evidence,
+        evidence=evidence_hash,
         code=code_version(__name__),
         challengers={target: each.version if each else None for target, each in rivals.items()},
         limits=feed.drift.model_dump(mode="json"),
@@ -107,67 +107,78 @@ def basis(evidence: str, home: Home, feed: Feed) -> str:
 
 
 def _contents(lake: LakeReader, name: str, newest: int) -> dict[str, str]:
-    """What each of the newest months holds."""
+    """Content fingerprints of the newest months."""
     return {month: content.all for month, content in lake.ledger(name).content(lake.months(name)[-newest:]).items()}
 
 
-def look(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, now: datetime) -> Seen:
+def examine_feed(
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, now: datetime
+) -> Examination:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
     lake = lake.view()
-    known = faults.read(con, lake, f"{feed.name}/faults")
-    jumped = _jumps(con, lake, feed, known, now)
-    manifests = _serving(home, feed)
+    open_faults = faults.read(con, lake, f"{feed.name}/faults")
+    jumps_ = _jumps(con, lake, feed, open_faults, now)
+    manifests = _champion_manifests(home, feed)
     if not manifests:
-        return Seen((), _merged(known, _united(known, jumped, {})), {}, {})
-    measured = views.measured(con, lake, feed, known, now)
-    diagnoses, seen, readings = [], {}, {}
-    found: dict[str, tuple[Fault, ...]] = {}
+        return Examination((), _merge_faults(open_faults, _unite_faults(open_faults, jumps_, {})), {}, {})
+    grids = views.measured_grids(con, lake, feed, open_faults, now)
+    diagnoses, outcomes_of, readings = [], {}, {}
+    faults_of: dict[str, tuple[Fault, ...]] = {}
     for target, manifest in manifests.items():
         references = views.references(con, lake, feed, manifest)
-        for station in [each for each in feed.station_ids if each in measured and each in references]:
-            own = [fault for fault in known if fault.station == station]
-            graph = views.answering(con, lake, feed, manifest, station)
+        for station in [each for each in feed.station_ids if each in grids and each in references]:
+            own = [fault for fault in open_faults if fault.station == station]
+            graph = views.main_graph(con, lake, feed, manifest, station)
             outcomes = views.outcomes(con, lake, feed, manifest, station, own, now, graph)
-            tested = views.tested_as(manifest, graph)
-            seen[target, station], readings[target, station] = outcomes, (measured[station], references[station])
+            test_manifest = views.manifest_of_graph(manifest, graph)
+            outcomes_of[target, station], readings[target, station] = outcomes, (grids[station], references[station])
             still = [fault for fault in own if fault.end is None]
             diagnosis, now_at_fault = examine(
-                feed, target, station, outcomes, measured[station], references[station], tested, now, still
+                feed, target, station, outcomes, grids[station], references[station], test_manifest, now, still
             )
             diagnoses.append(_plain(diagnosis))
-            found.setdefault(station, now_at_fault)
-    return Seen(tuple(diagnoses), _merged(known, _united(known, jumped, found)), seen, readings)
+            faults_of.setdefault(station, now_at_fault)
+    return Examination(
+        tuple(diagnoses),
+        _merge_faults(open_faults, _unite_faults(open_faults, jumps_, faults_of)),
+        outcomes_of,
+        readings,
+    )
 
 
 def _jumps(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known: Sequence[Fault], now: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known_faults: Sequence[Fault], now: datetime
 ) -> dict[str, tuple[Fault, ...]]:
     """By station, the changes of unit that single readings show; also where nothing serves yet."""
     columns = [column for column in feed.columns if column.max_step is not None and not column.circular]
-    series = views.readings(con, lake, feed, known, now, [column.name for column in columns])
-    found: dict[str, tuple[Fault, ...]] = {}
-    for (station, name), measured in series.items():
-        own = [fault for fault in known if (fault.station, fault.column, fault.kind) == (station, name, jumps.KIND)]
+    series = views.readings(con, lake, feed, known_faults, now, [column.name for column in columns])
+    faults_of: dict[str, tuple[Fault, ...]] = {}
+    for (station, name), series_of in series.items():
+        own = [
+            fault for fault in known_faults if (fault.station, fault.column, fault.kind) == (station, name, jumps.KIND)
+        ]
         still = next((fault for fault in own if fault.end is None), None)
-        seen = jumps.unit_jumps(feed, feed.column(name), station, measured, still)
-        found[station] = (*found.get(station, ()), *seen)
-    return found
+        jumps_ = jumps.unit_jumps(feed, feed.column(name), station, series_of, still)
+        faults_of[station] = (*faults_of.get(station, ()), *jumps_)
+    return faults_of
 
 
-def _united(
-    known: Sequence[Fault], jumped: Mapping[str, Sequence[Fault]], examined: Mapping[str, Sequence[Fault]]
+def _unite_faults(
+    known_faults: Sequence[Fault],
+    jump_faults: Mapping[str, Sequence[Fault]],
+    examination_faults: Mapping[str, Sequence[Fault]],
 ) -> dict[str, tuple[Fault, ...]]:
     """Faults of both looks at each station, each once: what single readings show is known more exactly.
 
     Where no examination was possible, what was open before stays so.
     """
-    united = {}
-    for station in {*jumped, *examined}:
-        own = jumped.get(station, ())
-        before = [fault for fault in known if fault.station == station and fault.end is None]
-        others = examined.get(station, [fault for fault in before if fault.kind != jumps.KIND])
-        united[station] = (*own, *(fault for fault in others if not any(_overlap(fault, other) for other in own)))
-    return united
+    faults_of = {}
+    for station in {*jump_faults, *examination_faults}:
+        own = jump_faults.get(station, ())
+        before = [fault for fault in known_faults if fault.station == station and fault.end is None]
+        others = examination_faults.get(station, [fault for fault in before if fault.kind != jumps.KIND])
+        faults_of[station] = (*own, *(fault for fault in others if not any(_overlap(fault, other) for other in own)))
+    return faults_of
 
 
 def _overlap(one: Fault, other: Fault) -> bool:
@@ -176,47 +187,51 @@ def _overlap(one: Fault, other: Fault) -> bool:
     return same and (other.end is None or one.start < other.end) and (one.end is None or other.start < one.end)
 
 
-def judge(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False) -> Judgement:
-    """Looks, and keeps what was seen, unless exactly this was judged before; with `force` even then, but not as new.
+def update_state(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: Feed, *, force: bool = False
+) -> Judgement:
+    """Examines and writes the result, unless exactly this was examined before; with `force` even then, but not as new.
 
     Raises:
         AeroCastError: a release, the lake or the state cannot be read or written.
     """
     now = present = clock.now(home, feed.name, feed.end)
-    examined, document = evidence(lake, home, feed, now), state.document(home, feed.name)
-    wanted, before = basis(examined, home, feed), document.read()
-    if before is not None and current(home, feed, wanted) and not force:
+    evidence_hash, document = evidence(lake, home, feed, now), state.document(home, feed.name)
+    basis_hash, before = basis(evidence_hash, home, feed), document.read()
+    if before is not None and is_current(home, feed, basis_hash) and not force:
         return Judgement(before, None, before)
     name = f"{feed.name}/drift"
     if lake.ledger(name).has_segment(examined):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
-        now = views.judged_at(con, lake, name, examined) or (before.judged_at if before else now)
-    seen = look(con, lake, home, feed, now)
-    if seen.diagnoses:
-        lake.append(name, _rows(seen.diagnoses, examined), examined)
+        now = views.examination_time(con, lake, name, evidence_hash) or (before.judged_at if before else now)
+    examination = examine_feed(con, lake, home, feed, now)
+    if examination.diagnoses:
+        lake.append(name, _rows(examination.diagnoses, evidence_hash), evidence_hash)
         compaction.tidy(lake, name)
-    lake.overwrite(f"{feed.name}/faults", faults.rows(seen.faults))
-    versions = {target: manifest.version for target, manifest in _serving(home, feed).items()}
-    heats = tuple(_advanced(before, target, seen, feed, now, present, versions.get(target)) for target in feed.targets)
-    shadows = shadow.evidence(con, lake, home, feed)
-    after = DriftState(feed.name, now, datetime.now(UTC), seen.diagnoses, seen.faults, heats, shadows)
+    lake.overwrite(f"{feed.name}/faults", faults.rows(examination.faults))
+    versions = {target: manifest.version for target, manifest in _champion_manifests(home, feed).items()}
+    heats = tuple(
+        _advance_heat(before, target, examination, feed, now, present, versions.get(target)) for target in feed.targets
+    )
+    shadows = shadow.shadow_evidence(con, lake, home, feed)
+    after = DriftState(feed.name, now, datetime.now(UTC), examination.diagnoses, examination.faults, heats, shadows)
     document.write(after)
-    document.store.note_origin(document.name, wanted)
-    return Judgement(after, seen, before)
+    document.store.note_origin(document.name, basis_hash)
+    return Judgement(after, examination, before)
 
 
-def newest(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> Seen:
-    """What is seen of the newest tables: the drift state's, or a look of its own where that is older."""
+def newest_examination(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed) -> Examination:
+    """The examination of the newest tables: the drift state's, or a new one where that is older."""
     now = clock.now(home, feed.name, feed.end)
-    kept = state.document(home, feed.name).read()
-    if kept is not None and current(home, feed, basis(evidence(lake, home, feed, now), home, feed)):
-        return Seen(kept.diagnoses, kept.faults, {}, {})
-    return look(con, lake, home, feed, now)
+    stored_state = state.document(home, feed.name).read()
+    if stored_state is not None and is_current(home, feed, basis(evidence(lake, home, feed, now), home, feed)):
+        return Examination(stored_state.diagnoses, stored_state.faults, {}, {})
+    return examine_feed(con, lake, home, feed, now)
 
 
-def of(target: str, seen: Mapping[tuple[str, str], Value]) -> dict[str, Value]:
+def of_target(target: str, by_key: Mapping[tuple[str, str], Value]) -> dict[str, Value]:
     """By station, what was seen of one target."""
-    return {station: value for (name, station), value in seen.items() if name == target}
+    return {station: value for (name, station), value in by_key.items() if name == target}
 
 
 def history(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target: str) -> list[Diagnosis]:
@@ -227,16 +242,16 @@ def history(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, target
     return [msgspec.convert({**row, "evidence": ()}, Diagnosis) for row in reversed(newest)]
 
 
-def current(home: Home, feed: Feed, wanted: str) -> bool:
+def is_current(home: Home, feed: Feed, basis_hash: str) -> bool:
     """Whether the drift state rests on exactly this `basis`."""
     document = state.document(home, feed.name)
-    return document.store.origin(document.name) == wanted
+    return document.store.origin(document.name) == basis_hash
 
 
-def _advanced(
+def _advance_heat(
     before: DriftState | None,
     target: str,
-    seen: Seen,
+    examination: Examination,
     feed: Feed,
     now: datetime,
     present: datetime,
@@ -248,31 +263,33 @@ def _advanced(
         heat = msgspec.structs.replace(heat, judged_at=None)
     if version is None:
         return heat
-    squares = [d.rmse**2 for d in seen.diagnoses if d.target == target and d.rmse is not None]
+    squares = [d.rmse**2 for d in examination.diagnoses if d.target == target and d.rmse is not None]
     rmse = math.sqrt(sum(squares) / len(squares)) if squares else None
-    return advance(heat, seen.diagnoses, feed.drift, now, version, rmse)
+    return advance(heat, examination.diagnoses, feed.drift, now, version, rmse)
 
 
-def _serving(home: Home, feed: Feed) -> dict[str, Manifest]:
+def _champion_manifests(home: Home, feed: Feed) -> dict[str, Manifest]:
     """The manifest of each target's champion, of those that have one which can still answer for the feed."""
     pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
-    loaded = {target: release.load(home, feed.name, target, each.version) for target, each in pointers.items() if each}
-    return {target: each.manifest for target, each in loaded.items() if not incompatibilities(each.manifest, feed)}
+    releases = {
+        target: release.load(home, feed.name, target, each.version) for target, each in pointers.items() if each
+    }
+    return {target: each.manifest for target, each in releases.items() if not incompatibilities(each.manifest, feed)}
 
 
-def _merged(known: Sequence[Fault], found: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:
-    """All that is believed now: of an examined station, faults that were over stay; open ones are as just found.
+def _merge_faults(known_faults: Sequence[Fault], faults_of: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:
+    """Merges faults: of an examined station, those that were over stay; open ones are as the examination says.
 
-    An open fault that an examination no longer finds, not even as over, is withdrawn.
+    An open fault that an examination no longer reports, not even as over, is withdrawn.
     """
-    kept = [fault for fault in known if fault.end is not None or fault.station not in found]
-    new = [fault for each in found.values() for fault in each]
-    named = {(fault.station, fault.column, fault.kind, fault.start): fault for fault in (*kept, *new)}
-    return tuple(named[name] for name in sorted(named))
+    old = [fault for fault in known_faults if fault.end is not None or fault.station not in faults_of]
+    new = [fault for each in faults_of.values() for fault in each]
+    by_key = {(fault.station, fault.column, fault.kind, fault.start): fault for fault in (*old, *new)}
+    return tuple(by_key[name] for name in sorted(by_key))
 
 
 def _plain(diagnosis: Diagnosis) -> Diagnosis:
-    """As it is read back: numpy's numbers as Python's, what is no number as None."""
+    """The diagnosis as it is read back: numpy's numbers as Python's, NaN as None."""
     text = msgspec.json.encode(diagnosis, enc_hook=lambda number: number.item())
     return msgspec.json.decode(text, type=Diagnosis)
 

@@ -15,10 +15,10 @@ from aerocast.monitoring.drift.errors import (
     STRANGE,
     ErrorVerdict,
     Outcomes,
-    judge,
-    standardised,
+    error_verdict,
+    standard_scores,
 )
-from aerocast.monitoring.drift.learnable import foreseen, saved
+from aerocast.monitoring.drift.learnable import foreseeable_share, rmse_saving
 from tests.factories import worlds
 from tests.factories.worlds import STATION, Reals
 
@@ -30,7 +30,7 @@ MANIFEST = worlds.manifest(FEED, SCORES)
 
 
 def judged(values: Reals) -> ErrorVerdict:
-    return judge(worlds.outcomes(values, HALF), MANIFEST, STATION, FEED.drift.recent)
+    return error_verdict(worlds.outcomes(values, HALF), MANIFEST, STATION, FEED.drift.recent)
 
 
 def heatwave(values: Reals) -> Reals:
@@ -47,7 +47,7 @@ def ringing(values: Reals) -> Reals:
 @pytest.mark.parametrize("seed", range(6))
 def test_unchanged_world_raises_no_drift(seed: int) -> None:
     found = judged(worlds.climate(seed, SIZE))
-    assert not found.drifted
+    assert not found.is_drift
     assert found.rmse == pytest.approx(SCORES[1].rmse, rel=0.35)
     assert found.coverage == pytest.approx(0.9, abs=0.08)
 
@@ -56,7 +56,7 @@ def test_unchanged_world_raises_no_drift(seed: int) -> None:
 @pytest.mark.parametrize("change", [heatwave, ringing])
 def test_changed_world_is_detected_and_dated(change: object, seed: int) -> None:
     found = judged(worlds.changed(worlds.climate(seed, SIZE), ONSET, change))
-    assert found.drifted
+    assert found.is_drift
     assert found.onset is not None
     assert abs(found.onset - worlds.times(SIZE)[ONSET]) <= np.timedelta64(4, "D")
     assert found.rmse is not None
@@ -70,7 +70,7 @@ def test_harder_weather_is_no_drift(seed: int) -> None:
     found = judged(worlds.changed(calm, ONSET, lambda _: rough))
     evidence = {each.test: each for each in found.evidence}
     assert evidence["page_hinkley"].fired, "the errors did grow"
-    assert not found.drifted
+    assert not found.is_drift
     assert found.expected_rmse is not None
     assert found.expected_rmse > 1.3 * SCORES[1].rmse
 
@@ -78,13 +78,13 @@ def test_harder_weather_is_no_drift(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_level_followed_by_model_is_no_drift(seed: int) -> None:
     ramp = np.clip((np.arange(SIZE) - ONSET) / 12, 0, 1)
-    assert not judged(worlds.climate(seed, SIZE) + 12 * ramp).drifted
+    assert not judged(worlds.climate(seed, SIZE) + 12 * ramp).is_drift
 
 
 def test_unlearned_season_allows_larger_errors_and_change_is_detected() -> None:
     values = worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave)
     known, strange = (
-        {each.test: each for each in judge(made, MANIFEST, STATION, 72, strange=odd).evidence}
+        {each.test: each for each in error_verdict(made, MANIFEST, STATION, 72, strange=odd).evidence}
         for made, odd in ((worlds.outcomes(values, HALF), False), (worlds.outcomes(values, HALF), True))
     )
     limits = [name for name in known if name.startswith(("error_ratio", "foreseeable"))]
@@ -98,8 +98,8 @@ def test_unlearned_season_allows_larger_errors_and_change_is_detected() -> None:
 def test_too_few_outcomes_give_no_verdict() -> None:
     few = worlds.outcomes(worlds.climate(0, SIZE), HALF)
     few = few.at(few.time < np.unique(few.time)[MIN_OUTCOMES - 1])
-    found = judge(few, MANIFEST, STATION, 72)
-    assert not found.drifted
+    found = error_verdict(few, MANIFEST, STATION, 72)
+    assert not found.is_drift
     assert found.evidence == ()
     assert found.rmse is not None
 
@@ -107,7 +107,7 @@ def test_too_few_outcomes_give_no_verdict() -> None:
 def test_no_outcomes_give_no_figures() -> None:
     nothing = worlds.outcomes(worlds.climate(0, SIZE), HALF)
     nothing = nothing.at(np.zeros(len(nothing.time), dtype=bool))
-    assert judge(nothing, MANIFEST, STATION, 72) == ErrorVerdict(False, None, None, None, None, ())
+    assert error_verdict(nothing, MANIFEST, STATION, 72) == ErrorVerdict(False, None, None, None, None, ())
 
 
 def test_page_hinkley_agrees_with_river() -> None:
@@ -115,10 +115,10 @@ def test_page_hinkley_agrees_with_river() -> None:
     nearest = known.at(known.horizon == 1)
     detector = PageHinkley(MIN_OUTCOMES, PH_SLACK, PAGE_HINKLEY, 1.0, "up")
     fired = False
-    for square in np.minimum(np.clip(standardised(nearest), -4, 4) ** 2, SQUARES).tolist():
+    for square in np.minimum(np.clip(standard_scores(nearest), -4, 4) ** 2, SQUARES).tolist():
         detector.update(square)
         fired = fired or detector.drift_detected
-    found = next(e for e in judge(known, MANIFEST, STATION, 72).evidence if e.test == "page_hinkley")
+    found = next(e for e in error_verdict(known, MANIFEST, STATION, 72).evidence if e.test == "page_hinkley")
     assert found.fired == fired == (found.value is not None and found.value > PAGE_HINKLEY)
 
 
@@ -132,8 +132,11 @@ def test_verdict_ignores_unit(factor: float, seed: int) -> None:
     scaled = Outcomes(
         known.time, known.horizon, known.error * factor, known.half * factor, known.baseline * factor, known.level
     )
-    plain, other = judge(known, MANIFEST, STATION, 72), judge(scaled, worlds.manifest(FEED, scores), STATION, 72)
-    assert plain.drifted == other.drifted
+    plain, other = (
+        error_verdict(known, MANIFEST, STATION, 72),
+        error_verdict(scaled, worlds.manifest(FEED, scores), STATION, 72),
+    )
+    assert plain.is_drift == other.is_drift
     assert plain.onset == other.onset
     for one, two in zip(plain.evidence, other.evidence, strict=True):
         assert one.value == pytest.approx(two.value, rel=1e-6)
@@ -142,7 +145,7 @@ def test_verdict_ignores_unit(factor: float, seed: int) -> None:
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 12))
 def test_noise_is_not_predictable(seed: int, columns: int) -> None:
     rng = np.random.default_rng(seed)
-    assert foreseen(rng.normal(size=300), rng.normal(size=(300, columns)), np.arange(300) // 43) < 0.08
+    assert foreseeable_share(rng.normal(size=300), rng.normal(size=(300, columns)), np.arange(300) // 43) < 0.08
 
 
 @given(seed=st.integers(0, 10_000), noise=st.floats(0.05, 1.0))
@@ -150,16 +153,16 @@ def test_errors_that_follow_features_are_predictable(seed: int, noise: float) ->
     rng = np.random.default_rng(seed)
     known = rng.normal(size=(300, 4))
     z = known[:, 0] - known[:, 1] + rng.normal(0, noise, 300)
-    assert foreseen(z, known, np.arange(300) // 43) > 0.5
+    assert foreseeable_share(z, known, np.arange(300) // 43) > 0.5
 
 
 def test_single_odd_block_is_not_predictable() -> None:
     rng = np.random.default_rng(3)
     block = np.arange(280) // 40
     z = rng.normal(size=280) + 3 * (block == 4)
-    assert foreseen(z, rng.normal(size=(280, 3)) + 3 * (block == 4)[:, None], block) < 0.1
+    assert foreseeable_share(z, rng.normal(size=(280, 3)) + 3 * (block == 4)[:, None], block) < 0.1
 
 
 @given(st.floats(-5, 1), st.floats(-5, 1))
 def test_saved_share_grows_with_predictable_part(one: float, two: float) -> None:
-    assert 0 <= saved(min(one, two)) <= saved(max(one, two)) <= 0.9 + 1e-9
+    assert 0 <= rmse_saving(min(one, two)) <= rmse_saving(max(one, two)) <= 0.9 + 1e-9

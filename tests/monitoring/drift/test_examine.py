@@ -9,7 +9,7 @@ import pytest
 
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Fault, Heat
 from aerocast.monitoring.drift.errors import STRANGE
-from aerocast.monitoring.drift.examine import Profile, examine, profile, reach
+from aerocast.monitoring.drift.examine import Profile, examine, profile, steps_needed
 from aerocast.monitoring.drift.report import because, plot, report
 from tests.factories import worlds
 from tests.factories.worlds import HOUR, STATION, YEAR, Reals
@@ -122,7 +122,9 @@ def test_longer_grid_than_reach_changes_nothing() -> None:
     whole = worlds.grid({"temperature": values}, LIVE)
     now = moment(SIZE - 1)
     asked = (PAST, MANIFEST, now)
-    one, two = (examine(FEED, "temperature", STATION, lived, g, *asked) for g in (whole, whole.tail(reach(FEED))))
+    one, two = (
+        examine(FEED, "temperature", STATION, lived, g, *asked) for g in (whole, whole.tail(steps_needed(FEED)))
+    )
     assert_close(one, two)
 
 

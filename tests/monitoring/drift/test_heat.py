@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Diagnosis, Heat, Verdict
 from aerocast.feed.policies import Drift
-from aerocast.monitoring.drift.heat import JUDGED, advance
+from aerocast.monitoring.drift.heat import CONCLUSIVE, advance
 
 T0 = datetime(2024, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -53,7 +53,7 @@ def test_drift_of_other_target_warms_nothing() -> None:
 def test_missing_verdicts_and_sensor_faults_change_nothing() -> None:
     hot = after("concept_drift", "concept_drift")
     for day, verdict in enumerate(("sensor_fault", "ok", "ok"), start=2):
-        few = saw(verdict, outcomes=JUDGED - 1)
+        few = saw(verdict, outcomes=CONCLUSIVE - 1)
         hot = advance(hot, [few], LIMITS, T0 + day * DAY, "1", None)
     assert hot.hot
     assert hot.calm == 0

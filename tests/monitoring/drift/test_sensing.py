@@ -12,7 +12,7 @@ from aerocast.features.grid import Grid
 from aerocast.feed.model import Feed
 from aerocast.monitoring.drift.profile import profile
 from aerocast.monitoring.drift.sensing import sense, sense_clocks
-from aerocast.monitoring.drift.sensors import Found
+from aerocast.monitoring.drift.sensors import ColumnFault
 from aerocast.tables import quality, silver
 from tests import SHARED
 from tests.factories import worlds
@@ -53,14 +53,14 @@ def cut(grid: Grid, start: int, stop: int) -> Grid:
     return Grid(grid.station, grid.time[rows], grid.columns, grid.values[rows], grid.age[rows])
 
 
-def walk(feed: Feed, grid: Grid, live: int, every: int, reach: int = MONTH) -> list[Found]:
+def walk(feed: Feed, grid: Grid, live: int, every: int, reach: int = MONTH) -> list[ColumnFault]:
     """Every fault that is open in some examination from row `live` on."""
     past = profile(feed, cut(grid, 0, live))
-    found: dict[tuple[str, str, int], Found] = {}
+    found: dict[tuple[str, str, int], ColumnFault] = {}
     for stop in range(live + every, len(grid.time) + 1, every):
         recent = cut(grid, stop - reach, stop)
         tested = [*sense(feed, recent, past, ()), *sense_clocks(feed, recent, past, (), suspect=False)]
-        for each in (each for test in tested for each in test.found if each.end is None):
+        for each in (each for test in tested for each in test.faults if each.end is None):
             found[each.column, each.kind, max(0, stop - reach) + each.start] = each
     return list(found.values())
 
@@ -117,9 +117,9 @@ def test_midwest_stream_change_to_celsius_is_detected(station: str) -> None:
     known = profile(feed, reference)
     jump = int(np.searchsorted(live.time, np.datetime64("2026-01-27T23:15")))
 
-    def open_at(row: int) -> list[Found]:
+    def open_at(row: int) -> list[ColumnFault]:
         recent = cut(live, row - 8 * 288, row)
-        return [each for test in sense(feed, recent, known, ()) for each in test.found if each.end is None]
+        return [each for test in sense(feed, recent, known, ()) for each in test.faults if each.end is None]
 
     assert [each for each in open_at(jump) if each.kind != "drop_out"] == []
     [found] = [each for each in open_at(jump + 24) if each.kind == "unit_change"]

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from aerocast.common.units import conversion
 from aerocast.monitoring.drift.clocks import clock_jump
 from aerocast.monitoring.drift.conversions import mistakes, unit_change
-from aerocast.monitoring.drift.habits import Habits, gaps, habits, lengths, on, runs, spike_sizes
+from aerocast.monitoring.drift.habits import Habits, gaps, habits, is_on_lattice, run_lengths, runs, spike_sizes
 from aerocast.monitoring.drift.profile import Profile, profile
 from aerocast.monitoring.drift.sensors import drop_out, flat_line, spikes
 from tests.factories import worlds
@@ -34,21 +34,21 @@ def known(values: Reals) -> Habits:
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_healthy_sensor_has_no_fault(seed: int) -> None:
     values = recent(seed)
-    assert flat_line("t", values, USUAL).found == ()
-    assert spikes("t", values, USUAL, 24).found == ()
-    assert drop_out("t", values, USUAL, 24).found == ()
-    assert unit_change(FEED.columns[0], values, USUAL).found == ()
+    assert flat_line("t", values, USUAL).faults == ()
+    assert spikes("t", values, USUAL, 24).faults == ()
+    assert drop_out("t", values, USUAL, 24).faults == ()
+    assert unit_change(FEED.columns[0], values, USUAL).faults == ()
     [clock] = clock_jump(("temperature",), values[:, None], TIME, PAST)
-    assert clock.found == ()
+    assert clock.faults == ()
 
 
 def test_stuck_sensor_is_detected() -> None:
     values = recent()
     values[300:] = values[300]
-    [fault] = flat_line("t", values[:340], USUAL).found
+    [fault] = flat_line("t", values[:340], USUAL).faults
     assert (fault.start, fault.end) == (301, None)
     values[340:] = recent()[340:]
-    [fault] = flat_line("t", values, USUAL).found
+    [fault] = flat_line("t", values, USUAL).faults
     assert (fault.start, fault.end) == (301, 340)
 
 
@@ -58,44 +58,44 @@ def test_natural_plateau_is_no_flat_line() -> None:
     rain[1000:1240] = 0  # ten dry days
     usual = known(rain)
     dry = np.zeros(400)
-    assert flat_line("rain", dry, usual).found == ()
-    assert flat_line("rain", np.full(40, 1.25), usual).found, "rain that never changes is no rest"
-    assert drop_out("rain", dry, usual, 24).found == ()
+    assert flat_line("rain", dry, usual).faults == ()
+    assert flat_line("rain", np.full(40, 1.25), usual).faults, "rain that never changes is no rest"
+    assert drop_out("rain", dry, usual, 24).faults == ()
 
 
 def test_missing_readings_do_not_break_run() -> None:
     values = recent()
     values[300:] = values[300]
     values[310:320] = np.nan
-    assert flat_line("t", values, USUAL).found[0].end is None
+    assert flat_line("t", values, USUAL).faults[0].end is None
 
 
 def test_spikes_and_their_end_are_detected() -> None:
     values = recent()
     values[[250, 262, 281, 300]] += (30, -28, 35, 31)
-    [fault] = spikes("t", values[:310], USUAL, 24).found
+    [fault] = spikes("t", values[:310], USUAL, 24).faults
     assert (fault.start, fault.end) == (250, None)
-    [fault] = spikes("t", values, USUAL, 24).found
+    [fault] = spikes("t", values, USUAL, 24).faults
     assert (fault.start, fault.end) == (250, 301)
-    assert spikes("t", recent() + 30 * (np.arange(WEEKS) == 250), USUAL, 24).found == (), "one is an accident"
+    assert spikes("t", recent() + 30 * (np.arange(WEEKS) == 250), USUAL, 24).faults == (), "one is an accident"
 
 
 def test_silence_and_sparse_readings_are_drop_outs() -> None:
     values = recent()
     values[300:330] = np.nan
-    [fault] = drop_out("t", values[:330], USUAL, 24).found
+    [fault] = drop_out("t", values[:330], USUAL, 24).faults
     assert (fault.start, fault.end) == (300, None)
-    [fault] = drop_out("t", values, USUAL, 24).found
+    [fault] = drop_out("t", values, USUAL, 24).faults
     assert (fault.start, fault.end) == (300, 330)
     often = recent()
     often[np.random.default_rng(1).random(WEEKS) < 0.75] = np.nan
-    assert drop_out("t", often, USUAL, 24).found[-1].end is None
+    assert drop_out("t", often, USUAL, 24).faults[-1].end is None
 
 
 def test_mostly_silent_column_is_no_drop_out() -> None:
     rng = np.random.default_rng(5)
     gusts = np.where(rng.random(YEAR) < 0.15, rng.normal(20, 4, YEAR), np.nan)
-    assert drop_out("gust", np.where(np.arange(200) < 60, np.nan, 20.0), known(gusts), 24).found == ()
+    assert drop_out("gust", np.where(np.arange(200) < 60, np.nan, 20.0), known(gusts), 24).faults == ()
 
 
 @pytest.mark.parametrize(
@@ -110,22 +110,22 @@ def test_changed_unit_is_detected(declared: str, really: str, level: float) -> N
     made = worlds.feed({"temperature": declared})
     usual = habits(profile(made, worlds.grid({"temperature": past})), "temperature")
     factor, offset = conversion(declared, really)
-    assert unit_change(column, values, usual).found == ()
+    assert unit_change(column, values, usual).faults == ()
     values[300:400] = values[300:400] * factor + offset
-    [fault] = unit_change(column, values[:320], usual).found
+    [fault] = unit_change(column, values[:320], usual).faults
     assert (fault.start, fault.end) == (300, None)
-    [fault] = unit_change(column, values, usual).found
+    [fault] = unit_change(column, values, usual).faults
     assert (fault.start, fault.end) == (300, 400)
-    [later] = unit_change(column, values[330:380], usual, fault.detail).found
+    [later] = unit_change(column, values[330:380], usual, fault.detail).faults
     assert later.end is None
-    [over] = unit_change(column, values[330:], usual, fault.detail).found
+    [over] = unit_change(column, values[330:], usual, fault.detail).faults
     assert over.end == 70
 
 
 def test_cold_front_is_no_unit_change() -> None:
     values = recent()
     values[300:] -= 25 * np.clip((np.arange(WEEKS - 300) + 1) / 3, 0, 1)
-    assert unit_change(FEED.columns[0], values, USUAL).found == ()
+    assert unit_change(FEED.columns[0], values, USUAL).faults == ()
 
 
 def test_unit_change_is_detected_in_gusty_values() -> None:
@@ -136,9 +136,9 @@ def test_unit_change_is_detected_in_gusty_values() -> None:
     made = worlds.feed({"wind": "mph"})
     usual = habits(profile(made, worlds.grid({"wind": wind[:YEAR]})), "wind")
     values = wind[YEAR:].astype(np.float32).astype(np.float64)
-    assert unit_change(column, values, usual).found == ()
+    assert unit_change(column, values, usual).faults == ()
     values[300:] *= conversion("mph", "m/s")[0]
-    [fault] = unit_change(column, values, usual).found
+    [fault] = unit_change(column, values, usual).faults
     assert 300 <= fault.start <= 305
     assert "m/s" in fault.detail
 
@@ -165,19 +165,19 @@ def late(values: Reals, hours: int, start: int, stop: int) -> Reals:
 def test_clock_jump_is_detected(hours: int) -> None:
     values = late(recent(), hours, 200, 400)
     [clock] = clock_jump(("temperature",), values[:380, None], TIME[:380], PAST)
-    [fault] = clock.found
+    [fault] = clock.faults
     assert (fault.start, fault.end) == (200 + hours, None)
     assert f"{hours} h late" in fault.detail
     [after] = clock_jump(("temperature",), values[:470, None], TIME[:470], PAST, fault.detail)
-    assert after.found[0].end == pytest.approx(400, abs=24)
+    assert after.faults[0].end == pytest.approx(400, abs=24)
     [later] = clock_jump(("temperature",), values[:490, None], TIME[:490], PAST)
-    assert all(fault.end == pytest.approx(400, abs=24) for fault in later.found)  # over, not open again
+    assert all(fault.end == pytest.approx(400, abs=24) for fault in later.faults)  # over, not open again
 
 
 def test_gap_alone_is_no_clock_jump() -> None:
     values = recent()
     values[200:205] = np.nan
-    assert clock_jump(("temperature",), values[:, None], TIME, PAST)[0].found == ()
+    assert clock_jump(("temperature",), values[:, None], TIME, PAST)[0].faults == ()
 
 
 def test_clock_needs_daily_cycle() -> None:
@@ -194,7 +194,7 @@ series = arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([0.0, 1
 @given(series)
 def test_runs_and_gaps_cover_series(values: Reals) -> None:
     first, last, held = runs(values)
-    counts, again = lengths(values)
+    counts, again = run_lengths(values)
     assert counts.sum() == np.isfinite(values).sum()
     assert held.tolist() == again.tolist()
     for start, end, value in zip(first, last, held, strict=True):
@@ -208,8 +208,8 @@ def test_runs_and_gaps_cover_series(values: Reals) -> None:
 @given(st.integers(2, 400), st.floats(-50, 50))
 def test_value_on_lattice_is_recognised(size: int, base: float) -> None:
     lattice = base + np.arange(size) * 0.5
-    assert on(lattice, lattice).all()
-    assert not on(lattice, lattice + 0.2).any()
+    assert is_on_lattice(lattice, lattice).all()
+    assert not is_on_lattice(lattice, lattice + 0.2).any()
 
 
 def test_wider_daily_cycle_is_no_clock_jump() -> None:
@@ -218,4 +218,4 @@ def test_wider_daily_cycle_is_no_clock_jump() -> None:
     start = len(values) - 12 * 24
     values[start:] += 2.5 * worlds.cycle(len(values), late=4)[start:] - day[start:]
     [clock] = clock_jump(("temperature",), values[:, None], TIME, PAST)
-    assert clock.found == ()
+    assert clock.faults == ()

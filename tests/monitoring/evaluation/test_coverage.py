@@ -36,7 +36,7 @@ def half_width(horizon: int) -> float:
 def low(feed: Feed, rng: np.random.Generator, n: int, horizon: int, half: float) -> bool:
     share = (np.abs(errors(rng, n, horizon)) <= half).mean(axis=1)
     rows = pa.table({"step": np.arange(n), "share": share, "outcomes": np.full(n, STATIONS)})
-    return coverage.judge(feed, horizon, rows).low
+    return coverage.horizon_coverage(feed, horizon, rows).low
 
 
 @pytest.mark.parametrize("horizon", [1, 6, 24])
@@ -65,6 +65,6 @@ def test_each_forecast_of_serving_release_counts_once(feed: Feed, tmp_path: Path
     lake = Lake(tmp_path)
     lake.append("small/outcomes", table.append_column("month", pa.array(["2024-01"] * len(rows))), "one")
     with duckdb.connect() as con:
-        (found,) = coverage.live(con, lake, feed, "temperature", "v2")
+        (found,) = coverage.live_coverage(con, lake, feed, "temperature", "v2")
     assert (found.horizon, found.share, found.outcomes, found.instants, found.low) == (1, 0.75, n, n, True)
-    assert coverage.live(duckdb.connect(), Lake(tmp_path / "empty"), feed, "temperature", "v2") == []
+    assert coverage.live_coverage(duckdb.connect(), Lake(tmp_path / "empty"), feed, "temperature", "v2") == []

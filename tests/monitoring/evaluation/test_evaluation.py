@@ -25,7 +25,7 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake, compaction
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import answers, history, outcomes, rolling
-from aerocast.monitoring.evaluation.intake import LogIntake, take
+from aerocast.monitoring.evaluation.intake import LogIntake, take_segments
 from tests.factories.feeds import small_feed
 from tests.factories.predictions import HOUR, T0, VERSION, answer, posted, segment, silver
 
@@ -55,7 +55,7 @@ def rows(con: duckdb.DuckDBPyConnection, lake: Lake, name: str, order: str = "AL
 
 
 def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> LogIntake:
-    return take(con, lake, home, "small")
+    return take_segments(con, lake, home, "small")
 
 
 # Intake --------------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _take_all(home: str, started: Event) -> None:
     with duckdb.connect() as con:
         started.set()
         while True:
-            take(con, lake, Path(home), "small")
+            take_segments(con, lake, Path(home), "small")
 
 
 @pytest.mark.e2e
@@ -340,10 +340,13 @@ def test_outcome_may_be_posted_by_id_of_any_answer(
 def test_shadow_forecast_is_matched_with_served_answer() -> None:
     sent = [answer(str(number), T0, {1: 44.0}, issued_at=T0 + number * HOUR) for number in range(3)]
     unseen = answer("1", T0, {1: 40.0}, shadow=True, version="0002-bbbbbbbb", issued_at=T0 + HOUR)
-    assert [(each.answer.id, each.asked) for each in answers.distinct([*sent, unseen])] == [("1", 3), ("1", 1)]
-    assert answers.table([*sent, unseen]).num_rows == 3
+    assert [(each.answer.id, each.asked) for each in answers.distinct_forecasts([*sent, unseen])] == [
+        ("1", 3),
+        ("1", 1),
+    ]
+    assert answers.answer_table([*sent, unseen]).num_rows == 3
     bare = [answer(str(number), None, {1: 44.0}, station=None) for number in range(2)]
-    assert len(answers.distinct(bare)) == 2, "of these nobody knows whether they are the same"
+    assert len(answers.distinct_forecasts(bare)) == 2, "of these nobody knows whether they are the same"
 
 
 # Rolling metrics -----------------------------------------------------------------------------------------------------
@@ -369,7 +372,7 @@ def test_rolling_metrics_equal_plain_computation(
     measured = {T0 + (hour - 24) * HOUR: value for hour, value in enumerate(values)}
     silver(lake, measured)
     segment(home, "s", [answer(str(at), T0 + at * HOUR, {1: value}) for at, value in enumerate(forecasts)])
-    take(con, lake, home, "small")
+    take_segments(con, lake, home, "small")
     outcomes.refresh(con, lake, feed)
     kept = range(max(0, count - newest), count)
     actual = [measured[T0 + (at + 1) * HOUR] for at in kept]

@@ -26,7 +26,7 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake, Slot
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import outcomes, shadow, views, watch
-from aerocast.monitoring.evaluation.intake import take
+from aerocast.monitoring.evaluation.intake import take_segments
 from aerocast.releases import release
 from aerocast.storage.documents import Document
 from aerocast.tables import faults, quality, silver
@@ -112,7 +112,7 @@ def serve(
                 answer(f"{station}-{origin:%m%dT%H}", origin, ahead, station=station, version=version, **changes)
             )
     segment(home, f"s-{version}-{error}-{changes}".replace("/", ""), records)
-    take(con, lake, home, "small")
+    take_segments(con, lake, home, "small")
     outcomes.refresh(con, lake, feed)
 
 
@@ -143,15 +143,15 @@ def test_graph_that_answered_is_judged_by_its_own_test_scores(
     worse = {horizon: msgspec.structs.replace(made.metrics.overall, rmse=4.0) for horizon in HORIZONS}
     serving = champion(home, metrics=msgspec.structs.replace(made.metrics, sequence=worse))
     serve(con, lake, home, feed, serving.version, hours=50, error=1.0)
-    assert views.answering(con, lake, feed, serving, "AAA") == "station"
+    assert views.main_graph(con, lake, feed, serving, "AAA") == "station"
     serve(con, lake, home, feed, serving.version, hours=150, error=4.0, graph="sequence")
-    assert views.answering(con, lake, feed, serving, "AAA") == "sequence"
-    seen = watch.look(con, lake, home, feed, NOW)
+    assert views.main_graph(con, lake, feed, serving, "AAA") == "sequence"
+    seen = watch.examine_feed(con, lake, home, feed, NOW)
     outcomes = seen.outcomes["temperature", "AAA"]
     assert 280 < len(outcomes.time) <= 300, "those of the other graph are another model's"
     assert float(np.sqrt(np.mean(outcomes.error**2))) == pytest.approx(4.0, rel=0.15)
     assert {each.verdict for each in seen.diagnoses} == {"ok"}, "short sequences err as much as their test said"
-    assert views.tested_as(serving, "station") == serving
+    assert views.manifest_of_graph(serving, "station") == serving
 
 
 def test_forecasts_from_faulty_sensor_are_excluded(
@@ -175,13 +175,13 @@ def test_forecasts_from_faulty_sensor_are_excluded(
 def test_quarantined_readings_are_examined_as_measured(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
-    plain = views.measured(con, lake, feed, [], NOW)
+    plain = views.measured_grids(con, lake, feed, [], NOW)
     fault = Fault("AAA", "temperature", "flat_line", NOW - 50 * HOUR, None, "")
     lake.overwrite("small/faults", faults.rows([fault]))
     refresh(con, lake, feed)
     stored = silver.grids(con, feed, lake.relation(con, "small/silver"))["AAA"]
     assert np.isnan(stored.values[-40:, 0]).all()
-    seen = views.measured(con, lake, feed, [fault], NOW)
+    seen = views.measured_grids(con, lake, feed, [fault], NOW)
     for station, grid in plain.items():
         assert (grid.time == seen[station].time).all()
         np.testing.assert_array_equal(grid.values, seen[station].values)
@@ -195,15 +195,15 @@ def test_unchanged_content_is_not_examined_again(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     serve(con, lake, home, feed, champion(home).version)
-    first = watch.judge(con, lake, home, feed)
+    first = watch.update_state(con, lake, home, feed)
     stand_at(home, NOW + HOUR)
-    again = watch.judge(con, lake, home, feed)
+    again = watch.update_state(con, lake, home, feed)
     assert (first.fresh, again.fresh) == (True, False)
     assert again.state == first.state == state.document(home, "small").read()
     stand_at(home, NOW + 2 * DAY)
-    silent = watch.judge(con, lake, home, feed)
+    silent = watch.update_state(con, lake, home, feed)
     assert silent.fresh, "two days without a reading are something new"
-    assert watch.judge(con, lake, home, feed, force=True).fresh
+    assert watch.update_state(con, lake, home, feed, force=True).fresh
 
 
 def test_killed_examination_counts_once(
@@ -218,7 +218,7 @@ def test_killed_examination_counts_once(
     with monkeypatch.context() as patch:
         patch.setattr(Document, "write", die)
         with pytest.raises(AeroCastError, match="killed"):
-            watch.judge(con, lake, home, feed)
+            watch.update_state(con, lake, home, feed)
     stand_at(home, NOW + HOUR)
     with monkeypatch.context() as patch:
 
@@ -228,9 +228,9 @@ def test_killed_examination_counts_once(
 
         patch.setattr(Document, "write", write_and_die)
         with pytest.raises(AeroCastError, match="killed"):
-            watch.judge(con, lake, home, feed)
+            watch.update_state(con, lake, home, feed)
     stand_at(home, NOW + 2 * HOUR)
-    found = watch.judge(con, lake, home, feed)
+    found = watch.update_state(con, lake, home, feed)
     assert found.fresh
     assert found.state.judged_at == NOW, "as of the instant at which it was first seen"
     assert found.state.of("temperature").warm == 1, "three attempts are one examination"
@@ -259,24 +259,24 @@ def test_only_changed_content_is_new_examination(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(con, lake, home, feed, champion(home).version, error=15.0)
-    first = watch.judge(con, lake, home, feed).state
+    first = watch.update_state(con, lake, home, feed).state
     rows, heat = examined(con, lake), first.of("temperature")
     assert (heat.warm, heat.hot, set(rows)) == (1, False, {rows[0]})
 
     stand_at(home, NOW + HOUR)
-    forced = watch.judge(con, lake, home, feed, force=True)
+    forced = watch.update_state(con, lake, home, feed, force=True)
     assert forced.fresh, "it looks again"
     assert (forced.state.diagnoses, forced.state.of("temperature")) == (first.diagnoses, heat)
 
     remade(con, lake)
     outcomes.refresh(con, lake, feed, force=True)
-    assert not watch.judge(con, lake, home, feed).fresh, "the same rows, computed by edited code"
+    assert not watch.update_state(con, lake, home, feed).fresh, "the same rows, computed by edited code"
 
     limits = feed.model_copy(update={"drift": feed.drift.model_copy(update={"hot_after": 1, "recent": 48})})
-    assert watch.judge(con, lake, home, limits).state.of("temperature") == heat, "limits decide on what is new"
+    assert watch.update_state(con, lake, home, limits).state.of("temperature") == heat, "limits decide on what is new"
     with monkeypatch.context() as patch:
         patch.setattr(watch, "code_version", lambda *_: "edited")
-        again = watch.judge(con, lake, home, feed)
+        again = watch.update_state(con, lake, home, feed)
         assert again.fresh, "other tests may see something else in the same evidence"
         assert again.state.of("temperature") == heat
     assert examined(con, lake) == rows
@@ -284,14 +284,14 @@ def test_only_changed_content_is_new_examination(
     silver_before = lake.relation(con, "small/silver").to_arrow_table()
     remade(con, lake, "temperature + 0.5")
     outcomes.refresh(con, lake, feed)
-    second = watch.judge(con, lake, home, feed).state.of("temperature")
+    second = watch.update_state(con, lake, home, feed).state.of("temperature")
     assert (second.warm, second.hot, second.edges, second.judged_at) == (2, True, 1, NOW + HOUR)
     assert len(set(examined(con, lake))) == 2
 
     stand_at(home, NOW + 2 * HOUR)
     remade(con, lake, rows=silver_before)
     outcomes.refresh(con, lake, feed)
-    back = watch.judge(con, lake, home, feed)
+    back = watch.update_state(con, lake, home, feed)
     assert back.fresh
     assert back.state.of("temperature") == second, "what comes back was examined before"
     assert len(set(examined(con, lake))) == 2
@@ -310,7 +310,7 @@ def test_heat_counts_contents_only(
         refresh(con, lake, feed)
         stand_at(home, NOW)
         serve(con, lake, home, feed, champion(home).version, error=15.0)
-        watch.judge(con, lake, home, feed)
+        watch.update_state(con, lake, home, feed)
         contents = 1
         for turn, step in enumerate(steps):
             stand_at(home, NOW + (turn + 1) * timedelta(minutes=10))
@@ -320,7 +320,7 @@ def test_heat_counts_contents_only(
                 remade(con, lake, "temperature + 0.01" if step == "reading" else "temperature")
                 contents += step == "reading"
             outcomes.refresh(con, lake, feed, force=step == "force")
-            watch.judge(con, lake, home, feed, force=step == "force")
+            watch.update_state(con, lake, home, feed, force=step == "force")
         found = state.document(home, "small").read()
         assert found is not None
         assert len(set(examined(con, lake))) == contents
@@ -334,7 +334,7 @@ def test_ended_faults_stay_and_withdrawn_ones_go(feed: Feed) -> None:
     silent = Fault("CCC", "pressure", "flat_line", START, None, "")
     new = Fault("BBB", "pressure", "drop_out", NOW, None, "")
     just = msgspec.structs.replace(ended, end=NOW)
-    merged = watch._merged([over, gone, ended, silent], {"AAA": (just,), "BBB": (new,)})
+    merged = watch._merge_faults([over, gone, ended, silent], {"AAA": (just,), "BBB": (new,)})
     assert set(merged) == {over, just, new, silent}, "a station that was not examined keeps its faults"
 
 
@@ -389,13 +389,13 @@ def test_challenger_is_compared_on_same_requests(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
     serving, rival = champion(home), champion(home, 2)
-    assert shadow.evidence(con, lake, home, feed) == (), "no challenger"
+    assert shadow.shadow_evidence(con, lake, home, feed) == (), "no challenger"
     release.challenge(home, "small", "temperature", rival.version)
     serve(con, lake, home, feed, serving.version, error=2.0)
-    (nothing,) = shadow.evidence(con, lake, home, feed)
+    (nothing,) = shadow.shadow_evidence(con, lake, home, feed)
     assert (nothing.pairs, nothing.p_value) == (0, None)
     serve(con, lake, home, feed, rival.version, hours=150, error=1.0, shadow=True)
-    (found,) = shadow.evidence(con, lake, home, feed)
+    (found,) = shadow.shadow_evidence(con, lake, home, feed)
     assert (found.champion, found.challenger) == (serving.version, rival.version)
     pairs = con.sql("""
         SELECT count(*) FROM shadow_outcomes c JOIN shadow_outcomes s USING (id, horizon)
@@ -404,7 +404,7 @@ def test_challenger_is_compared_on_same_requests(
     assert 0.4 < found.gain < 0.8
     assert found.p_value is not None
     assert found.p_value < 0.01
-    judged = watch.judge(con, lake, home, feed).state
+    judged = watch.update_state(con, lake, home, feed).state
     assert judged.shadows == (found,)
 
 
@@ -413,7 +413,7 @@ def test_equal_challenger_has_no_proof(con: duckdb.DuckDBPyConnection, lake: Lak
     release.challenge(home, "small", "temperature", rival.version)
     serve(con, lake, home, feed, serving.version, error=1.0)
     serve(con, lake, home, feed, rival.version, error=1.5, shadow=True)
-    (found,) = shadow.evidence(con, lake, home, feed)
+    (found,) = shadow.shadow_evidence(con, lake, home, feed)
     assert found.gain < 0
     assert found.p_value is not None
     assert found.p_value > 0.5
