@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,21 @@ if TYPE_CHECKING:
     from aerocast.tables.raw import Delivery
 
 Watch = Literal["whole", "live", "polled", "pushed"]
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """What a source is asked for: all months or these, with nothing measured later than `now` (default: wall clock).
+
+    `after` is the newest reading of each month that the table has already, `work` the kind's own folder, and `notes`
+    takes sentences on what is left out or cannot be read.
+    """
+
+    months: Sequence[str] | None = None
+    now: datetime | None = None
+    after: Mapping[str, datetime] = field(default_factory=dict)
+    work: Path | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class SourceKind(Strict):
@@ -85,24 +101,11 @@ class SourceKind(Strict):
             yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
 
     @abstractmethod
-    def read(
-        self,
-        feed: Feed,
-        months: Sequence[str] | None = None,
-        now: datetime | None = None,
-        after: Mapping[str, datetime] | None = None,
-        *,
-        work: Path | None = None,
-        notes: list[str] | None = None,
-    ) -> Iterator[Delivery]:
-        """The readings month by month, oldest first, of all months or of these; a month without rows is left out.
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
+        """The readings month by month, oldest first; a month without rows is left out.
 
-        `now` is the feed's present (default: the wall clock's), later than which nothing was measured. `after` says
-        what is there already: the newest reading of each month. The raw asset knows a delivery that it has.
-
-        To ask for the next delivery says that the one before is in the table: only then may a source remember what it
-        need not ask for again, in files below `work`, the kind's own folder. `notes` takes sentences on what is left
-        out or cannot be read.
+        The raw asset recognises a delivery that it has. To ask for the next delivery says that the one before is in the
+        table: only then may a source remember, below the request's `work`, what it need not ask for again.
 
         A row whose time cannot be read, or lies before the feed's start or after its clock, travels with the row before
         it (at the beginning: with the feed's first month). The same content gives the same segments.

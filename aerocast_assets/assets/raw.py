@@ -124,8 +124,9 @@ def _read(
     from pathlib import Path
 
     from aerocast.common.months import month_of
+    from aerocast.feed.source_kind import ReadRequest
 
-    after, name = None, table(feed, "raw")
+    name, after = table(feed, "raw"), dict[str, datetime]()
     whole = feed.source.watch == "whole"
     if not whole:
         with platform.sql() as con:
@@ -134,7 +135,7 @@ def _read(
     # What retention has taken out is not asked for again.
     wanted = None if polled or whole else sorted(set(months) - lake.ledger(name).removed_months())
     work = Path(platform.root) / "sources" / feed.source.kind
-    yield from feed.source.read(feed, wanted, now, after, work=work, notes=notes)
+    yield from feed.source.read(feed, ReadRequest(wanted, now, after, work, notes))
 
 
 def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Sequence[str]) -> dict[str, datetime]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality, silver, training
 from aerocast.tables.training import Samples
 from aerocast_assets.feeds import find_feed
@@ -33,7 +34,7 @@ def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
     """Raw, bronze, silver and windows of a feed's first target (or of this one), without lake or Dagster."""
     feed = find_feed(name)
     spec, con = WindowSpec.of(feed, target or feed.targets[0]), duckdb.connect()
-    deliveries = list(feed.source.read(feed))
+    deliveries = list(feed.source.read(feed, ReadRequest()))
     months = [delivery.month for delivery in deliveries]
     numbered = [
         delivery.table.append_column("delivery", pa.array([number] * len(delivery.table), pa.int64()))

@@ -5,14 +5,12 @@ The module is imported whenever a declaration of the kind is read, so it imports
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from aerocast.feed.source_kind import SourceKind, Watch
+from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
     from aerocast.feed.model import Feed
@@ -26,26 +24,17 @@ class TideSource(SourceKind):
     height: float = Field(default=2.0, ge=0, description="Metres between high and low water")
     watch: ClassVar[Watch] = "live"
 
-    def read(
-        self,
-        feed: Feed,
-        months: Sequence[str] | None = None,
-        now: datetime | None = None,
-        after: Mapping[str, datetime] | None = None,
-        *,
-        work: Path | None = None,
-        notes: list[str] | None = None,
-    ) -> Iterator[Delivery]:
-        """Of each month the readings that are newer than `after`, up to the feed's present; `live` names the months."""
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
+        """Of each month the readings newer than `request.after`, up to the feed's present; `live` names the months."""
         import math
 
         from aerocast.common.months import month_span
         from aerocast.tables.raw import delivery
 
-        for month in months or ():
+        for month in request.months or ():
             first, end = month_span(month)
-            first = after[month] + feed.cadence if after and month in after else first
-            last = min(feed.clock(now), end - feed.cadence)
+            first = request.after[month] + feed.cadence if month in request.after else first
+            last = min(feed.clock(request.now), end - feed.cadence)
             times = [first + step * feed.cadence for step in range((last - first) // feed.cadence + 1)]
             sea = [f"{self.height / 2 * math.sin(time.timestamp() / 7200):.3f}" for time in times]
             if times:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
 import duckdb
@@ -14,7 +14,7 @@ from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.feed.source_kind import SourceKind
+from aerocast.feed.source_kind import ReadRequest, SourceKind
 from aerocast.lake import Lake
 from aerocast.tables.raw import Delivery
 from aerocast_assets.definitions import defs
@@ -34,7 +34,7 @@ class Tide(SourceKind):
     kind: Literal["tide"] = "tide"
     watch = "whole"
 
-    def read(self, feed: Feed, *_: Any, **__: Any) -> Iterator[Delivery]:
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
         return iter(())
 
 

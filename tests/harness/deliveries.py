@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.doors import doors_of
 from aerocast.ingest.doors.intake import IntakeReport, place_strays, take_all, take_source
 from aerocast.ingest.doors.posted import PostStore
@@ -59,7 +60,7 @@ class Deliveries:
         now = self.feed.clock(now)
         taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
         after: dict[str, datetime] = {}
-        take_source(self.lake, self.feed, self.feed.source.read(self.feed, None, now, after), taken)
+        take_source(self.lake, self.feed, self.feed.source.read(self.feed, ReadRequest(None, now, after)), taken)
         place_strays(self.lake, self.feed, now, taken)
         return taken
 

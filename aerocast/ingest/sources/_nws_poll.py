@@ -25,6 +25,7 @@ from aerocast.common.lineage import config_hash
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import EARLIEST
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
 from aerocast.ingest.sources._nws_readings import Page, Reading, page, units
 from aerocast.ingest.sources.nws import NwsSource
@@ -71,17 +72,7 @@ class Visit(NamedTuple):
     empty: int = 0
 
 
-def read(
-    source: NwsSource,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    after: Mapping[str, datetime] | None = None,
-    *,
-    work: Path | None = None,
-    notes: list[str] | None = None,
-    client: NwsClient | None = None,
-) -> Iterator[Delivery]:
+def poll(source: NwsSource, feed: Feed, request: ReadRequest, client: NwsClient | None = None) -> Iterator[Delivery]:
     """See `SourceKind.read`: what the service holds of the last `reach`, a delivery each month.
 
     The same answers give the same segments. `client` is given by tests; else the settings tell whom to ask, and how.
@@ -89,19 +80,19 @@ def read(
     Raises:
         AeroCastError: no station could be read; what was fetched all the same has been delivered before.
     """
-    now, notes, settings = feed.clock(now), [] if notes is None else notes, NwsSettings()
-    if months is not None and not _asked_for(months, now - source.reach, now):
+    now, settings = feed.clock(request.now), NwsSettings()
+    if request.months is not None and not _overlap(request.months, now - source.reach, now):
         return
     with client or NwsClient(settings.nws_url, settings.user_agent) as service:
-        memory = _recall(work, feed, service.base, after, notes)
+        memory = _recall(feed, service.base, request)
         _respect(service, memory)
         visits = _visit_all(service, source, feed, memory, now)
     quiet = datetime.now(UTC) + timedelta(seconds=service.quiet - service.clock())
-    news, left_out = _news(feed, visits, now, source.reach, months)
-    notes += _sentences(visits, left_out, source)
+    news, left_out = _news(feed, visits, now, source.reach, request.months)
+    request.notes.extend(_sentences(visits, left_out, source))
     yield from _deliveries(feed, news)
     # Whoever asks for more than the last delivery has put it into the table.
-    _remember(work, feed, _learned(memory, visits, left_out, quiet), memory, notes)
+    _remember(feed, _update(memory, visits, left_out, quiet), memory, request)
     failures = {station: visit.failure for station, visit in visits.items() if visit.failure}
     if len(failures) == len(visits):
         raise AeroCastError(
@@ -109,7 +100,7 @@ def read(
         )
 
 
-def _asked_for(months: Sequence[str], first: datetime, last: datetime) -> bool:
+def _overlap(months: Sequence[str], first: datetime, last: datetime) -> bool:
     spans = map(month_span, months)
     return any(start <= last and end > first for start, end in spans)
 
@@ -236,25 +227,23 @@ def _sentences(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsS
     return sentences
 
 
-def _learned(memory: PollMemory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> PollMemory:
+def _update(memory: PollMemory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> PollMemory:
     """A station is remembered once all that it said is delivered; of one that failed, what was known stays true."""
     whole = {station: visit.known for station, visit in visits.items() if visit.known and not left_out[f"of {station}"]}
     stations = {station: known for station, known in memory.stations.items() if station in visits} | whole
     return PollMemory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
 
 
-def _recall(
-    work: Path | None, feed: Feed, base: str, after: Mapping[str, datetime] | None, notes: list[str]
-) -> PollMemory:
+def _recall(feed: Feed, base: str, request: ReadRequest) -> PollMemory:
     """What is remembered for this declaration and service; no station, where the table holds less than that."""
     asked = {"base": base, "units": units(feed), "columns": [column.name for column in feed.columns]}
     nothing = PollMemory(config_hash(**asked))
     try:
-        memory = (_document(work, feed).read() if work else None) or nothing
+        memory = (_document(request.work, feed).read() if request.work else None) or nothing
     except AeroCastError as error:
-        notes.append(f"{error}: everything is asked for again")
+        request.notes.append(f"{error}: everything is asked for again")
         return nothing
-    stored = max((after or {}).values(), default=EARLIEST)
+    stored = max(request.after.values(), default=EARLIEST)
     newest = [known.newest for known in memory.stations.values() if known.newest]
     if memory.declared != nothing.declared or not newest or max(newest) > stored:
         return msgspec.structs.replace(nothing, quiet=memory.quiet)
@@ -268,13 +257,13 @@ def _respect(client: NwsClient, memory: PollMemory) -> None:
         client.quiet = client.clock() + left
 
 
-def _remember(work: Path | None, feed: Feed, learned: PollMemory, before: PollMemory, notes: list[str]) -> None:
-    if work is None or learned == before:
+def _remember(feed: Feed, learned: PollMemory, before: PollMemory, request: ReadRequest) -> None:
+    if request.work is None or learned == before:
         return
     try:
-        _document(work, feed).write(learned)
+        _document(request.work, feed).write(learned)
     except AeroCastError as error:
-        notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
+        request.notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
 
 
 def _document(work: Path, feed: Feed) -> Document[PollMemory]:

@@ -9,7 +9,7 @@ it is, and there is something to learn.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import EPOCH
 from aerocast.feed.model import Feed, Station
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources.simulated import SimulatedSource
 from aerocast.tables.raw import Delivery, delivery, raw_names, segment_of
 
@@ -38,19 +39,13 @@ class SimulatedSettings(BaseSettings):
     calm_only: bool = False
 
 
-def read(
-    source: SimulatedSource,
-    feed: Feed,
-    months: Sequence[str] | None = None,
-    now: datetime | None = None,
-    after: Mapping[str, datetime] | None = None,
-) -> Iterator[Delivery]:
+def read_series(source: SimulatedSource, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
     """See `SourceKind.read`: of each month what was measured later than `after` and not later than `now`."""
-    first, last = _step(feed, feed.start - timedelta(microseconds=1)) + 1, _newest(feed, now)
-    for month in _months(feed, first, last) if months is None else sorted(set(months)):
+    first, last = _step(feed, feed.start - timedelta(microseconds=1)) + 1, _newest(feed, request.now)
+    for month in _months(feed, first, last) if request.months is None else sorted(set(request.months)):
         start, end = (_step(feed, edge - timedelta(microseconds=1)) + 1 for edge in month_span(month))
-        known = _step(feed, after[month]) + 1 if after and month in after else start
-        steps = range(max(first, start, known), min(last + 1, end))
+        next_step = _step(feed, request.after[month]) + 1 if month in request.after else start
+        steps = range(max(first, start, next_step), min(last + 1, end))
         if steps:
             yield _delivery(source, feed, month, steps)
 

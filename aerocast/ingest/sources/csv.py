@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.source_kind import SourceKind, Watch
+from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
     from aerocast.feed.model import Feed
@@ -44,20 +44,11 @@ class CsvSource(SourceKind):
         """As declared, the same on every machine."""
         return f"{self.package}/{self.path}" if self.package else self.path
 
-    def read(
-        self,
-        feed: Feed,
-        months: Sequence[str] | None = None,
-        now: datetime | None = None,
-        after: Mapping[str, datetime] | None = None,
-        *,
-        work: Path | None = None,
-        notes: list[str] | None = None,
-    ) -> Iterator[Delivery]:
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
         """The file's months, whatever is there already."""
         from aerocast.ingest.sources import _csv_months
 
-        return _csv_months.read(self, feed, months, now, notes)
+        return _csv_months.read_months(self, feed, request)
 
     def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
         """SHA-256 of the file."""

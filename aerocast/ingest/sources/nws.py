@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from aerocast.feed.schema import Duration
-from aerocast.feed.source_kind import SourceKind, Watch
+from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
     from aerocast.feed.model import Feed
@@ -39,17 +38,8 @@ class NwsSource(SourceKind):
     def label(self) -> str:
         return "api.weather.gov"
 
-    def read(
-        self,
-        feed: Feed,
-        months: Sequence[str] | None = None,
-        now: datetime | None = None,
-        after: Mapping[str, datetime] | None = None,
-        *,
-        work: Path | None = None,
-        notes: list[str] | None = None,
-    ) -> Iterator[Delivery]:
-        """What the service holds of the last `reach`; see `_nws_poll.read`."""
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
+        """What the service holds of the last `reach`; see `_nws_poll.poll`."""
         from aerocast.ingest.sources import _nws_poll
 
-        return _nws_poll.read(self, feed, months, now, after, work=work, notes=notes)
+        return _nws_poll.poll(self, feed, request)

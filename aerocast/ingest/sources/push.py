@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from aerocast.feed.source_kind import SourceKind, Watch
+from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
+    from aerocast.feed.model import Feed
     from aerocast.tables.raw import Delivery
 
 
@@ -23,5 +24,5 @@ class PushSource(SourceKind):
     def label(self) -> str:
         return "what is delivered through the doors"
 
-    def read(self, *_: Any, **__: Any) -> Iterator[Delivery]:
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
         return iter(())

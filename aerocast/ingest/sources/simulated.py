@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
 from aerocast.feed.schema import Duration
-from aerocast.feed.source_kind import SourceKind, Watch
+from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
     from aerocast.feed.model import Feed
@@ -47,20 +46,11 @@ class SimulatedSource(SourceKind):
     def change(self) -> datetime:
         return self.onset
 
-    def read(
-        self,
-        feed: Feed,
-        months: Sequence[str] | None = None,
-        now: datetime | None = None,
-        after: Mapping[str, datetime] | None = None,
-        *,
-        work: Path | None = None,
-        notes: list[str] | None = None,
-    ) -> Iterator[Delivery]:
+    def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
         """Of each month what was measured later than `after` and not later than `now`."""
         from aerocast.ingest.sources import _simulated_series
 
-        return _simulated_series.read(self, feed, months, now, after)
+        return _simulated_series.read_series(self, feed, request)
 
     def fingerprint(self, feed: Feed, now: datetime | None = None) -> str:
         """Another one with each reading."""

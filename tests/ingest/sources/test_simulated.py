@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.doors.intake import IntakeReport, take_source
 from aerocast.ingest.sources._simulated_series import temperatures
 from aerocast.ingest.sources.simulated import SimulatedSource
@@ -48,7 +49,7 @@ def rows(found: list[Delivery]) -> pa.Table:
 
 
 def deliver(declared: Feed, now: datetime, **more: Any) -> list[Delivery]:
-    return list(declared.source.read(declared, now=now, **more))
+    return list(declared.source.read(declared, ReadRequest(now=now, **more)))
 
 
 @given(start=st.integers(0, 8000), length=st.integers(0, 200), before=st.integers(0, 50), behind=st.integers(0, 50))

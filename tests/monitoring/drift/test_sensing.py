@@ -10,6 +10,7 @@ import pytest
 
 from aerocast.features.grid import Grid
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.monitoring.drift.profile import profile
 from aerocast.monitoring.drift.sensing import sense, sense_clocks
 from aerocast.monitoring.drift.sensors import ColumnFault
@@ -25,7 +26,7 @@ needs = pytest.mark.skipif(not SHARED.exists(), reason=f"no test data at {SHARED
 def airports(noaa: Feed) -> dict[str, Grid]:
     """The stations' grids by the platform's own path: source, quality, silver."""
     con = duckdb.connect()
-    deliveries = list(noaa.source.read(noaa))
+    deliveries = list(noaa.source.read(noaa, ReadRequest()))
     tables = [
         delivery.table.append_column("delivery", pa.array([number] * len(delivery.table), pa.int64()))
         for number, delivery in enumerate(deliveries)

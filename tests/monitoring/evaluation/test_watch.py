@@ -23,6 +23,7 @@ from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
 from aerocast.feed.model import Feed
+from aerocast.feed.source_kind import ReadRequest
 from aerocast.lake import Lake, Slot
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import outcomes, shadow, views, watch
@@ -64,7 +65,7 @@ def stand_at(home: Path, now: datetime) -> None:
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
     """Raw, bronze, quarantine and silver as the assets make them, with the faults that are believed now."""
-    for delivery in feed.source.read(feed, None, NOW):
+    for delivery in feed.source.read(feed, ReadRequest(None, NOW)):
         lake.append("small/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     months, known = lake.months("small/raw"), faults.read(con, lake, "small/faults")
     cleaned = quality.clean(con, feed, lake.relation(con, "small/raw"), months, NOW, known)
