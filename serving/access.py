@@ -31,7 +31,7 @@ async def may_write(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
             return
         detail = "This server listens beyond loopback and has no token: set AEROCAST_TOKEN to open what writes."
         raise problem("no-token-set", detail, status=403, field="Authorization", rule="a server with AEROCAST_TOKEN")
-    sent = connection.headers.get("authorization", "")
-    if not hmac.compare_digest(sent.encode(), f"Bearer {access.token}".encode()):
+    authorization = connection.headers.get("authorization", "")
+    if not hmac.compare_digest(authorization.encode(), f"Bearer {access.token}".encode()):
         detail = "This endpoint writes: send the header Authorization: Bearer <AEROCAST_TOKEN>."
         raise problem("unauthorized", detail, status=401, field="Authorization", rule="Bearer <AEROCAST_TOKEN>")

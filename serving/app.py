@@ -53,7 +53,7 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
-    found = ServerMetrics(store, loop, observations)
+    counters = ServerMetrics(store, loop, observations)
     return Litestar(
         route_handlers=[
             index,
@@ -69,14 +69,14 @@ def create_app(
             ask_for_retrain,
             metrics,
         ],
-        plugins=[problems.plugin(found.problems)],
+        plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(_version()),
         lifespan=[_watching(store, loop, observations, poll_seconds)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
-                "metrics": found,
+                "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,
                 "access": access or Access(),

@@ -102,8 +102,8 @@ async def models(
 async def picture(state: State, feed: FromPath[str], target: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
     headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-    found = await asyncio.to_thread(reports.picture, state.store.home, feed, target, name)
-    return Response(found, media_type="image/png", headers=headers)
+    png = await asyncio.to_thread(reports.picture, state.store.home, feed, target, name)
+    return Response(png, media_type="image/png", headers=headers)
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
@@ -148,11 +148,11 @@ async def observe(
     that are not declared are ignored, and named in the answer. A body may be compressed (`Content-Encoding: gzip`).
     Without a key each post counts.
     """
-    kept = state.observations
-    definition, headers = await kept.definition(feed), request.headers
+    posts = state.observations
+    definition, headers = await posts.definition(feed), request.headers
     key, kind = observations.checked_key(idempotency_key), kind_of(headers.get("content-type"))
     encoding = encoding_of(headers.get("content-encoding"))
-    with kept.room.share() as share:
+    with posts.room.share() as share:
         body = await read(request, MAX_BODY, share)
         if encoding:
             share.grow(MAX_BODY)  # so much it may become
@@ -161,7 +161,7 @@ async def observe(
             rows, ignored = check(definition, kind, body)
         else:
             rows, ignored = await asyncio.to_thread(check, definition, kind, body)
-        receipt = await kept.keep(feed, key, kind, body, rows)
+        receipt = await posts.keep(feed, key, kind, body, rows)
     return Accepted(receipt.id, receipt.accepted, receipt.duplicate, list(ignored))
 
 

@@ -17,7 +17,7 @@ Examples = dict[str, dict[str, Any]]
 
 def with_examples(document: dict[str, Any], store: ServingStore, observations: Observations) -> dict[str, Any]:
     """A copy of the document, with examples for all bodies and the names that feed and target may have."""
-    made = copy.deepcopy(document)
+    copied = copy.deepcopy(document)
     first = [next(iter(targets.values())) for targets in store.index.values()]
     bodies = {"/predict": {}, "/eval": {}, "/observations/{feed}": _readings(observations)}
     for served in first:
@@ -26,17 +26,17 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
         bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _named(served) | _pair(served))
     for path, examples in bodies.items():
         if examples:
-            made["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples
+            copied["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples
     names = {
         "feed": list(store.index),
         "target": list(dict.fromkeys(target for targets in store.index.values() for target in targets)),
     }
-    for path, methods in made["paths"].items():
+    for path, methods in copied["paths"].items():
         known = names | {"feed": observations.known()} if path.startswith("/observations") else names
         for parameter in (each for method in methods.values() for each in method.get("parameters", [])):
             if values := known.get(parameter["name"]):
                 parameter["examples"] = {value: {"value": value} for value in values}
-    return made
+    return copied
 
 
 def _named(served: Served) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _pair(served: Served) -> dict[str, float]:
 def _readings(observations: Observations) -> Examples:
     """Readings that say nothing: whoever sends one as it stands changes no forecast."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found: Examples = {}
+    examples: Examples = {}
     feeds = observations.known()
     for feed in feeds:
         definition, own = observations.of(feed), f" of {feed}" if len(feeds) > 1 else ""
@@ -85,10 +85,10 @@ def _readings(observations: Observations) -> Examples:
             continue  # nested names need a body of the source's own form
         fields = dict.fromkeys(definition.measured)
         rows = [{definition.station[-1]: id, definition.time[-1]: now, **fields} for id in definition.stations[:2]]
-        found[f"one{own}"] = _example(f"One reading{own}", rows[0])
+        examples[f"one{own}"] = _example(f"One reading{own}", rows[0])
         if len(rows) > 1:
-            found[f"many{own}"] = _example(f"Many readings{own}", rows)
-    return found
+            examples[f"many{own}"] = _example(f"Many readings{own}", rows)
+    return examples
 
 
 def _example(summary: str, value: Any) -> dict[str, Any]:

@@ -160,13 +160,13 @@ def _check_shape(spec: WindowSpec, rows: Sequence[Sequence[float]]) -> None:
             raise invalid(field, row, rule, f"{field} has {len(row)} numbers; each step is {rule}.")
 
 
-def _set_aside(served: Served, grid: Grid, sent: int) -> tuple[Grid, list[Reason]]:
+def _set_aside(served: Served, grid: Grid, steps: int) -> tuple[Grid, list[Reason]]:
     """The grid with impossible values missing or filled, as bronze and silver would have them."""
     spec, bounds = served.manifest.window, served.limits
     bad = (grid.values < bounds[:, 0]) | (grid.values > bounds[:, 1])
     if not bad.any():
         return grid, []
-    first = spec.look_back - sent
+    first = spec.look_back - steps
     reasons = []
     for row, column in np.argwhere(bad):
         name, value = grid.columns[column], float(grid.values[row, column])

@@ -77,17 +77,17 @@ class Observations:
         if feed not in self._known:
             await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
         slot = self._known.get(feed)
-        found = slot.served if slot else None
-        if slot and slot.error and not found:
+        definition = slot.served if slot else None
+        if slot and slot.error and not definition:
             detail = f"What is declared of {feed} cannot be read; /health says why."
             raise problem("feed-unreadable", detail, status=503, headers={"retry-after": "10"})
-        if found is None:
+        if definition is None:
             names = ", ".join(self.known()) or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
-        if why := found.retirement:
+        if why := definition.retirement:
             raise problem("feed-retired", why, status=410, field="feed", value=feed, rule="a feed that is declared")
-        return found
+        return definition
 
     async def keep(self, feed: str, key: str | None, kind: str, body: bytes, rows: int) -> Receipt:
         """The receipt, once the body is on the disk. Raises a problem: 422 for a key, 429, 503 or 507."""
@@ -105,8 +105,8 @@ class Observations:
             posted.close()
 
     def _buffer(self, feed: str) -> PostStore:
-        found = self._posted.get(feed)
-        return found or self._posted.setdefault(feed, PostStore(self._home, feed, self._limits))
+        posts = self._posted.get(feed)
+        return posts or self._posted.setdefault(feed, PostStore(self._home, feed, self._limits))
 
     def _look_up(self) -> None:
         """Definitions of all that is declared; what cannot be read now stays as it was."""
@@ -125,14 +125,14 @@ class Observations:
         self._known = known
 
     def _define(self, feed: str) -> Definition | None:
-        found = declared.document(self._home, feed).read()
-        return Definition(found) if found else None
+        declaration = declared.document(self._home, feed).read()
+        return Definition(declaration) if declaration else None
 
 
 def _stamp(posted: PostStore) -> object:
     """As `Posted.stamp`; always another one while the file has just been written."""
-    found = posted.stamp()
-    return time.monotonic() if found is None else found
+    stamp = posted.stamp()
+    return time.monotonic() if stamp is None else stamp
 
 
 def checked_key(key: str | None) -> str | None:

@@ -66,9 +66,9 @@ def _malformed(body: bytes, text: str) -> Exception:
         rule = "every number must be finite; JSON knows no NaN and no Infinity"
         detail = f"{field}: {rule}. Send fewer steps where the older ones are missing."
         return problem("malformed-json", detail, status=400, field=field, rule=rule)
-    shown = body[:60].decode(errors="replace")
+    start = body[:60].decode(errors="replace")
     detail = f"The body is no JSON: {text}."
-    return problem("malformed-json", detail, status=400, field="body", value=shown, rule="JSON")
+    return problem("malformed-json", detail, status=400, field="body", value=start, rule="JSON")
 
 
 def _not_finite(body: bytes) -> str | None:

@@ -62,19 +62,19 @@ def answer(served: Served, question: Question, name: str, issued_at: datetime) -
     request, tail = question.request, question.tail
     if request.sequence is not None:
         time = None if request.time is None else to_numpy(request.time)
-        given = inputs.of_sequence(served, request.sequence, time, request.station)
+        features = inputs.of_sequence(served, request.sequence, time, request.station)
         runner = served.station if whole(served, request) else served.sequence or served.station
-        found, reasons = _answer(served, runner, given, request.station), []
+        forecast, reasons = _answer(served, runner, features, request.station), []
     else:
         assert request.station is not None  # parse() lets none through without both
-        found = _of_station(served, tail, request.station)
+        forecast = _of_station(served, tail, request.station)
         reasons = _staleness(served, tail, question.now)
     reasons += [_fault(fault) for fault in question.faults]
     if reasons:
         return msgspec.structs.replace(
-            found, id=name, issued_at=issued_at, degraded=True, reasons=[*found.reasons, *reasons]
+            forecast, id=name, issued_at=issued_at, degraded=True, reasons=[*forecast.reasons, *reasons]
         )
-    return msgspec.structs.replace(found, id=name, issued_at=issued_at)
+    return msgspec.structs.replace(forecast, id=name, issued_at=issued_at)
 
 
 def whole(served: Served, request: PredictRequest) -> bool:
@@ -123,21 +123,21 @@ def _unknown(field: str, value: str | None, allowed: Iterable[str], sentence: st
 
 def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
     """The same release on the same readings gives the same answer, so it is computed once."""
-    known = served.answers.get(station)
-    if known and known[0] is tail:
-        return known[1]
+    cached = served.answers.get(station)
+    if cached and cached[0] is tail:
+        return cached[1]
     answer = _answer(served, served.station, inputs.of_station(served, tail, station), station)
     if tail:
         served.answers[station] = (tail, answer)
     return answer
 
 
-def _answer(served: Served, runner: GraphRunner, given: Input, station: str | None) -> Prediction:
+def _answer(served: Served, runner: GraphRunner, features: Input, station: str | None) -> Prediction:
     manifest = served.manifest
-    levels, lower, upper = runner.answer(given.grid, given.origin, given.others)
+    levels, lower, upper = runner.answer(features.grid, features.origin, features.others)
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
-    moment = given.grid.time[given.origin]
+    moment = features.grid.time[features.origin]
     origin = None if np.isnat(moment) else from_numpy(moment)
     step = timedelta(seconds=manifest.window.cadence)
     forecasts = [
@@ -153,14 +153,14 @@ def _answer(served: Served, runner: GraphRunner, given: Input, station: str | No
         station=station,
         issued_at=served.since,
         origin=origin,
-        newest_step=given.newest,
+        newest_step=features.newest,
         level=runner.intervals.level,
         model=ModelInfo(
             manifest.kind, manifest.version, lineage.config_hash, lineage.data_version, lineage.training_end
         ),
-        degraded=bool(given.reasons),
-        reasons=given.reasons,
-        notes=given.notes,
+        degraded=bool(features.reasons),
+        reasons=features.reasons,
+        notes=features.notes,
         forecasts=forecasts,
     )
 

@@ -113,9 +113,9 @@ def plugin(counter: Counter) -> ProblemDetailsPlugin:
 
     def of(convert: Callable[[Any], ProblemDetailsException]) -> Callable[[Any], ProblemDetailsException]:
         def counted(error: Exception) -> ProblemDetailsException:
-            found = convert(error)
-            counter.labels(found.status_code).inc()
-            return found
+            details = convert(error)
+            counter.labels(details.status_code).inc()
+            return details
 
         return counted
 

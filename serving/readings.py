@@ -73,26 +73,26 @@ def checked_count(count: int) -> int:
 
 def kind_of(content_type: str | None) -> str:
     """`json`, `ndjson` or `arrow`; JSON if nothing is said. Raises a 415 problem."""
-    said = (content_type or "application/json").partition(";")[0].strip().lower()
-    if said not in KINDS:
+    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
+    if media_type not in KINDS:
         rule = f"one of {', '.join(KINDS)}"
-        detail = f"The body must be {rule}, not {said}."
+        detail = f"The body must be {rule}, not {media_type}."
         raise problem("unsupported-media-type", detail, status=415, field="Content-Type", value=content_type, rule=rule)
-    return KINDS[said]
+    return KINDS[media_type]
 
 
 def encoding_of(content_encoding: str | None) -> str | None:
     """`gzip` or `deflate`; None for a body as it is. Raises a 415 problem."""
-    said = (content_encoding or "identity").strip().lower()
-    if said == "identity":
+    encoding = (content_encoding or "identity").strip().lower()
+    if encoding == "identity":
         return None
-    if said not in ENCODINGS:
+    if encoding not in ENCODINGS:
         rule = "gzip, deflate, or none"
-        detail = f"Content-Encoding must be {rule}, not {said[:80]}."
+        detail = f"Content-Encoding must be {rule}, not {encoding[:80]}."
         headers = {"accept-encoding": "gzip, deflate"}
         raise problem("unsupported-encoding", detail, status=415, field="Content-Encoding", value=content_encoding,
                       rule=rule, headers=headers)  # fmt: skip
-    return said
+    return encoding
 
 
 def decoded(body: bytes, encoding: str) -> bytes:
@@ -100,17 +100,17 @@ def decoded(body: bytes, encoding: str) -> bytes:
 
     Raises a problem: 400 where it is damaged or cut off, 413 where it is too large.
     """
-    found, rest = bytearray(), body
+    content, rest = bytearray(), body
     try:
         for _ in range(MOST_MEMBERS):
             stream = zlib.decompressobj(ENCODINGS[encoding])
-            found += stream.decompress(rest, MAX_BODY + 1 - len(found))
-            if len(found) > MAX_BODY:
+            content += stream.decompress(rest, MAX_BODY + 1 - len(content))
+            if len(content) > MAX_BODY:
                 raise too_large(MAX_BODY)
             if not stream.eof:
                 raise zlib.error("it is cut off")
             if not (rest := stream.unused_data):
-                return bytes(found)
+                return bytes(content)
         raise zlib.error(f"it has more than {MOST_MEMBERS} members")
     except zlib.error as error:
         rule = f"a whole {encoding} stream ({error})"

@@ -31,12 +31,12 @@ def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) 
 
     A forced one trains and judges again even where nothing has changed.
     """
-    found = check(store, feed, target)
-    if not force and (found.request is not None or not found.due):
-        return found
-    served = predictor.choose(store, found.feed, found.target)
+    state = check(store, feed, target)
+    if not force and (state.request is not None or not state.due):
+        return state
+    served = predictor.choose(store, state.feed, state.target)
     try:
-        request = requests.ask(store.home, found.feed, found.target, _reason(found, force), force=force)
+        request = requests.ask(store.home, state.feed, state.target, _reason(state, force), force=force)
     except AeroCastError as error:
         raise _unavailable(error) from None
     return _report(store, served, request.id)
@@ -54,10 +54,10 @@ def _report(store: ServingStore, served: Served, request: str | None) -> Retrain
     )
 
 
-def _reason(found: RetrainCheck, force: bool) -> str:
-    reason = f"{found.version} is {duration(timedelta(seconds=found.age_seconds))} old"
-    if found.due and found.limit_seconds is not None:
-        reason += f", its limit is {duration(timedelta(seconds=found.limit_seconds))}"
+def _reason(state: RetrainCheck, force: bool) -> str:
+    reason = f"{state.version} is {duration(timedelta(seconds=state.age_seconds))} old"
+    if state.due and state.limit_seconds is not None:
+        reason += f", its limit is {duration(timedelta(seconds=state.limit_seconds))}"
     return f"forced; {reason}" if force else reason
 
 

@@ -43,21 +43,21 @@ class Shadows:
             return
         with self._lock:
             self._waiting += 1
-        self._pool.submit(self._answer, challenger, answered).add_done_callback(lambda done: self._done(key, done))
+        self._pool.submit(self._answer, challenger, answered).add_done_callback(lambda task: self._done(key, task))
 
     def close(self) -> None:
         """Waits for the one that runs; those that wait are dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _answer(self, challenger: Served, answered: Answered) -> None:
-        sent = answered.prediction
-        own = predictor.answer(challenger, answered.question, sent.id, sent.issued_at)
+        forecast = answered.prediction
+        own = predictor.answer(challenger, answered.question, forecast.id, forecast.issued_at)
         self._append(logged(own, answered.graph, shadow=True))
 
-    def _done(self, key: Key, done: Future[None]) -> None:
+    def _done(self, key: Key, task: Future[None]) -> None:
         with self._lock:
             self._waiting -= 1
-        self._count(key, "skipped" if done.cancelled() else "failed" if done.exception() else "answered")
+        self._count(key, "skipped" if task.cancelled() else "failed" if task.exception() else "answered")
 
     def _count(self, key: Key, result: Result) -> None:
         with self._lock:

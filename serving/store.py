@@ -63,16 +63,16 @@ class ServingStore:
     def poll(self) -> None:
         """Look up everything, load what is new; never raises for what lies on disk."""
         self.listing.look(time.monotonic, partial(listing, self.home))
-        found = self.listing.served
-        if self.listing.error or not found:
+        releases = self.listing.served
+        if self.listing.error or not releases:
             return
-        self.unlisted = {file: self.unlisted.get(file) or ReloadSlot(file) for file in found.left_out}
-        for file, reason in found.left_out.items():
+        self.unlisted = {file: self.unlisted.get(file) or ReloadSlot(file) for file in releases.left_out}
+        for file, reason in releases.left_out.items():
             self.unlisted[file].look(partial(str, reason), partial(refuse, reason))
-        for key in found.stamps.keys() - self.releases.keys():
+        for key in releases.stamps.keys() - self.releases.keys():
             self._add(key)
         for key, slot in self.releases.items():
-            if slot.look(partial(found.stamps.get, key), partial(open_current, self.home, key)):
+            if slot.look(partial(releases.stamps.get, key), partial(open_current, self.home, key)):
                 self._loaded(key, slot)
         for feed in self.tails:
             self._look_at_feed(feed)
@@ -102,8 +102,8 @@ class ServingStore:
 
     def hot(self, key: Key) -> bool:
         """Whether concept drift is diagnosed for this target."""
-        found = self.drift(key[0])
-        return found is not None and found.of(key[1]).hot
+        drift = self.drift(key[0])
+        return drift is not None and drift.of(key[1]).hot
 
     def challenger(self, key: Key) -> Served | None:
         """The release that answers beside the one that serves."""
@@ -118,8 +118,8 @@ class ServingStore:
         """The feed's present, as `aerocast.contracts.clock.now` has it, without a look at the disk."""
         real = datetime.now(UTC)
         own = _of(self.clocks, feed.name)
-        shown = own.at(real) if own else real
-        return min(shown, feed.end) if feed.end else shown
+        moment = own.at(real) if own else real
+        return min(moment, feed.end) if feed.end else moment
 
     def _add(self, key: Key) -> None:
         """A place for everything about a (feed, target) that was not there before."""

@@ -84,12 +84,12 @@ def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> Release
 
 def feeds(store: ServingStore) -> list[FeedView]:
     """What is served, and then the feeds that were and are not declared any more."""
-    shown = [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
+    views = [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
     for feed in sorted({feed for feed, _ in store.releases}):
         past = [slot.served for key, slot in store.releases.items() if key[0] == feed and slot.served]
         if past and (why := store.retirement(feed)):
-            shown.append(_feed(past, store.tail(feed), why))
-    return shown
+            views.append(_feed(past, store.tail(feed), why))
+    return views
 
 
 def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -> FeedView:
@@ -118,14 +118,14 @@ def models(store: ServingStore, feed: str | None, target: str | None, limit: int
         field = "feed" if feed else "target"
         detail, rule = f"Nothing is released for {feed or '*'}/{target or '*'}.", "a feed and target of /health"
         raise problem("unknown-release", detail, status=404, field=field, value=feed or target, rule=rule)
-    found = []
+    targets = []
     for key in keys:
         slot, entries = store.releases[key], release.history(store.home, *key, limit=limit)
         current = slot.served.manifest.version if slot.served else None
         past = [ReleaseView(e.version, e.version == current, e.error, *_facts(e.manifest)) for e in entries]
         hold = slot.served.active_hold if slot.served else None
-        found.append(TargetModels(*key, current, len(release.versions(store.home, *key)), hold, past))
-    return found
+        targets.append(TargetModels(*key, current, len(release.versions(store.home, *key)), hold, past))
+    return targets
 
 
 def _facts(manifest: Manifest | None) -> tuple[Any, ...]:
