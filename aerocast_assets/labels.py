@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import CodeType
 
 import dagster as dg
 
@@ -18,6 +19,7 @@ LEAST = timedelta(minutes=1)  # the shortest window that Dagster takes
 RETRAIN = timedelta(days=1)  # how long a champion may outlive its age until the routine retrain has replaced it
 OWNERS = ["team:aerocast"]  # of what feeds share
 LAYERS = Path(__file__).parent / "assets"
+Label = Callable[[dg.AssetSpec], dg.AssetSpec]
 
 
 def labelled(feed: Feed, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
@@ -25,12 +27,13 @@ def labelled(feed: Feed, assets: Sequence[dg.AssetsDefinition]) -> list[dg.Asset
 
     A component adds the link to its declaration itself.
     """
-    return _mapped(assets, partial(_of_feed, feed))
+    label = partial(_of_feed, feed)
+    return [_linked(asset, label, _own_file(feed, asset.key.path[-1])) for asset in assets]
 
 
 def shared(*assets: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
     """Assets that belong to no feed, with owners, the tag of their layer and a link to their code."""
-    return _mapped(assets, of_layer)
+    return [_linked(asset, of_layer) for asset in assets]
 
 
 def of_layer(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -45,7 +48,7 @@ def _of_feed(feed: Feed, spec: dg.AssetSpec) -> dg.AssetSpec:
     return spec.replace_attributes(
         owners=list(feed.owners),
         tags={**spec.tags, **feed.tags, **own},
-        metadata={**spec.metadata, **column_metadata(feed, layer, *targets), **_code(feed, layer)},
+        metadata={**spec.metadata, **column_metadata(feed, layer, *targets)},
         freshness_policy=dg.FreshnessPolicy.time_window(max(LEAST, limit)) if limit else None,
     )
 
@@ -57,21 +60,21 @@ def _limit(feed: Feed, layer: str) -> timedelta | None:
     return feed.retraining.max_age + RETRAIN if layer == "champion" else None
 
 
-def _code(feed: Feed, layer: str) -> dict[str, object]:
-    """A link to what an asset has of its own, where the function that Dagster calls is that of several."""
+def _own_file(feed: Feed, layer: str) -> str | None:
+    """What an asset has of its own, where the function that Dagster calls is that of several."""
     if layer in MODULES:
-        file: str | None = str(LAYERS / f"{layer}.py")
-    else:
-        file = sys.modules[model(layer).__module__].__file__ if layer in models(feed) else None
-    links = [dg.LocalFileCodeReference(file_path=file)] if file else []
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+        return str(LAYERS / f"{layer}.py")
+    return sys.modules[model(layer).__module__].__file__ if layer in models(feed) else None
 
 
-def _mapped(
-    assets: Sequence[dg.AssetsDefinition], label: Callable[[dg.AssetSpec], dg.AssetSpec]
-) -> list[dg.AssetsDefinition]:
-    return [
-        each
-        for each in dg.with_source_code_references([asset.map_asset_specs(label) for asset in assets])
-        if isinstance(each, dg.AssetsDefinition)
-    ]
+def _linked(asset: dg.AssetsDefinition, label: Label, *files: str | None) -> dg.AssetsDefinition:
+    """The labelled asset with links to files and to its function.
+
+    As `dg.with_source_code_references`, which reads the source to find a line that the function knows.
+    """
+    function = asset.op.compute_fn
+    code: CodeType = getattr(function, "decorated_fn", function).__code__  # type: ignore[union-attr]  # one or the other
+    links = [dg.LocalFileCodeReference(file_path=file) for file in files if file]
+    links += [dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno)]
+    metadata = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+    return asset.map_asset_specs(lambda spec: label(spec).merge_attributes(metadata=metadata))

@@ -31,7 +31,7 @@ def load(project: Path) -> dg.Definitions:
     tree = ComponentTree.for_project(project)
     if not (wrong := broken(tree.defs_module_path)):
         try:
-            return _resolved(dg.load_from_defs_folder(path_within_project=project))
+            return _resolved(tree.build_defs())
         except (Exception, SystemExit):  # whatever a person's file raises; looked for part by part
             pass
     return _isolated(project, tree, wrong)

@@ -22,10 +22,9 @@ MEMORY = 3 << 30  # of a step's queries; with the process around them a step sta
 
 
 class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's generic is not subscriptable at runtime
-    """Where everything is stored, and the SQL engine.
+    """Where everything is stored, and the SQL engine."""
 
-    Loading the code location is a feature: what costs time to import is imported when a step asks for it.
-    """
+    # What costs time to import is imported when a step asks for it: loading the code location costs little.
 
     home: str = Field(default="", description="Folder or s3:// URL; empty: AEROCAST_HOME, read when a run starts")
 
