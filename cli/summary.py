@@ -1,4 +1,4 @@
-"""What `make run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
+"""What `aerocast run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -221,4 +221,5 @@ def print_files(home: Home, feed: Feed, waiting: Mapping[str, str]) -> None:
         if target not in waiting:
             print(f"\nPlot          {picture_path(home, feed, target)}")
             print(f"Windowed CSV  {csv_path(home, feed, target)}")
-    print("\nNext: `make up` starts the Dagster UI and the server, `make sql` opens the tables, `make help` says more.")
+    print("\nNext: `aerocast up` starts the Dagster UI and the server, `aerocast sql` opens the tables,")
+    print("`aerocast --help` says more. The program is in .venv/bin; `make up` and `make sql` run the same.")

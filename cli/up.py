@@ -140,9 +140,7 @@ def _banner(home: Home, addresses: Mapping[str, tuple[str, int]], logs: Mapping[
         print(f"  {name:<12}{url(host, port)}")
     print(f"  {'Home':<12}{home}")
     print(f"  {'Logs':<12}{', '.join(str(log.path) for log in logs.values())}")
-    print(f"  {'Trainings':<12}`make mlflow` shows them\n\nFeeds")
+    print(f"  {'Trainings':<12}`aerocast mlflow` shows them\n\nFeeds")
     for line in feed_lines(home):
         print(f"  {line}")
-    print(
-        "\nWarnings and failures are shown here. `make help` lists the commands; Ctrl-C stops everything.", flush=True
-    )
+    print("\nWarnings and failures are shown here; Ctrl-C stops everything.", flush=True)

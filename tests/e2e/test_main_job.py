@@ -166,7 +166,7 @@ def test_summary_is_readable(finished: Finished) -> None:
     for text in ("26,115", "xgboost", "persistence", "seasonal_naive", "Promoted", "serving 0001-", "forecast for JFK"):
         assert text in said
     assert "90% interval" in said
-    assert "Next: `make up`" in said
+    assert "Next: `aerocast up`" in said
     assert "Traceback" not in said
 
 
