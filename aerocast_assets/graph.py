@@ -19,11 +19,11 @@ from aerocast_assets.automation.live import live_sensor
 from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
-from aerocast_assets.checks.coverage import coverage_checks
+from aerocast_assets.checks.coverage import coverage_check
 from aerocast_assets.checks.drift import drift_checks
 from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.quality import quality_checks
-from aerocast_assets.checks.retraining import retraining_checks
+from aerocast_assets.checks.retraining import retraining_check
 from aerocast_assets.checks.skill import skill_checks
 from aerocast_assets.keys import (
     RETRAIN_OF,
@@ -54,8 +54,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
         *quality_checks(feed),
         *drift_checks(feed),
         *(check for target in feed.targets for check in skill_checks(feed, target)),
-        *(check for target in feed.targets for check in coverage_checks(feed, target)),
-        *(check for target in feed.targets for check in retraining_checks(feed, target)),
+        *(make(feed, target) for make in (coverage_check, retraining_check) for target in feed.targets),
     ]
     everything = [asset.key for asset in (*layers, *trained, *served)]
     live = _live_job(feed)

@@ -19,11 +19,7 @@ from aerocast_assets import liveness
 from aerocast_assets._compat import storage as private
 
 LOCATION = "aerocast"  # the code location's name in workspace.yaml
-NAME, LOGS, TICK_LOGS = (
-    "dagster",
-    "storage",
-    "__repository__",
-)  # the folder in the home; in it what runs and ticks print
+NAME, LOGS, TICK_LOGS = "dagster", "storage", "__repository__"  # folder in the home; in it what runs and ticks print
 
 
 def folder() -> Path:
@@ -79,7 +75,15 @@ class _Runs(private.SqliteRunStorage):
         return super().add_run(run)
 
 
-class Storage(private.DagsterSqliteStorage):
+class _Unconfigured:
+    """What takes nothing from `dagster.yaml`."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {}
+
+
+class Storage(_Unconfigured, private.DagsterSqliteStorage):
     """Runs, events and schedules in `history/` and `schedules/`."""
 
     def __init__(self, base_dir: str, inst_data: private.ConfigurableClassData | None = None) -> None:
@@ -87,32 +91,20 @@ class Storage(private.DagsterSqliteStorage):
         self._run_storage = _Runs.from_local(str(Path(base_dir) / "history"))
 
     @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        return {}
-
-    @classmethod
     def from_config_value(cls, inst_data: private.ConfigurableClassData, config_value: object) -> Self:
         return cls.from_local(str(folder()), inst_data)
 
 
-class Artifacts(private.LocalArtifactStorage):
+class Artifacts(_Unconfigured, private.LocalArtifactStorage):
     """Files of runs in `storage/`."""
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        return {}
 
     @classmethod
     def from_config_value(cls, inst_data: private.ConfigurableClassData | None, config_value: object) -> Self:
         return cls(str(folder()), inst_data)
 
 
-class ComputeLogs(private.LocalComputeLogManager):
+class ComputeLogs(_Unconfigured, private.LocalComputeLogManager):
     """What runs and ticks print, in `storage/`."""
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        return {}
 
     @classmethod
     def from_config_value(cls, inst_data: private.ConfigurableClassData | None, config_value: object) -> Self:

@@ -7,12 +7,8 @@ from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
 
-def coverage_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+def coverage_check(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     """The check on one target's live outcomes; `interval_coverage` of the champion is over its test rows."""
-    return [_live_coverage(feed, target)]
-
-
-def _live_coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     nominal, tolerance = feed.promotion.coverage, feed.promotion.coverage_tolerance
 
     @dg.asset_check(

@@ -8,12 +8,9 @@ from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
 
-def retraining_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+def retraining_check(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     """The check on one target, from what is durable: the drift state and the table of promotions."""
-    return [_helped(feed, target)]
 
-
-def _helped(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "evaluation"),
         name=f"{target}_retraining_helped",

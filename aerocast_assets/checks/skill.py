@@ -1,5 +1,7 @@
 """Checks of the models: skill above zero, intervals that cover what they say, training rows enough to mean anything."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from aerocast.common.words import duration
@@ -7,6 +9,9 @@ from aerocast.feed.model import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
+
+if TYPE_CHECKING:
+    from aerocast.contracts.manifest import Manifest
 
 SKILL = "skill_above_zero"
 
@@ -25,24 +30,18 @@ def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         "blocking where it does not in the mean over them.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.releases import release
-
-        pointer = release.current(platform.root, feed.name, target)
-        if pointer is None:
+        if (serves := _serves(platform, feed, target)) is None:
             return dg.AssetCheckResult(passed=False, description="No candidate beat both baselines, so nothing serves.")
-        metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
-        skills, least = (
-            {horizon: scores.skill for horizon, scores in metrics.horizons.items()},
-            feed.promotion.min_skill,
-        )
+        skills = {horizon: scores.skill for horizon, scores in serves.metrics.horizons.items()}
+        least = feed.promotion.min_skill
         # One that took over from a worse one may fall short at a horizon: that is told, and blocks nothing.
-        holds = metrics.overall.skill > least
+        holds = serves.metrics.overall.skill > least
         return dg.AssetCheckResult(
             passed=min(skills.values()) > least,
             severity=dg.AssetCheckSeverity.WARN if holds else dg.AssetCheckSeverity.ERROR,
             description="skill over the better baseline: "
             + ", ".join(f"{skill:+.3f} at {duration(horizon * feed.cadence)}" for horizon, skill in skills.items()),
-            metadata={f"skill_{horizon}": skill for horizon, skill in skills.items()} | {"release": pointer.version},
+            metadata={f"skill_{horizon}": skill for horizon, skill in skills.items()} | {"release": serves.version},
         )
 
     return check
@@ -57,13 +56,9 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"Intervals cover {nominal:.0%} of the test rows, give or take {tolerance:.0%}, at each horizon.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.releases import release
-
-        pointer = release.current(platform.root, feed.name, target)
-        if pointer is None:
+        if (serves := _serves(platform, feed, target)) is None:
             return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="Nothing serves.")
-        metrics = release.load(platform.root, feed.name, target, pointer.version).manifest.metrics
-        shares = {horizon: scores.coverage or 0.0 for horizon, scores in metrics.horizons.items()}
+        shares = {horizon: scores.coverage or 0.0 for horizon, scores in serves.metrics.horizons.items()}
         off = {horizon: share for horizon, share in shares.items() if abs(share - nominal) > tolerance}
         outside = ", ".join(f"{share:.1%} at {duration(horizon * feed.cadence)}" for horizon, share in off.items())
         return dg.AssetCheckResult(
@@ -77,3 +72,10 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         )
 
     return check
+
+
+def _serves(platform: Platform, feed: Feed, target: str) -> "Manifest | None":
+    from aerocast.releases import release
+
+    pointer = release.current(platform.root, feed.name, target)
+    return release.load(platform.root, feed.name, target, pointer.version).manifest if pointer else None
