@@ -79,8 +79,8 @@ class Candidate(msgspec.Struct, frozen=True):
     rows: int
     seconds: float
     validation: dict[str, float]
-    mlflow_run_id: str
-    model_uri: str
+    mlflow_run_id: str = ""
+    model_uri: str = ""
     since: datetime | None = None
     read: TrainingRows | None = None
     parameters: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.times import from_numpy
 from aerocast.contracts.intervals import Intervals, calibrate
 from aerocast.contracts.manifest import TrainingRows
 from aerocast.features.dataset import Dataset, Rows, rmse
@@ -18,7 +19,7 @@ from aerocast.features.sequences import none_whole, sequence_names, shortest_row
 from aerocast.features.windows import Ints, WindowSpec, feature_names
 from aerocast.feed.model import Feed
 from aerocast.feed.model_kind import Log, Model, Untrainable, model
-from aerocast.models.candidates import StoredForecasts
+from aerocast.models.candidates import Candidate, StoredForecasts
 from aerocast.models.forward import forward_factors
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Cut, Role, split_regime, split_span
@@ -52,6 +53,13 @@ class TrainingResult:
     validation: dict[str, float]
     rows_read: TrainingRows
     forecasts: StoredForecasts | None
+
+    def candidate(self, feed: str, target: str, kind: str, **about: Any) -> Candidate:
+        """What is stored of the training; `about` are the other fields of a candidate: hashes, versions, parameters."""
+        names = ("graph", "features", "intervals", "rows", "seconds", "validation", "forecasts")
+        about |= {name: getattr(self, name) for name in names} | {"read": self.rows_read}
+        start, end = from_numpy(self.start), from_numpy(self.end)
+        return Candidate(feed=feed, target=target, kind=kind, start=start, end=end, **about)
 
 
 def split_samples(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:

@@ -8,7 +8,6 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
-from aerocast.common.times import from_numpy
 from aerocast.feed.model import Feed
 from aerocast.feed.model_kind import Parameters, Untrainable, model
 from aerocast_assets.assets.describe import drawing, report, status
@@ -130,7 +129,6 @@ def _train(
 ) -> tuple["Candidate", list[tuple[int, dict[str, float]]]]:
     """Trains, says at each epoch what it sees, and notes it in MLflow; the candidate and its curves."""
     from aerocast.models import trainer
-    from aerocast.models.candidates import Candidate
     from aerocast.models.tracking import Curves
 
     curves = Curves()
@@ -140,28 +138,9 @@ def _train(
         context.log.debug(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
     trained = trainer.train(feed, target, kind, relation, log, since)
-    made = Candidate(
-        feed=feed.name,
-        target=target,
-        kind=kind,
-        config_hash=hashes[0],
-        data_version=hashes[1],
-        delta_versions=versions,
-        code_version=code(kind),
-        graph=trained.graph,
-        features=trained.features,
-        intervals=trained.intervals,
-        start=from_numpy(trained.start),
-        end=from_numpy(trained.end),
-        rows=trained.rows,
-        seconds=trained.seconds,
-        validation=trained.validation,
-        mlflow_run_id="",
-        model_uri="",
-        since=since,
-        read=trained.rows_read,
-        forecasts=trained.forecasts,
-        parameters=parameters(feed, kind),
+    about = {"config_hash": hashes[0], "data_version": hashes[1], "delta_versions": versions, "since": since}
+    made = trained.candidate(
+        feed.name, target, kind, code_version=code(kind), parameters=parameters(feed, kind), **about
     )
     return recorded(context, platform.root, made, curves), curves.steps
 

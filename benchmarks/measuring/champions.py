@@ -96,25 +96,9 @@ def _candidate(
     feed: Feed, spec: WindowSpec, kind: str, con: duckdb.DuckDBPyConnection, since: datetime | None
 ) -> Candidate:
     trained = train(feed, spec.target, kind, con.table("windows"), silent, since)
-    return Candidate(
-        feed=feed.name,
-        target=spec.target,
-        kind=kind,
-        config_hash="0" * 64,
-        data_version="0" * 64,
-        delta_versions={},
-        code_version="benchmark",
-        graph=trained.graph,
-        features=trained.features,
-        intervals=trained.intervals,
-        start=utc(trained.start),
-        end=utc(trained.end),
-        rows=trained.rows,
-        seconds=trained.seconds,
-        validation=trained.validation,
-        mlflow_run_id="",
-        model_uri="",
-        since=since,
+    hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
+    return trained.candidate(
+        feed.name, spec.target, kind, **hashes, delta_versions={}, code_version="benchmark", since=since
     )
 
 

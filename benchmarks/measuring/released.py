@@ -1,6 +1,5 @@
 """A home with a release and a tail, made by the domain functions alone: all that a server needs."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aerocast.contracts import tail
@@ -30,22 +29,5 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
 def _candidate(prepared: Prepared, kind: str) -> Candidate:
     target = prepared.spec.target
     trained = train(prepared.feed, target, kind, prepared.windows, silent)
-    return Candidate(
-        feed=prepared.feed.name,
-        target=target,
-        kind=kind,
-        config_hash="0" * 64,
-        data_version="0" * 64,
-        delta_versions={},
-        code_version="benchmark",
-        graph=trained.graph,
-        features=trained.features,
-        intervals=trained.intervals,
-        start=trained.start.astype("datetime64[us]").item().replace(tzinfo=UTC),
-        end=trained.end.astype("datetime64[us]").item().replace(tzinfo=UTC),
-        rows=trained.rows,
-        seconds=trained.seconds,
-        validation=trained.validation,
-        mlflow_run_id="",
-        model_uri=f"benchmark:{datetime.now(UTC):%Y-%m-%d}",
-    )
+    hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
+    return trained.candidate(prepared.feed.name, target, kind, **hashes, delta_versions={}, code_version="benchmark")
