@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -98,6 +99,13 @@ def objects() -> Iterator[None]:
 def bucket(objects: None, tmp_path: Path) -> ObjectHome:
     """An empty home in a bucket of its own."""
     return new_home(tmp_path / "work")
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory."""
+    with duckdb.connect() as connection:
+        yield connection
 
 
 @pytest.fixture

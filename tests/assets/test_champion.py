@@ -23,9 +23,8 @@ from aerocast.releases import release
 from aerocast_assets.assets import verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
-from tests import PROJECT
 from tests.factories.feeds import HOURS, small_feed, write_readings
-from tests.harness.graph import metadata, refresh
+from tests.harness.graph import dagster_instance, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
@@ -76,16 +75,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     stamp = f"{SINCE:%Y-%m-%dT%H:%M:%SZ}"
     head, *rows = whole.splitlines()
     readings.write_text("\n".join([head, *(row for row in rows if row.split(",")[1] < stamp)]) + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AEROCAST_HOME", str(home))
-        patch.setenv("DAGSTER_HOME", str(PROJECT))
-        with dg.DagsterInstance.get() as made:
-            layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
-            layers.append(key(feed, "temperature", "training_set"))
-            models = [key(feed, "temperature", name) for name in (*KINDS, "champion")]
-            assert refresh(feed, home, made, selection=[*layers, *models]).success
-            readings.write_text(whole)
-            assert refresh(feed, home, made, selection=layers).success
+    with dagster_instance(home) as instance:
+        layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
+        layers.append(key(feed, "temperature", "training_set"))
+        models = [key(feed, "temperature", name) for name in (*KINDS, "champion")]
+        assert refresh(feed, home, instance, selection=[*layers, *models]).success
+        readings.write_text(whole)
+        assert refresh(feed, home, instance, selection=layers).success
     return feed, home
 
 

@@ -12,7 +12,7 @@ from aerocast_assets.feeds import find_feed
 from aerocast_assets.keys import ONCE, WHEN_ENOUGH, key, months
 from aerocast_assets.resources import Platform
 from tests.harness.graph import metadata
-from tests.ingest.sources.test_nws import Reply, Service, collection, observation
+from tests.harness.weather_service import Reply, Service, collection, observation
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -30,15 +30,13 @@ from aerocast.contracts.drift_state import Fault
 from aerocast.features.windows import Grid
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.releases import release
 from aerocast.tables import faults, silver
 from aerocast.tables.layers import FAULTS, stale_months
 from aerocast_assets.keys import key
-from tests import PROJECT
 from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_readings
 from tests.factories.predictions import HOUR, answer, posted, segment
-from tests.harness.graph import check, metadata, refresh
+from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
@@ -51,12 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     place = tmp_path_factory.mktemp("trained")
     feed = small_feed(write_readings(place / "readings.csv"))
     (place / "home").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AEROCAST_HOME", str(place / "home"))
-        patch.setenv("DAGSTER_HOME", str(PROJECT))
-        with dg.DagsterInstance.get() as made:
-            result = refresh(feed, place / "home", made)
-            assert result.success
+    with dagster_instance(place / "home") as instance:
+        result = refresh(feed, place / "home", instance)
+        assert result.success
     shown = metadata(result, key(feed, "evaluation"))
     assert shown["log"] == "no forecast was logged yet", "an empty log is no fault"
     assert check(result, "temperature_drift").passed
@@ -75,12 +70,6 @@ def again(trained: tuple[Feed, Path], home: Path) -> Path:
     return home
 
 
-def version(home: Path) -> str:
-    pointer = release.current(home, "small", "temperature")
-    assert pointer is not None
-    return pointer.version
-
-
 def readings(home: Path, feed: Feed) -> dict[str, Grid]:
     with duckdb.connect() as con:
         return silver.grids(con, feed, Lake(home).relation(con, "small/silver"))
@@ -90,7 +79,7 @@ def serve(
     home: Path, feed: Feed, name: str, since: datetime, hours: int, error: float = 0.3, half: float = 2.0
 ) -> dict[tuple[str, datetime, int], tuple[float, float]]:
     """Logs an hour's answers for each station, each off by a normal error; (forecast, measured) of those measured."""
-    rng, records, told = np.random.default_rng(11), [], {}
+    rng, records, told, version = np.random.default_rng(11), [], {}, champion_version(home)
     for station, grid in readings(home, feed).items():
         column = grid.columns.index("temperature")
         place = {time.item().replace(tzinfo=since.tzinfo): at for at, time in enumerate(grid.time.astype("M8[us]"))}
@@ -103,7 +92,7 @@ def serve(
                 if at is not None and grid.age[at, column] == 0:
                     told[station, origin + horizon * HOUR, horizon] = (values[horizon], actual)
             records.append(
-                answer(f"{name}-{station}-{hour}", origin, values, station=station, half=half, version=version(home))
+                answer(f"{name}-{station}-{hour}", origin, values, station=station, half=half, version=version)
             )
     segment(home, name, records)
     return told
@@ -136,10 +125,10 @@ def test_logged_forecasts_become_hand_computed_metrics(feed: Feed, again: Path, 
         assert row["bias"] == pytest.approx(sum(errors) / len(errors), abs=1e-4)
         assert row["coverage"] == pytest.approx(sum(abs(e) <= 2 for e in errors) / len(errors))
         assert row["skill"] > 0.5
-        assert row["version"] == version(again)
+        assert row["version"] == champion_version(again)
     shown = metadata(result, key(feed, "evaluation"))
     assert shown["predictions_new"] == 400
-    assert f"| temperature | AAA | 1 | {version(again)} |" in shown["rolling"]
+    assert f"| temperature | AAA | 1 | {champion_version(again)} |" in shown["rolling"]
     assert Path(shown["report_path"]) == again / "reports/small/drift.json"
     report = json.loads(Path(shown["report_path"]).read_text())
     judged = state.document(again, "small").read()

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -31,15 +30,6 @@ with liveness.alive(sys.argv[1]):
 """
 
 
-@pytest.fixture
-def ours(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance by this project's dagster.yaml, in the test's home."""
-    monkeypatch.setenv("AEROCAST_HOME", str(home))
-    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
-    with dg.DagsterInstance.get() as instance:
-        yield instance
-
-
 @dg.job
 def idle() -> None: ...
 
@@ -60,38 +50,38 @@ def statuses(instance: dg.DagsterInstance, *run_ids: str) -> list[str]:
     return [run.status.value for run_id in run_ids if (run := instance.get_run_by_id(run_id))]
 
 
-def test_daemon_fails_killed_run_and_leaves_live_one(ours: dg.DagsterInstance) -> None:
-    living, dead, by_hand = started(ours), started(ours), started(ours)
+def test_daemon_fails_killed_run_and_leaves_live_one(instance: dg.DagsterInstance) -> None:
+    living, dead, by_hand = started(instance), started(instance), started(instance)
     processes = [executing(living), executing(dead)]
     try:
-        with WorkspaceProcessContext(ours, EmptyWorkspaceTarget()) as workspace:
+        with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as workspace:
             logger = logging.getLogger("test")
             assert list(execute_run_monitoring_iteration(workspace, logger)) == [None] * 3
-            assert statuses(ours, living, dead, by_hand) == ["STARTED"] * 3
+            assert statuses(instance, living, dead, by_hand) == ["STARTED"] * 3
             processes[1].send_signal(signal.SIGKILL)
             processes[1].wait()
             assert list(execute_run_monitoring_iteration(workspace, logger)) == [None] * 3
-        assert statuses(ours, living, dead, by_hand) == ["STARTED", "FAILURE", "STARTED"]
+        assert statuses(instance, living, dead, by_hand) == ["STARTED", "FAILURE", "STARTED"]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    assert recover(ours) == [living], "and a command that starts finds it at once"
-    assert recover(ours) == []
+    assert recover(instance) == [living], "and a command that starts finds it at once"
+    assert recover(instance) == []
 
 
-def test_run_between_steps_lives_with_its_code_server(ours: dg.DagsterInstance, tmp_path: Path) -> None:
+def test_run_between_steps_lives_with_its_code_server(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     def served(name: str, host: str) -> str:
         server = f'{{"host": "localhost", "socket": "{tmp_path / name}"}}'
-        return started(ours, **{".dagster/grpc_info": server, liveness.HOST_TAG: host})
+        return started(instance, **{".dagster/grpc_info": server, liveness.HOST_TAG: host})
 
     here = socket.gethostname()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "living"))
         listening.listen()
         living, dead, elsewhere = served("living", here), served("dead", here), served("dead", "another-container")
-        assert recover(ours) == [dead]
-    assert statuses(ours, living, dead, elsewhere) == ["STARTED", "FAILURE", "STARTED"]
+        assert recover(instance) == [dead]
+    assert statuses(instance, living, dead, elsewhere) == ["STARTED", "FAILURE", "STARTED"]
 
 
 STATES: list[str] = []
@@ -107,10 +97,10 @@ def looking() -> None:
     look()
 
 
-def test_every_run_of_platform_is_seen_alive(ours: dg.DagsterInstance, home: Path) -> None:
-    with dg.execute_job(dg.reconstructable(looking), ours) as result:
+def test_every_run_of_platform_is_seen_alive(instance: dg.DagsterInstance, home: Path) -> None:
+    with dg.execute_job(dg.reconstructable(looking), instance) as result:
         assert result.success
-    assert liveness.execute(looking, ours).success
+    assert liveness.execute(looking, instance).success
     assert STATES == ["alive", "alive"]
     assert list((home / liveness.FOLDER).iterdir()) == [], "nothing is left behind"
 
@@ -126,15 +116,15 @@ def choosing() -> None:
 
 @pytest.mark.parametrize("config", [{"release": "20240101"}, {"lift": True}])
 def test_run_chosen_by_user_skips_queue(
-    ours: dg.DagsterInstance, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(ours.run_launcher), "launch_run", lambda _self, _context: None)  # no process is wanted
-    run = ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}})
-    with WorkspaceProcessContext(ours, EmptyWorkspaceTarget()) as process:
-        ours.run_coordinator.submit_run(SubmitRunContext(run, process.create_request_context()))
-    assert statuses(ours, run.run_id) == ["STARTING"]
+    monkeypatch.setattr(type(instance.run_launcher), "launch_run", lambda _self, _context: None)  # no process is wanted
+    run = instance.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}})
+    with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as process:
+        instance.run_coordinator.submit_run(SubmitRunContext(run, process.create_request_context()))
+    assert statuses(instance, run.run_id) == ["STARTING"]
 
 
 @pytest.mark.parametrize("config", [{"release": "20240101", "automatic": True}, {"force": True}, {}])
-def test_run_requested_by_platform_queues(ours: dg.DagsterInstance, config: dict[str, object]) -> None:
-    assert not is_choice(ours.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}}))
+def test_run_requested_by_platform_queues(instance: dg.DagsterInstance, config: dict[str, object]) -> None:
+    assert not is_choice(instance.create_run_for_job(choosing, run_config={"ops": {"champion": {"config": config}}}))

@@ -30,7 +30,7 @@ from aerocast_assets.resources import Platform
 from cli.__main__ import main
 from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings, write_rows
-from tests.harness.graph import check, definitions, metadata, refresh
+from tests.harness.graph import check, dagster_instance, definitions, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
@@ -76,14 +76,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Feed, Path]:
     home.mkdir()
     feed = small_feed(windy(place / "windy.csv", 24 * 100), end="2024-04-10T00:00:00Z")
     other = small_feed(windy(place / "other.csv", 24 * 60), name="other", end="2024-03-01T00:00:00Z")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AEROCAST_HOME", str(home))
-        patch.setenv("DAGSTER_HOME", str(PROJECT))
-        with dg.DagsterInstance.get() as instance:
-            assert refresh(feed, home, instance).success
-            some = [key(other, layer) for layer in ("raw", *LAYERS)]
-            some += [key(other, TARGET, name) for name in ("training_set", "persistence")]
-            assert refresh(other, home, instance, selection=some).success
+    with dagster_instance(home) as instance:
+        assert refresh(feed, home, instance).success
+        some = [key(other, layer) for layer in ("raw", *LAYERS)]
+        some += [key(other, TARGET, name) for name in ("training_set", "persistence")]
+        assert refresh(other, home, instance, selection=some).success
     return feed, other, home
 
 

@@ -15,10 +15,10 @@ from aerocast.lake import Lake
 from aerocast.lake.fingerprints import MonthContent
 from aerocast.storage.home import Home
 from aerocast_assets.automation import live
-from tests.assets.automation.test_live import Ticking
 from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_rows
 from tests.harness.graph import refresh
+from tests.harness.loop import LiveLoop
 from tests.harness.server import Server
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph and a server
@@ -80,7 +80,7 @@ def fed(tmp_path: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: p
 
 
 def test_forecasts_within_step_use_whole_steps(fed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick, path = Ticking(fed, home, instance), Path(fed.source.path)
+    tick, path = LiveLoop(fed, home, instance), Path(fed.source.path)
     first, before = ask(home, log=True), held(home)
     assert first["origin"] == f"{NOW - HOUR:%Y-%m-%dT%H:%M:%SZ}"
     step = {"time": f"{NOW:%Y-%m-%dT%H:%M:%SZ}", "whole": False, "readings": 2, "usual": 12.0, "fullness": 0.1667}

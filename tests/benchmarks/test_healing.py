@@ -1,30 +1,12 @@
 """The healing benchmark's own parts: what is injected is what is said, errors are of the right rows, a loop closes."""
 
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import PROJECT
-
-BENCHMARKS = PROJECT / "benchmarks"
-SCRIPTS = {"measuring", "healing", "calibration"}
 SENSORS = ("stuck", "spikes", "unit_change", "drop_out", "clock_jump")
 WORLDS = ("level_shift", "trend", "variance", "dynamics", "heatwave", "moved")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _scripts_folder() -> object:
-    """A script finds its helpers beside it; its modules are not left behind for other tests."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCHMARKS))
-    yield
-    sys.path.remove(str(BENCHMARKS))
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in SCRIPTS:
-            del sys.modules[name]
 
 
 def _climate(seed: int, days: int = 80):

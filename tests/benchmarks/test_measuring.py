@@ -1,6 +1,5 @@
 """The benchmarks' helpers: figures, tables and the data they are made of. What they measure is not tested here."""
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,12 +23,6 @@ Seconds
 
 Plot          somewhere.png
 """
-
-
-@pytest.fixture(autouse=True)
-def _scripts_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script finds its helpers beside it."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def test_benchmarks_say_what_they_measure() -> None:
@@ -185,13 +178,3 @@ def test_project_without_components_loads(tmp_path: Path) -> None:
     from code_location import LOAD, empty_project, timed
 
     assert timed(LOAD.format(package="hollow"), empty_project(tmp_path))() > 0
-
-
-@pytest.fixture(autouse=True)
-def _forget_scripts() -> object:
-    """Modules of the scripts' folder are not left behind for other tests."""
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in {"measuring", *(script.stem for script in BENCHMARKS.glob("*.py"))}:
-            del sys.modules[name]

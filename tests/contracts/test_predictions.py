@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged, LoggedForecast, PostedOutcome, PredictionLog
+from tests.harness.waits import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,13 +38,6 @@ def logged(name: str, feed: str = "noaa") -> Logged:
         level=0.9,
         forecasts=(forecast,),
     )
-
-
-def until(check: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def ids(home: Path, feed: str = "noaa") -> list[str]:

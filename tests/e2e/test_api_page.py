@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aerocast.contracts import declared
-from tests.e2e.test_ui import browser, webdriver  # noqa: F401  # a fixture
 from tests.factories.feeds import small_feed
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server
 from tests.harness.waits import until
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 TOKEN = "the token of the tests"
 READ = """return [...document.querySelectorAll('details')].map(box => {
@@ -39,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chrome") -> None:  # noqa: F811
+def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chrome") -> None:
     browser.get(server.url)  # the bare address leads to the page
     until(lambda: len(browser.execute_script(READ)) == 10)
     assert browser.current_url == f"{server.url}/docs"

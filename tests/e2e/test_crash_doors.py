@@ -23,7 +23,6 @@ from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
 from tests import PROJECT
-from tests.factories.feeds import small_feed
 from tests.harness.brokers import Running, start_kafka, start_nats
 from tests.harness.sender import FEED, STORM, Sender
 from tests.harness.server import Server
@@ -67,23 +66,18 @@ class Killed:
 
 
 @pytest.fixture
-def pushed(tmp_path: Path) -> Feed:
-    return small_feed(tmp_path, source={"kind": "push"})
-
-
-@pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[list[Running]]:
     with start_nats(tmp_path) as nats, start_kafka(tmp_path) as kafka:
         yield [nats, kafka]
 
 
 def test_readings_sent_between_kills_are_stored_exactly_once(
-    pushed: Feed, home: Path, brokers: list[Running], chance: random.Random
+    push_feed: Feed, home: Path, brokers: list[Running], chance: random.Random
 ) -> None:
-    declared.publish(home, pushed)
+    declared.publish(home, push_feed)
     with Server(home) as server:
-        sender = Sender(home, pushed, server.url, [each.url for each in brokers], chance)
-        killed = Killed(home, pushed, brokers)
+        sender = Sender(home, push_feed, server.url, [each.url for each in brokers], chance)
+        killed = Killed(home, push_feed, brokers)
         lives = list(_lives(sender, killed, brokers[0], chance))
         sender.send_the_rest()
         killed.ask(f"{chance.randrange(2**31)} end")
@@ -94,8 +88,8 @@ def test_readings_sent_between_kills_are_stored_exactly_once(
     ended_in = Counter(said[-1] if said else "before anything" for said in lives)
     print(f"{len(lives)} lives, {len(unfinished)} ended in the middle of work: {dict(ended_in)}; sent {sender.by_door}")
     assert not last["killed"]
-    _all_is_there_once(sender, home, pushed)
-    _nothing_waits(sender, home, pushed, brokers)
+    _all_is_there_once(sender, home, push_feed)
+    _nothing_waits(sender, home, push_feed, brokers)
 
 
 def _lives(sender: Sender, killed: Killed, broker: Running, chance: random.Random) -> Iterator[list[str]]:

@@ -1,7 +1,6 @@
 """A disk that is full while readings arrive: what was acknowledged is there once as soon as there is room again."""
 
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,45 +18,18 @@ from aerocast.ingest.doors.posted import PostRefusal, PostStore, Why
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
-from tests.factories.feeds import small_feed
 from tests.harness.brokers import start_nats
 from tests.harness.deliveries import refresh
+from tests.harness.disks import fill_disk, small_disk
 from tests.harness.sender import FEED, Reading, encoded, known, readings
 
-SIZE = 24 << 20
 LEFT = (0, 4 << 10, 40 << 10, 400 << 10, 4200 << 10, 4600 << 10)  # bytes left of it; a table needs some to begin
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@pytest.fixture
-def pushed(tmp_path: Path) -> Feed:
-    return small_feed(tmp_path, source={"kind": "push"})
-
-
-def fill(disk: Path, left: int) -> Path:
-    """A file that leaves so many bytes of the disk."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as stream:
-        for size in (1 << 20, 4096):
-            try:
-                while True:
-                    stream.write(bytes(size))
-            except OSError:
-                continue
-    with filler.open("r+b") as stream:
-        stream.truncate(max(0, filler.stat().st_size - left))
-    return filler
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        yield disk
 
 
 class Doors:
@@ -120,17 +92,17 @@ class Doors:
 
 
 def test_acknowledged_readings_survive_full_disk(
-    disk: Path, pushed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disk: Path, push_feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aerocast.ingest.brokers.nats.AGAIN", 0.1)
     with start_nats(tmp_path) as broker:
-        doors = Doors(disk / "home", pushed, broker.url, tmp_path)
+        doors = Doors(disk / "home", push_feed, broker.url, tmp_path)
         doors.send()
         assert doors.take() == []
         told = []
         for left in LEFT:
             doors.send()
-            filler = fill(disk, left)
+            filler = fill_disk(disk, left)
             doors.send()
             told += doors.take()
             filler.unlink()
@@ -147,24 +119,24 @@ def test_acknowledged_readings_survive_full_disk(
     with duckdb.connect() as con:
         raw, good, bad = (doors.lake.relation(con, f"{FEED}/{layer}") for layer in ("raw", "bronze", "quarantine"))
         assert Counter(raw.select("station, time_text").fetchall()) == Counter(map(known, doors.sent))
-        assert audit(con, pushed, raw, good, bad).balanced
+        assert audit(con, push_feed, raw, good, bad).balanced
         kept = good.count("*").fetchall()[0][0] + bad.filter('"column" IS NULL').count("*").fetchall()[0][0]
         assert kept == len(doors.sent)
 
 
-def test_truncated_file_is_taken_once_complete(pushed: Feed, home: Path) -> None:
+def test_truncated_file_is_taken_once_complete(push_feed: Feed, home: Path) -> None:
     inbox, lake = home / "inbox" / FEED, Lake(home)
     inbox.mkdir(parents=True)
     rows = readings(random.Random(3), hours=10)
     for ending in (".parquet", ".csv", ".csv.gz", ".jsonl.gz"):
         data = encoded(rows, ending)
         (inbox / f"file{ending}").write_bytes(data[:-3])
-    cut = take_all(lake, pushed, doors_of(home, pushed, Settings(home=str(home))))
+    cut = take_all(lake, push_feed, doors_of(home, push_feed, Settings(home=str(home))))
     assert not cut.rows
     assert len(cut.rejected) == 4, cut.rejected
     for name in ("file.parquet", "again.parquet"):
         (inbox / name).write_bytes(encoded(rows, ".parquet"))
-        taken = take_all(lake, pushed, doors_of(home, pushed, Settings(home=str(home))))
+        taken = take_all(lake, push_feed, doors_of(home, push_feed, Settings(home=str(home))))
         assert taken.rows.total() == len(rows)
     assert sum(lake.rows(f"{FEED}/raw").values()) == 2 * len(rows), "put there again it is another delivery"
     assert sorted(path.name for path in (inbox / "done").iterdir()) == ["again.parquet", "file.parquet"]

@@ -12,18 +12,13 @@ import pytest
 
 from aerocast.lake import Lake
 from tests import PROJECT
+from tests.harness.disks import fill_disk, small_disk
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 140 MB of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=140m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with small_disk(tmp_path / "disk", "140m") as disk:
+        yield disk
 
 
 def start(home: Path) -> subprocess.Popen[str]:
@@ -37,19 +32,8 @@ def start(home: Path) -> subprocess.Popen[str]:
     )
 
 
-def fill(disk: Path) -> None:
-    """Takes the last byte of the disk."""
-    with (disk / "filler").open("ab", buffering=0) as stream:
-        for size in (2**20, 4096, 1):
-            try:
-                while True:
-                    stream.write(b"0" * size)
-            except OSError:
-                continue
-
-
 def test_full_disk_is_reported_before_any_step(disk: Path) -> None:
-    fill(disk)
+    fill_disk(disk)
     process = start(disk / "home")
     _, said = process.communicate(timeout=240)
     assert process.returncode == 1
@@ -64,7 +48,7 @@ def test_disk_filled_during_run_loses_nothing(disk: Path) -> None:
     for line in process.stdout:
         if line.strip() == "noaa/silver ...":
             break
-    fill(disk)
+    fill_disk(disk)
     out, said = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "Traceback" not in out + said

@@ -19,7 +19,7 @@ from aerocast_assets.keys import key
 from cli.ask import ask_server
 from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings
-from tests.harness.graph import metadata, refresh
+from tests.harness.graph import champion_version, metadata, refresh
 
 KEY = ("small", "temperature")
 CHAMPION = dg.AssetKey([*KEY, "champion"])
@@ -57,17 +57,11 @@ def trained(home: Path) -> candidates.Candidate:
     return found
 
 
-def serving(home: Path) -> str:
-    pointer = release.current(home, *KEY)
-    assert pointer is not None
-    return pointer.version
-
-
 def test_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     first = home_of(Settings(home=str(tmp_path / "month=1999-01" / "it's 100% #1")))
     first = Path(first)
     run(small, first, monkeypatch)
-    version, made = serving(first), trained(first)
+    version, made = champion_version(first), trained(first)
     assert Tracker(first).knows(made)
     assert [name for name, own in rooms.files(first) if not own] == [], "all that a home holds is known to `clean`"
 
@@ -89,7 +83,7 @@ def test_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monk
     _, said = run(small, copy, monkeypatch, "linear", "champion", force=True)
     assert "mlflow.db was gone: a new one is begun" in said
     client = Tracker(copy).client
-    assert client.get_model_version_by_alias(model_name(*KEY), ALIAS).tags["release"] == serving(copy)
+    assert client.get_model_version_by_alias(model_name(*KEY), ALIAS).tags["release"] == champion_version(copy)
     run_of = client.get_run(trained(copy).mlflow_run_id)
     assert {"test_rmse_1", "test_skill_1", "test_coverage_1", "test_composite"} <= run_of.data.metrics.keys()
 
@@ -105,8 +99,8 @@ def test_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monk
     assert "training, judging and serving go on without it" in said
     assert trained(copy).mlflow_run_id == ""
     run(small, copy, monkeypatch, "champion", release=version)
-    assert serving(copy) == version
-    lineage = release.load(copy, *KEY, serving(copy)).manifest.lineage
+    assert champion_version(copy) == version
+    lineage = release.load(copy, *KEY, champion_version(copy)).manifest.lineage
     assert lineage.parameters == trained(copy).parameters
     assert lineage.validation
     assert {path: path.stat().st_mtime_ns for path in moved.rglob("*") if path.is_file()} == kept

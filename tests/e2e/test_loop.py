@@ -22,10 +22,10 @@ from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.keys import key
-from tests import PROJECT
 from tests.factories.feeds import HOURS, small_feed, write_readings
-from tests.harness.graph import check, metadata, refresh
+from tests.harness.graph import check, dagster_instance, metadata, refresh
 from tests.harness.server import Server
+from tests.harness.waits import until
 
 PATIENCE = 120.0
 SEQUENCE = [[50.0, 8.0, 1012.0]] * 5
@@ -69,12 +69,6 @@ def flowing(url: str) -> Iterator[Traffic]:
             client.join()
 
 
-def wait_for(seen: Traffic, version: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while version not in seen.versions() and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
 def champion_alias(home: Path) -> str:
     """Config hash of the model version that MLflow's alias names."""
     found = Tracker(home).client.get_model_version_by_alias(model_name("small", "temperature"), "champion")
@@ -95,14 +89,14 @@ def test_retrain_reaches_running_server_without_failed_request(
     )
 
     with Server(home, ("--poll-seconds", "0.1")) as server, flowing(server.url) as seen:
-        wait_for(seen, first.version)
+        until(lambda: first.version in seen.versions(), PATIENCE, "answers of the new version")
         # The world changes: days swing five times as far, and there are newer readings to learn it from.
         write_readings(readings, hours=HOURS, swing=10.0)
         result = refresh(feed, home, instance)
         assert result.success
         second = release.current(home, "small", "temperature")
         assert second is not None
-        wait_for(seen, second.version)
+        until(lambda: second.version in seen.versions(), PATIENCE, "answers of the new version")
         models = httpx.get(f"{server.url}/models").json()
         health = httpx.get(f"{server.url}/health").json()
 
@@ -129,11 +123,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     place = tmp_path_factory.mktemp("trained")
     feed = small_feed(write_readings(place / "readings.csv"))
     (place / "home").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AEROCAST_HOME", str(place / "home"))
-        patch.setenv("DAGSTER_HOME", str(PROJECT))
-        with dg.DagsterInstance.get() as made:
-            assert refresh(feed, place / "home", made).success
+    with dagster_instance(place / "home") as instance:
+        assert refresh(feed, place / "home", instance).success
     return feed, place / "home"
 
 

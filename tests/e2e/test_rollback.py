@@ -18,7 +18,7 @@ from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release
 from aerocast_assets.keys import key, models
 from tests.factories.feeds import HOURS, small_feed, write_readings
-from tests.harness.graph import metadata, refresh
+from tests.harness.graph import champion_version, metadata, refresh
 from tests.harness.server import Server
 
 KEY = ("small", "temperature")
@@ -42,12 +42,6 @@ def champion(feed: Feed, home: Path, instance: dg.DagsterInstance, **config: Any
     result = refresh(feed, home, instance, selection=[own], config=run_config)
     assert result.success
     return metadata(result, own)
-
-
-def serving(home: Path) -> str:
-    pointer = release.current(home, *KEY)
-    assert pointer is not None
-    return pointer.version
 
 
 def alias(home: Path) -> str:
@@ -79,7 +73,7 @@ def watching(home: Path, url: str, version: str) -> Iterator[Watch]:
     def look() -> None:
         end = 0.0
         while not seen.followed and not (end and time.monotonic() > end):
-            if not seen.moved and serving(home) == version:
+            if not seen.moved and champion_version(home) == version:
                 seen.moved = time.monotonic()
             if answered(url) == version:
                 seen.followed = time.monotonic()
@@ -101,10 +95,10 @@ def test_rollback_reaches_server_and_lasts(tmp_path: Path, home: Path, instance:
     feed = small_feed(readings)
     write_readings(readings, hours=24 * 75, swing=2.0)
     run(feed, home, instance)
-    old = serving(home)
+    old = champion_version(home)
     write_readings(readings, hours=24 * 100, swing=10.0)
     run(feed, home, instance)
-    new = serving(home)
+    new = champion_version(home)
     assert new != old
 
     with Server(home, ("--poll-seconds", str(POLL))) as server:
@@ -121,21 +115,21 @@ def test_rollback_reaches_server_and_lasts(tmp_path: Path, home: Path, instance:
         # Whatever runs by itself, the forward flow or `make run`, leaves it: there is no newer candidate.
         plain = run(feed, home, instance)
         assert metadata(plain, key(feed, "temperature", "champion"))["status"] == "unchanged"
-        assert serving(home) == answered(server.url) == old
+        assert champion_version(home) == answered(server.url) == old
         assert alias(home) == config_hash(home, old)
 
         # A trial that somebody forces, or that newer rows ask for, is held and recorded, and replaces nothing.
         forced = champion(feed, home, instance, force=True)
         assert (forced["verdict"], forced["release"]) == ("held", old)
         assert forced["decision"].startswith(f"Held: {old} stays, for a person holds it since")
-        assert serving(home) == old
+        assert champion_version(home) == old
 
         # Once it is lifted the newer one wins the trial, and is the release that it was.
         champion(feed, home, instance, lift=True)
         with watching(home, server.url, new) as seen:
             assert champion(feed, home, instance, force=True)["release"] == new
         assert seen.followed
-        assert serving(home) == new
+        assert champion_version(home) == new
         assert alias(home) == config_hash(home, new)
         models = httpx.get(f"{server.url}/models").json()
 
@@ -153,8 +147,8 @@ def test_rollback_reaches_server_and_lasts(tmp_path: Path, home: Path, instance:
     champion(feed, home, instance, release=old)
     write_readings(readings, hours=HOURS, swing=10.0)
     run(feed, home, instance)
-    assert serving(home) == old
+    assert champion_version(home) == old
     champion(feed, home, instance, lift=True)
     run(feed, home, instance)
-    assert serving(home) not in (old, new)
-    assert release.versions(home, *KEY) == [old, new, serving(home)]
+    assert champion_version(home) not in (old, new)
+    assert release.versions(home, *KEY) == [old, new, champion_version(home)]

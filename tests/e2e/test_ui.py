@@ -1,13 +1,12 @@
 """The UI as people see it: Dagster's webserver over a home with results, drawn by headless Chromium."""
 
-import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -20,16 +19,11 @@ from tests import PROJECT
 from tests.factories.feeds import small_feed, write_readings
 from tests.harness.graph import definitions
 from tests.harness.server import Server
+from tests.harness.waits import until
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if not (CHROMIUM and DRIVER):
-    pytest.skip("no Chromium with its driver on this machine", allow_module_level=True)
+if TYPE_CHECKING:
+    from selenium import webdriver
 
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1600,1200"),
-)
 # The code location of the test: the small feed, declared as a file of its own would declare it.
 LOCATION = """
 from pathlib import Path
@@ -73,24 +67,11 @@ def ui(tmp_path: Path, home: Path, results: Feed) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
-            wait(lambda: reachable(f"{url}/server_info"), f"the webserver: see {log.name}")
+            until(lambda: reachable(f"{url}/server_info"), PATIENCE, f"the webserver: see {log.name}")
             yield url
         finally:
             server.terminate()
             server.wait(60)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator["webdriver.Chrome"]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def reachable(url: str) -> bool:
@@ -99,13 +80,6 @@ def reachable(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
-
-
-def wait(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
-        time.sleep(0.1)
 
 
 def shown(browser: "webdriver.Chrome") -> str:
@@ -118,28 +92,28 @@ def test_graph_and_asset_pages_are_drawn(ui: str, results: Feed, browser: "webdr
 
     browser.get(f"{ui}/asset-groups")
     nodes = "return [...document.querySelectorAll('foreignObject')].map(e => e.textContent).join('\\n')"
-    wait(lambda: all(layer in browser.execute_script(nodes) for layer in layers), "every asset in the graph")
+    until(lambda: all(layer in browser.execute_script(nodes) for layer in layers), PATIENCE, "every asset in the graph")
 
     browser.get(f"{ui}/assets/small/bronze?view=checks")
     checks = ["nothing_lost", "key_unique", "station_declared", "temperature_in_range", "temperature_measured"]
-    wait(lambda: all(check in shown(browser) for check in checks), "the checks of bronze")
+    until(lambda: all(check in shown(browser) for check in checks), PATIENCE, "the checks of bronze")
     assert "Failed" not in shown(browser)
 
     browser.get(f"{ui}/assets/small/bronze")
-    wait(lambda: "windspeed (w) is 1051" in shown(browser), "the quarantined reading and its reason")
+    until(lambda: "windspeed (w) is 1051" in shown(browser), PATIENCE, "the quarantined reading and its reason")
 
     browser.get(f"{ui}/assets/small/temperature/champion")
-    wait(lambda: "seasonal_naive" in shown(browser), "the scores of the candidates")
+    until(lambda: "seasonal_naive" in shown(browser), PATIENCE, "the scores of the candidates")
 
     browser.get(f"{ui}/assets/small/temperature/forecasts")
     link = "return document.querySelector('a[href$=\"/reports/small/temperature/forecast.png\"]')?.href"
-    wait(lambda: browser.execute_script(link), "the link to the forecast's picture")
+    until(lambda: browser.execute_script(link), PATIENCE, "the link to the forecast's picture")
     browser.get(browser.execute_script(link))
     assert 500 < browser.execute_script("return document.images[0].naturalWidth") <= 900
 
     browser.get(f"{ui}/locations/aerocast/jobs/small_refresh/runs")
-    wait(lambda: "Success" in shown(browser), "the run of the command under its job")
+    until(lambda: "Success" in shown(browser), PATIENCE, "the run of the command under its job")
 
     browser.get(f"{ui}/assets/small/bronze?view=checks")
-    wait(lambda: "nothing_lost" in shown(browser), "the checks of bronze again")
+    until(lambda: "nothing_lost" in shown(browser), PATIENCE, "the checks of bronze again")
     assert "Skipped" not in shown(browser)

@@ -106,6 +106,11 @@ def manifest(number: int = 1, feed: str = "noaa", target: str = "temperature", *
     return Manifest(**{**known, **changes})
 
 
+def write_release(home: Home, number: int = 1, data: bytes = b"graph") -> str:
+    """Write release `number`, whose graph is `data`."""
+    return release.write(home, manifest(number), {"model.onnx": data})
+
+
 def publish(home: Home, number: int = 1, bias: float = 0.0, **changes: Any) -> str:
     """Write and promote release `number`; its forecasts carry `bias`."""
     made = manifest(number, **changes)

@@ -153,3 +153,10 @@ def changed(values: Reals, onset: int, change: Callable[[Reals], Reals]) -> Real
     made = values.copy()
     made[onset:] = change(values)[onset:]
     return made
+
+
+def heatwave(values: Reals, onset: int) -> Reals:
+    """A ramp of two days to hotter, wider and later days."""
+    ramp = np.clip((np.arange(len(values)) - onset) / 48, 0, 1)
+    hot = values - cycle(len(values)) + 14 + cycle(len(values), 18, late=3)
+    return (1 - ramp) * values + ramp * hot

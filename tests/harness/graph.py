@@ -1,15 +1,30 @@
 """A feed's graph on a Dagster instance: its definitions, one run of its job, and what the run says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from aerocast.feed.model import Feed
+from aerocast.releases import release
 from aerocast.storage.home import Home
 from aerocast_assets.graph import feed_definitions, job_name
 from aerocast_assets.keys import months
 from aerocast_assets.resources import Platform
+from tests import PROJECT
+
+
+@contextmanager
+def dagster_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """A real instance by the project's dagster.yaml, stored under `home`, which the environment names meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEROCAST_HOME", str(home))
+        patch.setenv("DAGSTER_HOME", str(PROJECT))
+        with dg.DagsterInstance.get() as instance:
+            yield instance
 
 
 def definitions(home: Home, *feeds: Feed) -> dg.Definitions:
@@ -48,3 +63,10 @@ def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, A
 def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
     """The evaluation of the check `name` in this run."""
     return next(e for e in result.get_asset_check_evaluations() if e.check_name == name)
+
+
+def champion_version(home: Home, feed: str = "small", target: str = "temperature") -> str:
+    """The release that serves."""
+    pointer = release.current(home, feed, target)
+    assert pointer is not None
+    return pointer.version

@@ -92,3 +92,20 @@ class Loop:
             asset_selection=list(request.asset_selection) if request.asset_selection else None,
             raise_on_error=False,
         )
+
+
+@dataclass
+class LiveLoop(Loop):
+    """A feed's live sensor with its cursor between ticks."""
+
+    sensor: str = "live"
+
+    def asks(self) -> dg.RunRequest:
+        (request,) = self.look().run_requests
+        assert isinstance(request, dg.RunRequest)
+        return request
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        result = self.execute(request)
+        assert result is not None
+        return result

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aerocast.contracts import predictions
+from aerocast.contracts.predictions import Logged
 from aerocast.storage.home import Home
 
 
@@ -18,6 +20,11 @@ def metric(http: Any, name: str) -> float:
     """The value of the first metric whose line starts so."""
     lines = http.get("/metrics").text.splitlines()
     return float(next(line for line in lines if line.startswith(name)).split()[-1])
+
+
+def logged(home: Path) -> list[Logged]:
+    """The answers in the prediction log of noaa."""
+    return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
 
 
 @dataclass

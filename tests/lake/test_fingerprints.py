@@ -8,32 +8,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from aerocast.common.months import month_span
 from aerocast.lake import Lake, fingerprints, ledger
 from aerocast.lake.fingerprints import Edges
-
-RAW, MADE = "feed/raw", "feed/made"
-EDGES = Edges(timedelta(hours=2), timedelta(hours=3))
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "home")
-
-
-def table(month: str, hours: list[int], value: float | None = 1.0, segment: str = "s") -> pa.Table:
-    """Readings so many hours after the month's start, or before its end if negative."""
-    start, end = month_span(month)
-    times = [(start if hour >= 0 else end) + timedelta(hours=hour) for hour in hours]
-    return pa.table(
-        {
-            "station": ["A"] * len(hours),
-            "time": pa.array(times, pa.timestamp("us", "UTC")),
-            "value": pa.array([value] * len(hours), pa.float64()),
-            "segment": pa.array([segment] * len(hours), pa.string()),
-            "month": pa.array([month] * len(hours), pa.string()),
-        }
-    )
+from tests.factories.tables import EDGES, MADE, RAW, append_rows, hourly_rows
 
 
 def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> fingerprints.MonthContent:
@@ -42,10 +19,12 @@ def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> fingerprints.Mont
 
 
 def test_mark_ignores_order_of_rows(lake: Lake) -> None:
-    rows = table("2024-01", [0, 1, 50, -1])
+    rows = hourly_rows("2024-01", [0, 1, 50, -1])
     first = replaced(lake, rows, ["2024-01"])
     assert replaced(lake, rows.take([3, 1, 0, 2]), ["2024-01"]) == first
-    assert replaced(lake, table("2024-01", [0, 1, 50, -1], segment="other"), ["2024-01"]) == first, "segment is apart"
+    assert replaced(lake, hourly_rows("2024-01", [0, 1, 50, -1], segment="other"), ["2024-01"]) == first, (
+        "segment is apart"
+    )
     assert len(set(first)) == 3
 
 
@@ -55,27 +34,29 @@ def test_mark_ignores_order_of_rows(lake: Lake) -> None:
 )
 def test_edge_changes_only_with_rows_inside_it(lake: Lake, hour: int, head: bool, tail: bool) -> None:
     hours = [0, 60, -1]
-    first = replaced(lake, table("2024-01", hours), ["2024-01"])
-    then = replaced(lake, table("2024-01", [*hours, hour]), ["2024-01"])
+    first = replaced(lake, hourly_rows("2024-01", hours), ["2024-01"])
+    then = replaced(lake, hourly_rows("2024-01", [*hours, hour]), ["2024-01"])
     assert [then[i] != first[i] for i in range(3)] == [True, head, tail]
 
 
 def test_mark_tells_null_from_zero_and_empty_from_absent(lake: Lake) -> None:
-    seen = {replaced(lake, table("2024-01", [50], value), ["2024-01"]).all for value in (None, 0.0, float("nan"), 1.0)}
+    seen = {
+        replaced(lake, hourly_rows("2024-01", [50], value), ["2024-01"]).all for value in (None, 0.0, float("nan"), 1.0)
+    }
     assert len(seen) == 4
-    assert replaced(lake, table("2024-01", [50], float("nan")), ["2024-01"]).all in seen
-    empty = replaced(lake, table("2024-01", []), ["2024-01"])
+    assert replaced(lake, hourly_rows("2024-01", [50], float("nan")), ["2024-01"]).all in seen
+    empty = replaced(lake, hourly_rows("2024-01", []), ["2024-01"])
     assert empty.all not in seen
     assert lake.ledger(MADE).content(["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
 
 
 def test_mark_of_two_equal_rows_does_not_cancel_out(lake: Lake) -> None:
-    once = replaced(lake, table("2024-01", [50]), ["2024-01"])
-    assert len({once.all, *(replaced(lake, table("2024-01", [50] * n), ["2024-01"]).all for n in (2, 3))}) == 3
+    once = replaced(lake, hourly_rows("2024-01", [50]), ["2024-01"])
+    assert len({once.all, *(replaced(lake, hourly_rows("2024-01", [50] * n), ["2024-01"]).all for n in (2, 3))}) == 3
 
 
 def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
-    rows = table("2024-01", [0, 50])
+    rows = hourly_rows("2024-01", [0, 50])
     first = replaced(lake, rows, ["2024-01"])
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
@@ -83,21 +64,16 @@ def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
     assert lake.ledger(MADE).content(["2024-01"], EDGES)["2024-01"] == first
 
 
-def appended(lake: Lake, month: str, hours: list[int], segment: str) -> fingerprints.MonthContent:
-    lake.append(RAW, table(month, hours, segment=segment), segment, edges=EDGES)
-    return lake.ledger(RAW).content([month], EDGES)[month]
-
-
 def test_segment_marks_the_months_and_edges_it_reaches(lake: Lake) -> None:
-    first = appended(lake, "2024-01", [50], "a")
-    assert appended(lake, "2024-01", [50], "a") == first, "a delivery that is there already"
-    second = appended(lake, "2024-01", [60], "b")
+    first = append_rows(lake, "2024-01", [50], "a")
+    assert append_rows(lake, "2024-01", [50], "a") == first, "a delivery that is there already"
+    second = append_rows(lake, "2024-01", [60], "b")
     assert [second[i] != first[i] for i in range(3)] == [True, False, False]
-    third = appended(lake, "2024-01", [1], "c")
+    third = append_rows(lake, "2024-01", [1], "c")
     assert [third[i] != second[i] for i in range(3)] == [True, True, False]
-    fourth = appended(lake, "2024-01", [-1], "d")
+    fourth = append_rows(lake, "2024-01", [-1], "d")
     assert [fourth[i] != third[i] for i in range(3)] == [True, False, True]
-    assert appended(lake, "2024-02", [50], "e")
+    assert append_rows(lake, "2024-02", [50], "e")
     assert lake.ledger(RAW).content(["2024-01"], EDGES)["2024-01"] == fourth
 
 
@@ -105,53 +81,53 @@ def test_mark_depends_on_order_of_deliveries(tmp_path: Path) -> None:
     ends = []
     for name, order in (("one", "ab"), ("two", "ba")):
         lake = Lake(tmp_path / name)
-        ends.append([appended(lake, "2024-01", [50], segment) for segment in order][-1])
+        ends.append([append_rows(lake, "2024-01", [50], segment) for segment in order][-1])
     assert ends[0] != ends[1], "the last delivery wins"
 
 
 def test_neighbour_months_count_as_far_as_they_are_read(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
-        appended(lake, month, [50], month)
+        append_rows(lake, month, [50], month)
 
     def seen() -> dict[str, list[str]]:
         return lake.ledger(RAW).inputs(["2024-01", "2024-02", "2024-03"], EDGES)
 
     before = seen()
-    appended(lake, "2024-02", [60], "middle")
+    append_rows(lake, "2024-02", [60], "middle")
     assert [month for month in before if before[month] != seen()[month]] == ["2024-02"]
     before = seen()
-    appended(lake, "2024-02", [1], "head")
+    append_rows(lake, "2024-02", [1], "head")
     assert [month for month in before if before[month] != seen()[month]] == ["2024-01", "2024-02"]
     before = seen()
-    appended(lake, "2024-02", [-1], "tail")
+    append_rows(lake, "2024-02", [-1], "tail")
     assert [month for month in before if before[month] != seen()[month]] == ["2024-02", "2024-03"]
 
 
 def test_unrecorded_reach_counts_whole_month(lake: Lake) -> None:
     for month in ("2024-01", "2024-02", "2024-03"):
-        appended(lake, month, [50], month)
+        append_rows(lake, month, [50], month)
     for reach in (timedelta(hours=7), timedelta(days=40)):
         before = lake.ledger(RAW).inputs(["2024-03"], Edges(tail=reach))
-        appended(lake, "2024-02", [60], f"middle {reach}")
+        append_rows(lake, "2024-02", [60], f"middle {reach}")
         assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=reach)) != before
     before = lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40)))
-    appended(lake, "2024-01", [70], "two months back")
+    append_rows(lake, "2024-01", [70], "two months back")
     assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40))) != before
 
 
 def test_home_without_marks_is_identified_by_files(lake: Lake) -> None:
-    lake.replace(MADE, table("2024-01", [50]), ["2024-01"])
+    lake.replace(MADE, hourly_rows("2024-01", [50]), ["2024-01"])
     old = lake.ledger(MADE).content(["2024-01", "2024-02"], EDGES)
     assert old.keys() == {"2024-01"}
     assert lake.ledger(MADE).content(["2024-01"], EDGES) == old
-    assert replaced(lake, table("2024-01", [50]), ["2024-01"]) != old["2024-01"]
+    assert replaced(lake, hourly_rows("2024-01", [50]), ["2024-01"]) != old["2024-01"]
     assert lake.ledger(MADE).origins() == {}
 
 
 def test_one_scan_reads_transactions_before_and_after_checkpoint(lake: Lake) -> None:
     names = []
     for turn in range(25):
-        appended(lake, "2024-01", [50], f"segment {turn}")
+        append_rows(lake, "2024-01", [50], f"segment {turn}")
         names.append(f"segment {turn}")
         opened = DeltaTable(lake.uri(RAW))
         found = ledger.read_records(opened)

@@ -12,7 +12,7 @@ from aerocast.lake import Lake, Slot, ledger, memory
 from aerocast.operations import maintenance
 from tests.factories.claims import hours_in_raw, only, write_object
 from tests.factories.feeds import small_feed
-from tests.tables.test_deliveries import Broker
+from tests.harness.memory_broker import MemoryBroker
 
 RAW = "small/raw"
 ROWS = pa.table({"month": ["2024-01"], "value": [1.0]})
@@ -98,7 +98,7 @@ def test_slot_of_older_home_keeps_its_segment(tmp_path: Path) -> None:
 
 
 def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
-    feed, broker, lake = small_feed(tmp_path / "none.csv"), Broker(), Lake(tmp_path / "home")
+    feed, broker, lake = small_feed(tmp_path / "none.csv"), MemoryBroker(), Lake(tmp_path / "home")
     for hour in range(3):
         file = write_object(tmp_path / f"{hour}.parquet", [hour])
         claims.announce(broker, claims.TRAINING, feed, [file], tmp_path / "home")  # type: ignore[arg-type]

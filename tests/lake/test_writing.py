@@ -24,6 +24,7 @@ from aerocast.common.sql import scan
 from aerocast.lake import PARTITION, Lake, Slot, Stream
 from aerocast.lake import writing as lake_module
 from aerocast.storage.folder import FolderStore
+from tests.harness.disks import small_disk
 
 RAW, BRONZE = "feed/raw", "feed/bronze"
 
@@ -39,17 +40,6 @@ def rows(month: str, mark: str, count: int = 3) -> pa.Table:
             "month": pa.array([month] * count, pa.string()),
         }
     )
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path / "home")
-
-
-@pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 def marks(con: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> Counter[tuple[str, str]]:
@@ -379,14 +369,8 @@ def test_damaged_log_is_named(lake: Lake) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB."""
-    place = tmp_path / "tiny"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    if not Path("/bin/mount").exists() or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here (needs root and CAP_SYS_ADMIN)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        yield disk
 
 
 def noise(count: int) -> pa.Table:

@@ -30,12 +30,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         yield Lake(new_home(tmp_path_factory.mktemp("work")))
 
 
-@pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
-
-
 def test_months_are_appended_replaced_and_read(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     assert lake.version(RAW) is None
     assert lake.append(RAW, rows("2013-01", "a"), "a")

@@ -20,7 +20,7 @@ from aerocast.releases.release import POINTER
 from tests.factories import releases
 from tests.factories.claims import only, write_object
 from tests.factories.feeds import small_feed
-from tests.tables.test_deliveries import Broker
+from tests.harness.memory_broker import MemoryBroker
 
 LONG_AGO = time.time() - 400 * 86_400
 NONE = timedelta(0)
@@ -87,7 +87,7 @@ def test_set_aside_files_are_removed_after_their_time(home: Path) -> None:
 
 
 def test_announced_object_is_removed_once_in_raw(home: Path, tmp_path: Path) -> None:
-    feed, broker = small_feed(tmp_path / "none.csv", housekeeping={"claims": "P31D"}), Broker()
+    feed, broker = small_feed(tmp_path / "none.csv", housekeeping={"claims": "P31D"}), MemoryBroker()
     for hour in range(2):
         file = write_object(tmp_path / f"{hour}.parquet", [hour])
         claims.announce(broker, claims.TRAINING, feed, [file], home)  # type: ignore[arg-type]

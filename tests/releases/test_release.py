@@ -21,14 +21,10 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts.manifest import Graph, Graphs
 from aerocast.releases import release
 from aerocast.storage import atomic
-from tests.factories.releases import damage, graph, intervals, manifest, publish
+from tests.factories.releases import damage, graph, intervals, manifest, publish, write_release
 
 KEY = ("noaa", "temperature")
 KILLS = 100
-
-
-def write(home: Path, number: int = 1, data: bytes = b"graph") -> str:
-    return release.write(home, manifest(number), {"model.onnx": data})
 
 
 def test_release_round_trips(tmp_path: Path) -> None:
@@ -41,23 +37,23 @@ def test_release_round_trips(tmp_path: Path) -> None:
 
 
 def test_versions_count_up_and_history_is_newest_first(tmp_path: Path) -> None:
-    written = [write(tmp_path, number) for number in (3, 1, 2)]
+    written = [write_release(tmp_path, number) for number in (3, 1, 2)]
     assert written == ["0001-00000003", "0002-00000001", "0003-00000002"]
     assert release.versions(tmp_path, *KEY) == written
     assert [entry.version for entry in release.history(tmp_path, *KEY, limit=2)] == written[:0:-1]
 
 
 def test_same_config_hash_is_written_once(tmp_path: Path) -> None:
-    first = write(tmp_path, 1)
-    write(tmp_path, 2)
-    assert write(tmp_path, 1, b"other bytes") == first
+    first = write_release(tmp_path, 1)
+    write_release(tmp_path, 2)
+    assert write_release(tmp_path, 1, b"other bytes") == first
     assert len(release.versions(tmp_path, *KEY)) == 2
 
 
 def test_damaged_release_is_written_again(tmp_path: Path) -> None:
-    first = write(tmp_path, 1)
+    first = write_release(tmp_path, 1)
     damage(release.folder(tmp_path, *KEY) / first / "model.onnx")
-    assert write(tmp_path, 1) == "0002-00000001"
+    assert write_release(tmp_path, 1) == "0002-00000001"
 
 
 def test_hashes_with_common_prefix_are_two_releases(tmp_path: Path) -> None:
@@ -78,7 +74,7 @@ def test_second_graph_round_trips(tmp_path: Path) -> None:
 
 def test_promotion_moves_pointer_once(tmp_path: Path) -> None:
     assert release.current(tmp_path, *KEY) is None
-    first, second = write(tmp_path, 1), write(tmp_path, 2)
+    first, second = write_release(tmp_path, 1), write_release(tmp_path, 2)
     release.promote(tmp_path, *KEY, first)
     moved = release.promote(tmp_path, *KEY, second)
     assert (moved.version, moved.previous) == (second, first)
@@ -86,7 +82,7 @@ def test_promotion_moves_pointer_once(tmp_path: Path) -> None:
 
 
 def test_challenger_is_named_until_promotion(tmp_path: Path) -> None:
-    first, second, third = (write(tmp_path, number) for number in (1, 2, 3))
+    first, second, third = (write_release(tmp_path, number) for number in (1, 2, 3))
     with pytest.raises(AeroCastError, match="no other one serves"):
         release.challenge(tmp_path, *KEY, second)
     release.promote(tmp_path, *KEY, first)
@@ -108,7 +104,7 @@ def test_challenger_is_named_until_promotion(tmp_path: Path) -> None:
 
 
 def test_release_that_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
-    first, second = write(tmp_path, 1), write(tmp_path, 2)
+    first, second = write_release(tmp_path, 1), write_release(tmp_path, 2)
     release.promote(tmp_path, *KEY, first)
     with pytest.raises(AeroCastError, match="no other one serves"):
         release.challenge(tmp_path, *KEY, first)
@@ -121,7 +117,7 @@ def test_release_that_cannot_serve_cannot_challenge(tmp_path: Path) -> None:
 
 
 def test_unreadable_pointer_raises_one_sentence(tmp_path: Path) -> None:
-    release.promote(tmp_path, *KEY, write(tmp_path))
+    release.promote(tmp_path, *KEY, write_release(tmp_path))
     (release.folder(tmp_path, *KEY) / "challenger.json").write_text("{")
     with pytest.raises(AeroCastError, match=r"challenger\.json cannot be read"):
         release.challenger(tmp_path, *KEY)
@@ -141,7 +137,7 @@ def test_promoted_targets_are_discovered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "SHA256SUMS"])
 @pytest.mark.parametrize("fault", ["bit", "cut", "gone"])
 def test_damaged_file_is_detected_and_named(tmp_path: Path, name: str, fault: str) -> None:
-    version = write(tmp_path)
+    version = write_release(tmp_path)
     path = release.folder(tmp_path, *KEY) / version / name
     if fault == "bit":
         damage(path)
@@ -165,7 +161,7 @@ def test_damaged_pointer_is_error_not_absence(tmp_path: Path) -> None:
 
 
 def test_history_lists_damaged_release_with_error(tmp_path: Path) -> None:
-    first, second = write(tmp_path, 1), write(tmp_path, 2)
+    first, second = write_release(tmp_path, 1), write_release(tmp_path, 2)
     damage(release.folder(tmp_path, *KEY) / first / "manifest.json")
     newest, oldest = release.history(tmp_path, *KEY)
     assert newest.version == second
@@ -178,7 +174,7 @@ def test_history_lists_damaged_release_with_error(tmp_path: Path) -> None:
     "version", ["", "..", "0001", "0009-00000001", "../temperature/0001-00000001", ".new-0001-00000001"]
 )
 def test_unknown_version_is_refused(tmp_path: Path, version: str) -> None:
-    write(tmp_path)
+    write_release(tmp_path)
     with pytest.raises(AeroCastError, match="there is no release"):
         release.load(tmp_path, *KEY, version)
 
@@ -204,7 +200,7 @@ def test_unreadable_manifest_is_not_written(tmp_path: Path) -> None:
 
 
 def test_manifest_with_unknown_fields_is_read(tmp_path: Path) -> None:
-    version = write(tmp_path)
+    version = write_release(tmp_path)
     place = release.folder(tmp_path, *KEY) / version
     content = json.loads((place / "manifest.json").read_bytes()) | {"shadow": {"share": 0.1}}
     data = json.dumps(content).encode()
@@ -228,7 +224,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(atomic, "write_file", full)
     with pytest.raises(AeroCastError, match="No space left on device"):
-        write(tmp_path, 2)
+        write_release(tmp_path, 2)
     with pytest.raises(AeroCastError, match="No space left on device"):
         release.promote(tmp_path, *KEY, _second_by_hand(tmp_path, monkeypatch, real, full))
     place = release.folder(tmp_path, *KEY)
@@ -240,7 +236,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
 def _second_by_hand(home: Path, monkeypatch: pytest.MonkeyPatch, real: object, full: object) -> str:
     monkeypatch.setattr(atomic, "write_file", real)
-    version = write(home, 2)
+    version = write_release(home, 2)
     monkeypatch.setattr(atomic, "write_file", full)
     return version
 
@@ -268,12 +264,12 @@ def test_home_that_is_file_raises_one_sentence(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.write_text("a file")
     with pytest.raises(AeroCastError, match=r"could not be written to .*: .*home is not a folder"):
-        write(home)
+        write_release(home)
 
 
 def test_concurrent_writers_get_separate_versions(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        written = list(pool.map(lambda number: write(tmp_path, number), [*range(1, 13), *range(1, 13)]))
+        written = list(pool.map(lambda number: write_release(tmp_path, number), [*range(1, 13), *range(1, 13)]))
     assert len(set(written)) == 12
     assert [release._number(version) for version in release.versions(tmp_path, *KEY)] == list(range(1, 13))
     assert all(written[index] == written[index + 12] for index in range(12))
@@ -306,7 +302,7 @@ def test_reader_never_sees_partial_release_of_killed_writer(tmp_path: Path, chan
         _read_all(tmp_path)
         kills += 1
         halves += any(place.glob(".new-*"))
-    write(tmp_path, 99_999_999)
+    write_release(tmp_path, 99_999_999)
     assert list(place.glob(".new-*")) == []
     for version in release.versions(tmp_path, *KEY):
         release.load(tmp_path, *KEY, version)

@@ -13,15 +13,11 @@ from aerocast.releases.release import Current
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.objects import ObjectStore
-from tests.factories.releases import graph, manifest, publish
+from tests.factories.releases import graph, manifest, publish, write_release
 
 KEY = ("noaa", "temperature")
 PLACE = "releases/noaa/temperature"
 POINTER = "promoted/noaa/temperature/current.json"
-
-
-def write(home: ObjectHome, number: int = 1, data: bytes = b"graph") -> str:
-    return release.write(home, manifest(number), {"model.onnx": data})
 
 
 class Killed(BaseException):
@@ -40,7 +36,7 @@ def write_and_die(home: ObjectHome, number: int, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "swap", swap)
         with pytest.raises(Killed):
-            write(home, number)
+            write_release(home, number)
 
 
 def test_release_round_trips(bucket: ObjectHome) -> None:
@@ -52,8 +48,8 @@ def test_release_round_trips(bucket: ObjectHome) -> None:
     loaded = release.load(bucket, *KEY, version)
     assert loaded.files == {"model.onnx": graph()}
     assert loaded.manifest == made.stamped(version, {"model.onnx": loaded.manifest.graphs.station.sha256})
-    assert write(bucket, 7, b"other bytes") == version, "the same config_hash is written once"
-    assert write(bucket, 8) == "0002-00000008"
+    assert write_release(bucket, 7, b"other bytes") == version, "the same config_hash is written once"
+    assert write_release(bucket, 8) == "0002-00000008"
     for _ in range(2):
         assert [entry.version for entry in release.history(bucket, *KEY)] == ["0002-00000008", version]
     assert not bucket.work.exists(), "nothing of a release is kept on the machine"
@@ -61,7 +57,7 @@ def test_release_round_trips(bucket: ObjectHome) -> None:
 
 def test_pointers_move_and_one_listing_discovers_them(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(release.discover(bucket)) == []
-    first, second = publish(bucket, 1), write(bucket, 2)
+    first, second = publish(bucket, 1), write_release(bucket, 2)
     publish(bucket, 1, target="pressure")
     before = {key: stamp for *key, stamp in release.discover(bucket) for key in [tuple(key)]}
     named = release.challenge(bucket, *KEY, second)
@@ -92,7 +88,7 @@ def test_partial_release_of_killed_writer_is_invisible(
     assert release.history(bucket, *KEY) == []
     with pytest.raises(AeroCastError, match="there is no release '0001-00000001'"):
         release.promote(bucket, *KEY, "0001-00000001")
-    again = write(bucket, 1)
+    again = write_release(bucket, 1)
     assert again == ("0001-00000001" if documents == 0 else "0002-00000001"), "a number is claimed for good"
     assert release.promote(bucket, *KEY, again).version == again
 
@@ -102,11 +98,11 @@ def test_leftovers_of_killed_writer_are_removed_after_one_day(
 ) -> None:
     write_and_die(bucket, 1, monkeypatch, 3)
     left = f"{PLACE}/0001-00000001/model.onnx"
-    write(bucket, 2)
+    write_release(bucket, 2)
     assert store_of(bucket).read(left) == b"graph", "its writer may be slow, not dead"
     claim = storage._Claim("0001-00000001", datetime.now(UTC) - timedelta(days=2), "somebody")
     store_of(bucket).replace(f"{PLACE}/.claims/0001", msgspec.json.encode(claim))
-    write(bucket, 3)
+    write_release(bucket, 3)
     assert [name for name in store_of(bucket).names(PLACE) if "/0001-" in name] == []
     assert release.versions(bucket, *KEY) == ["0002-00000002", "0003-00000003"]
 
@@ -114,7 +110,7 @@ def test_leftovers_of_killed_writer_are_removed_after_one_day(
 @pytest.mark.parametrize("file", ["model.onnx", "manifest.json", "SHA256SUMS"])
 def test_damaged_object_is_detected_and_named(bucket: ObjectHome, file: str) -> None:
     first = publish(bucket, 1)
-    version = write(bucket, 2)
+    version = write_release(bucket, 2)
     name = f"{PLACE}/{version}/{file}"
     data = bytearray(store_of(bucket).read(name) or b"")
     data[len(data) // 2] ^= 1
@@ -133,7 +129,7 @@ def test_damaged_object_is_detected_and_named(bucket: ObjectHome, file: str) -> 
 
 def test_concurrent_writers_get_separate_numbers(bucket: ObjectHome) -> None:
     with ThreadPoolExecutor(4) as pool:
-        written = list(pool.map(lambda number: write(bucket, number), range(1, 7)))
+        written = list(pool.map(lambda number: write_release(bucket, number), range(1, 7)))
     assert sorted(release._number(version) for version in written) == list(range(1, 7))
     assert release.versions(bucket, *KEY) == sorted(written)
 
@@ -141,7 +137,7 @@ def test_concurrent_writers_get_separate_numbers(bucket: ObjectHome) -> None:
 def test_second_of_two_promotions_names_the_first(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both read the same pointer before either writes: the loser must not lose the winner's promotion."""
     first = publish(bucket, 1)
-    rivals = write(bucket, 2), write(bucket, 3)
+    rivals = write_release(bucket, 2), write_release(bucket, 3)
     both, real, tries = threading.Barrier(2, timeout=20), ObjectStore.swap, []
 
     def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
@@ -170,7 +166,7 @@ def test_lost_answer_to_swap_is_not_failure(bucket: ObjectHome) -> None:
 def test_serving_release_never_challenges_itself(bucket: ObjectHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promotion slips in between a challenge's look at what serves and its own writing."""
     publish(bucket, 1)
-    second, real = write(bucket, 2), ObjectStore.swap
+    second, real = write_release(bucket, 2), ObjectStore.swap
 
     def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
         monkeypatch.setattr(ObjectStore, "swap", real)

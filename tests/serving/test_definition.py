@@ -14,9 +14,10 @@ import pytest
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.observations import ObservationDoor
+from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import declaration
+from tests.harness.problems import assert_problem
 from tests.harness.server import Server
-from tests.serving.test_observations import ARROW, check, stream
 
 TIME = "2024-03-02T00:00:00Z"
 TEMP = {"name": "temperature", "field": "temp", "source_unit": "degC", "unit": "degC", "range": [-50, 50]}
@@ -78,7 +79,7 @@ def test_source_field_names_are_accepted(client: httpx.Client, home: Path) -> No
         answer = client.post("/observations/own", json=body)
         assert answer.status_code == 202, answer.text
         assert "ignored" not in answer.json()
-    columns = stream(uid=["AAA"], timestamp=[TIME], temp=[5.5], rh=pa.array([50], pa.int8()))
+    columns = arrow_stream(uid=["AAA"], timestamp=[TIME], temp=[5.5], rh=pa.array([50], pa.int8()))
     assert client.post("/observations/own", content=columns, headers={"content-type": ARROW}).status_code == 202
     rows = kept(home, "own")
     assert [(row["station"], row["temp"], row["rh"]) for row in rows] == [("AAA", "5.5", "50")] * 7
@@ -102,7 +103,7 @@ def test_undeclared_fields_are_ignored_and_named(client: httpx.Client, home: Pat
     lines = "\n".join(json.dumps(each) for each in (reading, reading | odd, reading | {"battery_v": 1}))
     answer = client.post("/observations/plain", content=lines, headers={"content-type": "application/x-ndjson"})
     assert answer.json()["ignored"] == [*odd, "battery_v"]
-    columns = stream(station=["AAA"], time=[TIME], temp=[5.5], __index_level_0__=[7], ok=[True])
+    columns = arrow_stream(station=["AAA"], time=[TIME], temp=[5.5], __index_level_0__=[7], ok=[True])
     answer = client.post("/observations/plain", content=columns, headers={"content-type": ARROW})
     assert answer.json()["ignored"] == ["__index_level_0__", "ok"]
     answer = client.post("/observations/plain", json=reading | {f"f{number}": 1 for number in range(500)})
@@ -122,19 +123,19 @@ def test_nested_readings_are_read_by_dotted_names(client: httpx.Client, home: Pa
     answer = client.post("/observations/nested", json=[body, {**body, "readings": {"temp": 6.5}}])
     assert answer.status_code == 202, answer.text
     assert answer.json()["ignored"] == ["device.fw", "readings.air.dew", "readings.raw", "meta"]
-    columns = stream(station=["AAA"], time=[TIME], readings=[{"temp": 7.5, "air": {"rh": 1}, "x": "y"}])
+    columns = arrow_stream(station=["AAA"], time=[TIME], readings=[{"temp": 7.5, "air": {"rh": 1}, "x": "y"}])
     answer = client.post("/observations/nested", content=columns, headers={"content-type": ARROW})
     assert answer.json().get("ignored") == ["readings.x"], answer.text
     rows = kept(home, "nested")
     found = [(row["readings.temp"], row["readings.air.rh"]) for row in rows]
     assert found == [("5.5", "50"), ("6.5", None), ("7.5", "1")]
     wrong = {**body, "readings": {"temp": {"value": 5.5}}}
-    check(client.post("/observations/nested", json=wrong), 400, "invalid-field", "readings.temp", None)
+    assert_problem(client.post("/observations/nested", json=wrong), 400, "invalid-field", "readings.temp", None)
 
 
 def test_readings_in_undeclared_object_are_refused(client: httpx.Client) -> None:
     body = {"uid": "AAA", "timestamp": TIME, "readings": {"temp": 5.5, "rh": 50}}
-    problem = check(client.post("/observations/own", json=body), 400, "no-measured-field", "fields", None)
+    problem = assert_problem(client.post("/observations/own", json=body), 400, "no-measured-field", "fields", None)
     assert "readings" in problem["value"]
     assert "temp, rh" in problem["rule"]
 
@@ -144,7 +145,7 @@ def test_number_is_stored_as_same_text_in_any_batch(client: httpx.Client, home: 
     values = [-999, -999.0, 1e22, 0.1, -1e-7, 2**70, "-999.00", "NaN", "out of order"]
     for body in ([{**base, "rh": value} for value in values], *({**base, "rh": value} for value in values)):
         assert client.post("/observations/plain", json=body).status_code == 202
-    floats = stream(station=["AAA"] * 4, time=[TIME] * 4, rh=[-999.0, 1e22, 0.1, -1e-7])
+    floats = arrow_stream(station=["AAA"] * 4, time=[TIME] * 4, rh=[-999.0, 1e22, 0.1, -1e-7])
     assert client.post("/observations/plain", content=floats, headers={"content-type": ARROW}).status_code == 202
     said = [row["rh"] for row in kept(home, "plain")]
     assert said[:9] == said[9:18]
@@ -172,16 +173,16 @@ def test_local_time_is_read_in_declared_zone(client: httpx.Client, home: Path) -
     hours = [f"2024-10-27 0{hour}:00" for hour in (0, 1, 2, 2, 3, 4, 5, 6)]
     body = [{"station": "AAA", "time": text, "temp": 1} for text in hours]
     answer = client.post("/observations/plain", json=body)
-    assert "offset" in check(answer, 400, "invalid-field", "time", 0)["rule"]
+    assert "offset" in assert_problem(answer, 400, "invalid-field", "time", 0)["rule"]
     assert client.post("/observations/local", json=body).status_code == 202
     assert client.post("/observations/local", json=body[2]).status_code == 202, "another delivery: the first mention"
     naive = pa.array([1_729_994_400_000], pa.timestamp("ms"))  # 2024-10-27 02:00
-    columns = stream(station=["AAA"], time=naive, temp=[1])
+    columns = arrow_stream(station=["AAA"], time=naive, temp=[1])
     assert client.post("/observations/local", content=columns, headers={"content-type": ARROW}).status_code == 202
     expected = ["26 22:00", "26 23:00", "27 00:00", "27 01:00", "27 02:00", "27 03:00", "27 04:00", "27 05:00"]
     assert instants(kept(home, "local")) == [*expected, "27 00:00", "27 00:00"]
     skipped = [body[0], {**body[0], "time": "2024-03-31T02:30"}]
-    problem = check(client.post("/observations/local", json=skipped), 400, "invalid-field", "time", 1)
+    problem = assert_problem(client.post("/observations/local", json=skipped), 400, "invalid-field", "time", 1)
     assert "skip" in problem["rule"]
 
 
@@ -196,7 +197,7 @@ def post(client: httpx.Client, body: bytes, encoding: str, **headers: str) -> ht
 def test_compressed_bodies_are_accepted(client: httpx.Client, home: Path) -> None:
     members = gzip.compress(BODY[:20]) + gzip.compress(BODY[20:])
     lines = gzip.compress(b"\n".join(json.dumps(READING).encode() for _ in range(3)))
-    arrow = gzip.compress(stream(station=["AAA"], time=[TIME], temp=[7.5]))
+    arrow = gzip.compress(arrow_stream(station=["AAA"], time=[TIME], temp=[7.5]))
     ndjson = {"content-type": "application/x-ndjson"}
     answers = [
         post(client, gzip.compress(BODY), "gzip"),
@@ -222,12 +223,12 @@ def test_damaged_or_endless_stream_is_refused(client: httpx.Client, home: Path) 
     whole = gzip.compress(BODY, mtime=0)
     damaged = [whole[:-9], whole[:-4] + b"\0\0\0\0", b"", BODY, whole + b"rest", zlib.compress(BODY), whole * 300]
     for body in damaged:
-        check(post(client, body, "gzip"), 400, "malformed-encoding", "body", None)
+        assert_problem(post(client, body, "gzip"), 400, "malformed-encoding", "body", None)
     bomb = gzip.compress(b"[" + b" " * (64 << 20) + b"]", 9)
     assert len(bomb) < 1 << 20
     for body in (bomb, gzip.compress(b" " * (5 << 20)) * 2):
-        check(post(client, body, "gzip"), 413, "request-entity-too-large", "body", None)
+        assert_problem(post(client, body, "gzip"), 413, "request-entity-too-large", "body", None)
     answer = post(client, BODY, "br")
-    check(answer, 415, "unsupported-encoding", "Content-Encoding", None)
+    assert_problem(answer, 415, "unsupported-encoding", "Content-Encoding", None)
     assert "gzip" in answer.headers["accept-encoding"]
     assert kept(home, "plain") == []

@@ -25,9 +25,10 @@ from serving.heads import App, answering_head
 from tests.factories.feeds import small_feed
 from tests.factories.releases import publish
 from tests.factories.requests import TOKEN, Asked, Fuzzer
+from tests.factories.served_files import DECLARED, FILES, POSTED, write_every_file
 from tests.factories.tails import write_tail
+from tests.harness.reader import Reader
 from tests.harness.server import Server
-from tests.serving.test_left_out import DECLARED, FILES, POSTED, Reader, home  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(0)]
 
@@ -141,7 +142,13 @@ def test_no_socket_bytes_give_status_500(server: Server, seed: int) -> None:
     assert "Traceback" not in "".join(server.log)
 
 
-def test_no_file_bytes_give_status_500(home: Path, seed: int) -> None:  # noqa: F811
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_every_file(tmp_path)
+    return tmp_path
+
+
+def test_no_file_bytes_give_status_500(home: Path, seed: int) -> None:
     """Whatever a file becomes, the look-up goes on, forecasts are answered, and what there is can be told."""
     reader, chance = Reader(home), random.Random(f"{seed} files")
     assert reader.left_out() == {}

@@ -6,8 +6,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,70 +13,19 @@ import httpx
 import numpy as np
 import pytest
 
-from aerocast.contracts import clock, declared, tail
-from aerocast.contracts import drift_state as state
-from aerocast.contracts.clock import Clock
-from aerocast.contracts.drift_state import DriftState
-from aerocast.ingest.doors.posted import PostStore
-from serving import predictor, views
-from serving.loop import Loop
-from serving.metrics import ServerMetrics
-from serving.observations import Observations
-from serving.schemas import Health, LeftOut, PredictRequest
-from serving.store import ServingStore
+from aerocast.contracts import declared, tail
+from serving import predictor
+from serving.schemas import PredictRequest
 from tests.factories.feeds import small_feed
+from tests.factories.served_files import DECLARED, FILES, POINTER, POSTED, READING, write_every_file
+from tests.harness.reader import Reader
 from tests.harness.server import metric
 from tests.harness.waits import until
-from tests.serving.test_shadow import beside
-
-NOW = datetime(2013, 12, 30, 18, tzinfo=UTC)
-READING = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5}'
-POINTER = "releases/noaa/temperature/current.json"
-FILES = (POINTER, POINTER.replace("current", "challenger"), "tail/noaa.npz", "clock/noaa.json", "drift/noaa.json")
-DECLARED, POSTED = "declared/small.json", "observations/small.sqlite"
-
-
-@dataclass
-class Reader:
-    """What a server looks up, without the server."""
-
-    home: Path
-
-    def __post_init__(self) -> None:
-        self.store, self.observations = ServingStore(self.home), Observations(self.home)
-        self.loop = Loop(self.home, self.store, None)
-        self.metrics = ServerMetrics(self.store, self.loop, self.observations)
-
-    def look(self) -> Health:
-        """As the server's watcher: at everything, and at once at what failed."""
-        for slot in (*self.store.slots(), *self.observations.slots()):
-            slot.retry_at = 0
-        self.store.poll()
-        self.observations.look(every=0)
-        return views.health(self.store, self.loop.log, 1.0, self.observations.slots())
-
-    def left_out(self) -> dict[str, LeftOut]:
-        return {each.file: each for each in self.look().left_out}
-
-    def works(self) -> None:
-        """A forecast is answered, readings are known, and everything that tells of it can be told."""
-        answer = predictor.predict(self.store, PredictRequest(station="JFK")).prediction
-        assert answer.model.version.startswith("0001-")
-        assert self.observations.slots()[1].served
-        assert b"aerocast_files_left_out" in self.metrics.text()
-        assert views.feeds(self.store)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home in which there is each kind of file that a server reads."""
-    beside(tmp_path, 1.0)
-    clock.document(tmp_path, "noaa").write(Clock(NOW, NOW, 0.0))
-    state.document(tmp_path, "noaa").write(DriftState("noaa", NOW, NOW))
-    declared.publish(tmp_path, small_feed(tmp_path))
-    posted = PostStore(tmp_path, "small")
-    posted.put(None, READING, "json", 1)
-    posted.close()
+    write_every_file(tmp_path)
     return tmp_path
 
 

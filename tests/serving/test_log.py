@@ -12,19 +12,14 @@ from typing import Any
 import httpx
 
 from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged
 from tests.factories.releases import HALF, HORIZONS, publish
 from tests.factories.tails import write_tail
-from tests.harness.server import Server, metric
+from tests.harness.server import Server, logged, metric
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 STEP = [40.0, 9.0, 1015.0]
 ORIGIN = datetime(2013, 12, 30, 18, tzinfo=UTC)
-
-
-def logged(home: Path) -> list[Logged]:
-    return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
 
 
 def test_answer_is_logged_as_sent(tmp_path: Path, serve: Start) -> None:

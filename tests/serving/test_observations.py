@@ -1,7 +1,6 @@
 """POST /observations/{feed} over real HTTP: on disk before the answer, once by key, and every refusal says why."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,17 @@ from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.observations import ObservationDoor
 from aerocast.ingest.doors.posted import PostStore
-from tests.e2e.test_full_disk import fill
+from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import small_feed
+from tests.harness.disks import fill_disk, small_disk
+from tests.harness.problems import assert_problem
 from tests.harness.server import Server, metric
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 PATH = "/observations/small"
-ARROW = "application/vnd.apache.arrow.stream"
 ONE = {"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 41.5, "w": 3, "p": None}
 BEARER = {"authorization": "Bearer secret"}
-
-
-def stream(**columns: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    table = pa.table(columns)
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
 
 
 def instants(*days: int, zone: str | None = "UTC") -> pa.Array:
@@ -69,8 +61,8 @@ def rows(home: Path, feed: Feed) -> list[dict[str, Any]]:
 
 def test_readings_in_every_format_are_accepted(server: Server, client: httpx.Client, small: Feed) -> None:
     two = [ONE, {**ONE, "station": "BBB", "t": -1e-7}]
-    many = stream(station=["AAA", "BBB"], time=instants(1, 2), t=[1.5, None], w=pa.array([3, 4], pa.int16()))
-    texts = stream(station=pa.array(["AAA"]).dictionary_encode(), time=["2024-01-05T00:00:00,5+0100"], p=[1e3])
+    many = arrow_stream(station=["AAA", "BBB"], time=instants(1, 2), t=[1.5, None], w=pa.array([3, 4], pa.int16()))
+    texts = arrow_stream(station=pa.array(["AAA"]).dictionary_encode(), time=["2024-01-05T00:00:00,5+0100"], p=[1e3])
     answers = [
         client.post(PATH, json=ONE),
         client.post(PATH, json=two),
@@ -120,7 +112,7 @@ def test_buffer_of_untaken_readings_is_bounded(serve: Start, tmp_path: Path, sma
     _, http = serve(MOST_WAITING="3")
     assert http.post(PATH, json=[ONE] * 3).status_code == 202
     refused = http.post(PATH, json=ONE)
-    check(refused, 429, "too-much-waits", None, None)
+    assert_problem(refused, 429, "too-much-waits", None, None)
     assert int(refused.headers["retry-after"]) > 0
     assert len(rows(tmp_path, small)) == 3
     assert http.post(PATH, json=ONE).status_code == 202
@@ -171,59 +163,49 @@ CASES: dict[str, tuple[Any, int, str, str | None, int | None]] = {
 def test_malformed_body_is_refused_with_position(name: str, client: httpx.Client) -> None:
     body, status, slug, field, index = CASES[name]
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    check(client.post(PATH, content=content), status, slug, field, index)
-
-
-def check(answer: httpx.Response, status: int, slug: str, field: str | None, index: int | None) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert problem["type"] == f"urn:aerocast:problem:{slug}"
-    assert (problem.get("field"), problem.get("index")) == (field, index)
-    assert problem["rule"] if field else problem["detail"]
-    return problem
+    assert_problem(client.post(PATH, content=content), status, slug, field, index)
 
 
 def test_streams_are_validated(client: httpx.Client) -> None:
     when, t, second = instants(1, 2), pa.array([1.0, 2.0]), pa.timestamp("s", "UTC")
-    good = stream(station=["AAA", "BBB"], time=when, t=t)
+    good = arrow_stream(station=["AAA", "BBB"], time=when, t=t)
     for body, slug, field, index in (
         (b"ARROW1", "malformed-arrow", "body", None),
         (good[:-60], "malformed-arrow", "body", None),
         (good[:40] + bytes(40) + good[80:], "malformed-arrow", "body", None),
-        (stream(station=["A", "B"], time=instants(1, 2, zone=None), t=t), "invalid-field", "time", 0),
-        (stream(station=["A", "B"], time=when, t=[True, False]), "invalid-field", "t", None),
-        (stream(station=["A", "B"], time=when, rain=[1, 2]), "no-measured-field", "fields", None),
-        (stream(time=when, t=t), "missing-field", "columns", None),
-        (stream(station=["A", None], time=when, t=t), "invalid-field", "station", 1),
-        (stream(station=["A", "B"], time=["2024-01-05T00:00:00Z", "soon"], t=t), "invalid-field", "time", 1),
-        (stream(station=["A", "B"], time=pa.array([1, None], second), t=t), "invalid-field", "time", 1),
-        (stream(station=["A"], time=pa.array([1 << 55], second), t=t[:1]), "invalid-field", "time", 0),
-        (stream(station=["A"], time=pa.array([1 << 40], second), t=t[:1]), "invalid-field", "time", 0),
-        (stream(station=pa.array([], pa.string()), time=instants(), t=t[:0]), "no-readings", "body", None),
+        (arrow_stream(station=["A", "B"], time=instants(1, 2, zone=None), t=t), "invalid-field", "time", 0),
+        (arrow_stream(station=["A", "B"], time=when, t=[True, False]), "invalid-field", "t", None),
+        (arrow_stream(station=["A", "B"], time=when, rain=[1, 2]), "no-measured-field", "fields", None),
+        (arrow_stream(time=when, t=t), "missing-field", "columns", None),
+        (arrow_stream(station=["A", None], time=when, t=t), "invalid-field", "station", 1),
+        (arrow_stream(station=["A", "B"], time=["2024-01-05T00:00:00Z", "soon"], t=t), "invalid-field", "time", 1),
+        (arrow_stream(station=["A", "B"], time=pa.array([1, None], second), t=t), "invalid-field", "time", 1),
+        (arrow_stream(station=["A"], time=pa.array([1 << 55], second), t=t[:1]), "invalid-field", "time", 0),
+        (arrow_stream(station=["A"], time=pa.array([1 << 40], second), t=t[:1]), "invalid-field", "time", 0),
+        (arrow_stream(station=pa.array([], pa.string()), time=instants(), t=t[:0]), "no-readings", "body", None),
     ):  # fmt: skip
-        check(client.post(PATH, content=body, headers={"content-type": ARROW}), 400, slug, field, index)
+        assert_problem(client.post(PATH, content=body, headers={"content-type": ARROW}), 400, slug, field, index)
 
 
 def test_invalid_requests_are_refused(server: Server, client: httpx.Client) -> None:
-    unknown = check(client.post("/observations/mars", json=ONE), 404, "unknown-feed", "feed", None)
+    unknown = assert_problem(client.post("/observations/mars", json=ONE), 404, "unknown-feed", "feed", None)
     assert "small" in unknown["rule"]
-    check(client.post(PATH, content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported-media-type",
+    assert_problem(client.post(PATH, content=b"x", headers={"content-type": "text/csv"}), 415, "unsupported-media-type",
           "Content-Type", None)  # fmt: skip
-    check(
+    assert_problem(
         client.post(PATH, json=ONE, headers={"idempotency-key": "k" * 201}), 400, "invalid-key", "Idempotency-Key", None
     )
     large = b" " * (9 << 20)
-    check(client.post(PATH, content=large), 413, "request-entity-too-large", "body", None)
-    check(client.post(PATH, content=iter([large])), 413, "request-entity-too-large", "body", None)
-    check(
+    assert_problem(client.post(PATH, content=large), 413, "request-entity-too-large", "body", None)
+    assert_problem(client.post(PATH, content=iter([large])), 413, "request-entity-too-large", "body", None)
+    assert_problem(
         client.post(PATH, json=[{"station": "A", "time": ONE["time"]}] * 100_001),
         413,
         "too-many-readings",
         "body",
         None,
     )
-    check(httpx.post(server.url + PATH, json=ONE), 401, "unauthorized", "Authorization", None)
+    assert_problem(httpx.post(server.url + PATH, json=ONE), 401, "unauthorized", "Authorization", None)
     assert client.get(PATH).status_code == 405
 
 
@@ -235,25 +217,18 @@ def test_openapi_describes_endpoint(client: httpx.Client) -> None:
 
 
 def test_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, small: Feed) -> None:
-    home = tmp_path / "disk"
-    home.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(home)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "disk", "3m") as home:
         publish(home, small)
         with (
             Server(home, settings={"AEROCAST_LOG": "false"}) as server,
             httpx.Client(base_url=server.url, timeout=60) as http,
         ):
             assert http.post(PATH, json=ONE).status_code == 202
-            fill(home)
+            fill_disk(home)
             many = [ONE] * 1000
-            problem = check(http.post(PATH, json=many), 507, "disk-full", None, None)
+            problem = assert_problem(http.post(PATH, json=many), 507, "disk-full", None, None)
             assert "the disk is full" in problem["detail"]
             (home / "filler").unlink()
             assert http.post(PATH, json=many[:10]).status_code == 202
         assert len(rows(home, small)) == 11
         assert PostStore(home, "small").waiting() == 0
-    finally:
-        subprocess.run(["umount", "-l", str(home)], check=True)

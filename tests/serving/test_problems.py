@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.problems import problem_of
+
 STEP = [40.0, 9.0, 1015.0]
 GOOD = [STEP] * 5
 
@@ -73,23 +75,11 @@ CASES = {
 }
 
 
-def check(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert problem["type"] == f"urn:aerocast:problem:{slug}"
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    assert len(answer.content) < 2000
-    return problem
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_bad_request_names_field_value_and_rule(http: httpx.Client, case: str) -> None:
     content, status, slug, field = CASES[case]
     answer = http.post("/predict", content=content, headers={"content-type": "application/json"})
-    problem = check(answer, status, slug)
+    problem = problem_of(answer, status, slug)
     assert problem["field"] == field
     assert problem["rule"]
 
@@ -104,7 +94,7 @@ def test_problem_repeats_value_as_sent(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
 def test_other_content_types_are_refused(http: httpx.Client, kind: str) -> None:
-    problem = check(http.post("/predict", content=b'{"station": "JFK"}', headers={"content-type": kind}), 415,
+    problem = problem_of(http.post("/predict", content=b'{"station": "JFK"}', headers={"content-type": kind}), 415,
                     "unsupported-media-type")  # fmt: skip
     assert (problem["field"], problem["value"], problem["rule"]) == ("Content-Type", kind, "application/json")
 
@@ -117,12 +107,12 @@ def test_json_content_types_are_accepted(http: httpx.Client, kind: str | None) -
 
 def test_chunked_body_has_same_limit(http: httpx.Client) -> None:
     answer = http.post("/predict", content=(b"x" * 10_000 for _ in range(60)))
-    assert check(answer, 413, "request-entity-too-large")["field"] == "body"
+    assert problem_of(answer, 413, "request-entity-too-large")["field"] == "body"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/predict/JFK", "/%2e%2e/etc/passwd", "/schema/x"])
 def test_unknown_path_is_404(http: httpx.Client, path: str) -> None:
-    check(http.get(path), 404, "not-found")
+    problem_of(http.get(path), 404, "not-found")
 
 
 def test_wrong_method_is_405(http: httpx.Client) -> None:
@@ -132,18 +122,18 @@ def test_wrong_method_is_405(http: httpx.Client) -> None:
         ("DELETE", "/models", "GET"),
     ):
         answer = http.request(method, path)
-        check(answer, 405, "method-not-allowed")
+        problem_of(answer, 405, "method-not-allowed")
         assert allowed in answer.headers["allow"]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001"])
 def test_invalid_query_parameter_is_refused(http: httpx.Client, query: str) -> None:
-    assert check(http.get(f"/models?{query}"), 400, "bad-request")["field"] == "limit"
+    assert problem_of(http.get(f"/models?{query}"), 400, "bad-request")["field"] == "limit"
 
 
 def test_models_of_unknown_feed_are_404(http: httpx.Client) -> None:
     for query, field in (("feed=mars", "feed"), ("feed=..", "feed"), ("target=rain", "target")):
-        assert check(http.get(f"/models?{query}"), 404, "unknown-release")["field"] == field
+        assert problem_of(http.get(f"/models?{query}"), 404, "unknown-release")["field"] == field
 
 
 JSON = st.recursive(

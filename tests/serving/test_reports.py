@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.harness.problems import problem_of
 from tests.harness.server import Server
-from tests.serving.test_problems import check
 
 PNG = b"\x89PNG\r\n\x1a\n a picture"
 
@@ -48,5 +48,5 @@ NAMES += [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_other_paths_are_404(http: httpx.Client, reports: Path, name: str) -> None:
-    check(http.get(f"/reports/noaa/temperature/{name}"), 404, "no-picture" if "%2f" not in name else "not-found")
+    problem_of(http.get(f"/reports/noaa/temperature/{name}"), 404, "no-picture" if "%2f" not in name else "not-found")
     assert http.get("/reports/%2e%2e/releases/drift.png").status_code == 404

@@ -11,44 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.contracts import predictions
-from aerocast.contracts.predictions import Logged
 from aerocast.releases import release
 from serving.shadow import chosen
+from tests.factories.challengers import publish_challenger, write_with_share
 from tests.factories.releases import damage, graph, manifest
 from tests.factories.tails import write_tail
-from tests.harness.server import Server, metric
+from tests.harness.server import Server, logged, metric
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 SHADOW = 'aerocast_shadow_total{feed="noaa",result="%s",target="temperature"}'
 
 
-def written(home: Path, number: int, bias: float, share: float = 0.0, **changes: Any) -> str:
-    made = manifest(number, **changes)
-    feed = msgspec.structs.replace(made.feed, shadow=share)
-    return release.write(home, msgspec.structs.replace(made, feed=feed), {"model.onnx": graph(bias)})
-
-
-def beside(home: Path, share: float, **changes: Any) -> tuple[str, str]:
-    """A champion that gives `share` of the requests to a challenger of bias 5."""
-    champion, other = written(home, 1, 1.0, share), written(home, 2, 5.0, share, **changes)
-    release.promote(home, "noaa", "temperature", champion)
-    release.challenge(home, "noaa", "temperature", other)
-    write_tail(home)
-    return champion, other
-
-
 def loaded(http: httpx.Client) -> Any:
     return http.get("/health").json()["releases"][0]["challenger"]
 
 
-def logged(home: Path) -> list[Logged]:
-    return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
-
-
 def test_challenger_answers_same_request_into_log(tmp_path: Path, serve: Start) -> None:
-    champion, other = beside(tmp_path, 1.0)
+    champion, other = publish_challenger(tmp_path, 1.0)
     server, http = serve()
     until(lambda: loaded(http) == other)
     bodies = [{"station": "LGA"}, {"sequence": [[40.0, 9.0, 1015.0]] * 5, "time": "2013-07-01T12:00:00Z"}]
@@ -68,7 +48,7 @@ def test_challenger_answers_same_request_into_log(tmp_path: Path, serve: Start) 
 
 
 def test_share_of_requests_is_answered_for_same_ids(tmp_path: Path, serve: Start) -> None:
-    _, other = beside(tmp_path, 0.25)
+    _, other = publish_challenger(tmp_path, 0.25)
     server, http = serve()
     until(lambda: loaded(http) == other)
     names = [http.post("/predict", json={"station": "JFK"}).json()["id"] for _ in range(400)]
@@ -80,7 +60,7 @@ def test_share_of_requests_is_answered_for_same_ids(tmp_path: Path, serve: Start
 
 
 def test_challenger_without_share_is_not_loaded(tmp_path: Path, serve: Start) -> None:
-    beside(tmp_path, 0.0)
+    publish_challenger(tmp_path, 0.0)
     _, http = serve()
     for _ in range(20):
         http.post("/predict", json={"station": "JFK"})
@@ -92,7 +72,7 @@ def test_failing_challenger_is_counted_and_harmless(tmp_path: Path, serve: Start
     """Its declaration has no JFK: it loads, and fails at each such question."""
     made = manifest(2)
     feed = msgspec.structs.replace(made.feed, stations=made.feed.stations[1:], shadow=1.0)
-    champion = written(tmp_path, 1, 1.0, 1.0)
+    champion = write_with_share(tmp_path, 1, 1.0, 1.0)
     other = release.write(tmp_path, msgspec.structs.replace(made, feed=feed), {"model.onnx": graph(5.0)})
     release.promote(tmp_path, "noaa", "temperature", champion)
     release.challenge(tmp_path, "noaa", "temperature", other)
@@ -107,7 +87,7 @@ def test_failing_challenger_is_counted_and_harmless(tmp_path: Path, serve: Start
 
 
 def test_unloadable_challenger_is_reported_and_harmless(tmp_path: Path, serve: Start) -> None:
-    _, other = beside(tmp_path, 1.0)
+    _, other = publish_challenger(tmp_path, 1.0)
     damage(release.folder(tmp_path, "noaa", "temperature") / other / "model.onnx")
     _, http = serve()
     until(lambda: bool(http.get("/health").json()["status"] == "degraded"))
@@ -116,7 +96,7 @@ def test_unloadable_challenger_is_reported_and_harmless(tmp_path: Path, serve: S
 
 
 def test_promotion_ends_shadow(tmp_path: Path, serve: Start) -> None:
-    _, other = beside(tmp_path, 1.0)
+    _, other = publish_challenger(tmp_path, 1.0)
     _, http = serve()
     until(lambda: loaded(http) == other)
     release.promote(tmp_path, "noaa", "temperature", other)

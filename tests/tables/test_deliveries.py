@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from aerocast.feed.model import Feed
-from aerocast.ingest.brokers import Letter, Message
 from aerocast.ingest.doors import claims
 from aerocast.storage.folder import FolderStore
 from tests.harness.deliveries import Deliveries
+from tests.harness.memory_broker import MemoryBroker
 
 START = datetime(2024, 1, 31, 21, tzinfo=UTC)
 COLUMNS = {"temperature": ("temp", -40.0, 50.0), "humidity": ("rh", 0.0, 100.0)}
@@ -97,28 +97,6 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Broker:
-    """A broker in this process; a message that was not committed comes again."""
-
-    def __init__(self) -> None:
-        self.queue: list[Message] = []
-
-    def publish_all(self, topic: str, letters: Sequence[Letter]) -> None:
-        self.queue += [Message(topic, letter.body, letter.id, 1, None) for letter in letters]
-
-    def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
-        yield from list(self.queue)
-
-    def commit(self, message: Message) -> None:
-        self.queue.remove(message)
-
-    def dead(self, message: Message, error: str) -> None:
-        raise AssertionError(f"a dead letter: {error}")
-
-    def later(self, message: Message) -> None:
-        raise AssertionError("nothing stands in the way of a claim here")
-
-
 def killing(after: int) -> Callable[[], None]:
     """Ends the process at the n-th file or commit that is brought to the disk, from now on; returns the way back."""
     settle, left = FolderStore.sync, [after]
@@ -152,7 +130,7 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(prefix="aerocast-", dir=memory if memory.is_dir() else None))
-        self.csv, self.broker, self.history = self.folder / "readings.csv", Broker(), History()
+        self.csv, self.broker, self.history = self.folder / "readings.csv", MemoryBroker(), History()
         self.lines: list[Line] = []
         self.posted: list[list[Line]] = []
         self.dropped: list[list[Line]] = []

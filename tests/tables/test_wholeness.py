@@ -1,6 +1,6 @@
 """Which steps are whole: what is not over is no input and no outcome, and nothing is older than it must be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from aerocast.feed.model import Feed
 from aerocast.tables import silver, training, wholeness
 from serving import inputs
 from serving.loading import open_current, open_tail
+from tests.factories.bronze import bronze, feed
 from tests.factories.releases import publish
 from tests.factories.tails import NEWEST, grid
-from tests.tables.test_silver import bronze, feed
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 START = datetime(2013, 1, 30, tzinfo=UTC)
@@ -28,12 +28,6 @@ MONTHS = ["2013-01", "2013-02"]
 WHOLE = 30  # hours before the one that is asked in: more than a habit needs
 HOURS = WHOLE + 10
 Times = Sequence[datetime]
-
-
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 def every(interval: int, offset: int = 0, hours: float = HOURS) -> list[datetime]:

@@ -21,22 +21,16 @@ from aerocast.ingest.doors.readings import to_raw
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake
 from aerocast.tables.raw import Delivery
-from aerocast_assets.automation import live
 from aerocast_assets.keys import key, live_job_name
 from tests.factories.drift import set_clock
 from tests.factories.feeds import START, declaration, small_feed, write_readings
 from tests.harness.graph import check, metadata, refresh
 from tests.harness.loop import Loop
 
-pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+# Whole loops of the asset graph.
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_room")]
 
 LAYERS = ("raw", "bronze", "silver", "windows")
-
-
-@pytest.fixture(autouse=True)
-def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "ROOM", timedelta(0))
-    return
 
 
 @pytest.fixture

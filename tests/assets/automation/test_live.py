@@ -1,7 +1,6 @@
 """The live sensor on a real instance: what makes it run, what it covers, and that there is never a second run."""
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_readings
 from tests.factories.predictions import HOUR, answer, segment
 from tests.harness.graph import check, definitions, metadata, refresh
-from tests.harness.loop import Loop
+from tests.harness.loop import LiveLoop
 
 DAY = timedelta(days=1)
 QUIET = (
@@ -29,26 +28,10 @@ QUIET = (
     " every month is made of what is there"
 )
 
-pytestmark = pytest.mark.e2e  # whole loops of the asset graph
+# Whole loops of the asset graph.
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_room")]
 
 RANGE = tuple(f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
-
-
-@dataclass
-class Ticking(Loop):
-    """A feed's live sensor with its cursor between ticks."""
-
-    sensor: str = "live"
-
-    def asks(self) -> dg.RunRequest:
-        (request,) = self.look().run_requests
-        assert isinstance(request, dg.RunRequest)
-        return request
-
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        result = self.execute(request)
-        assert result is not None
-        return result
 
 
 @pytest.fixture
@@ -56,19 +39,12 @@ def polled(tmp_path: Path) -> Feed:
     return small_feed(write_readings(tmp_path / "readings.csv", hours=24 * 70), poll="PT5S")
 
 
-@pytest.fixture(autouse=True)
-def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs may follow each other at once also without a champion, unless a test is about that."""
-    monkeypatch.setattr(live, "ROOM", timedelta(0))
-    return
-
-
 def span(request: dg.RunRequest) -> list[str]:
     return [request.tags[name] for name in RANGE]
 
 
 def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick = Ticking(polled, home, instance)
+    tick = LiveLoop(polled, home, instance)
     set_clock(home, polled, START + 70 * DAY)
     first = tick.asks()
     assert span(first) == ["2024-01", "2024-04"], "an empty home is filled whole"
@@ -101,7 +77,7 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
 
 
 def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick = Ticking(polled, home, instance)
+    tick = LiveLoop(polled, home, instance)
     set_clock(home, polled, START + 20 * DAY)
     assert tick.run(tick.asks()).success
     write_readings(Path(polled.source.path), hours=24 * 110)
@@ -110,7 +86,7 @@ def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instanc
 
 
 def test_live_sensor_starts_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick = Ticking(polled, home, instance)
+    tick = LiveLoop(polled, home, instance)
     assert tick.asks()
     job = tick.defs.resolve_job_def(live_job_name(polled))
     for status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED):
@@ -124,7 +100,7 @@ def test_live_sensor_starts_one_run_at_a_time(polled: Feed, home: Path, instance
 def test_failed_run_is_retried_after_pause(
     polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tick = Ticking(polled, home, instance)
+    tick = LiveLoop(polled, home, instance)
     request = tick.asks()
     source = Path(polled.source.path)
     whole = source.read_bytes()
@@ -145,7 +121,7 @@ def test_broken_source_delays_no_channel(
 ) -> None:
     monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
     at_once = polled.model_copy(update={"batching": polled.batching.model_copy(update={"readings": timedelta(0)})})
-    tick, source = Ticking(at_once, home, instance), Path(polled.source.path)
+    tick, source = LiveLoop(at_once, home, instance), Path(polled.source.path)
     set_clock(home, polled, START + 70 * DAY)
     assert tick.run(tick.asks()).success
     whole = source.read_bytes()
@@ -168,7 +144,7 @@ def test_broken_source_delays_no_channel(
 def test_initial_training_delays_live_run(
     polled: Feed, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tick = Ticking(polled, home, instance)
+    tick = LiveLoop(polled, home, instance)
     assert tick.run(tick.asks()).success
     tick.cursor = None
     monkeypatch.setattr(live, "ROOM", timedelta(hours=1))
@@ -177,7 +153,7 @@ def test_initial_training_delays_live_run(
 
 def test_log_of_feed_without_polling_is_taken(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     assert refresh(feed, home, instance).success
-    tick = Ticking(feed, home, instance)
+    tick = LiveLoop(feed, home, instance)
     assert tick.said() == f"at 2024-05-01 00:00: {QUIET}"
     written = segment(home, "one", [answer("a", START + 120 * DAY, {1: 50.0})])
     assert "1 segments of the prediction log wait, gathered for another" in tick.said(), "nothing can be judged yet"
@@ -199,7 +175,7 @@ def test_log_of_feed_without_polling_is_taken(feed: Feed, home: Path, instance: 
 def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     layers = [key(feed, layer) for layer in ("raw", "bronze", "silver", "windows")]
     assert refresh(feed, home, instance, selection=layers).success
-    tick = Ticking(feed, home, instance)
+    tick = LiveLoop(feed, home, instance)
     start = START + 40 * DAY
     fault = Fault("AAA", "temperature", "spike", start, start + 5 * HOUR, "by hand")
     Lake(home).overwrite("small/faults", faults.rows([fault]))
@@ -222,7 +198,7 @@ def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg
 
 
 def test_unreadable_cursor_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick = Ticking(polled, home, instance, cursor="not json")
+    tick = LiveLoop(polled, home, instance, cursor="not json")
     assert tick.asks()
     assert live.LiveCursor().fingerprint != tick.cursor
 

@@ -24,7 +24,7 @@ from aerocast_assets.keys import key
 from tests import PROJECT
 from tests.factories.drift import DAY, HOUR, cool, hot, set_clock
 from tests.factories.feeds import small_feed, write_readings
-from tests.harness.graph import check, metadata, refresh
+from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
 from tests.harness.loop import Loop
 from tests.harness.server import Server
 
@@ -48,12 +48,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     place = tmp_path_factory.mktemp("trained")
     feed = looped(write_readings(place / "readings.csv"))
     (place / "home").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AEROCAST_HOME", str(place / "home"))
-        patch.setenv("DAGSTER_HOME", str(PROJECT))
-        with dg.DagsterInstance.get() as made:
-            set_clock(place / "home", feed, MADE)
-            assert refresh(feed, place / "home", made, MONTHS).success
+    with dagster_instance(place / "home") as instance:
+        set_clock(place / "home", feed, MADE)
+        assert refresh(feed, place / "home", instance, MONTHS).success
     return feed, place / "home"
 
 
@@ -77,15 +74,9 @@ def broken(loop: Loop) -> Iterator[None]:
         windows.with_name("gone").rename(windows)
 
 
-def serving(loop: Loop) -> str:
-    pointer = release.current(loop.home, loop.feed.name, TARGET)
-    assert pointer
-    return pointer.version
-
-
 def challenger_of(loop: Loop) -> str:
     """A release that answers beside the one that serves."""
-    made = release.load(loop.home, "small", TARGET, serving(loop))
+    made = release.load(loop.home, "small", TARGET, champion_version(loop.home))
     lineage = msgspec.structs.replace(made.manifest.lineage, config_hash="c" * 64)
     rival = release.write(loop.home, msgspec.structs.replace(made.manifest, lineage=lineage), made.files)
     release.challenge(loop.home, "small", TARGET, rival)
@@ -155,7 +146,7 @@ def test_budget_is_enforced_and_renewed_by_day_of_feed(loop: Loop) -> None:
 
 
 def test_failed_training_is_retried_with_back_off_while_champion_serves(loop: Loop) -> None:
-    before = serving(loop)
+    before = champion_version(loop.home)
     loop.heat(hot(T, onset=T - 10 * DAY))
     with Server(loop.home) as server:
         with broken(loop):
@@ -165,7 +156,7 @@ def test_failed_training_is_retried_with_back_off_while_champion_serves(loop: Lo
             assert [run.success for run in loop.at(T + 1.5 * HOUR).tick()] == [False]
             answer = httpx.post(f"{server.url}/predict", json={"station": "AAA"})
             assert answer.status_code == 200 or answer.status_code == 201
-            assert answer.json()["model"]["version"] == before == serving(loop)
+            assert answer.json()["model"]["version"] == before == champion_version(loop.home)
         assert "failed (2 in a row), back-off" in loop.at(T + 4 * HOUR).said()
         # The budget of the day is spent: the third one comes with the next day.
         (run,) = loop.at(T + DAY).tick()
@@ -250,7 +241,7 @@ def test_damaged_request_blocks_nothing(loop: Loop) -> None:
 
 def test_live_evidence_requests_challenger_once(loop: Loop) -> None:
     loop.heat(hot(T, onset=T - 10 * DAY))
-    first, rival = serving(loop), challenger_of(loop)
+    first, rival = champion_version(loop.home), challenger_of(loop)
     weak = Shadow(TARGET, rival, first, 500, 0.02, 0.2)
     loop.heat(cool(), shadows=(weak,))
     assert loop.tick() == []
@@ -262,7 +253,7 @@ def test_live_evidence_requests_challenger_once(loop: Loop) -> None:
     assert run.success
     reason = f"shadow temperature: {rival} beats {first} by 20.0% on 500 live requests, p = 0.001"
     assert run.dagster_run.tags["retrain_reason"] == reason
-    assert serving(loop) == rival
+    assert champion_version(loop.home) == rival
     made_now = {event.asset_key for event in run.get_asset_materialization_events()}
     assert made_now == {key(loop.feed, TARGET, name) for name in ("champion", "forecasts")}, "nothing is trained"
     assert loop.tick() == []
@@ -294,7 +285,7 @@ def test_unserved_target_is_retried_with_newer_rows(loop: Loop, monkeypatch: pyt
 
 def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
     """Drift, age, live evidence: nothing is started. What a person asks for is trained, and replaces nothing."""
-    serves = serving(loop)
+    serves = champion_version(loop.home)
     release.promote(loop.home, "small", TARGET, serves, Hold(datetime.now(UTC), reason="the newer one is worse"))
     loop.heat(hot(T, onset=T - 10 * DAY))
     assert f"but {serves} stays: a person holds it since" in loop.said()
@@ -307,7 +298,7 @@ def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
     assert run.success
     assert metadata(run, key(loop.feed, TARGET, "champion"))["verdict"] == "held"
     assert metadata(run, key(loop.feed, TARGET, "linear"))["status"] == "computed", "forced: trained, though unchanged"
-    assert serving(loop) == serves
+    assert champion_version(loop.home) == serves
     assert loop.tick() == []
     release.lift(loop.home, "small", TARGET)
     assert len(loop.at(T + DAY).heat(hot(T, onset=T - 10 * DAY)).tick()) == 1
@@ -315,7 +306,7 @@ def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
 
 def test_unusable_champion_is_due(loop: Loop) -> None:
     """A release that is damaged, or of another unit, waits for no age: nothing else would replace it."""
-    served = serving(loop)
+    served = champion_version(loop.home)
     manifest = release.folder(loop.home, "small", TARGET) / served / "manifest.json"
     whole = manifest.read_bytes()
     manifest.write_bytes(whole[:100])

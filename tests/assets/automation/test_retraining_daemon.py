@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests import PROJECT
 from tests.factories.drift import DAY, hot, set_clock, write_heat
 from tests.factories.feeds import small_feed, write_readings
 from tests.harness.graph import refresh
+from tests.harness.waits import until
 
 T = datetime(2024, 5, 1, tzinfo=UTC)
 LIMITS = {"min_span": "P3D", "cool_down": "PT6H", "settle": "P1D"}
@@ -31,13 +32,6 @@ from tests.factories.feeds import small_feed
 from tests.harness.graph import definitions
 defs = definitions(Path({home!r}), small_feed(Path({readings!r}), **{changes!r}))
 """
-
-
-def until(found: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not found():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -94,14 +88,14 @@ def test_killed_daemon_resumes_edge_once(tmp_path: Path, home: Path, instance: d
     location.write_text(LOCATION.format(home=str(home), readings=str(readings), changes=changes))
 
     with daemon(location, log) as first:
-        until(lambda: bool(runs(instance)), "the edge had started a run")
+        until(lambda: bool(runs(instance)), PATIENCE, "a run on the edge")
         children = psutil.Process(first.pid).children(recursive=True)
         first.kill()
         first.wait()
     with daemon(location, log):
-        until(lambda: runs(instance)[0].is_finished, "the run had ended")
+        until(lambda: runs(instance)[0].is_finished, PATIENCE, "the end of the run")
         done = time.time()
-        until(lambda: sum(tick.timestamp > done for tick in ticks(instance)) >= 3, "three more ticks had passed")
+        until(lambda: sum(tick.timestamp > done for tick in ticks(instance)) >= 3, PATIENCE, "three more ticks")
     for child in children:  # the code server of the killed daemon would end by itself, half a minute later
         if child.is_running():
             child.kill()

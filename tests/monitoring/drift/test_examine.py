@@ -23,6 +23,10 @@ LIVE = worlds.START + 2 * YEAR * HOUR  # the calendar goes on, so a live series 
 SIZE, ONSET = 60 * 24, 40 * 24
 
 
+def heatwave(values: Reals) -> Reals:
+    return worlds.heatwave(values, ONSET)
+
+
 def look(values: Reals, upto: int = SIZE, known: tuple[Fault, ...] = ()) -> tuple[Diagnosis, tuple[Fault, ...]]:
     recent = worlds.grid({"temperature": values[:upto]}, LIVE)
     lived = worlds.outcomes(np.nan_to_num(values[:upto], nan=50.0), HALF, LIVE)
@@ -32,11 +36,6 @@ def look(values: Reals, upto: int = SIZE, known: tuple[Fault, ...] = ()) -> tupl
 
 def moment(row: int) -> datetime:
     return (LIVE + row * HOUR).astype(datetime).replace(tzinfo=UTC)
-
-
-def heatwave(values: Reals) -> Reals:
-    ramp = np.clip((np.arange(len(values)) - ONSET) / 48, 0, 1)
-    return (1 - ramp) * values + ramp * (values - worlds.cycle(len(values)) + 14 + worlds.cycle(len(values), 18, 3))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -31,12 +30,6 @@ from tests.factories.predictions import HOUR, T0, VERSION, answer, posted, segme
 
 APRIL = datetime(2024, 4, 2, tzinfo=UTC)
 LATER = T0 + timedelta(days=30)
-
-
-@pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The watch: what an examination sees, that it counts once whatever is killed, faults over time, and shadows."""
 
 import csv
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,6 @@ from tests.factories.releases import graph, manifest, publish
 DAY = timedelta(days=1)
 NOW = START + 100 * DAY
 HORIZONS = (1, 6)
-
-
-@pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        yield connection
 
 
 @pytest.fixture
