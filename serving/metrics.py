@@ -167,5 +167,5 @@ class _Collector(Collector):
         for feed, counts in sorted(self._observations.counts.items()):
             accepted.add_metric([feed], self._observations.accepted[feed])
             waiting.add_metric([feed], counts.waiting)
-            refused.add_metric([feed], counts.refused)
+            refused.add_metric([feed], counts.refusals)
         return [accepted, waiting, refused]

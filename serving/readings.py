@@ -9,7 +9,7 @@ import zlib
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast.ingest.doors.definition import Definition, Malformed
+from aerocast.ingest.doors.definition import Definition, ReadingError
 from serving.problems import problem, too_large
 
 MOST_READINGS = 100_000
@@ -34,8 +34,8 @@ def check(definition: Definition, kind: str, body: bytes) -> tuple[int, tuple[st
             return _check_arrow(definition, body)
         readings = definition.json(body) if kind == "json" else definition.json_lines(body)
         checked_count(len(readings.rows))
-        definition.check(readings)
-    except Malformed as error:
+        definition.check_readings(readings)
+    except ReadingError as error:
         raise refused(error) from None
     return len(readings.rows), readings.ignored
 
@@ -51,7 +51,7 @@ def _check_arrow(definition: Definition, body: bytes) -> tuple[int, tuple[str, .
     return checked_count(rows), columns.ignored
 
 
-def refused(error: Malformed) -> ProblemDetailsException:
+def refused(error: ReadingError) -> ProblemDetailsException:
     """The problem for a body, or a reading of it, that no judge could read."""
     value = error.sent.decode(errors="replace") if isinstance(error.sent, bytes) else error.sent
     return problem(

@@ -1,4 +1,4 @@
-"""How readings come in: sources, doors, brokers; one definition of a delivered reading.
+"""Takes readings in: sources, channels, brokers; one definition of a delivered reading.
 
 Does not belong here: what becomes of them (`aerocast.tables`).
 """

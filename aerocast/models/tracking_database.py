@@ -127,7 +127,7 @@ def _relocate(home: Path) -> str | None:
     with closing(_open(home)) as con, con:
         rows = con.execute("SELECT name, artifact_location FROM experiments WHERE artifact_location <> ?", (here,))
         for name, location in rows.fetchall():
-            if name != "Default":  # MLflow's own, below the folder of whoever made the database
+            if name != "Default":  # MLflow's own, below the folder of the process that made the database
                 before = str(Path(location).parent)
             for table, column in _LOCATIONS:
                 con.execute(

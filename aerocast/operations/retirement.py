@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def reconcile(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[str]:
     """Brings the home in line with the declarations; a sentence for each change.
 
-    A feed that the home knows and that is none of `names` is retired: its release serves no more and its readings are
+    A feed that the home knows and `names` does not is retired: its release serves no more and its readings are
     refused, while its files stay. Of those that came back, or changed, the new declaration is published.
 
     Raises:

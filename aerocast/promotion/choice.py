@@ -117,7 +117,7 @@ def record(lake: "Lake", root: Home, feed: Feed, target: str, choice: Choice, ru
         hold=_hold_text(choice.pointer),
     )
     table.record_choice(
-        lake, feed, target, choice.serves, about, choice.reason, choice.verdict, choice.segment, switched=is_choice
+        lake, feed, target, choice.serves, about, choice.reason, choice.verdict, choice.segment, is_switch=is_choice
     )
 
 

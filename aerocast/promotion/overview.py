@@ -36,14 +36,16 @@ def releases(lake: "LakeReader", root: Home, feed: Feed, target: str, limit: int
 
 def tables_of_scores(scores: Sequence[Mapping[str, Any]], horizons: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
     """A table each of `skill` (with the composite), `mae` and `coverage`: one row a model, best first, all stations."""
-    pooled = {(row["model"], row["horizon"]): row for row in scores if row["station"] == "all"}
-    models = sorted({model for model, _ in pooled}, key=lambda model: float(pooled[model, 0]["composite"]))
+    by_model = {(row["model"], row["horizon"]): row for row in scores if row["station"] == "all"}
+    models = sorted({model for model, _ in by_model}, key=lambda model: float(by_model[model, 0]["composite"]))
 
     def rows(number: str, digits: str) -> list[dict[str, Any]]:
-        cells = {model: [pooled[model, horizon][number] for horizon in horizons] for model in models}
+        cells = {model: [by_model[model, horizon][number] for horizon in horizons] for model in models}
         heads = [f"{number} at {horizon}" for horizon in horizons]
-        shown = {model: ["" if cell is None else format(cell, digits) for cell in cells[model]] for model in models}
-        return [{"model": model, **dict(zip(heads, shown[model], strict=True))} for model in models]
+        columns = {model: ["" if cell is None else format(cell, digits) for cell in cells[model]] for model in models}
+        return [{"model": model, **dict(zip(heads, columns[model], strict=True))} for model in models]
 
-    skill = [{**row, "composite": format(pooled[row["model"], 0]["composite"], ".4f")} for row in rows("skill", "+.3f")]
+    skill = [
+        {**row, "composite": format(by_model[row["model"], 0]["composite"], ".4f")} for row in rows("skill", "+.3f")
+    ]
     return {"skill": skill, "mae": rows("mae", ".3f"), "coverage": rows("coverage", ".1%")}

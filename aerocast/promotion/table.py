@@ -84,7 +84,7 @@ def record_choice(
     verdict: str,
     segment: str,
     *,
-    switched: bool = True,
+    is_switch: bool = True,
 ) -> None:
     """Appends that a release was chosen to serve (or its hold lifted), without a trial; once a segment."""
     import pyarrow as pa
@@ -92,7 +92,7 @@ def record_choice(
     overall = manifest.metrics.overall
     row = {
         **msgspec.structs.asdict(context),
-        "promoted": switched,
+        "promoted": is_switch,
         "winner": manifest.kind,
         "reason": reason,
         "composite": overall.composite,

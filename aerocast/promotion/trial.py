@@ -208,8 +208,8 @@ def _average(loss: NDArray[np.float64], index: NDArray[np.int64], instants: int)
     mask = np.isfinite(loss)
     share = np.where(mask, loss, 0) / mask.sum(axis=0)
     sums = np.bincount(index, share.mean(axis=1), minlength=instants)
-    counted = np.bincount(index, mask.any(axis=1), minlength=instants) > 0
-    return np.where(counted, sums * counted.sum(), np.nan)
+    has_loss = np.bincount(index, mask.any(axis=1), minlength=instants) > 0
+    return np.where(has_loss, sums * has_loss.sum(), np.nan)
 
 
 def _fair_rows(test: Samples, spec: WindowSpec, incumbent: Release | None) -> tuple[Samples, str]:

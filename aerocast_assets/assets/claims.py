@@ -44,17 +44,17 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.ingest import brokers
-        from aerocast.ingest.doors.claims import TOPICS, take
+        from aerocast.ingest.doors.claims import TOPICS, take_claims
 
         address = platform.settings.broker
         if not address:
             raise AeroCastError(UNSET)
         with brokers.connect(address) as broker:
-            taken = take(broker, platform.root, find, limit=platform.settings.patience)
-            left = broker.waiting(TOPICS)
+            taken = take_claims(broker, platform.root, find, limit=platform.settings.patience)
+            left = broker.backlog(TOPICS)
         shown = _shown(taken, left)
         said = f"{taken.messages} messages: {taken.rows.total()} readings from {len(taken.claims)} objects"
-        context.log.info(f"{said}, {taken.known} known already, {len(taken.dead)} dead letters, {left} wait")
+        context.log.info(f"{said}, {taken.repeats} known already, {len(taken.dead)} dead letters, {left} wait")
         for each in taken.postponed:
             context.log.warning(f"postponed: {each.topic} {each.position}: {each.error}")
         for each in taken.dead:
@@ -74,7 +74,7 @@ def _shown(taken: "ClaimReport", left: int) -> dict[str, Any]:
         "messages": taken.messages,
         "waiting": left,
         "objects": len(taken.claims),
-        "objects_known": taken.known,
+        "objects_known": taken.repeats,
         "rows": taken.rows.total(),
         "rows_by_feed": preview([{"feed": feed, "rows": rows} for feed, rows in sorted(taken.rows.items())]),
         "newest_claims": _table(taken.claims[-PREVIEW:]),
@@ -95,11 +95,11 @@ def postponed_check() -> dg.AssetChecksDefinition:
         from aerocast.ingest.doors import patience
         from aerocast.ingest.doors.claims import DELAYS
 
-        delays = patience.read(platform.root, DELAYS)
+        delays = patience.read_delays(platform.root, DELAYS)
         return dg.AssetCheckResult(
             passed=not delays,
             severity=dg.AssetCheckSeverity.WARN,
-            description=patience.sentences(list(delays.values())[:SHOWN]) or "nothing",
+            description=patience.delay_text(list(delays.values())[:SHOWN]) or "nothing",
             metadata={"postponed": len(delays)},
         )
 

@@ -68,9 +68,9 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         declared.publish(platform.root, feed)
         taken = _take(context, feed, platform, lake, now, notes)
         notes += taken.notes
-        if taken.failed and not lake.exists(name):
-            raise dg.Failure(f"{name}: nothing could be read: {told(taken.failed)}")
-        for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failed.items())):
+        if taken.failures and not lake.exists(name):
+            raise dg.Failure(f"{name}: nothing could be read: {told(taken.failures)}")
+        for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failures.items())):
             context.log.warning(line)
         counted, new = count_rows(context, lake, [name], months, taken.months), taken.rows.total()
         context.log.info(f"{counted['rows']} readings, {taken.segments} segments new ({new} readings)")
@@ -95,7 +95,7 @@ def _take(
     """Doors first: a source that cannot be read must not keep what people have sent. Notes which ways could be read."""
     from aerocast.ingest.doors import doors_of
     from aerocast.ingest.doors.intake import SOURCE, place_strays, take_all, take_source
-    from aerocast.ingest.doors.patience import Patience, sentences
+    from aerocast.ingest.doors.patience import Patience, delay_text
 
     settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
     doors = doors_of(platform.root, feed, settings)
@@ -104,13 +104,13 @@ def _take(
     # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
     patient = feed.source.watch == "polled" and context.run.job_name == live_job_name(feed)
     if patient and not patience.is_due(SOURCE, real):
-        notes.append(f"{SOURCE}: {sentences([patience.delays[SOURCE]])}")
+        notes.append(f"{SOURCE}: {delay_text([patience.delays[SOURCE]])}")
     else:
         take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
         ways.append(SOURCE)
     for way in ways:
-        if way in taken.failed:
-            patience.fail(way, taken.failed[way], real)
+        if way in taken.failures:
+            patience.fail(way, taken.failures[way], real)
         else:
             patience.settle(way)
     place_strays(lake, feed, now, taken)
@@ -149,9 +149,13 @@ def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Seq
 def shown(taken: "IntakeReport", notes: list[str]) -> dict[str, Any]:
     """What of an intake is worth a look, and nothing else."""
     found: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(taken.rows.items())}
-    found |= {"months_touched": ", ".join(sorted(taken.months)), "known_already": taken.known, "no_news": taken.unsaid}
-    found |= {"withdrawn": taken.withdrawn, "placed": taken.placed}
-    found |= {"rejected": "; ".join(taken.rejected), "notes": "; ".join(notes), UNREAD: told(taken.failed)}
+    found |= {
+        "months_touched": ", ".join(sorted(taken.months)),
+        "known_already": taken.repeats,
+        "no_news": taken.unsaid,
+    }
+    found |= {"withdrawn": taken.withdrawals, "placed": taken.moves}
+    found |= {"rejected": "; ".join(taken.rejections), "notes": "; ".join(notes), UNREAD: told(taken.failures)}
     return {name: value for name, value in found.items() if value}
 
 

@@ -50,9 +50,9 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         if not waiting:
             return dg.SkipReason("no claims wait")
-        delays, now = patience.read(platform.root, DELAYS).values(), datetime.now(UTC)
+        delays, now = patience.read_delays(platform.root, DELAYS).values(), datetime.now(UTC)
         if waiting <= len(delays) and not any(delay.is_due(now) for delay in delays):
-            return dg.SkipReason(f"all that wait are postponed: {patience.sentences(delays)}")
+            return dg.SkipReason(f"all that wait are postponed: {patience.delay_text(delays)}")
         # The next tick tries again, after a pause; Dagster's own retry would come at once.
         return dg.RunRequest(tags={**own_retries(), "aerocast/claims": f"{waiting} waited"})
 
@@ -64,7 +64,7 @@ def _waiting(address: str) -> int:
     from aerocast.ingest.doors.claims import TOPICS
 
     with brokers.connect(address) as broker:
-        return broker.waiting(TOPICS)
+        return broker.backlog(TOPICS)
 
 
 def _pause(instance: dg.DagsterInstance, now: datetime) -> str:

@@ -132,7 +132,7 @@ def look_around(
     from aerocast.tables import layers
     from aerocast.tables.layer import ROWS
 
-    lake, delays = Lake(root).view(), patience.read(root, feed.name)
+    lake, delays = Lake(root).view(), patience.read_delays(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(doors, delays)
     try:
@@ -183,16 +183,16 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
 
 def _waiting(doors: "Iterable[Door]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
     """What waits at each door that has something, and what is wrong with those that cannot be looked at, or read."""
-    from aerocast.ingest.doors.patience import sentences
+    from aerocast.ingest.doors.patience import delay_text
 
     waiting, closed = [], []
     for door in doors:
         delay = delays.get(door.name)
         if delay and not delay.is_due(datetime.now(UTC)):
-            closed.append(f"{door.name}: {sentences([delay])}")
+            closed.append(f"{door.name}: {delay_text([delay])}")
             continue
         try:
-            if count := door.waiting():
+            if count := door.backlog():
                 waiting.append(f"{count} at {door.name}")
         except AeroCastError as error:
             closed.append(f"{door.name} cannot be looked at: {error}")

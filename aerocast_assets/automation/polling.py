@@ -36,10 +36,10 @@ def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
         root, real = platform.root, datetime.now(UTC)
         waits, delay = (
             live.newest_runs(context.instance, root, feed, real).waits,
-            patience.read(root, feed.name).get(SOURCE),
+            patience.read_delays(root, feed.name).get(SOURCE),
         )
         if delay and not delay.is_due(real):
-            waits = waits or patience.sentences([delay])
+            waits = waits or patience.delay_text([delay])
         if waits:
             return dg.SkipReason(waits)
         now = clock.now(root, feed.name, feed.end, real)

@@ -32,13 +32,13 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.ingest.doors.inbox import Inbox, inbox_of
-        from aerocast.ingest.doors.patience import sentences
+        from aerocast.ingest.doors.patience import delay_text
         from aerocast.ingest.doors.posted import PostStore
 
         inbox = Inbox(inbox_of(platform.root, platform.settings), platform.root, feed.name)
-        rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.refused()]
-        rows += [{"what": "put off", "why": sentences([delay])} for delay in inbox.delays().values()]
-        posts = PostStore(platform.root, feed.name).refused()
+        rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.rejection_reasons()]
+        rows += [{"what": "put off", "why": delay_text([delay])} for delay in inbox.delays().values()]
+        posts = PostStore(platform.root, feed.name).refusals()
         rows += [{"what": f"post {number}", "why": why} for number, why in posts]
         return dg.AssetCheckResult(
             passed=not rows,
@@ -71,8 +71,8 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
         made = event.asset_materialization if event else None
         unread = str(made.metadata[UNREAD].value) if made and UNREAD in made.metadata else ""
         # Of a way that is not tried for now the run that tried it last has told.
-        put_off = patience.read(platform.root, feed.name)
-        delays = [f"{way}: {patience.sentences([delay])}" for way, delay in put_off.items()]
+        put_off = patience.read_delays(platform.root, feed.name)
+        delays = [f"{way}: {patience.delay_text([delay])}" for way, delay in put_off.items()]
         yield dg.AssetCheckResult(
             passed=not unread and not delays,
             asset_key=asset,

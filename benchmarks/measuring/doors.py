@@ -152,8 +152,10 @@ def _object(feed: Feed, folder: Path, size: int, number: int) -> Path:
 
 def _ingest(feed: Feed, broker: Broker, files: list[Path], home: Path) -> None:
     """Announced, fetched, verified and appended; until the last is committed."""
-    claims.announce(broker, claims.TRAINING, feed, files, home)
-    taken = claims.take(broker, home, lambda name: feed if name == feed.name else None, [claims.TRAINING], quiet=0.5)
+    claims.announce(broker, claims.TRAINING_TOPIC, feed, files, home)
+    taken = claims.take_claims(
+        broker, home, lambda name: feed if name == feed.name else None, [claims.TRAINING_TOPIC], quiet=0.5
+    )
     if taken.rows[feed.name] != sum(pq.read_metadata(file).num_rows for file in files):
         raise SystemExit(
             f"{taken.rows[feed.name]} readings came into raw; dead: {taken.dead[:3]}, later: {taken.later[:3]}"

@@ -136,10 +136,10 @@ def _all_is_there_once(sender: Sender, home: Path, feed: Feed) -> None:
 
 
 def _nothing_waits(sender: Sender, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
-    assert [door.waiting() for door in doors_of(home, feed, Settings(home=str(home)))] == [0, 0]
+    assert [door.backlog() for door in doors_of(home, feed, Settings(home=str(home)))] == [0, 0]
     for broker in brokers:
         with connect(broker.url) as connection:
-            assert connection.waiting(claims.TOPICS) == 0
+            assert connection.backlog(claims.TOPICS) == 0
     left = [path.name for path in sender.inbox.iterdir() if path.is_file() and not path.name.startswith(".")]
     assert left == []
     rejected = {path.name for path in (sender.inbox / "rejected").glob("*.reason.json")}

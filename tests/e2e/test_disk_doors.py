@@ -58,7 +58,7 @@ class Doors:
                 self.sent += rows
 
     def post(self, rows: list[Reading]) -> None:
-        self.posted.put(f"key {self.number}", encoded(rows, ".jsonl"), "ndjson", len(rows))
+        self.posted.post(f"key {self.number}", encoded(rows, ".jsonl"), "ndjson", len(rows))
 
     def put(self, rows: list[Reading]) -> None:
         part = self.inbox / f"{self.number}.part"
@@ -72,17 +72,17 @@ class Doors:
     def claim(self, rows: list[Reading]) -> None:
         path = self.outside / f"{self.number}.parquet"
         path.write_bytes(encoded(rows, ".parquet"))
-        claims.announce(self.broker, claims.TRAINING, self.feed, [path], self.outside)
+        claims.announce(self.broker, claims.TRAINING_TOPIC, self.feed, [path], self.outside)
 
     def take(self) -> list[str]:
         """One round of the platform; what went wrong."""
         wrong = []
         try:
             taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
-            wrong += taken.failed.values()
+            wrong += taken.failures.values()
         except AeroCastError as error:
             wrong.append(str(error))
-        claimed = claims.take(self.broker, self.home, lambda name: self.feed, quiet=0.1)
+        claimed = claims.take_claims(self.broker, self.home, lambda name: self.feed, quiet=0.1)
         assert not claimed.dead
         return [*wrong, *(refused.error for refused in claimed.later)]
 

@@ -24,7 +24,7 @@ def main(where: str, url: str, home: str, declaration: str, topic: str) -> None:
     with connect(url) as broker:
         owner: Any = {"consumed": claims.Lake, "appended": type(broker)}[where]
         setattr(owner, {"consumed": "amend", "appended": "commit"}[where], die)
-        claims.take(broker, Path(home), only(feed), [topic], base.PATIENCE)
+        claims.take_claims(broker, Path(home), only(feed), [topic], base.PATIENCE)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Deliveries:
         rows, ignored = check(definition_of(self.feed), kind, body)
         posted = PostStore(self.home, self.feed.name)
         try:
-            posted.put(key, body, kind, rows)
+            posted.post(key, body, kind, rows)
         finally:
             posted.close()
         return ignored

@@ -58,11 +58,11 @@ class Ingest:
 
     def take_doors(self) -> None:
         taken = take_all(self.lake, self.feed, self.doors)
-        if taken.failed:
-            self.say(f"failed: {taken.failed}")
+        if taken.failures:
+            self.say(f"failed: {taken.failures}")
 
     def take_claims(self, url: str) -> None:
-        taken = claims.take(self.broker(url), self.home, self._find, quiet=QUIET)
+        taken = claims.take_claims(self.broker(url), self.home, self._find, quiet=QUIET)
         for refused in (*taken.dead, *taken.later):
             self.say(f"failed: {refused.error}")
 
@@ -70,10 +70,10 @@ class Ingest:
         with duckdb.connect() as con:
             refresh(con, self.lake, self.feed, clock.now(self.home, self.feed.name, self.feed.end))
 
-    def waiting(self) -> int:
+    def backlog(self) -> int:
         try:
-            return sum(door.waiting() for door in self.doors) + sum(
-                self.broker(url).waiting(claims.TOPICS) for url in self.urls
+            return sum(door.backlog() for door in self.doors) + sum(
+                self.broker(url).backlog(claims.TOPICS) for url in self.urls
             )
         except AeroCastError as error:
             self.say(f"failed: {error}")
@@ -99,7 +99,7 @@ def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
     chance, number = random.Random(seed), seed
     while True:
         number += 1
-        waiting = ingest.waiting() if until_quiet else sum(door.waiting() for door in ingest.doors)
+        waiting = ingest.backlog() if until_quiet else sum(door.backlog() for door in ingest.doors)
         ingest.say("work" if waiting else "look")
         ingest.round(chance, clean=until_quiet or number % CLEAN_EVERY == 0)
         ingest.say("end")

@@ -90,16 +90,16 @@ def test_announced_object_is_removed_once_in_raw(home: Path, tmp_path: Path) -> 
     feed, broker = small_feed(tmp_path / "none.csv", housekeeping={"claims": "P31D"}), MemoryBroker()
     for hour in range(2):
         file = write_object(tmp_path / f"{hour}.parquet", [hour])
-        claims.announce(broker, claims.TRAINING, feed, [file], home)  # type: ignore[arg-type]
+        claims.announce(broker, claims.TRAINING_TOPIC, feed, [file], home)  # type: ignore[arg-type]
     later = broker.queue.pop()
-    claims.take(broker, home, only(feed))  # type: ignore[arg-type]
+    claims.take_claims(broker, home, only(feed))  # type: ignore[arg-type]
     objects = sorted((home / "claims/small").glob("*.parquet"))
     assert pruning.prune(home, Lake(home), feed)["claimed_objects"] == 0, "young"
     for path in objects:
         os.utime(path, (LONG_AGO, LONG_AGO))
     assert pruning.prune(home, Lake(home), feed)["claimed_objects"] == 1
     broker.queue = [later]
-    assert claims.take(broker, home, only(feed)).rows == {"small": 1}  # type: ignore[arg-type]
+    assert claims.take_claims(broker, home, only(feed)).rows == {"small": 1}  # type: ignore[arg-type]
 
 
 def test_old_history_months_and_unused_candidates_are_removed(home: Path) -> None:

@@ -62,8 +62,8 @@ def kept(home: Path, name: str) -> list[dict[str, Any]]:
     door, found = ObservationDoor(home, name), []
     for batch in door.take(FEEDS[name]):
         found += batch.table.to_pylist()
-        door.done(batch)
-    assert door.rejected == []
+        door.confirm(batch)
+    assert door.rejections == []
     return found
 
 
@@ -110,7 +110,7 @@ def test_undeclared_fields_are_ignored_and_named(client: httpx.Client, home: Pat
     assert 0 < len(answer.json()["ignored"]) < 100, "an answer stays short"
     door = ObservationDoor(home, "plain")
     (batch,) = door.take(FEEDS["plain"])
-    door.done(batch)
+    door.confirm(batch)
     assert [row["temp"] for row in batch.table.to_pylist()] == ["5.5"] * 6
     (note,) = door.notes
     assert "battery_v" in note

@@ -55,7 +55,7 @@ def rows(home: Path, feed: Feed) -> list[dict[str, Any]]:
     door, found = ObservationDoor(home, feed.name), []
     for batch in door.take(feed):
         found += batch.table.to_pylist()
-        door.done(batch)
+        door.confirm(batch)
     return found
 
 

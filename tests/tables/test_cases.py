@@ -185,7 +185,7 @@ def test_case_17_broken_line_is_set_aside_with_its_number(home: Path, declaratio
 
 def test_case_17_file_with_many_broken_lines_is_refused(home: Path) -> None:
     source = case("17-one-broken-line").source.model_dump() | {"broken_lines": 0.01}
-    (reason,) = Deliveries(home, case("17-one-broken-line", source=source)).take().failed.values()
+    (reason,) = Deliveries(home, case("17-one-broken-line", source=source)).take().failures.values()
     assert "21" in reason
 
 
@@ -195,7 +195,7 @@ def test_case_18_extra_field_is_ignored_at_every_channel(home: Path) -> None:
     made.drop("readings.csv", CASES / "18-one-column-more" / "readings.csv")
     made()
     assert made.values("temperature", "humidity") == from_csv.values("temperature", "humidity") != {}
-    assert made.taken.rejected == []
+    assert made.taken.rejections == []
     (note,) = [note for note in made.taken.notes if "battery_v" in note]
     assert "readings.csv" in note
     assert made.post((CASES / "18-one-column-more" / "post.json").read_bytes()) == ("battery_v",)

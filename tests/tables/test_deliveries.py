@@ -176,8 +176,8 @@ class Histories(RuleBasedStateMachine):
         path = self.folder / f"{self._next()}.parquet"
         path.write_bytes(self._encoded(lines, "parquet"))
         for _ in range(1 + again):
-            claims.announce(self.broker, claims.TRAINING, self.feed, [path], self.folder, path.stem)  # type: ignore[arg-type]
-        claims.take(self.broker, self.home.home, {self.feed.name: self.feed}.get, quiet=0)  # type: ignore[arg-type]
+            claims.announce(self.broker, claims.TRAINING_TOPIC, self.feed, [path], self.folder, path.stem)  # type: ignore[arg-type]
+        claims.take_claims(self.broker, self.home.home, {self.feed.name: self.feed}.get, quiet=0)  # type: ignore[arg-type]
         self.history.append(("add", lines))
 
     @rule(kills=st.lists(st.integers(0, 6), max_size=3))

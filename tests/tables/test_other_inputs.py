@@ -177,7 +177,7 @@ def test_compressed_file_without_final_line_break_is_read_whole(home: Path) -> N
     packed = gzip.compress(lines(("AAA", "2024-01-01T00:00Z", 1), ("AAA", "2024-01-01T01:00Z", 2)).rstrip())
     made.drop("a.csv.gz", packed)
     made()
-    assert made.taken.rejected == []
+    assert made.taken.rejections == []
     assert made.measured()["temperature"] == 2
 
 

@@ -1,6 +1,6 @@
-"""What every broker does for the platform, whatever protocol it speaks, and how its address is read.
+"""Defines what every broker does for the platform, whatever protocol it speaks, and parses its address.
 
-Handed over at least once, in no promised order: whoever consumes commits a message only when its effect is durable, and
+Messages arrive at least once, in no promised order: a consumer commits a message only when its effect is durable, and
 makes that effect idempotent. What cannot be handled goes to `DLQ-<topic>`, with the reason.
 """
 
@@ -21,7 +21,7 @@ from aerocast.common.errors import AeroCastError
 GROUP = "aerocast"  # under which a broker remembers what was committed; `?group=` names another one
 DEAD = "DLQ-"
 PATIENCE = 10.0  # seconds that any single step may take, repetitions included
-KEPT = 256 << 10  # bytes of a body that a dead letter keeps: brokers refuse messages beyond about a megabyte
+BODY_BYTES = 256 << 10  # of a body in a dead letter: brokers refuse messages beyond about a megabyte
 OPTIONS = ("group", "ack_wait")
 ACK_WAIT = 30.0
 _TOPIC = re.compile(r"^[A-Za-z0-9_-]{1,200}$")
@@ -68,17 +68,17 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, message: Message, error: str, time: datetime) -> Self:
-        kept = message.body[:KEPT]
+        head = message.body[:BODY_BYTES]
         digest = hashlib.sha256(message.body).hexdigest()
         try:
-            body, encoding = kept.decode(), "utf-8"
+            body, encoding = head.decode(), "utf-8"
         except UnicodeDecodeError:
-            body, encoding = base64.b64encode(kept).decode(), "base64"
+            body, encoding = base64.b64encode(head).decode(), "base64"
         return cls(message.topic, message.position, time, error, body, encoding, len(message.body), digest)
 
 
 class Address(NamedTuple):
-    """A broker's URL, taken apart; `shown` holds no password."""
+    """The parts of a broker's URL; `public_url` holds no password."""
 
     url: str
     scheme: str
@@ -87,7 +87,7 @@ class Address(NamedTuple):
     ack_wait: float
 
     @property
-    def shown(self) -> str:
+    def public_url(self) -> str:
         return f"{self.scheme}://{','.join(server.rpartition('@')[2] for server in self.servers)}"
 
     @classmethod
@@ -96,8 +96,8 @@ class Address(NamedTuple):
         parts = urlsplit(url)
         servers = tuple(filter(None, parts.netloc.split(",")))
         if parts.scheme not in SCHEMES or not servers or parts.path.strip("/"):
-            allowed = " or ".join(f"{scheme}://host:port" for scheme in SCHEMES)
-            raise AeroCastError(f"AEROCAST_BROKER: an address of scheme {parts.scheme!r} is no {allowed}")
+            forms = " or ".join(f"{scheme}://host:port" for scheme in SCHEMES)
+            raise AeroCastError(f"AEROCAST_BROKER: an address of scheme {parts.scheme!r} must be {forms}")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
@@ -109,9 +109,9 @@ class Address(NamedTuple):
             raise AeroCastError(f"AEROCAST_BROKER: ack_wait {wait!r} must be a number of seconds, 1 or more")
         return cls(url, parts.scheme, servers, group, float(wait))
 
-    def reach(self) -> None:
-        """Raises AeroCastError if no server takes a connection: the clients would go on trying for long."""
-        said = ""
+    def probe(self) -> None:
+        """Raises AeroCastError if no server accepts a connection: the clients would keep trying for a long time."""
+        reason = ""
         for server in self.servers:
             host, _, port = server.rpartition("@")[2].rpartition(":")
             if not host or not port.isdigit():
@@ -120,8 +120,8 @@ class Address(NamedTuple):
                 socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
                 return
             except (OSError, OverflowError) as error:
-                said = getattr(error, "strerror", None) or str(error)
-        raise AeroCastError(f"the broker {self.shown} cannot be reached: {said}")
+                reason = getattr(error, "strerror", None) or str(error)
+        raise AeroCastError(f"the broker {self.public_url} cannot be reached: {reason}")
 
 
 class Broker(ABC):
@@ -147,19 +147,19 @@ class Broker(ABC):
 
     @abstractmethod
     def commit(self, message: Message) -> None:
-        """The message is dealt with: on return it will not be handed over again."""
+        """Marks the message as done: after return it will not be delivered again."""
 
     @abstractmethod
     def later(self, message: Message) -> None:
-        """The message is not dealt with: a later consumption hands it over again."""
+        """Puts the message off: a later consumption delivers it again."""
 
     def postpone(self, message: Message, seconds: float) -> None:
-        """As `later`, and what comes behind it does not wait for it; not before so many `seconds`, if that can be."""
+        """As `later`, but messages behind it do not wait for it; not before so many `seconds`, where supported."""
         self.later(message)
 
     @abstractmethod
-    def waiting(self, topics: Sequence[str]) -> int:
-        """Messages that are not committed yet, those included that somebody works on. Makes nothing."""
+    def backlog(self, topics: Sequence[str]) -> int:
+        """Counts the messages that are not committed yet, including those in progress. Creates no topic."""
 
     @abstractmethod
     def close(self) -> None:
@@ -198,12 +198,12 @@ def connect(url: str) -> Broker:
             from aerocast.ingest.brokers.kafka import Kafka as Chosen  # type: ignore[assignment]  # either of two
     except ImportError as error:
         raise AeroCastError(f"{address.scheme}: its client library is not installed ({error})") from error
-    address.reach()
+    address.probe()
     return Chosen(address)
 
 
-def checked(topic: str) -> str:
-    """The topic, if both brokers allow such a name. Raises AeroCastError otherwise."""
+def valid_topic(topic: str) -> str:
+    """Returns the topic if both brokers allow such a name. Raises AeroCastError otherwise."""
     if not _TOPIC.match(topic):
         raise AeroCastError(f"topic {topic!r} may hold letters, digits, - and _ only")
     return topic

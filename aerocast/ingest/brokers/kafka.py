@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aerocast.common.errors import AeroCastError
-from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, checked
+from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, valid_topic
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer, TopicPartition
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 STEP = 5.0  # seconds that a single request may take
 POLL = 0.2
-QUEUED = 50_000  # messages that a producer holds; librdkafka refuses more than 100,000
+QUEUE_LIMIT = 50_000  # messages that a producer holds; librdkafka refuses more than 100,000
 
 
 class Kafka(Broker):
@@ -33,10 +33,10 @@ class Kafka(Broker):
         from confluent_kafka import Consumer
 
         super().__init__(address)
-        self._known: set[str] = set()
-        self._held: set[tuple[str, int]] = set()
+        self._topics: set[str] = set()
+        self._blocked: set[tuple[str, int]] = set()
         self._copies: set[bytes] = set()  # ids of what was postponed in this consumption
-        self._made: Producer | None = None
+        self._current_producer: Producer | None = None
         self._config: dict[str, Any] = {
             "bootstrap.servers": ",".join(address.servers),
             "client.id": address.group,
@@ -57,51 +57,51 @@ class Kafka(Broker):
             }
         )
         try:
-            self._said(lambda: self._consumer.list_topics(timeout=STEP))
+            self._request(lambda: self._consumer.list_topics(timeout=STEP))
         except AeroCastError:
             self.close()
             raise
 
     def publish_all(self, topic: str, letters: Sequence[Letter]) -> None:
-        self._make(checked(topic))
-        refused: list[KafkaError] = []
+        self._make(valid_topic(topic))
+        errors: list[KafkaError] = []
 
-        def answered(error: "KafkaError | None", _: "Record") -> None:
+        def on_delivery(error: "KafkaError | None", _: "Record") -> None:
             if error is not None:
-                refused.append(error)
+                errors.append(error)
 
         def send() -> int:
             producer = self._producer()
             for letter in letters:
-                if len(producer) >= QUEUED:  # room for the next, once the broker has answered
+                if len(producer) >= QUEUE_LIMIT:  # room for the next, once the broker has answered
                     producer.poll(PATIENCE)
                 producer.produce(
-                    topic, letter.body, letter.key or None, headers={"id": letter.id}, on_delivery=answered
+                    topic, letter.body, letter.key or None, headers={"id": letter.id}, on_delivery=on_delivery
                 )
             return producer.flush(PATIENCE + 1 + len(letters) / 1000)
 
         try:
-            left = self._said(send)
+            unsent = self._request(send)
         except AeroCastError:
-            self._made = None
+            self._current_producer = None
             raise
-        if left or refused:
-            self._made = None  # one that has lost a message sends nothing more in order
-            why = refused[0].str() if refused else "no answer in time"
-            raise AeroCastError(f"the broker {self.address.shown} did not take a message for {topic}: {why}")
+        if unsent or errors:
+            self._current_producer = None  # one that has lost a message sends nothing more in order
+            why = errors[0].str() if errors else "no answer in time"
+            raise AeroCastError(f"the broker {self.address.public_url} did not take a message for {topic}: {why}")
 
     def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         for topic in topics:
-            self._make(checked(topic))
-        places = self._positions(topics)
-        self._said(partial(self._consumer.assign, places))
-        self._held.clear()
+            self._make(valid_topic(topic))
+        partitions = self._positions(topics)
+        self._request(partial(self._consumer.assign, partitions))
+        self._blocked.clear()
         self._copies.clear()
         # A first fetch takes its time: silence counts from where every partition has said that this is its end.
-        unread, quiet = {(place.topic, place.partition) for place in places}, time.monotonic()
+        unread, quiet = {(place.topic, place.partition) for place in partitions}, time.monotonic()
         try:
-            while (left := quiet + (PATIENCE if unread else seconds) - time.monotonic()) > 0:
-                record = self._said(partial(self._consumer.poll, min(POLL, left)))
+            while (remaining := quiet + (PATIENCE if unread else seconds) - time.monotonic()) > 0:
+                record = self._request(partial(self._consumer.poll, min(POLL, remaining)))
                 if record is None:
                     continue
                 topic, partition, offset = str(record.topic()), int(record.partition() or 0), int(record.offset() or 0)
@@ -109,32 +109,32 @@ class Kafka(Broker):
                     if self._is_end(error):
                         unread.discard((topic, partition))
                 elif dict(record.headers() or ()).get("id") in self._copies:
-                    self._held.add((topic, partition))  # that is the end of what was there
-                elif (topic, partition) not in self._held:
+                    self._blocked.add((topic, partition))  # that is the end of what was there
+                elif (topic, partition) not in self._blocked:
                     token = (topic, partition, offset, record.key())
                     yield Message(topic, record.value() or b"", f"{partition}:{offset}", 1, token)
                     quiet = time.monotonic()
             if unread:
-                raise AeroCastError(f"the broker {self.address.shown} did not hand over all it has in time")
+                raise AeroCastError(f"the broker {self.address.public_url} did not hand over all it has in time")
         finally:
             with suppress(AeroCastError):
-                self._said(self._consumer.unassign)
+                self._request(self._consumer.unassign)
 
     def commit(self, message: Message) -> None:
         from confluent_kafka import TopicPartition
 
         topic, partition, offset, _ = message.token
-        if (topic, partition) in self._held:
+        if (topic, partition) in self._blocked:
             raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was put off")
         after = TopicPartition(topic, partition, offset + 1)
-        answers = self._said(lambda: self._consumer.commit(offsets=[after], asynchronous=False))
+        answers = self._request(lambda: self._consumer.commit(offsets=[after], asynchronous=False))
         for each in answers or ():
             if each.error:
-                raise AeroCastError(f"the broker {self.address.shown} did not commit {topic}: {each.error}")
+                raise AeroCastError(f"the broker {self.address.public_url} did not commit {topic}: {each.error}")
 
     def later(self, message: Message) -> None:
         topic, partition, *_ = message.token
-        self._held.add((topic, partition))
+        self._blocked.add((topic, partition))
 
     def postpone(self, message: Message, seconds: float) -> None:
         copy = Letter(uuid.uuid4().hex, message.body, (message.token[-1] or b"").decode(errors="replace"))
@@ -146,10 +146,10 @@ class Kafka(Broker):
         self._copies.add(copy.id.encode())
         self.commit(message)
 
-    def waiting(self, topics: Sequence[str]) -> int:
+    def backlog(self, topics: Sequence[str]) -> int:
         total = 0
-        for each in self._positions([checked(topic) for topic in topics]):
-            low, high = self._said(partial(self._consumer.get_watermark_offsets, each, timeout=STEP)) or (0, 0)
+        for each in self._positions([valid_topic(topic) for topic in topics]):
+            low, high = self._request(partial(self._consumer.get_watermark_offsets, each, timeout=STEP)) or (0, 0)
             total += max(0, high - max(each.offset, low))
         return total
 
@@ -160,54 +160,58 @@ class Kafka(Broker):
     def _producer(self) -> "Producer":
         from confluent_kafka import Producer
 
-        if self._made is None:
+        if self._current_producer is None:
             own = {"enable.idempotence": True, "linger.ms": 2, "message.timeout.ms": int(PATIENCE * 1000)}
-            self._made = Producer({**self._config, **own})
-        return self._made
+            self._current_producer = Producer({**self._config, **own})
+        return self._current_producer
 
     def _make(self, topic: str) -> None:
         """The topic, made with the cluster's own defaults where there is none and it may be made."""
         from confluent_kafka.admin import AdminClient
         from confluent_kafka.cimpl import NewTopic
 
-        if topic in self._known:
+        if topic in self._topics:
             return
         # A producer's question makes the topic where the cluster lets clients do so.
-        found = self._said(lambda: self._producer().list_topics(topic, timeout=STEP)).topics.get(topic)
-        if found is None or found.error is not None or not found.partitions:
-            asked = AdminClient(self._config).create_topics([NewTopic(topic, -1, -1)], request_timeout=STEP)
+        metadata = self._request(lambda: self._producer().list_topics(topic, timeout=STEP)).topics.get(topic)
+        if metadata is None or metadata.error is not None or not metadata.partitions:
+            futures = AdminClient(self._config).create_topics([NewTopic(topic, -1, -1)], request_timeout=STEP)
             try:
-                self._said(lambda: asked[topic].result(STEP + 1))
+                self._request(lambda: futures[topic].result(STEP + 1))
             except AeroCastError as error:
                 if "already exists" not in str(error):
                     raise AeroCastError(f"topic {topic} does not exist and could not be made: {error}") from error
-        self._known.add(topic)
+        self._topics.add(topic)
 
     def _positions(self, topics: Sequence[str]) -> "list[TopicPartition]":
         """Every partition of the topics, at the offset that was committed; at its beginning if none was."""
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-        places = []
+        partitions = []
         for topic in topics:
-            found = self._said(partial(self._consumer.list_topics, topic, timeout=STEP)).topics.get(topic)
-            places += [TopicPartition(topic, number) for number in sorted(found.partitions)] if found else []
-        if not places:
+            metadata = self._request(partial(self._consumer.list_topics, topic, timeout=STEP)).topics.get(topic)
+            partitions += [TopicPartition(topic, number) for number in sorted(metadata.partitions)] if metadata else []
+        if not partitions:
             return []
-        known = self._said(lambda: self._consumer.committed(places, timeout=STEP))
-        for place in known:
+        committed = self._request(lambda: self._consumer.committed(partitions, timeout=STEP))
+        for place in committed:
             if place.error:
-                raise AeroCastError(f"the broker {self.address.shown} does not say what was committed: {place.error}")
-        return [TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING) for p in known]
+                raise AeroCastError(
+                    f"the broker {self.address.public_url} does not say what was committed: {place.error}"
+                )
+        return [
+            TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING) for p in committed
+        ]
 
     def _is_end(self, error: "KafkaError") -> bool:
         """Whether a partition's end is what is told; most else the client gets over by itself."""
         from confluent_kafka import KafkaError
 
         if error.fatal():
-            raise AeroCastError(f"the broker {self.address.shown} refused: {error.str()}")
+            raise AeroCastError(f"the broker {self.address.public_url} refused: {error.str()}")
         return error.code() == KafkaError._PARTITION_EOF
 
-    def _said(self, step: Callable[[], Result]) -> Result:
+    def _request(self, step: Callable[[], Result]) -> Result:
         """The step's result; its failure as a sentence."""
         from confluent_kafka import KafkaException
 
@@ -215,7 +219,7 @@ class Kafka(Broker):
             return step()
         except KafkaException as error:
             fault = error.args[0] if error.args else error
-            said = fault.str() if hasattr(fault, "str") else str(fault)
-            raise AeroCastError(f"the broker {self.address.shown} cannot be used: {said}") from error
+            reason = fault.str() if hasattr(fault, "str") else str(fault)
+            raise AeroCastError(f"the broker {self.address.public_url} cannot be used: {reason}") from error
         except (RuntimeError, TimeoutError) as error:
-            raise AeroCastError(f"the broker {self.address.shown} cannot be used: {error}") from error
+            raise AeroCastError(f"the broker {self.address.public_url} cannot be used: {error}") from error

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aerocast.common.errors import AeroCastError
-from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, checked
+from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, valid_topic
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -37,9 +37,9 @@ class Nats(Broker):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
-        self._known: dict[str, str] = {}
+        self._streams: dict[str, str] = {}
         self._fault = ""
-        self._held: set[tuple[str, str]] = set()
+        self._blocked: set[tuple[str, str]] = set()
         self._fetches: dict[str, asyncio.Task[list[Msg]]] = {}
         try:
             self._client, self._js = self._call(self._open())
@@ -48,42 +48,42 @@ class Nats(Broker):
             raise
 
     def publish_all(self, topic: str, letters: Sequence[Letter]) -> None:
-        self._call(self._send(checked(topic), letters), PATIENCE + len(letters) / 100)
+        self._call(self._send(valid_topic(topic), letters), PATIENCE + len(letters) / 100)
 
     def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
-        bound = {topic: self._call(self._bind(checked(topic))) for topic in topics}
-        self._held.clear()
+        subscriptions = {topic: self._call(self._bind(valid_topic(topic))) for topic in topics}
+        self._blocked.clear()
         quiet = time.monotonic()
         try:
-            while (left := quiet + seconds - time.monotonic()) > 0:
-                for topic, raw in self._call(self._next(bound, left), left + PATIENCE):
+            while (remaining := quiet + seconds - time.monotonic()) > 0:
+                for topic, raw in self._call(self._next(subscriptions, remaining), remaining + PATIENCE):
                     about = raw.metadata
                     message = Message(topic, raw.data, str(about.sequence.stream), about.num_delivered, raw)
-                    if (topic, message.position) in self._held:
+                    if (topic, message.position) in self._blocked:
                         self.later(message)  # not in this consumption
                         continue
                     yield message
                     quiet = time.monotonic()
             if not self._client.is_connected:
-                raise AeroCastError(f"the broker {self.address.shown} cannot be reached: the connection was lost")
+                raise AeroCastError(f"the broker {self.address.public_url} cannot be reached: the connection was lost")
         finally:
             with suppress(AeroCastError):
-                self._call(self._release(bound.values()))
+                self._call(self._release(subscriptions.values()))
 
     def commit(self, message: Message) -> None:
         # An acknowledgement that is acknowledged: without that a lost one would only show as a second delivery.
         self._call(self._insist(lambda: message.token.ack_sync(timeout=STEP)))
 
     def later(self, message: Message) -> None:
-        self._held.add((message.topic, message.position))
+        self._blocked.add((message.topic, message.position))
         self._call(message.token.nak(delay=AGAIN))
 
     def postpone(self, message: Message, seconds: float) -> None:
-        self._held.add((message.topic, message.position))
+        self._blocked.add((message.topic, message.position))
         self._call(message.token.nak(delay=max(AGAIN, seconds)))
 
-    def waiting(self, topics: Sequence[str]) -> int:
-        return sum(self._call(self._lag(checked(topic))) for topic in topics)
+    def backlog(self, topics: Sequence[str]) -> int:
+        return sum(self._call(self._lag(valid_topic(topic))) for topic in topics)
 
     def close(self) -> None:
         with suppress(AeroCastError):
@@ -94,7 +94,7 @@ class Nats(Broker):
         import nats
 
         async def noted(error: Exception) -> None:
-            """The client goes on trying; whoever waits in vain is told of it."""
+            """Keeps the error for the next time-out; the client keeps trying."""
             if not (self._fault and isinstance(error, OSError)):  # a lost connection says less than the server did
                 self._fault = _sentence(error)
 
@@ -119,31 +119,31 @@ class Nats(Broker):
     async def _send(self, topic: str, letters: Sequence[Letter]) -> None:
         """Many at once; those without an answer again, by the same id, one after the other."""
         await self._stream(topic)
-        sent = []
+        futures = []
         for letter in letters if len(letters) > 1 else ():
-            sent.append(await self._js.publish_async(topic, letter.body, wait_stall=STEP, headers=_headers(letter)))
-        answers = (await asyncio.wait(sent, timeout=STEP))[0] if sent else set()
+            futures.append(await self._js.publish_async(topic, letter.body, wait_stall=STEP, headers=_headers(letter)))
+        answers = (await asyncio.wait(futures, timeout=STEP))[0] if futures else set()
         for number, letter in enumerate(letters):
-            if not sent or sent[number] not in answers or sent[number].exception():
+            if not futures or futures[number] not in answers or futures[number].exception():
                 await self._insist(partial(self._js.publish, topic, letter.body, headers=_headers(letter)))
 
     async def _stream(self, topic: str) -> str:
         """The stream that keeps the topic, made where there is none: on disk, without a limit of age or size."""
         from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 
-        if topic not in self._known:
-            found = await self._find(topic)
-            if found is None:
-                made = StreamConfig(
+        if topic not in self._streams:
+            name = await self._find(topic)
+            if name is None:
+                config = StreamConfig(
                     name=topic,
                     subjects=[topic],
                     retention=RetentionPolicy.LIMITS,
                     storage=StorageType.FILE,
                     duplicate_window=DUPLICATES,
                 )
-                await self._insist(lambda: self._js.add_stream(made))
-            self._known[topic] = found or topic
-        return self._known[topic]
+                await self._insist(lambda: self._js.add_stream(config))
+            self._streams[topic] = name or topic
+        return self._streams[topic]
 
     async def _find(self, topic: str) -> str | None:
         """The stream that takes the topic's messages, whatever its name: an operator may have made it."""
@@ -175,40 +175,40 @@ class Nats(Broker):
         return await self._insist(lambda: self._js.pull_subscribe(topic, durable=name, stream=stream, config=config))
 
     async def _next(
-        self, bound: "dict[str, JetStreamContext.PullSubscription]", seconds: float
+        self, subscriptions: "dict[str, JetStreamContext.PullSubscription]", seconds: float
     ) -> "list[tuple[str, Msg]]":
         """What comes first on any topic. One message a request: nothing is held that nobody works on."""
-        for topic, subscription in bound.items():
+        for topic, subscription in subscriptions.items():
             if topic not in self._fetches:
                 self._fetches[topic] = asyncio.create_task(subscription.fetch(1, timeout=LINGER))
         await asyncio.wait(self._fetches.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        got = []
+        messages = []
         for topic in [topic for topic, task in self._fetches.items() if task.done()]:
             try:
-                got += [(topic, raw) for raw in self._fetches.pop(topic).result()]
+                messages += [(topic, raw) for raw in self._fetches.pop(topic).result()]
             except Exception as error:  # nothing came, or the connection is away for a while
-                if not _passing(error):
+                if not _is_temporary(error):
                     raise
                 if not isinstance(error, asyncio.TimeoutError):
                     await asyncio.sleep(0.1)
-        return got
+        return messages
 
-    async def _release(self, bound: "Any") -> None:
+    async def _release(self, subscriptions: "Any") -> None:
         """What was fetched and not handed over may go to the next consumer at once."""
         tasks, self._fetches = list(self._fetches.values()), {}
         for task in tasks:
             task.cancel()
-        for got in await asyncio.gather(*tasks, return_exceptions=True):
-            for raw in got if isinstance(got, list) else ():
+        for batch in await asyncio.gather(*tasks, return_exceptions=True):
+            for raw in batch if isinstance(batch, list) else ():
                 await raw.nak()
-        for subscription in bound:
+        for subscription in subscriptions:
             with suppress(Exception):
                 await subscription.unsubscribe()
 
     async def _lag(self, topic: str) -> int:
         from nats.js.errors import NotFoundError
 
-        stream = self._known.get(topic) or await self._find(topic)
+        stream = self._streams.get(topic) or await self._find(topic)
         if stream is None:
             return 0
 
@@ -228,7 +228,7 @@ class Nats(Broker):
             try:
                 return await step()
             except Exception as error:
-                if not _passing(error) or time.monotonic() > deadline:
+                if not _is_temporary(error) or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.1)
 
@@ -243,13 +243,13 @@ class Nats(Broker):
         except TimeoutError as error:
             future.cancel()
             why = f": {self._fault}" if self._fault else ""
-            raise AeroCastError(f"the broker {self.address.shown} did not answer in time{why}") from error
+            raise AeroCastError(f"the broker {self.address.public_url} did not answer in time{why}") from error
         except nats.js.errors.ServiceUnavailableError as error:
             raise AeroCastError(
-                f"the broker {self.address.shown} has no JetStream (start it as nats-server -js)"
+                f"the broker {self.address.public_url} has no JetStream (start it as nats-server -js)"
             ) from error
         except (nats.errors.Error, OSError) as error:
-            raise AeroCastError(f"the broker {self.address.shown} refused: {_sentence(error)}") from error
+            raise AeroCastError(f"the broker {self.address.public_url} refused: {_sentence(error)}") from error
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -262,7 +262,7 @@ def _headers(letter: Letter) -> dict[str, str]:
     return {"Nats-Msg-Id": letter.id}
 
 
-def _passing(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     """Whether it is worth another attempt: no answer, no connection, or JetStream is not up again yet."""
     import nats.errors
     import nats.js.errors
@@ -280,5 +280,5 @@ def _passing(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    described = getattr(error, "description", None)
-    return str(described or error or type(error).__name__)
+    description = getattr(error, "description", None)
+    return str(description or error or type(error).__name__)

@@ -1,4 +1,4 @@
-"""A CSV file of readings: plain or compressed, read by DuckDB once every line of it was looked at.
+"""Reads a CSV file of readings, plain or compressed, with DuckDB after every line was checked.
 
 The source and the inbox read files here and nowhere else. The delimiter is a comma, the text UTF-8 with or without a
 byte order mark, and no value has a type.
@@ -26,7 +26,7 @@ from aerocast.ingest.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity
 _ROWS = 122_880  # of a batch: DuckDB's row group
 _MEMORY = "512MB"
 _LONGEST = 8 << 20  # bytes of a record of the copy, whose marks are doubled
-_PACKINGS = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
+_COMPRESSIONS = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
 _BZ2_BLOCK = (b"1AY&SY", b"\x17rE8P\x90")  # what follows after "BZh9": a header may begin like that
 
 
@@ -65,8 +65,8 @@ class CsvFile:
     header: Header
     choice: Choice
     rows: int
-    spanning: bool = False  # some values have several lines, which DuckDB cannot read in parallel
-    broken: Sequence[int] = ()  # numbers of rows
+    has_multiline: bool = False  # some values have several lines, which DuckDB cannot read in parallel
+    broken_rows: Sequence[int] = ()  # numbers of rows
     notes: list[str] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Piece]:
@@ -75,39 +75,40 @@ class CsvFile:
         Raises:
             AeroCastError: it was not parsed, or other rows were read than were counted; a sentence without its subject.
         """
-        names, broken, read = self.choice.names, np.asarray(self.broken, np.int64), 0
+        names, broken_rows, count = self.choice.names, np.asarray(self.broken_rows, np.int64), 0
         try:
             with duckdb.connect() as con:
                 con.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false")
                 for batch in con.sql(self._query(names)).to_arrow_reader(_ROWS):
-                    batch = batch.slice(0, self.rows - read)  # what was written behind it since comes next time
-                    first, last = np.searchsorted(broken, (read, read + len(batch)))
+                    batch = batch.slice(0, self.rows - count)  # what was written behind it since comes next time
+                    first, last = np.searchsorted(broken_rows, (count, count + len(batch)))
                     table = pa.table(batch.columns, names=names)
-                    yield self._set_apart(table, broken[first:last] - read) if last > first else Piece(table)
-                    read += len(batch)
+                    yield self._set_apart(table, broken_rows[first:last] - count) if last > first else Piece(table)
+                    count += len(batch)
         except duckdb.Error as error:
             if not self.path.exists():
                 raise FileNotFoundError(errno.ENOENT, "is gone", str(self.path)) from error
             raise AeroCastError(f"could not be parsed: {str(error).splitlines()[0]}") from error
-        if read != self.rows:
-            raise AeroCastError(f"changed while it was read: {read} records of {self.rows} that were counted")
+        if count != self.rows:
+            raise AeroCastError(f"changed while it was read: {count} records of {self.rows} that were counted")
 
     def _query(self, names: Sequence[str]) -> str:
-        wanted = [f"c{self.header.names.index(name)}" for name in names]
+        columns_sql = [f"c{self.header.names.index(name)}" for name in names]
         every = [f"c{i}" for i in range(len(self.header.names))]
         columns = ", ".join(f"{each}: 'VARCHAR'" for each in every)
         return (
-            f"SELECT {', '.join(wanted)} FROM read_csv({literal(glob.escape(str(self.path.absolute())))},"
+            f"SELECT {', '.join(columns_sql)} FROM read_csv({literal(glob.escape(str(self.path.absolute())))},"
             f" auto_detect = false, header = true, hive_partitioning = false,"
             f" columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
-            f" compression = 'none', strict_mode = true, max_line_size = {_LONGEST}, parallel = {not self.spanning},"
+            f" compression = 'none', strict_mode = true, max_line_size = {_LONGEST},"
+            f" parallel = {not self.has_multiline},"
             # All of them: DuckDB counts a shorter list from the first column that is read.
             f" force_not_null = [{', '.join(map(literal, every))}]) LIMIT {self.rows}"
         )
 
-    def _set_apart(self, table: pa.Table, places: Any) -> Piece:
+    def _set_apart(self, table: pa.Table, rows: Any) -> Piece:
         mask = np.zeros(len(table), bool)
-        mask[places] = True
+        mask[rows] = True
         flags, texts = (
             pa.array(table.column(name).to_numpy(), pa.string(), mask=~mask)
             for name in (self.choice.station, self.choice.time)
@@ -120,7 +121,7 @@ class CsvFile:
 def open_csv(
     path: Path, choose: Callable[[list[str]], Choice], broken_lines: float, *, whole: bool | None = None
 ) -> Iterator[CsvFile]:
-    """Looks at every line of the file, settles what is odd, and hands out what can be read.
+    """Checks every line of the file, repairs what is odd, and gives the rows that can be read.
 
     `choose` takes the header's names and says what is wanted; `broken_lines` is the largest share of lines that may be
     set aside. `whole`: nothing can be missing at the file's end (None: if it is compressed, which shows damage).
@@ -129,14 +130,14 @@ def open_csv(
         CsvFault: it is empty, binary, cut off, too broken, or names a wanted column twice.
         OSError, pa.ArrowException: the disk does not give it, or its compressed bytes are damaged.
     """
-    packing, old = _look(path)
+    packing, old = _inspect(path)
     whole = packing is not None if whole is None else whole
     if packing is None and not old:
         with path.open("rb") as stream:
             start = _start(stream, choose, whole)
             rows = _count_regular(start)
         if rows is not None:
-            yield CsvFile(path, start.header, start.choice, rows, notes=_ignored(start))
+            yield CsvFile(path, start.header, start.choice, rows, notes=_ignored_note(start))
             return
     with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
         copy = Path(folder) / "copy.csv"
@@ -144,11 +145,11 @@ def open_csv(
             start = _start(cast(BinaryIO, stream), choose, whole)
             file.write(",".join(f"c{i}" for i in range(len(start.header.names))).encode() + b"\n")
             repair = Repair(start.header, start.pieces, file, start.line)
-            repair.run()
-        if len(repair.broken) > broken_lines * repair.records:
+            repair.repair_all()
+        if len(repair.broken_rows) > broken_lines * repair.records:
             raise _too_broken(repair, broken_lines)
-        notes, spanning = [*_ignored(start), *_notes(repair)], bool(repair.spanning.count)
-        yield CsvFile(copy, start.header, start.choice, repair.records, spanning, repair.broken, notes)
+        notes, spanning = [*_ignored_note(start), *_notes(repair)], bool(repair.multiline.count)
+        yield CsvFile(copy, start.header, start.choice, repair.records, spanning, repair.broken_rows, notes)
 
 
 class _Start(NamedTuple):
@@ -216,32 +217,32 @@ def _count_regular(start: _Start) -> int | None:
     return rows if start.regular else None
 
 
-def _too_broken(repair: Repair, allowed: float) -> CsvFault:
-    count, rule = len(repair.broken), f"at most {allowed:.0%} of the lines"
+def _too_broken(repair: Repair, limit: float) -> CsvFault:
+    count, rule = len(repair.broken_rows), f"at most {limit:.0%} of the lines"
     sentence = f"has {count} broken lines of {repair.records}, allowed: {rule}; the first is {repair.example}"
     return CsvFault(sentence, "broken lines", f"{count} of {repair.records}", f"{rule}; the first is {repair.example}")
 
 
-def _ignored(start: _Start) -> list[str]:
+def _ignored_note(start: _Start) -> list[str]:
     names = [name or "(no name)" for name in start.header.names if name not in start.choice.names]
     return [f"columns that are not declared are ignored: {', '.join(names)}"[:600]] if names else []
 
 
 def _notes(repair: Repair) -> list[str]:
-    count, rows = len(repair.broken), repair.records
+    count, rows = len(repair.broken_rows), repair.records
     oddities: list[tuple[Oddity, str]] = [
         (repair.stray, "lines with a quotation mark that quotes nothing, which was read as text"),
-        (repair.spanning, "records of more than one line"),
+        (repair.multiline, "records of more than one line"),
         (repair.blank, "blank lines, which were ignored"),
     ]
     notes = [f"{count} of {rows} lines are broken and set aside; the first is {repair.example}"] if count else []
     return notes + [f"{odd.count} {what}; the first is line {odd.first}" for odd, what in oddities if odd.count]
 
 
-def _look(path: Path) -> tuple[str | None, bool]:
+def _inspect(path: Path) -> tuple[str | None, bool]:
     """How the file is compressed, by its first bytes (its name may be that of a copy); whether CR alone ends lines."""
     with path.open("rb") as file:
         head = file.read(BLOCK)
-    guess = next((name for name, magic in _PACKINGS.items() if head.startswith(magic)), None)
+    guess = next((name for name, magic in _COMPRESSIONS.items() if head.startswith(magic)), None)
     packing = None if guess == "bz2" and not head[4:].startswith(_BZ2_BLOCK) else guess
     return packing, b"\r" in head and b"\n" not in head

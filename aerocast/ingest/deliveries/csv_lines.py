@@ -1,4 +1,4 @@
-"""The lines of a CSV file, each looked at once: which are whole records, and what is to be done about the others.
+"""Checks each line of a CSV file once: which are whole records, and what is to be done about the others.
 
 A line of the declared width without any oddity is *regular*, and a parser cannot misread it. All others are settled
 here: a value of several lines is read as one; a quotation mark that nothing closes is text, and swallows no line; a
@@ -20,8 +20,8 @@ from aerocast.tables.raw import MALFORMED
 BLOCK = 4 << 20
 LONGEST = 1 << 20  # bytes of a line
 _VALUE_LINES = 1000  # a quoted value of more lines is taken for a mark that nothing closes
-_SHOWN = 200
-_QUOTED = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+')  # fields that end before a comma
+_EXCERPT = 200
+_LEADING_FIELDS = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+')  # fields that end before a comma
 
 
 class CsvFault(AeroCastError):
@@ -56,13 +56,13 @@ def blocks(stream: BinaryIO, whole: bool) -> Iterator[bytes]:
     Raises:
         CsvFault: a line is longer than LONGEST, or the last one has no line break and the stream may lack its end.
     """
-    rest, old, read = b"", False, 0
+    rest, old, count = b"", False, 0
     while data := stream.read(BLOCK):
-        if not read:
+        if not count:
             old = b"\r" in data[:-1] and b"\n" not in data
         block = rest + (data.replace(b"\r", b"\n") if old else data)
         end = block.rfind(b"\n") + 1
-        rest, read = block[end:], read + 1
+        rest, count = block[end:], count + 1
         if len(rest) > LONGEST:
             raise CsvFault(f"has a line of more than {LONGEST} bytes", "line", rest[:20], f"less than {LONGEST} bytes")
         if end:
@@ -97,21 +97,21 @@ def is_regular(block: bytes, width: int, lines: re.Pattern[bytes], crlf: bool) -
 
 
 class Repair:
-    """Writes the records of a file to a copy, regular ones as they are, and keeps the books of the others.
+    """Writes the records of a file to a copy, regular ones as they are, and counts the others.
 
-    A broken line is a record of the copy, too: its note in the station's place and its text in the time's; `broken`
-    has the numbers of such records, counted from 0. `records` counts all of the copy's.
+    A broken line is a record of the copy, too: its note in the station's field and its text in the time's;
+    `broken_rows` has the numbers of such records, counted from 0. `records` counts all of the copy's.
     """
 
     def __init__(self, header: Header, pieces: Iterator[bytes], copy: BinaryIO, line: int) -> None:
         self._header, self._pieces, self._copy = header, pieces, copy
         self._width, self._lines = len(header.names), pattern(len(header.names))
         self._text, self._at, self._line = b"", 0, line
-        self.records, self.broken = 0, array("q")
-        self.stray, self.spanning, self.blank = Oddity(), Oddity(), Oddity()
+        self.records, self.broken_rows = 0, array("q")
+        self.stray, self.multiline, self.blank = Oddity(), Oddity(), Oddity()
         self.example = ""
 
-    def run(self) -> None:
+    def repair_all(self) -> None:
         """Settles every line from the current one on. Raises OSError if the copy cannot be written."""
         while self._more():
             while self._at < len(self._text):
@@ -162,32 +162,32 @@ class Repair:
 
     def _take_record(self, end: int, line: str) -> int:
         """Takes the record that begins with this line, and returns where it ends."""
-        last, row = self._quoted()
+        last, row = self._parse_record()
         if row is not None and last == end:
-            self._keep(row, line)
+            self._write_record(row, line)
         elif row is not None and len(row) == self._width and not self._all_records(last):
-            self.spanning.note(self._line)
+            self.multiline.note(self._line)
             self._write(row)
             return last
         else:
-            row = self._unquoted(line)
+            row = self._parse_line(line)
             if '"' in line and len(row) == self._width:
                 self.stray.note(self._line)
-            self._keep(row, line)
+            self._write_record(row, line)
         return end
 
-    def _unquoted(self, line: str) -> list[str]:
+    def _parse_line(self, line: str) -> list[str]:
         """The fields of a line whose open mark quotes nothing; or, if only that gives the width, ends with the line."""
         plain = _alone(line)
         if len(plain) == self._width:
             return plain
         try:
-            closed = next(csv.reader([f'{line}"']))
+            with_mark = next(csv.reader([f'{line}"']))
         except csv.Error:
             return plain
-        return closed if len(closed) == self._width else plain
+        return with_mark if len(with_mark) == self._width else plain
 
-    def _quoted(self) -> tuple[int, list[str] | None]:
+    def _parse_record(self) -> tuple[int, list[str] | None]:
         """The record from here on by the rules of CSV, and where it ends; None if it breaks them."""
         ends: list[int] = []
 
@@ -219,28 +219,28 @@ class Repair:
         line = self._text[at:end]
         return end, line if whole else line.removesuffix(b"\n").removesuffix(b"\r")
 
-    def _keep(self, row: Sequence[str], line: str) -> None:
+    def _write_record(self, row: Sequence[str], line: str) -> None:
         if len(row) == self._width:
             self._write(row)
         else:
             self._set_aside(f"{len(row)} fields instead of {self._width}", line)
 
     def _set_aside(self, what: str, text: str) -> None:
-        self.example = self.example or f"line {self._line}: {what}: {text[:_SHOWN]!r}"
+        self.example = self.example or f"line {self._line}: {what}: {text[:_EXCERPT]!r}"
         row = [""] * self._width
         row[self._header.station], row[self._header.time] = f"{MALFORMED}{self._line}: {what}", text
-        self.broken.append(self.records)
+        self.broken_rows.append(self.records)
         self._write(row)
 
     def _write(self, row: Sequence[str]) -> None:
-        quoted = ('"' + value.replace('"', '""') + '"' for value in row)
-        self._copy.write((",".join(quoted) + "\n").encode())
+        fields = ('"' + value.replace('"', '""') + '"' for value in row)
+        self._copy.write((",".join(fields) + "\n").encode())
         self.records += 1
 
 
 def _alone(line: str) -> list[str]:
     """The fields of a line that is read without regard to the next one; from a stray mark on, marks are text."""
-    match = _QUOTED.match(line)
+    match = _LEADING_FIELDS.match(line)
     assert match is not None
     try:
         head = next(csv.reader([match.group()]), [""])[:-1]

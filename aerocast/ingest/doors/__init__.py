@@ -1,4 +1,4 @@
-"""Doors: how readings come in that no source fetches. Each hands over batches; raw takes every batch exactly once."""
+"""Channels by which readings come in that no source fetches. Each gives batches; raw takes every batch exactly once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def doors_of(home: Home, feed: Feed, settings: Settings) -> list[Door]:
-    """The feed's doors that the raw asset takes from: what was posted to the server, and the inbox.
+    """The feed's channels that the raw asset takes from: what was posted to the server, and the inbox.
 
     Claim checks (`aerocast.ingest.doors.claims`) are not among them: feeds share a broker's topics.
     """

@@ -1,6 +1,6 @@
-"""Readings as Arrow tables by the same definition as JSON: what holds texts, numbers and times, and as which text.
+"""Reads Arrow tables of readings by the same definition as JSON: which columns hold what, and each value as text.
 
-A number becomes the shortest text that reads back as the same number, whatever stands beside it; NaN is nothing.
+A number becomes the shortest text that reads back as the same number, whatever stands beside it; NaN is missing.
 The server imports this module only when the first Arrow stream comes: pyarrow and numpy, no engine.
 """
 
@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS, parse_instant
-from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, Malformed, ReadingRows
+from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, ReadingError, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-_SHOWN = 60
+_EXCERPT = 60
 
 
 def parse_arrow(body: bytes) -> pa.Table:
-    """An Arrow IPC stream. Raises Malformed if it is none."""
+    """An Arrow IPC stream. Raises ReadingError if it is none."""
     with _stream(body) as stream:
         return stream.read_all()
 
@@ -32,36 +32,36 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
     """How many readings a stream holds, and its columns; what is beyond the first `most` is only counted.
 
     Raises:
-        Malformed: it is no stream, or a reading of it does not say where and when.
+        ReadingError: it is no stream, or a reading of it does not say where and when.
     """
     rows = 0
     with _stream(body) as stream:
-        empty = flat(stream.schema.empty_table(), definition.measured)
-        columns = check(definition, empty.schema)
+        empty = flatten(stream.schema.empty_table(), definition.measured)
+        columns = table_columns(definition, empty.schema)
         definition.check_columns(columns)
         for batch in stream:
             if rows + batch.num_rows <= most:
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
-                table = flat(pa.Table.from_batches([batch]), (*definition.station, *definition.time))
+                table = flatten(pa.Table.from_batches([batch]), (*definition.station, *definition.time))
                 _check_rows(definition, columns, table, rows)
             rows = min(rows + batch.num_rows, 1 << 62)
     return rows, columns
 
 
-def check(definition: Definition, schema: pa.Schema) -> Columns:
-    """What these columns are. Raises Malformed where one is missing, or of a type that holds no such thing."""
+def table_columns(definition: Definition, schema: pa.Schema) -> Columns:
+    """What these columns are. Raises ReadingError where one is missing, or of a type that holds no such thing."""
     columns = definition.columns(schema.names)
     for name in (columns.station, columns.time, *columns.measured):
-        nothing = pa.chunked_array([], schema.field(name).type)
-        time_texts(nothing, name) if name == columns.time else texts(nothing, name)
+        empty = pa.chunked_array([], schema.field(name).type)
+        time_texts(empty, name) if name == columns.time else value_texts(empty, name)
     return columns
 
 
-def flat(table: pa.Table, names: Sequence[str]) -> pa.Table:
+def flatten(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """The table with struct columns as columns of dotted names, as far as one of the names is inside of them."""
     for _ in range(max((name.count(".") for name in names), default=0)):
-        nested = {field.name for field in table.schema if pa.types.is_struct(field.type)}
-        if any(name.startswith(f"{each}.") for each in nested for name in names):
+        structs = {field.name for field in table.schema if pa.types.is_struct(field.type)}
+        if any(name.startswith(f"{each}.") for each in structs for name in names):
             table = table.flatten()
     return table
 
@@ -70,20 +70,20 @@ def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[s
     """The table's readings as texts, in the columns that `table_of` makes and all of them, and what is ignored.
 
     Raises:
-        Malformed: as `check`.
+        ReadingError: as `check`.
     """
-    table = flat(table, (*definition.station, *definition.time, *definition.measured))
-    columns = check(definition, table.schema)
-    nothing = pa.nulls(len(table), pa.string())
-    found = {
-        definition.station[0]: stations(table.column(columns.station), columns.station),
+    table = flatten(table, (*definition.station, *definition.time, *definition.measured))
+    columns = table_columns(definition, table.schema)
+    empty = pa.nulls(len(table), pa.string())
+    columns_of = {
+        definition.station[0]: station_texts(table.column(columns.station), columns.station),
         definition.time[0]: time_texts(table.column(columns.time), columns.time),
         **{
-            name: texts(table.column(name), name) if name in columns.measured else nothing
+            name: value_texts(table.column(name), name) if name in columns.measured else empty
             for name in definition.measured
         },
     }
-    return pa.table(found), columns.ignored
+    return pa.table(columns_of), columns.ignored
 
 
 def table_of(definition: Definition, bodies: Sequence[ReadingRows]) -> pa.Table:
@@ -97,37 +97,37 @@ def table_of(definition: Definition, bodies: Sequence[ReadingRows]) -> pa.Table:
     return pa.table({name: _texts_of(values) for name, values in columns.items()})
 
 
-def texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def value_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Texts as they are, numbers as the shortest text that reads back as the same number; NaN is missing.
 
     Raises:
-        Malformed: it holds something else.
+        ReadingError: it holds something else.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return texts(column.cast(kind.value_type), name)
+        return value_texts(column.cast(kind.value_type), name)
     if pa.types.is_string(kind):
         return column
     if pa.types.is_null(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
         return column.cast(pa.string())
     if not any(matches(kind) for matches in _NUMBERS):
-        raise Malformed(name, str(kind), "a column of numbers or texts")
+        raise ReadingError(name, str(kind), "a column of numbers or texts")
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
         return (column.cast(pa.float32()) if kind == pa.float16() else column).cast(pa.string())
     return column.cast(pa.string())
 
 
-def stations(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def station_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """As `texts`, without the blanks around."""
-    return pc.utf8_trim(texts(column, name), characters=BLANKS)
+    return pc.utf8_trim(value_texts(column, name), characters=BLANKS)
 
 
 def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Texts as they are, Arrow's times in ISO 8601: in UTC if they have a zone, else without an offset.
 
     Raises:
-        Malformed: it holds something else; numbers say no time.
+        ReadingError: it holds something else; numbers say no time.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -136,12 +136,12 @@ def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         column = column.cast(pa.timestamp("ms"))
     elif not pa.types.is_timestamp(kind):
         if any(matches(kind) for matches in _NUMBERS):
-            raise Malformed(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
-        return texts(column, name)
-    return _written(column)
+            raise ReadingError(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
+        return value_texts(column, name)
+    return _iso_texts(column)
 
 
-def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _iso_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times in ISO 8601; one outside the years 1 to 9999 as its number, which nobody reads as a time."""
     ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
     count = column.cast(pa.int64())
@@ -149,21 +149,23 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     inside = pc.and_(pc.greater_equal(count, low), pc.less(count, high))
     zone = "UTC" if column.type.tz else None
     times = pc.if_else(inside, column, pa.scalar(None, column.type)).cast(pa.timestamp("us", zone), safe=False)
-    written = pc.strftime(times, format=f"%Y-%m-%dT%H:%M:%S{'Z' if zone else ''}")
-    return written if pc.all(inside, min_count=0).as_py() else pc.if_else(inside, written, count.cast(pa.string()))
+    texts = pc.strftime(times, format=f"%Y-%m-%dT%H:%M:%S{'Z' if zone else ''}")
+    return texts if pc.all(inside, min_count=0).as_py() else pc.if_else(inside, texts, count.cast(pa.string()))
 
 
 def _texts_of(values: Sequence[Any]) -> pa.Array:
     """What JSON said as text: each number as `texts` writes it, integers to the last digit."""
     floats = [value for value in values if isinstance(value, float)]
-    written = iter(pa.array(floats, pa.float64()).cast(pa.string()).to_pylist())
-    said = (None if value is UNSET else next(written) if isinstance(value, float) else value for value in values)
-    return pa.array([str(value) if isinstance(value, int) else value for value in said], pa.string())
+    number_texts = iter(pa.array(floats, pa.float64()).cast(pa.string()).to_pylist())
+    values_out = (
+        None if value is UNSET else next(number_texts) if isinstance(value, float) else value for value in values
+    )
+    return pa.array([str(value) if isinstance(value, int) else value for value in values_out], pa.string())
 
 
 def _check_rows(definition: Definition, columns: Columns, table: pa.Table, before: int) -> None:
     """Every row says where and when."""
-    names = stations(table.column(columns.station), columns.station)
+    names = station_texts(table.column(columns.station), columns.station)
     length = pc.fill_null(pc.utf8_length(names), 0)
     if bad := pc.indices_nonzero(pc.or_(pc.less(length, 1), pc.greater(length, LONGEST_STATION))).to_pylist():
         raise definition.no_station(names[bad[0]].as_py(), before + bad[0])
@@ -182,12 +184,12 @@ def _stream(body: bytes) -> Iterator[Any]:
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             yield stream
     except (pa.ArrowException, OSError, EOFError, OverflowError, ValueError) as error:
-        said = (str(error).strip() or "it is cut off").splitlines()[0][:200]
+        reason = (str(error).strip() or "it is cut off").splitlines()[0][:200]
         form = "an Arrow IPC stream"
-        raise Malformed(
+        raise ReadingError(
             "body",
-            body[:_SHOWN],
-            f"{form} ({said})",
+            body[:_EXCERPT],
+            f"{form} ({reason})",
             slug="malformed-arrow",
-            detail=f"The body is no {form[3:]}: {said}.",
+            detail=f"The body is no {form[3:]}: {reason}.",
         ) from None

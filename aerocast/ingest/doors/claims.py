@@ -1,4 +1,4 @@
-"""Claim checks: a small message over a broker says that a Parquet object with readings lies ready.
+"""Takes claim checks: small messages over a broker which say that a Parquet object with readings is ready.
 
 A claim is taken in the order message, object, table, broker: its position is committed only when the rows are in raw,
 whose commit holds the object's sha256. A kill in between makes the broker hand it over again, and raw knows it then.
@@ -34,16 +34,19 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
-from aerocast.ingest.doors.ledger import ClaimLedger, place
+from aerocast.ingest.doors.ledger import ClaimLedger, message_position
 from aerocast.ingest.doors.patience import Patience
-from aerocast.ingest.doors.readings import ignored, to_raw
+from aerocast.ingest.doors.readings import ignored_columns, to_raw
 from aerocast.lake import Lake, compaction
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
 from aerocast.tables.layers import raw_edges
 
-TRAINING, INFERENCE = "training-data", "inference-data"
-TOPICS = (TRAINING, INFERENCE)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
+TRAINING_TOPIC, INFERENCE_TOPIC = "training-data", "inference-data"
+TOPICS = (
+    TRAINING_TOPIC,
+    INFERENCE_TOPIC,
+)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
 FOLDER = "claims"  # of a home: objects that `announce` has put there
 LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
 QUIET = 1.0  # seconds without a message after which a run ends
@@ -83,7 +86,7 @@ class RejectedClaim(msgspec.Struct, frozen=True):
 
 @dataclass
 class ClaimReport:
-    """What a run did. `claims` are those whose rows it appended; `known` those whose object was in raw already.
+    """What a run did. `claims` are those whose rows it appended; `repeats` those whose object was in raw already.
 
     `later` are those that wait for the platform, `postponed` those whose objects cannot be read.
     `notes` names, object by object, the columns that were ignored because they are not declared.
@@ -91,7 +94,7 @@ class ClaimReport:
 
     messages: int = 0
     claims: list[Claim] = field(default_factory=list)
-    known: int = 0
+    repeats: int = 0
     dead: list[RejectedClaim] = field(default_factory=list)
     later: list[RejectedClaim] = field(default_factory=list)
     postponed: list[RejectedClaim] = field(default_factory=list)
@@ -109,7 +112,7 @@ class ClaimReport:
 Find = Callable[[str], Feed | None]
 
 
-def take(
+def take_claims(
     broker: Broker,
     home: Home,
     find: Find,
@@ -124,23 +127,23 @@ def take(
     Raises:
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
-    taken, find, keys = ClaimReport(), cache(find), set[str]()
+    report, find, keys = ClaimReport(), cache(find), set[str]()
     raw, patience = ClaimLedger(Lake(home)), Patience(home, DELAYS, limit)
     with closing(broker.consume(topics, quiet)) as messages:
         for message in messages:
-            taken.messages += 1
+            report.messages += 1
             keys.add(_key(message))
-            _handle(broker, message, lambda each: _enter(raw, home, find, each, taken), taken, patience)
-            if taken.messages >= MOST or len(taken.later) >= OBSTACLES:
+            _handle(broker, message, lambda each: _enter(raw, home, find, each, report), report, patience)
+            if report.messages >= MOST or len(report.later) >= OBSTACLES:
                 break
     patience.sweep(keys, datetime.now(UTC))
-    for feed in taken.rows:
+    for feed in report.rows:
         compaction.tidy(raw.lake, f"{feed}/raw")
-    return taken
+    return report
 
 
 def _handle(
-    broker: Broker, message: Message, enter: Callable[[Message], None], taken: ClaimReport, patience: Patience
+    broker: Broker, message: Message, enter: Callable[[Message], None], report: ClaimReport, patience: Patience
 ) -> None:
     """One message, from the table's commit to the broker's; a kill may come between any two lines."""
     about, key, now = (message.topic, message.position), _key(message), datetime.now(UTC)
@@ -157,15 +160,15 @@ def _handle(
         why = f"{error}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
     except AeroCastError as error:
         broker.later(message)
-        taken.later.append(RejectedClaim(*about, str(error)))
+        report.later.append(RejectedClaim(*about, str(error)))
         return
     if delay:
         broker.postpone(message, (delay.due - now).total_seconds())
-        taken.postponed.append(RejectedClaim(*about, delay.reason))
+        report.postponed.append(RejectedClaim(*about, delay.reason))
         return
     if why:
         broker.dead(message, why)
-        taken.dead.append(RejectedClaim(*about, why))
+        report.dead.append(RejectedClaim(*about, why))
     broker.commit(message)
     patience.settle(key)
 
@@ -176,17 +179,17 @@ def _key(message: Message) -> str:
 
 
 def announce(
-    broker: Broker, topic: str, feed: Feed, files: Iterable[Path], place: Home, announcement: str | None = None
+    broker: Broker, topic: str, feed: Feed, files: Iterable[Path], home: Home, announcement: str | None = None
 ) -> list[Claim]:
     """Puts Parquet files into `claims/<feed>/` of a place, named by content, and then announces them.
 
-    An object that a message names is there before the message, whole, and nobody changes it. Who tries again after a
-    failure gives the `announcement` of before, for it may have been heard; without one it is a new one.
+    An object that a message names is there before the message, whole, and is never changed. Pass the same
+    `announcement` when trying again after a failure, for the first one may have been received; without one it is new.
 
     Raises:
         AeroCastError: a file cannot be read as Parquet, the place cannot be written, or the broker does not take it.
     """
-    store, claims, announcement = store_of(place), [], announcement or uuid.uuid4().hex
+    store, claims, announcement = store_of(home), [], announcement or uuid.uuid4().hex
     for path in files:
         data = _read_path(path, str(path), AeroCastError)
         rows = len(_parquet(data, str(path), AeroCastError))
@@ -215,7 +218,7 @@ class UnreadableError(AeroCastError):
     """The claim's object cannot be read now, which says nothing about others."""
 
 
-def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, taken: ClaimReport) -> None:
+def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, report: ClaimReport) -> None:
     """Appends the rows of one claim, unless they are there.
 
     Raises:
@@ -228,11 +231,11 @@ def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, taken: Cl
     if feed is None:
         raise Unusable(f"feed: there is no feed {claim.feed!r}")
     name, rows = f"{feed.name}/raw", None
-    stream, number = place(message)
+    stream, number = message_position(message)
     while True:
         version = raw.lake.version(name)
         if raw.knows(name, message, claim.segment):  # its object may be gone by now
-            taken.known += 1
+            report.repeats += 1
             return
         if rows is None:
             rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end))
@@ -241,8 +244,8 @@ def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, taken: Cl
             turns[stream] = max(number, raw.lake.ledger(name).position(stream) or 0)
         if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
             break
-    taken.claims.append(claim)
-    taken.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
+    report.claims.append(claim)
+    report.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
 
 
 def _parse(body: bytes) -> Claim:
@@ -260,14 +263,14 @@ def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str,
         raise
     except AeroCastError as error:
         raise UnreadableError(str(error)) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != claim.sha256:
-        raise Unusable(f"sha256: {claim.uri} has {found}, the claim says {claim.sha256}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != claim.sha256:
+        raise Unusable(f"sha256: {claim.uri} has {digest}, the claim says {claim.sha256}")
     rows = _parquet(data, claim.uri, Unusable)
     if len(rows) != claim.rows:
         raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
     try:
-        return to_raw(feed, rows, claim.uri, claim.segment, now), ignored(feed, rows.schema)
+        return to_raw(feed, rows, claim.uri, claim.segment, now), ignored_columns(feed, rows.schema)
     except AeroCastError as error:
         raise Unusable(str(error)) from error
     except (pa.ArrowException, ValueError, TypeError) as error:
@@ -281,10 +284,10 @@ def _fetch(uri: str) -> bytes:
         Unusable: it is not there, or its address is none.
         AeroCastError: it cannot be read now.
     """
-    if (found := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(found[2].split("/")):
-        bucket = store_of(f"s3://{found[1]}")
-        _check_size(bucket.size(found[2]) or 0, uri, Unusable)
-        data = bucket.read(found[2])
+    if (address := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(address[2].split("/")):
+        bucket = store_of(f"s3://{address[1]}")
+        _check_size(bucket.size(address[2]) or 0, uri, Unusable)
+        data = bucket.read(address[2])
         if data is None:
             raise Unusable(f"uri: there is no object {uri}")
         return data
@@ -303,9 +306,9 @@ def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
         _check_size(path.stat().st_size, uri, wrong)
         return path.read_bytes()
     except OSError as error:
-        said = f"uri: {uri} cannot be read: {error.strerror or error}"
+        reason = f"uri: {uri} cannot be read: {error.strerror or error}"
         never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
-        raise (wrong(said) if never else AeroCastError(said)) from error
+        raise (wrong(reason) if never else AeroCastError(reason)) from error
 
 
 def _check_size(size: int, uri: str, wrong: type[Exception]) -> None:

@@ -1,9 +1,9 @@
-"""What a delivered reading is, whichever way it comes in: its names, its values, its times. One for all doors.
+"""Defines what a delivered reading is, whichever way it comes in: its names, its values, its times.
 
 A reading calls its station and its time as the feed's source does or just `station` and `time`, and its measured fields
-by any name that the feed declares; a declared name with dots (`readings.temp`) is looked for inside nested objects.
+by any name that the feed declares; a declared name with dots (`readings.temp`) is looked up inside nested objects.
 Other fields are ignored, and named once. A value is a number or a text, null or absent for nothing: whether a text is a
-number is judged by bronze. What is malformed is refused here with field, value and rule.
+number is decided by bronze. What is malformed is refused here with field, value and rule.
 The server imports this module: msgspec and the standard library only.
 """
 
@@ -22,7 +22,7 @@ from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
 from aerocast.contracts.declared import Declared
 
 LONGEST_STATION = 200
-MOST_IGNORED, _LISTED, _SHOWN = 20, 300, 60
+MOST_IGNORED, _TEXT_LIMIT, _EXCERPT = 20, 300, 60
 STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
 
@@ -33,7 +33,7 @@ _INFINITE = {float("inf"), float("-inf")}
 _ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
 
 
-class Malformed(AeroCastError):
+class ReadingError(AeroCastError):
     """Readings that no judge could read: `field` holds `value`, and the `rule` says what is allowed.
 
     `index` is the reading's place in its body, from 0, None where there is but one; `slug` names the kind of fault.
@@ -51,7 +51,7 @@ class Malformed(AeroCastError):
         detail: str | None = None,
     ) -> None:
         self.field, self.sent, self.rule, self.index, self.slug = field, value, rule, index, slug
-        self.value = "missing" if value is UNSET else shortened(value)
+        self.value = "missing" if value is UNSET else excerpt(value)
         self.detail = detail or f"{'' if index is None else f'Reading {index}: '}{field} must be {rule}."
         where = where or ("" if index is None else f"reading {index}")
         super().__init__(f"{where + ': ' if where else ''}{field} is {self.value}; allowed: {rule}")
@@ -78,35 +78,35 @@ class Columns(NamedTuple):
 
 
 class Definition:
-    """How readings of one feed are read; made once for what the feed declares.
+    """How readings of one feed are read; created once for what the feed declares.
 
     `station`, `time`: the names for the two, the source's own first; `measured`: those of the measured fields.
-    `retirement`: why nobody takes its readings any more, if so.
+    `retirement`: why the feed takes no readings any more, if so.
 
     Raises:
         AeroCastError: the declared time zone is not known on this machine.
     """
 
-    def __init__(self, declared: Declared) -> None:
-        self.name, self.stations, self.retirement = declared.name, declared.stations, declared.retirement()
-        self.station = _unique(declared.station_field, declared.station)
-        self.time = _unique(declared.time_field, declared.time)
-        self.measured = _unique(*(field.field for field in declared.fields))
-        self.zone = zone_of(declared.timezone)
+    def __init__(self, declaration: Declared) -> None:
+        self.name, self.stations, self.retirement = declaration.name, declaration.stations, declaration.retirement()
+        self.station = _unique(declaration.station_field, declaration.station)
+        self.time = _unique(declaration.time_field, declaration.time)
+        self.measured = _unique(*(field.field for field in declaration.fields))
+        self.zone = zone_of(declaration.timezone)
         zone = f"with an offset, or on the clocks of {self.zone}" if self.zone else "with an offset"
         self.time_rule = f"a time in ISO 8601 {zone}, {EXAMPLE}"
-        self._units = {field.field: field.unit for field in declared.fields}
+        self._units = {field.field: field.unit for field in declaration.fields}
         self._nested = tuple(name for name in (*self.station, *self.time, *self.measured) if "." in name)
-        usual = [(declared.station, declared.time), (self.station[0], self.time[0])]
+        usual = [(declaration.station, declaration.time), (self.station[0], self.time[0])]
         fit = not any(_UNFIT.search(name) for name in (*self.station, *self.time, *self.measured))
         kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)] if fit else []
-        self._struct = kinds[0] if fit else self._kind("station", "time", named=False)
+        self._struct = kinds[0] if fit else self._kind("station", "time", is_decoded=False)
         # Most bodies are of one of these exactly, and are checked while they are parsed.
         one_or_more: list[Any] = [kind | list[kind] for kind in kinds]  # type: ignore[valid-type]  # made at run time
         self._whole: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(each) for each in one_or_more]
         self._lines: list[msgspec.json.Decoder[Any]] = [msgspec.json.Decoder(kind) for kind in kinds]
 
-    def _kind(self, station: str, time: str, *, named: bool = True) -> type[Any]:
+    def _kind(self, station: str, time: str, *, is_decoded: bool = True) -> type[Any]:
         """The type of a reading that has these names and no other; not `named`: one that JSON is not decoded into."""
         value = int | float | str | None | UnsetType
         fields = [(f"f{number}", value, UNSET) for number in range(len(self.measured))]
@@ -114,71 +114,71 @@ class Definition:
             "Reading",
             [("station", int | float | str), ("time", int | float | str), *fields],
             rename={"station": station, "time": time} | {f"f{n}": name for n, name in enumerate(self.measured)}
-            if named
+            if is_decoded
             else None,
             forbid_unknown_fields=True,
             gc=False,
         )
 
     def columns(self, names: Sequence[str]) -> Columns:
-        """The columns of a table by this definition. Raises Malformed where one is missing, or is there twice."""
-        station, time = (self._column(names, wanted) for wanted in (self.station, self.time))
+        """The columns of a table by this definition. Raises ReadingError where one is missing, or is there twice."""
+        station, time = (self._column(names, alternatives) for alternatives in (self.station, self.time))
         measured = tuple(name for name in self.measured if name in names)
-        used = {station, time, *measured}
-        twice = [name for name in names if name in used and names.count(name) > 1]
+        in_use = {station, time, *measured}
+        twice = [name for name in names if name in in_use and names.count(name) > 1]
         if twice:
-            raise Malformed("column", twice[0], "each column once", f"feed {self.name}")
-        ignored = dict.fromkeys(name for name in names if name not in used)
-        return Columns(station, time, measured, bounded(ignored))
+            raise ReadingError("column", twice[0], "each column once", f"feed {self.name}")
+        ignored = dict.fromkeys(name for name in names if name not in in_use)
+        return Columns(station, time, measured, short_list(ignored))
 
-    def _column(self, names: Sequence[str], wanted: Sequence[str]) -> str:
-        for name in wanted:
+    def _column(self, names: Sequence[str], alternatives: Sequence[str]) -> str:
+        for name in alternatives:
             if name in names:
                 return name
-        rule = f"{' or '.join(wanted)} must be among the columns"
-        raise Malformed("columns", listed(names), rule, f"feed {self.name}", slug="missing-field")
+        rule = f"{' or '.join(alternatives)} must be among the columns"
+        raise ReadingError("columns", joined_names(names), rule, f"feed {self.name}", slug="missing-field")
 
     def json(self, body: bytes) -> ReadingRows:
-        """One reading, or an array of them. Raises Malformed if it is none."""
+        """One reading, or an array of them. Raises ReadingError if it is none."""
         for decoder in self._whole:
             try:
-                found = decoder.decode(body)
+                content = decoder.decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
-            many = isinstance(found, list)
-            return ReadingRows(found if many else [found], many, ())
-        found = _decoded(body, "body", "JSON")
-        many = isinstance(found, list)
-        return self._each([("", record) for record in (found if many else [found])], many)
+            many = isinstance(content, list)
+            return ReadingRows(content if many else [content], many, ())
+        content = _decode_json(body, "body", "JSON")
+        many = isinstance(content, list)
+        return self._each([("", record) for record in (content if many else [content])], many)
 
     def json_lines(self, body: bytes, first: int = 1) -> ReadingRows:
-        """One reading a line; `first` is the number of the first line. Raises Malformed that names the line."""
+        """One reading a line; `first` is the number of the first line. Raises ReadingError that names the line."""
         for decoder in self._lines:
             try:
                 return ReadingRows(decoder.decode_lines(body), True, ())
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
-        numbered = ((f"line {number}", line) for number, line in enumerate(body.splitlines(), first) if line.strip())
-        return self._each([(where, _decoded(line, where, "a JSON object a line")) for where, line in numbered], True)
+        lines = ((f"line {number}", line) for number, line in enumerate(body.splitlines(), first) if line.strip())
+        return self._each([(where, _decode_json(line, where, "a JSON object a line")) for where, line in lines], True)
 
-    def check(self, readings: ReadingRows) -> None:
-        """Each reading says where and when, and one of them something else. Raises Malformed.
+    def check_readings(self, readings: ReadingRows) -> None:
+        """Each reading says where and when, and one of them something else. Raises ReadingError.
 
         The first is asked of what is posted; a file's readings without either go into quarantine one by one.
         """
         rows, many = readings.rows, readings.many
         if not rows:
             detail = "The body holds no readings."
-            raise Malformed("body", UNSET, "at least one reading", slug="no-readings", detail=detail)
-        unnamed = {name for name in {row.station for row in rows} if not is_station(name)}
-        untimed = {time for time in {row.time for row in rows} if parse_instant(str(time), self.zone) is None}
-        if unnamed or untimed:
+            raise ReadingError("body", UNSET, "at least one reading", slug="no-readings", detail=detail)
+        bad_stations = {name for name in {row.station for row in rows} if not is_station(name)}
+        bad_times = {time for time in {row.time for row in rows} if parse_instant(str(time), self.zone) is None}
+        if bad_stations or bad_times:
             index, row = next(
-                (index, row) for index, row in enumerate(rows) if row.station in unnamed or row.time in untimed
+                (index, row) for index, row in enumerate(rows) if row.station in bad_stations or row.time in bad_times
             )
             raise (
                 self.no_station(row.station, index if many else None)
-                if row.station in unnamed
+                if row.station in bad_stations
                 else self.no_time(row.time, index if many else None)
             )
         self.check_measured(readings)
@@ -189,7 +189,7 @@ class Definition:
             raise self.nothing_measured(columns.ignored)
 
     def check_measured(self, readings: ReadingRows) -> None:
-        """Raises Malformed where no reading of the body has any measured field: nothing would be kept of it."""
+        """Raises ReadingError where no reading of the body has any measured field: nothing would be kept of it."""
         if not self.is_measured(readings):
             raise self.nothing_measured(readings.ignored)
 
@@ -198,22 +198,22 @@ class Definition:
         attributes = [f"f{number}" for number in range(len(self.measured))]
         return any(getattr(row, name) is not UNSET for row in readings.rows for name in attributes)
 
-    def no_station(self, value: object, index: int | None) -> Malformed:
+    def no_station(self, value: object, index: int | None) -> ReadingError:
         """The fault of a reading that does not say where."""
-        return Malformed(self.station[-1], value, STATION_RULE, index=index)
+        return ReadingError(self.station[-1], value, STATION_RULE, index=index)
 
-    def no_time(self, value: object, index: int | None) -> Malformed:
+    def no_time(self, value: object, index: int | None) -> ReadingError:
         """The fault of a reading that does not say when."""
         skipped = isinstance(value, str) and fault_of(value, self.zone) == "skipped"
         rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
-        return Malformed(self.time[-1], value, rule, index=index)
+        return ReadingError(self.time[-1], value, rule, index=index)
 
-    def nothing_measured(self, others: Iterable[str]) -> Malformed:
+    def nothing_measured(self, others: Iterable[str]) -> ReadingError:
         """The fault of readings without any measured field; `others` are those that they have."""
-        rule = f"at least one of {listed(self.measured)}"
-        there = listed(others) or "no field besides station and time"
-        detail = f"No reading has a field that {self.name} measures ({listed(self.measured)}); there is: {there}."
-        return Malformed("fields", there, rule, slug="no-measured-field", detail=detail)
+        rule = f"at least one of {joined_names(self.measured)}"
+        there = joined_names(others) or "no field besides station and time"
+        detail = f"No reading has a field that {self.name} measures ({joined_names(self.measured)}); there is: {there}."
+        return ReadingError("fields", there, rule, slug="no-measured-field", detail=detail)
 
     def _each(self, records: Sequence[tuple[str, Any]], many: bool) -> ReadingRows:
         """The readings in objects of JSON, each with where it is in a file, if it is told by more than its index."""
@@ -221,32 +221,34 @@ class Definition:
         rows = [
             self._one(record, where, index if many else None, ignored) for index, (where, record) in enumerate(records)
         ]
-        return ReadingRows(rows, many, bounded(ignored))
+        return ReadingRows(rows, many, short_list(ignored))
 
     def _one(self, record: Any, where: str, index: int | None, ignored: dict[str, None]) -> Any:
         """The reading in an object of JSON; adds the names of what it ignores."""
         if not isinstance(record, dict):
-            names = listed((self.station[-1], self.time[-1], *self.measured))
+            names = joined_names((self.station[-1], self.time[-1], *self.measured))
             rule = f"{'a reading, or an array of readings' if index is None else 'a reading'}: an object with {names}"
-            raise Malformed(where or "body", record, rule, index=index)
+            raise ReadingError(where or "body", record, rule, index=index)
         fields = self._flat(record) if self._nested else record
-        station, time = _first(fields, self.station), _first(fields, self.time)
-        for name, wanted in ((station, self.station), (time, self.time)):
+        station, time = _first_name(fields, self.station), _first_name(fields, self.time)
+        for name, alternatives in ((station, self.station), (time, self.time)):
             if name is None:
                 which = "A reading" if index is None else f"Reading {index}"
-                rule, detail = f"{' or '.join(wanted)} must be given", f"{which} has no {wanted[-1]}."
-                raise Malformed(wanted[-1], UNSET, rule, where, index=index, slug="missing-field", detail=detail)
+                rule, detail = f"{' or '.join(alternatives)} must be given", f"{which} has no {alternatives[-1]}."
+                raise ReadingError(
+                    alternatives[-1], UNSET, rule, where, index=index, slug="missing-field", detail=detail
+                )
         assert station is not None
         assert time is not None
-        used = (station, time, *self.measured)
-        values = [fields.get(name, UNSET) for name in used]
+        in_use = (station, time, *self.measured)
+        values = [fields.get(name, UNSET) for name in in_use]
         if not _PLAIN.issuperset(map(type, values)) or not _INFINITE.isdisjoint(values):
             name, value = next(
-                each for each in zip(used, values, strict=True) if type(each[1]) not in _PLAIN or each[1] in _INFINITE
+                each for each in zip(in_use, values, strict=True) if type(each[1]) not in _PLAIN or each[1] in _INFINITE
             )
-            raise Malformed(name, value, self._rule(name, station, time), where, index=index)
+            raise ReadingError(name, value, self._rule(name, station, time), where, index=index)
         if len(fields) > len(values) - values.count(UNSET):
-            ignored |= dict.fromkeys(name for name in fields if name not in used)
+            ignored |= dict.fromkeys(name for name in fields if name not in in_use)
         return self._struct(*values)
 
     def _rule(self, name: str, station: str, time: str) -> str:
@@ -271,34 +273,34 @@ def is_station(value: object) -> bool:
     return value is not None and 0 < len(str(value).strip(BLANKS)) <= LONGEST_STATION
 
 
-def bounded(names: Iterable[str]) -> tuple[str, ...]:
+def short_list(names: Iterable[str]) -> tuple[str, ...]:
     """Names for an answer or a note: not more than it can carry."""
-    return tuple(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..." for name in islice(names, MOST_IGNORED))
+    return tuple(name if len(name) <= _EXCERPT else f"{name[:_EXCERPT]}..." for name in islice(names, MOST_IGNORED))
 
 
-def listed(names: Iterable[str]) -> str:
+def joined_names(names: Iterable[str]) -> str:
     """Names for a message."""
     text = ", ".join(names)
-    return text if len(text) <= _LISTED else text[:_LISTED] + "..."
+    return text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "..."
 
 
-def shortened(value: object) -> str:
+def excerpt(value: object) -> str:
     """A value for a message: as it was sent, without what is too long to read."""
     if not isinstance(value, str | bytes):
-        return repr(value)[:_LISTED]
+        return repr(value)[:_TEXT_LIMIT]
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return repr(text if len(text) <= _LISTED else text[:_LISTED] + "...")
+    return repr(text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "...")
 
 
-def _first(fields: dict[str, Any], names: Sequence[str]) -> str | None:
+def _first_name(fields: dict[str, Any], names: Sequence[str]) -> str | None:
     for name in names:
         if fields.get(name) is not None:
             return name
     return None
 
 
-def _decoded(data: bytes, field: str, rule: str) -> Any:
-    """What JSON says. Raises Malformed that says of which field it was no JSON."""
+def _decode_json(data: bytes, field: str, rule: str) -> Any:
+    """What JSON says. Raises ReadingError that says of which field it was no JSON."""
     try:
         try:
             return msgspec.json.decode(data)
@@ -306,7 +308,7 @@ def _decoded(data: bytes, field: str, rule: str) -> Any:
             return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = f"The {field} is no JSON: {error}."
-        raise Malformed(field, data[:_SHOWN], f"{rule} ({error})", slug="malformed-json", detail=detail) from None
+        raise ReadingError(field, data[:_EXCERPT], f"{rule} ({error})", slug="malformed-json", detail=detail) from None
 
 
 def _unique(*names: str | None) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
-"""The inbox: files of readings put into `<inbox>/<feed>/`, taken whole or not at all.
+"""Takes files of readings from `<inbox>/<feed>/`, whole or not at all.
 
-`*.csv`, `*.csv.gz`, `*.parquet`, `*.jsonl` and `*.jsonl.gz` are looked at. In a folder a file is complete when it has
+`*.csv`, `*.csv.gz`, `*.parquet`, `*.jsonl` and `*.jsonl.gz` are read. In a folder a file is complete when it has
 its name: write it as `name.part` (or `.tmp`, or beginning with a dot), then rename it. Or put a manifest beside it,
 `<name>.manifest.json` with `{"sha256": ..., "rows": ..., "bytes": ...}` (rows and bytes may be left out): then it is
 complete when it is what the manifest says. Objects in a store need a manifest.
-A file that is in raw goes to `done/`; one that is none goes to `rejected/`, with `<name>.reason.json`. So does one that
-the disk does not give, after some patience; until then it holds no other up.
-Put there once more it is a new delivery, whatever it holds: the newest one counts.
+A file that is in raw goes to `done/`; one that cannot be used goes to `rejected/`, with `<name>.reason.json`. So does
+one that the disk cannot read, after some patience; until then it does not hold up the others.
+A file put there once more is a new delivery, whatever it holds: the newest one counts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.files import ENDINGS, FileContent, kind_of, opened
-from aerocast.ingest.doors.inbox_records import Rejection, manifest_of, reason_of
-from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, strangers, unfinished
-from aerocast.ingest.doors.patience import Delay, Patience, read, sentences
-from aerocast.ingest.doors.readings import Malformed, as_batch, to_raw
+from aerocast.ingest.doors.files import ENDINGS, FileContent, kind_of, open_file
+from aerocast.ingest.doors.inbox_records import Rejection, parse_manifest, parse_rejection
+from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, leftover_notes, strangers
+from aerocast.ingest.doors.patience import Delay, Patience, delay_text, read_delays
+from aerocast.ingest.doors.readings import ReadingError, one_batch, to_raw
 from aerocast.ingest.instants import Instants
 from aerocast.storage.home import Home, address, store_of
 from aerocast.storage.settings import Settings
@@ -47,24 +47,24 @@ GRACE_SECONDS = 120.0
 PART_ROWS = 200_000
 # What no other file would fare better with: these wait until there is room again.
 OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-LISTED = 100  # rejected files whose reasons are read
+REASONS_READ = 100  # rejected files whose reasons are read
 REASON = ".reason.json"
 log = logging.getLogger("aerocast.ingest.doors")
 
 
-class _Announced(NamedTuple):
+class _Candidate(NamedTuple):
     """A file that may be complete, with its manifest as it was read or why it was not; the later of the two changes."""
 
-    found: Entry
+    entry: Entry
     manifest: bytes | None
-    changed: float
+    last_change: float
     trouble: AeroCastError | None = None
 
 
-class _Whole(NamedTuple):
+class _ReadFile(NamedTuple):
     """A file that was read to its end."""
 
-    found: Entry
+    entry: Entry
     path: Path
     sha256: str
 
@@ -81,22 +81,22 @@ class Inbox:
     def __init__(
         self, inbox: str, home: Home, feed: str, grace: float = GRACE_SECONDS, patience: timedelta = timedelta(days=1)
     ) -> None:
-        self._place = store_of(inbox).below(feed)
+        self._store = store_of(inbox).below(feed)
         self._home, self._grace, self._delays, self._limit = home, grace, f"{feed}-inbox", patience
-        self._ends: dict[str, _Whole] = {}
-        self.rejected: list[str] = []
+        self._ends: dict[str, _ReadFile] = {}
+        self.rejections: list[str] = []
         self.notes: list[str] = []
 
-    def waiting(self) -> int:
+    def backlog(self) -> int:
         """Files that are complete, or look like it, and those that are none of readings; not those that are put off."""
-        listing, now, delays = self._place.listing(), datetime.now(UTC), self.delays()
-        found = [one for one in self._announced(listing) if not self._growing(one)]
-        due = (delays[key].is_due(now) if (key := one.found.identity) in delays else True for one in found)
-        return len(strangers(listing, self._grace)) + sum(due)
+        listing, now, delays = self._store.listing(), datetime.now(UTC), self.delays()
+        candidates = [one for one in self._candidates(listing) if not self._is_growing(one)]
+        flags = (delays[key].is_due(now) if (key := one.entry.identity) in delays else True for one in candidates)
+        return len(strangers(listing, self._grace)) + sum(flags)
 
     def delays(self) -> dict[str, Delay]:
         """The files that could not be read so far."""
-        return read(self._home, self._delays)
+        return read_delays(self._home, self._delays)
 
     def take(self, feed: Feed) -> Iterator[Batch]:
         """See `Door`. A file that the disk does not give is put off, and noted; what concerns all is told at the end.
@@ -104,148 +104,148 @@ class Inbox:
         Raises:
             AeroCastError: the inbox cannot be read, or no file of it can be for now.
         """
-        listing, self._now = self._place.listing(), clock.now(self._home, feed.name, feed.end)
+        listing, self._now = self._store.listing(), clock.now(self._home, feed.name, feed.end)
         patience = Patience(self._home, self._delays, self._limit)
-        self.notes = [f"{self._place}/{note}" for note in unfinished(listing, not self._place.local, self._grace)]
-        for found in strangers(listing, self._grace):
-            self._reject(found, Malformed("ending", found.name, ", ".join(f".{ending}" for ending in ENDINGS)))
-        trouble, announced = [], self._announced(listing)
-        for one in announced:
-            if not patience.is_due(one.found.identity, datetime.now(UTC)):
-                self.notes.append(f"{one.found.name}: {sentences([patience.delays[one.found.identity]])}")
+        self.notes = [f"{self._store}/{note}" for note in leftover_notes(listing, not self._store.local, self._grace)]
+        for stranger in strangers(listing, self._grace):
+            self._reject(stranger, ReadingError("ending", stranger.name, ", ".join(f".{ending}" for ending in ENDINGS)))
+        trouble, candidates = [], self._candidates(listing)
+        for one in candidates:
+            if not patience.is_due(one.entry.identity, datetime.now(UTC)):
+                self.notes.append(f"{one.entry.name}: {delay_text([patience.delays[one.entry.identity]])}")
                 continue
             try:
                 if one.trouble:
                     raise one.trouble
-                with self._place.local_copy(one.found) as path:
+                with self._store.local_copy(one.entry) as path:
                     yield from self._batches(feed, one, path)
-                patience.settle(one.found.identity)
-            except Malformed as error:
-                self._reject(one.found, error)
+                patience.settle(one.entry.identity)
+            except ReadingError as error:
+                self._reject(one.entry, error)
             except FileNotFoundError:  # taken back, or taken up by another process
                 continue
             except (OSError, AeroCastError) as error:
                 why = (error.strerror if isinstance(error, OSError) else None) or error
-                sentence = f"{self._place}/{one.found.name} cannot be read: {why}"
+                sentence = f"{self._store}/{one.entry.name} cannot be read: {why}"
                 if isinstance(error, UnreachableError) or getattr(error, "errno", None) in OBSTACLES:
                     trouble.append(sentence)
                 else:
-                    self._put_off(one.found, sentence, patience)
-        patience.sweep((one.found.identity for one in announced), datetime.now(UTC))
+                    self._put_off(one.entry, sentence, patience)
+        patience.sweep((one.entry.identity for one in candidates), datetime.now(UTC))
         if trouble:
             raise AeroCastError("; ".join(trouble))
 
-    def done(self, batch: Batch) -> None:
+    def confirm(self, batch: Batch) -> None:
         """Moves the file away with its last part."""
         whole = self._ends.pop(batch.segment, None)
         if whole and self._is_same(whole):
-            self._put_away(whole.found, DONE, whole.sha256)
+            self._put_away(whole.entry, DONE, whole.sha256)
 
-    def refused(self) -> list[Rejection]:
+    def rejection_reasons(self) -> list[Rejection]:
         """Why files were rejected that still lie in `rejected/`: the newest LISTED of them, newest first.
 
         Raises:
             AeroCastError: the inbox cannot be read.
         """
-        files = {one.name: one for one in self._place.listing(REJECTED).files}
+        files = {one.name: one for one in self._store.listing(REJECTED).files}
         reasons = [one for name, one in files.items() if name.endswith(REASON) and name.removesuffix(REASON) in files]
-        newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:LISTED]
-        read = (self._place.read(f"{REJECTED}/{one.name}") for one in newest)
-        return [reason for data in read if data is not None and (reason := reason_of(data))]
+        newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:REASONS_READ]
+        contents = (self._store.read(f"{REJECTED}/{one.name}") for one in newest)
+        return [reason for data in contents if data is not None and (reason := parse_rejection(data))]
 
-    def prune(self, done: timedelta | None, rejected: timedelta | None) -> int:
+    def prune(self, done_limit: timedelta | None, rejected_limit: timedelta | None) -> int:
         """Removes what was put away longer ago than that; how many files. Raises AeroCastError as `take`."""
         old = [
             f"{folder}/{one.name}"
-            for folder, limit in ((DONE, done), (REJECTED, rejected))
+            for folder, limit in ((DONE, done_limit), (REJECTED, rejected_limit))
             if limit is not None
-            for one in self._place.listing(folder).files
+            for one in self._store.listing(folder).files
             if time.time() - one.put >= limit.total_seconds()
         ]
         for name in old:
-            self._place.remove(name)
+            self._store.remove(name)
         return len(old)
 
-    def _announced(self, listing: Listing) -> list[_Announced]:
+    def _candidates(self, listing: Listing) -> list[_Candidate]:
         """The files that may be complete, oldest first."""
-        found = {one.name: one for one in listing.files}
-        files = [one for name, one in found.items() if kind_of(name) and not name.startswith(".")]
-        announced = []
+        entries = {one.name: one for one in listing.files}
+        files = [one for name, one in entries.items() if kind_of(name) and not name.startswith(".")]
+        candidates = []
         for one in sorted(files, key=lambda one: (one.changed, one.name)):
-            beside = found.get(one.name + MANIFEST)
+            beside = entries.get(one.name + MANIFEST)
             if beside:
-                announced.append(self._with_manifest(one, beside))
-            elif self._place.local:
-                announced.append(_Announced(one, None, one.changed))
-        return announced
+                candidates.append(self._with_manifest(one, beside))
+            elif self._store.local:
+                candidates.append(_Candidate(one, None, one.changed))
+        return candidates
 
-    def _with_manifest(self, one: Entry, beside: Entry) -> _Announced:
-        changed = max(one.changed, beside.changed)
+    def _with_manifest(self, one: Entry, beside: Entry) -> _Candidate:
+        last_change = max(one.changed, beside.changed)
         try:
-            return _Announced(one, self._place.read(beside.name), changed)
+            return _Candidate(one, self._store.read(beside.name), last_change)
         except UnreachableError:
             raise
         except AeroCastError as error:  # of this file alone
-            return _Announced(one, None, changed, error)
+            return _Candidate(one, None, last_change, error)
 
-    def _growing(self, one: _Announced) -> bool:
+    def _is_growing(self, one: _Candidate) -> bool:
         """Whether the manifest says, without a look into the file, that there is more to come."""
         try:
-            size = manifest_of(one.manifest).bytes if one.manifest is not None else None
-        except Malformed:
+            size = parse_manifest(one.manifest).bytes if one.manifest is not None else None
+        except ReadingError:
             size = -1
-        return size is not None and size != one.found.size and self._fresh(one)
+        return size is not None and size != one.entry.size and self._fresh(one)
 
-    def _fresh(self, one: _Announced) -> bool:
-        return is_recent(time.time() - one.changed, self._grace)
+    def _fresh(self, one: _Candidate) -> bool:
+        return is_recent(time.time() - one.last_change, self._grace)
 
-    def _batches(self, feed: Feed, one: _Announced, path: Path) -> Iterator[Batch]:
-        whole = self._whole(one, path)
+    def _batches(self, feed: Feed, one: _Candidate, path: Path) -> Iterator[Batch]:
+        whole = self._read_whole(one, path)
         if whole is None:
             return
-        kind = kind_of(one.found.name)
+        kind = kind_of(one.entry.name)
         assert kind is not None
-        with opened(path, kind, feed, whole=one.manifest is not None) as content:
-            rows = manifest_of(one.manifest).rows if one.manifest is not None else None
+        with open_file(path, kind, feed, whole=one.manifest is not None) as content:
+            rows = parse_manifest(one.manifest).rows if one.manifest is not None else None
             if rows not in (None, content.rows):
-                raise Malformed("rows", content.rows, f"{rows}, as the manifest says")
-            self.notes += [f"{one.found.name}: {note}" for note in content.notes]
+                raise ReadingError("rows", content.rows, f"{rows}, as the manifest says")
+            self.notes += [f"{one.entry.name}: {note}" for note in content.notes]
             if not content.rows and self._is_same(whole):
-                self._put_away(whole.found, DONE, whole.sha256)
+                self._put_away(whole.entry, DONE, whole.sha256)
             yield from self._parts(feed, whole, content)
 
-    def _parts(self, feed: Feed, whole: _Whole, content: FileContent) -> Iterator[Batch]:
-        identity = hashlib.sha256(f"{whole.sha256} {whole.found.identity}".encode()).hexdigest()
-        for part, rows in enumerate(_parts(self._raw(feed, whole.found.name, content))):
+    def _parts(self, feed: Feed, whole: _ReadFile, content: FileContent) -> Iterator[Batch]:
+        identity = hashlib.sha256(f"{whole.sha256} {whole.entry.identity}".encode()).hexdigest()
+        for part, rows in enumerate(_parts(self._raw(feed, whole.entry.name, content))):
             if not self._is_same(whole):
-                log.warning("%s/%s was replaced while it was read; it comes next time", self._place, whole.found.name)
+                log.warning("%s/%s was replaced while it was read; it comes next time", self._store, whole.entry.name)
                 return
             segment = f"{self.name}/{identity}/{part}"
             if (part + 1) * PART_ROWS >= content.rows:
                 self._ends[segment] = whole
-            yield Batch(segment, as_batch(rows, segment))
+            yield Batch(segment, one_batch(rows, segment))
 
-    def _whole(self, one: _Announced, path: Path) -> _Whole | None:
+    def _read_whole(self, one: _Candidate, path: Path) -> _ReadFile | None:
         """The file as it is now; None if it changes, or may become what its manifest says.
 
         Raises:
-            Malformed: it is not.
+            ReadingError: it is not.
         """
-        found = self._place.current(one.found)
+        entry = self._store.current(one.entry)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if found is None or self._place.current(found) != found:
+        if entry is None or self._store.current(entry) != entry:
             return None
         if one.manifest is not None:
             try:
-                said = manifest_of(one.manifest).sha256
-                if said.lower() != sha256:
-                    raise Malformed("sha256", sha256, f"{said}, as the manifest says: the file is cut off?")
-            except Malformed:
+                digest = parse_manifest(one.manifest).sha256
+                if digest.lower() != sha256:
+                    raise ReadingError("sha256", sha256, f"{digest}, as the manifest says: the file is cut off?")
+            except ReadingError:
                 if self._fresh(one):
                     return None
                 raise
-        return _Whole(found, path, sha256)
+        return _ReadFile(entry, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: FileContent) -> Iterator[pa.Table]:
         now, source = self._now, f"{self.name}/{name}"
@@ -260,10 +260,10 @@ class Inbox:
                         rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
                 yield rows
 
-    def _is_same(self, whole: _Whole) -> bool:
+    def _is_same(self, whole: _ReadFile) -> bool:
         """Whether the file is still the one that was read, even if its times were set meanwhile."""
-        same = self._place.stamp(whole.found.name) == whole.found.stamp
-        if same or not self._place.local:
+        same = self._store.stamp(whole.entry.name) == whole.entry.stamp
+        if same or not self._store.local:
             return same
         try:
             with whole.path.open("rb") as file:
@@ -271,36 +271,36 @@ class Inbox:
                 again = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return False
-        return whole.found.stamp[0] == inode and again == whole.sha256
+        return whole.entry.stamp[0] == inode and again == whole.sha256
 
-    def _put_off(self, found: Entry, why: str, patience: Patience) -> None:
+    def _put_off(self, entry: Entry, why: str, patience: Patience) -> None:
         """For another try later; once patience is over the file is put aside as it is."""
-        delay = patience.fail(found.identity, why, datetime.now(UTC))
+        delay = patience.fail(entry.identity, why, datetime.now(UTC))
         if delay:
             log.warning("%s", why)
-            self.notes.append(sentences([delay]))
+            self.notes.append(delay_text([delay]))
             return
-        last = patience.delays[found.identity]
-        self._reject(found, Malformed("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
-        patience.settle(found.identity)
+        last = patience.delays[entry.identity]
+        self._reject(entry, ReadingError("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
+        patience.settle(entry.identity)
 
-    def _reject(self, found: Entry, error: Malformed) -> None:
-        log.warning("%s/%s is rejected: %s", self._place, found.name, error)
-        self.rejected.append(f"{found.name}: {error}")
-        reason = Rejection(found.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
-        if self._place.stamp(found.name) == found.stamp:  # else another one has its name now, and its turn comes
-            self._put_away(found, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
+    def _reject(self, entry: Entry, error: ReadingError) -> None:
+        log.warning("%s/%s is rejected: %s", self._store, entry.name, error)
+        self.rejections.append(f"{entry.name}: {error}")
+        reason = Rejection(entry.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
+        if self._store.stamp(entry.name) == entry.stamp:  # else another one has its name now, and its turn comes
+            self._put_away(entry, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 
-    def _put_away(self, found: Entry, folder: str, unique: str, reason: bytes | None = None) -> None:
+    def _put_away(self, entry: Entry, folder: str, unique: str, reason: bytes | None = None) -> None:
         """The file and its manifest out of the way, beside one of the same name that may be there already."""
-        name = found.name
-        if self._place.exists(f"{folder}/{name}"):
+        name = entry.name
+        if self._store.exists(f"{folder}/{name}"):
             name = f"{unique[:20]}-{name}"
         if reason:
-            self._place.replace(f"{folder}/{name}{REASON}", reason)
-        endings = [MANIFEST, ""] if self._place.local else ["", MANIFEST]
+            self._store.replace(f"{folder}/{name}{REASON}", reason)
+        endings = [MANIFEST, ""] if self._store.local else ["", MANIFEST]
         for ending in endings:  # a kill in between leaves a file that is looked at once more, or a manifest of nothing
-            self._place.move(found.name + ending, f"{folder}/{name}{ending}")
+            self._store.move(entry.name + ending, f"{folder}/{name}{ending}")
 
 
 def inbox_of(home: Home, settings: Settings) -> str:
@@ -312,14 +312,14 @@ def inbox_of(home: Home, settings: Settings) -> str:
 
 def _parts(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
     """The rows of the tables in lists of PART_ROWS together; the last one may hold fewer."""
-    held: list[pa.Table] = []
+    part: list[pa.Table] = []
     room = PART_ROWS
     for table in tables:
         while len(table) >= room:
-            yield [*held, table.slice(0, room)]
-            table, held, room = table.slice(room), [], PART_ROWS
+            yield [*part, table.slice(0, room)]
+            table, part, room = table.slice(room), [], PART_ROWS
         if len(table):
-            held.append(table)
+            part.append(table)
             room -= len(table)
-    if held:
-        yield held
+    if part:
+        yield part

@@ -1,4 +1,4 @@
-"""What lies beside a file of the inbox: a manifest that says when it is complete, a reason why it was rejected."""
+"""Parses what lies beside a file of the inbox: a manifest of when it is complete, a reason why it was rejected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from aerocast.ingest.doors.definition import Malformed
+from aerocast.ingest.doors.definition import ReadingError
 
 
 class InboxManifest(msgspec.Struct, frozen=True):
@@ -28,14 +28,14 @@ class Rejection(msgspec.Struct, frozen=True):
     rejected_at: datetime
 
 
-def manifest_of(data: bytes) -> InboxManifest:
+def parse_manifest(data: bytes) -> InboxManifest:
     try:
         return msgspec.json.decode(data, type=InboxManifest)
     except msgspec.DecodeError as error:
-        raise Malformed("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+        raise ReadingError("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
 
 
-def reason_of(data: bytes) -> Rejection | None:
+def parse_rejection(data: bytes) -> Rejection | None:
     try:
         return msgspec.json.decode(data, type=Rejection)
     except msgspec.DecodeError:

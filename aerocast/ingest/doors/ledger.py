@@ -1,4 +1,4 @@
-"""What raw knows of claims: the newest by their transactions, older ones by its rows."""
+"""Looks claims up in raw: the newest by their transactions, older ones by its rows."""
 
 import duckdb
 
@@ -17,7 +17,7 @@ class ClaimLedger:
         """Whether the claim's rows are there."""
         if self.lake.ledger(name).has_segment(segment):
             return True
-        stream, number = place(message)
+        stream, number = message_position(message)
         newest = self.lake.ledger(name).position(stream)
         beyond = newest is not None and number is not None and number > newest
         return not beyond and self._in_rows(name, segment)
@@ -30,11 +30,11 @@ class ClaimLedger:
             con = self._rows[name] = duckdb.connect()
             rows = self.lake.relation(con, name).filter("starts_with(segment, 'claim/')")
             rows.select("segment").distinct().to_table("claimed")
-        found = self._rows[name].execute("SELECT count(*) FROM claimed WHERE segment = ?", [segment]).fetchone()
-        return bool(found and found[0])
+        row = self._rows[name].execute("SELECT count(*) FROM claimed WHERE segment = ?", [segment]).fetchone()
+        return bool(row and row[0])
 
 
-def place(message: Message) -> tuple[str, int | None]:
+def message_position(message: Message) -> tuple[str, int | None]:
     """The stream whose position raw keeps, and the message's position in it; none where a broker does not count."""
     partition, _, number = message.position.rpartition(":")
     return f"place/{message.topic}/{partition}", int(number) if number.isdigit() else None

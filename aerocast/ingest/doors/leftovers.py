@@ -1,4 +1,4 @@
-"""What lies in an inbox and is not taken: files of no known ending, unfinished ones, manifests of nothing, folders."""
+"""Lists what an inbox holds and does not take: files of unknown endings, partial ones, lone manifests, folders."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from aerocast.common.words import duration
 from aerocast.ingest.doors.files import ENDINGS, kind_of
 from aerocast.storage.store import Entry, Listing
 
-MANIFEST, UNFINISHED = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
+MANIFEST, PARTIAL_ENDINGS = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
 DONE, REJECTED = "done", "rejected"
 
 
@@ -24,7 +24,7 @@ def strangers(listing: Listing, patience: float) -> list[Entry]:
     ]
 
 
-def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[str]:
+def leftover_notes(listing: Listing, needs_manifest: bool, patience: float) -> Iterator[str]:
     """A sentence for each thing that is not taken and has not changed for `patience` seconds.
 
     `announced`: files are taken only if a manifest announces them.
@@ -34,22 +34,22 @@ def unfinished(listing: Listing, announced: bool, patience: float) -> Iterator[s
             yield f"{name} is no file: what is in it is not looked at"
     names = {one.name for one in listing.files}
     for one in sorted(listing.files):
-        what, age = _lack(one.name, names, announced), time.time() - one.changed
+        what, age = _lack(one.name, names, needs_manifest), time.time() - one.changed
         if what and not is_recent(age, patience):
             since = duration(timedelta(seconds=age)) if age > 0 else "no time"
             yield f"{one.name} {what}; it was last changed {since} ago"
 
 
-def _lack(name: str, names: set[str], announced: bool) -> str | None:
+def _lack(name: str, names: set[str], needs_manifest: bool) -> str | None:
     """What keeps the file from being taken."""
     if name.endswith(MANIFEST):
         return None if name.removesuffix(MANIFEST) in names else "announces a file that is not there"
     if _is_unfinished(name):
         return "is not finished, by its name"
-    return "has no manifest" if announced and kind_of(name) and name + MANIFEST not in names else None
+    return "has no manifest" if needs_manifest and kind_of(name) and name + MANIFEST not in names else None
 
 
 def _is_unfinished(name: str) -> bool:
     """Whether the name says that a file of readings is to come: hidden files of another kind are nobody's business."""
     hidden = name.startswith(".") and any(f".{ending}" in name.lower() for ending in ENDINGS)
-    return hidden or name.lower().endswith(UNFINISHED)
+    return hidden or name.lower().endswith(PARTIAL_ENDINGS)

@@ -1,7 +1,7 @@
-"""What could not be read: it is tried again ever later, for a declared time at most, and holds nothing else up.
+"""Tries what could not be read again after growing pauses, for a declared time at most, without holding others up.
 
-`<home>/put_off/<name>.json` says of each thing since when, how often, and when it is tried next. What can be given up
-(a claim, a file) is, once its patience is over; a way in as a whole is only tried ever later.
+`<home>/put_off/<name>.json` says of each thing since when, how often, and when it is tried next. A claim or a file is
+given up once its patience is over; a channel as a whole is only tried after ever longer pauses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Patience:
 
     def __init__(self, home: Home, name: str, limit: timedelta) -> None:
         self._document, self._limit = _document(home, name), limit
-        self.delays = read(home, name)
+        self.delays = read_delays(home, name)
 
     def is_due(self, key: str, now: datetime) -> bool:
         delay = self.delays.get(key)
@@ -65,14 +65,14 @@ class Patience:
 
     def sweep(self, keys: Iterable[str], now: datetime) -> None:
         """Of what was not met among `keys` though it was due nobody knows; in the end it is forgotten."""
-        missing = [key for key in self.delays.keys() - set(keys) if self.is_due(key, now)]
-        for key in missing:
+        absent = [key for key in self.delays.keys() - set(keys) if self.is_due(key, now)]
+        for key in absent:
             delay = self.delays[key]
             if now - delay.since >= self._limit + LONGEST_PAUSE:
                 del self.delays[key]
             else:
                 self.delays[key] = msgspec.structs.replace(delay, due=now + LONGEST_PAUSE)
-        if missing:
+        if absent:
             self._write()
 
     def _write(self) -> None:
@@ -82,7 +82,7 @@ class Patience:
             self._document.remove()
 
 
-def read(home: Home, name: str) -> dict[str, Delay]:
+def read_delays(home: Home, name: str) -> dict[str, Delay]:
     """The delays of a name; none where they cannot be read: then everything is tried at once."""
     try:
         return _document(home, name).read() or {}
@@ -94,7 +94,7 @@ def _document(home: Home, name: str) -> Document[dict[str, Delay]]:
     return Document(store_of(home), f"{FOLDER}/{name}.json", dict[str, Delay], "list of what is put off")
 
 
-def sentences(delays: Iterable[Delay]) -> str:
+def delay_text(delays: Iterable[Delay]) -> str:
     """Delays as a sentence each: when the next try is, and why."""
     return "; ".join(
         f"tried {count(each.tries, 'time')}, next at {each.due:%H:%M} UTC: {each.reason}" for each in delays

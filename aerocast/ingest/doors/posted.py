@@ -1,4 +1,4 @@
-"""What was posted to the server and is not in raw yet: one SQLite file a feed, `<work>/observations/<feed>.sqlite`.
+"""Keeps what was posted to the server until it is in raw: one SQLite file a feed, `<work>/observations/<feed>.sqlite`.
 
 A post is acknowledged when it is on the disk: one thread commits whatever waits at the moment, so that many clients
 share one fsync. The platform takes posts away in parts whose bounds are kept here, so that a part that was killed
@@ -46,7 +46,7 @@ class Counts(NamedTuple):
     """Readings that wait, and posts that were put aside."""
 
     waiting: int
-    refused: int
+    refusals: int
 
 
 class Part(NamedTuple):
@@ -67,12 +67,12 @@ class PostStore:
         self.path = Path(home) / FOLDER / f"{feed}.sqlite"
         self._feed, self._limits = feed, limits or Limits()
         self._offers: queue.SimpleQueue[Offer | None] = queue.SimpleQueue()
-        self._pending = self._pending_bytes = 0
+        self._queue_length = self._queue_bytes = 0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._is_closed = False
 
-    def put(self, key: str | None, body: bytes, kind: str, rows: int) -> Receipt:
+    def post(self, key: str | None, body: bytes, kind: str, rows: int) -> Receipt:
         """Keeps a body of `rows` readings; it is on the disk when this returns.
 
         A `key` that was used within a day stands for what it stood for then: the same body is not kept twice, another
@@ -95,12 +95,12 @@ class PostStore:
     def _offer(self, offer: Offer) -> None:
         size = len(offer.body)
         with self._lock:
-            if self._closed:
+            if self._is_closed:
                 raise PostRefusal(Why.UNUSABLE, "the server is being stopped")
-            if self._pending >= self._limits.pending or self._pending_bytes + size > self._limits.pending_bytes:
-                raise PostRefusal(Why.FULL, f"{self._pending} posts of {self._feed} wait for the disk already")
-            self._pending += 1
-            self._pending_bytes += size
+            if self._queue_length >= self._limits.pending or self._queue_bytes + size > self._limits.pending_bytes:
+                raise PostRefusal(Why.FULL, f"{self._queue_length} posts of {self._feed} wait for the disk already")
+            self._queue_length += 1
+            self._queue_bytes += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, name=f"posted-{self._feed}", daemon=True)
                 self._thread.start()
@@ -109,39 +109,39 @@ class PostStore:
     def close(self) -> None:
         """What was offered is answered when this returns; nothing more is taken."""
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             thread = self._thread
         if thread:
             self._offers.put(None)
             thread.join()
 
-    def waiting(self) -> int:
+    def backlog(self) -> int:
         """How many readings the platform has not taken. Raises AeroCastError when the file cannot be read."""
         return self.counts().waiting
 
     def counts(self) -> Counts:
         """What is in the file. Raises AeroCastError when it cannot be read."""
-        with self._reading() as con:
+        with self._connection() as con:
             if con is None:
                 return Counts(0, 0)
-            found = con.execute("SELECT rows, (SELECT count(*) FROM refused) FROM state").fetchone()
-            if not found or not all(isinstance(number, int) for number in found):
-                raise AeroCastError(f"{self.path} is damaged: it says that {found and found[0]} readings wait")
-            return Counts(*found)
+            row = con.execute("SELECT rows, (SELECT count(*) FROM refused) FROM state").fetchone()
+            if not row or not all(isinstance(number, int) for number in row):
+                raise AeroCastError(f"{self.path} is damaged: it says that {row and row[0]} readings wait")
+            return Counts(*row)
 
     def stamp(self) -> tuple[int, ...] | None:
         """What changes when the file does; None within a second of a write, for clocks of disks are coarse."""
-        seen = []
+        stats = []
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with suppress(FileNotFoundError):
-                seen.append(os.stat(path))
-        if any(is_recent(time.time() - each.st_mtime, 1) for each in seen):
+                stats.append(os.stat(path))
+        if any(is_recent(time.time() - each.st_mtime, 1) for each in stats):
             return None
-        return tuple(number for each in seen for number in (each.st_ino, each.st_mtime_ns, each.st_size))
+        return tuple(number for each in stats for number in (each.st_ino, each.st_mtime_ns, each.st_size))
 
-    def refused(self) -> list[tuple[int, str]]:
+    def refusals(self) -> list[tuple[int, str]]:
         """The posts that were put aside, with their reasons. Raises AeroCastError when the file cannot be read."""
-        with self._reading() as con:
+        with self._connection() as con:
             return con.execute("SELECT id, reason FROM refused ORDER BY id").fetchall() if con else []
 
     def parts(self, rows: int = PART_ROWS, size: int = PART_BYTES) -> Iterator[Part]:
@@ -151,7 +151,7 @@ class PostStore:
         """
         first, end, after = None, None, 0
         while True:
-            with self._reading() as con:
+            with self._connection() as con:
                 if con is None:
                     return
                 file, last = con.execute("SELECT name, last FROM state").fetchone()
@@ -162,8 +162,8 @@ class PostStore:
                 position = self._next_part(con, after, end, rows, size)
                 if position is None:
                     return
-                chosen = "SELECT id, kind, rows, body FROM posts WHERE id > ? AND id <= ? ORDER BY id"
-                posts = [Post(*row) for row in con.execute(chosen, (after, position)).fetchall()]
+                query = "SELECT id, kind, rows, body FROM posts WHERE id > ? AND id <= ? ORDER BY id"
+                posts = [Post(*row) for row in con.execute(query, (after, position)).fetchall()]
             yield Part(file, position, posts)
             after = position
 
@@ -173,39 +173,39 @@ class PostStore:
         Raises:
             AeroCastError: the disk refuses, or the file is another one now.
         """
-        left = True
-        while left:  # a little at a time: whoever posts waits for it
-            with self._changing(file) as con:
-                found = con.execute("SELECT id FROM posts WHERE id <= ? LIMIT ?", (position, _FORGET)).fetchall()
-                left = len(found) == _FORGET
-                if found:
-                    self._drop(con, "id <= ?", found[-1])
-                if not left:
+        more = True
+        while more:  # a little at a time: clients that post wait for it
+            with self._transaction(file) as con:
+                ids = con.execute("SELECT id FROM posts WHERE id <= ? LIMIT ?", (position, _FORGET)).fetchall()
+                more = len(ids) == _FORGET
+                if ids:
+                    self._drop(con, "id <= ?", ids[-1])
+                if not more:
                     con.execute("DELETE FROM parts WHERE last <= ?", (position,))
 
     def put_aside(self, file: str, post: Post, reason: str) -> None:
         """This post cannot be taken; it stays in the file, with the reason. Raises AeroCastError as `forget`."""
         copy = "INSERT OR IGNORE INTO refused SELECT id, at, kind, rows, body, ? FROM posts WHERE id = ?"
-        with self._changing(file) as con:
+        with self._transaction(file) as con:
             con.execute(copy, (reason, post.id))
             self._drop(con, "id = ?", (post.id,))
 
     @staticmethod
     def _next_part(con: sqlite3.Connection, after: int, end: int, rows: int, size: int) -> int | None:
         """The end of the next part: one that was handed out before, or a new one, on the disk now."""
-        known = con.execute("SELECT min(last) FROM parts WHERE last > ?", (after,)).fetchone()[0]
-        if known is not None:
-            return int(known)
-        position, held, held_bytes = None, 0, 0
-        waiting = con.execute(
+        cut = con.execute("SELECT min(last) FROM parts WHERE last > ?", (after,)).fetchone()[0]
+        if cut is not None:
+            return int(cut)
+        position, rows_in_part, bytes_in_part = None, 0, 0
+        cursor = con.execute(
             "SELECT id, rows, length(body) FROM posts WHERE id > ? AND id <= ? ORDER BY id", (after, end)
         )
-        for one, its_rows, its_bytes in waiting:
-            held, held_bytes = held + its_rows, held_bytes + its_bytes
-            if position is not None and (held > rows or held_bytes > size):
+        for one, its_rows, its_bytes in cursor:
+            rows_in_part, bytes_in_part = rows_in_part + its_rows, bytes_in_part + its_bytes
+            if position is not None and (rows_in_part > rows or bytes_in_part > size):
                 break
             position = one
-        waiting.close()  # it would hold the state of before the next lines
+        cursor.close()  # it would keep the state that the next lines change
         if position is None:
             return None
         con.execute("BEGIN IMMEDIATE")
@@ -218,27 +218,27 @@ class PostStore:
 
     @staticmethod
     def _drop(con: sqlite3.Connection, which: str, values: tuple[int, ...]) -> None:
-        gone = con.execute(f"SELECT total(rows), total(length(body)) FROM posts WHERE {which}", values).fetchone()
+        totals = con.execute(f"SELECT total(rows), total(length(body)) FROM posts WHERE {which}", values).fetchone()
         con.execute(f"DELETE FROM posts WHERE {which}", values)
-        con.execute("UPDATE state SET rows = rows - ?, bytes = bytes - ?", tuple(int(value) for value in gone))
+        con.execute("UPDATE state SET rows = rows - ?, bytes = bytes - ?", tuple(int(value) for value in totals))
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+    def _connection(self) -> Iterator[sqlite3.Connection | None]:
         """A connection of this call alone; None while there is no file."""
         con = None
         try:
-            con = postfile.opened(self.path) if self.path.exists() else None
+            con = postfile.open_post_file(self.path) if self.path.exists() else None
             yield con
         except (sqlite3.Error, OSError) as error:
-            raise AeroCastError(postfile.told(self.path, error)) from error
+            raise AeroCastError(postfile.error_text(self.path, error)) from error
         finally:
             if con:
                 con.close()
 
     @contextmanager
-    def _changing(self, file: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, file: str) -> Iterator[sqlite3.Connection]:
         """One transaction on the file of that name, not on one that was made in its place."""
-        with self._reading() as con:
+        with self._connection() as con:
             if con:
                 con.execute("BEGIN IMMEDIATE")
             if con is None or con.execute("SELECT name FROM state").fetchone()[0] != file:
@@ -249,25 +249,25 @@ class PostStore:
     def _write(self) -> None:
         """The thread: commits what waits, again and again, until it is told to end."""
         writer = Writer(self.path, self._limits)
-        ended = False
-        while not ended:
-            group, ended = self._gather()
+        is_last = False
+        while not is_last:
+            group, is_last = self._gather()
             if group:
                 answers = writer.commit(group)
                 with self._lock:
-                    self._pending -= len(group)
-                    self._pending_bytes -= sum(len(offer.body) for offer in group)
+                    self._queue_length -= len(group)
+                    self._queue_bytes -= sum(len(offer.body) for offer in group)
                 tell(group, answers)
         writer.close()
 
     def _gather(self) -> tuple[list[Offer], bool]:
         """Everything that waits, at least one; True if it is the last."""
         group: list[Offer] = []
-        found = self._offers.get()
-        while found is not None:
-            group.append(found)
+        offer = self._offers.get()
+        while offer is not None:
+            group.append(offer)
             try:
-                found = self._offers.get_nowait()
+                offer = self._offers.get_nowait()
             except queue.Empty:
                 return group, False
         return group, True

@@ -1,4 +1,4 @@
-"""The file that keeps what was posted: made whole, opened with what durability asks for, its troubles as sentences.
+"""Creates and opens the file that keeps posts, with the settings that durability needs, and explains its errors.
 
 The server imports this module: the standard library only.
 """
@@ -35,13 +35,13 @@ PRAGMA user_version = {_VERSION};
 """
 
 
-def make(path: Path) -> None:
+def create_post_file(path: Path) -> None:
     """A new file under its name, whole, unless another process was faster."""
     with atomic.folder_lock(path.parent, "what was posted"):
         if path.exists():
             return
-        for left in path.parent.glob(f"{path.name}-*"):
-            left.unlink()  # the log of a file that was removed would be taken for the new one's
+        for leftover in path.parent.glob(f"{path.name}-*"):
+            leftover.unlink()  # the log of a file that was removed would be taken for the new one's
         beside = path.with_name(f".{path.name}.new")
         beside.unlink(missing_ok=True)
         con = sqlite3.connect(beside, isolation_level=None)
@@ -56,9 +56,9 @@ def make(path: Path) -> None:
         atomic.sync(path.parent)
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_post_file(path: Path) -> sqlite3.Connection:
     """A connection to a file that is there. Raises AeroCastError if it is no such file."""
-    con = sqlite3.connect(f"file:{_quoted(path)}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    con = sqlite3.connect(f"file:{_uri_path(path)}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         con.execute("PRAGMA synchronous = FULL")
         con.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -71,7 +71,7 @@ def opened(path: Path) -> sqlite3.Connection:
     return con
 
 
-def _quoted(path: Path) -> str:
+def _uri_path(path: Path) -> str:
     return path.absolute().as_uri().removeprefix("file://")
 
 
@@ -79,11 +79,11 @@ def is_full(error: BaseException) -> bool:
     """Whether it says that the disk has no room."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    found = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(found, OSError) and found.errno in _FULL
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
-def told(path: Path, error: BaseException) -> str:
+def error_text(path: Path, error: BaseException) -> str:
     """One sentence for what SQLite or the disk refuses."""
     if isinstance(error, AeroCastError):
         return str(error)

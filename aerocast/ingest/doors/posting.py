@@ -1,4 +1,4 @@
-"""How posts reach the disk: one writer a process commits whatever waits, and all who wait for it share one fsync.
+"""Writes posts to disk: one writer a process commits whatever waits, and all who wait for it share one fsync.
 
 The server imports this module: msgspec and the standard library only.
 """
@@ -88,19 +88,19 @@ class Writer:
         self._path, self._limits = path, limits
         self._con: sqlite3.Connection | None = None
         self._file = 0
-        self._pruned = 0.0
+        self._last_prune = 0.0
 
     def commit(self, group: Sequence[Offer]) -> Sequence[Answer]:
         """An answer for each, in order. Receipts are given for what is on the disk, in the file of that name."""
         try:
             while True:
-                answers = self._try(self._connected(), group)
+                answers = self._try(self._connect(), group)
                 if self._is_there():
                     return answers
                 self.close()  # the file was removed meanwhile, and what was written with it
         except (sqlite3.Error, OSError, AeroCastError) as error:
             self.close()
-            text = postfile.told(self._path, error)
+            text = postfile.error_text(self._path, error)
             log.error("%s", text)
             return [PostRefusal(Why.DISK if postfile.is_full(error) else Why.UNUSABLE, text)] * len(group)
         except Exception:  # a fault of ours: the thread, and all who wait for it, outlive it
@@ -116,16 +116,16 @@ class Writer:
             try:
                 con.close()  # rolls back what is open
             except sqlite3.Error as error:
-                log.error("%s", postfile.told(self._path, error))
+                log.error("%s", postfile.error_text(self._path, error))
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._con and not self._is_there():
             self.close()
         if self._con is None:
             if not self._path.exists():
-                postfile.make(self._path)
+                postfile.create_post_file(self._path)
             self._file = os.stat(self._path).st_ino
-            self._con = postfile.opened(self._path)
+            self._con = postfile.open_post_file(self._path)
         return self._con
 
     def _is_there(self) -> bool:
@@ -141,7 +141,7 @@ class Writer:
         answers: list[Answer] = []
         new: list[tuple[int, float, str, int, bytes]] = []
         for offer in group:
-            answer = self._known(con, name, offer)
+            answer = self._answer_before(con, name, offer)
             if answer is None and (
                 rows + offer.rows > self._limits.rows or size + len(offer.body) > self._limits.bytes
             ):
@@ -162,22 +162,22 @@ class Writer:
         return answers
 
     @staticmethod
-    def _known(con: sqlite3.Connection, name: str, offer: Offer) -> Answer | None:
+    def _answer_before(con: sqlite3.Connection, name: str, offer: Offer) -> Answer | None:
         """The answer that the offer's key was given before, also within the group."""
         if offer.key is None:
             return None
-        found = con.execute("SELECT digest, id, rows FROM keys WHERE key = ?", (offer.key,)).fetchone()
-        if found is None:
+        row = con.execute("SELECT digest, id, rows FROM keys WHERE key = ?", (offer.key,)).fetchone()
+        if row is None:
             return None
-        digest, one, rows = found
+        digest, one, rows = row
         if digest != offer.digest:
             return PostRefusal(Why.KEY, f"the key {offer.key[:80]!r} was used for another body")
         return Receipt(f"{name}/{one}", rows, True)
 
     def _prune(self, con: sqlite3.Connection, now: float) -> None:
-        if is_recent(now - self._pruned, _PRUNE_SECONDS):
+        if is_recent(now - self._last_prune, _PRUNE_SECONDS):
             return
-        self._pruned = now
+        self._last_prune = now
         old = "SELECT key FROM keys WHERE at < ? ORDER BY at LIMIT ?"
         con.execute(f"DELETE FROM keys WHERE key IN ({old})", (now - KEEP_KEYS_SECONDS, _PRUNE_ROWS))
 
@@ -192,16 +192,16 @@ def tell(group: Sequence[Offer], answers: Sequence[Answer]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Offer, Answer]]] = {}
     for offer, answer in zip(group, answers, strict=True):
         if offer.loop is None:
-            _settle([(offer, answer)])
+            _set_answers([(offer, answer)])
         else:
             loops.setdefault(offer.loop, []).append((offer, answer))
-    for loop, told in loops.items():
+    for loop, pairs in loops.items():
         with suppress(RuntimeError):  # it was closed meanwhile: nobody waits
-            loop.call_soon_threadsafe(_settle, told)
+            loop.call_soon_threadsafe(_set_answers, pairs)
 
 
-def _settle(told: Sequence[tuple[Offer, Answer]]) -> None:
-    for offer, answer in told:
+def _set_answers(pairs: Sequence[tuple[Offer, Answer]]) -> None:
+    for offer, answer in pairs:
         if offer.answer.done():  # cancelled
             continue
         if isinstance(answer, Receipt):

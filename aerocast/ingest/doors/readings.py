@@ -1,4 +1,4 @@
-"""Readings as clients send them -> raw's schema: names by the declaration, every value as text, nothing judged.
+"""Converts readings as clients send them to raw's schema: names by the declaration, every value as text.
 
 What is malformed is refused by the definition. What is well-formed but wrong (a future time, a station nobody knows, a
 value that is no number or out of range) goes into raw: bronze judges it, and quarantine keeps it.
@@ -17,11 +17,11 @@ from aerocast.common.times import LATEST
 from aerocast.contracts.declared import declared
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors import arrow
-from aerocast.ingest.doors.definition import Columns, Definition, Malformed
+from aerocast.ingest.doors.definition import Columns, Definition, ReadingError
 from aerocast.ingest.instants import Instants
 from aerocast.tables.raw import placeable, raw_names, raw_schema
 
-__all__ = ["Malformed", "as_batch", "check", "definition_of", "ignored", "to_raw"]
+__all__ = ["ReadingError", "check_schema", "definition_of", "ignored_columns", "one_batch", "to_raw"]
 
 
 def definition_of(feed: Feed) -> Definition:
@@ -46,13 +46,13 @@ def to_raw(
     whose time cannot be read, or lies before the feed's start or after `now`'s month, goes to `now`'s month.
 
     Raises:
-        Malformed: no station or time column, or one of a type that holds no such thing.
+        ReadingError: no station or time column, or one of a type that holds no such thing.
     """
     definition = definition_of(feed)
     readings, _ = arrow.as_texts(definition, rows)
     texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
     texts |= {name: readings[field] for field, name in raw_names(feed).items()}
-    times, months = _placed(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, instants)
+    times, months = _times_and_months(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, instants)
     same = pa.array([0] * len(rows), pa.int8())
     constant = {name: pa.array([text], pa.string()).take(same) for name, text in _constants(source, segment).items()}
     whole = texts | constant | {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
@@ -60,17 +60,17 @@ def to_raw(
     return pa.table([whole[name] for name in schema.names], schema=schema)
 
 
-def check(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
-    """What these columns call station and time. Raises Malformed where `to_raw` would."""
+def check_schema(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
+    """What these columns call station and time. Raises ReadingError where `to_raw` would."""
     columns = _columns(definition_of(feed), schema)
     return columns.station, columns.time
 
 
-def ignored(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
+def ignored_columns(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
     """The columns that `to_raw` takes nothing from, a bounded number of names.
 
     Raises:
-        Malformed: as `to_raw`, and where it would take nothing at all.
+        ReadingError: as `to_raw`, and where it would take nothing at all.
     """
     definition = definition_of(feed)
     columns = _columns(definition, schema)
@@ -80,10 +80,10 @@ def ignored(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
 
 def _columns(definition: Definition, schema: pa.Schema) -> Columns:
     names = (*definition.station, *definition.time, *definition.measured)
-    return arrow.check(definition, arrow.flat(schema.empty_table(), names).schema)
+    return arrow.table_columns(definition, arrow.flatten(schema.empty_table(), names).schema)
 
 
-def as_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
+def one_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
     """Rows of raw as one batch: they bear its segment, and `line` counts through them."""
     table = pa.concat_tables(tables)
     values = {
@@ -107,11 +107,11 @@ def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedA
     return pc.binary_join_element_wise(pc.fill_null(stations, ""), number, "/")
 
 
-def _placed(
+def _times_and_months(
     feed: Feed, texts: pa.ChunkedArray, clocks: pa.ChunkedArray, now: datetime, instants: Instants | None
 ) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The instant of each text (null if it is none), and the month that its row goes to."""
-    low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
+    low, high = (literal(f"{edge:%Y-%m-%d}") for edge in placeable(feed, now))
     last = feed.end - timedelta(microseconds=1) if feed.end else LATEST
     stray = literal(month_of(min(max(now, feed.start), last)))
     with duckdb.connect() as con:

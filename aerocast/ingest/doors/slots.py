@@ -1,4 +1,4 @@
-"""A file that is read again: what its month says now in the place of what it said before, as rows to append.
+"""Replaces what a file said of a month by what it says now, as rows to append.
 
 The slot of a file is its month of raw. Raw is only appended to: what a slot no longer says is taken back by a row whose
 `flags` say so (`WITHDRAWAL`), and lines that are as they were are not stored again. So a file that grows costs what
@@ -21,8 +21,10 @@ _PREFIX = "file/"
 _PLACE = "aerocast place"  # beside fields of any name
 
 
-def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, delivery: Delivery) -> pa.Table | None:
-    """Makes the slot say what is delivered; the rows that were appended for it, None if it says that already.
+def replace_slot(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, delivery: Delivery
+) -> pa.Table | None:
+    """Replaces the slot's content by a delivery; the rows that were appended for it, None if nothing changed.
 
     Raises:
         AeroCastError: the lake cannot be read or written.
@@ -37,17 +39,17 @@ def replace(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, 
     return None
 
 
-def emptied(lake: LakeReader, feed: Feed, table: str, delivered: set[str]) -> list[Delivery]:
+def emptied_months(lake: LakeReader, feed: Feed, table: str, slots_in_file: set[str]) -> list[Delivery]:
     """A delivery of nothing for each month that the file once had readings of, and has none of now."""
     label = feed.source.label
     start = f"{_PREFIX}{label} "
-    known = (name[len(start) :] for name in lake.ledger(table).records if name.startswith(start))
-    months = sorted({rest for rest in known if re.fullmatch(r"\d{4}-\d\d", rest)})
-    gone, nothing = lake.ledger(table).removed_months(), raw_schema(feed).empty_table()
+    names = (name[len(start) :] for name in lake.ledger(table).records if name.startswith(start))
+    months = sorted({rest for rest in names if re.fullmatch(r"\d{4}-\d\d", rest)})
+    expired, empty = lake.ledger(table).removed_months(), raw_schema(feed).empty_table()
     return [
-        Delivery(month, "nothing", f"{label} {month}", nothing)
+        Delivery(month, "nothing", f"{label} {month}", empty)
         for month in months
-        if f"{label} {month}" not in delivered and month not in gone
+        if f"{label} {month}" not in slots_in_file and month not in expired
     ]
 
 
@@ -61,14 +63,14 @@ def difference(
     the file spells in several ways, all lines are compared together.
     """
     names = list(raw_names(feed).values())
-    stored = lake.relation(con, table, [delivery.month], version)
-    stored.create_view("slot_raw", replace=True)
+    relation = lake.relation(con, table, [delivery.month], version)
+    relation.create_view("slot_raw", replace=True)
     con.register("slot_new", delivery.table.append_column(_PLACE, pa.array(range(len(delivery.table)), pa.int64())))
-    kept = [name for name in ("time", "flags", *names) if name in stored.columns]
-    added = [name for name in ("time", "flags", *names) if name not in stored.columns]
-    old = f"row({', '.join([*map(quoted, kept), *('NULL' for _ in added)])})"
-    new = f"row({', '.join(map(quoted, [*kept, *added]))})"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE slot_lines AS {_lines(feed, old, new, 'flags' in kept)}")
+    common = [name for name in ("time", "flags", *names) if name in relation.columns]
+    new_columns = [name for name in ("time", "flags", *names) if name not in relation.columns]
+    old = f"row({', '.join([*map(quoted, common), *('NULL' for _ in new_columns)])})"
+    new = f"row({', '.join(map(quoted, [*common, *new_columns]))})"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE slot_lines AS {_lines(feed, old, new, 'flags' in common)}")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE slot_changed AS
         SELECT DISTINCT o.station, o.time_text FROM slot_lines o LEFT JOIN slot_lines w ON w.place IS NOT NULL
@@ -84,13 +86,13 @@ def difference(
             WHERE l.place IS NOT NULL)
         ORDER BY place""").to_arrow_table()
     # The instant too, so that the months beside this one know that their edge has changed.
-    gone = con.sql(f"""
+    withdrawn_rows = con.sql(f"""
         SELECT l.station, any_value(l.time) AS time, l.time_text
         FROM slot_lines l SEMI JOIN slot_changed c ON {same} WHERE place IS NULL
         GROUP BY l.station, l.time_text ORDER BY ALL""").to_arrow_table()
     con.unregister("slot_new")
     return pa.concat_tables(
-        [withdrawals(feed, gone, feed.source.label, delivery), delivery.table.take(said_anew["place"])]
+        [withdrawals(feed, withdrawn_rows, feed.source.label, delivery), delivery.table.take(said_anew["place"])]
     )
 
 
@@ -124,10 +126,10 @@ def _note_spellings(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         ) m ON m.own = s.own AND m.time = s.time WHERE s.place IS NULL""")
 
 
-def _lines(feed: Feed, old: str, new: str, flagged: bool) -> str:
+def _lines(feed: Feed, old: str, new: str, has_flags: bool) -> str:
     """A select of the slot's lines that count now (`place` null) and of the new ones, numbered within their key."""
     key, label = "PARTITION BY station, time_text", literal(feed.source.label)
-    withdrawal = f"flags = {literal(WITHDRAWAL)}" if flagged else "false"
+    withdrawal = f"flags = {literal(WITHDRAWAL)}" if has_flags else "false"
     return f"""
         SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY delivered) AS n, NULL::BIGINT AS place,
             row_number() OVER (ORDER BY delivered) AS turn

@@ -1,4 +1,4 @@
-"""Readings whose month, or whose instant, the declaration tells otherwise now: they go to where they belong.
+"""Moves readings whose month or instant is another one by a changed declaration to the month where they belong.
 
 A reading before the feed's start, after its end or ahead of its clock lies in the month with which it came, and so does
 one whose time has no offset as long as no zone is declared. Once the declaration covers it, its row is copied to the
@@ -32,7 +32,7 @@ _PART = r"^(inbox/[0-9a-f]{64})/\d+$"
 _CAME, _WAS, _PLACE, _UPTO = "came with", "was at", "its place", "taken back up to"
 
 
-def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
+def move_strays(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
     """Moves the rows that belong elsewhere now; how many. Looks again only when zone or placeable months have changed.
 
     Raises:
@@ -40,13 +40,13 @@ def place(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, no
     """
     span = placeable(feed, now)
     return sum(
-        _settle(con, lake, feed, table, stream, state, span)
+        _move_stream(con, lake, feed, table, stream, state, span)
         # The zone first: by it a time may turn out to lie in another month.
         for stream, state in ((_ZONE, fingerprint(feed.source.timezone)), (_MONTHS, fingerprint(*span)))
     )
 
 
-def _settle(
+def _move_stream(
     con: duckdb.DuckDBPyConnection,
     lake: Lake,
     feed: Feed,
@@ -57,19 +57,19 @@ def _settle(
 ) -> int:
     while True:
         version = lake.version(table)
-        known = lake.ledger(table).position(stream)
-        if version is None or known == state:
+        last_state = lake.ledger(table).position(stream)
+        if version is None or last_state == state:
             return 0
         con.execute("SET TimeZone = 'UTC'")
         if stream == _MONTHS:
-            found = _outside(con, lake, table, version, span)
-        elif known is None and feed.source.timezone is None:
-            found = None  # whatever has no offset has no instant, as it should
+            rows = _outside(con, lake, table, version, span)
+        elif last_state is None and feed.source.timezone is None:
+            rows = None  # whatever has no offset has no instant, as it should
         else:
-            found = _naive(con, lake, feed, table, version, span, unread=known is None)
-        moved = _moves(feed, found)
-        if lake.amend(table, moved, {stream: state}, upon=version, edges=raw_edges(feed)):
-            return 0 if found is None else len(found)
+            rows = _rows_without_offset(con, lake, feed, table, version, span, unread=last_state is None)
+        moves = _moves(feed, rows)
+        if lake.amend(table, moves, {stream: state}, upon=version, edges=raw_edges(feed)):
+            return 0 if rows is None else len(rows)
 
 
 def _outside(
@@ -80,19 +80,19 @@ def _outside(
     span: tuple[datetime, datetime],
 ) -> pa.Table | None:
     """The rows of placeable months that lie in others, as far as the log says which may have any."""
-    months = [month for month, held in lake.spans(table).items() if _has_strays(month, held, *span)]
+    months = [month for month, span_of_month in lake.spans(table).items() if _has_strays(month, span_of_month, *span)]
     if not months:
         return None
-    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
+    low, high = (f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span)
     _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
     return con.sql(
         f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)}, time AS {quoted(_WAS)}"
         " FROM live_rows"
-        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {_gone(lake, table)}) ORDER BY {DELIVERY}, line"
+        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {_expired_months(lake, table)}) ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
 
-def _naive(
+def _rows_without_offset(
     con: duckdb.DuckDBPyConnection,
     lake: LakeReader,
     feed: Feed,
@@ -107,27 +107,29 @@ def _naive(
     are delivered again: a row that stays in its month must come after its withdrawal. What a file's source says is left
     to the file (`aerocast.ingest.doors.slots`).
     """
-    low, high = (f"{timestamp(bound)}::TIMESTAMPTZ" for bound in span)
-    covered = f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_gone(lake, table)})"
+    low, high = (f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span)
+    covered = (
+        f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_expired_months(lake, table)})"
+    )
     inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
     which = f"{sql_wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
     which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
-    moved = []
+    tables = []
     for month in lake.months(table):
         _live(con, lake, table, [month], version, which)
         rows = con.sql(f"SELECT * FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
         if not len(rows):
             continue
         clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), _deliveries(rows), "/")
-        told = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
+        times = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
         con.register("strays_naive", rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64())))
-        con.register("strays_told", told.append_column("place", pa.array(range(len(rows)), pa.int64())))
+        con.register("strays_told", times.append_column("place", pa.array(range(len(rows)), pa.int64())))
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE strays_changed AS
             SELECT DISTINCT source, station, time_text
             FROM strays_naive n JOIN strays_told t ON n.{quoted(_PLACE)} = t.place
             WHERE t.instant IS DISTINCT FROM n.time""")
-        moved.append(
+        tables.append(
             con.sql(f"""
             SELECT * REPLACE (instant AS time, {inside} AS month) FROM (
                 SELECT n.* EXCLUDE ({quoted(_PLACE)}), t.instant, n.month AS {quoted(_CAME)}, n.time AS {quoted(_WAS)}
@@ -140,15 +142,17 @@ def _naive(
         )
         con.unregister("strays_naive")
         con.unregister("strays_told")
-    found = pa.concat_tables(moved, promote_options="default") if moved else None
-    if found is None:
+    result = pa.concat_tables(tables, promote_options="default") if tables else None
+    if result is None:
         return None
-    order = pc.sort_indices(found, [(DELIVERY, "ascending"), ("line", "ascending")])
-    found = found.take(order).set_column(found.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(found), pa.int64()))
-    return found.set_column(found.column_names.index("line"), "line", pa.array(range(len(found)), pa.int64()))
+    order = pc.sort_indices(result, [(DELIVERY, "ascending"), ("line", "ascending")])
+    result = result.take(order).set_column(
+        result.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(result), pa.int64())
+    )
+    return result.set_column(result.column_names.index("line"), "line", pa.array(range(len(result)), pa.int64()))
 
 
-def _gone(lake: LakeReader, table: str) -> str:
+def _expired_months(lake: LakeReader, table: str) -> str:
     """The months that retention has taken out, as a list in SQL that is never empty."""
     return ", ".join(map(literal, ["", *sorted(lake.ledger(table).removed_months())]))
 
@@ -165,15 +169,16 @@ def _live(
     con: duckdb.DuckDBPyConnection, lake: LakeReader, table: str, months: list[str] | None, version: int, which: str
 ) -> None:
     """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
-    stored = lake.relation(con, table, months, version)
-    flags = "" if "flags" in stored.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
-    stored.select(f"*{flags}").create_view("strays_raw", replace=True)
-    said = f"flags = {literal(WITHDRAWAL)}"
-    upto = f"max(CASE WHEN {said} THEN ({DELIVERY}, line) END) OVER (PARTITION BY month, source, station, time_text)"
+    relation = lake.relation(con, table, months, version)
+    flags = "" if "flags" in relation.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
+    relation.select(f"*{flags}").create_view("strays_raw", replace=True)
+    is_withdrawal = f"flags = {literal(WITHDRAWAL)}"
+    key = "PARTITION BY month, source, station, time_text"
+    upto = f"max(CASE WHEN {is_withdrawal} THEN ({DELIVERY}, line) END) OVER ({key})"
     con.execute(
         f"CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE ({quoted(_UPTO)}) FROM ("
-        f" SELECT *, {upto} AS {quoted(_UPTO)} FROM strays_raw WHERE {which} OR {said})"
-        f" WHERE ({said}) IS NOT TRUE AND ({quoted(_UPTO)} IS NULL OR ({DELIVERY}, line) > {quoted(_UPTO)})"
+        f" SELECT *, {upto} AS {quoted(_UPTO)} FROM strays_raw WHERE {which} OR {is_withdrawal})"
+        f" WHERE ({is_withdrawal}) IS NOT TRUE AND ({quoted(_UPTO)} IS NULL OR ({DELIVERY}, line) > {quoted(_UPTO)})"
     )
 
 
@@ -184,28 +189,28 @@ def _has_strays(month: str, span: tuple[datetime, datetime], low: datetime, high
     return before or after
 
 
-def _moves(feed: Feed, found: pa.Table | None) -> pa.Table:
+def _moves(feed: Feed, rows: pa.Table | None) -> pa.Table:
     """Withdrawals of rows where they are (`came with`), and their copies where they belong."""
     schema = raw_schema(feed).append(pa.field(DELIVERY, pa.int64()))
-    if found is None or not len(found):
+    if rows is None or not len(rows):
         return schema.empty_table()
-    copies = pa.table([_column(found, field) for field in schema], schema=schema)
-    return pa.concat_tables([*_withdrawn(feed, found, schema), copies])
+    copies = pa.table([_column(rows, field) for field in schema], schema=schema)
+    return pa.concat_tables([*_withdrawal_tables(feed, rows, schema), copies])
 
 
-def _withdrawn(feed: Feed, found: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+def _withdrawal_tables(feed: Feed, rows: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
     """Withdrawals, a table a (month, source); their lines are negative, and no two of a commit are the same."""
     key, line = ["station", _WAS, "time_text"], 0
-    places = found.group_by([_CAME, "source"]).aggregate([])
-    for place in sorted(places.to_pylist(), key=lambda each: (each[_CAME], each["source"])):
-        own = found.filter(pc.and_(pc.equal(found[_CAME], place[_CAME]), pc.equal(found["source"], place["source"])))
+    origins = rows.group_by([_CAME, "source"]).aggregate([])
+    for origin in sorted(origins.to_pylist(), key=lambda each: (each[_CAME], each["source"])):
+        own = rows.filter(pc.and_(pc.equal(rows[_CAME], origin[_CAME]), pc.equal(rows["source"], origin["source"])))
         distinct = own.select(key).group_by(key).aggregate([]).rename_columns(["station", "time", "time_text"])
-        table = withdrawals(feed, distinct, place["source"], Delivery(place[_CAME], "placed", "", distinct))
+        table = withdrawals(feed, distinct, origin["source"], Delivery(origin[_CAME], "placed", "", distinct))
         lines = pa.array(range(line - len(table), line), pa.int64())
         line -= len(table)
         table = table.set_column(table.column_names.index("line"), "line", lines)
         yield table.append_column(DELIVERY, pa.nulls(len(table), pa.int64())).cast(schema)
 
 
-def _column(found: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
-    return found[field.name].cast(field.type) if field.name in found.column_names else pa.nulls(len(found), field.type)
+def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    return rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(len(rows), field.type)

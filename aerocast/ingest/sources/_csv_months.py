@@ -1,4 +1,4 @@
-"""The months of a CSV file, plain or compressed (`.gz`, `.bz2`, `.zst`).
+"""Reads the months of a CSV file, plain or compressed (`.gz`, `.bz2`, `.zst`).
 
 Its rows are streamed and sorted into months by DuckDB, which spills to disk: memory is bounded by the largest month,
 not by the file.
@@ -54,11 +54,11 @@ def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
     station, time = feed.source.station_field, feed.source.time_field
 
     def choose(names: list[str]) -> Choice:
-        for wanted in ((station,), (time,), *(column.fields for column in feed.columns)):
-            if not set(wanted) & set(names):
-                called = " or ".join(map(repr, wanted))
-                sentence = f"does not fit: field {called} is missing in the header ({', '.join(names)})"[:600]
-                raise CsvFault(sentence, "columns", ", ".join(names), f"{called} must be among the columns")
+        for alternatives in ((station,), (time,), *(column.fields for column in feed.columns)):
+            if not set(alternatives) & set(names):
+                names_text = " or ".join(map(repr, alternatives))
+                sentence = f"does not fit: field {names_text} is missing in the header ({', '.join(names)})"[:600]
+                raise CsvFault(sentence, "columns", ", ".join(names), f"{names_text} must be among the columns")
         return Choice(station, time, tuple(field for field in raw_names(feed) if field in names))
 
     return choose
@@ -73,7 +73,9 @@ def _load(
 ) -> None:
     """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
-    wanted = f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
+    condition = (
+        f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
+    )
     before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
     for table, flags, texts in pieces:
         time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))
@@ -91,7 +93,7 @@ def _load(
         rows = rows.append_column("time", time).append_column("month", month)
         verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
         con.register("batch", rows)
-        con.execute(f"{verb} SELECT * FROM batch {wanted}")
+        con.execute(f"{verb} SELECT * FROM batch {condition}")
         con.unregister("batch")
 
 
@@ -102,12 +104,12 @@ def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
 def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month: str) -> Delivery:
     """A month's rows; the segment is that of what the file has, whatever other names of a field are declared."""
     schema, label = raw_schema(feed), feed.source.label
-    place = {field: f"f{i}" for i, field in enumerate(choice.names)}
-    texts = {"station": place[choice.station], "time_text": f"coalesce(text, {place[choice.time]})"}
-    texts |= {name: place[field] for field, name in raw_names(feed).items() if field in choice.fields}
-    chosen = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
+    column_of = {field: f"f{i}" for i, field in enumerate(choice.names)}
+    texts = {"station": column_of[choice.station], "time_text": f"coalesce(text, {column_of[choice.time]})"}
+    texts |= {name: column_of[field] for field, name in raw_names(feed).items() if field in choice.fields}
+    columns_sql = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
     # DuckDB keeps the order of insertion, and sorts nothing here.
-    rows = con.sql(f"SELECT {chosen}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
+    rows = con.sql(f"SELECT {columns_sql}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()
     segment = segment_of(rows.select(list(texts)))
     if zone := feed.source.timezone:  # another zone makes other instants of the same texts
         segment = hashlib.sha256(f"{segment} {zone}".encode()).hexdigest()

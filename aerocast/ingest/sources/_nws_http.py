@@ -1,6 +1,6 @@
-"""Asking a web service politely: time-outs, retries with back-off and jitter, Retry-After, and a budget of time.
+"""Asks a web service politely: time-outs, retries with back-off and jitter, Retry-After, and a budget of time.
 
-What may pass by itself is tried again: transport errors, 5xx and 429. Any other refusal stands.
+Temporary failures are tried again: transport errors, 5xx and 429. Any other refusal is final.
 """
 
 import json
@@ -20,10 +20,10 @@ from aerocast.common.errors import AeroCastError
 
 ATTEMPTS = 4
 SECONDS = 120.0  # for everything that one client is asked for
-CONNECT, READ = 5.0, 15.0  # seconds
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
 LARGEST = 32 << 20  # bytes of an answer
 LONGEST_QUIET = 86_400.0  # seconds that a service is left alone at most, whatever it asks for
-_SHOWN = 200
+_EXCERPT = 200
 
 
 class NwsAnswer(NamedTuple):
@@ -101,7 +101,7 @@ class NwsClient:
         """
         latest = min(self.end, until if until is not None else self.end)
         most = min(attempts, self._attempts)
-        retrying = Retrying(
+        retry = Retrying(
             retry=retry_if_exception_type(_AgainError),
             stop=lambda state: state.attempt_number >= most or self.clock() + state.upcoming_sleep > latest,
             wait=self._pause,
@@ -109,7 +109,7 @@ class NwsClient:
             reraise=True,
         )
         self._keep_quiet(path, latest)
-        return retrying(self._once, path, headers or {}, latest)
+        return retry(self._once, path, headers or {}, latest)
 
     def path(self, address: str) -> str:
         """The path of an address that the service gave: it is asked for at our base, wherever it points."""
@@ -120,22 +120,22 @@ class NwsClient:
 
     def _keep_quiet(self, path: str, latest: float) -> None:
         """Waits as long as the service asked us to, whichever question it was about."""
-        left = self.quiet - self.clock()
+        remaining = self.quiet - self.clock()
         if self.quiet > latest:
-            raise RefusedError(f"{path}: the service asked to be left alone for another {left:.0f} s", 429)
-        if left > 0:
-            self._sleep(left)
+            raise RefusedError(f"{path}: the service asked to be left alone for another {remaining:.0f} s", 429)
+        if remaining > 0:
+            self._sleep(remaining)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        asked = error.after if isinstance(error, _AgainError) else 0.0
-        return max(self._wait(state), asked)
+        pause = error.after if isinstance(error, _AgainError) else 0.0
+        return max(self._wait(state), pause)
 
     def _once(self, path: str, headers: Mapping[str, str], latest: float) -> NwsAnswer:
-        left = latest - self.clock()
-        if left <= 0:
+        remaining = latest - self.clock()
+        if remaining <= 0:
             raise RefusedError(f"{path}: no time left to ask")
-        timeout = httpx.Timeout(min(READ, left), connect=min(CONNECT, left))
+        timeout = httpx.Timeout(min(READ_TIMEOUT, remaining), connect=min(CONNECT_TIMEOUT, remaining))
         try:
             with self._http.stream("GET", self.base + path, headers=dict(headers), timeout=timeout) as response:
                 body = self._body(response, path, latest)
@@ -180,7 +180,7 @@ def problem(body: bytes) -> str:
         return ""
     parts = [document.get(name) for name in ("title", "detail")] if isinstance(document, dict) else []
     texts = list(dict.fromkeys(" ".join(text.split()) for text in parts if isinstance(text, str) and text.strip()))
-    return f": {': '.join(texts)}"[:_SHOWN] if texts else ""
+    return f": {': '.join(texts)}"[:_EXCERPT] if texts else ""
 
 
 def retry_after(text: str, real: datetime | None = None) -> float:
@@ -188,11 +188,11 @@ def retry_after(text: str, real: datetime | None = None) -> float:
     if text.strip().isdecimal():
         return float(text)
     try:
-        asked = parsedate_to_datetime(text)
+        time_ = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return 0.0
-    return max(0.0, (asked.replace(tzinfo=asked.tzinfo or UTC) - (real or datetime.now(UTC))).total_seconds())
+    return max(0.0, (time_.replace(tzinfo=time_.tzinfo or UTC) - (real or datetime.now(UTC))).total_seconds())
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_SHOWN].rstrip(": ")
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_EXCERPT].rstrip(": ")

@@ -1,9 +1,9 @@
-"""Polls of the US National Weather Service (api.weather.gov): what is asked for, what is news, what is remembered.
+"""Polls the US National Weather Service (api.weather.gov): decides what to ask for, what is news, what to remember.
 
 A poll asks each station for its newest page, conditionally, and for pages behind it only as far back as `overlap`
 before the newest reading that is known (the first poll: as far as `reach`). A station that fails does not stop the
-others. Readings older than `reach` are left-overs of the service, some of them years old: they are no news, and are
-counted and left out.
+others. Readings older than `reach` are left-overs of the service, some of them years old: they are counted and left
+out.
 
 What is remembered of the service (`<work>/<feed>.json`) is written after its readings are in the table, so a kill
 in between costs a repetition, never a reading; and it counts only while the table holds readings as new as it says.
@@ -27,7 +27,7 @@ from aerocast.common.times import EARLIEST
 from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
-from aerocast.ingest.sources._nws_readings import Page, Reading, page, units
+from aerocast.ingest.sources._nws_readings import NwsReading, Page, field_units, parse_page
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.storage.documents import Document
 from aerocast.storage.home import store_of
@@ -46,7 +46,7 @@ class NwsSettings(BaseSettings):
     nws_url: str = "https://api.weather.gov"
 
 
-class KnownReadings(msgspec.Struct, frozen=True):
+class StationMemory(msgspec.Struct, frozen=True):
     """What a station's newest page said last: its address and validators, and the newest reading that it had."""
 
     address: str
@@ -56,18 +56,18 @@ class KnownReadings(msgspec.Struct, frozen=True):
 
 
 class PollMemory(msgspec.Struct, frozen=True):
-    """All that is remembered between polls; `declared` tells what for, `quiet` until when the service wants peace."""
+    """What is remembered between polls: for which declaration, and until when the service asked to be left alone."""
 
     declared: str = ""
-    stations: dict[str, KnownReadings] = {}
+    stations: dict[str, StationMemory] = {}
     quiet: datetime | None = None
 
 
 class Visit(NamedTuple):
     """One station in one poll: `known` only after a visit without `failure`; `empty` features said nothing at all."""
 
-    readings: list[Reading]
-    known: KnownReadings | None = None
+    readings: list[NwsReading]
+    memory: StationMemory | None = None
     failure: str = ""
     empty: int = 0
 
@@ -88,11 +88,11 @@ def poll(source: NwsSource, feed: Feed, request: ReadRequest, client: NwsClient 
         _respect(service, memory)
         visits = _visit_all(service, source, feed, memory, now)
     quiet = datetime.now(UTC) + timedelta(seconds=service.quiet - service.clock())
-    news, left_out = _news(feed, visits, now, source.reach, request.months)
-    request.notes.extend(_sentences(visits, left_out, source))
+    news, omissions = _news(feed, visits, now, source.reach, request.months)
+    request.notes.extend(_sentences(visits, omissions, source))
     yield from _deliveries(feed, news)
-    # Whoever asks for more than the last delivery has put it into the table.
-    _remember(feed, _update(memory, visits, left_out, quiet), memory, request)
+    # Asking for more than the last delivery means that it is in the table.
+    _remember(feed, _update(memory, visits, omissions, quiet), memory, request)
     failures = {station: visit.failure for station, visit in visits.items() if visit.failure}
     if len(failures) == len(visits):
         raise AeroCastError(
@@ -119,47 +119,47 @@ def _visit(
     source: NwsSource,
     feed: Feed,
     station: str,
-    known: KnownReadings | None,
+    memory: StationMemory | None,
     now: datetime,
     until: float,
 ) -> Visit:
     """Page after page, until one holds nothing as new as what is looked for; what failed is told, not raised."""
     since = now - source.reach
-    if known and known.newest:
-        since = max(since, known.newest - source.overlap)
+    if memory and memory.newest:
+        since = max(since, memory.newest - source.overlap)
     home = f"/stations/{station}/observations"
-    address = f"{home}?limit={source.page if known and now - since <= 2 * source.overlap else LONGEST}"
-    readings: list[Reading] = []
-    learned, empty, seen = None, 0, set[str]()
+    address = f"{home}?limit={source.page if memory and now - since <= 2 * source.overlap else LONGEST}"
+    readings: list[NwsReading] = []
+    page_memory, empty, addresses = None, 0, set[str]()
     try:
-        while address not in seen:
-            if len(seen) == PAGES:
+        while address not in addresses:
+            if len(addresses) == PAGES:
                 raise AeroCastError(f"station {station}: more than {PAGES} pages, the rest is left for the next poll")
-            seen.add(address)
-            first = learned is None
-            answer = client.get(address, _conditions(known, address) if first else None, until=until)
+            addresses.add(address)
+            first = page_memory is None
+            answer = client.get(address, _conditions(memory, address) if first else None, until=until)
             if answer.status == HTTPStatus.NOT_MODIFIED:
-                return Visit([], known)
-            part = page(answer.body, feed, station)
+                return Visit([], memory)
+            part = parse_page(answer.body, feed, station)
             readings, empty = [*readings, *part.readings], empty + part.empty
-            learned = learned or KnownReadings(
+            page_memory = page_memory or StationMemory(
                 address, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
             )
-            if not part.following or not _as_new_as(part, since):
+            if not part.next_page or not _as_new_as(part, since):
                 break
-            address = client.path(part.following)
+            address = client.path(part.next_page)
     except AeroCastError as error:
         readings += _latest(client, feed, station, home, until) if not readings and _is_servers(error) else []
         return Visit(readings, None, str(error), empty)
     newest = max((reading.time for reading in readings if reading.time and reading.time <= now), default=None)
-    return Visit(readings, msgspec.structs.replace(learned, newest=newest) if learned else None, "", empty)
+    return Visit(readings, msgspec.structs.replace(page_memory, newest=newest) if page_memory else None, "", empty)
 
 
-def _conditions(known: KnownReadings | None, address: str) -> dict[str, str]:
+def _conditions(memory: StationMemory | None, address: str) -> dict[str, str]:
     """Validators belong to the address that gave them."""
-    if known is None or known.address != address:
+    if memory is None or memory.address != address:
         return {}
-    pairs = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+    pairs = {"If-None-Match": memory.etag, "If-Modified-Since": memory.modified}
     return {name: value for name, value in pairs.items() if value}
 
 
@@ -172,42 +172,42 @@ def _is_servers(error: AeroCastError) -> bool:
     return isinstance(error, RefusedError) and (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _latest(client: NwsClient, feed: Feed, station: str, home: str, until: float) -> list[Reading]:
+def _latest(client: NwsClient, feed: Feed, station: str, home: str, until: float) -> list[NwsReading]:
     """The newest reading alone, where the service cannot give the list: better than none."""
     try:
-        return page(client.get(f"{home}/latest", until=until, attempts=1).body, feed, station).readings
+        return parse_page(client.get(f"{home}/latest", until=until, attempts=1).body, feed, station).readings
     except AeroCastError:
         return []  # the list's own fault is what is told
 
 
 def _news(
     feed: Feed, visits: Mapping[str, Visit], now: datetime, reach: timedelta, months: Sequence[str] | None
-) -> tuple[dict[str, list[Reading]], Counter[str]]:
+) -> tuple[dict[str, list[NwsReading]], Counter[str]]:
     """Readings by month in order of time, each once; and how many were left out: `old`, or of no wanted month."""
-    left_out: Counter[str] = Counter()
-    placed: dict[str, dict[Reading, None]] = {}
+    omissions: Counter[str] = Counter()
+    by_month: dict[str, dict[NwsReading, None]] = {}
     for station, visit in visits.items():
         for reading in visit.readings:
             if reading.time is not None and reading.time < now - reach:
-                left_out["old"] += 1
+                omissions["old"] += 1
                 continue
             month = _month(feed, reading, now)
             if months is not None and month not in months:
-                left_out[f"of {station}"] += 1
+                omissions[f"of {station}"] += 1
                 continue
-            placed.setdefault(month, {})[reading] = None
-    news = {month: sorted(own, key=lambda each: (each.time or now, each.station)) for month, own in placed.items()}
-    return dict(sorted(news.items())), left_out
+            by_month.setdefault(month, {})[reading] = None
+    news = {month: sorted(own, key=lambda each: (each.time or now, each.station)) for month, own in by_month.items()}
+    return dict(sorted(news.items())), omissions
 
 
-def _month(feed: Feed, reading: Reading, now: datetime) -> str:
+def _month(feed: Feed, reading: NwsReading, now: datetime) -> str:
     """The month of its time; of now, where bronze judges it, if that cannot be read or is no month of the feed's."""
     credible = reading.time is not None and feed.start <= reading.time <= now + feed.cadence
     return month_of(reading.time if reading.time is not None and credible else now)
 
 
-def _deliveries(feed: Feed, news: Mapping[str, list[Reading]]) -> Iterator[Delivery]:
-    names = [raw_names(feed)[field] for field in units(feed)]
+def _deliveries(feed: Feed, news: Mapping[str, list[NwsReading]]) -> Iterator[Delivery]:
+    names = [raw_names(feed)[field] for field in field_units(feed)]
     for month, readings in news.items():
         values = zip(*(reading.values for reading in readings), strict=True)
         texts = {"station": [reading.station for reading in readings], "time_text": [r.time_text for r in readings]}
@@ -217,51 +217,55 @@ def _deliveries(feed: Feed, news: Mapping[str, list[Reading]]) -> Iterator[Deliv
         yield delivery(feed, month, segment, [reading.time for reading in readings], texts | {"flags": flags})
 
 
-def _sentences(visits: Mapping[str, Visit], left_out: Counter[str], source: NwsSource) -> list[str]:
+def _sentences(visits: Mapping[str, Visit], omissions: Counter[str], source: NwsSource) -> list[str]:
     """Sentences for the log and the run's metadata."""
     sentences = [f"station {station} failed: {visit.failure}" for station, visit in visits.items() if visit.failure]
-    if left_out["old"]:
-        sentences.append(f"{left_out['old']} readings older than {source.reach} left out: they are no news")
+    if omissions["old"]:
+        sentences.append(f"{omissions['old']} readings older than {source.reach} left out: they are no news")
     if empty := sum(visit.empty for visit in visits.values()):
         sentences.append(f"{empty} observations left out that hold neither a time nor a value")
     return sentences
 
 
-def _update(memory: PollMemory, visits: Mapping[str, Visit], left_out: Counter[str], quiet: datetime) -> PollMemory:
+def _update(memory: PollMemory, visits: Mapping[str, Visit], omissions: Counter[str], quiet: datetime) -> PollMemory:
     """A station is remembered once all that it said is delivered; of one that failed, what was known stays true."""
-    whole = {station: visit.known for station, visit in visits.items() if visit.known and not left_out[f"of {station}"]}
-    stations = {station: known for station, known in memory.stations.items() if station in visits} | whole
+    whole = {
+        station: visit.memory for station, visit in visits.items() if visit.memory and not omissions[f"of {station}"]
+    }
+    stations = {
+        station: station_memory for station, station_memory in memory.stations.items() if station in visits
+    } | whole
     return PollMemory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
 
 
 def _recall(feed: Feed, base: str, request: ReadRequest) -> PollMemory:
     """What is remembered for this declaration and service; no station, where the table holds less than that."""
-    asked = {"base": base, "units": units(feed), "columns": [column.name for column in feed.columns]}
-    nothing = PollMemory(config_hash(**asked))
+    basis = {"base": base, "units": field_units(feed), "columns": [column.name for column in feed.columns]}
+    empty = PollMemory(config_hash(**basis))
     try:
-        memory = (_document(request.work, feed).read() if request.work else None) or nothing
+        memory = (_document(request.work, feed).read() if request.work else None) or empty
     except AeroCastError as error:
         request.notes.append(f"{error}: everything is asked for again")
-        return nothing
-    stored = max(request.after.values(), default=EARLIEST)
-    newest = [known.newest for known in memory.stations.values() if known.newest]
-    if memory.declared != nothing.declared or not newest or max(newest) > stored:
-        return msgspec.structs.replace(nothing, quiet=memory.quiet)
+        return empty
+    newest_in_table = max(request.after.values(), default=EARLIEST)
+    newest = [station.newest for station in memory.stations.values() if station.newest]
+    if memory.declared != empty.declared or not newest or max(newest) > newest_in_table:
+        return msgspec.structs.replace(empty, quiet=memory.quiet)
     return memory
 
 
 def _respect(client: NwsClient, memory: PollMemory) -> None:
     """A pause that the service asked for holds for later polls too."""
-    left = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
-    if 0 < left <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
-        client.quiet = client.clock() + left
+    remaining = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
+    if 0 < remaining <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
+        client.quiet = client.clock() + remaining
 
 
-def _remember(feed: Feed, learned: PollMemory, before: PollMemory, request: ReadRequest) -> None:
-    if request.work is None or learned == before:
+def _remember(feed: Feed, after: PollMemory, before: PollMemory, request: ReadRequest) -> None:
+    if request.work is None or after == before:
         return
     try:
-        _document(request.work, feed).write(learned)
+        _document(request.work, feed).write(after)
     except AeroCastError as error:
         request.notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
 

@@ -1,4 +1,4 @@
-"""What api.weather.gov answers -> readings as text in the declared source units.
+"""Parses what api.weather.gov answers into readings as text in the declared source units.
 
 A value's unit is what its own `unitCode` says, never what its name suggests: wind was in m/s in 2019 and is in km/h
 now. A unit that is not known stays behind the number, and bronze puts the reading aside with that text.
@@ -26,7 +26,7 @@ _ODD_UNITS = {"degree_(angle)": "degree"}
 _DIGITS = 10
 
 
-class Reading(NamedTuple):
+class NwsReading(NamedTuple):
     """One observation: `values` is text by the API's name, "" for not measured; `time` is None if it cannot be read."""
 
     station: str
@@ -39,28 +39,28 @@ class Reading(NamedTuple):
 class Page(NamedTuple):
     """Readings of one answer as they came, the address of the next page, and how many features held nothing at all."""
 
-    readings: list[Reading]
-    following: str | None
+    readings: list[NwsReading]
+    next_page: str | None
     empty: int
 
 
-def units(feed: Feed) -> dict[str, str]:
+def field_units(feed: Feed) -> dict[str, str]:
     """The source unit of each field that the feed declares.
 
     Raises:
         AeroCastError: two columns want one field in two units, but raw holds one text of it.
     """
-    wanted: dict[str, str] = {}
+    units: dict[str, str] = {}
     for column in feed.columns:
-        if wanted.setdefault(column.field, column.source_unit) != column.source_unit:
+        if units.setdefault(column.field, column.source_unit) != column.source_unit:
             raise AeroCastError(
-                f"feed {feed.name}: columns.source_unit of field {column.field!r} is both {wanted[column.field]!r} and"
+                f"feed {feed.name}: columns.source_unit of field {column.field!r} is both {units[column.field]!r} and"
                 f" {column.source_unit!r}: it can be stored in one unit only"
             )
-    return wanted
+    return units
 
 
-def page(body: bytes, feed: Feed, station: str) -> Page:
+def parse_page(body: bytes, feed: Feed, station: str) -> Page:
     """The readings in an answer of `/observations` or `/observations/latest` for this station.
 
     Raises:
@@ -74,17 +74,17 @@ def page(body: bytes, feed: Feed, station: str) -> Page:
     features = _features(document)
     if features is None:
         raise AeroCastError(f"the answer for {station} is neither a Feature nor a collection with a list of features")
-    observations = [feature["properties"] for feature in features if _timed(feature)]
+    observations = [feature["properties"] for feature in features if _is_observation(feature)]
     if features and not observations:
         raise AeroCastError(f"the answer for {station} holds {len(features)} features, and no observation among them")
-    parsed = [_reading(properties, feed, station) for properties in observations]
-    readings = [reading for reading in parsed if reading.time_text or any(reading.values)]
+    rows = [_reading(properties, feed, station) for properties in observations]
+    readings = [reading for reading in rows if reading.time_text or any(reading.values)]
     pagination = document.get("pagination")
-    following = pagination.get("next") if isinstance(pagination, dict) else None
-    return Page(readings, following if isinstance(following, str) else None, len(features) - len(readings))
+    next_page = pagination.get("next") if isinstance(pagination, dict) else None
+    return Page(readings, next_page if isinstance(next_page, str) else None, len(features) - len(readings))
 
 
-def converted(text: str, code: object, unit: str) -> str:
+def convert_value(text: str, code: object, unit: str) -> str:
     """A number's text in `unit`, to ten digits; as it came if it is no number or in that unit already."""
     try:
         number = Decimal(text)
@@ -92,15 +92,15 @@ def converted(text: str, code: object, unit: str) -> str:
         return text
     if not number.is_finite():
         return text
-    known = factor(code, unit) if isinstance(code, str) else None
-    if known is None:
+    factors = unit_factor(code, unit) if isinstance(code, str) else None
+    if factors is None:
         return f"{text} {code}" if code else f"{text} without unitCode"
-    scale, offset = known
-    return text if known == (1.0, 0.0) else f"{float(number) * scale + offset:.{_DIGITS}g}"
+    scale, offset = factors
+    return text if factors == (1.0, 0.0) else f"{float(number) * scale + offset:.{_DIGITS}g}"
 
 
 @cache
-def factor(code: str, unit: str) -> tuple[float, float] | None:
+def unit_factor(code: str, unit: str) -> tuple[float, float] | None:
     """`(factor, offset)` from a unit code (`wmoUnit:km_h-1`, `unit:m_s-1`) to `unit`; None if it cannot be told."""
     name = _PREFIX.sub("", code)
     parts = [_PART.fullmatch(part) for part in name.split("_")]
@@ -124,24 +124,24 @@ def _features(document: Any) -> list[Any] | None:
     return features if isinstance(features, list) else None
 
 
-def _timed(feature: Any) -> bool:
+def _is_observation(feature: Any) -> bool:
     """Whether it has an observation's shape: what has no `timestamp`, not even null, is something else."""
     properties = feature.get("properties") if isinstance(feature, dict) else None
     return isinstance(properties, dict) and "timestamp" in properties
 
 
-def _reading(properties: Mapping[str, Any], feed: Feed, station: str) -> Reading:
-    wanted = units(feed)
+def _reading(properties: Mapping[str, Any], feed: Feed, station: str) -> NwsReading:
+    units = field_units(feed)
     stamp = properties["timestamp"]
     text = stamp if isinstance(stamp, str) else "" if stamp is None else json.dumps(stamp)
-    measured = {field: properties.get(field) for field in wanted}
-    codes = {field: _flag(value) for field, value in measured.items()}
+    values = {field: properties.get(field) for field in units}
+    codes = {field: _flag(value) for field, value in values.items()}
     flags = [f"{column.name}={codes[column.field]}" for column in feed.columns if codes[column.field]]
-    return Reading(
+    return NwsReading(
         _station(properties) or station,
         from_iso(text),
         text,
-        tuple(_value(measured[field], unit) for field, unit in wanted.items()),
+        tuple(_value(values[field], unit) for field, unit in units.items()),
         " ".join(flags) or None,
     )
 
@@ -155,22 +155,22 @@ def _station(properties: Mapping[str, Any]) -> str:
     return ""
 
 
-def _value(measured: Any, unit: str) -> str:
-    if measured is None:
+def _value(field: Any, unit: str) -> str:
+    if field is None:
         return ""
-    if not isinstance(measured, dict):
-        return f"{_text(measured)} without unitCode"
-    value = measured.get("value")
-    return "" if value is None else converted(_text(value), measured.get("unitCode"), unit)
+    if not isinstance(field, dict):
+        return f"{_text(field)} without unitCode"
+    value = field.get("value")
+    return "" if value is None else convert_value(_text(value), field.get("unitCode"), unit)
 
 
 def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
-def _flag(measured: Any) -> str:
+def _flag(field: Any) -> str:
     """X or Q for a value that its sender rejects or questions, empty otherwise."""
-    if not isinstance(measured, dict) or measured.get("value") is None:
+    if not isinstance(field, dict) or field.get("value") is None:
         return ""
-    code = measured.get("qualityControl")
+    code = field.get("qualityControl")
     return FLAGS.get(code.removeprefix("qc:"), "") if isinstance(code, str) else ""

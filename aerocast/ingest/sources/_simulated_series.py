@@ -28,7 +28,7 @@ Series = NDArray[np.float64]
 
 PERIODS = (2.3, 3.7, 5.9, 9.1, 13.7)  # days of the slow weather's waves
 PEAK, HOT_PEAK = 15.0, 19.0  # hours of solar time at which a calm and a hot day are warmest
-CUT = 3.0  # standard deviations at which a reading's noise is cut, so that the calm keeps within its bounds
+NOISE_LIMIT = 3.0  # standard deviations at which a reading's noise is cut, so that the calm keeps within its bounds
 
 
 class SimulatedSettings(BaseSettings):
@@ -67,8 +67,8 @@ def temperatures(
     hour = (seconds / 3600 + (station.longitude or 0.0) / 15) % 24
     heat = np.zeros(len(steps)) if calm_only else _heat(source, seconds)
     day = (1 - heat) * source.swing * _day(hour, PEAK) + heat * source.hot_swing * _day(hour, HOT_PEAK)
-    moved = (1 - heat) * source.weather + heat * source.hot_weather
-    level = source.level + heat * source.rise + moved * _weather(source, station, seconds)
+    weather_size = (1 - heat) * source.weather + heat * source.hot_weather
+    level = source.level + heat * source.rise + weather_size * _weather(source, station, seconds)
     noise = (1 - heat) * source.noise + heat * source.hot_noise
     return level + day + noise * _noise(source, station, steps)
 
@@ -110,8 +110,8 @@ def _heat(source: SimulatedSource, seconds: Series) -> Series:
     """0 up to the onset, 1 at the heatwave's height, and smooth in between."""
     since = seconds - source.onset.timestamp()
     share = np.clip(since / max(1.0, source.ramp.total_seconds()), 0, 1)
-    risen: Series = share**2 * (3 - 2 * share)
-    return risen
+    heat: Series = share**2 * (3 - 2 * share)
+    return heat
 
 
 def _day(hour: Series, peak: float) -> Series:
@@ -123,8 +123,8 @@ def _weather(source: SimulatedSource, station: Station, seconds: Series) -> Seri
     """Slow swings within -1 .. 1."""
     phases = np.random.default_rng([source.seed, _number(station)]).uniform(0, 2 * np.pi, len(PERIODS))
     waves = [np.sin(2 * np.pi * seconds / (86_400 * days) + at) for days, at in zip(PERIODS, phases, strict=True)]
-    swung: Series = np.mean(waves, axis=0)
-    return swung
+    weather: Series = np.mean(waves, axis=0)
+    return weather
 
 
 def _noise(source: SimulatedSource, station: Station, steps: range) -> Series:
@@ -133,9 +133,9 @@ def _noise(source: SimulatedSource, station: Station, steps: range) -> Series:
     Salmon et al. 2011 for the generator, Box and Muller 1958 for the normal draws.
     """
     counter = np.random.Philox(key=[source.seed, _number(station)]).advance(steps.start)
-    drawn = np.random.Generator(counter).random((len(steps), 4))  # a counter gives four
-    normal: Series = np.sqrt(-2 * np.log1p(-drawn[:, 0])) * np.cos(2 * np.pi * drawn[:, 1])
-    return np.clip(normal, -CUT, CUT)
+    draws = np.random.Generator(counter).random((len(steps), 4))  # a counter gives four
+    normal: Series = np.sqrt(-2 * np.log1p(-draws[:, 0])) * np.cos(2 * np.pi * draws[:, 1])
+    return np.clip(normal, -NOISE_LIMIT, NOISE_LIMIT)
 
 
 def _number(station: Station) -> int:

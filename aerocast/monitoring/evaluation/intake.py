@@ -106,7 +106,7 @@ def _round(
     All predictions first: an outcome may lie in an older segment of another server than what it is about.
     """
     records = {path: predictions.read(path) for path in (*segments, *next_segments)}
-    answered = {path.stem: found.predictions for path, found in records.items()}
+    answered = {path.stem: record.predictions for path, record in records.items()}
     rows = _add(lake, f"{feed}/predictions", answered, prediction_table)
     _add(lake, f"{feed}/answers", answered, answers.answer_table)
     own = [records[path] for path in segments]

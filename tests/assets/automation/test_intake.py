@@ -68,17 +68,17 @@ class Broken:
     """A door behind which something waits that cannot be read."""
 
     name = "cellar"
-    rejected: list[str] = []
+    rejections: list[str] = []
     notes: list[str] = []
 
-    def waiting(self) -> int:
+    def backlog(self) -> int:
         return 1
 
     def take(self, feed: Feed) -> Iterator[Any]:
         raise AeroCastError("the cellar is flooded")
         yield
 
-    def done(self, batch: Any) -> None:
+    def confirm(self, batch: Any) -> None:
         raise AssertionError("nothing was taken")
 
 
@@ -87,7 +87,7 @@ def test_late_readings_rebuild_only_their_months_beside_broken_channel(
 ) -> None:
     """One of January is posted, one of January and one of March lie in the inbox: two runs, and none over February."""
     posted, before, inbox = PostStore(made.home, "small"), events(made), made.home / "inbox" / "small"
-    posted.put("a key", json.dumps([late("2024-01-15", 7.5)]).encode(), "json", 1)
+    posted.post("a key", json.dumps([late("2024-01-15", 7.5)]).encode(), "json", 1)
     posted.close()
     inbox.mkdir(parents=True)
     rows = [late("2024-01-10", 1.0), late("2024-03-20", 2.0)]
@@ -124,7 +124,7 @@ def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     real = doors.doors_of
     monkeypatch.setattr(doors, "doors_of", lambda *about: [Broken(), *real(*about)])
     posted = PostStore(made.home, "small")
-    posted.put("another key", json.dumps(late("2024-03-15", 7.5)).encode(), "json", 1)
+    posted.post("another key", json.dumps(late("2024-03-15", 7.5)).encode(), "json", 1)
     posted.close()
     (run,) = made.tick()
     assert not run.success
@@ -134,7 +134,7 @@ def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert metadata(run, key(made.feed, "windows"))["months_computed"] == 1
     assert "cellar: tried 1 time, next at" in made.said(), "it is tried again on its own"
     posted = PostStore(made.home, "small")
-    posted.put("a third key", json.dumps(late("2024-03-16", 7.5)).encode(), "json", 1)
+    posted.post("a third key", json.dumps(late("2024-03-16", 7.5)).encode(), "json", 1)
     posted.close()
     (run,) = made.tick()
     assert run.dagster_run.tags["aerocast/live"] == "readings wait: 1 at http", "and keeps no other waiting"

@@ -130,7 +130,7 @@ def test_broken_source_delays_no_channel(
     assert not broken.success
     assert not check(broken, "all_read").passed
     posted = PostStore(home, "small")
-    posted.put("a key", b'[{"station": "AAA", "time": "2024-03-01T12:00:00Z", "t": 7.5}]', "json", 1)
+    posted.post("a key", b'[{"station": "AAA", "time": "2024-03-01T12:00:00Z", "t": 7.5}]', "json", 1)
     posted.close()
     request = tick.asks()
     assert request.tags["aerocast/live"] == "readings wait: 1 at http", "no pause, and no try of the source"

@@ -44,17 +44,17 @@ def read(broker: Broker, topic: str, count: int) -> list[bytes]:
 def test_committed_message_is_delivered_once(running: Running, topic: str) -> None:
     other = f"{topic}-other"
     with connect(running.url) as broker:
-        assert broker.waiting([topic, other]) == 0
+        assert broker.backlog([topic, other]) == 0
         broker.publish_all(topic, [Letter(f"{number}", b"%d" % number, "one key") for number in range(50)])
         broker.publish(other, b"else", "e")
-        assert broker.waiting([topic, other]) == 51
+        assert broker.backlog([topic, other]) == 51
         seen = []
         for message in some(broker, 51, topic, other):
             seen.append((message.topic, message.body))
             broker.commit(message)
         assert sorted(seen) == sorted([(topic, b"%d" % number) for number in range(50)] + [(other, b"else")])
         assert [body for name, body in seen if name == topic] == [b"%d" % number for number in range(50)], "in order"
-        assert broker.waiting([topic, other]) == 0
+        assert broker.backlog([topic, other]) == 0
     with connect(running.url) as broker:
         assert list(broker.consume([topic], QUIET)) == []
 
@@ -71,7 +71,7 @@ def test_uncommitted_message_is_delivered_again(running: Running, topic: str, mo
             else:
                 broker.commit(message)
         left = [b"1"] if nats else [b"1", b"2", b"3"]
-        assert broker.waiting([topic]) == len(left)
+        assert broker.backlog([topic]) == len(left)
         assert read(broker, topic, len(left)) == left
         broker.publish(topic, b"put off", "p")
         assert [broker.later(message) for message in broker.consume([topic], 1.5)] == [None], "once a consumption"
@@ -116,7 +116,7 @@ def test_restarted_broker_loses_nothing(running: Running, topic: str) -> None:
                 broker.publish(topic, b"later", "later")
         # NATS may hand over again what was committed just before it was killed; nothing is missing.
         assert sorted(set(seen)) == sorted([b"%d" % number for number in range(20)] + [b"later"])
-        assert broker.waiting([topic]) == 0
+        assert broker.backlog([topic]) == 0
 
 
 def test_resent_message_is_stored_as_broker_allows(running: Running, topic: str) -> None:
@@ -126,7 +126,7 @@ def test_resent_message_is_stored_as_broker_allows(running: Running, topic: str)
             broker.publish_all(topic, [Letter("same id", b"once"), Letter("other id", b"other")])
         # Kafka knows repetitions of a producer's own, but no ids.
         nats = running.url.startswith("nats")
-        assert broker.waiting([topic]) == (2 if nats else 6)
+        assert broker.backlog([topic]) == (2 if nats else 6)
         assert not nats or read(broker, topic, 2) == [b"once", b"other"]
 
 
@@ -139,7 +139,7 @@ def test_unreachable_broker_raises_one_sentence(running: Running, topic: str, mo
         running.stop()
         try:
             with pytest.raises(AeroCastError, match=re.escape(running.url.split("?")[0])):
-                broker.waiting([topic])
+                broker.backlog([topic])
         finally:
             running.start()
         assert read(broker, topic, 1) == [b"there"]
@@ -173,7 +173,7 @@ def test_server_that_denies_access_raises_one_sentence(tmp_path: Path, monkeypat
         with pytest.raises(AeroCastError, match="Authorization Violation"):
             connect(running.url)
         with connect(running.url.replace("://", "://somebody:secret@")) as broker:
-            assert broker.waiting(["topic"]) == 0
+            assert broker.backlog(["topic"]) == 0
 
 
 def test_invalid_topic_name_is_refused(running: Running) -> None:

@@ -22,7 +22,7 @@ from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
 from aerocast.ingest.brokers import nats as nats_broker
 from aerocast.ingest.doors import claims, patience
-from aerocast.ingest.doors.claims import Claim, announce, take
+from aerocast.ingest.doors.claims import Claim, announce, take_claims
 from aerocast.storage import objects
 from tests import PROJECT
 from tests.factories.claims import hours_in_raw, only, write_object
@@ -42,11 +42,11 @@ class Door:
         made = [write_object(self.place / f"{span.start}-{span.stop}.parquet", span) for span in spans]
         return announce(self.broker, self.topic, self.feed, made, self.place)
 
-    def take(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
+    def take_claims(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
         """The next messages, as many as must come."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claims, "MOST", count)
-            return take(self.broker, self.home, only(self.feed), [self.topic], PATIENCE, limit)
+            return take_claims(self.broker, self.home, only(self.feed), [self.topic], PATIENCE, limit)
 
     def send(self, body: bytes) -> None:
         self.broker.publish(self.topic, body, uuid.uuid4().hex)
@@ -66,7 +66,7 @@ def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[D
 def test_announced_objects_are_appended_to_raw_once(door: Door) -> None:
     first, second = door.announce(range(5), range(5, 12))
     taken = door.take(2)
-    assert (taken.messages, taken.rows, taken.known, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
+    assert (taken.messages, taken.rows, taken.repeats, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
     assert sorted(claim.rows for claim in taken.claims) == [5, 7]
     assert {claim.config_hash for claim in taken.claims} == {claims.declared_hash(door.feed)}
     # Announced again, much later: the object is gone by then.
@@ -74,9 +74,9 @@ def test_announced_objects_are_appended_to_raw_once(door: Door) -> None:
         Path(claim.uri.removeprefix("file://")).unlink()
         door.send(msgspec.json.encode(claim))
     taken = door.take(2)
-    assert (taken.messages, taken.known, taken.rows, taken.dead) == (2, 2, {}, [])
+    assert (taken.messages, taken.repeats, taken.rows, taken.dead) == (2, 2, {}, [])
     assert hours_in_raw(door.home) == list(range(12))
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0
 
 
 def test_undeclared_columns_are_ignored_and_reported(door: Door) -> None:
@@ -99,11 +99,11 @@ def test_killed_consumer_loses_no_row_and_repeats_none(door: Door, tmp_path: Pat
     command = [sys.executable, "-m", "tests.harness.claim_process", where, door.running.url]
     killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=240, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert door.broker.waiting([door.topic]) == 2, "nothing is committed"
+    assert door.broker.backlog([door.topic]) == 2, "nothing is committed"
     taken = door.take(2)
-    assert (taken.messages, taken.known) == (2, 1 if where == "appended" else 0)
+    assert (taken.messages, taken.repeats) == (2, 1 if where == "appended" else 0)
     assert hours_in_raw(door.home) == list(range(12))
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0
 
 
 def test_broker_restart_loses_no_claim(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +121,10 @@ def test_broker_restart_loses_no_claim(door: Door, monkeypatch: pytest.MonkeyPat
             door.announce(range(12, 14))
 
     monkeypatch.setattr(door.broker, "commit", shaken)
-    taken = take(door.broker, door.home, only(door.feed), [door.topic], 1 + 2 * door.running.again)
+    taken = take_claims(door.broker, door.home, only(door.feed), [door.topic], 1 + 2 * door.running.again)
     assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
     assert hours_in_raw(door.home) == list(range(14))
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0
 
 
 def test_obstacle_delays_claims_in_any_order(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +170,10 @@ def test_unreadable_object_blocks_no_claim_and_becomes_dead_letter(door: Door, m
         "uri: file:///proc/self/mem cannot be read: Input/output error"
     ]
     assert hours_in_raw(door.home) == list(range(12)), "what is behind it does not wait"
-    assert door.broker.waiting([door.topic]) == 1
+    assert door.broker.backlog([door.topic]) == 1
     again = door.take(1)
     assert (len(again.postponed), again.dead) == (1, [])
-    (delay,) = patience.read(door.home, claims.DELAYS).values()
+    (delay,) = patience.read_delays(door.home, claims.DELAYS).values()
     assert delay.tries == 2
     door.announce(range(12, 14))
     last = door.take(2, limit=timedelta(0))
@@ -181,8 +181,8 @@ def test_unreadable_object_blocks_no_claim_and_becomes_dead_letter(door: Door, m
     (letter,) = door.dead(1)
     assert "Input/output error; tried 3 times since" in letter.error
     assert msgspec.json.decode(letter.body, type=Claim) == never
-    assert door.broker.waiting([door.topic]) == 0
-    assert patience.read(door.home, claims.DELAYS) == {}
+    assert door.broker.backlog([door.topic]) == 0
+    assert patience.read_delays(door.home, claims.DELAYS) == {}
 
 
 def test_unwritable_table_delays_claims(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_unwritable_table_delays_claims(door: Door, monkeypatch: pytest.MonkeyPa
     taken = door.take(1)
     assert [len(taken.later), len(taken.dead), len(taken.claims)] == [1, 0, 0]
     assert "a part of the path is a file" in taken.later[0].error
-    assert door.broker.waiting([door.topic]) == 1
+    assert door.broker.backlog([door.topic]) == 1
     blocker.unlink()
     assert door.take(1).rows == {"small": 3}
 
@@ -257,7 +257,7 @@ def test_invalid_claim_becomes_dead_letter(door: Door) -> None:
     taken = door.take(len(POISON) + 2)
     assert (taken.messages, taken.rows, taken.later) == (len(POISON) + 2, {"small": 5}, [])
     assert hours_in_raw(door.home) == list(range(5))
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0
     dead = door.dead(len(POISON))
     assert len(dead) == len(taken.dead) == len(POISON)
     for letter in dead:
@@ -276,7 +276,7 @@ def test_announce_refuses_unusable_object(door: Door) -> None:
     empty = write_object(door.place / "empty.parquet", [])
     with pytest.raises(AeroCastError, match="no rows"):
         announce(door.broker, door.topic, door.feed, [empty], door.place)
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0
 
 
 def test_message_is_committed_after_its_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +289,6 @@ def test_message_is_committed_after_its_dead_letter(door: Door, monkeypatch: pyt
         patch.setattr(Broker, "dead", refused)
         with pytest.raises(AeroCastError, match="does not take it"):
             door.take(1)
-    assert door.broker.waiting([door.topic]) == 1
+    assert door.broker.backlog([door.topic]) == 1
     assert len(door.take(1).dead) == 1
-    assert door.broker.waiting([door.topic]) == 0
+    assert door.broker.backlog([door.topic]) == 0

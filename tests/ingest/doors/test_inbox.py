@@ -48,7 +48,7 @@ def taken(door: Inbox, feed: Feed) -> list[Batch]:
     batches = []
     for batch in door.take(feed):
         batches.append(batch)
-        door.done(batch)
+        door.confirm(batch)
     return batches
 
 
@@ -83,7 +83,7 @@ def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Pat
     table = pa.table(dict(zip(HEADER.strip().split(","), columns, strict=True)))
     table = table.set_column(2, "t", table["t"].cast(pa.float64()))
     pq.write_table(table, folder / "e.parquet")
-    assert door().waiting() == 5
+    assert door().backlog() == 5
     batches = taken(door(), feed)
     assert len(batches) == 5
     assert len({batch.segment for batch in batches}) == 5
@@ -92,7 +92,7 @@ def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Pat
     assert [row["t"] for row in told[0]] == ["1.5", "2.5", "3.5", "4.5"]
     assert [row["line"] for row in told[0]] == [0, 1, 2, 3]
     assert listing(folder) == [f"done/{name}" for name in ("a.csv", "b.csv.gz", "c.jsonl", "d.jsonl.gz", "e.parquet")]
-    assert door().waiting() == 0
+    assert door().backlog() == 0
 
 
 def test_incomplete_file_name_is_ignored(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
@@ -101,7 +101,7 @@ def test_incomplete_file_name_is_ignored(door: Callable[..., Inbox], folder: Pat
         (folder / name).write_text(HEADER + LINES[0])
     (folder / "older").mkdir()
     one = door()
-    assert one.waiting() == 0
+    assert one.backlog() == 0
     assert taken(one, feed) == []
     assert one.notes == [f"{folder}/older is no file: what is in it is not looked at"]
     for name in names:
@@ -121,18 +121,18 @@ def test_unknown_extension_is_rejected_once(door: Callable[..., Inbox], folder: 
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         (folder / name).write_text(HEADER + LINES[0])
     one = door()
-    assert (one.waiting(), taken(one, feed), one.rejected) == (0, [], []), "they may be renamed yet"
+    assert (one.backlog(), taken(one, feed), one.rejections) == (0, [], []), "they may be renamed yet"
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         os.utime(folder / name, (1, 1))
-    assert one.waiting() == 3
+    assert one.backlog() == 3
     assert taken(one, feed) == []
-    assert one.waiting() == 0
-    assert len(one.rejected) == 3
-    assert {why.file for why in one.refused()} == {"notes.txt", "c.parquet.gz", "plain"}
-    assert {why.rule for why in one.refused()} == {".csv, .csv.gz, .parquet, .jsonl, .jsonl.gz"}
+    assert one.backlog() == 0
+    assert len(one.rejections) == 3
+    assert {why.file for why in one.rejection_reasons()} == {"notes.txt", "c.parquet.gz", "plain"}
+    assert {why.rule for why in one.rejection_reasons()} == {".csv, .csv.gz, .parquet, .jsonl, .jsonl.gz"}
     (folder / "rejected" / "plain").unlink()
     (folder / "rejected" / "notes.txt.reason.json").write_text("{")
-    assert [why.file for why in door().refused()] == ["c.parquet.gz"]
+    assert [why.file for why in door().rejection_reasons()] == ["c.parquet.gz"]
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,11 @@ def test_manifest_marks_file_as_complete(door: Callable[..., Inbox], folder: Pat
     whole = (HEADER + "".join(LINES)).encode().rstrip()  # without the last line break
     manifest(folder, "a.csv", whole, rows=4, bytes=len(whole))
     (folder / "a.csv").write_bytes(whole[:-40])
-    assert door().waiting() == 0  # its size says that it grows
+    assert door().backlog() == 0  # its size says that it grows
     assert taken(door(), feed) == []
     assert "a.csv" in listing(folder)
     (folder / "a.csv").write_bytes(whole)
-    assert door().waiting() == 1
+    assert door().backlog() == 1
     assert [len(batch.table) for batch in taken(door(), feed)] == [4]
     assert listing(folder) == ["done/a.csv", "done/a.csv.manifest.json"]
 
@@ -229,7 +229,7 @@ def test_file_that_never_completes_is_rejected_after_deadline(
     assert reason(folder, "a.csv")["field"] == "sha256"
     assert reason(folder, "b.csv")["field"] == "manifest"
     assert len(listing(folder)) == 6
-    assert door().waiting() == 0
+    assert door().backlog() == 0
 
 
 def test_manifest_with_wrong_row_count_is_refused(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
@@ -306,7 +306,7 @@ def test_undeclared_columns_are_ignored_and_named(
     assert {each.table["source"][0].as_py(): len(each.table) for each in taken(one, feed)} == {
         f"inbox/{file}": count for file, count in rows.items()
     }
-    assert one.rejected == []
+    assert one.rejections == []
     assert f"{list(rows)[-1]}: columns that are not declared are ignored: {ignored}" in one.notes
 
 
@@ -339,7 +339,7 @@ def test_file_touched_while_reading_is_taken_once(door: Callable[..., Inbox], fo
     one = door()
     for batch in one.take(feed):
         os.utime(folder / "a.csv", (1, 1))
-        one.done(batch)
+        one.confirm(batch)
     assert listing(folder) == ["done/a.csv"]
 
 
@@ -352,7 +352,7 @@ def test_kill_before_move_gives_same_batches_again(
     first = [(batch.segment, batch.table) for batch in killed.take(feed)]
     assert [len(table) for _, table in first] == [3, 3, 2]
     taking = killed.take(feed)
-    killed.done(next(taking))  # and no more: the file stays as long as a part is missing
+    killed.confirm(next(taking))  # and no more: the file stays as long as a part is missing
     assert listing(folder) == ["a.csv"]
     again = taken(door(), feed)
     assert [(batch.segment, batch.table) for batch in again] == first
@@ -373,7 +373,7 @@ def test_file_replaced_while_reading_is_not_lost(door: Callable[..., Inbox], fol
     batch = next(taking)
     (folder / ".new").write_text(HEADER + LINES[1])
     os.replace(folder / ".new", folder / "a.csv")
-    one.done(batch)
+    one.confirm(batch)
     assert listing(folder) == ["a.csv"]
     assert [each.table["t"].to_pylist() for each in taken(door(), feed)] == [["2.5"]]
 
@@ -404,14 +404,14 @@ def test_unreadable_file_is_set_aside_after_patience_and_blocks_none(
     assert [note.split(",")[0] for note in one.notes] == ["tried 1 time"] * 2
     assert "a.csv cannot be read: Input/output error" in one.notes[0]
     assert len(one.delays()) == 2
-    assert one.waiting() == 0, "not before their time"
+    assert one.backlog() == 0, "not before their time"
     assert taken(one, feed) == []
     bad.remove("c.csv.manifest.json")
     monkeypatch.setattr(Delay, "is_due", lambda *_: True)
-    assert one.waiting() == 2
+    assert one.backlog() == 2
     last = Inbox(str(folder.parent), tmp_path, feed.name, patience=timedelta(0))
     assert [batch.table["source"][0].as_py() for batch in taken(last, feed)] == ["inbox/c.csv"]
     assert {"done/b.csv", "done/c.csv", "rejected/a.csv", "rejected/a.csv.reason.json"} <= set(listing(folder))
     assert last.delays() == {}
-    (refused,) = last.refused()
+    (refused,) = last.rejection_reasons()
     assert "Input/output error" in refused.detail

@@ -33,21 +33,21 @@ def announce(home: ObjectHome, name: str, sha256: str) -> None:
 def test_objects_with_manifest_are_taken_or_rejected(home: ObjectHome) -> None:
     feed: Feed = small_feed(Path("readings.csv"))
     door = next(door for door in doors_of(home, feed, Settings(home=home.url)) if isinstance(door, Inbox))
-    assert door.waiting() == 0
+    assert door.backlog() == 0
     assert list(door.take(feed)) == []
     for name in ("good.csv", "cut.csv", "silent.csv"):
         store_of(home).replace(f"inbox/small/{name}", TEXT[:-9] if name == "cut.csv" else TEXT)
     announce(home, "good.csv", hashlib.sha256(TEXT).hexdigest())
     announce(home, "cut.csv", hashlib.sha256(TEXT).hexdigest())
-    assert door.waiting() == 2
+    assert door.backlog() == 2
     (batch,) = door.take(feed)
     assert [each.segment for each in door.take(feed)] == [batch.segment], "looked at again it is the same delivery"
     assert batch.table["t"].to_pylist() == ["1.5", "2.5"]
-    door.done(batch)
+    door.confirm(batch)
     impatient = Inbox(f"{home.url}/inbox", home, feed.name, grace=0)
     assert list(impatient.take(feed)) == []
     assert [note.split("; ")[0] for note in impatient.notes] == [f"{home.url}/inbox/small/silent.csv has no manifest"]
-    assert [why.file for why in impatient.refused()] == ["cut.csv"]
+    assert [why.file for why in impatient.rejection_reasons()] == ["cut.csv"]
     assert store_of(home).names("inbox") == [
         f"inbox/small/{name}"
         for name in (
@@ -70,7 +70,7 @@ def test_reuploaded_object_is_new_delivery(home: ObjectHome) -> None:
         manifest = json.dumps({"sha256": hashlib.sha256(TEXT).hexdigest()}).encode()
         store_of(home).replace("again/small/a.csv.manifest.json", manifest)
         (batch,) = door.take(feed)
-        door.done(batch)
+        door.confirm(batch)
         segments.append(batch.segment)
         time.sleep(1)  # an object store may know the time to the second only
     assert len(set(segments)) == 2
@@ -79,4 +79,4 @@ def test_reuploaded_object_is_new_delivery(home: ObjectHome) -> None:
 def test_missing_bucket_raises_one_sentence(home: ObjectHome) -> None:
     lost = Inbox("s3://no-such-bucket/inbox", home, "small")
     with pytest.raises(AeroCastError, match="s3://no-such-bucket/inbox/small"):
-        lost.waiting()
+        lost.backlog()

@@ -112,10 +112,10 @@ class Made:
     def __init__(self, name: str, *waiting: Batch | str) -> None:
         self.name, self.queue = name, list(waiting)
         self.told: list[str] = []
-        self.rejected = ["half.csv: cut off"]
+        self.rejections = ["half.csv: cut off"]
         self.notes: list[str] = []
 
-    def waiting(self) -> int:
+    def backlog(self) -> int:
         return len(self.queue)
 
     def take(self, feed: Feed) -> Iterator[Batch]:
@@ -124,7 +124,7 @@ class Made:
                 raise AeroCastError(each)
             yield each
 
-    def done(self, batch: Batch) -> None:
+    def confirm(self, batch: Batch) -> None:
         self.told.append(f"{batch.segment}:{batch.position}")
 
 
@@ -136,8 +136,8 @@ def test_broken_channel_is_reported_and_others_are_taken(live: Feed, tmp_path: P
     taken = take_all(lake, live, [broken, posted])
     assert taken.rows == {"inbox": 2, "posted": 2}
     assert taken.months == {"2024-01": 1, "2024-02": 3}
-    assert taken.failed == {"inbox": "the folder is gone"}
-    assert taken.rejected == ["half.csv: cut off"] * 2
+    assert taken.failures == {"inbox": "the folder is gone"}
+    assert taken.rejections == ["half.csv: cut off"] * 2
     assert (broken.told, posted.told) == (["sha:None"], ["posted:4", "posted:7"])
 
 
@@ -148,7 +148,7 @@ def test_batch_already_in_raw_is_done(live: Feed, tmp_path: Path) -> None:
     assert lake.append(RAW, counted.table, Stream(counted.segment, 5))
     door = Made("any", file, counted)
     taken = take_all(lake, live, [door])
-    assert (taken.rows, taken.known, taken.segments) == ({}, 2, 0)
+    assert (taken.rows, taken.repeats, taken.segments) == ({}, 2, 0)
     assert door.told == ["sha:None", "posted:4"]
 
 
@@ -171,4 +171,4 @@ def test_interrupted_live_source_is_reported(live: Feed, tmp_path: Path) -> None
 
     lake, taken = Lake(tmp_path), IntakeReport()
     take_source(lake, live, breaking(), taken)
-    assert (taken.rows, taken.failed) == ({"source": 1}, {"source": "503 from the service"})
+    assert (taken.rows, taken.failures) == ({"source": 1}, {"source": "503 from the service"})

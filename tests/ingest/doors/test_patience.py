@@ -28,7 +28,7 @@ def test_retries_slow_down_until_patience_ends(tmp_path: Path) -> None:
     assert max(pauses) == LONGEST_PAUSE
     assert DAY <= now - NOW <= DAY + LONGEST_PAUSE
     kept.settle("a")
-    assert patience.read(tmp_path, "claims") == {}
+    assert patience.read_delays(tmp_path, "claims") == {}
     assert not (tmp_path / "put_off" / "claims.json").exists()
 
 
@@ -40,7 +40,7 @@ def test_entry_not_met_again_is_forgotten(tmp_path: Path) -> None:
     kept.sweep([], NOW + PAUSE)
     assert not kept.is_due("a", NOW + 2 * PAUSE), "and starts no run after run"
     kept.sweep([], NOW + 2 * DAY)
-    assert patience.read(tmp_path, "claims") == {}
+    assert patience.read_delays(tmp_path, "claims") == {}
 
 
 @given(st.timedeltas(-9000 * DAY, 9000 * DAY))

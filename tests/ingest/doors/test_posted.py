@@ -35,7 +35,7 @@ def run(name):
         number += 1
         key = f"{name}-{number}"
         for _ in range(2):
-            posted.put(key, key.encode(), "json", 1)
+            posted.post(key, key.encode(), "json", 1)
         with lock:
             print(key, flush=True)
 for name in ("a" + sys.argv[2], "b" + sys.argv[2]):
@@ -44,7 +44,7 @@ for name in ("a" + sys.argv[2], "b" + sys.argv[2]):
 
 
 def put(store: PostStore, number: int, key: str | None = None) -> str:
-    return store.put(key, BODY % number, "json", 1).id
+    return store.post(key, BODY % number, "json", 1).id
 
 
 def values(table: Any) -> list[int]:
@@ -71,7 +71,7 @@ def test_concurrent_posts_share_commits(tmp_path: Path, monkeypatch: pytest.Monk
     store.close()
     assert sum(groups) == 40
     assert sum(groups[:2]) >= 8, "who came during a commit shares the next one"
-    assert PostStore(tmp_path, "small").waiting() == 40
+    assert PostStore(tmp_path, "small").backlog() == 40
     with pytest.raises(PostRefusal, match="being stopped"):
         put(store, 1)
 
@@ -105,7 +105,7 @@ def test_two_processes_write_one_file(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert first.waiting() == 60, "twenty keys were used by both"
+    assert first.backlog() == 60, "twenty keys were used by both"
     first.close()
     second.close()
 
@@ -131,14 +131,14 @@ def test_idempotency_key_is_forgotten_after_one_day(tmp_path: Path, monkeypatch:
 
 def test_full_buffer_refuses_posts(tmp_path: Path) -> None:
     store = PostStore(tmp_path, "small", Limits(rows=3, bytes=300))
-    store.put(None, b"[]", "json", 2)
+    store.post(None, b"[]", "json", 2)
     for rows, size in ((2, 10), (1, 300)):
         with pytest.raises(PostRefusal) as refused:
-            store.put(None, b" " * size, "json", rows)
+            store.post(None, b" " * size, "json", rows)
         assert refused.value.why is Why.FULL
     file = put(store, 1).split("/")[0]
     store.forget(file, 10)
-    assert store.waiting() == 0
+    assert store.backlog() == 0
     put(store, 2)
     store.close()
     slow = PostStore(tmp_path, "small", Limits(pending=0))
@@ -163,7 +163,7 @@ def test_parts_keep_their_bounds(tmp_path: Path) -> None:
     assert list(store.parts()) == []
     large = PostStore(tmp_path, "large")
     for _ in range(3):
-        large.put(None, b" " * 1000, "json", 1)
+        large.post(None, b" " * 1000, "json", 1)
     assert [len(part.posts) for part in large.parts(size=2500)] == [2, 1]
     store.close()
     large.close()
@@ -173,7 +173,7 @@ def test_channel_gives_raw_rows_and_position(tmp_path: Path, feed: Feed) -> None
     store = PostStore(tmp_path, feed.name)
     door = doors_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
     assert isinstance(door, ObservationDoor)
-    assert door.waiting() == 0
+    assert door.backlog() == 0
     assert list(door.take(feed)) == []
     for number in range(3):
         put(store, number)
@@ -181,7 +181,7 @@ def test_channel_gives_raw_rows_and_position(tmp_path: Path, feed: Feed) -> None
     assert batch.position == 3
     assert values(batch.table) == [0, 1, 2]
     assert batch.table["line"].to_pylist() == [0, 1, 2]
-    door.done(batch)
+    door.confirm(batch)
     name = put(store, 3)
     (batch,) = door.take(feed)
     assert (batch.position, values(batch.table)) == (4, [3])
@@ -192,17 +192,17 @@ def test_channel_gives_raw_rows_and_position(tmp_path: Path, feed: Feed) -> None
 def test_post_that_no_longer_fits_is_set_aside_and_blocks_none(tmp_path: Path, feed: Feed) -> None:
     store = PostStore(tmp_path, feed.name)
     put(store, 1)
-    store.put(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
-    store.put(None, b"?", "tablets", 1)
+    store.post(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
+    store.post(None, b"?", "tablets", 1)
     put(store, 2)
     door = ObservationDoor(tmp_path, feed.name)
     (batch,) = door.take(feed)
     assert values(batch.table) == [1, 2]
-    door.done(batch)
-    assert [number for number, _ in store.refused()] == [2, 3]
-    assert "gone" in store.refused()[0][1]
-    assert store.waiting() == 0
-    store.put(None, b"?", "tablets", 1)
+    door.confirm(batch)
+    assert [number for number, _ in store.refusals()] == [2, 3]
+    assert "gone" in store.refusals()[0][1]
+    assert store.backlog() == 0
+    store.post(None, b"?", "tablets", 1)
     assert list(door.take(feed)) == []
     assert list(store.parts()) == []
     store.close()
@@ -221,7 +221,7 @@ def test_recreated_file_is_not_mistaken_for_old_one(tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match="was removed"):
         store.forget(part.file, part.position)
     assert list(taking) == []
-    assert PostStore(tmp_path, "small").waiting() == 1
+    assert PostStore(tmp_path, "small").backlog() == 1
     store.close()
 
 
@@ -235,7 +235,7 @@ def test_damaged_file_is_reported(content: bytes, tmp_path: Path, feed: Feed) ->
         put(store, 1)
     assert refused.value.why is Why.UNUSABLE
     with pytest.raises(AeroCastError, match=str(path)):
-        store.waiting()
+        store.backlog()
     with pytest.raises(AeroCastError, match=str(path)):
         list(ObservationDoor(tmp_path, feed.name).take(feed))
     path.unlink()
@@ -263,7 +263,7 @@ def test_reading_without_time_goes_to_current_month(tmp_path: Path, feed: Feed) 
     store = PostStore(tmp_path, feed.name)
     late = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
     for time_ in ("1999-01-01T00:00:00Z", "2024-02-01T00:00:00+01:00", late.isoformat()):
-        store.put(None, BODY.replace(b"2024-01-05T00:00:00Z", time_.encode()) % 1, "json", 1)
+        store.post(None, BODY.replace(b"2024-01-05T00:00:00Z", time_.encode()) % 1, "json", 1)
     (batch,) = ObservationDoor(tmp_path, feed.name).take(feed)
     assert batch.table["month"].to_pylist() == ["2024-04", "2024-01", "2024-04"]
     store.close()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aerocast.contracts.declared import declared, document, publish, stamps
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors.arrow import parse_arrow, table_of
-from aerocast.ingest.doors.definition import Malformed
+from aerocast.ingest.doors.definition import ReadingError
 from aerocast.ingest.doors.readings import definition_of, to_raw
 from aerocast.tables.quality import clean
 from aerocast.tables.raw import raw_schema
@@ -159,7 +159,7 @@ def test_source_field_names_are_accepted() -> None:
     ],
 )
 def test_malformed_columns_are_refused(columns: dict[str, Any], field: str) -> None:
-    with pytest.raises(Malformed) as refused:
+    with pytest.raises(ReadingError) as refused:
         to_raw(SMALL, pa.table(columns), "http", "segment", NOW)
     assert refused.value.field == field
     assert refused.value.rule in str(refused.value)

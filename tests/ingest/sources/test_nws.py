@@ -133,7 +133,7 @@ def status_of(path: Path) -> int:
 
 def reading(name: str, fields: Mapping[str, str] = EVERYTHING) -> dict[str, str]:
     """The first reading of a recorded answer, by field."""
-    found = _nws_readings.page((EXCERPT / name).read_bytes(), feed(fields=fields), "?").readings[0]
+    found = _nws_readings.parse_page((EXCERPT / name).read_bytes(), feed(fields=fields), "?").readings[0]
     return dict(zip(fields, found.values, strict=True))
 
 
@@ -145,7 +145,7 @@ def outcomes(place: Path, service: Service, time: Time) -> tuple[dict[str, list[
         service.script = {home(): [Reply(path.read_bytes(), status_of(path))]}
         try:
             answer = client.get(home(), attempts=1)
-            found = _nws_readings.page(answer.body, feed(), "KMSP")
+            found = _nws_readings.parse_page(answer.body, feed(), "KMSP")
             outcome = f"{len(found.readings)} readings"
             count += sum(reading.time is not None for reading in found.readings)
         except AeroCastError as error:
@@ -225,7 +225,7 @@ def test_unit_is_read_from_each_value() -> None:
 
 def test_station_without_pressure_gives_reading() -> None:
     bodies = [path.read_bytes() for path in recorded() if "__observations.json" in path.name]
-    pages = [_nws_readings.page(body, feed(), "?") for body in bodies if b'"features": null' not in body]
+    pages = [_nws_readings.parse_page(body, feed(), "?") for body in bodies if b'"features": null' not in body]
     values = [dict(zip(EVERYTHING, r.values, strict=True)) for page in pages for r in page.readings]
     assert any(row["temperature"] and not row["barometricPressure"] for row in values)
 
@@ -245,7 +245,7 @@ def test_readings_of_past_years_are_not_news(service: Service) -> None:
 
 
 def text_of(value: float, code: str, unit: str) -> float:
-    return float(_nws_readings.converted(repr(value), code, unit))
+    return float(_nws_readings.convert_value(repr(value), code, unit))
 
 
 speeds = st.floats(0, 500).map(lambda value: round(value, 3))
@@ -281,11 +281,11 @@ def test_speed_is_equal_in_any_unit(speed: float, prefix: str) -> None:
     ],
 )
 def test_ambiguous_number_keeps_its_text(value: str, code: str | None, expected: str) -> None:
-    assert _nws_readings.converted(value, code, "degC") == expected
+    assert _nws_readings.convert_value(value, code, "degC") == expected
 
 
-def one(feature: dict[str, Any]) -> _nws_readings.Reading:
-    return _nws_readings.page(json.dumps(collection(feature)).encode(), feed(), "KMSP").readings[0]
+def one(feature: dict[str, Any]) -> _nws_readings.NwsReading:
+    return _nws_readings.parse_page(json.dumps(collection(feature)).encode(), feed(), "KMSP").readings[0]
 
 
 def test_quality_codes_become_column_flags() -> None:
@@ -334,14 +334,14 @@ def test_odd_values_keep_their_text_for_bronze() -> None:
 )  # fmt: skip
 def test_answer_of_other_shape_fails_its_station(body: bytes) -> None:
     with pytest.raises(AeroCastError, match="the answer for KMSP"):
-        _nws_readings.page(body, feed(), "KMSP")
+        _nws_readings.parse_page(body, feed(), "KMSP")
 
 
 def test_field_in_two_units_is_refused() -> None:
     declared = find_feed("midwest").model_dump(mode="json")
     declared["columns"].append(declared["columns"][2] | {"name": "gust", "label": "gust", "source_unit": "m/s"})
     with pytest.raises(AeroCastError, match=r"windSpeed.*km/h.*m/s"):
-        _nws_readings.units(Feed.parse(declared))
+        _nws_readings.field_units(Feed.parse(declared))
 
 
 # Asking
