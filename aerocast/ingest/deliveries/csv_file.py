@@ -8,7 +8,7 @@ import csv
 import errno
 import glob
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -137,7 +137,7 @@ def open_csv(
             start = _start(stream, choose, whole)
             rows = _count_regular(start)
         if rows is not None:
-            yield CsvFile(path, start.header, start.choice, rows, notes=_ignored_note(start))
+            yield CsvFile(path, start.header, start.choice, rows, notes=undeclared_note(start.undeclared))
             return
     with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
         copy = Path(folder) / "copy.csv"
@@ -148,7 +148,7 @@ def open_csv(
             repair.repair_all()
         if len(repair.broken_rows) > broken_lines * repair.records:
             raise _too_broken(repair, broken_lines)
-        notes, spanning = [*_ignored_note(start), *_notes(repair)], bool(repair.multiline.count)
+        notes, spanning = [*undeclared_note(start.undeclared), *_notes(repair)], bool(repair.multiline.count)
         yield CsvFile(copy, start.header, start.choice, repair.records, spanning, repair.broken_rows, notes)
 
 
@@ -161,6 +161,10 @@ class _Start(NamedTuple):
     crlf: bool
     regular: bool  # the header is the first line, and a regular one
     pieces: Iterator[bytes]
+
+    @property
+    def undeclared(self) -> list[str]:
+        return [name for name in self.header.names if name not in self.choice.names]
 
 
 def _start(stream: BinaryIO, choose: Callable[[list[str]], Choice], whole: bool) -> _Start:
@@ -223,9 +227,10 @@ def _too_broken(repair: Repair, limit: float) -> CsvFault:
     return CsvFault(sentence, "broken lines", f"{count} of {repair.records}", f"{rule}; the first is {repair.example}")
 
 
-def _ignored_note(start: _Start) -> list[str]:
-    names = [name or "(no name)" for name in start.header.names if name not in start.choice.names]
-    return [f"columns that are not declared are ignored: {', '.join(names)}"[:600]] if names else []
+def undeclared_note(names: Iterable[str]) -> list[str]:
+    """One sentence without a subject on the columns that are ignored; nothing if there are none."""
+    text = ", ".join(name or "(no name)" for name in names)
+    return [f"columns that are not declared are ignored: {text}"[:600]] if text else []
 
 
 def _notes(repair: Repair) -> list[str]:

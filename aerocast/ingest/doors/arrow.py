@@ -72,7 +72,7 @@ def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[s
     Raises:
         ReadingError: as `check`.
     """
-    table = flatten(table, (*definition.station, *definition.time, *definition.measured))
+    table = flatten(table, definition.names)
     columns = table_columns(definition, table.schema)
     empty = pa.nulls(len(table), pa.string())
     columns_of = {

@@ -27,7 +27,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aerocast.common.errors import AeroCastError
+from aerocast.common.errors import AeroCastError, first_line
 from aerocast.common.lineage import config_hash
 from aerocast.common.times import to_minute
 from aerocast.common.words import count
@@ -274,7 +274,7 @@ def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str,
     except AeroCastError as error:
         raise Unusable(str(error)) from error
     except (pa.ArrowException, ValueError, TypeError) as error:
-        raise Unusable(f"{claim.uri} holds no readings of {feed.name}: {_line(error)}") from error
+        raise Unusable(f"{claim.uri} holds no readings of {feed.name}: {first_line(error)}") from error
 
 
 def _fetch(uri: str) -> bytes:
@@ -323,8 +323,4 @@ def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
     except MemoryError:  # one of Arrow's own, too, and no fault of the file
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        raise wrong(f"uri: {uri} cannot be read as Parquet: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise wrong(f"uri: {uri} cannot be read as Parquet: {first_line(error)}") from error

@@ -80,7 +80,8 @@ class Columns(NamedTuple):
 class Definition:
     """How readings of one feed are read; created once for what the feed declares.
 
-    `station`, `time`: the names for the two, the source's own first; `measured`: those of the measured fields.
+    `station`, `time`: the names for the two, the source's own first; `measured`: those of the measured fields;
+    `names`: all of them.
     `retirement`: why the feed takes no readings any more, if so.
 
     Raises:
@@ -96,9 +97,10 @@ class Definition:
         zone = f"with an offset, or on the clocks of {self.zone}" if self.zone else "with an offset"
         self.time_rule = f"a time in ISO 8601 {zone}, {EXAMPLE}"
         self._units = {field.field: field.unit for field in declaration.fields}
-        self._nested = tuple(name for name in (*self.station, *self.time, *self.measured) if "." in name)
+        self.names = (*self.station, *self.time, *self.measured)
+        self._nested = tuple(name for name in self.names if "." in name)
         usual = [(declaration.station, declaration.time), (self.station[0], self.time[0])]
-        fit = not any(_UNFIT.search(name) for name in (*self.station, *self.time, *self.measured))
+        fit = not any(map(_UNFIT.search, self.names))
         kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)] if fit else []
         self._struct = kinds[0] if fit else self._kind("station", "time", is_decoded=False)
         # Most bodies are of one of these exactly, and are checked while they are parsed.

@@ -8,18 +8,20 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aerocast.common.errors import first_line
 from aerocast.feed.model import Feed
-from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv
+from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv, undeclared_note
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from aerocast.ingest.doors import arrow
 from aerocast.ingest.doors.definition import Definition
-from aerocast.ingest.doors.readings import ReadingError, check_schema, definition_of
+from aerocast.ingest.doors.readings import ReadingError, definition_of
 from aerocast.tables.raw import MALFORMED
 
 ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
@@ -60,11 +62,9 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
         if not path.stat().st_size:
             raise ReadingError("file", "0 bytes", "a file with readings")
         if kind == "csv":
+            choose = partial(choose_columns, feed)
             # Without a manifest only a compressed file shows that its end is there.
-            is_whole = True if whole else None
-            with open_csv(
-                path, lambda names: choose_columns(feed, names), feed.source.broken_lines, whole=is_whole
-            ) as file:
+            with open_csv(path, choose, feed.source.broken_lines, whole=True if whole else None) as file:
                 yield FileContent(file.rows, file.pieces, file.notes)
         else:
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
@@ -85,11 +85,9 @@ def choose_columns(feed: Feed, names: Sequence[str]) -> Choice:
 def _parquet(path: Path, feed: Feed) -> FileContent:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         definition = definition_of(feed)
-        names_declared = (*definition.station, *definition.time, *definition.measured)
-        schema = arrow.flatten(file.schema_arrow.empty_table(), names_declared).schema
-        names = schema.names
-        choice = choose_columns(feed, names)
-        check_schema(feed, pa.schema([schema.field(name) for name in choice.names]))
+        schema = arrow.flatten(file.schema_arrow.empty_table(), definition.names).schema
+        choice = choose_columns(feed, schema.names)
+        arrow.table_columns(definition, pa.schema([schema.field(name) for name in choice.names]))
 
     def pieces() -> Iterator[Piece]:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
@@ -97,7 +95,9 @@ def _parquet(path: Path, feed: Feed) -> FileContent:
                 yield Piece(arrow.flatten(pa.Table.from_batches([batch]), choice.names).select(choice.names))
 
     return FileContent(
-        sum(len(piece.table) for piece in pieces()), pieces, _ignored_note(set(names) - set(choice.names))
+        sum(len(piece.table) for piece in pieces()),
+        pieces,
+        undeclared_note(sorted(set(schema.names) - set(choice.names))),
     )
 
 
@@ -166,16 +166,12 @@ def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
         raise ReadingError("broken lines", f"{lines.broken_lines} of {lines.rows}", rule)
     if lines.rows > lines.broken_lines and not lines.has_values:
         raise lines.definition.nothing_measured(lines.ignored)
-    notes = _ignored_note(lines.ignored)
+    notes = undeclared_note(sorted(lines.ignored))
     if lines.broken_lines:
         notes.append(
             f"{lines.broken_lines} of {lines.rows} lines are broken and set aside; the first is {lines.example}"
         )
     return FileContent(lines.rows, lines.pieces, notes)
-
-
-def _ignored_note(names: set[str]) -> list[str]:
-    return [f"columns that are not declared are ignored: {', '.join(sorted(names))}"[:600]] if names else []
 
 
 def _some_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -208,17 +204,8 @@ def _as_malformed(path: Path) -> Iterator[None]:
         yield
     except CsvFault as fault:
         raise ReadingError(fault.field, fault.value, fault.rule) from fault
-    except (pa.ArrowException, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ReadingError(
-            "file", f"{path.stat().st_size} bytes", f"whole and readable ({_first_line(error)})"
-        ) from error
-    except OSError as error:
-        if error.errno is not None:
+    except (pa.ArrowException, EOFError, zlib.error, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ReadingError(
-            "file", f"{path.stat().st_size} bytes", f"whole and readable ({_first_line(error)})"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        rule = f"whole and readable ({first_line(error)})"
+        raise ReadingError("file", f"{path.stat().st_size} bytes", rule) from error

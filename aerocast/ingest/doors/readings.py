@@ -17,15 +17,15 @@ from aerocast.common.times import LATEST
 from aerocast.contracts.declared import declared
 from aerocast.feed.model import Feed
 from aerocast.ingest.doors import arrow
-from aerocast.ingest.doors.definition import Columns, Definition, ReadingError
+from aerocast.ingest.doors.definition import Definition, ReadingError
 from aerocast.ingest.instants import Instants
 from aerocast.tables.raw import placeable, raw_names, raw_schema
 
-__all__ = ["ReadingError", "check_schema", "definition_of", "ignored_columns", "one_batch", "to_raw"]
+__all__ = ["ReadingError", "definition_of", "ignored_columns", "one_batch", "to_raw"]
 
 
 def definition_of(feed: Feed) -> Definition:
-    """How readings of the feed are read, at every door."""
+    """How readings of the feed are read, in every channel."""
     return Definition(declared(feed))
 
 
@@ -53,17 +53,11 @@ def to_raw(
     texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
     texts |= {name: readings[field] for field, name in raw_names(feed).items()}
     times, months = _times_and_months(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, instants)
-    same = pa.array([0] * len(rows), pa.int8())
-    constant = {name: pa.array([text], pa.string()).take(same) for name, text in _constants(source, segment).items()}
-    whole = texts | constant | {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
+    constants = {"source": source, "segment": segment, "flags": None}
+    whole = texts | {name: _repeat(text, len(rows)) for name, text in constants.items()}
+    whole |= {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
     schema = raw_schema(feed)
     return pa.table([whole[name] for name in schema.names], schema=schema)
-
-
-def check_schema(feed: Feed, schema: pa.Schema) -> tuple[str, str]:
-    """What these columns call station and time. Raises ReadingError where `to_raw` would."""
-    columns = _columns(definition_of(feed), schema)
-    return columns.station, columns.time
 
 
 def ignored_columns(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
@@ -73,30 +67,24 @@ def ignored_columns(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
         ReadingError: as `to_raw`, and where it would take nothing at all.
     """
     definition = definition_of(feed)
-    columns = _columns(definition, schema)
+    columns = arrow.table_columns(definition, arrow.flatten(schema.empty_table(), definition.names).schema)
     definition.check_columns(columns)
     return columns.ignored
-
-
-def _columns(definition: Definition, schema: pa.Schema) -> Columns:
-    names = (*definition.station, *definition.time, *definition.measured)
-    return arrow.table_columns(definition, arrow.flatten(schema.empty_table(), names).schema)
 
 
 def one_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
     """Rows of raw as one batch: they bear its segment, and `line` counts through them."""
     table = pa.concat_tables(tables)
-    values = {
-        "segment": pa.array([segment], pa.string()).take(pa.array([0] * len(table), pa.int8())),
+    for name, column in {
+        "segment": _repeat(segment, len(table)),
         "line": pa.array(range(len(table)), pa.int64()),
-    }
-    for name, column in values.items():
+    }.items():
         table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
     return table
 
 
-def _constants(source: str, segment: str) -> dict[str, str | None]:
-    return {"source": source, "segment": segment, "flags": None}
+def _repeat(text: str | None, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), count)
 
 
 def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedArray:

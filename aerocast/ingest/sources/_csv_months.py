@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aerocast.common.errors import AeroCastError
+from aerocast.common.errors import AeroCastError, first_line
 from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
 from aerocast.feed.model import Feed
@@ -46,7 +46,7 @@ def read_months(source: CsvSource, feed: Feed, request: ReadRequest) -> Iterator
     except AeroCastError as error:
         raise AeroCastError(f"source {label} {error}") from error
     except (OSError, pa.ArrowException, duckdb.Error) as error:
-        raise AeroCastError(f"source {label} cannot be read, or is damaged: {_first_line(error)}") from error
+        raise AeroCastError(f"source {label} cannot be read, or is damaged: {first_line(error)}") from error
 
 
 def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
@@ -119,7 +119,3 @@ def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month:
         if name in constant or name not in rows.column_names:
             rows = rows.append_column(name, pa.repeat(pa.scalar(constant.get(name), pa.string()), len(rows)))
     return Delivery(month, segment, f"{label} {month}", rows.select(schema.names).cast(schema))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
