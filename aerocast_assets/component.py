@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).parent / "new_feed.yaml"
 class FeedScaffolder(dg.Scaffolder[BaseModel]):
     """`dg scaffold defs aerocast_assets.component.FeedComponent <name>`: a whole declaration, explained.
 
-    Its columns and stations are examples: a feed that takes readings through the doors, to be made one's own.
+    Its columns and stations are examples: a feed that takes readings through the channels, to be made one's own.
     """
 
     def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:

@@ -28,7 +28,7 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
         AeroCastError: no such feed, no broker, a file that is no Parquet, a place or broker that does not take it.
     """
     from aerocast.ingest import brokers
-    from aerocast.ingest.doors.claims import announce
+    from aerocast.ingest.channels.claims import announce
     from aerocast.storage.settings import Settings
     from aerocast_assets.assets.claims import UNSET
     from aerocast_assets.feeds import find_feed

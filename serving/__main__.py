@@ -18,7 +18,7 @@ import uvicorn
 from litestar import Litestar
 
 from aerocast.common.errors import AeroCastError
-from aerocast.ingest.doors.posted import Limits
+from aerocast.ingest.channels.posted import Limits
 from aerocast.storage import access, mark
 from aerocast.storage.home import Home, home_of
 from serving.access import Access

@@ -12,7 +12,7 @@ from importlib import metadata
 from litestar import Litestar
 from litestar.datastructures import State
 
-from aerocast.ingest.doors.posted import Limits
+from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access

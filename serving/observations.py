@@ -13,8 +13,8 @@ from typing import Any
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast.contracts import declared
-from aerocast.ingest.doors.definition import Definition
-from aerocast.ingest.doors.posted import FOLDER, Counts, Limits, PostRefusal, PostStore, Receipt, Why
+from aerocast.ingest.channels.definition import Definition
+from aerocast.ingest.channels.posted import FOLDER, Counts, Limits, PostRefusal, PostStore, Receipt, Why
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home
 from serving.body import Room

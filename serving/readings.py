@@ -1,6 +1,6 @@
 """Posted readings: whether a body is well-formed. Whether it is true is judged later, by the platform's bronze.
 
-What is well-formed is said by `aerocast.ingest.doors.definition`, by which the platform reads what is kept, too.
+What is well-formed is said by `aerocast.ingest.channels.definition`, by which the platform reads what is kept, too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import zlib
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast.ingest.doors.definition import Definition, ReadingError
+from aerocast.ingest.channels.definition import Definition, ReadingError
 from serving.problems import problem, too_large
 
 MOST_READINGS = 100_000
@@ -43,7 +43,7 @@ def check(definition: Definition, kind: str, body: bytes) -> tuple[int, tuple[st
 def _check_arrow(definition: Definition, body: bytes) -> tuple[int, tuple[str, ...]]:
     """Whoever never sends Arrow pays neither pyarrow's 60 MB nor its start (docs/decisions/014)."""
     try:
-        from aerocast.ingest.doors.arrow import check_stream
+        from aerocast.ingest.channels.arrow import check_stream
     except ImportError:
         detail = "This server is installed without pyarrow, and takes no Arrow streams; send JSON."
         raise problem("unsupported-media-type", detail, status=415, field="Content-Type", rule="JSON") from None

@@ -27,7 +27,7 @@ _NAME = re.compile(rf"{FOLDER}/([a-z][a-z0-9_]*)\.json")
 
 
 class DeclaredField(msgspec.Struct, frozen=True):
-    """A measured field of a reading: its name at the doors, the column it becomes, and the unit it is sent in."""
+    """A measured field of a reading: its name in the channels, the column it becomes, and the unit it is sent in."""
 
     field: str
     column: str
@@ -35,7 +35,7 @@ class DeclaredField(msgspec.Struct, frozen=True):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A feed as the doors know it; `station` and `time` are what a reading calls the two, or else by the source's name.
+    """A feed as the channels know it; `station` and `time` are a reading's names of the two, or else the source's.
 
     `timezone` is the zone of times without an offset; none: they are refused. `fields` holds former names, too.
     `targets` are those that are forecast, `policy` what else may change under a release (None: published by an older
@@ -91,14 +91,14 @@ def _fields(column: Column) -> list[DeclaredField]:
 
 
 def door_names(feed: Feed) -> tuple[str, str]:
-    """What a reading calls its station and its time at every door: just that, unless a measured field is called so."""
+    """A reading's names of its station and time in every channel: just those, unless a measured field has one."""
     measured = {field.casefold() for column in feed.columns for field in column.fields}
     station = feed.source.station_field if "station" in measured else "station"
     return station, feed.source.time_field if "time" in measured else "time"
 
 
 def publish(home: Home, feed: Feed) -> bool:
-    """Makes the feed known to the doors; False if it was, just so.
+    """Makes the feed known to the channels; False if it was, just so.
 
     Raises:
         AeroCastError: the home refuses.

@@ -14,8 +14,8 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import claims
-from aerocast.ingest.doors.inbox import Inbox, inbox_of
+from aerocast.ingest.channels import claims
+from aerocast.ingest.channels.inbox import Inbox, inbox_of
 from aerocast.lake import LakeReader
 from aerocast.models import candidates
 from aerocast.models.tracking import Tracker

@@ -47,7 +47,7 @@ def stale_months(feed: Feed, lake: "LakeReader", now: datetime) -> dict[str, lis
     stale: dict[str, set[str]] = {}
     with duckdb.connect() as con:
         for layer in layers_of(feed):
-            # Raw may begin with a door, which nobody waits for.
+            # Raw may begin with a channel, which nobody waits for.
             if layer.table == f"{feed.name}/bronze" or lake.exists(layer.table):
                 for part, months in layer.changes(con, lake, now).items():
                     stale.setdefault(part, set()).update(months)

@@ -27,7 +27,7 @@ class Delivery(NamedTuple):
     """Readings of one month as delivered; `segment` is the content's hash.
 
     The `slot` of a file's month holds one content at a time: a changed file replaces, not adds. What a live source
-    delivers is taken row by row instead, as far as it is news (see `aerocast.ingest.doors.intake`).
+    delivers is taken row by row instead, as far as it is news (see `aerocast.ingest.channels.intake`).
     """
 
     month: str

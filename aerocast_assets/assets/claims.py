@@ -13,7 +13,7 @@ from aerocast_assets.feeds import declared, find_feed
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.ingest.doors.claims import ClaimReport
+    from aerocast.ingest.channels.claims import ClaimReport
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "claims"])
@@ -44,7 +44,7 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.ingest import brokers
-        from aerocast.ingest.doors.claims import TOPICS, take_claims
+        from aerocast.ingest.channels.claims import TOPICS, take_claims
 
         address = platform.settings.broker
         if not address:
@@ -92,8 +92,8 @@ def postponed_check() -> dg.AssetChecksDefinition:
         asset=KEY, name="nothing_postponed", description="The object of every claim that waits can be read."
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.ingest.doors import patience
-        from aerocast.ingest.doors.claims import DELAYS
+        from aerocast.ingest.channels import patience
+        from aerocast.ingest.channels.claims import DELAYS
 
         delays = patience.read_delays(platform.root, DELAYS)
         return dg.AssetCheckResult(

@@ -17,7 +17,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from aerocast.ingest.doors.intake import IntakeReport
+    from aerocast.ingest.channels.intake import IntakeReport
     from aerocast.lake import Lake, LakeReader
     from aerocast.tables.raw import Delivery
 
@@ -46,7 +46,7 @@ def source(feed: Feed) -> dg.AssetsDefinition:
 
 
 def raw(feed: Feed) -> dg.AssetsDefinition:
-    """`<feed>/raw`: what the source has of these months, and all that waits at the doors, whatever its month."""
+    """`<feed>/raw`: what the source has of these months, and all that waits in the channels, whatever its month."""
 
     @dg.asset(
         key=key(feed, "raw"),
@@ -92,15 +92,15 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
 def _take(
     context: dg.AssetExecutionContext, feed: Feed, platform: Platform, lake: "Lake", now: datetime, notes: list[str]
 ) -> "IntakeReport":
-    """Doors first: a source that cannot be read must not keep what people have sent. Notes which ways could be read."""
-    from aerocast.ingest.doors import doors_of
-    from aerocast.ingest.doors.intake import SOURCE, place_strays, take_all, take_source
-    from aerocast.ingest.doors.patience import Patience, delay_text
+    """Channels first: a source that cannot be read must not delay what people sent. Notes which ways could be read."""
+    from aerocast.ingest.channels import channels_of
+    from aerocast.ingest.channels.intake import SOURCE, place_strays, take_all, take_source
+    from aerocast.ingest.channels.patience import Patience, delay_text
 
     settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
-    doors = doors_of(platform.root, feed, settings)
-    taken = take_all(lake, feed, doors)
-    patience, ways = Patience(platform.root, feed.name, settings.patience), [door.name for door in doors]
+    channels = channels_of(platform.root, feed, settings)
+    taken = take_all(lake, feed, channels)
+    patience, ways = Patience(platform.root, feed.name, settings.patience), [channel.name for channel in channels]
     # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
     patient = feed.source.watch == "polled" and context.run.job_name == live_job_name(feed)
     if patient and not patience.is_due(SOURCE, real):

@@ -36,8 +36,8 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
         description="Runs when the broker has claims that nobody has taken; one run at a time.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
-        from aerocast.ingest.doors import patience
-        from aerocast.ingest.doors.claims import DELAYS
+        from aerocast.ingest.channels import patience
+        from aerocast.ingest.channels.claims import DELAYS
 
         address = platform.settings.broker
         if not address:
@@ -61,7 +61,7 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
 
 def _waiting(address: str) -> int:
     from aerocast.ingest import brokers
-    from aerocast.ingest.doors.claims import TOPICS
+    from aerocast.ingest.channels.claims import TOPICS
 
     with brokers.connect(address) as broker:
         return broker.backlog(TOPICS)

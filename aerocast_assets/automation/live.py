@@ -1,6 +1,6 @@
 """What keeps a feed alive: new readings, logged forecasts and changed sensor faults become runs, one at a time.
 
-A tick looks at what is cheap to look at: the source's fingerprint, the doors, the log's closed segments, the faults
+A tick looks at what is cheap to look at: the source's fingerprint, the channels, the log's closed segments, the faults
 that bronze was made with, and what each month of raw holds beside what bronze was made of. A run covers what must be
 made again and no more: months that touch each other go together, the newest first, the others with the next ticks.
 What a run then has to compute is the assets' own business.
@@ -30,8 +30,8 @@ from aerocast_assets.keys import LIVE_TAG, job_name, key, live_job_name, months,
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.ingest.doors.base import Door
-    from aerocast.ingest.doors.patience import Delay
+    from aerocast.ingest.channels.base import Channel
+    from aerocast.ingest.channels.patience import Delay
 
 LOOK = timedelta(seconds=30)
 ROOM = timedelta(minutes=2)  # between runs while there is no champion, so that the first models can be made
@@ -82,12 +82,12 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         minimum_interval_seconds=max(1, round(((_looked_at(feed) and feed.poll) or LOOK).total_seconds())),
         default_status=sensor_status(feed),
         description=described(
-            feed, "Runs when the source, a door, the prediction log, a month or the list of faults asks for it."
+            feed, "Runs when the source, a channel, the prediction log, a month or the list of faults asks for it."
         ),
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast.contracts import clock, declared
-        from aerocast.ingest.doors import doors_of
+        from aerocast.ingest.channels import channels_of
 
         root, before = platform.root, cursors.read(context, LiveCursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
@@ -96,7 +96,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         if waits:
             return dg.SensorResult(skip_reason=waits, cursor=context.cursor)
         before = before.unread() if failed else before
-        look = look_around(root, feed, before, now, doors_of(root, feed, platform.settings), ended)
+        look = look_around(root, feed, before, now, channels_of(root, feed, platform.settings), ended)
         if failed:
             look.present.append(f"{the_newest(failed, 'run')} failed")
         if not look.reasons:
@@ -116,28 +116,33 @@ def _looked_at(feed: Feed) -> bool:
 
 
 def look_around(
-    root: Home, feed: Feed, before: LiveCursor, now: datetime, doors: "Sequence[Door]", ended: datetime | None = None
+    root: Home,
+    feed: Feed,
+    before: LiveCursor,
+    now: datetime,
+    channels: "Sequence[Channel]",
+    ended: datetime | None = None,
 ) -> LiveLook:
     """What has changed since `before`, as of the feed's `now`; `ended` is when the newest run did.
 
-    A door that cannot be looked at is told, and waited for.
+    A channel that cannot be looked at is told, and waited for.
 
     Raises:
         AeroCastError: the log or a table cannot be read.
     """
     from aerocast.contracts import clock, predictions
-    from aerocast.ingest.doors import patience
-    from aerocast.ingest.doors.intake import SOURCE
+    from aerocast.ingest.channels import patience
+    from aerocast.ingest.channels.intake import SOURCE
     from aerocast.lake import Lake
     from aerocast.tables import layers
     from aerocast.tables.layer import ROWS
 
     lake, delays = Lake(root).view(), patience.read_delays(root, feed.name)
     looked = _looked_at(feed)
-    waiting, closed = _waiting(doors, delays)
+    waiting, closed = _waiting(channels, delays)
     try:
         mark = feed.source.fingerprint(feed, now) if looked else before.fingerprint
-    except AeroCastError as error:  # the doors are as good as ever
+    except AeroCastError as error:  # the channels are as good as ever
         looked, mark = False, before.fingerprint
         closed.append(f"the source cannot be looked at: {error}")
     again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
@@ -148,7 +153,7 @@ def look_around(
         (again, "the source could not be read and is tried again", ""),
         _due(f"readings wait: {', '.join(waiting)}", ended, clock.real(root, feed.name, feed.readings_wait))
         if waiting
-        else (False, "", "nothing waits at the doors"),
+        else (False, "", "nothing waits in the channels"),
         _due(
             f"{len(segments)} segments of the prediction log wait", oldest, clock.real(root, feed.name, feed.log_waits)
         )
@@ -181,21 +186,21 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
     return not left, what, f"{what}, gathered for another {duration(left)}"
 
 
-def _waiting(doors: "Iterable[Door]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
-    """What waits at each door that has something, and what is wrong with those that cannot be looked at, or read."""
-    from aerocast.ingest.doors.patience import delay_text
+def _waiting(channels: "Iterable[Channel]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
+    """What waits at each channel that has something, and what is wrong with those that cannot be looked at, or read."""
+    from aerocast.ingest.channels.patience import delay_text
 
     waiting, closed = [], []
-    for door in doors:
-        delay = delays.get(door.name)
+    for channel in channels:
+        delay = delays.get(channel.name)
         if delay and not delay.is_due(datetime.now(UTC)):
-            closed.append(f"{door.name}: {delay_text([delay])}")
+            closed.append(f"{channel.name}: {delay_text([delay])}")
             continue
         try:
-            if count := door.backlog():
-                waiting.append(f"{count} at {door.name}")
+            if count := channel.backlog():
+                waiting.append(f"{count} at {channel.name}")
         except AeroCastError as error:
-            closed.append(f"{door.name} cannot be looked at: {error}")
+            closed.append(f"{channel.name} cannot be looked at: {error}")
     return waiting, closed
 
 

@@ -30,8 +30,8 @@ def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast.contracts import clock
-        from aerocast.ingest.doors import patience
-        from aerocast.ingest.doors.intake import SOURCE
+        from aerocast.ingest.channels import patience
+        from aerocast.ingest.channels.intake import SOURCE
 
         root, real = platform.root, datetime.now(UTC)
         waits, delay = (

@@ -31,9 +31,9 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
         description="No file lies in the inbox's rejected/, and no post was put aside: mend or remove them.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.ingest.doors.inbox import Inbox, inbox_of
-        from aerocast.ingest.doors.patience import delay_text
-        from aerocast.ingest.doors.posted import PostStore
+        from aerocast.ingest.channels.inbox import Inbox, inbox_of
+        from aerocast.ingest.channels.patience import delay_text
+        from aerocast.ingest.channels.posted import PostStore
 
         inbox = Inbox(inbox_of(platform.root, platform.settings), platform.root, feed.name)
         rows = [{"what": reason.file, "why": reason.detail} for reason in inbox.rejection_reasons()]
@@ -60,12 +60,12 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 NAME,
                 asset=asset,
-                description="The source and every door could be read. If not, the run fails, at its end.",
+                description="The source and every channel could be read. If not, the run fails, at its end.",
             )
         ],
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.ingest.doors import patience
+        from aerocast.ingest.channels import patience
 
         event = context.instance.get_latest_materialization_event(asset)
         made = event.asset_materialization if event else None

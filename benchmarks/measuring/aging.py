@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from aerocast.common.months import month_of
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.inbox import Inbox
-from aerocast.ingest.doors.intake import take_all
+from aerocast.ingest.channels.inbox import Inbox
+from aerocast.ingest.channels.intake import take_all
 from aerocast.lake import Lake, compaction
 from aerocast.operations.maintenance import maintain
 from aerocast.tables.layers import raw_edges

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from aerocast.contracts import declared
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, Letter, connect
-from aerocast.ingest.doors import claims
+from aerocast.ingest.channels import claims
 from aerocast_assets.feeds import find_feed
 from measuring.http import Load, load, post
 from measuring.spread import Spread

@@ -18,7 +18,7 @@ import pytest
 from aerocast.contracts import declared
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import connect
-from aerocast.ingest.doors import claims, doors_of
+from aerocast.ingest.channels import channels_of, claims
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
@@ -136,7 +136,7 @@ def _all_is_there_once(sender: Sender, home: Path, feed: Feed) -> None:
 
 
 def _nothing_waits(sender: Sender, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
-    assert [door.backlog() for door in doors_of(home, feed, Settings(home=str(home)))] == [0, 0]
+    assert [door.backlog() for door in channels_of(home, feed, Settings(home=str(home)))] == [0, 0]
     for broker in brokers:
         with connect(broker.url) as connection:
             assert connection.backlog(claims.TOPICS) == 0

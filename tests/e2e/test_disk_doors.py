@@ -12,9 +12,9 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import connect
-from aerocast.ingest.doors import claims, doors_of
-from aerocast.ingest.doors.intake import take_all
-from aerocast.ingest.doors.posted import PostRefusal, PostStore, Why
+from aerocast.ingest.channels import channels_of, claims
+from aerocast.ingest.channels.intake import take_all
+from aerocast.ingest.channels.posted import PostRefusal, PostStore, Why
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
@@ -78,7 +78,7 @@ class Doors:
         """One round of the platform; what went wrong."""
         wrong = []
         try:
-            taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
+            taken = take_all(self.lake, self.feed, channels_of(self.home, self.feed, Settings(home=str(self.home))))
             wrong += taken.failures.values()
         except AeroCastError as error:
             wrong.append(str(error))

@@ -11,7 +11,7 @@ from typing import Any
 
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import base, connect
-from aerocast.ingest.doors import claims
+from aerocast.ingest.channels import claims
 from tests.factories.claims import only
 
 

@@ -9,10 +9,10 @@ import duckdb
 
 from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import ReadRequest
-from aerocast.ingest.doors import doors_of
-from aerocast.ingest.doors.intake import IntakeReport, place_strays, take_all, take_source
-from aerocast.ingest.doors.posted import PostStore
-from aerocast.ingest.doors.readings import definition_of
+from aerocast.ingest.channels import channels_of
+from aerocast.ingest.channels.intake import IntakeReport, place_strays, take_all, take_source
+from aerocast.ingest.channels.posted import PostStore
+from aerocast.ingest.channels.readings import definition_of
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables import quality
@@ -56,9 +56,9 @@ class Deliveries:
         return ignored
 
     def take(self, now: datetime = LATER) -> IntakeReport:
-        """Everything that waits at the doors, and all that the source has."""
+        """Everything that waits in the channels, and all that the source has."""
         now = self.feed.clock(now)
-        taken = take_all(self.lake, self.feed, doors_of(self.home, self.feed, Settings(home=str(self.home))))
+        taken = take_all(self.lake, self.feed, channels_of(self.home, self.feed, Settings(home=str(self.home))))
         after: dict[str, datetime] = {}
         take_source(self.lake, self.feed, self.feed.source.read(self.feed, ReadRequest(None, now, after)), taken)
         place_strays(self.lake, self.feed, now, taken)

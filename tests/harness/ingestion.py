@@ -1,7 +1,7 @@
 """An ingesting process that is killed again and again: python -m tests.harness.ingestion HOME DECLARATION BROKER...
 
 It imports everything once and starts no thread. For each line on stdin, `SEED SECONDS`, it forks a child that takes
-from every door and cleans bronze, round after round, and kills it after so many seconds. `SEED end` lets the child work
+from every channel and cleans bronze, round after round, and kills it after some seconds. `SEED end` lets the child work
 until nothing waits any more. For each line it prints one, as JSON: what the child said of its rounds before it died.
 """
 
@@ -23,8 +23,8 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
-from aerocast.ingest.doors import claims, doors_of, inbox, observations  # noqa: F401
-from aerocast.ingest.doors.intake import take_all
+from aerocast.ingest.channels import channels_of, claims, inbox, observations  # noqa: F401
+from aerocast.ingest.channels.intake import take_all
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from tests.harness.deliveries import refresh
@@ -39,12 +39,12 @@ class Ingest:
     def __init__(self, home: Path, feed: Feed, urls: Sequence[str], say: Callable[[str], None]) -> None:
         self.home, self.feed, self.urls, self.say = home, feed, urls, say
         self.lake = Lake(home)
-        self.doors = doors_of(home, feed, Settings(home=str(home)))
+        self.channels = channels_of(home, feed, Settings(home=str(home)))
         self._brokers: dict[str, Broker] = {}
 
     def round(self, chance: random.Random, clean: bool) -> None:
         """Everything that waits into raw, and bronze, in any order; what fails is left for the next round."""
-        ways: list[tuple[str, Callable[[], Any]]] = [("doors", self.take_doors)]
+        ways: list[tuple[str, Callable[[], Any]]] = [("channels", self.take_doors)]
         ways += [(f"claims of {url.split(':')[0]}", partial(self.take_claims, url)) for url in self.urls]
         ways += [("clean", self.clean)] if clean else []
         chance.shuffle(ways)
@@ -57,7 +57,7 @@ class Ingest:
                 self.hang_up()
 
     def take_doors(self) -> None:
-        taken = take_all(self.lake, self.feed, self.doors)
+        taken = take_all(self.lake, self.feed, self.channels)
         if taken.failures:
             self.say(f"failed: {taken.failures}")
 
@@ -72,7 +72,7 @@ class Ingest:
 
     def backlog(self) -> int:
         try:
-            return sum(door.backlog() for door in self.doors) + sum(
+            return sum(channel.backlog() for channel in self.channels) + sum(
                 self.broker(url).backlog(claims.TOPICS) for url in self.urls
             )
         except AeroCastError as error:
@@ -99,7 +99,7 @@ def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
     chance, number = random.Random(seed), seed
     while True:
         number += 1
-        waiting = ingest.backlog() if until_quiet else sum(door.backlog() for door in ingest.doors)
+        waiting = ingest.backlog() if until_quiet else sum(channel.backlog() for channel in ingest.channels)
         ingest.say("work" if waiting else "look")
         ingest.round(chance, clean=until_quiet or number % CLEAN_EVERY == 0)
         ingest.say("end")

@@ -1,6 +1,6 @@
-"""Senders for crash tests: readings through every door, with re-sent requests, files and claims, in any order.
+"""Senders for crash tests: readings through every channel, with re-sent requests, files and claims, in any order.
 
-What was acknowledged is counted: `raw` says which rows each door must have brought into raw, and how often; `readings`
+What was acknowledged is counted: `raw` says which rows each channel must have brought to raw, how often; `readings`
 which readings there are, by station and time as they were sent, `winds` those of them whose wind is not to be believed.
 """
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, connect
-from aerocast.ingest.doors import claims
+from aerocast.ingest.channels import claims
 from tests.factories.feeds import START, STATIONS
 
 Reading = dict[str, Any]
@@ -57,7 +57,7 @@ def known(reading: Reading) -> tuple[str, str]:
 
 
 class Sender:
-    """Sends some readings at a time, through a door by chance, and some of it again."""
+    """Sends some readings at a time, through a channel by chance, and some of it again."""
 
     def __init__(self, home: Path, feed: Feed, server: str, brokers: Sequence[str], chance: random.Random) -> None:
         self.home, self.feed, self.chance, self.urls = home, feed, chance, brokers
@@ -78,7 +78,7 @@ class Sender:
         self._brokers: dict[str, Broker] = {}
 
     def send(self) -> None:
-        """One delivery; with some luck one that was sent before, or readings that another door has brought already."""
+        """One delivery; by chance one that was sent before, or readings that another channel has brought."""
         if self._again and self.chance.random() < 0.3:
             self._again.pop(self.chance.randrange(len(self._again)))()
             return

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from aerocast.ingest.doors import claims
+from aerocast.ingest.channels import claims
 from aerocast.lake import Lake, Slot, ledger, memory
 from aerocast.operations import maintenance
 from tests.factories.claims import hours_in_raw, only, write_object

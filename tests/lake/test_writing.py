@@ -74,10 +74,12 @@ def test_append_returning_content_of_slot_counts_again(lake: Lake, con: duckdb.D
 
 
 def test_append_stream_continues_from_last_position(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
-    taken = [lake.append(RAW, rows("2013-01", str(position)), Stream("door", position)) for position in (3, 3, 2, 7, 5)]
+    taken = [
+        lake.append(RAW, rows("2013-01", str(position)), Stream("channel", position)) for position in (3, 3, 2, 7, 5)
+    ]
     assert taken == [True, False, False, True, False]
     assert set(marks(con, lake, RAW)) == {("2013-01", "3"), ("2013-01", "7")}
-    assert lake.append(RAW, rows("2013-01", "x"), Stream("another door", 1))
+    assert lake.append(RAW, rows("2013-01", "x"), Stream("another channel", 1))
 
 
 def test_replace_several_months_is_one_commit(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import claims
-from aerocast.ingest.doors.inbox import Inbox
+from aerocast.ingest.channels import claims
+from aerocast.ingest.channels.inbox import Inbox
 from aerocast.lake import Lake
 from aerocast.monitoring.evaluation import history
 from aerocast.operations import pruning

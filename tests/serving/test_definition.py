@@ -59,11 +59,11 @@ def client(home: Path) -> Iterator[httpx.Client]:
 
 def kept(home: Path, name: str) -> list[dict[str, Any]]:
     """What the posts are in raw; takes them away."""
-    door, found = ObservationDoor(home, name), []
-    for batch in door.take(FEEDS[name]):
+    channel, found = HttpChannel(home, name), []
+    for batch in channel.take(FEEDS[name]):
         found += batch.table.to_pylist()
-        door.confirm(batch)
-    assert door.rejections == []
+        channel.confirm(batch)
+    assert channel.rejections == []
     return found
 
 
@@ -108,11 +108,11 @@ def test_undeclared_fields_are_ignored_and_named(client: httpx.Client, home: Pat
     assert answer.json()["ignored"] == ["__index_level_0__", "ok"]
     answer = client.post("/observations/plain", json=reading | {f"f{number}": 1 for number in range(500)})
     assert 0 < len(answer.json()["ignored"]) < 100, "an answer stays short"
-    door = ObservationDoor(home, "plain")
-    (batch,) = door.take(FEEDS["plain"])
-    door.confirm(batch)
+    channel = HttpChannel(home, "plain")
+    (batch,) = channel.take(FEEDS["plain"])
+    channel.confirm(batch)
     assert [row["temp"] for row in batch.table.to_pylist()] == ["5.5"] * 6
-    (note,) = door.notes
+    (note,) = channel.notes
     assert "battery_v" in note
     assert "__index_level_0__" in note
 

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from aerocast.contracts import declared
-from aerocast.ingest.doors.posted import Limits
+from aerocast.ingest.channels.posted import Limits
 from serving.access import Access
 from serving.app import create_app
 from serving.heads import App, answering_head

@@ -52,10 +52,10 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 def rows(home: Path, feed: Feed) -> list[dict[str, Any]]:
     """What waits, as raw would have it, and takes it away."""
-    door, found = ObservationDoor(home, feed.name), []
-    for batch in door.take(feed):
+    channel, found = HttpChannel(home, feed.name), []
+    for batch in channel.take(feed):
         found += batch.table.to_pylist()
-        door.confirm(batch)
+        channel.confirm(batch)
     return found
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.ingest.doors.inbox import inbox_of
+from aerocast.ingest.channels.inbox import inbox_of
 from aerocast.lake import Lake
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.storage.home import home_of

@@ -335,7 +335,7 @@ def test_case_45_stray_quote_loses_nothing(home: Path) -> None:
         pushed = Deliveries(home / f"{file}.inbox", case("45-stray-quotes", "push.yaml"))
         pushed.drop(file, CASES / "45-stray-quotes" / file)
         pushed()
-        assert pushed.values("temperature") == made.values("temperature"), "every door reads it alike"
+        assert pushed.values("temperature") == made.values("temperature"), "every channel reads it alike"
 
 
 def test_case_10_corrected_zone_moves_readings_and_loses_none(home: Path) -> None:

@@ -122,7 +122,7 @@ some = st.lists(line, min_size=1, max_size=5)
 
 
 class Histories(RuleBasedStateMachine):
-    """Deliveries through every door, taken now or later, with kills in between; at the end bronze is compared."""
+    """Deliveries through every channel, taken now or later, with kills in between; at the end bronze is compared."""
 
     fields: ClassVar = [field for field, *_ in COLUMNS.values()]
 

@@ -1,4 +1,4 @@
-"""A source that fetches nothing: readings arrive through the doors (`aerocast.ingest.doors`) alone."""
+"""A source that fetches nothing: readings arrive through the channels (`aerocast.ingest.channels`) alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PushSource(SourceKind):
 
     @property
     def label(self) -> str:
-        return "what is delivered through the doors"
+        return "what is delivered through the channels"
 
     def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:
         return iter(())

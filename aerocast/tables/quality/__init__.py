@@ -2,7 +2,7 @@
 
 Belongs here: the rules, which of several deliveries of a value counts, the sentences that say why a value is in
 quarantine, and the count that proves that nothing is lost. Does not belong here: how raw came to be
-(`aerocast.ingest.doors`), where tables lie (`aerocast.lake`), what is stale (`aerocast.tables`).
+(`aerocast.ingest.channels`), where tables lie (`aerocast.lake`), what is stale (`aerocast.tables`).
 
 A reading goes to quarantine as a whole only for what concerns all of it: `malformed` (a line that could not be read),
 `unparseable` (its time), `unknown_station`, `future`, `early`. Of all others bronze keeps the row. A value goes alone:

@@ -1,4 +1,4 @@
-"""Readings through the doors on a real instance: what a live run takes, which months it touches, and when one polls."""
+"""Readings through the channels on a real instance: what a live run takes, which months it touches, when one polls."""
 
 import json
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts import declared
 from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import ReadRequest
-from aerocast.ingest import doors
-from aerocast.ingest.doors import patience
-from aerocast.ingest.doors.posted import PostStore
-from aerocast.ingest.doors.readings import to_raw
+from aerocast.ingest import channels
+from aerocast.ingest.channels import patience
+from aerocast.ingest.channels.posted import PostStore
+from aerocast.ingest.channels.readings import to_raw
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.lake import Lake
 from aerocast.tables.raw import Delivery
@@ -65,7 +65,7 @@ def temperature(loop: Loop, day: str) -> float:
 
 
 class Broken:
-    """A door behind which something waits that cannot be read."""
+    """A channel behind which something waits that cannot be read."""
 
     name = "cellar"
     rejections: list[str] = []
@@ -111,7 +111,7 @@ def test_late_readings_rebuild_only_their_months_beside_broken_channel(
         assert after[layer]["2024-02"] == before[layer]["2024-02"], "nobody touched it"
         assert after[layer]["2024-01"] > before[layer]["2024-01"]
     (made.home / "declared" / "small.json").unlink()
-    assert "nothing waits at the doors" in made.said()
+    assert "nothing waits in the channels" in made.said()
     found = declared.document(made.home, "small").read()
     assert found is not None, "a look publishes what the server must know"
     assert found.stations == ("AAA", "BBB")
@@ -121,8 +121,8 @@ def test_late_readings_rebuild_only_their_months_beside_broken_channel(
 def _beside_a_broken_door(made: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run fails, but at its end: all that came in another way is made."""
     monkeypatch.setattr(patience, "PAUSE", timedelta(hours=1))
-    real = doors.doors_of
-    monkeypatch.setattr(doors, "doors_of", lambda *about: [Broken(), *real(*about)])
+    real = channels.channels_of
+    monkeypatch.setattr(channels, "channels_of", lambda *about: [Broken(), *real(*about)])
     posted = PostStore(made.home, "small")
     posted.post("another key", json.dumps(late("2024-03-15", 7.5)).encode(), "json", 1)
     posted.close()

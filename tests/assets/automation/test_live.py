@@ -10,8 +10,8 @@ import pytest
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import DriftState, Fault
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import patience
-from aerocast.ingest.doors.posted import PostStore
+from aerocast.ingest.channels import patience
+from aerocast.ingest.channels.posted import PostStore
 from aerocast.lake import Lake
 from aerocast.tables import faults
 from aerocast_assets.automation import live, runs
@@ -24,7 +24,7 @@ from tests.harness.loop import LiveLoop
 
 DAY = timedelta(days=1)
 QUIET = (
-    "nothing waits at the doors; the prediction log is empty; sensor faults are as they were;"
+    "nothing waits in the channels; the prediction log is empty; sensor faults are as they were;"
     " every month is made of what is there"
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from aerocast.contracts.clock import Clock, document
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import doors_of
+from aerocast.ingest.channels import channels_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.automation import live
 from tests.factories.feeds import START, small_feed
@@ -27,7 +27,7 @@ def pushed(**changes: Any) -> Feed:
 def look(home: Path, feed: Feed, since: timedelta | None = None) -> live.LiveLook:
     """What a tick sees that long after the newest run."""
     ended = None if since is None else datetime.now(UTC) - since
-    return live.look_around(home, feed, live.LiveCursor(), START, doors_of(home, feed, Settings()), ended)
+    return live.look_around(home, feed, live.LiveCursor(), START, channels_of(home, feed, Settings()), ended)
 
 
 def aged(path: Path, age: timedelta) -> None:

@@ -16,7 +16,7 @@ from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
 from aerocast.feed.model import Feed
 from aerocast.feed.source_kind import ReadRequest
-from aerocast.ingest.doors.intake import IntakeReport, take_source
+from aerocast.ingest.channels.intake import IntakeReport, take_source
 from aerocast.ingest.sources._simulated_series import temperatures
 from aerocast.ingest.sources.simulated import SimulatedSource
 from aerocast.lake import Lake

@@ -16,9 +16,9 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import doors_of, postfile, posting
-from aerocast.ingest.doors.observations import ObservationDoor
-from aerocast.ingest.doors.posted import Limits, PostRefusal, PostStore, Why
+from aerocast.ingest.channels import channels_of, postfile, posting
+from aerocast.ingest.channels.observations import HttpChannel
+from aerocast.ingest.channels.posted import Limits, PostRefusal, PostStore, Why
 from aerocast.storage.settings import Settings
 
 BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
@@ -27,7 +27,7 @@ BODY = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": %d}'
 WRITER = """
 import sys, threading
 from pathlib import Path
-from aerocast.ingest.doors.posted import PostStore
+from aerocast.ingest.channels.posted import PostStore
 posted, lock = PostStore(Path(sys.argv[1]), "small"), threading.Lock()
 def run(name):
     number = 0
@@ -171,19 +171,19 @@ def test_parts_keep_their_bounds(tmp_path: Path) -> None:
 
 def test_channel_gives_raw_rows_and_position(tmp_path: Path, feed: Feed) -> None:
     store = PostStore(tmp_path, feed.name)
-    door = doors_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
-    assert isinstance(door, ObservationDoor)
-    assert door.backlog() == 0
-    assert list(door.take(feed)) == []
+    channel = channels_of(tmp_path, feed, Settings(home=str(tmp_path)))[0]
+    assert isinstance(channel, HttpChannel)
+    assert channel.backlog() == 0
+    assert list(channel.take(feed)) == []
     for number in range(3):
         put(store, number)
-    (batch,) = door.take(feed)
+    (batch,) = channel.take(feed)
     assert batch.position == 3
     assert values(batch.table) == [0, 1, 2]
     assert batch.table["line"].to_pylist() == [0, 1, 2]
-    door.confirm(batch)
+    channel.confirm(batch)
     name = put(store, 3)
-    (batch,) = door.take(feed)
+    (batch,) = channel.take(feed)
     assert (batch.position, values(batch.table)) == (4, [3])
     assert f"{batch.segment}/4" == f"http/{name}"
     store.close()
@@ -195,15 +195,15 @@ def test_post_that_no_longer_fits_is_set_aside_and_blocks_none(tmp_path: Path, f
     store.post(None, b'[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "gone": 1}]', "json", 1)
     store.post(None, b"?", "tablets", 1)
     put(store, 2)
-    door = ObservationDoor(tmp_path, feed.name)
-    (batch,) = door.take(feed)
+    channel = HttpChannel(tmp_path, feed.name)
+    (batch,) = channel.take(feed)
     assert values(batch.table) == [1, 2]
-    door.confirm(batch)
+    channel.confirm(batch)
     assert [number for number, _ in store.refusals()] == [2, 3]
     assert "gone" in store.refusals()[0][1]
     assert store.backlog() == 0
     store.post(None, b"?", "tablets", 1)
-    assert list(door.take(feed)) == []
+    assert list(channel.take(feed)) == []
     assert list(store.parts()) == []
     store.close()
 
@@ -237,7 +237,7 @@ def test_damaged_file_is_reported(content: bytes, tmp_path: Path, feed: Feed) ->
     with pytest.raises(AeroCastError, match=str(path)):
         store.backlog()
     with pytest.raises(AeroCastError, match=str(path)):
-        list(ObservationDoor(tmp_path, feed.name).take(feed))
+        list(HttpChannel(tmp_path, feed.name).take(feed))
     path.unlink()
     put(store, 1)
     store.close()
@@ -264,6 +264,6 @@ def test_reading_without_time_goes_to_current_month(tmp_path: Path, feed: Feed) 
     late = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
     for time_ in ("1999-01-01T00:00:00Z", "2024-02-01T00:00:00+01:00", late.isoformat()):
         store.post(None, BODY.replace(b"2024-01-05T00:00:00Z", time_.encode()) % 1, "json", 1)
-    (batch,) = ObservationDoor(tmp_path, feed.name).take(feed)
+    (batch,) = HttpChannel(tmp_path, feed.name).take(feed)
     assert batch.table["month"].to_pylist() == ["2024-04", "2024-01", "2024-04"]
     store.close()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from aerocast.contracts.declared import declared, document, publish, stamps
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.arrow import parse_arrow, table_of
-from aerocast.ingest.doors.definition import ReadingError
-from aerocast.ingest.doors.readings import definition_of, to_raw
+from aerocast.ingest.channels.arrow import parse_arrow, table_of
+from aerocast.ingest.channels.definition import ReadingError
+from aerocast.ingest.channels.readings import definition_of, to_raw
 from aerocast.tables.quality import clean
 from aerocast.tables.raw import raw_schema
 from serving.readings import check as checked

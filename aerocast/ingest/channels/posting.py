@@ -23,12 +23,12 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
-from aerocast.ingest.doors import postfile
+from aerocast.ingest.channels import postfile
 
 KEEP_KEYS_SECONDS = 25 * 3600
 _PRUNE_SECONDS = 60
 _PRUNE_ROWS = 20_000
-log = logging.getLogger("aerocast.ingest.doors")
+log = logging.getLogger("aerocast.ingest.channels")
 
 
 class Why(Enum):

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
-from aerocast.ingest.doors import postfile
-from aerocast.ingest.doors.posting import Limits, Offer, PostRefusal, Receipt, Why, Writer, digest, tell
+from aerocast.ingest.channels import postfile
+from aerocast.ingest.channels.posting import Limits, Offer, PostRefusal, Receipt, Why, Writer, digest, tell
 from aerocast.storage.home import Home
 
 __all__ = ["Counts", "Limits", "Part", "Post", "PostRefusal", "PostStore", "Receipt", "Why"]

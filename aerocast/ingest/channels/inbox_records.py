@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from aerocast.ingest.doors.definition import ReadingError
+from aerocast.ingest.channels.definition import ReadingError
 
 
 class InboxManifest(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.waits import LONGEST_PAUSE, PAUSE
-from aerocast.ingest.doors import patience
-from aerocast.ingest.doors.patience import Delay, Patience
+from aerocast.ingest.channels import patience
+from aerocast.ingest.channels.patience import Delay, Patience
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS, parse_instant
-from aerocast.ingest.doors.definition import LONGEST_STATION, Columns, Definition, ReadingError, ReadingRows
+from aerocast.ingest.channels.definition import LONGEST_STATION, Columns, Definition, ReadingError, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)

@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import quoted
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import slots, strays
-from aerocast.ingest.doors.base import Batch, Door
+from aerocast.ingest.channels import slots, strays
+from aerocast.ingest.channels.base import Batch, Channel
 from aerocast.lake import DELIVERY, Lake, LakeReader, Stream, compaction
 from aerocast.tables.layers import raw_edges
 from aerocast.tables.raw import Delivery, raw_names
 
-SOURCE = "source"  # the way in that is no door
+SOURCE = "source"  # the way in that is no channel
 _PLACE = "aerocast place"  # beside fields of any name
 
 
@@ -70,32 +70,32 @@ def place_strays(lake: Lake, feed: Feed, now: datetime, report: IntakeReport) ->
         report.moves += strays.move_strays(con, lake, feed, table_of(feed), now)
 
 
-def take_all(lake: Lake, feed: Feed, doors: Sequence[Door]) -> IntakeReport:
+def take_all(lake: Lake, feed: Feed, channels: Sequence[Channel]) -> IntakeReport:
     """Appends what the channels have. One that cannot be read is noted in `failures`, and the others are taken.
 
     Raises:
         AeroCastError: raw cannot be written; what was not appended stays in its channel.
     """
     report = IntakeReport()
-    for door in doors:
-        for batch in _batches_of(door, feed, report):
+    for channel in channels:
+        for batch in _batches_of(channel, feed, report):
             token = batch.segment if batch.position is None else Stream(batch.segment, batch.position)
             fresh = lake.append(table_of(feed), batch.table, token, edges=raw_edges(feed))
-            report.note(door.name, batch.table, fresh=fresh)
-        report.rejections += door.rejections
-        report.notes += door.notes
+            report.note(channel.name, batch.table, fresh=fresh)
+        report.rejections += channel.rejections
+        report.notes += channel.notes
     compaction.tidy(lake, table_of(feed))
     return report
 
 
-def _batches_of(door: Door, feed: Feed, report: IntakeReport) -> Iterator[Batch]:
-    """The door's batches; each is done with when the next one is asked for, that is, after its commit."""
+def _batches_of(channel: Channel, feed: Feed, report: IntakeReport) -> Iterator[Batch]:
+    """The channel's batches; each is done with when the next one is asked for, that is, after its commit."""
     try:
-        for batch in door.take(feed):
+        for batch in channel.take(feed):
             yield batch
-            door.confirm(batch)
+            channel.confirm(batch)
     except AeroCastError as error:
-        report.failures[door.name] = str(error)
+        report.failures[channel.name] = str(error)
 
 
 def take_source(lake: Lake, feed: Feed, deliveries: Iterable[Delivery], report: IntakeReport) -> None:

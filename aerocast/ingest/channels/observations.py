@@ -10,15 +10,15 @@ import pyarrow as pa
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.arrow import as_texts, parse_arrow, table_of
-from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.definition import Definition, ReadingRows, short_list
-from aerocast.ingest.doors.posted import Post, PostStore
-from aerocast.ingest.doors.readings import definition_of, one_batch, to_raw
+from aerocast.ingest.channels.arrow import as_texts, parse_arrow, table_of
+from aerocast.ingest.channels.base import Batch
+from aerocast.ingest.channels.definition import Definition, ReadingRows, short_list
+from aerocast.ingest.channels.posted import Post, PostStore
+from aerocast.ingest.channels.readings import definition_of, one_batch, to_raw
 from aerocast.storage.home import Home
 
 SOURCE = "http"
-log = logging.getLogger("aerocast.ingest.doors")
+log = logging.getLogger("aerocast.ingest.channels")
 
 
 class _Body(NamedTuple):
@@ -29,8 +29,8 @@ class _Body(NamedTuple):
     ignored: tuple[str, ...]
 
 
-class ObservationDoor:
-    """Implements `Door`. The segment is that of the file of posts, the position the newest post's number."""
+class HttpChannel:
+    """Implements `Channel`. The segment is that of the file of posts, the position the newest post's number."""
 
     name = SOURCE
 

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     position: int | None = None
 
 
-class Door(Protocol):
+class Channel(Protocol):
     """One way into raw, of one feed. A kill may come between any two lines of its caller.
 
     `rejections` names what was put aside since the channel was created, one sentence each; `notes` says what was

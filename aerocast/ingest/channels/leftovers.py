@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from aerocast.common.waits import is_recent
 from aerocast.common.words import duration
-from aerocast.ingest.doors.files import ENDINGS, kind_of
+from aerocast.ingest.channels.files import ENDINGS, kind_of
 from aerocast.storage.store import Entry, Listing
 
 MANIFEST, PARTIAL_ENDINGS = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")

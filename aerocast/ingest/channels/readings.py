@@ -16,8 +16,8 @@ from aerocast.common.sql import literal
 from aerocast.common.times import LATEST
 from aerocast.contracts.declared import declared
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import arrow
-from aerocast.ingest.doors.definition import Definition, ReadingError
+from aerocast.ingest.channels import arrow
+from aerocast.ingest.channels.definition import Definition, ReadingError
 from aerocast.ingest.instants import Instants
 from aerocast.tables.raw import placeable, raw_names, raw_schema
 

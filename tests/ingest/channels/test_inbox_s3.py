@@ -10,8 +10,8 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import doors_of
-from aerocast.ingest.doors.inbox import Inbox
+from aerocast.ingest.channels import channels_of
+from aerocast.ingest.channels.inbox import Inbox
 from aerocast.storage.home import ObjectHome, store_of
 from aerocast.storage.settings import Settings
 from tests.factories.feeds import small_feed
@@ -32,18 +32,20 @@ def announce(home: ObjectHome, name: str, sha256: str) -> None:
 
 def test_objects_with_manifest_are_taken_or_rejected(home: ObjectHome) -> None:
     feed: Feed = small_feed(Path("readings.csv"))
-    door = next(door for door in doors_of(home, feed, Settings(home=home.url)) if isinstance(door, Inbox))
-    assert door.backlog() == 0
-    assert list(door.take(feed)) == []
+    channel = next(
+        channel for channel in channels_of(home, feed, Settings(home=home.url)) if isinstance(channel, Inbox)
+    )
+    assert channel.backlog() == 0
+    assert list(channel.take(feed)) == []
     for name in ("good.csv", "cut.csv", "silent.csv"):
         store_of(home).replace(f"inbox/small/{name}", TEXT[:-9] if name == "cut.csv" else TEXT)
     announce(home, "good.csv", hashlib.sha256(TEXT).hexdigest())
     announce(home, "cut.csv", hashlib.sha256(TEXT).hexdigest())
-    assert door.backlog() == 2
-    (batch,) = door.take(feed)
-    assert [each.segment for each in door.take(feed)] == [batch.segment], "looked at again it is the same delivery"
+    assert channel.backlog() == 2
+    (batch,) = channel.take(feed)
+    assert [each.segment for each in channel.take(feed)] == [batch.segment], "looked at again it is the same delivery"
     assert batch.table["t"].to_pylist() == ["1.5", "2.5"]
-    door.confirm(batch)
+    channel.confirm(batch)
     impatient = Inbox(f"{home.url}/inbox", home, feed.name, grace=0)
     assert list(impatient.take(feed)) == []
     assert [note.split("; ")[0] for note in impatient.notes] == [f"{home.url}/inbox/small/silent.csv has no manifest"]
@@ -63,14 +65,14 @@ def test_objects_with_manifest_are_taken_or_rejected(home: ObjectHome) -> None:
 
 def test_reuploaded_object_is_new_delivery(home: ObjectHome) -> None:
     feed: Feed = small_feed(Path("readings.csv"))
-    door = Inbox(f"{home.url}/again", home, feed.name)
+    channel = Inbox(f"{home.url}/again", home, feed.name)
     segments = []
     for _ in range(2):
         store_of(home).replace("again/small/a.csv", TEXT)
         manifest = json.dumps({"sha256": hashlib.sha256(TEXT).hexdigest()}).encode()
         store_of(home).replace("again/small/a.csv.manifest.json", manifest)
-        (batch,) = door.take(feed)
-        door.confirm(batch)
+        (batch,) = channel.take(feed)
+        channel.confirm(batch)
         segments.append(batch.segment)
         time.sleep(1)  # an object store may know the time to the second only
     assert len(set(segments)) == 2

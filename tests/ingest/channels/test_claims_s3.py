@@ -8,8 +8,8 @@ import pytest
 
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, connect
-from aerocast.ingest.doors import claims
-from aerocast.ingest.doors.claims import announce, take_claims
+from aerocast.ingest.channels import claims
+from aerocast.ingest.channels.claims import announce, take_claims
 from aerocast.storage.home import ObjectHome, store_of
 from tests.factories.claims import hours_in_raw, only, write_object
 from tests.harness.brokers import start_nats

@@ -1,4 +1,4 @@
-"""What goes into raw: news of a live source once, every batch of every door once; one broken door stops no other."""
+"""What goes into raw: news of a live source once, each batch of each channel once; a broken channel stops no other."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,9 +10,9 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.intake import IntakeReport, take_all, take_source
-from aerocast.ingest.doors.readings import to_raw
+from aerocast.ingest.channels.base import Batch
+from aerocast.ingest.channels.intake import IntakeReport, take_all, take_source
+from aerocast.ingest.channels.readings import to_raw
 from aerocast.lake import Lake, Stream
 from aerocast.tables.raw import Delivery
 from tests.factories.feeds import START, declaration
@@ -107,7 +107,7 @@ def test_two_concurrent_intakes_append_news_once(live: Feed, tmp_path: Path, mon
 
 
 class Made:
-    """A door that hands over what it is given; a text is an error that comes then."""
+    """A channel that hands over what it is given; a text is an error that comes then."""
 
     def __init__(self, name: str, *waiting: Batch | str) -> None:
         self.name, self.queue = name, list(waiting)
@@ -146,21 +146,21 @@ def test_batch_already_in_raw_is_done(live: Feed, tmp_path: Path) -> None:
     counted = Batch("posted", table(live, (TWO, "3")), 4)
     assert lake.append(RAW, file.table, file.segment)
     assert lake.append(RAW, counted.table, Stream(counted.segment, 5))
-    door = Made("any", file, counted)
-    taken = take_all(lake, live, [door])
+    channel = Made("any", file, counted)
+    taken = take_all(lake, live, [channel])
     assert (taken.rows, taken.repeats, taken.segments) == ({}, 2, 0)
-    assert door.told == ["sha:None", "posted:4"]
+    assert channel.told == ["sha:None", "posted:4"]
 
 
 def test_batch_refused_by_raw_is_not_done(live: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **options: object) -> bool:
         raise AeroCastError("the disk is full")
 
-    lake, door = Lake(tmp_path), Made("any", Batch("sha", table(live, (ONE, "1"))))
+    lake, channel = Lake(tmp_path), Made("any", Batch("sha", table(live, (ONE, "1"))))
     monkeypatch.setattr(lake, "append", full)
     with pytest.raises(AeroCastError, match="disk is full"):
-        take_all(lake, live, [door])
-    assert door.told == []
+        take_all(lake, live, [channel])
+    assert channel.told == []
 
 
 def test_interrupted_live_source_is_reported(live: Feed, tmp_path: Path) -> None:

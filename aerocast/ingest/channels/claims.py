@@ -34,9 +34,9 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
-from aerocast.ingest.doors.ledger import ClaimLedger, message_position
-from aerocast.ingest.doors.patience import Patience
-from aerocast.ingest.doors.readings import ignored_columns, to_raw
+from aerocast.ingest.channels.ledger import ClaimLedger, message_position
+from aerocast.ingest.channels.patience import Patience
+from aerocast.ingest.channels.readings import ignored_columns, to_raw
 from aerocast.lake import Lake, compaction
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
@@ -52,7 +52,7 @@ LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and 
 QUIET = 1.0  # seconds without a message after which a run ends
 MOST = 1000  # claims that one run takes
 OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
-DELAYS = "broker-claims"  # what is postponed (see `aerocast.ingest.doors.patience`), by a name that no feed can have
+DELAYS = "broker-claims"  # what is postponed (see `aerocast.ingest.channels.patience`), by a name that no feed can have
 _OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
 
 

@@ -18,10 +18,10 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import inbox as inbox_module
-from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.inbox import Inbox
-from aerocast.ingest.doors.patience import Delay
+from aerocast.ingest.channels import inbox as inbox_module
+from aerocast.ingest.channels.base import Batch
+from aerocast.ingest.channels.inbox import Inbox
+from aerocast.ingest.channels.patience import Delay
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.store import Entry
 from tests import SHARED
@@ -39,16 +39,16 @@ def folder(tmp_path: Path, feed: Feed) -> Path:
 
 
 @pytest.fixture
-def door(tmp_path: Path, folder: Path, feed: Feed) -> Callable[..., Inbox]:
+def channel(tmp_path: Path, folder: Path, feed: Feed) -> Callable[..., Inbox]:
     return lambda grace=120.0: Inbox(str(folder.parent), tmp_path, feed.name, grace)
 
 
-def taken(door: Inbox, feed: Feed) -> list[Batch]:
-    """What an intake appends; it tells the door after each."""
+def taken(channel: Inbox, feed: Feed) -> list[Batch]:
+    """What an intake appends; it tells the channel after each."""
     batches = []
-    for batch in door.take(feed):
+    for batch in channel.take(feed):
         batches.append(batch)
-        door.confirm(batch)
+        channel.confirm(batch)
     return batches
 
 
@@ -73,7 +73,7 @@ def json_lines() -> bytes:
     return b"".join(json.dumps({**row, "t": float(row["t"])}).encode() + b"\n" for row in rows)
 
 
-def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_formats_give_same_readings(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     text = (HEADER + "".join(LINES)).encode()
     (folder / "a.csv").write_bytes(text)
     (folder / "b.csv.gz").write_bytes(gzip.compress(text))
@@ -83,8 +83,8 @@ def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Pat
     table = pa.table(dict(zip(HEADER.strip().split(","), columns, strict=True)))
     table = table.set_column(2, "t", table["t"].cast(pa.float64()))
     pq.write_table(table, folder / "e.parquet")
-    assert door().backlog() == 5
-    batches = taken(door(), feed)
+    assert channel().backlog() == 5
+    batches = taken(channel(), feed)
     assert len(batches) == 5
     assert len({batch.segment for batch in batches}) == 5
     told = [batch.table.drop_columns(["source", "segment"]).to_pylist() for batch in batches]
@@ -92,15 +92,15 @@ def test_file_formats_give_same_readings(door: Callable[..., Inbox], folder: Pat
     assert [row["t"] for row in told[0]] == ["1.5", "2.5", "3.5", "4.5"]
     assert [row["line"] for row in told[0]] == [0, 1, 2, 3]
     assert listing(folder) == [f"done/{name}" for name in ("a.csv", "b.csv.gz", "c.jsonl", "d.jsonl.gz", "e.parquet")]
-    assert door().backlog() == 0
+    assert channel().backlog() == 0
 
 
-def test_incomplete_file_name_is_ignored(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_incomplete_file_name_is_ignored(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     names = ("a.csv.part", ".a.csv", "b.jsonl.tmp", ".hidden", "c.csv.manifest.json")
     for name in names:
         (folder / name).write_text(HEADER + LINES[0])
     (folder / "older").mkdir()
-    one = door()
+    one = channel()
     assert one.backlog() == 0
     assert taken(one, feed) == []
     assert one.notes == [f"{folder}/older is no file: what is in it is not looked at"]
@@ -117,10 +117,10 @@ def test_incomplete_file_name_is_ignored(door: Callable[..., Inbox], folder: Pat
     assert len(listing(folder)) == 5
 
 
-def test_unknown_extension_is_rejected_once(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_unknown_extension_is_rejected_once(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         (folder / name).write_text(HEADER + LINES[0])
-    one = door()
+    one = channel()
     assert (one.backlog(), taken(one, feed), one.rejections) == (0, [], []), "they may be renamed yet"
     for name in ("notes.txt", "c.parquet.gz", "plain"):
         os.utime(folder / name, (1, 1))
@@ -132,7 +132,7 @@ def test_unknown_extension_is_rejected_once(door: Callable[..., Inbox], folder: 
     assert {why.rule for why in one.rejection_reasons()} == {".csv, .csv.gz, .parquet, .jsonl, .jsonl.gz"}
     (folder / "rejected" / "plain").unlink()
     (folder / "rejected" / "notes.txt.reason.json").write_text("{")
-    assert [why.file for why in door().rejection_reasons()] == ["c.parquet.gz"]
+    assert [why.file for why in channel().rejection_reasons()] == ["c.parquet.gz"]
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def test_unknown_extension_is_rejected_once(door: Callable[..., Inbox], folder: 
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )
 def test_damaged_file_is_set_aside_with_reason(
-    name: str, content: bytes, field: str, rule: str, door: Callable[..., Inbox], folder: Path, feed: Feed
+    name: str, content: bytes, field: str, rule: str, channel: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
     (folder / name).write_bytes(content)
     good = HEADER + LINES[0]
     (folder / "good.csv").write_text(good)
-    assert [len(batch.table) for batch in taken(door(), feed)] == [1]
+    assert [len(batch.table) for batch in taken(channel(), feed)] == [1]
     assert listing(folder) == ["done/good.csv", f"rejected/{name}", f"rejected/{name}.reason.json"]
     said = reason(folder, name)
     assert said["field"] == field
@@ -190,53 +190,53 @@ def test_damaged_file_is_set_aside_with_reason(
     assert set(said) == {"file", "detail", "field", "value", "rule", "rejected_at"}
 
 
-def test_column_type_without_readings_is_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_column_type_without_readings_is_named(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"]})
     pq.write_table(table.append_column("t", pa.array([True])), folder / "bool.parquet")
     epoch = table.set_column(1, "time", pa.array([1_704_067_200])).append_column("t", pa.array([1.5]))
     pq.write_table(epoch, folder / "epoch.parquet")
-    assert taken(door(), feed) == []
+    assert taken(channel(), feed) == []
     assert reason(folder, "bool.parquet")["field"] == "t"
     assert reason(folder, "epoch.parquet")["rule"] == "a column of timestamps, or of texts in ISO 8601"
 
 
-def test_manifest_marks_file_as_complete(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_manifest_marks_file_as_complete(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     whole = (HEADER + "".join(LINES)).encode().rstrip()  # without the last line break
     manifest(folder, "a.csv", whole, rows=4, bytes=len(whole))
     (folder / "a.csv").write_bytes(whole[:-40])
-    assert door().backlog() == 0  # its size says that it grows
-    assert taken(door(), feed) == []
+    assert channel().backlog() == 0  # its size says that it grows
+    assert taken(channel(), feed) == []
     assert "a.csv" in listing(folder)
     (folder / "a.csv").write_bytes(whole)
-    assert door().backlog() == 1
-    assert [len(batch.table) for batch in taken(door(), feed)] == [4]
+    assert channel().backlog() == 1
+    assert [len(batch.table) for batch in taken(channel(), feed)] == [4]
     assert listing(folder) == ["done/a.csv", "done/a.csv.manifest.json"]
 
 
 def test_file_that_never_completes_is_rejected_after_deadline(
-    door: Callable[..., Inbox], folder: Path, feed: Feed
+    channel: Callable[..., Inbox], folder: Path, feed: Feed
 ) -> None:
     whole = (HEADER + "".join(LINES)).encode()
     (folder / "a.csv").write_bytes(whole[:-40])
     manifest(folder, "a.csv", whole)
     (folder / "b.csv").write_bytes(whole)
     (folder / "b.csv.manifest.json").write_text("{")
-    assert taken(door(), feed) == []
+    assert taken(channel(), feed) == []
     assert len(listing(folder)) == 4
     for path in folder.iterdir():
         os.utime(path, (1_700_000_000, 1_700_000_000))
-    assert taken(door(), feed) == []
+    assert taken(channel(), feed) == []
     assert reason(folder, "a.csv")["field"] == "sha256"
     assert reason(folder, "b.csv")["field"] == "manifest"
     assert len(listing(folder)) == 6
-    assert door().backlog() == 0
+    assert channel().backlog() == 0
 
 
-def test_manifest_with_wrong_row_count_is_refused(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_manifest_with_wrong_row_count_is_refused(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     whole = (HEADER + "".join(LINES)).encode()
     (folder / "a.csv").write_bytes(whole)
     manifest(folder, "a.csv", whole, rows=5)
-    assert taken(door(), feed) == []
+    assert taken(channel(), feed) == []
     assert reason(folder, "a.csv")["field"] == "rows"
 
 
@@ -255,10 +255,10 @@ def case(name: str, columns: Sequence[str] = ("temp", "rh")) -> tuple[Feed, Path
     return small_feed(Path("x"), columns=declared, targets=[columns[0]], window=window, vectors=[]), CASES / name
 
 
-def test_broken_csv_line_is_set_aside(door: Callable[..., Inbox], folder: Path) -> None:
+def test_broken_csv_line_is_set_aside(channel: Callable[..., Inbox], folder: Path) -> None:
     feed, files = case("17-one-broken-line")
     shutil.copy(files / "readings.csv", folder)
-    one = door()
+    one = channel()
     (batch,) = taken(one, feed)
     rows = batch.table.to_pylist()
     assert len(rows) == 47
@@ -274,11 +274,11 @@ def test_broken_csv_line_is_set_aside(door: Callable[..., Inbox], folder: Path) 
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "[1]", '{"station": "AAA", "t": 1}', '{"station": "AAA", "time": [2]}'])
-def test_broken_json_line_is_set_aside(bad: str, door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_broken_json_line_is_set_aside(bad: str, channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     lines = json_lines().decode().splitlines() * 8
     lines[17:17] = ["", bad]
     (folder / "a.jsonl").write_text("\n".join(lines))
-    one = door()
+    one = channel()
     (batch,) = taken(one, feed)
     rows = batch.table.to_pylist()
     assert len(rows) == 33
@@ -297,12 +297,12 @@ def test_broken_json_line_is_set_aside(bad: str, door: Callable[..., Inbox], fol
     ],
 )
 def test_undeclared_columns_are_ignored_and_named(
-    name: str, columns: tuple[str, ...], rows: dict[str, int], ignored: str, door: Callable[..., Inbox], folder: Path
+    name: str, columns: tuple[str, ...], rows: dict[str, int], ignored: str, channel: Callable[..., Inbox], folder: Path
 ) -> None:
     feed, files = case(name, columns)
     for file in rows:
         shutil.copy(files / file, folder)
-    one = door()
+    one = channel()
     assert {each.table["source"][0].as_py(): len(each.table) for each in taken(one, feed)} == {
         f"inbox/{file}": count for file, count in rows.items()
     }
@@ -310,33 +310,33 @@ def test_undeclared_columns_are_ignored_and_named(
     assert f"{list(rows)[-1]}: columns that are not declared are ignored: {ignored}" in one.notes
 
 
-def test_ignored_columns_of_several_files_are_named(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_ignored_columns_of_several_files_are_named(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     table = pa.table({"station": ["AAA"], "time": ["2024-01-01T00:00:00Z"], "t": [1.5]})
     table = table.append_column("__index_level_0__", pa.array([7])).append_column("ok", pa.array([True]))
     pq.write_table(table, folder / "a.parquet")
     (folder / "b.jsonl").write_text(json.dumps(table.to_pylist()[0] | {"ok": "yes"}) + "\n")
-    one = door()
+    one = channel()
     assert [batch.table["t"].to_pylist() for batch in taken(one, feed)] == [["1.5"], ["1.5"]]
     said = "columns that are not declared are ignored: __index_level_0__, "
     assert one.notes == [f"a.parquet: {said}ok", f"b.jsonl: {said}ok"]
 
 
-def test_repeated_content_is_new_delivery(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_repeated_content_is_new_delivery(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     """Also if it was moved back: the newest delivery counts, and after a correction this is it again."""
     (folder / "a.csv").write_text(HEADER + LINES[0])
-    segments = [batch.segment for batch in taken(door(), feed)]
+    segments = [batch.segment for batch in taken(channel(), feed)]
     os.rename(folder / "done" / "a.csv", folder / "a.csv")
-    segments += [batch.segment for batch in taken(door(), feed)]
+    segments += [batch.segment for batch in taken(channel(), feed)]
     shutil.copy2(folder / "done" / "a.csv", folder / "b.csv")
     (folder / "a.csv").write_text(HEADER + LINES[0])
-    segments += [batch.segment for batch in taken(door(), feed)]
+    segments += [batch.segment for batch in taken(channel(), feed)]
     assert len(set(segments)) == 4
     assert len(listing(folder)) == 3  # done/a.csv twice, under two names
 
 
-def test_file_touched_while_reading_is_taken_once(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_touched_while_reading_is_taken_once(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER + LINES[0])
-    one = door()
+    one = channel()
     for batch in one.take(feed):
         os.utime(folder / "a.csv", (1, 1))
         one.confirm(batch)
@@ -344,38 +344,38 @@ def test_file_touched_while_reading_is_taken_once(door: Callable[..., Inbox], fo
 
 
 def test_kill_before_move_gives_same_batches_again(
-    door: Callable[..., Inbox], folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    channel: Callable[..., Inbox], folder: Path, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_module, "PART_ROWS", 3)
     (folder / "a.csv").write_text(HEADER + "".join(LINES * 2))
-    killed = door()
+    killed = channel()
     first = [(batch.segment, batch.table) for batch in killed.take(feed)]
     assert [len(table) for _, table in first] == [3, 3, 2]
     taking = killed.take(feed)
     killed.confirm(next(taking))  # and no more: the file stays as long as a part is missing
     assert listing(folder) == ["a.csv"]
-    again = taken(door(), feed)
+    again = taken(channel(), feed)
     assert [(batch.segment, batch.table) for batch in again] == first
     assert [row["line"] for row in again[1].table.to_pylist()] == [0, 1, 2]
     assert listing(folder) == ["done/a.csv"]
 
 
-def test_file_without_readings_is_done(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_without_readings_is_done(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER)
-    assert taken(door(), feed) == []
+    assert taken(channel(), feed) == []
     assert listing(folder) == ["done/a.csv"]
 
 
-def test_file_replaced_while_reading_is_not_lost(door: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
+def test_file_replaced_while_reading_is_not_lost(channel: Callable[..., Inbox], folder: Path, feed: Feed) -> None:
     (folder / "a.csv").write_text(HEADER + LINES[0])
-    one = door()
+    one = channel()
     taking = one.take(feed)
     batch = next(taking)
     (folder / ".new").write_text(HEADER + LINES[1])
     os.replace(folder / ".new", folder / "a.csv")
     one.confirm(batch)
     assert listing(folder) == ["a.csv"]
-    assert [each.table["t"].to_pylist() for each in taken(door(), feed)] == [["2.5"]]
+    assert [each.table["t"].to_pylist() for each in taken(channel(), feed)] == [["2.5"]]
 
 
 def test_unreadable_file_is_set_aside_after_patience_and_blocks_none(

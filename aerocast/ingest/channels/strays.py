@@ -17,7 +17,7 @@ from aerocast.common.months import month_span
 from aerocast.common.sql import literal, quoted, timestamp
 from aerocast.common.times import sql_wall_time
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.slots import withdrawals
+from aerocast.ingest.channels.slots import withdrawals
 from aerocast.ingest.instants import Instants
 from aerocast.lake import DELIVERY, Lake, LakeReader
 from aerocast.lake.fingerprints import fingerprint
@@ -105,7 +105,7 @@ def _rows_without_offset(
 
     `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
     are delivered again: a row that stays in its month must come after its withdrawal. What a file's source says is left
-    to the file (`aerocast.ingest.doors.slots`).
+    to the file (`aerocast.ingest.channels.slots`).
     """
     low, high = (f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span)
     covered = (

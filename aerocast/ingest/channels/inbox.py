@@ -31,12 +31,12 @@ from aerocast.common.waits import is_recent
 from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.base import Batch
-from aerocast.ingest.doors.files import ENDINGS, FileContent, kind_of, open_file
-from aerocast.ingest.doors.inbox_records import Rejection, parse_manifest, parse_rejection
-from aerocast.ingest.doors.leftovers import DONE, MANIFEST, REJECTED, leftover_notes, strangers
-from aerocast.ingest.doors.patience import Delay, Patience, delay_text, read_delays
-from aerocast.ingest.doors.readings import ReadingError, one_batch, to_raw
+from aerocast.ingest.channels.base import Batch
+from aerocast.ingest.channels.files import ENDINGS, FileContent, kind_of, open_file
+from aerocast.ingest.channels.inbox_records import Rejection, parse_manifest, parse_rejection
+from aerocast.ingest.channels.leftovers import DONE, MANIFEST, REJECTED, leftover_notes, strangers
+from aerocast.ingest.channels.patience import Delay, Patience, delay_text, read_delays
+from aerocast.ingest.channels.readings import ReadingError, one_batch, to_raw
 from aerocast.ingest.instants import Instants
 from aerocast.storage.home import Home, address, store_of
 from aerocast.storage.settings import Settings
@@ -49,7 +49,7 @@ PART_ROWS = 200_000
 OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 REASONS_READ = 100  # rejected files whose reasons are read
 REASON = ".reason.json"
-log = logging.getLogger("aerocast.ingest.doors")
+log = logging.getLogger("aerocast.ingest.channels")
 
 
 class _Candidate(NamedTuple):
@@ -70,7 +70,7 @@ class _ReadFile(NamedTuple):
 
 
 class Inbox:
-    """Implements `Door`: a batch is a file, or PART_ROWS of it; the segment is the delivery's identity and the part.
+    """Implements `Channel`: a batch is a file, or PART_ROWS of it; the segment is the delivery's identity and the part.
 
     A delivery is a file with its content as it lies there: looked at again it is the same, moved there again or copied
     it is another one. A file whose manifest does not hold is left alone for `grace` seconds after its last change.
@@ -99,7 +99,7 @@ class Inbox:
         return read_delays(self._home, self._delays)
 
     def take(self, feed: Feed) -> Iterator[Batch]:
-        """See `Door`. A file that the disk does not give is put off, and noted; what concerns all is told at the end.
+        """See `Channel`. A file that the disk cannot read is put off, and noted; what concerns all raises at the end.
 
         Raises:
             AeroCastError: the inbox cannot be read, or no file of it can be for now.

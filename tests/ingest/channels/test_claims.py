@@ -21,15 +21,15 @@ from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
 from aerocast.ingest.brokers import nats as nats_broker
-from aerocast.ingest.doors import claims, patience
-from aerocast.ingest.doors.claims import Claim, announce, take_claims
+from aerocast.ingest.channels import claims, patience
+from aerocast.ingest.channels.claims import Claim, announce, take_claims
 from aerocast.storage import objects
 from tests import PROJECT
 from tests.factories.claims import hours_in_raw, only, write_object
 from tests.harness.brokers import PATIENCE, Running
 
 
-class Door:
+class Channel:
     """What one test needs: a broker, a topic of its own, a feed, a home and a place for objects."""
 
     def __init__(self, running: Running, feed: Feed, home: Path, place: Path) -> None:
@@ -57,77 +57,79 @@ class Door:
 
 
 @pytest.fixture
-def door(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Door]:
-    made = Door(running, feed, home, tmp_path)
+def channel(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Channel]:
+    made = Channel(running, feed, home, tmp_path)
     yield made
     made.broker.close()
 
 
-def test_announced_objects_are_appended_to_raw_once(door: Door) -> None:
-    first, second = door.announce(range(5), range(5, 12))
-    taken = door.take(2)
+def test_announced_objects_are_appended_to_raw_once(channel: Channel) -> None:
+    first, second = channel.announce(range(5), range(5, 12))
+    taken = channel.take(2)
     assert (taken.messages, taken.rows, taken.repeats, taken.dead, taken.later) == (2, {"small": 12}, 0, [], [])
     assert sorted(claim.rows for claim in taken.claims) == [5, 7]
-    assert {claim.config_hash for claim in taken.claims} == {claims.declared_hash(door.feed)}
+    assert {claim.config_hash for claim in taken.claims} == {claims.declared_hash(channel.feed)}
     # Announced again, much later: the object is gone by then.
     for claim in (first, second):
         Path(claim.uri.removeprefix("file://")).unlink()
-        door.send(msgspec.json.encode(claim))
-    taken = door.take(2)
+        channel.send(msgspec.json.encode(claim))
+    taken = channel.take(2)
     assert (taken.messages, taken.repeats, taken.rows, taken.dead) == (2, 2, {}, [])
-    assert hours_in_raw(door.home) == list(range(12))
-    assert door.broker.backlog([door.topic]) == 0
+    assert hours_in_raw(channel.home) == list(range(12))
+    assert channel.broker.backlog([channel.topic]) == 0
 
 
-def test_undeclared_columns_are_ignored_and_reported(door: Door) -> None:
-    path = write_object(door.place / "plain.parquet", range(4))
+def test_undeclared_columns_are_ignored_and_reported(channel: Channel) -> None:
+    path = write_object(channel.place / "plain.parquet", range(4))
     table = pq.read_table(path).append_column("__index_level_0__", pa.array(range(4)))
-    pq.write_table(table.append_column("ok", pa.array([True] * 4)), door.place / "more.parquet")
-    announce(door.broker, door.topic, door.feed, [door.place / "more.parquet"], door.place)
-    taken = door.take(1)
+    pq.write_table(table.append_column("ok", pa.array([True] * 4)), channel.place / "more.parquet")
+    announce(channel.broker, channel.topic, channel.feed, [channel.place / "more.parquet"], channel.place)
+    taken = channel.take(1)
     assert (taken.dead, taken.rows) == ([], {"small": 4})
     (note,) = taken.notes
     assert "__index_level_0__, ok" in note
-    assert hours_in_raw(door.home) == list(range(4))
+    assert hours_in_raw(channel.home) == list(range(4))
 
 
 @pytest.mark.parametrize("where", ["consumed", "appended"])
-def test_killed_consumer_loses_no_row_and_repeats_none(door: Door, tmp_path: Path, where: str) -> None:
-    door.announce(range(5), range(5, 12))
+def test_killed_consumer_loses_no_row_and_repeats_none(channel: Channel, tmp_path: Path, where: str) -> None:
+    channel.announce(range(5), range(5, 12))
     declaration = tmp_path / "feed.json"
-    declaration.write_text(door.feed.model_dump_json())
-    command = [sys.executable, "-m", "tests.harness.claim_process", where, door.running.url]
-    killed = subprocess.run([*command, door.home, declaration, door.topic], cwd=PROJECT, timeout=240, check=False)
+    declaration.write_text(channel.feed.model_dump_json())
+    command = [sys.executable, "-m", "tests.harness.claim_process", where, channel.running.url]
+    killed = subprocess.run([*command, channel.home, declaration, channel.topic], cwd=PROJECT, timeout=240, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert door.broker.backlog([door.topic]) == 2, "nothing is committed"
-    taken = door.take(2)
+    assert channel.broker.backlog([channel.topic]) == 2, "nothing is committed"
+    taken = channel.take(2)
     assert (taken.messages, taken.repeats) == (2, 1 if where == "appended" else 0)
-    assert hours_in_raw(door.home) == list(range(12))
-    assert door.broker.backlog([door.topic]) == 0
+    assert hours_in_raw(channel.home) == list(range(12))
+    assert channel.broker.backlog([channel.topic]) == 0
 
 
-def test_broker_restart_loses_no_claim(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
-    commit, count = door.broker.commit, 0
+def test_broker_restart_loses_no_claim(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
+    commit, count = channel.broker.commit, 0
 
     def shaken(message: Message) -> None:
         nonlocal count
         count += 1
         if count == 2:  # between the table's commit and the broker's
-            door.running.restart()
+            channel.running.restart()
         commit(message)
         if count == 4:
-            door.running.restart()
-            door.announce(range(12, 14))
+            channel.running.restart()
+            channel.announce(range(12, 14))
 
-    monkeypatch.setattr(door.broker, "commit", shaken)
-    taken = take_claims(door.broker, door.home, only(door.feed), [door.topic], 1 + 2 * door.running.again)
+    monkeypatch.setattr(channel.broker, "commit", shaken)
+    taken = take_claims(
+        channel.broker, channel.home, only(channel.feed), [channel.topic], 1 + 2 * channel.running.again
+    )
     assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
-    assert hours_in_raw(door.home) == list(range(14))
-    assert door.broker.backlog([door.topic]) == 0
+    assert hours_in_raw(channel.home) == list(range(14))
+    assert channel.broker.backlog([channel.topic]) == 0
 
 
-def test_obstacle_delays_claims_in_any_order(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_obstacle_delays_claims_in_any_order(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -135,14 +137,14 @@ def test_obstacle_delays_claims_in_any_order(door: Door, monkeypatch: pytest.Mon
     for name, value in {"ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "here"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setattr(objects, "_RETRY_SECONDS", 0)
-    path = write_object(door.place / "first.parquet", range(3))
+    path = write_object(channel.place / "first.parquet", range(3))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     first = Claim("small", "s3://bucket/first.parquet", sha256, 3, "")
-    door.broker.publish(door.topic, msgspec.json.encode(first), "first", "small")
-    door.announce(range(3, 6))
+    channel.broker.publish(channel.topic, msgspec.json.encode(first), "first", "small")
+    channel.announce(range(3, 6))
     # NATS hands over what comes after it; a partition of Kafka waits.
-    nats = door.running.url.startswith("nats")
-    taken = door.take(2 if nats else 1)
+    nats = channel.running.url.startswith("nats")
+    taken = channel.take(2 if nats else 1)
     assert [refused.error for refused in taken.later] == [
         "s3://bucket/first.parquet could not be read: the object store does not answer: "
         "see AWS_ENDPOINT_URL and AWS_ALLOW_HTTP"
@@ -150,52 +152,54 @@ def test_obstacle_delays_claims_in_any_order(door: Door, monkeypatch: pytest.Mon
     assert taken.dead == []
     assert taken.rows == ({"small": 3} if nats else {})
     monkeypatch.setattr(
-        claims, "_fetch", lambda uri, fetch=claims._fetch: fetch(uri.replace("s3://bucket", str(door.place)))
+        claims, "_fetch", lambda uri, fetch=claims._fetch: fetch(uri.replace("s3://bucket", str(channel.place)))
     )
-    again = door.take(1 if nats else 2)
+    again = channel.take(1 if nats else 2)
     assert taken.rows.total() + again.rows.total() == 6
     assert (again.later, again.dead) == ([], [])
-    assert hours_in_raw(door.home) == list(range(6))
+    assert hours_in_raw(channel.home) == list(range(6))
 
 
-def test_unreadable_object_blocks_no_claim_and_becomes_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_object_blocks_no_claim_and_becomes_dead_letter(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     monkeypatch.setattr(patience, "PAUSE", timedelta(0))
     never = Claim("small", "file:///proc/self/mem", "0" * 64, 3, "")  # whoever reads it gets an I/O error
-    door.broker.publish(door.topic, msgspec.json.encode(never), "never", "small")
-    door.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
-    taken = door.take(7)
+    channel.broker.publish(channel.topic, msgspec.json.encode(never), "never", "small")
+    channel.announce(*(range(start, start + 2) for start in range(0, 12, 2)))
+    taken = channel.take(7)
     assert (len(taken.claims), taken.later, taken.dead) == (6, [], [])
     assert [refused.error for refused in taken.postponed] == [
         "uri: file:///proc/self/mem cannot be read: Input/output error"
     ]
-    assert hours_in_raw(door.home) == list(range(12)), "what is behind it does not wait"
-    assert door.broker.backlog([door.topic]) == 1
-    again = door.take(1)
+    assert hours_in_raw(channel.home) == list(range(12)), "what is behind it does not wait"
+    assert channel.broker.backlog([channel.topic]) == 1
+    again = channel.take(1)
     assert (len(again.postponed), again.dead) == (1, [])
-    (delay,) = patience.read_delays(door.home, claims.DELAYS).values()
+    (delay,) = patience.read_delays(channel.home, claims.DELAYS).values()
     assert delay.tries == 2
-    door.announce(range(12, 14))
-    last = door.take(2, limit=timedelta(0))
+    channel.announce(range(12, 14))
+    last = channel.take(2, limit=timedelta(0))
     assert (len(last.claims), len(last.dead), last.postponed) == (1, 1, [])
-    (letter,) = door.dead(1)
+    (letter,) = channel.dead(1)
     assert "Input/output error; tried 3 times since" in letter.error
     assert msgspec.json.decode(letter.body, type=Claim) == never
-    assert door.broker.backlog([door.topic]) == 0
-    assert patience.read_delays(door.home, claims.DELAYS) == {}
+    assert channel.broker.backlog([channel.topic]) == 0
+    assert patience.read_delays(channel.home, claims.DELAYS) == {}
 
 
-def test_unwritable_table_delays_claims(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_table_delays_claims(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
-    door.announce(range(3))
-    blocker = door.home / "lake"
+    channel.announce(range(3))
+    blocker = channel.home / "lake"
     blocker.write_text("not a folder")
-    taken = door.take(1)
+    taken = channel.take(1)
     assert [len(taken.later), len(taken.dead), len(taken.claims)] == [1, 0, 0]
     assert "a part of the path is a file" in taken.later[0].error
-    assert door.broker.backlog([door.topic]) == 1
+    assert channel.broker.backlog([channel.topic]) == 1
     blocker.unlink()
-    assert door.take(1).rows == {"small": 3}
+    assert channel.take(1).rows == {"small": 3}
 
 
 POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
@@ -244,43 +248,43 @@ def stored(claim: Claim, place: Path, **columns: object) -> bytes:
     return written(claim, path, path.read_bytes())
 
 
-def test_invalid_claim_becomes_dead_letter(door: Door) -> None:
+def test_invalid_claim_becomes_dead_letter(channel: Channel) -> None:
     before = datetime.now(UTC)
-    path = write_object(door.place / "sound.parquet", range(40, 43))
+    path = write_object(channel.place / "sound.parquet", range(40, 43))
     sound = Claim("small", path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest(), 3, "")
-    bodies = {make(sound, door.place): said for make, said in POISON.values()}
+    bodies = {make(sound, channel.place): said for make, said in POISON.values()}
     assert len(bodies) == len(POISON)
-    door.announce(range(3))
+    channel.announce(range(3))
     for body in bodies:
-        door.send(body)
-    door.announce(range(3, 5))
-    taken = door.take(len(POISON) + 2)
+        channel.send(body)
+    channel.announce(range(3, 5))
+    taken = channel.take(len(POISON) + 2)
     assert (taken.messages, taken.rows, taken.later) == (len(POISON) + 2, {"small": 5}, [])
-    assert hours_in_raw(door.home) == list(range(5))
-    assert door.broker.backlog([door.topic]) == 0
-    dead = door.dead(len(POISON))
+    assert hours_in_raw(channel.home) == list(range(5))
+    assert channel.broker.backlog([channel.topic]) == 0
+    dead = channel.dead(len(POISON))
     assert len(dead) == len(taken.dead) == len(POISON)
     for letter in dead:
         body = letter.body.encode() if letter.encoding == "utf-8" else b'{"feed": "\xff"}'
         assert bodies[body] in letter.error
-        assert (letter.topic, letter.size) == (door.topic, len(body))
+        assert (letter.topic, letter.size) == (channel.topic, len(body))
         assert before <= letter.time <= datetime.now(UTC)
     assert len({letter.position for letter in dead}) == len(POISON)
 
 
-def test_announce_refuses_unusable_object(door: Door) -> None:
-    (door.place / "text.parquet").write_text("station,time")
+def test_announce_refuses_unusable_object(channel: Channel) -> None:
+    (channel.place / "text.parquet").write_text("station,time")
     for name, said in {"text.parquet": "cannot be read as Parquet", "gone.parquet": "there is no file"}.items():
         with pytest.raises(AeroCastError, match=said):
-            announce(door.broker, door.topic, door.feed, [door.place / name], door.place)
-    empty = write_object(door.place / "empty.parquet", [])
+            announce(channel.broker, channel.topic, channel.feed, [channel.place / name], channel.place)
+    empty = write_object(channel.place / "empty.parquet", [])
     with pytest.raises(AeroCastError, match="no rows"):
-        announce(door.broker, door.topic, door.feed, [empty], door.place)
-    assert door.broker.backlog([door.topic]) == 0
+        announce(channel.broker, channel.topic, channel.feed, [empty], channel.place)
+    assert channel.broker.backlog([channel.topic]) == 0
 
 
-def test_message_is_committed_after_its_dead_letter(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    door.send(b"{")
+def test_message_is_committed_after_its_dead_letter(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.send(b"{")
 
     def refused(*_: object) -> None:
         raise AeroCastError("the broker does not take it")
@@ -288,7 +292,7 @@ def test_message_is_committed_after_its_dead_letter(door: Door, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(Broker, "dead", refused)
         with pytest.raises(AeroCastError, match="does not take it"):
-            door.take(1)
-    assert door.broker.backlog([door.topic]) == 1
-    assert len(door.take(1).dead) == 1
-    assert door.broker.backlog([door.topic]) == 0
+            channel.take(1)
+    assert channel.broker.backlog([channel.topic]) == 1
+    assert len(channel.take(1).dead) == 1
+    assert channel.broker.backlog([channel.topic]) == 0

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from aerocast.common.errors import first_line
 from aerocast.feed.model import Feed
+from aerocast.ingest.channels import arrow
+from aerocast.ingest.channels.definition import Definition
+from aerocast.ingest.channels.readings import ReadingError, definition_of
 from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv, undeclared_note
 from aerocast.ingest.deliveries.csv_lines import CsvFault
-from aerocast.ingest.doors import arrow
-from aerocast.ingest.doors.definition import Definition
-from aerocast.ingest.doors.readings import ReadingError, definition_of
 from aerocast.tables.raw import MALFORMED
 
 ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
