@@ -45,8 +45,8 @@ def distinct_forecasts(logged: Sequence[Logged]) -> list[DistinctForecast]:
         other = newest.get(number)
         if other is None or _rank(each, shadow_ids) > _rank(other, shadow_ids):
             newest[number] = each
-    asked = Counter(numbers)
-    return [DistinctForecast(each, number, asked[number]) for number, each in newest.items()]
+    counts = Counter(numbers)
+    return [DistinctForecast(each, number, counts[number]) for number, each in newest.items()]
 
 
 def answer_table(logged: Iterable[Logged]) -> pa.Table:
