@@ -90,11 +90,8 @@ def decide(
         facts += f"; the incumbent has {rival.composite:.4f} on the same {same.n} rows{own}"
     facts += f"; the incumbent does not {lacks}" if lacks else ""
     facts += _exemption_note(scores, best.model, exempt, least)
-    verdict = (
-        f"Refused: {facts}; {'; '.join(failures)}."
-        if failures
-        else f"Promoted: {facts}{_gain_note(gain, comparison, bar)}."
-    )
+    gain_note = _gain_note(gain, comparison, bar)
+    verdict = f"Refused: {facts}; {'; '.join(failures)}." if failures else f"Promoted: {facts}{gain_note}."
     return Decision(
         promoted=not failures,
         winner=best.model,
@@ -165,7 +162,6 @@ def _gain_failures(gain: float | None, comparison: Comparison | None, promotion:
         failures.append(f"gain {gain:.2%} is not above min_gain {promotion.min_gain:.2%}")
     if comparison is not None and not comparison.p_value <= promotion.max_p:
         why = f" ({comparison.reason})" if comparison.reason else ""
-        failures.append(
-            f"p = {comparison.p_value:.3g} over {comparison.n} instants is above max_p {promotion.max_p:g}{why}"
-        )
+        p = f"p = {comparison.p_value:.3g} over {comparison.n} instants"
+        failures.append(f"{p} is above max_p {promotion.max_p:g}{why}")
     return failures

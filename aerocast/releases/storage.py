@@ -228,9 +228,7 @@ class _ObjectBundles:
             return False
         for name, data in contents.items():
             if not self.store.swap(f"{self.prefix}/{version}/{name}", data, None):
-                raise AeroCastError(
-                    f"{self.location(version)}/{name} is there already: nobody may write into a release"
-                )
+                raise AeroCastError(f"{self.location(version)}/{name} exists already: a release cannot be changed")
         return True
 
     def remove(self, version: str) -> None:

@@ -131,12 +131,12 @@ def test_truncated_file_is_taken_once_complete(push_feed: Feed, home: Path) -> N
     for ending in (".parquet", ".csv", ".csv.gz", ".jsonl.gz"):
         data = encoded(rows, ending)
         (inbox / f"file{ending}").write_bytes(data[:-3])
-    cut = take_all(lake, push_feed, doors_of(home, push_feed, Settings(home=str(home))))
+    cut = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))
     assert not cut.rows
     assert len(cut.rejected) == 4, cut.rejected
     for name in ("file.parquet", "again.parquet"):
         (inbox / name).write_bytes(encoded(rows, ".parquet"))
-        taken = take_all(lake, push_feed, doors_of(home, push_feed, Settings(home=str(home))))
+        taken = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))
         assert taken.rows.total() == len(rows)
     assert sum(lake.rows(f"{FEED}/raw").values()) == 2 * len(rows), "put there again it is another delivery"
     assert sorted(path.name for path in (inbox / "done").iterdir()) == ["again.parquet", "file.parquet"]

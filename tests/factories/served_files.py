@@ -7,7 +7,7 @@ from aerocast.contracts import clock, declared
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import DriftState
-from aerocast.ingest.doors.posted import PostStore
+from aerocast.ingest.channels.posted import PostStore
 from tests.factories.challengers import publish_challenger
 from tests.factories.feeds import small_feed
 

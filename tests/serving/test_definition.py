@@ -13,7 +13,7 @@ import pytest
 
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.observations import ObservationDoor
+from aerocast.ingest.channels.observations import HttpChannel
 from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import declaration
 from tests.harness.problems import assert_problem

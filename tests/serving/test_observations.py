@@ -11,8 +11,8 @@ import pytest
 
 from aerocast.contracts.declared import publish
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors.observations import ObservationDoor
-from aerocast.ingest.doors.posted import PostStore
+from aerocast.ingest.channels.observations import HttpChannel
+from aerocast.ingest.channels.posted import PostStore
 from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import small_feed
 from tests.harness.disks import fill_disk, small_disk

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from aerocast.feed.model import Feed
-from aerocast.ingest.doors import claims
+from aerocast.ingest.channels import claims
 from aerocast.storage.folder import FolderStore
 from tests.harness.deliveries import Deliveries
 from tests.harness.memory_broker import MemoryBroker

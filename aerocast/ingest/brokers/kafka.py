@@ -194,14 +194,10 @@ class Kafka(Broker):
         if not partitions:
             return []
         committed = self._request(lambda: self._consumer.committed(partitions, timeout=STEP))
-        for place in committed:
-            if place.error:
-                raise AeroCastError(
-                    f"the broker {self.address.public_url} does not say what was committed: {place.error}"
-                )
-        return [
-            TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING) for p in committed
-        ]
+        if error := next((each.error for each in committed if each.error), None):
+            raise AeroCastError(f"the broker {self.address.public_url} does not say what was committed: {error}")
+        offsets = [each.offset if each.offset >= 0 else OFFSET_BEGINNING for each in committed]
+        return [TopicPartition(p.topic, p.partition, at) for p, at in zip(committed, offsets, strict=True)]
 
     def _is_end(self, error: "KafkaError") -> bool:
         """Whether a partition's end is what is told; most else the client gets over by itself."""

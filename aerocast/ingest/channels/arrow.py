@@ -157,10 +157,9 @@ def _texts_of(values: Sequence[Any]) -> pa.Array:
     """What JSON said as text: each number as `texts` writes it, integers to the last digit."""
     floats = [value for value in values if isinstance(value, float)]
     number_texts = iter(pa.array(floats, pa.float64()).cast(pa.string()).to_pylist())
-    values_out = (
-        None if value is UNSET else next(number_texts) if isinstance(value, float) else value for value in values
-    )
-    return pa.array([str(value) if isinstance(value, int) else value for value in values_out], pa.string())
+    cells = (None if value is UNSET else value for value in values)
+    texts = (next(number_texts) if isinstance(value, float) else value for value in cells)
+    return pa.array([str(value) if isinstance(value, int) else value for value in texts], pa.string())
 
 
 def _check_rows(definition: Definition, columns: Columns, table: pa.Table, before: int) -> None:

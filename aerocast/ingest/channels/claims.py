@@ -43,10 +43,8 @@ from aerocast.storage.store import UnreachableError
 from aerocast.tables.layers import raw_edges
 
 TRAINING_TOPIC, INFERENCE_TOPIC = "training-data", "inference-data"
-TOPICS = (
-    TRAINING_TOPIC,
-    INFERENCE_TOPIC,
-)  # both carry readings into raw; two, so that what is urgent need not queue behind bulk
+# Both carry readings into raw; two, so that what is urgent need not queue behind bulk.
+TOPICS = (TRAINING_TOPIC, INFERENCE_TOPIC)
 FOLDER = "claims"  # of a home: objects that `announce` has put there
 LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
 QUIET = 1.0  # seconds without a message after which a run ends

@@ -94,11 +94,8 @@ def _parquet(path: Path, feed: Feed) -> FileContent:
             for batch in file.iter_batches(batch_size=_ROWS, columns=choice.names):
                 yield Piece(arrow.flatten(pa.Table.from_batches([batch]), choice.names).select(choice.names))
 
-    return FileContent(
-        sum(len(piece.table) for piece in pieces()),
-        pieces,
-        undeclared_note(sorted(set(schema.names) - set(choice.names))),
-    )
+    notes = undeclared_note(sorted(set(schema.names) - set(choice.names)))
+    return FileContent(sum(len(piece.table) for piece in pieces()), pieces, notes)
 
 
 @dataclass
@@ -147,10 +144,8 @@ class _JsonLines:
         if not self.whole and not line.endswith(b"\n") and not text.endswith("}"):
             raise error  # the file looks cut off
         reason = str(error).removeprefix(f"line {number}: ")
-        self.broken_lines, self.example = (
-            self.broken_lines + 1,
-            self.example or f"line {number}: {reason}: {text[:200]!r}",
-        )
+        self.broken_lines += 1
+        self.example = self.example or f"line {number}: {reason}: {text[:200]!r}"
         empty = pa.nulls(1, pa.string())
         names = (self.definition.station[0], self.definition.time[0], *self.definition.measured)
         table = pa.table(dict.fromkeys(names, empty))
@@ -168,9 +163,8 @@ def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
         raise lines.definition.nothing_measured(lines.ignored)
     notes = undeclared_note(sorted(lines.ignored))
     if lines.broken_lines:
-        notes.append(
-            f"{lines.broken_lines} of {lines.rows} lines are broken and set aside; the first is {lines.example}"
-        )
+        count = f"{lines.broken_lines} of {lines.rows} lines"
+        notes.append(f"{count} are broken and set aside; the first is {lines.example}")
     return FileContent(lines.rows, lines.pieces, notes)
 
 

@@ -146,9 +146,8 @@ def _rows_without_offset(
     if result is None:
         return None
     order = pc.sort_indices(result, [(DELIVERY, "ascending"), ("line", "ascending")])
-    result = result.take(order).set_column(
-        result.column_names.index(DELIVERY), DELIVERY, pa.nulls(len(result), pa.int64())
-    )
+    nulls = pa.nulls(len(result), pa.int64())
+    result = result.take(order).set_column(result.column_names.index(DELIVERY), DELIVERY, nulls)
     return result.set_column(result.column_names.index("line"), "line", pa.array(range(len(result)), pa.int64()))
 
 

@@ -73,9 +73,7 @@ def _load(
 ) -> None:
     """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
-    condition = (
-        f"WHERE month IN ({', '.join(map(literal, months))})" if months else "WHERE false" if months == [] else ""
-    )
+    condition = "" if months is None else f"WHERE month IN ({', '.join(map(literal, ['', *months]))})"
     before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
     for table, flags, texts in pieces:
         time = instants.of(table.column(feed.source.time_field), table.column(feed.source.station_field))

@@ -229,12 +229,8 @@ def _sentences(visits: Mapping[str, Visit], omissions: Counter[str], source: Nws
 
 def _update(memory: PollMemory, visits: Mapping[str, Visit], omissions: Counter[str], quiet: datetime) -> PollMemory:
     """A station is remembered once all that it said is delivered; of one that failed, what was known stays true."""
-    whole = {
-        station: visit.memory for station, visit in visits.items() if visit.memory and not omissions[f"of {station}"]
-    }
-    stations = {
-        station: station_memory for station, station_memory in memory.stations.items() if station in visits
-    } | whole
+    stations = {station: page for station, page in memory.stations.items() if station in visits}
+    stations |= {name: each.memory for name, each in visits.items() if each.memory and not omissions[f"of {name}"]}
     return PollMemory(memory.declared, stations, quiet if quiet > datetime.now(UTC) else None)
 
 

@@ -138,9 +138,8 @@ def choose(data: Dataset, penalties: Sequence[float], log: Log) -> RidgeChoice:
         losses.append(rmse(validation @ weights + np.array([normal.bias for normal in normals]), validation_target))
         metrics = {f"validation_rmse_{h}": loss for h, loss in zip(data.spec.horizons, losses[-1], strict=True)}
         log(step, {"penalty": penalty, "columns": float(columns), **metrics})
-    best = [
-        trials[_simplest(np.array(losses)[:, at], [columns for _, columns in trials])] for at in range(len(normals))
-    ]
+    widths = [columns for _, columns in trials]
+    best = [trials[_simplest(np.array(losses)[:, at], widths)] for at in range(len(normals))]
     return RidgeChoice(tuple(best), _solve(data, design, data.train, best))
 
 

@@ -102,9 +102,8 @@ def clock_jump(
         gain, chance = _gain(hour[start:], clear[0].swing[start:], late, clear[0].shape)
         limit = SUSPECT if suspect else max(CLEAR, chance + MARGIN)
         if gain > limit and _has_size(clear[0], start) and _agree(hour, clear[1:], start, late):
-            detail = (
-                f"{clear[0].column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
-            )
+            column = clear[0].column
+            detail = f"{column}'s day is {late} h late since a hole of as many hours: fits by {gain:.2f} better"
             # A clock that was set right meanwhile is a fault that is over, not one that opens again each day.
             over = _shift_span(late, hour[start:], replace(clear[0], swing=clear[0].swing[start:]))[1]
             fault = start, None if over is None else start + over, detail

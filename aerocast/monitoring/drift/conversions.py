@@ -90,12 +90,10 @@ def _jump(name: str, unit: Affine, rows: Indices, values: Reals, habits: Habits)
         fit = _fit(values[max(0, at - BEFORE) : at], values[at:stop], true[at:stop], habits)
         best = max(best, fit)
         if fit > LEVEL:
-            detail = (
-                f"{name} reads like {other} since it went from {values[at - 1]:.4g} to {values[at]:.4g} in one step"
-            )
-            return best, ColumnFault(
-                name, "unit_change", int(rows[at]), int(rows[stop]) if stop < len(values) else None, detail
-            )
+            jump = f"from {values[at - 1]:.4g} to {values[at]:.4g} in one step"
+            detail = f"{name} reads like {other} since it went {jump}"
+            end = int(rows[stop]) if stop < len(values) else None
+            return best, ColumnFault(name, "unit_change", int(rows[at]), end, detail)
     return best, None
 
 

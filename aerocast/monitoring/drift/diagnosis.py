@@ -28,15 +28,13 @@ def decide(
     return "ok", None
 
 
-def broken_inputs(
-    feed: Feed, faults: Sequence[Fault], manifest: Manifest, *, include_closed: bool = False
-) -> list[Fault]:
-    """Open faults (with `ended`, all) of columns that the model sees: its target, its inputs, and their vectors'."""
+def broken_inputs(feed: Feed, faults: Sequence[Fault], manifest: Manifest, *, closed_too: bool = False) -> list[Fault]:
+    """Open faults (with `closed_too`, all) of columns that the model sees: target, inputs and their vectors'."""
     inputs = {manifest.target, *manifest.window.inputs}
     for vector in feed.vectors:
         if {f"{vector.name}_u", f"{vector.name}_v"} & inputs:
             inputs |= {vector.speed, vector.direction}
-    return [fault for fault in faults if fault.column in inputs and (include_closed or fault.end is None)]
+    return [fault for fault in faults if fault.column in inputs and (closed_too or fault.end is None)]
 
 
 def merge(station: str, time: Times, tests: Sequence[SensorTest], open_faults: Sequence[Fault]) -> tuple[Fault, ...]:

@@ -205,16 +205,10 @@ def _span(parts: Sequence[_Horizon], times: Times, span: int, target: str, slack
         f"over {span} steps errors are {np.mean(growth):.2f} times those of the release's test, "
         f"persistence's {np.mean(weather):.2f} times"
     )
+    alone = "the shortest horizon alone"
     evidence = [
         Evidence(f"error_ratio_{name}", target, ratio, limit, ratio > limit, detail),
-        Evidence(
-            f"error_ratio_nearest_{name}",
-            target,
-            near,
-            nearest,
-            near > nearest,
-            f"{detail}; the shortest horizon alone",
-        ),
+        Evidence(f"error_ratio_nearest_{name}", target, near, nearest, near > nearest, f"{detail}; {alone}"),
     ]
     if span in FORESEEABLE:
         saving, threshold = float(np.mean(savings)), slack * FORESEEABLE[span]

@@ -50,9 +50,8 @@ def examine(
     recent = measured.tail(steps_needed(feed))
     open_before = [fault for fault in open_faults if fault.station == station and fault.end is None]
     tests = [*sense(feed, recent, past, open_before), *sense_clocks(feed, recent, past, open_before, suspect=False)]
-    usable = _healthy_outcomes(
-        feed, outcomes, [*merge(station, recent.time, tests, open_before), *open_faults], manifest
-    )
+    current = merge(station, recent.time, tests, open_before)
+    usable = _healthy_outcomes(feed, outcomes, [*current, *open_faults], manifest)
     strange = int(past.season(recent.time[-feed.drift.recent :]).sum()) < FAMILIAR * past.per_day
     errors = error_verdict(usable, manifest, station, feed.drift.recent, strange=strange)
     if errors.is_drift and not tests[-1].faults:
@@ -84,7 +83,7 @@ def _healthy_outcomes(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], m
     origin = target_time - outcomes.horizon * cadence
     trace = manifest.window.look_back * cadence
     keep = np.ones(len(target_time), dtype=bool)
-    for fault in broken_inputs(feed, faults, manifest, include_closed=True):
+    for fault in broken_inputs(feed, faults, manifest, closed_too=True):
         start = int(fault.start.timestamp())
         end = int(fault.end.timestamp()) if fault.end else int(LATEST.timestamp())
         keep &= (target_time < start) | (origin >= end + trace)

@@ -109,9 +109,8 @@ def drop_out(column: str, recent: Reals, habits: Habits, per_day: int) -> Sensor
     newest = absent[-max(1, window // 3) :].mean()
     if not _lasts(faults) and share > limit and newest > DROP_WELL:
         first = len(recent) - window + int(np.argmax(absent))
-        faults.append(
-            ColumnFault(column, "drop_out", first, None, f"{column}: {share:.0%} of {window} readings are missing")
-        )
+        detail = f"{column}: {share:.0%} of {window} readings are missing"
+        faults.append(ColumnFault(column, "drop_out", first, None, detail))
     longest = float((stop - start).max(initial=0))
     detail = f"longest silence {longest:.0f} steps; {share:.0%} of the newest {window} readings missing"
     return SensorTest(Evidence("drop_out", column, longest, habits.gap_limit, _lasts(faults), detail), tuple(faults))

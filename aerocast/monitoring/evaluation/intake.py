@@ -189,9 +189,8 @@ def _prediction_months(
     months, months_of = lake.months(name)[-OLDEST:], dict[Any, dict[int, str]]()
     for part in (months[-NEWEST:], months[:-NEWEST]):
         rest = pa.array([value for value in values.to_pylist() if value not in months_of], values.type)
-        for value, horizon, month in _matching_rows(
-            con, lake, name, part, column, rest, f"{column}, horizon, {PARTITION}"
-        ):
+        columns = f"{column}, horizon, {PARTITION}"
+        for value, horizon, month in _matching_rows(con, lake, name, part, column, rest, columns):
             months_of.setdefault(value, {})[horizon] = month
     return months_of
 

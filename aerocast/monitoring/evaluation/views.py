@@ -122,9 +122,7 @@ def measured_grids(
     if not _has_faults(months, faults):
         rows = lake.relation(con, f"{feed.name}/silver", months)
         return silver.grids(con, feed, rows.filter(f"time <= {timestamptz(now)}"))
-    _bronze_without_faults(con, lake, feed, silver.months_read(feed, months), now).create_view(
-        "watched_bronze", replace=True
-    )
+    _plain_bronze(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
     extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
     if extent is None:
         return {}
@@ -146,7 +144,7 @@ def readings(
         return {}
     bronze = f"{feed.name}/bronze"
     is_faulty = _has_faults(months, faults) or not lake.exists(bronze)
-    rows = _bronze_without_faults(con, lake, feed, months, now) if is_faulty else lake.relation(con, bronze, months)
+    rows = _plain_bronze(con, lake, feed, months, now) if is_faulty else lake.relation(con, bronze, months)
     columns_sql = ", ".join(["station", "epoch_us(time) AS time", *map(quoted, columns)])
     table = rows.filter(f"time <= {timestamptz(now)}").select(columns_sql).order("station, time").to_arrow_table()
     station, time = table["station"].to_numpy(zero_copy_only=False), table["time"].to_numpy().astype("datetime64[us]")
@@ -165,7 +163,7 @@ def _has_faults(months: Sequence[str], faults: Sequence[Fault]) -> bool:
     return any(fault.end is None or fault.end > first for fault in faults)
 
 
-def _bronze_without_faults(
+def _plain_bronze(
     con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str], now: datetime
 ) -> duckdb.DuckDBPyRelation:
     """Bronze of these months as if no fault were known."""

@@ -138,45 +138,37 @@ def examine_feed(
             )
             diagnoses.append(_plain(diagnosis))
             faults_of.setdefault(station, now_at_fault)
-    return Examination(
-        tuple(diagnoses),
-        _merge_faults(open_faults, _unite_faults(open_faults, jumps_, faults_of)),
-        outcomes_of,
-        readings,
-    )
+    merged = _merge_faults(open_faults, _unite_faults(open_faults, jumps_, faults_of))
+    return Examination(tuple(diagnoses), merged, outcomes_of, readings)
 
 
 def _jumps(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, known_faults: Sequence[Fault], now: datetime
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, before: Sequence[Fault], now: datetime
 ) -> dict[str, tuple[Fault, ...]]:
     """By station, the changes of unit that single readings show; also where nothing serves yet."""
     columns = [column for column in feed.columns if column.max_step is not None and not column.circular]
-    series = views.readings(con, lake, feed, known_faults, now, [column.name for column in columns])
+    series = views.readings(con, lake, feed, before, now, [column.name for column in columns])
     faults_of: dict[str, tuple[Fault, ...]] = {}
-    for (station, name), series_of in series.items():
-        own = [
-            fault for fault in known_faults if (fault.station, fault.column, fault.kind) == (station, name, jumps.KIND)
-        ]
+    for (station, name), own_series in series.items():
+        own = [fault for fault in before if (fault.station, fault.column, fault.kind) == (station, name, jumps.KIND)]
         still = next((fault for fault in own if fault.end is None), None)
-        jumps_ = jumps.unit_jumps(feed, feed.column(name), station, series_of, still)
+        jumps_ = jumps.unit_jumps(feed, feed.column(name), station, own_series, still)
         faults_of[station] = (*faults_of.get(station, ()), *jumps_)
     return faults_of
 
 
 def _unite_faults(
-    known_faults: Sequence[Fault],
-    jump_faults: Mapping[str, Sequence[Fault]],
-    examination_faults: Mapping[str, Sequence[Fault]],
+    before: Sequence[Fault], jump_faults: Mapping[str, Sequence[Fault]], others_of: Mapping[str, Sequence[Fault]]
 ) -> dict[str, tuple[Fault, ...]]:
-    """Faults of both looks at each station, each once: what single readings show is known more exactly.
+    """Faults of single readings and of examinations at each station, each once: those of single readings are exact.
 
-    Where no examination was possible, what was open before stays so.
+    Where no examination was possible, open faults stay open.
     """
     faults_of = {}
-    for station in {*jump_faults, *examination_faults}:
+    for station in {*jump_faults, *others_of}:
         own = jump_faults.get(station, ())
-        before = [fault for fault in known_faults if fault.station == station and fault.end is None]
-        others = examination_faults.get(station, [fault for fault in before if fault.kind != jumps.KIND])
+        still_open = [fault for fault in before if fault.station == station and fault.end is None]
+        others = others_of.get(station, [fault for fault in still_open if fault.kind != jumps.KIND])
         faults_of[station] = (*own, *(fault for fault in others if not any(_overlap(fault, other) for other in own)))
     return faults_of
 
@@ -277,12 +269,12 @@ def _champion_manifests(home: Home, feed: Feed) -> dict[str, Manifest]:
     return {target: each.manifest for target, each in releases.items() if not incompatibilities(each.manifest, feed)}
 
 
-def _merge_faults(known_faults: Sequence[Fault], faults_of: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:
+def _merge_faults(before: Sequence[Fault], faults_of: Mapping[str, Sequence[Fault]]) -> tuple[Fault, ...]:
     """Merges faults: of an examined station, those that were over stay; open ones are as the examination says.
 
     An open fault that an examination no longer reports, not even as over, is withdrawn.
     """
-    old = [fault for fault in known_faults if fault.end is not None or fault.station not in faults_of]
+    old = [fault for fault in before if fault.end is not None or fault.station not in faults_of]
     new = [fault for each in faults_of.values() for fault in each]
     by_key = {(fault.station, fault.column, fault.kind, fault.start): fault for fault in (*old, *new)}
     return tuple(by_key[name] for name in sorted(by_key))

@@ -42,7 +42,7 @@ class Channel:
         made = [write_object(self.place / f"{span.start}-{span.stop}.parquet", span) for span in spans]
         return announce(self.broker, self.topic, self.feed, made, self.place)
 
-    def take_claims(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
+    def take(self, count: int, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
         """The next messages, as many as must come."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claims, "MOST", count)
