@@ -1,4 +1,4 @@
-"""What all tests share: seeds, hypothesis profiles, markers, feeds, and homes and Dagster instances of their own."""
+"""Shared fixtures: seeds, hypothesis profiles, feeds, homes and Dagster instances."""
 
 import atexit
 import os
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """One seed for the whole run: worker processes find it in their environment."""
+    """Set one seed for the whole run; worker processes read it from their environment."""
     given = config.option.seed
     os.environ[SEED] = str(given if given is not None else os.environ.get(SEED, random.SystemRandom().randrange(2**32)))
     if config.option.timeout is None and settings.get_current_profile_name() == "nightly":
@@ -75,7 +75,7 @@ def chance(request: pytest.FixtureRequest, seed: int) -> random.Random:
 
 @pytest.fixture(scope="session")
 def noaa() -> Feed:
-    """The declared feed of real readings."""
+    """The declared feed noaa."""
     return find_feed("noaa")
 
 
@@ -90,7 +90,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def objects() -> Iterator[None]:
-    """An object store, which the environment names while tests that want one run."""
+    """An object store that the environment names."""
     with pytest.MonkeyPatch.context() as patch, object_store(patch):
         yield
 
@@ -110,7 +110,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture
 def instance(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """A real instance: the project's dagster.yaml, stored under the home."""
+    """A Dagster instance of the project's dagster.yaml, stored under the home."""
     monkeypatch.setenv("DAGSTER_HOME", str(PROJECT))
     with dg.DagsterInstance.get() as made:
         yield made
@@ -118,7 +118,7 @@ def instance(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dagster
 
 @pytest.fixture
 def readings(tmp_path: Path) -> Path:
-    """A CSV of made readings: two stations, hourly, four months, with faults."""
+    """A CSV of synthetic readings: two stations, hourly, four months, with faults."""
     return write_readings(tmp_path / "readings.csv")
 
 
@@ -130,7 +130,7 @@ def feed(readings: Path) -> Feed:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path in which packages can be installed; their modules are forgotten after the test."""
+    """A folder on the path for installed packages, whose modules are unloaded after the test."""
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for name, module in list(sys.modules.items()):
@@ -140,7 +140,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks all of tests/e2e, before pytest selects by marker."""
+    """Mark all tests of tests/e2e before pytest selects by marker."""
     for item in items:
         if item.path.is_relative_to(PROJECT / "tests/e2e"):
             item.add_marker("e2e")

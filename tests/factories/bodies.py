@@ -1,4 +1,4 @@
-"""Bodies of posts."""
+"""Request bodies of readings."""
 
 from typing import Any
 

@@ -20,5 +20,5 @@ def case(name: str, declaration: str = "defs.yaml", **changes: Any) -> Feed:
 
 
 def lines(*readings: Sequence[object], header: str = "station,time,temp") -> bytes:
-    """A CSV."""
+    """A CSV file of these readings."""
     return "\n".join([header, *(",".join(map(str, reading)) for reading in readings), ""]).encode()

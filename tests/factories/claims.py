@@ -1,4 +1,4 @@
-"""Objects and feeds for tests of claims."""
+"""Objects that claims announce, and what raw holds of them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from aerocast.lake import Lake
 
 
 def only(feed: Feed) -> Callable[[str], Feed | None]:
-    """Finds this feed, and no other."""
+    """A lookup that knows this feed only."""
     return lambda name: feed if name == feed.name else None
 
 
 def write_object(path: Path, hours: Sequence[int], station: str = "AAA") -> Path:
-    """A Parquet file of readings, one an hour of 1 and 2 January 2024; the temperature is the hour."""
+    """Write a Parquet file of hourly readings of 1 and 2 January 2024 whose temperature is the hour."""
     rows = {
         "place": [station for _ in hours],
         "at": [f"2024-01-{1 + hour // 24:02d}T{hour % 24:02d}:00:00Z" for hour in hours],
@@ -28,7 +28,7 @@ def write_object(path: Path, hours: Sequence[int], station: str = "AAA") -> Path
 
 
 def hours_in_raw(home: Path) -> list[int]:
-    """The temperature of every row in raw, sorted: each once if each was taken once."""
+    """The temperatures of all rows in raw, sorted; a repeated value means a repeated delivery."""
     with duckdb.connect() as con:
         rows = Lake(home).relation(con, "small/raw").project("CAST(t AS DOUBLE)").fetchall()
     return sorted(int(row[0]) for row in rows)

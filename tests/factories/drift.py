@@ -1,4 +1,4 @@
-"""The loop without a daemon: drift states written by hand, ticks on a real instance, their runs executed here."""
+"""Drift states and clocks of a feed, written by hand."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +13,12 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def set_clock(home: Path, feed: Feed, now: datetime) -> None:
-    """The feed's time stands still at `now`."""
+    """Stop the clock of the feed at `now`."""
     clock.document(home, feed.name).write(clock.Clock(now, datetime.now(UTC), speed=0.0))
 
 
 def write_heat(home: Path, feed: Feed, *heats: Heat, shadows: tuple[Shadow, ...] = ()) -> None:
-    """A drift state as an examination at the feed's present would write it."""
+    """Write the drift state that an examination at the present of the feed would write."""
     now = clock.now(home, feed.name, feed.end)
     proof = Evidence("page_hinkley", "residuals", 61.2, 50.0, True, "standardised errors have left their mean")
     found = tuple(

@@ -1,4 +1,4 @@
-"""Makes small feeds and readings for tests; what is random is seeded."""
+"""A small feed of two stations and its readings; random values are seeded."""
 
 import csv
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ HOURS = 24 * 121
 
 
 def declaration(path: Path, **changes: Any) -> dict[str, Any]:
-    """A small feed's declaration, as its defs.yaml would say it."""
+    """The declaration of a small feed, as in its defs.yaml, with `changes`."""
     base: dict[str, Any] = {
         "name": "small",
         "description": "Made readings of two stations.",
@@ -53,7 +53,7 @@ def small_feed(path: Path, **changes: Any) -> Feed:
 
 
 def write_readings(path: Path, hours: int = HOURS, seed: int = 7, swing: float = 6.0) -> Path:
-    """Hourly readings in degC, m/s and hPa: a daily cycle of `swing` degC, weather that drifts, and three faults."""
+    """Write hourly readings in degC, m/s and hPa: a daily cycle of `swing` degC, drifting weather and three faults."""
     rng = np.random.default_rng(seed)
     rows: list[list[str]] = []
     for number, station in enumerate(STATIONS):

@@ -1,4 +1,4 @@
-"""Installing packages into a folder on the path, as pip would leave them."""
+"""Packages with entry points in a folder on the path, as pip would install them."""
 
 import shutil
 import tomllib
@@ -10,7 +10,7 @@ Points = Mapping[str, Mapping[str, str]]  # entry points: group -> name -> value
 
 
 def install(folder: Path, package: str, group: str, kind: str, source: str, value: str = "Kind") -> Path:
-    """Installs a package of one module with one entry point; the module."""
+    """Install a package of one module with one entry point, and return the path of the module."""
     module = folder / f"{package}.py"
     module.write_text(source)
     _describe(folder, package, {group: {kind: f"{package}:{value}"}})
@@ -18,7 +18,7 @@ def install(folder: Path, package: str, group: str, kind: str, source: str, valu
 
 
 def install_example(folder: Path, package: str, more: Points | None = None) -> None:
-    """Installs a package of `examples/` with its own entry points and `more`."""
+    """Install a package of `examples/` with its own entry points and `more`."""
     example = EXAMPLES / package
     shutil.copytree(
         example, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.toml", "__pycache__", "*info")

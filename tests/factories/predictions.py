@@ -1,4 +1,4 @@
-"""Hand-made logs and readings for the tests of evaluation: every number is set here, so that a hand can check it."""
+"""Prediction logs and silver readings with hand-set values, for tests that compute the results by hand."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ def answer(
     id: str, origin: datetime | None, values: Mapping[int, float], station: str | None = "AAA", half: float = 2.0,
     **changes: Any,
 ) -> Logged:  # fmt: skip
-    """An answer whose interval is `half` wide on either side; `values` by horizon."""
+    """A logged answer with `values` by horizon and intervals of `half` on either side."""
     forecasts = tuple(
         LoggedForecast(horizon, origin + horizon * HOUR if origin else None, value, value - half, value + half)
         for horizon, value in values.items()
@@ -47,7 +47,7 @@ def posted(
 def segment(
     home: Path, name: str, records: Sequence[Logged | PostedOutcome], feed: str = "small", torn: bytes = b""
 ) -> Path:
-    """A closed segment of the prediction log."""
+    """Write a closed segment of the prediction log; `torn` is a last line that was cut off."""
     path = predictions.place(home, feed) / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records) + torn)
@@ -61,7 +61,7 @@ def silver(
     filled: Sequence[datetime] = (),
     mark: str = "1",
 ) -> None:
-    """Puts one station's temperatures in the place of silver's months; `filled` ones were not measured."""
+    """Replace the months of silver by these temperatures of one station; those at `filled` were not measured."""
     times = sorted(values)
     months = [month_of(time) for time in times]
     rows = pa.table(

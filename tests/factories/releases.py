@@ -1,4 +1,4 @@
-"""What the tests of releases and of the server build: a tiny graph that keeps the contract, releases, tails, a home."""
+"""Releases around a tiny graph that meets the contract of the server."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ def spec(target: str = "temperature") -> WindowSpec:
 
 
 def graph(bias: float = 0.0, features: int | None = None, horizons: tuple[int, ...] = HORIZONS, at: int = 0) -> bytes:
-    """Persistence plus `bias` x horizon: `forecast[n, h] = features[n, at] + bias * h`."""
+    """A persistence graph with a trend: `forecast[n, h] = features[n, at] + bias * h`."""
     width = len(feature_names(spec())) if features is None else features
     drift = np.array([[bias * step for step in horizons]], dtype=np.float32)
     nodes = [
@@ -63,7 +63,7 @@ def graph(bias: float = 0.0, features: int | None = None, horizons: tuple[int, .
 
 
 def intervals(target: str = "temperature") -> Intervals:
-    """As wide as HALF wherever recent variability has no say (one driver, exponents 0)."""
+    """Intervals of HALF on either side, whatever the recent variability."""
     count = len(HORIZONS)
     return Intervals(0.9, HORIZONS, (HALF,) * count, (f"{target}_std24",), (0.0,), (1.0,), ((0.0,),) * count, 100)
 
@@ -120,7 +120,7 @@ def publish(home: Home, number: int = 1, bias: float = 0.0, **changes: Any) -> s
 
 
 def point(home: Path, version: str, previous: str | None = None, feed: str = "noaa") -> None:
-    """Move current.json by hand, as a fault would: `promote` refuses a damaged release."""
+    """Write current.json without the checks of `promote`, which refuses a damaged release."""
     place = home / "releases" / feed / "temperature"
     extra = f', "previous": "{previous}"' if previous else ""
     (place / "beside").write_text(f'{{"version": "{version}", "promoted_at": "2024-06-01T00:00:00Z"{extra}}}')
@@ -128,7 +128,7 @@ def point(home: Path, version: str, previous: str | None = None, feed: str = "no
 
 
 def damage(path: Path) -> None:
-    """Flip one bit in the middle."""
+    """Flip one bit in the middle of a file."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))

@@ -1,4 +1,4 @@
-"""Random requests from one seed: sound ones of every endpoint, with anything changed that a client can change."""
+"""Random requests from one seed: valid ones of every endpoint, with any part changed that a client can change."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ BODIES = (
 
 @dataclass
 class Asked:
-    """One request. `chunks` are the parts in which the body comes."""
+    """One request; `chunks` are the parts in which its body is sent."""
 
     method: str
     path: bytes
@@ -139,7 +139,7 @@ class _Request:
         return Asked(method, self._path(path), self._query(), headers, self._chunks(body))
 
     def _body(self, kind: str) -> tuple[bytes, bytes]:
-        """Its content type and its bytes."""
+        """Content type and bytes of the body."""
         if kind.endswith("arrow.stream"):
             return kind.encode(), self._bent(self.arrow, 0.8)
         if kind.endswith("ndjson"):
@@ -148,7 +148,7 @@ class _Request:
         return kind.encode(), self._json()
 
     def _json(self) -> bytes:
-        """A sound body with something changed in its text, where values and keys are, or anything at all."""
+        """A valid body with changed values, keys or characters, or random JSON."""
         roll = self.chance.random()
         if roll < 0.15:
             return self._value(4).encode(errors="surrogatepass")
@@ -158,7 +158,7 @@ class _Request:
         return self._bent(text.encode(errors="surrogatepass"), 0.15)
 
     def _changed(self, text: str) -> str:
-        """One value or key of a JSON text is another."""
+        """Replace one value or key of a JSON text."""
         places = [at for at, letter in enumerate(text) if letter in ':,["{']
         at = self.chance.choice(places) if places else 0
         end = min([place for place in (text.find(mark, at + 1) for mark in ',]}:"') if place > 0] or [len(text)])
@@ -200,17 +200,17 @@ class _Request:
         return f'"{letters}"'
 
     def _letter(self) -> str:
-        """Of any plane of Unicode, surrogates and controls among them."""
+        """A character of any plane of Unicode, including surrogates and controls."""
         plane = self.chance.choice((0, 0, 0, *range(17)))
         return chr((plane << 16) + self.chance.randrange(1 << 16 if plane else self.chance.choice((128, 1 << 16))))
 
     def _bytes(self, most: int) -> bytes:
-        """For a header: no line break, as a server would not let through."""
+        """Random bytes for a header, without line breaks, which no server accepts."""
         made = self.chance.randbytes(self.chance.randrange(most))
         return made.translate(None, b"\r\n\0") if self.chance.random() < 0.5 else made.hex().encode()
 
     def _bent(self, data: bytes, share: float) -> bytes:
-        """With this probability some bytes are other ones, are missing, or are there twice."""
+        """Change, drop or repeat some bytes with this probability."""
         if self.chance.random() > share:
             return data
         bent = bytearray(data)
@@ -233,7 +233,7 @@ class _Request:
         return gzip.compress(body, 1, mtime=0) if encoding.endswith(b"gzip") else zlib.compress(body, 1)
 
     def _path(self, path: str) -> bytes:
-        """Escaped bytes, as a server hands them on."""
+        """A path of escaped bytes."""
         if self.chance.random() < 0.93:
             return f"/{path}".encode()
         parts = path.split("/")

@@ -1,4 +1,4 @@
-"""Made hourly series with a day, a drift and gaps, and what the modelling tests need of them; all seeded."""
+"""Synthetic hourly series with a daily cycle, drift and gaps, and their features; all seeded."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ SPEC = WindowSpec(
 
 
 def grid(station: str = "AAA", hours: int = 600, seed: int = 0, gaps: float = 0.05) -> Grid:
-    """A grid after the gap policy: temperature swings by day and wanders; a share `gaps` of readings is missing."""
+    """A grid after the gap policy: temperature has a daily cycle and drift; a share `gaps` of readings is missing."""
     made = np.random.default_rng(seed)
     day = np.sin(2 * np.pi * (np.arange(hours) - 9) / 24)
     temperature = 55 + 8 * day + np.cumsum(made.normal(0, 0.6, hours)) * 0.5 + made.normal(0, 0.3, hours)

@@ -13,7 +13,7 @@ EDGES = Edges(timedelta(hours=2), timedelta(hours=3))
 
 
 def hourly_rows(month: str, hours: list[int], value: float | None = 1.0, segment: str = "s") -> pa.Table:
-    """Readings so many hours after the month's start, or before its end if negative."""
+    """Readings at these hours after the start of the month, or before its end where negative."""
     start, end = month_span(month)
     times = [(start if hour >= 0 else end) + timedelta(hours=hour) for hour in hours]
     return pa.table(

@@ -1,4 +1,4 @@
-"""Makes worlds, a model that knows one of them, and what it then gets wrong; everything is seeded."""
+"""Synthetic climates, a linear model that learned one of them, and its errors on others; all seeded."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ def times(size: int, start: np.datetime64 = START, step: np.timedelta64 = HOUR) 
 
 
 def grid(columns: dict[str, Reals], start: np.datetime64 = START, step: np.timedelta64 = HOUR) -> Grid:
-    """A grid in which every number is measured and NaN is missing."""
+    """A grid whose numbers are measured and whose NaN are missing."""
     values = np.column_stack(list(columns.values())).astype(np.float32)
     age = np.where(np.isnan(values), np.nan, 0).astype(np.float32)
     return Grid(STATION, times(len(values), start, step), tuple(columns), values, age)
@@ -71,13 +71,13 @@ def wander(rng: np.random.Generator, size: int, hours: float, spread: float) -> 
 
 
 def cycle(size: int, swing: float = 8.0, late: float = 0.0) -> Reals:
-    """A day: warmest at 15 h, or `late` hours later."""
+    """A daily cycle, warmest at 15 h or `late` hours later."""
     hour = np.arange(size) % 24
     return swing * np.cos(2 * np.pi * (hour - 15 - late) / 24)
 
 
 def climate(seed: int, size: int = 2 * YEAR, rough: float = 1.0) -> Reals:
-    """A hourly temperature, degF: a year, a day, and weather; `rough` scales what the weather does."""
+    """Hourly temperatures in degF with a yearly cycle, a daily cycle and weather that `rough` scales."""
     rng = np.random.default_rng(seed)
     year = 55 - 18 * np.cos(2 * np.pi * (np.arange(size) / 24 - 20) / 365)
     weather = wander(rng, size, 60, 6 * rough) + wander(rng, size, 4, 1.0 * rough) + rng.normal(0, 0.3 * rough, size)
@@ -85,7 +85,7 @@ def climate(seed: int, size: int = 2 * YEAR, rough: float = 1.0) -> Reals:
 
 
 def known_before(values: Reals, origin: NDArray[np.int64]) -> Reals:
-    """What the made model sees: how the newest values lie to one another and to the last day's mean, and the hour."""
+    """Features of the model: differences of the newest values and of the mean of the last day, and the hour."""
     newest = values[origin]
     padded = np.concatenate([[0.0], np.cumsum(values)])
     day = (padded[origin + 1] - padded[origin - 23]) / 24
@@ -97,7 +97,7 @@ def known_before(values: Reals, origin: NDArray[np.int64]) -> Reals:
 
 @cache
 def weights(horizon: int) -> Reals:
-    """Least squares of the change over `horizon` steps, learned from two years of another climate."""
+    """Least-squares weights of the change over `horizon` steps, learned from two years of another climate."""
     values = climate(98)
     origin = np.arange(24, len(values) - horizon)
     found, *_ = np.linalg.lstsq(known_before(values, origin), values[origin + horizon] - values[origin], rcond=None)
@@ -105,7 +105,7 @@ def weights(horizon: int) -> Reals:
 
 
 def outcomes(values: Reals, half: dict[int, float], start: np.datetime64 = START, level: float = 0.9) -> Outcomes:
-    """Of a linear model that knows the climate's days and follows any level."""
+    """Outcomes of a linear model that learned the daily cycle of the climate and follows any level."""
     parts = []
     for horizon in HORIZONS:
         due = np.arange(24 + horizon, len(values))
@@ -121,7 +121,7 @@ def outcomes(values: Reals, half: dict[int, float], start: np.datetime64 = START
 
 
 def tested(values: Reals) -> tuple[dict[int, float], dict[int, Scores]]:
-    """Half widths and test figures of that model on a calm series."""
+    """Half widths of the intervals and test scores of that model on an unchanged series."""
     known = outcomes(values, dict.fromkeys(HORIZONS, 1.0))
     width, scores = NormalDist().inv_cdf(0.95), {}
     half = {}
@@ -149,7 +149,7 @@ def manifest(made: Feed, scores: dict[int, Scores]) -> Manifest:
 
 
 def changed(values: Reals, onset: int, change: Callable[[Reals], Reals]) -> Reals:
-    """The series with what comes from `onset` on replaced."""
+    """The series with the values from `onset` on changed."""
     made = values.copy()
     made[onset:] = change(values)[onset:]
     return made

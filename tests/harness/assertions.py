@@ -1,4 +1,4 @@
-"""Equality but for rounding: sums over arrays of other lengths or alignments differ by an ulp between processors."""
+"""Equality within rounding: sums over arrays of other length or alignment differ by an ulp between processors."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 
 def assert_close(found: Any, wanted: Any, rel: float = 1e-9, absolute: float = 1e-9) -> None:
-    """Structs, dataclasses, lists and dicts alike: floats within the tolerance, all else equal."""
+    """Compare structs, dataclasses, lists and dicts: floats within the tolerance, everything else exactly."""
     _compare(msgspec.to_builtins(found), msgspec.to_builtins(wanted), rel, absolute, "")
 
 

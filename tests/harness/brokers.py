@@ -1,4 +1,4 @@
-"""Brokers for tests, each a process of its own on a free port of the loopback: what is absent skips, with a reason.
+"""Brokers as processes on a free loopback port; a test is skipped where its broker is not installed.
 
 with start_nats(tmp_path) as broker:     # or start_kafka(tmp_path)
     broker.url                           # for aerocast.ingest.brokers.connect, or AEROCAST_BROKER
@@ -36,7 +36,7 @@ sys.stdin.read()
 
 
 class Running(Protocol):
-    """A broker that runs; `url` stays the same across a restart.
+    """A running broker whose `url` survives a restart.
 
     `again` is how long to wait, in seconds, for what a killed consumer had; it comes at the next look otherwise.
     """
@@ -45,20 +45,20 @@ class Running(Protocol):
     again: float
 
     def stop(self) -> None:
-        """Nobody can reach the broker from now on."""
+        """Make the broker unreachable."""
         ...
 
     def start(self) -> None:
-        """It is there again, with what it had acknowledged."""
+        """Make it reachable again, with everything it acknowledged."""
         ...
 
     def restart(self) -> None:
-        """Both."""
+        """Stop and start it."""
         ...
 
 
 class Nats:
-    """A real nats-server with JetStream; its store is on disk, and a stop is a `kill -9`."""
+    """A nats-server with JetStream whose store is on disk; `stop` is a `kill -9`."""
 
     again = ACK_WAIT + 0.5
 
@@ -124,7 +124,7 @@ class Kafka:
 
 @contextmanager
 def start_nats(folder: Path, *options: str) -> Iterator[Nats]:
-    """A nats-server that keeps its streams in `folder`, until the block ends; `options` as on its command line."""
+    """Run a nats-server that stores its streams in `folder` while the block lasts; `options` as on its command line."""
     # Debian installs it where only root's PATH looks.
     program = shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if program is None or importlib.util.find_spec("nats") is None:
@@ -141,7 +141,7 @@ def start_nats(folder: Path, *options: str) -> Iterator[Nats]:
 
 @contextmanager
 def start_kafka(folder: Path) -> Iterator[Kafka]:
-    """A mock cluster of one broker, until the block ends; nothing of it is in `folder`."""
+    """Run a mock cluster of one broker while the block lasts; `folder` is unused."""
     if importlib.util.find_spec("confluent_kafka") is None:
         pytest.skip("confluent-kafka is not installed")
     cluster = Kafka()
@@ -155,7 +155,7 @@ STARTS = {"nats": start_nats, "kafka": start_kafka}
 
 
 def _reached(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Returns once the port answers."""
+    """Wait until the port answers."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, f"nats-server ended with status {process.returncode}"

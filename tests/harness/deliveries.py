@@ -1,4 +1,4 @@
-"""Readings on their way to bronze without Dagster: what the raw and bronze assets do, for tests of whole deliveries."""
+"""Deliveries from their channel to bronze without Dagster, by the steps of the raw and bronze assets."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime, name: str = "bronze") -> list[str]:
-    """The layer's stale months, as its asset makes them; which."""
+    """Rebuild the stale months of the layer as its asset does, and return them."""
     (layer,) = named(feed, name)
     months = lake.months(layer.source)
     facts = layer.observe(con, lake, months, now)
@@ -32,13 +32,13 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetim
 
 
 class Deliveries:
-    """One home that takes what is delivered; the feed may be declared again at any time."""
+    """A home that takes deliveries of one feed, whose declaration may change at any time."""
 
     def __init__(self, home: Path, feed: Feed) -> None:
         self.home, self.feed, self.lake = home, feed, Lake(home)
 
     def drop(self, name: str, data: bytes | Path) -> Path:
-        """Puts a file into the inbox, whole at once."""
+        """Put a file into the inbox by renaming it."""
         folder = self.home / "inbox" / self.feed.name
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{name}.part"
@@ -46,7 +46,7 @@ class Deliveries:
         return part.rename(folder / name)
 
     def post(self, body: bytes, kind: str = "json", key: str | None = None) -> tuple[str, ...]:
-        """Posts a body as the server keeps it; the names of what is ignored in it."""
+        """Store a posted body as the server does, and return the names of its ignored fields."""
         rows, ignored = check(definition_of(self.feed), kind, body)
         posted = PostStore(self.home, self.feed.name)
         try:
@@ -65,7 +65,7 @@ class Deliveries:
         return taken
 
     def clean(self, now: datetime = LATER) -> quality.Audit:
-        """Every month into bronze and quarantine; the books, which balance."""
+        """Refresh every month of bronze and quarantine, and return the books, which must balance."""
         raw, good, bad = (f"{self.feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
         with duckdb.connect() as con:
             refresh(con, self.lake, self.feed, self.feed.clock(now))
@@ -78,7 +78,7 @@ class Deliveries:
         return self.clean(now)
 
     def rows(self, layer: str, order: str = "time, station") -> list[Row]:
-        """A table's rows."""
+        """The rows of a table."""
         with duckdb.connect() as con:
             return self.lake.relation(con, f"{self.feed.name}/{layer}").order(order).to_arrow_table().to_pylist()
 
@@ -86,7 +86,7 @@ class Deliveries:
         return sum(self.lake.rows(f"{self.feed.name}/{layer}").values())
 
     def values(self, *columns: str) -> dict[tuple[str, str], Any]:
-        """Bronze: (station, minute) -> the value of one column, or those of several."""
+        """Bronze by (station, minute): the value of one column, or a tuple of several."""
         return {
             (row["station"], f"{row['time'].astimezone(UTC):%m-%dT%H:%M}"): (
                 row[columns[0]] if len(columns) == 1 else tuple(row[column] for column in columns)
@@ -95,12 +95,12 @@ class Deliveries:
         }
 
     def measured(self) -> dict[str, int]:
-        """How many values bronze has of each column."""
+        """The number of values in bronze by column."""
         rows = self.rows("bronze")
         return {column.name: sum(row[column.name] is not None for row in rows) for column in self.feed.columns}
 
     def rules(self) -> Mapping[str, int]:
-        """Rows of quarantine by rule."""
+        """The number of rows in quarantine by rule."""
         found: dict[str, int] = {}
         for row in self.rows("quarantine"):
             found[row["rule"]] = found.get(row["rule"], 0) + 1

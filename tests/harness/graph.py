@@ -1,4 +1,4 @@
-"""A feed's graph on a Dagster instance: its definitions, one run of its job, and what the run says."""
+"""The graph of a feed on a Dagster instance: its definitions, a run of its job, and the results of the run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from tests import PROJECT
 
 @contextmanager
 def dagster_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """A real instance by the project's dagster.yaml, stored under `home`, which the environment names meanwhile."""
+    """A Dagster instance of the project's dagster.yaml, stored under `home`, which the environment names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEROCAST_HOME", str(home))
         patch.setenv("DAGSTER_HOME", str(PROJECT))
@@ -28,7 +28,7 @@ def dagster_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def definitions(home: Home, *feeds: Feed) -> dg.Definitions:
-    """Feeds' definitions with resources of one home."""
+    """The definitions of feeds with the resources of one home."""
     shared = dg.Definitions(resources={"platform": Platform(home=str(home))}, executor=dg.in_process_executor)
     return dg.Definitions.merge(*map(feed_definitions, feeds), shared)
 
@@ -41,7 +41,7 @@ def refresh(
     selection: Sequence[dg.AssetKey] | None = None,
     config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """One run of the feed's job over `partitions` (first and last count; default all), as `make run` does it."""
+    """Run the job of the feed as `make run` does, over the partitions from the first to the last of `partitions`."""
     span = list(partitions) or months(feed).get_partition_keys()
     job = definitions(home, feed).resolve_job_def(job_name(feed))
     return job.execute_in_process(
@@ -54,7 +54,7 @@ def refresh(
 
 
 def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, Any]:
-    """What the newest materialisation of `key` in this run says."""
+    """The metadata of the newest materialisation of `key` in this run."""
     events = [e for e in result.get_asset_materialization_events() if e.asset_key == key]
     found = events[-1].materialization.metadata
     return {name: value.value for name, value in found.items()}
@@ -66,7 +66,7 @@ def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluati
 
 
 def champion_version(home: Home, feed: str = "small", target: str = "temperature") -> str:
-    """The release that serves."""
+    """The version of the serving release."""
     pointer = release.current(home, feed, target)
     assert pointer is not None
     return pointer.version

@@ -1,4 +1,4 @@
-"""An ingesting process that is killed again and again: python -m tests.harness.ingestion HOME DECLARATION BROKER...
+"""An ingesting process that is killed repeatedly: python -m tests.harness.ingestion HOME DECLARATION BROKER...
 
 It imports everything once and starts no thread. For each line on stdin, `SEED SECONDS`, it forks a child that takes
 from every channel and cleans bronze, round after round, and kills it after some seconds. `SEED end` lets the child work
@@ -34,7 +34,7 @@ CLEAN_EVERY = 2
 
 
 class Ingest:
-    """What the platform does with readings up to bronze, in one process, until it is killed."""
+    """The steps of the platform from the channels to bronze, in one process, until it is killed."""
 
     def __init__(self, home: Path, feed: Feed, urls: Sequence[str], say: Callable[[str], None]) -> None:
         self.home, self.feed, self.urls, self.say = home, feed, urls, say
@@ -43,7 +43,7 @@ class Ingest:
         self._brokers: dict[str, Broker] = {}
 
     def round(self, chance: random.Random, clean: bool) -> None:
-        """Everything that waits into raw, and bronze, in any order; what fails is left for the next round."""
+        """Take everything that waits and refresh bronze, in random order; the next round repeats what fails."""
         ways: list[tuple[str, Callable[[], Any]]] = [("channels", self.take_doors)]
         ways += [(f"claims of {url.split(':')[0]}", partial(self.take_claims, url)) for url in self.urls]
         ways += [("clean", self.clean)] if clean else []
@@ -95,7 +95,7 @@ class Ingest:
 
 
 def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
-    """Rounds; with `until_quiet` only as long as something waits."""
+    """Work in rounds; with `until_quiet` until nothing waits."""
     chance, number = random.Random(seed), seed
     while True:
         number += 1
@@ -108,7 +108,7 @@ def work(ingest: Ingest, seed: int, *, until_quiet: bool) -> None:
 
 
 def child(home: Path, feed: Feed, urls: Sequence[str], pipe: int, seed: int, end: bool) -> None:
-    """The forked process; never returns."""
+    """Run the forked process; never returns."""
     status = 1
 
     def say(text: str) -> None:
@@ -124,7 +124,7 @@ def child(home: Path, feed: Feed, urls: Sequence[str], pipe: int, seed: int, end
 
 
 def attempt(home: Path, feed: Feed, urls: Sequence[str], seed: int, seconds: float | None) -> dict[str, Any]:
-    """One life: forked, killed after `seconds` (None: not at all), and what it said."""
+    """Fork a process, kill it after `seconds` (None: never), and return what it printed."""
     read, write = os.pipe()
     began = time.monotonic()
     pid = os.fork()

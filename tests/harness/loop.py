@@ -1,4 +1,4 @@
-"""One sensor of a feed, ticked without a daemon; the runs that it asks for are executed in this process."""
+"""A sensor of a feed that is ticked without a daemon; the runs it requests are executed in this process."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tests.harness.graph import definitions
 
 @dataclass
 class Loop:
-    """One sensor of a feed with its cursor between ticks; `runs` are those that ticks asked for, executed."""
+    """A sensor of a feed with its cursor; `runs` are the executed runs that its ticks requested."""
 
     feed: Feed
     home: Path
@@ -41,7 +41,7 @@ class Loop:
         return self
 
     def look(self) -> Any:
-        """One evaluation of the sensor, its cursor kept, nothing started."""
+        """Evaluate the sensor once and store its cursor, without starting a run."""
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
@@ -55,20 +55,20 @@ class Loop:
         return data
 
     def tick(self) -> list[dg.ExecuteInProcessResult]:
-        """One evaluation, and what it asks for executed at once, as the daemon does: a known run key starts nothing."""
+        """Evaluate the sensor once and execute its requests as the daemon does: a known run key starts nothing."""
         made = [self.execute(request) for request in self.look().run_requests]
         started = [each for each in made if each]
         self.runs += started
         return started
 
     def said(self) -> str:
-        """What a tick that asks for nothing says."""
+        """The reason of a tick that requests no run."""
         data = self.look()
         assert not data.run_requests, data.run_requests
         return str(data.skip_message)
 
     def due(self, target: str = "temperature") -> Any:
-        """What the routine schedule of the target says now."""
+        """The result of the routine schedule of the target."""
         with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime.now(UTC),
@@ -96,7 +96,7 @@ class Loop:
 
 @dataclass
 class LiveLoop(Loop):
-    """A feed's live sensor with its cursor between ticks."""
+    """The live sensor of a feed."""
 
     sensor: str = "live"
 

@@ -1,4 +1,4 @@
-"""A broker without a process."""
+"""A broker in memory."""
 
 from collections.abc import Generator, Sequence
 
@@ -6,7 +6,7 @@ from aerocast.ingest.brokers import Letter, Message
 
 
 class MemoryBroker:
-    """A broker in this process: a message that was not committed is delivered again."""
+    """A broker in memory that delivers uncommitted messages again."""
 
     def __init__(self) -> None:
         self.queue: list[Message] = []

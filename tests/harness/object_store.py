@@ -1,4 +1,4 @@
-"""An object store for tests: moto's server, asked over real HTTP, and a bucket for each test that wants one."""
+"""An object store: moto's server over HTTP, and a bucket for each test that needs one."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ sys.stdin.read()
 
 @contextmanager
 def object_store(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The store's address and credentials are in the environment, also of child processes, while the block lasts."""
+    """Run an object store whose address and credentials are in the environment while the block lasts."""
     command = [sys.executable, "-c", _SERVER]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, **pipes) as server:
@@ -44,7 +44,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def new_home(work: Path, prefix: str = "home") -> ObjectHome:
-    """A home in a bucket that is made for it."""
+    """A home in a new bucket."""
     import boto3
 
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""Refusals of the server."""
+"""Assertions about the problem documents of the server."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx
 
 
 def problem_of(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """The problem document of a refusal; it says what is wrong in few words."""
+    """The problem document of a refusal, which has a title and a short detail."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
@@ -21,7 +21,7 @@ def problem_of(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]
 def assert_problem(
     answer: httpx.Response, status: int, slug: str, field: str | None, index: int | None
 ) -> dict[str, Any]:
-    """The refusal names this field and position, with the rule."""
+    """Assert that the refusal names this field, its position and the rule."""
     problem = problem_of(answer, status, slug)
     assert (problem.get("field"), problem.get("index")) == (field, index)
     assert problem["rule"] if field else problem["detail"]

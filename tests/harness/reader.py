@@ -1,4 +1,4 @@
-"""What a server looks up, without the server."""
+"""The files that a server reads, read without a server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from serving.store import ServingStore
 
 @dataclass
 class Reader:
-    """What a server looks up, without the server."""
+    """The files that a server reads, read without a server."""
 
     home: Path
 
@@ -23,7 +23,7 @@ class Reader:
         self.metrics = ServerMetrics(self.store, self.loop, self.observations)
 
     def look(self) -> Health:
-        """As the server's watcher: at everything, and at once at what failed."""
+        """Read everything like the watcher of the server, and failed files without a pause."""
         for slot in (*self.store.slots(), *self.observations.slots()):
             slot.retry_at = 0
         self.store.poll()
@@ -34,7 +34,7 @@ class Reader:
         return {each.file: each for each in self.look().left_out}
 
     def works(self) -> None:
-        """A forecast is answered, readings are known, and everything that tells of it can be told."""
+        """Assert that forecasts are answered, readings are known, and every view can be built."""
         answer = predictor.predict(self.store, PredictRequest(station="JFK")).prediction
         assert answer.model.version.startswith("0001-")
         assert self.observations.slots()[1].served

@@ -34,7 +34,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 def readings(chance: random.Random, hours: int = HOURS) -> list[Reading]:
-    """Every hour of every station once, shuffled; one in twenty is bad in one way or another."""
+    """One reading an hour and station, shuffled; three in twenty are invalid in different ways."""
     found = []
     for station in STATIONS:
         for hour in range(hours):
@@ -52,7 +52,7 @@ def readings(chance: random.Random, hours: int = HOURS) -> list[Reading]:
 
 
 def known(reading: Reading) -> tuple[str, str]:
-    """What makes a reading the same, wherever it turns up."""
+    """The station and time that identify a reading."""
     return reading["station"], reading["time"]
 
 
@@ -103,7 +103,7 @@ class Sender:
                 self.winds.add(known(each))
 
     def send_the_rest(self) -> None:
-        """What was to be sent again, and was not yet."""
+        """Send all outstanding repetitions."""
         while self._again:
             self._again.pop()()
 
@@ -140,12 +140,12 @@ class Sender:
             self._again.append(lambda: self._put_again(rows, f"again-{name}{ending}", data))
 
     def _put_again(self, rows: Sequence[Reading], name: str, data: bytes) -> None:
-        """A file with content that was there before is another delivery."""
+        """Put a file with known content under a new name, which is a new delivery."""
         self._put(name, data)
         self._count("inbox", rows)
 
     def _put(self, name: str, data: bytes, *, manifest: bool = False) -> None:
-        """Renamed into place; or in pieces under its own name, once the manifest says what it will be."""
+        """Put a file by renaming it, or in pieces after its manifest."""
         if not manifest:
             beside = self.inbox / f"{name}.part"
             beside.write_bytes(data)
@@ -167,7 +167,7 @@ class Sender:
             self._again.append(lambda: self.announce(topic, path))
 
     def announce(self, topic: str, path: Path) -> None:
-        """By one broker, until it has taken it: a broker that was away may have heard it twice."""
+        """Announce to one broker until it accepts; an unreachable broker may have received it twice."""
         url = self.chance.choice(self.urls)
         for _ in range(20):
             try:
@@ -182,7 +182,7 @@ class Sender:
 
 
 def encoded(rows: Sequence[Reading], ending: str) -> bytes:
-    """The readings as a file's content."""
+    """The content of a file with these readings."""
     table, sink = pa.Table.from_pylist(list(rows)), pa.BufferOutputStream()
     if ending == ".parquet":
         pq.write_table(table, sink)

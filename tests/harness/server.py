@@ -1,4 +1,4 @@
-"""A server as a process of its own, and what its metrics say."""
+"""A server as a process, its metrics and its prediction log."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def metric(http: Any, name: str) -> float:
 
 
 def logged(home: Path) -> list[Logged]:
-    """The answers in the prediction log of noaa."""
+    """The logged answers of noaa."""
     return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
 
 

@@ -1,4 +1,4 @@
-"""A weather service over real HTTP that answers as it is told."""
+"""A weather service over HTTP with scripted answers."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Reply(NamedTuple):
-    """One scripted answer; a body that is called says what happens in between."""
+    """A scripted answer; a callable body is called when it is sent."""
 
     body: Any = b""
     status: int = 200
@@ -17,7 +17,7 @@ class Reply(NamedTuple):
 
 
 class Service:
-    """A weather service on a free port: `script` has the answers of each path in turn, the last one forever."""
+    """A weather service on a free port; `script` has the answers of each path in order, the last one repeats."""
 
     def __init__(self) -> None:
         self.script: dict[str, list[Reply]] = {}
@@ -49,7 +49,7 @@ class Service:
 
 
 def observation(time: datetime | str, station: str = "KMSP", **values: Any) -> dict[str, Any]:
-    """A feature as the service gives it; temperatures alone may be plain numbers."""
+    """A feature as the service sends it; a temperature may be a plain number."""
     text = time if isinstance(time, str) else time.isoformat()
     measured = {"unitCode": "wmoUnit:degC", "value": values.pop("temperature", 1.5), "qualityControl": "V"}
     return {

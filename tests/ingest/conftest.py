@@ -1,4 +1,4 @@
-"""One broker of each kind for all tests here; each test has topics of its own."""
+"""One broker of each kind for all tests of this room; each test uses its own topics."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.harness.brokers import STARTS, Running
 
 @pytest.fixture(scope="package", params=list(STARTS))
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A broker that runs: tests that ask for it are run once for each kind."""
+    """A running broker; tests that use it run once for each kind."""
     with STARTS[request.param](tmp_path_factory.mktemp(request.param)) as broker:
         yield broker

@@ -18,7 +18,7 @@ def replaced(lake: Lake, rows: pa.Table, months: list[str]) -> fingerprints.Mont
     return lake.ledger(MADE).content(months, EDGES)[months[0]]
 
 
-def test_mark_ignores_order_of_rows(lake: Lake) -> None:
+def test_fingerprint_ignores_order_of_rows(lake: Lake) -> None:
     rows = hourly_rows("2024-01", [0, 1, 50, -1])
     first = replaced(lake, rows, ["2024-01"])
     assert replaced(lake, rows.take([3, 1, 0, 2]), ["2024-01"]) == first
@@ -39,7 +39,7 @@ def test_edge_changes_only_with_rows_inside_it(lake: Lake, hour: int, head: bool
     assert [then[i] != first[i] for i in range(3)] == [True, head, tail]
 
 
-def test_mark_tells_null_from_zero_and_empty_from_absent(lake: Lake) -> None:
+def test_fingerprint_tells_null_from_zero_and_empty_from_absent(lake: Lake) -> None:
     seen = {
         replaced(lake, hourly_rows("2024-01", [50], value), ["2024-01"]).all for value in (None, 0.0, float("nan"), 1.0)
     }
@@ -50,12 +50,12 @@ def test_mark_tells_null_from_zero_and_empty_from_absent(lake: Lake) -> None:
     assert lake.ledger(MADE).content(["2024-01", "2024-02"]).keys() == {"2024-01"}, "February was never made"
 
 
-def test_mark_of_two_equal_rows_does_not_cancel_out(lake: Lake) -> None:
+def test_fingerprints_of_two_equal_rows_do_not_cancel_out(lake: Lake) -> None:
     once = replaced(lake, hourly_rows("2024-01", [50]), ["2024-01"])
     assert len({once.all, *(replaced(lake, hourly_rows("2024-01", [50] * n), ["2024-01"]).all for n in (2, 3))}) == 3
 
 
-def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
+def test_fingerprint_of_relation_equals_that_of_its_rows(lake: Lake) -> None:
     rows = hourly_rows("2024-01", [0, 50])
     first = replaced(lake, rows, ["2024-01"])
     with duckdb.connect() as con:
@@ -64,7 +64,7 @@ def test_mark_of_relation_equals_mark_of_its_rows(lake: Lake) -> None:
     assert lake.ledger(MADE).content(["2024-01"], EDGES)["2024-01"] == first
 
 
-def test_segment_marks_the_months_and_edges_it_reaches(lake: Lake) -> None:
+def test_segment_changes_fingerprints_of_months_and_edges_it_reaches(lake: Lake) -> None:
     first = append_rows(lake, "2024-01", [50], "a")
     assert append_rows(lake, "2024-01", [50], "a") == first, "a delivery that is there already"
     second = append_rows(lake, "2024-01", [60], "b")
@@ -77,7 +77,7 @@ def test_segment_marks_the_months_and_edges_it_reaches(lake: Lake) -> None:
     assert lake.ledger(RAW).content(["2024-01"], EDGES)["2024-01"] == fourth
 
 
-def test_mark_depends_on_order_of_deliveries(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_order_of_deliveries(tmp_path: Path) -> None:
     ends = []
     for name, order in (("one", "ab"), ("two", "ba")):
         lake = Lake(tmp_path / name)
@@ -115,7 +115,7 @@ def test_unrecorded_reach_counts_whole_month(lake: Lake) -> None:
     assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40))) != before
 
 
-def test_home_without_marks_is_identified_by_files(lake: Lake) -> None:
+def test_home_without_fingerprints_is_identified_by_files(lake: Lake) -> None:
     lake.replace(MADE, hourly_rows("2024-01", [50]), ["2024-01"])
     old = lake.ledger(MADE).content(["2024-01", "2024-02"], EDGES)
     assert old.keys() == {"2024-01"}

@@ -1,4 +1,4 @@
-"""Servers over real HTTP: one that many tests share, and a factory for tests that change what is served."""
+"""Servers over HTTP: one shared by many tests, and a factory for tests that change what is served."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from tests.harness.server import Server
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serves release 1 of noaa/temperature, which says persistence + 1 x horizon; nobody changes it."""
+    """A server of release 1 of noaa/temperature, which forecasts persistence + 1 x horizon; tests only read it."""
     home = tmp_path_factory.mktemp("home")
     publish(home, 1, bias=1.0)
     write_tail(home)
@@ -30,7 +30,7 @@ def http(shared_server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Server, httpx.Client]]]:
-    """`serve()` starts a server on `tmp_path`, whatever lies there; keywords are settings (`LOG_SECONDS="0.1"`)."""
+    """`serve()` starts a server on the home `tmp_path`; keywords are settings (`LOG_SECONDS="0.1"`)."""
     with ExitStack() as stack:
 
         def start(*arguments: str, **settings: str) -> tuple[Server, httpx.Client]:
