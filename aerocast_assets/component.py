@@ -1,15 +1,22 @@
 """Feed as a Dagster component: a declaration in `defs/<feed>/defs.yaml` in, its asset graph out."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 import yaml
 from pydantic import BaseModel
 
 from aerocast.feed.model import Feed
+from aerocast_assets.labels import OWNERS
 
 TEMPLATE = Path(__file__).parent / "new_feed.yaml"
+
+
+def template(type_name: str, name: str) -> tuple[str, Feed]:
+    """A whole declaration of a feed of this name, explained line by line, and the feed."""
+    text = TEMPLATE.read_text(encoding="utf-8").replace("{type}", type_name).replace("{name}", name)
+    return text, Feed.parse(yaml.safe_load(text)["attributes"], where=name)
 
 
 class FeedScaffolder(dg.Scaffolder[BaseModel]):
@@ -19,23 +26,44 @@ class FeedScaffolder(dg.Scaffolder[BaseModel]):
     """
 
     def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
-        name = request.target_path.name
-        text = TEMPLATE.read_text(encoding="utf-8").replace("{type}", request.type_name).replace("{name}", name)
-        Feed.parse(yaml.safe_load(text)["attributes"], where=name)
+        text, _ = template(request.type_name, request.target_path.name)
         request.target_path.mkdir(parents=True, exist_ok=True)
         (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
 
 
+class FeedAttributes(Feed):
+    """The attributes of a feed's declaration, as `dg` and Dagster's pages of components show them."""
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """The feed's schema with the scaffolded declaration as its example."""
+        schema = super().model_json_schema(*args, **options)
+        for part in (schema, *schema["$defs"].values()):
+            # Dagster's template of a declaration has it in a comment of one line.
+            part["description"] = " ".join(part["description"].split())
+        _, feed = template("", "garden")
+        return {**schema, "title": "Feed", "examples": [feed.model_dump(mode="json", exclude_unset=True)]}
+
+
 @dg.scaffold_with(FeedScaffolder)
 class FeedComponent(dg.Component):
-    """One feed: readings in, tables, candidates, champion, forecasts and their checks out."""
+    """One feed: readings in, tables, candidates, champion, forecasts and their checks out.
+
+    A declaration makes the whole asset graph of a feed with its jobs, sensors and schedules; docs/feeds.md explains it,
+    `aerocast check` names its mistakes.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        return Feed
+        return FeedAttributes
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        produces = ("asset", "asset_check", "job", "sensor", "schedule")
+        return dg.ComponentTypeSpec(owners=OWNERS, tags=["forecasting", "time-series"], produces=produces)
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
