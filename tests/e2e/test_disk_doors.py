@@ -133,7 +133,7 @@ def test_truncated_file_is_taken_once_complete(push_feed: Feed, home: Path) -> N
         (inbox / f"file{ending}").write_bytes(data[:-3])
     cut = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))
     assert not cut.rows
-    assert len(cut.rejected) == 4, cut.rejected
+    assert len(cut.rejections) == 4, cut.rejections
     for name in ("file.parquet", "again.parquet"):
         (inbox / name).write_bytes(encoded(rows, ".parquet"))
         taken = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))

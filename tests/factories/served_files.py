@@ -25,5 +25,5 @@ def write_every_file(home: Path) -> None:
     state.document(home, "noaa").write(DriftState("noaa", NOW, NOW))
     declared.publish(home, small_feed(home))
     posted = PostStore(home, "small")
-    posted.put(None, READING, "json", 1)
+    posted.post(None, READING, "json", 1)
     posted.close()

@@ -231,4 +231,4 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, small:
             (home / "filler").unlink()
             assert http.post(PATH, json=many[:10]).status_code == 202
         assert len(rows(home, small)) == 11
-        assert PostStore(home, "small").waiting() == 0
+        assert PostStore(home, "small").backlog() == 0
