@@ -135,7 +135,7 @@ class Tracker:
             raise
 
     @_guard
-    def judge(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    def add_scores(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Adds a trial's scores to a training's run."""
         self._log(run_id, [(0, scores)], tags)
 

@@ -112,7 +112,7 @@ def _take(
         if way in taken.failures:
             patience.fail(way, taken.failures[way], real)
         else:
-            patience.settle(way)
+            patience.clear(way)
     place_strays(lake, feed, now, taken)
     return taken
 

@@ -58,7 +58,7 @@ def judged(
                 candidates.write_candidate(home, each)
                 known[each.kind] = each
             if each.kind in trial.forecasts:
-                tracker.judge(each.mlflow_run_id, bundle.trial_scores(trial, each.kind), {})
+                tracker.add_scores(each.mlflow_run_id, bundle.trial_scores(trial, each.kind), {})
 
     noted(context, home, action)
     return list(known.values())
@@ -76,7 +76,7 @@ def registered(
 
     def action(tracker: "Tracker") -> None:
         tracker.register(winner, tags, champion=outcome.promoted)
-        tracker.judge(
+        tracker.add_scores(
             winner.mlflow_run_id, {}, {"verdict": tags["verdict"]} | ({"release": release} if release else {})
         )
 

@@ -83,7 +83,7 @@ def test_unused_run_is_deleted_with_its_graph(copy: Path, before: tuple[Path, Ca
 def test_mlflow_shows_parameters_and_metrics(before: tuple[Path, Candidate]) -> None:
     home, made = before
     tracker = Tracker(home)
-    tracker.judge(made.mlflow_run_id, {"test_rmse_6": 1.75, "test_skill": 0.25}, {"release": "0001-cccccccc"})
+    tracker.add_scores(made.mlflow_run_id, {"test_rmse_6": 1.75, "test_skill": 0.25}, {"release": "0001-cccccccc"})
     run = tracker.client.get_run(made.mlflow_run_id)
     assert run.data.params == {"alpha": "0.5"}
     assert {"rmse": 1.5, "validation_rmse_1": 1.25, "test_rmse_6": 1.75, "test_skill": 0.25}.items() <= dict(

@@ -93,7 +93,7 @@ class Nats(Broker):
     async def _open(self) -> "tuple[Any, JetStreamContext]":
         import nats
 
-        async def noted(error: Exception) -> None:
+        async def note_error(error: Exception) -> None:
             """Keeps the error for the next time-out; the client keeps trying."""
             if not (self._fault and isinstance(error, OSError)):  # a lost connection says less than the server did
                 self._fault = _sentence(error)
@@ -102,7 +102,7 @@ class Nats(Broker):
             nats.connect(
                 [f"nats://{server}" for server in self.address.servers],
                 name=self.address.group,
-                error_cb=noted,
+                error_cb=note_error,
                 connect_timeout=3,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.2,
@@ -149,13 +149,13 @@ class Nats(Broker):
         """The stream that takes the topic's messages, whatever its name: an operator may have made it."""
         from nats.js.errors import NotFoundError
 
-        async def look() -> str | None:
+        async def stream_name() -> str | None:
             try:
                 return str(await self._js.find_stream_name_by_subject(topic))
             except NotFoundError:
                 return None
 
-        return await self._insist(look)
+        return await self._insist(stream_name)
 
     def _consumer(self, topic: str) -> str:
         """The durable consumer's name: a stream that an operator made may keep several topics."""
@@ -212,14 +212,14 @@ class Nats(Broker):
         if stream is None:
             return 0
 
-        async def look() -> int:
+        async def message_count() -> int:
             try:
                 about = await self._js.consumer_info(stream, self._consumer(topic))
             except NotFoundError:  # nobody has consumed yet
                 return (await self._js.stream_info(stream)).state.messages
             return (about.num_pending or 0) + (about.num_ack_pending or 0)
 
-        return await self._insist(look)
+        return await self._insist(message_count)
 
     async def _insist(self, step: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Repeats a step while the server is away, up to `PATIENCE`; every step here may be repeated."""

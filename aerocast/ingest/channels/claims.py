@@ -168,7 +168,7 @@ def _handle(
         broker.dead(message, why)
         report.dead.append(RejectedClaim(*about, why))
     broker.commit(message)
-    patience.settle(key)
+    patience.clear(key)
 
 
 def _key(message: Message) -> str:

@@ -119,7 +119,7 @@ class Inbox:
                     raise one.trouble
                 with self._store.local_copy(one.entry) as path:
                     yield from self._batches(feed, one, path)
-                patience.settle(one.entry.identity)
+                patience.clear(one.entry.identity)
             except ReadingError as error:
                 self._reject(one.entry, error)
             except FileNotFoundError:  # taken back, or taken up by another process
@@ -282,7 +282,7 @@ class Inbox:
             return
         last = patience.delays[entry.identity]
         self._reject(entry, ReadingError("file", why, f"a file that can be read; tried {count(last.tries, 'time')}"))
-        patience.settle(entry.identity)
+        patience.clear(entry.identity)
 
     def _reject(self, entry: Entry, error: ReadingError) -> None:
         log.warning("%s/%s is rejected: %s", self._store, entry.name, error)

@@ -58,7 +58,7 @@ class Patience:
         self._write()
         return self.delays[key] if now - since < self._limit else None
 
-    def settle(self, key: str) -> None:
+    def clear(self, key: str) -> None:
         """It was read, or given up."""
         if self.delays.pop(key, None):
             self._write()

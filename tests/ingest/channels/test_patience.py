@@ -27,7 +27,7 @@ def test_retries_slow_down_until_patience_ends(tmp_path: Path) -> None:
     assert pauses[:3] == [PAUSE, 2 * PAUSE, 4 * PAUSE]
     assert max(pauses) == LONGEST_PAUSE
     assert DAY <= now - NOW <= DAY + LONGEST_PAUSE
-    kept.settle("a")
+    kept.clear("a")
     assert patience.read_delays(tmp_path, "claims") == {}
     assert not (tmp_path / "put_off" / "claims.json").exists()
 
