@@ -1,16 +1,21 @@
-"""Documents name what is there: links, files, every room and every decision."""
+"""Documents name what is there: links, files, commands, every room and every decision."""
 
 import re
+import shlex
 from itertools import chain
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cli.__main__ import parser
 from tests import PROJECT
+from tests.harness.documents import BASH, PAGES, SKIPPED, Site, blocks
 
 DOCS = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+CURRENT = [path.relative_to(PROJECT).as_posix() for path in DOCS if path.parent.name != "decisions"]
+INLINE = re.compile(r"`((?:make|\.venv/bin/aerocast|aerocast) [^`<\[]+)`")
 FILE = re.compile(r"`((?:aerocast|aerocast_assets|serving|feeder|cli|demo)/[\w/]+\.py)`")
 
 
@@ -27,8 +32,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_files_that_documents_name_exist() -> None:
-    current = [path for path in DOCS if path.parent.name != "decisions"]
-    named = set(chain.from_iterable(FILE.findall(path.read_text(encoding="utf-8")) for path in current))
+    named = set(chain.from_iterable(FILE.findall((PROJECT / page).read_text(encoding="utf-8")) for page in CURRENT))
     assert named
     assert [file for file in sorted(named) if not (PROJECT / file).is_file()] == []
 
@@ -58,3 +62,44 @@ def test_hooks_call_what_make_lint_calls() -> None:
     calls = {line.removeprefix("\t@$(BIN)/").split()[0] for line in lint[1].splitlines()}
     assert {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in hooks} == calls
     assert {hook["language"] for hook in hooks} == {"system"}, "a hook downloads nothing"
+
+
+def commands(page: str) -> list[str]:
+    """Each command of `make` and `aerocast` that a page has in its text or in a fence, whether it is run or not."""
+    fences = [text for language, _, text in blocks(page) if language == "bash"]
+    lines = [line.split("#")[0] for line in "\n".join(fences).replace("\\\n", " ").splitlines()]
+    return [*INLINE.findall((PROJECT / page).read_text(encoding="utf-8")), *lines]
+
+
+def test_every_make_target_in_documents_exists() -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        target for page in CURRENT for text in commands(page) for target in re.findall(r"\bmake ([a-z][\w-]*)", text)
+    }
+    assert len(named) > 10
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", CURRENT)
+def test_every_aerocast_command_in_documents_parses(page: str) -> None:
+    for text in commands(page):
+        if found := re.search(r"(?:^|\s)(?:\.venv/bin/)?aerocast ([a-z].*)", text):
+            parser().parse_args(shlex.split(found[1]))
+
+
+def test_every_command_runs_or_has_a_reason() -> None:
+    found = [(page, how) for page in CURRENT for language, how, _ in blocks(page) if language == "bash"]
+    assert {how for _, how in found} == {*BASH}
+    run = {*chain.from_iterable(PAGES.values())}
+    assert {page for page, how in found if not how.startswith("skip=")} == run
+    assert [test for _, test in SKIPPED.values() if not (PROJECT / test).exists()] == []
+
+
+def test_commands_without_data_run(tmp_path: Path) -> None:
+    site = Site(tmp_path / "aerocast")
+    quick = [
+        text for page in sorted(chain.from_iterable(PAGES.values())) for _, how, text in blocks(page) if how == "quick"
+    ]
+    assert quick
+    for text in quick:
+        site.run(text)
