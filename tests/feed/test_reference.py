@@ -9,6 +9,7 @@ from aerocast.feed.model import Feed
 from aerocast.feed.reference import reference, sections
 from tests import PROJECT
 
+DEFINITIONS = Feed.model_json_schema()["$defs"]
 FIELDS = [(title, name, field) for title, schema in sections() for name, field in schema["properties"].items()]
 NAMES = [f"{title} {name}" for title, name, _ in FIELDS]
 
@@ -22,7 +23,7 @@ def test_page_is_what_the_code_generates() -> None:
 def test_field_is_described_and_its_examples_are_allowed(title: str, name: str, field: dict[str, Any]) -> None:
     assert field.get("description"), "give the pydantic field a description"
     assert field.keys() & {"examples", "const"} or field.get("default") is not None, "give the pydantic field examples"
-    allowed = jsonschema.Draft202012Validator(field | {"$defs": Feed.model_json_schema()["$defs"]})
+    allowed = jsonschema.Draft202012Validator(field | {"$defs": DEFINITIONS})
     assert [error.message for example in field.get("examples", ()) for error in allowed.iter_errors(example)] == []
 
 
