@@ -67,11 +67,13 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
                 job_name(feed),
                 selection=dg.AssetSelection.assets(*everything),
                 description=f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped.",
+                owners=feed.owners,
             ),
             dg.define_asset_job(
                 observe_job_name(feed),
                 selection=dg.AssetSelection.assets(key(feed, "source")),
                 description=f"Whether the source of {feed.name} has changed.",
+                owners=feed.owners,
             ),
             live,
             *retrains.values(),
@@ -93,6 +95,7 @@ def _live_job(feed: Feed) -> AssetJob:
             *layers, *(key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts"))
         ),
         description="New readings and logged forecasts, up to evaluation and drift; models are left as they are.",
+        owners=feed.owners,
     )
 
 
@@ -103,6 +106,7 @@ def _retrain_job(feed: Feed, target: str) -> AssetJob:
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),
         tags={RETRAIN_OF: f"{feed.name}/{target}"},
         description=f"Retrains candidates for {target}, promotes the best if it is proven better, and forecasts.",
+        owners=feed.owners,
     )
 
 
@@ -112,4 +116,5 @@ def _rollback_job(feed: Feed, target: str) -> AssetJob:
         selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in ("champion", "forecasts"))),
         tags={"dagster/priority": "100"},
         description=f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it.",
+        owners=feed.owners,
     )

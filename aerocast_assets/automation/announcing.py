@@ -19,6 +19,7 @@ from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
 from aerocast_assets.automation import cursors
 from aerocast_assets.keys import RETRAIN_OF
+from aerocast_assets.labels import OWNERS
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def announcing() -> dg.Definitions:
         name="announcements",
         minimum_interval_seconds=POLL,
         default_status=listening(),
+        owners=OWNERS,
         description=f"Tells the broker of retrain runs ({TRAINING}) and promotions ({SELECTED}).",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:

@@ -10,7 +10,7 @@ from aerocast.feed.model import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries
-from aerocast_assets.labels import shared
+from aerocast_assets.labels import OWNERS, shared
 from aerocast_assets.resources import Platform
 
 JOB = "platform_claims"
@@ -20,7 +20,10 @@ POLL = 15  # seconds
 def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
     """The asset `platform/claims`, its job and its sensor."""
     job = dg.define_asset_job(
-        JOB, selection=dg.AssetSelection.assets(KEY), description="Takes what the broker announces into raw."
+        JOB,
+        selection=dg.AssetSelection.assets(KEY),
+        owners=OWNERS,
+        description="Takes what the broker announces into raw.",
     )
     return dg.Definitions(
         assets=shared(claims(find)), asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)]
@@ -33,6 +36,7 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=POLL,
         default_status=listening(),
+        owners=OWNERS,
         description="Runs when the broker has claims that nobody has taken; one run at a time.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:

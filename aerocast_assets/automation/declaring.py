@@ -7,6 +7,7 @@ import dagster as dg
 from aerocast.common.errors import AeroCastError
 from aerocast.storage.home import Home
 from aerocast_assets.feeds import Declaration, declarations
+from aerocast_assets.labels import OWNERS
 from aerocast_assets.resources import Platform
 
 LOOK = 60  # seconds
@@ -31,6 +32,7 @@ def declaring(find: Callable[[], Sequence[Declaration]] = declarations) -> dg.De
         name="declarations",
         minimum_interval_seconds=LOOK,
         default_status=dg.DefaultSensorStatus.RUNNING,
+        owners=OWNERS,
         description="Retires feeds that nobody declares any more: the server refuses them, and their files stay.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:

@@ -81,6 +81,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=max(1, round(((_looked_at(feed) and feed.poll) or LOOK).total_seconds())),
         default_status=sensor_status(feed),
+        owners=feed.owners,
         description=described(
             feed, "Runs when the source, a channel, the prediction log, a month or the list of faults asks for it."
         ),

@@ -26,6 +26,7 @@ def poll_schedule(feed: Feed, job: AssetJob) -> Iterator[dg.ScheduleDefinition]:
         job=job,
         cron_schedule=cron(every),
         default_status=schedule_status(feed),
+        owners=feed.owners,
         description=described(feed, f"Asks {feed.source.label} for news every {duration(every)}."),
     )
     def schedule(context: dg.ScheduleEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:

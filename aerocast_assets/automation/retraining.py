@@ -58,6 +58,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         jobs=jobs,
         minimum_interval_seconds=max(1, round((feed.poll or POLL).total_seconds())),
         default_status=sensor_status(feed),
+        owners=feed.owners,
         description=described(
             feed, "Retrains when drift has made a target hot, within cool-down and budget, and when someone asks."
         ),

@@ -29,6 +29,7 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
         job=job,
         cron_schedule=feed.retraining.schedule,
         default_status=schedule_status(feed),
+        owners=feed.owners,
         description=described(
             feed,
             f"Retrains {target} when its champion is older than {duration(feed.retraining.max_age)}, "

@@ -7,7 +7,7 @@ import dagster as dg
 from aerocast.feed.model import Feed
 from aerocast_assets.assets.maintenance import KEY, disk_check, maintenance
 from aerocast_assets.feeds import feeds
-from aerocast_assets.labels import shared
+from aerocast_assets.labels import OWNERS, shared
 
 JOB = "platform_maintenance"
 
@@ -15,7 +15,10 @@ JOB = "platform_maintenance"
 def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
     """The asset `platform/maintenance`, its check, its job and its schedule."""
     job = dg.define_asset_job(
-        JOB, selection=dg.AssetSelection.assets(KEY), description="Keeps the lake small; nothing that is needed goes."
+        JOB,
+        selection=dg.AssetSelection.assets(KEY),
+        owners=OWNERS,
+        description="Keeps the lake small; nothing that is needed goes.",
     )
     return dg.Definitions(
         assets=shared(maintenance(find)),
@@ -27,6 +30,7 @@ def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
                 job=job,
                 cron_schedule="41 3 * * *",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
+                owners=OWNERS,
                 description="Every night: retention, compaction, vacuum, Dagster's old runs, disk use.",
             )
         ],

@@ -36,6 +36,7 @@ from aerocast_assets.keys import key
 from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_readings
 from tests.factories.predictions import HOUR, answer, posted, segment
+from tests.harness.columns import shown_columns, stored_columns
 from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
@@ -142,6 +143,9 @@ def test_logged_forecasts_become_hand_computed_metrics(feed: Feed, again: Path, 
     assert sum(len(list(csv.DictReader(io.StringIO(text)))) for text in exported) == len(told)
     assert check(result, "temperature_drift").passed
     assert "AAA" in str(check(result, "temperature_drift").metadata["diagnosis"].value)
+    assert shown["dagster/row_count"] == len(found)
+    for asset in (key(feed, "evaluation"), key(feed, "temperature", "forecasts")):
+        assert shown_columns(feed, again, asset) == stored_columns(again, asset.to_user_string())
 
 
 def test_second_evaluation_changes_nothing(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:

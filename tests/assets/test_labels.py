@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import dagster as dg
-import duckdb
 import pytest
 import yaml
 from dagster.components.component_scaffolding import scaffold_object
@@ -21,6 +20,7 @@ from aerocast_assets.liveness import COMMAND_TAG
 from aerocast_assets.resources import Platform
 from tests.conftest import PROJECT
 from tests.factories.feeds import declaration, small_feed
+from tests.harness.columns import shown_columns, stored_columns
 from tests.harness.graph import definitions, metadata, refresh
 
 TABLES = ("raw", "bronze", "silver", "sliding", "windows")
@@ -111,6 +111,15 @@ def test_assets_have_owners_tags_kind_group_and_code_references(shown: dg.Reposi
             assert (python or [last])[0].stem.strip("_") == layer
 
 
+def test_jobs_sensors_and_schedules_have_owners(shown: dg.RepositoryDefinition) -> None:
+    own = [job for job in shown.get_all_jobs() if not job.name.startswith("__")]
+    # A sensor of automation conditions takes none.
+    own += [each for each in shown.sensor_defs if not isinstance(each, dg.AutomationConditionSensorDefinition)]
+    for each in (*own, *shown.schedule_defs):
+        expected = ["me@site.example", "team:tides"] if each.name.startswith("small_") else ["team:aerocast"]
+        assert list(each.owners or ()) == expected, each.name
+
+
 def test_assets_that_write_tables_or_train_have_a_pool(repository: dg.RepositoryDefinition) -> None:
     nodes = [each for each in repository.asset_graph.asset_nodes if each.is_materializable and each.pools]
     assert {each.key.path[-1] for each in nodes} == {
@@ -152,28 +161,14 @@ def test_column_schema_and_row_count_equal_those_of_the_tables(
     wanted = [dg.AssetKey(["small", layer]) for layer in TABLES]
     result = refresh(feed, home, instance, selection=wanted)
     assert result.success
-    graph, lake = definitions(home, feed).resolve_asset_graph(), Lake(home)
     for key in wanted:
-        schema = graph.get(key).metadata["dagster/column_schema"]
-        columns = {each.name: each.type for each in schema.columns}  # type: ignore[attr-defined]  # any value's
+        columns, name = shown_columns(feed, home, key), key.to_user_string()
         if key.path[-1] == "windows":
             name, csv = "small/temperature/windows", home / "exports/small/temperature/windows.csv"
             assert ",".join(columns) == csv.read_text().splitlines()[0]
         else:
-            name = key.to_user_string()
-            assert columns == types(lake, name)
-        assert metadata(result, key)["dagster/row_count"] == sum(lake.rows(name).values()) > 0
-
-
-def types(lake: Lake, name: str) -> dict[str, str]:
-    """The columns of a table as DuckDB names their types, in lower case and short."""
-    short = {"varchar": "string", "timestamp with time zone": "timestamp"}
-    with duckdb.connect() as con:
-        rows = lake.relation(con, name)
-        return {
-            name: short.get(kind := str(type).lower(), kind)
-            for name, type in zip(rows.columns, rows.types, strict=True)
-        }
+            assert columns == stored_columns(home, name)
+        assert metadata(result, key)["dagster/row_count"] == sum(Lake(home).rows(name).values()) > 0
 
 
 @pytest.mark.parametrize(
