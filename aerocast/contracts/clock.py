@@ -18,6 +18,8 @@ from aerocast.common.times import LATEST
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
 
+RENEWED = timedelta(hours=1)  # files for people cost as much as all else of a live run, which may come each minute
+
 
 class Clock(msgspec.Struct, frozen=True):
     """The feed was at `instant` when it really was `started`, and since then passes `speed` seconds a second.
@@ -62,8 +64,8 @@ def real(home: Home, feed: str, span: timedelta) -> timedelta:
     return span / max(1.0, clock.speed) if clock else span
 
 
-def is_due(home: Home, feed: str, path: Path, every: timedelta, since: datetime | None = None) -> bool:
-    """Whether a file is missing, is from before `since`, or was written longer ago than a span of the feed's time.
+def is_due(home: Home, feed: str, path: Path, since: datetime | None = None) -> bool:
+    """Whether a file for people is missing, from before `since`, or older than `RENEWED` of the feed's time.
 
     Raises:
         AeroCastError: its clock cannot be read.
@@ -71,7 +73,7 @@ def is_due(home: Home, feed: str, path: Path, every: timedelta, since: datetime 
     if not path.exists():
         return True
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    recent = timedelta(0) <= datetime.now(UTC) - written < real(home, feed, every)
+    recent = timedelta(0) <= datetime.now(UTC) - written < real(home, feed, RENEWED)
     return not recent or (since is not None and written < since)
 
 

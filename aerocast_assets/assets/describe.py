@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ SAMPLES = 24  # newest months of a run whose rows are shown
 STATUS, UNCHANGED, COMPUTED = "status", "unchanged", "computed"
 WIDTH = 16
 LONG = 24
-REDRAWN = timedelta(hours=1)  # drawing costs as much as the rest of a live run, which may come each minute
 PIXELS = 900  # the widest picture that a page of the UI shows whole
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from aerocast.common.lineage import code_version
 from aerocast.feed.model import Feed
-from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
+from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh
 
@@ -73,7 +73,7 @@ def _pictures(
         if (
             seen
             and examined
-            and (force or found.judged.differs(target) or clock.is_due(platform.root, feed.name, path, REDRAWN))
+            and (force or found.judged.differs(target) or clock.is_due(platform.root, feed.name, path))
         ):
             outcomes, readings = watch.of_target(target, seen.outcomes), watch.of_target(target, seen.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))

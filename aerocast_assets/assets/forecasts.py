@@ -9,7 +9,7 @@ import dagster as dg
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
-from aerocast_assets.assets.describe import REDRAWN, drawing, preview, report, status
+from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table
 from aerocast_assets.resources import Platform, Refresh
 
@@ -74,7 +74,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         fresh = config.force or not (lake.ledger(name).is_current(WHOLE, version) and path.exists())
         issued = issue.forecast_newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
-        drawn = fresh and (config.force or clock.is_due(root, feed.name, path, REDRAWN, pointer.promoted_at))
+        drawn = fresh and (config.force or clock.is_due(root, feed.name, path, pointer.promoted_at))
         shown = drawing(platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
         if fresh:
             lake.overwrite(name, rows, version)

@@ -12,7 +12,7 @@ from aerocast.feed.model import Feed
 from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset
-from aerocast_assets.keys import table
+from aerocast_assets.keys import LIVE_TAG, table
 
 if TYPE_CHECKING:
     from aerocast.features.windows import Grid, WindowSpec
@@ -26,10 +26,12 @@ def csv_path(root: Home, feed: Feed, target: str) -> Path:
 def windows(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
 
-    def shown(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def shown(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+        live = LIVE_TAG in context.run.tags
         metadata: dict[str, Any] = {}
         for target in feed.targets:
-            own = {"months_computed": len(work.stale[table(feed, target, "windows")]), **_export(work, feed, target)}
+            computed = len(work.stale[table(feed, target, "windows")])
+            own = {"months_computed": computed, **_export(work, feed, target, live)}
             prefix = "" if len(feed.targets) == 1 else f"{target}_"
             metadata |= {f"{prefix}{name}": value for name, value in own.items()}
         return metadata
@@ -38,8 +40,9 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
     return layer_asset(feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, shown=shown)
 
 
-def _export(work: Refreshed, feed: Feed, target: str) -> dict[str, Any]:
-    """Brings the windowed CSV up to date; what to show of it."""
+def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:
+    """Brings the windowed CSV up to date, in live runs at most each hour; what to show of it."""
+    from aerocast.contracts import clock
     from aerocast.features.windows import WindowSpec, feature_names
     from aerocast.storage.home import store_of
     from aerocast.tables import training
@@ -50,7 +53,8 @@ def _export(work: Refreshed, feed: Feed, target: str) -> dict[str, Any]:
     origin = config_hash(**parts, silver=lake.ledger(silver).content(lake.months(silver)))
     # Not by stale months: a run that was killed after the rows were committed has none, but an old file.
     store = store_of(path.parent)
-    if store.origin(path.name) != origin:
+    due = not live or clock.is_due(work.platform.root, feed.name, path)
+    if due and store.origin(path.name) != origin:
         training.write_csv(path, spec, _exported(work, feed, spec))
         store.note_origin(path.name, origin)
     return {"features": len(feature_names(spec)), "csv": dg.MetadataValue.path(path)}

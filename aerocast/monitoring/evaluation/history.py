@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -29,7 +28,6 @@ from aerocast.storage import atomic
 from aerocast.storage.home import Home, store_of
 
 FOLDER = "prediction_history"
-REWRITTEN = timedelta(hours=1)
 _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, target, station, horizon,
     strftime(origin AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS origin,
     strftime(issued_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS issued_at, value AS forecast, lower, upper,
@@ -50,10 +48,14 @@ def months_kept(feed: Feed, months: Iterable[str]) -> list[str]:
     return [month for month, end in ends.items() if limit is None or end + limit > max(ends.values())]
 
 
-def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, *, live: bool = False) -> Path:
-    """Brings the files up to date, each old or new and never half; their folder.
+def newest_is_due(lake: LakeReader, home: Home, feed: Feed) -> bool:
+    """Whether the newest month's file is missing, or old enough to be written by a live run."""
+    newest = lake.months(f"{feed.name}/outcomes")[-1]
+    return clock.is_due(home, feed.name, place(home, feed.name) / f"{newest}.csv")
 
-    With `live` the newest month's file waits until it is an hour old by the feed's clock.
+
+def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Feed, *, newest: bool = True) -> Path:
+    """Brings the files up to date, each old or new and never half, without `newest` all but the newest; their folder.
 
     Raises:
         AeroCastError: the disk refuses.
@@ -63,8 +65,8 @@ def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Fe
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
     origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.ledger(name).content(months).items()}
     stale = [month for month in months if store.origin(f"{month}.csv") != origins[month]]
-    if live and stale[-1:] == months[-1:] and not clock.is_due(home, feed.name, folder / f"{stale[-1]}.csv", REWRITTEN):
-        stale.pop()
+    if not newest:
+        stale = [month for month in stale if month != months[-1]]
     if stale:
         for month in stale:
             lake.relation(con, name, [month]).create_view("history_outcomes", replace=True)

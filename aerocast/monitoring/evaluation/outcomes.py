@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import duckdb
 
 PAIR = "pair"
-
+# What is asked for again is the same forecast; grouped apart, because few are, and a window sorts whole rows.
+_SAME = "target, station, version, shadow, graph, origin, horizon"
+_TIMED = "origin IS NOT NULL AND station IS NOT NULL"
+_ASK = "{'issued_at': issued_at, 'id': id}"
 
 Conversions: TypeAlias = Sequence[tuple[str, str, float | None, float | None]]
 
@@ -92,6 +95,7 @@ def join(
         for target in feed.targets
     )
     targets = ", ".join(f"({literal(target)})" for target in feed.targets)
+    same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM i.{name}" for name in _SAME.split(", "))
     # A quarantine of before there was one a value holds whole readings.
     column = quoted("column") if "column" in con.view("join_quarantine").columns else "NULL::VARCHAR"
     return con.sql(f"""
@@ -107,8 +111,11 @@ def join(
             WHERE id IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY coalesce(coalesce(p.forecast, a.forecast)::VARCHAR, id), horizon
                 ORDER BY posted_at DESC, p.delivery DESC, line DESC) = 1),
+        several AS (
+            SELECT {_SAME}, max({_ASK}) AS newest, sum(coalesce(asked, 1)) AS times
+            FROM join_predictions WHERE {_TIMED} GROUP BY ALL HAVING count(*) > 1),
         known AS (
-            SELECT i.* EXCLUDE ({PARTITION}, delivery),
+            SELECT i.* EXCLUDE ({PARTITION}, delivery), s.newest, s.times,
                 coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
                 CASE WHEN now.measured IS NOT NULL THEN 'measured'
                     WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
@@ -121,20 +128,19 @@ def join(
                     - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
             LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = epoch_us(i.time) // {step}
             LEFT JOIN posted p ON coalesce(p.forecast, p.id) = coalesce(i.forecast::VARCHAR, i.id)
-                AND p.horizon = i.horizon),
+                AND p.horizon = i.horizon
+            LEFT JOIN several s ON {same}),
         pairs AS (
             SELECT target, station, posted_at AS issued_at, posted_at AS time, predicted AS value,
                 '' AS version, {literal(PAIR)} AS kind, {literal(PAIR)} AS graph, false AS shadow, false AS degraded,
                 '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon, 1 AS asked
             FROM join_posted WHERE id IS NULL AND predicted IS NOT NULL AND {PARTITION} = {literal(month)})
-        SELECT * EXCLUDE (timed) REPLACE (
-                CASE WHEN timed THEN sum(coalesce(asked, 1)) OVER same ELSE 1 END::BIGINT AS asked),
+        SELECT * EXCLUDE (newest, times)
+                REPLACE (CASE WHEN {_TIMED} THEN coalesce(times, asked, 1) ELSE 1 END::BIGINT AS asked),
             actual - value AS error, actual BETWEEN lower AND upper AS inside,
-            timed AND row_number() OVER (same ORDER BY issued_at DESC, id) > 1 AS repeated,
+            newest IS NOT NULL AND newest <> {_ASK} AS repeated,
             {literal(month)} AS {PARTITION}
-        FROM (SELECT *, origin IS NOT NULL AND station IS NOT NULL AS timed
-            FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs))
-        WINDOW same AS (PARTITION BY target, station, version, shadow, graph, origin, horizon)""")
+        FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs)""")
 
 
 def _create_views(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, month: str) -> None:

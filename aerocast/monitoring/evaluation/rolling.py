@@ -70,12 +70,20 @@ def metrics(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, now: d
         ORDER BY target, shadow, version DESC, station <> {literal(ALL)}, station, horizon""").to_arrow_table()
 
 
-def daily(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False) -> list[str]:
-    """Brings `<feed>/evaluation_daily` up to date with the months of outcomes whose content changed; which ones."""
+def daily(
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, *, force: bool = False, newest: bool = True
+) -> list[str]:
+    """Computes `<feed>/evaluation_daily` of the months whose outcomes changed (without `newest` not of the newest).
+
+    Returns:
+        The months that were computed.
+    """
     source, name = f"{feed.name}/outcomes", f"{feed.name}/evaluation_daily"
     content, code = lake.ledger(source).content(lake.months(source)), code_version(__name__)
     hashes = {month: config_hash(code=code, outcomes=held.all) for month, held in content.items()}
     stale = sorted(hashes) if force else lake.ledger(name).stale(hashes)
+    if not newest:
+        stale = [month for month in stale if month != max(hashes)]
     for month in stale:
         _places(con, lake, feed, [month])
         rows = con.sql(f"""

@@ -42,7 +42,8 @@ def evaluate(
 ) -> Evaluated:
     """Takes up the log, joins, measures, examines and reports; what has not changed is not computed again.
 
-    A `live` one, of which there may be one each minute, writes the newest month's history at most each hour.
+    A `live` one, of which there may be one each minute, writes the newest month's daily metrics and history at most
+    each hour.
 
     Raises:
         AeroCastError: the log, the lake, a release or the disk cannot be used.
@@ -54,8 +55,9 @@ def evaluate(
     written, version = None, ""
     if lake.exists(f"{feed.name}/outcomes"):
         metrics, version = _measure(con, lake, feed, clock.now(home, feed.name, feed.end), force=force)
-        rolling.daily(con, lake, feed, force=force)
-        written = history.write(con, lake, home, feed, live=live)
+        newest = force or not live or history.newest_is_due(lake, home, feed)
+        rolling.daily(con, lake, feed, force=force, newest=newest)
+        written = history.write(con, lake, home, feed, newest=newest)
     judged = watch.update_state(con, lake, home, feed, force=force)
     path = report_path(home, feed.name)
     if judged.fresh or not path.exists():
