@@ -44,7 +44,7 @@ class Declaration(NamedTuple):
 
 def declarations(defs: Path = DEFS) -> list[Declaration]:
     """Every feed that is declared, whether it is valid or not, by name."""
-    return [found for path in files(defs) if (found := read(path, defs))]
+    return [declaration for path in files(defs) if (declaration := read(path, defs))]
 
 
 def declared(defs: Path = DEFS) -> list[str]:
@@ -74,13 +74,13 @@ def find_feed(name: str, defs: Path = DEFS) -> Feed:
     Raises:
         AeroCastError: there is none (the message lists those there are), or its declaration is not valid.
     """
-    known = {each.name: each for each in declarations(defs)}
-    if name not in known:
-        raise AeroCastError(f"--feed: there is no feed {name!r}; declared: {', '.join(known) or 'none'}")
-    found = known[name]
-    if found.feed is None:
-        raise found.error
-    return found.feed
+    by_name = {each.name: each for each in declarations(defs)}
+    if name not in by_name:
+        raise AeroCastError(f"--feed: there is no feed {name!r}; declared: {', '.join(by_name) or 'none'}")
+    declaration = by_name[name]
+    if declaration.feed is None:
+        raise declaration.error
+    return declaration.feed
 
 
 def read(path: Path, defs: Path | None = None) -> Declaration | None:
@@ -98,8 +98,8 @@ def read(path: Path, defs: Path | None = None) -> Declaration | None:
         wrong += [*_place(feed, path, defs), *root.twice]
     except AeroCastError as error:
         return Declaration(name, path, mistakes=(str(error),))
-    told = tuple(f"{path}:{root.line(place)}: {Mistake(_field(place), text)}" for place, text in wrong)
-    return Declaration(name, path, None if told else feed, told)
+    mistakes = tuple(f"{path}:{root.line(place)}: {Mistake(_field(place), text)}" for place, text in wrong)
+    return Declaration(name, path, None if mistakes else feed, mistakes)
 
 
 def files(defs: Path) -> Iterator[Path]:
@@ -119,8 +119,8 @@ def files(defs: Path) -> Iterator[Path]:
 
     for folder, below, names in os.walk(defs, onerror=note, followlinks=True):
         below[:] = sorted(name for name in below if not name.startswith(".") and name != "__pycache__")
-        if found := next((name for name in FILES if name in names or name in below), None):
-            yield Path(folder, found)
+        if file := next((name for name in FILES if name in names or name in below), None):
+            yield Path(folder, file)
     yield from unreadable
 
 
@@ -136,10 +136,10 @@ class _Document(NamedTuple):
         node, line = self.node, 1
         for part in place:
             if isinstance(node, yaml.MappingNode):
-                found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-                if found is None:
+                pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+                if pair is None:
                     break
-                line, node = found[0].start_mark.line + 1, found[1]
+                line, node = pair[0].start_mark.line + 1, pair[1]
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
                 line = node.start_mark.line + 1

@@ -44,10 +44,10 @@ class _Part(ComponentTree):
 
     def _get_filesystem_decl(self) -> ComponentDecl[Any]:
         context = self.decl_load_context.for_component_loc(ComponentPath.from_path(self.part))
-        found = build_filesystem_component_decl_from_context(context)
-        if found is None:
+        decl = build_filesystem_component_decl_from_context(context)
+        if decl is None:
             raise dg.DagsterInvalidDefinitionError(f"{self.part} holds no definitions")
-        return found
+        return decl
 
 
 def _isolated(project: Path, tree: ComponentTree, wrong: Sequence[Declaration]) -> dg.Definitions:
@@ -65,10 +65,10 @@ def _isolated(project: Path, tree: ComponentTree, wrong: Sequence[Declaration]) 
             if path.stem == SHARED:
                 raise
             reasons[path.name] = _why(path, error)
-    found = _together(tree, loaded, reasons)
+    definitions = _together(tree, loaded, reasons)
     for part, why in reasons.items():
         log.warning(left_out(part, why.splitlines()))
-    return found
+    return definitions
 
 
 def _together(tree: ComponentTree, loaded: Mapping[str, dg.Definitions], reasons: dict[str, str]) -> dg.Definitions:

@@ -64,16 +64,16 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         from aerocast.reporting import plots
 
         lake, data_version = platform.lake, content(platform.lake, feed, target)
-        found = candidates.read_candidate(platform.root, feed.name, target, kind)
+        trained = candidates.read_candidate(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
-        asked = parse_since(config.since)
-        regimes = [asked] if asked or not found else [None, found.since]
+        regime_start = parse_since(config.since)
+        regimes = [regime_start] if regime_start or not trained else [None, trained.since]
         versions = [_version(feed, target, kind, data_version, regime, platform.hash_salt) for regime in regimes]
         version = versions[0]
         metadata: dict[str, Any] = dict(status(None))
         figure = None
-        if found and found.config_hash in versions and not config.force:
-            version = found.config_hash
+        if trained and trained.config_hash in versions and not config.force:
+            version = trained.config_hash
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
             read = _versions(lake, feed, target)
@@ -81,19 +81,21 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
                 relation = lake.relation(con, table(feed, target, "windows"), version=read["windows"])
                 hashes = (version, data_version)
                 try:
-                    found, curves = _train(context, platform, feed, target, kind, hashes, read, relation, asked)
+                    trained, curves = _train(
+                        context, platform, feed, target, kind, hashes, read, relation, regime_start
+                    )
                 except Untrainable as lack:
                     # All else goes on without it, or with the one that there is.
                     context.log.warning(f"{kind} is not trained: {lack}")
                     return dg.MaterializeResult(metadata={"lacking": str(lack)}, data_version=dg.DataVersion(version))
-            candidates.write_candidate(platform.root, found)
-            metadata |= status(found)
-            context.log.info(f"trained on {found.rows} rows in {found.seconds:.1f} s")
+            candidates.write_candidate(platform.root, trained)
+            metadata |= status(trained)
+            context.log.info(f"trained on {trained.rows} rows in {trained.seconds:.1f} s")
             if curves:
                 figure = plots.curves(curves, f"{forecaster.title}: validation")
         metadata |= drawing(platform, report(platform.root, feed.name, target, kind), "curves", figure)
         return dg.MaterializeResult(
-            metadata=_metadata(platform, found) | metadata, data_version=dg.DataVersion(version)
+            metadata=_metadata(platform, trained) | metadata, data_version=dg.DataVersion(version)
         )
 
     return asset
@@ -139,21 +141,21 @@ def _train(
 
     trained = trainer.train(feed, target, kind, relation, log, since)
     about = {"config_hash": hashes[0], "data_version": hashes[1], "delta_versions": versions, "since": since}
-    made = trained.candidate(
+    candidate = trained.candidate(
         feed.name, target, kind, code_version=code(kind), parameters=parameters(feed, kind), **about
     )
-    return recorded(context, platform.root, made, curves), curves.steps
+    return recorded(context, platform.root, candidate, curves), curves.steps
 
 
-def _metadata(platform: Platform, found: "Candidate") -> dict[str, Any]:
-    regime = {"since": str(found.since)} if found.since else {}
+def _metadata(platform: Platform, candidate: "Candidate") -> dict[str, Any]:
+    regime = {"since": str(candidate.since)} if candidate.since else {}
     return regime | {
-        "rows": found.rows,
-        "trained_from": str(found.start),
-        "trained_to": str(found.end),
-        "seconds": round(found.seconds, 2),
-        **{name: round(value, 4) for name, value in found.validation.items()},
-        "config_hash": found.config_hash,
-        "graph_bytes": len(found.graph),
-        **link(platform, found.mlflow_run_id),
+        "rows": candidate.rows,
+        "trained_from": str(candidate.start),
+        "trained_to": str(candidate.end),
+        "seconds": round(candidate.seconds, 2),
+        **{name: round(value, 4) for name, value in candidate.validation.items()},
+        "config_hash": candidate.config_hash,
+        "graph_bytes": len(candidate.graph),
+        **link(platform, candidate.mlflow_run_id),
     }

@@ -52,19 +52,19 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         from aerocast.models import candidates
         from aerocast_assets.assets import choice
 
-        found = [
+        offers = [
             each
             for kind in feed.candidates
             if (each := candidates.read_candidate(platform.root, feed.name, target, kind))
         ]
         sequence = candidates.read_candidate(platform.root, feed.name, target, SEQUENCE)
         offered = config_hash(
-            candidates={each.kind: each.config_hash for each in found},
+            candidates={each.kind: each.config_hash for each in offers},
             sequence=sequence.config_hash if sequence else None,
         )
         if config.lift or config.release:
             return choice.choose(context, platform, feed, target, config, offered)
-        return _judge(context, config, platform, feed, target, (found, sequence), offered)
+        return _judge(context, config, platform, feed, target, (offers, sequence), offered)
 
     return asset
 
@@ -82,8 +82,8 @@ def _judge(
     from aerocast.contracts import clock
     from aerocast.promotion import choice, rollout
 
-    root, lake, (found, sequence) = platform.root, platform.lake, entrants
-    since = rollout.regime(config.since, found)
+    root, lake, (rivals, sequence) = platform.root, platform.lake, entrants
+    since = rollout.regime(config.since, rivals)
     version = config_hash(
         candidates=offered,
         since=since.isoformat() if since else None,
@@ -100,10 +100,10 @@ def _judge(
     ):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
         return result(platform, now.release.manifest, status(None) | verdicts.shown(platform, feed, target), version)
-    trial = _try(platform, lake, feed, target, found, now.release, since)
+    trial = _try(platform, lake, feed, target, rivals, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
-    found = tracked.judged(context, root, found, trial)
-    winner = next((each for each in found if each.kind == trial.decision.winner), None)
+    rivals = tracked.judged(context, root, rivals, trial)
+    winner = next((each for each in rivals if each.kind == trial.decision.winner), None)
     reason = context.run.tags.get(RETRAIN_TAG)
     outcome = rollout.apply_decision(root, feed, trial, (winner, sequence), now, context.run.run_id, reason)
     tracked.registered(context, root, winner, outcome.decision, outcome.challenger)
@@ -127,7 +127,7 @@ def _try(
     lake: "LakeReader",
     feed: Feed,
     target: str,
-    found: "Sequence[Candidate]",
+    rivals: "Sequence[Candidate]",
     incumbent: "Release | None",
     since: "datetime | None",
 ) -> "Trial":
@@ -140,17 +140,17 @@ def _try(
     with platform.sql() as con:
         samples = training.load(spec, lake.relation(con, name_of(feed, target, "windows")))
 
-        def series(window: WindowSpec, wanted: "Sequence[str]") -> "Mapping[str, Grid]":
-            rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, wanted))
+        def series(window: WindowSpec, months: "Sequence[str]") -> "Mapping[str, Grid]":
+            rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, months))
             return silver.grids(con, feed, rows)
 
-        return run_trial(feed, spec, samples, found, incumbent, since, series)
+        return run_trial(feed, spec, samples, rivals, incumbent, since, series)
 
 
 def result(
-    platform: Platform, serves: "Manifest | None", shown: dict[str, Any], version: str
+    platform: Platform, serves: "Manifest | None", described: dict[str, Any], version: str
 ) -> dg.MaterializeResult[None]:
-    metadata = dict(shown)
+    metadata = dict(described)
     if serves:
         lineage = serves.lineage
         metadata |= {

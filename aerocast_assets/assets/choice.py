@@ -32,33 +32,33 @@ def choose(
     root, lake, tag = platform.root, platform.lake, context.run.tags.get(champion.RETRAIN_TAG)
     try:
         if config.lift:
-            chosen = choice.lift(root, feed, target)
+            outcome = choice.lift(root, feed, target)
         else:
             length = choice.parse_length(config.hold_for, "hold_for")
             hold = None if config.automatic else choice.hold_for(length, tag or "")
-            chosen = choice.choose(lake, root, feed, target, config.release, hold, tag or "", offered)
-            _follow(context, platform, feed, target, chosen)
+            outcome = choice.choose(lake, root, feed, target, config.release, hold, tag or "", offered)
+            _follow(context, platform, feed, target, outcome)
     except AeroCastError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    if chosen.segment:
-        choice.record(lake, root, feed, target, chosen, context.run.run_id, tag)
-    context.log.info(chosen.reason if chosen.segment else f"unchanged: {chosen.reason}")
+    if outcome.segment:
+        choice.record(lake, root, feed, target, outcome, context.run.run_id, tag)
+    context.log.info(outcome.reason if outcome.segment else f"unchanged: {outcome.reason}")
     shown = verdicts.shown(platform, feed, target)
-    hold = chosen.pointer.hold
+    hold = outcome.pointer.hold
     state = config_hash(
-        release=chosen.serves.version,
-        promoted_at=chosen.pointer.promoted_at.isoformat(),
+        release=outcome.serves.version,
+        promoted_at=outcome.pointer.promoted_at.isoformat(),
         hold=hold.since.isoformat() if hold else None,
     )
-    return champion.result(platform, chosen.serves, status(chosen.segment) | shown, state)
+    return champion.result(platform, outcome.serves, status(outcome.segment) | shown, state)
 
 
-def _follow(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, chosen: "Choice") -> None:
+def _follow(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, outcome: "Choice") -> None:
     """MLflow's alias follows what serves."""
     from aerocast.models.tracking import model_name
 
-    name, run_id = model_name(feed.name, target), chosen.serves.lineage.mlflow_run_id
-    tags = {"verdict": "promoted", "reason": chosen.reason} if chosen.is_switch else {}
+    name, run_id = model_name(feed.name, target), outcome.serves.lineage.mlflow_run_id
+    tags = {"verdict": "promoted", "reason": outcome.reason} if outcome.is_switch else {}
     if tracked.noted(context, platform.root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
-        version = chosen.serves.version
+        version = outcome.serves.version
         context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")

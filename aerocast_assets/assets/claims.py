@@ -50,38 +50,38 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
         if not address:
             raise AeroCastError(UNSET)
         with brokers.connect(address) as broker:
-            taken = take_claims(broker, platform.root, find, limit=platform.settings.patience)
-            left = broker.backlog(TOPICS)
-        shown = _shown(taken, left)
-        said = f"{taken.messages} messages: {taken.rows.total()} readings from {len(taken.claims)} objects"
-        context.log.info(f"{said}, {taken.repeats} known already, {len(taken.dead)} dead letters, {left} wait")
-        for each in taken.postponed:
+            intake = take_claims(broker, platform.root, find, limit=platform.settings.patience)
+            backlog = broker.backlog(TOPICS)
+        metadata = _shown(intake, backlog)
+        summary = f"{intake.messages} messages: {intake.rows.total()} readings from {len(intake.claims)} objects"
+        context.log.info(f"{summary}, {intake.repeats} known already, {len(intake.dead)} dead letters, {backlog} wait")
+        for each in intake.postponed:
             context.log.warning(f"postponed: {each.topic} {each.position}: {each.error}")
-        for each in taken.dead:
+        for each in intake.dead:
             context.log.warning(f"dead letter: {each.topic} {each.position}: {each.error}")
-        if taken.later:
+        if intake.later:
             # The broker keeps them. What was taken stays taken.
-            why = f"{len(taken.later)} claims were put off; the first: {taken.later[0].error}"
-            raise dg.Failure(f"{said}; {why}", metadata=shown, allow_retries=False)
-        return dg.MaterializeResult(metadata=shown)
+            why = f"{len(intake.later)} claims were put off; the first: {intake.later[0].error}"
+            raise dg.Failure(f"{summary}; {why}", metadata=metadata, allow_retries=False)
+        return dg.MaterializeResult(metadata=metadata)
 
     return asset
 
 
-def _shown(taken: "ClaimReport", left: int) -> dict[str, Any]:
+def _shown(intake: "ClaimReport", backlog: int) -> dict[str, Any]:
     return {
-        **status(taken.claims),
-        "messages": taken.messages,
-        "waiting": left,
-        "objects": len(taken.claims),
-        "objects_known": taken.repeats,
-        "rows": taken.rows.total(),
-        "rows_by_feed": preview([{"feed": feed, "rows": rows} for feed, rows in sorted(taken.rows.items())]),
-        "newest_claims": _table(taken.claims[-PREVIEW:]),
-        "dead_letters": len(taken.dead),
-        "dead_letters_why": _table(taken.dead[:SHOWN]),
-        "put_off": _table(taken.later),
-        "postponed": _table(taken.postponed[:SHOWN]),
+        **status(intake.claims),
+        "messages": intake.messages,
+        "waiting": backlog,
+        "objects": len(intake.claims),
+        "objects_known": intake.repeats,
+        "rows": intake.rows.total(),
+        "rows_by_feed": preview([{"feed": feed, "rows": rows} for feed, rows in sorted(intake.rows.items())]),
+        "newest_claims": _table(intake.claims[-PREVIEW:]),
+        "dead_letters": len(intake.dead),
+        "dead_letters_why": _table(intake.dead[:SHOWN]),
+        "put_off": _table(intake.later),
+        "postponed": _table(intake.postponed[:SHOWN]),
     }
 
 

@@ -44,42 +44,43 @@ def evaluation(feed: Feed) -> dg.AssetsDefinition:
         lake = platform.lake
         with platform.sql() as con:
             live = LIVE_TAG in context.run.tags
-            found = evaluate(con, lake, platform.root, feed, force=config.force, live=live)
-            pictures = _pictures(con, lake, platform, feed, found, force=config.force)
-        for line in (_log_line(found), *verdicts(feed, found.judged.state)):
+            result = evaluate(con, lake, platform.root, feed, force=config.force, live=live)
+            pictures = _pictures(con, lake, platform, feed, result, force=config.force)
+        for line in (_log_line(result), *verdicts(feed, result.judged.state)):
             context.log.info(line)
-        if found.taken.damaged:
-            context.log.warning(f"{found.taken.damaged} lines of the prediction log could not be read")
+        if result.taken.damaged:
+            context.log.warning(f"{result.taken.damaged} lines of the prediction log could not be read")
         return dg.MaterializeResult(
-            metadata=_metadata(feed, found) | pictures, data_version=dg.DataVersion(found.version)
+            metadata=_metadata(feed, result) | pictures, data_version=dg.DataVersion(result.version)
         )
 
     return asset
 
 
 def _pictures(
-    con: "DuckDBPyConnection", lake: "LakeReader", platform: Platform, feed: Feed, found: "Evaluated", *, force: bool
+    con: "DuckDBPyConnection", lake: "LakeReader", platform: Platform, feed: Feed, result: "Evaluated", *, force: bool
 ) -> dict[str, dg.MetadataValue[Any]]:
     """What the examination saw of each target, drawn again if it changed what is believed, or from time to time."""
     from aerocast.contracts import clock
     from aerocast.monitoring.drift.report import plot
     from aerocast.monitoring.evaluation import watch
 
-    shown: dict[str, dg.MetadataValue[Any]] = {}
-    seen, state = found.judged.examination, found.judged.state
+    pictures: dict[str, dg.MetadataValue[Any]] = {}
+    examination, state = result.judged.examination, result.judged.state
     for target in feed.targets:
         figure, path = None, report(platform.root, feed.name, target, "drift")
-        examined = seen and any(each.target == target for each in seen.diagnoses)
+        examined = examination and any(each.target == target for each in examination.diagnoses)
         if (
-            seen
+            examination
             and examined
-            and (force or found.judged.differs(target) or clock.is_due(platform.root, feed.name, path))
+            and (force or result.judged.differs(target) or clock.is_due(platform.root, feed.name, path))
         ):
-            outcomes, readings = watch.of_target(target, seen.outcomes), watch.of_target(target, seen.readings)
+            outcomes = watch.of_target(target, examination.outcomes)
+            readings = watch.of_target(target, examination.readings)
             figure = plot(feed, target, state, outcomes, readings, watch.history(con, lake, feed, target))
         title = "drift" if len(feed.targets) == 1 else f"{target}_drift"
-        shown |= drawing(platform, path, title, figure)
-    return shown
+        pictures |= drawing(platform, path, title, figure)
+    return pictures
 
 
 def verdicts(feed: Feed, state: "DriftState") -> list[str]:
@@ -90,46 +91,46 @@ def verdicts(feed: Feed, state: "DriftState") -> list[str]:
         stations: dict[str, list[str]] = {}
         for each in own:
             stations.setdefault(each.verdict, []).append(each.station)
-        told = "; ".join(f"{verdict} at {', '.join(found)}" for verdict, found in sorted(stations.items()))
+        sentence = "; ".join(f"{verdict} at {', '.join(places)}" for verdict, places in sorted(stations.items()))
         heat = state.of(target)
-        lines.append(f"{target}: {told or 'no champion serves yet, so nothing was examined'}{', hot' * heat.hot}")
+        lines.append(f"{target}: {sentence or 'no champion serves yet, so nothing was examined'}{', hot' * heat.hot}")
     return lines
 
 
-def _log_line(found: "Evaluated") -> str:
-    if not found.taken.segments and not found.metrics:
+def _log_line(result: "Evaluated") -> str:
+    if not result.taken.segments and not result.metrics:
         return "no forecast was logged yet"
-    taken, missing = found.taken, sum(row["missing"] for row in found.metrics if row["station"] == "all")
+    intake, missing = result.taken, sum(row["missing"] for row in result.metrics if row["station"] == "all")
     return (
-        f"{taken.predictions} forecasts and {taken.posted} posted outcomes taken up from {taken.segments} segments;"
-        f" {len(found.months)} months of outcomes computed; {missing} outcomes missing"
+        f"{intake.predictions} forecasts and {intake.posted} posted outcomes taken up from {intake.segments} segments;"
+        f" {len(result.months)} months of outcomes computed; {missing} outcomes missing"
     )
 
 
-def _metadata(feed: Feed, found: "Evaluated") -> dict[str, Any]:
-    taken, state = found.taken, found.judged.state
-    shown = [row for row in found.metrics if row["n"]]
+def _metadata(feed: Feed, result: "Evaluated") -> dict[str, Any]:
+    intake, state = result.taken, result.judged.state
+    rows = [row for row in result.metrics if row["n"]]
     metadata: dict[str, Any] = {
-        **status(taken.segments or found.months or found.judged.fresh),
-        "log": _log_line(found),
+        **status(intake.segments or result.months or result.judged.fresh),
+        "log": _log_line(result),
         "verdicts": preview([{"target": line} for line in verdicts(feed, state)]),
-        "rolling": preview(table_of(shown[:ROWS], SHOWN)),
-        "segments": taken.segments,
-        "predictions_new": taken.predictions,
-        "posted_new": taken.posted,
-        "damaged_lines": taken.damaged,
-        "unknown_ids": taken.unknown,
-        "months_computed": len(found.months),
-        "missing_outcomes": sum(row["missing"] for row in found.metrics if row["station"] == "all"),
-        "dagster/row_count": len(found.metrics),
-        "evaluated": sum(row["n"] for row in found.metrics if row["station"] == "all"),
+        "rolling": preview(table_of(rows[:ROWS], SHOWN)),
+        "segments": intake.segments,
+        "predictions_new": intake.predictions,
+        "posted_new": intake.posted,
+        "damaged_lines": intake.damaged,
+        "unknown_ids": intake.unknown,
+        "months_computed": len(result.months),
+        "missing_outcomes": sum(row["missing"] for row in result.metrics if row["station"] == "all"),
+        "dagster/row_count": len(result.metrics),
+        "evaluated": sum(row["n"] for row in result.metrics if row["station"] == "all"),
         "faults_open": sum(fault.end is None for fault in state.faults),
         "judged_at": str(state.judged_at),
-        **quality(feed, found.metrics, {heat.target: heat.version for heat in state.heat}),
-        "report_path": dg.MetadataValue.path(found.report),
+        **quality(feed, result.metrics, {heat.target: heat.version for heat in state.heat}),
+        "report_path": dg.MetadataValue.path(result.report),
     }
-    if found.history:
-        metadata["prediction_history"] = dg.MetadataValue.path(found.history)
+    if result.history:
+        metadata["prediction_history"] = dg.MetadataValue.path(result.history)
     return metadata
 
 

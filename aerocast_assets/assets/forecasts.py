@@ -75,7 +75,9 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         issued = issue.forecast_newest(serving, grids)
         rows = issued.rows(datetime.now(UTC))
         drawn = fresh and (config.force or clock.is_due(root, feed.name, path, pointer.promoted_at))
-        shown = drawing(platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None)
+        pictures = drawing(
+            platform, path, "forecast", plots.forecast(issued, feed.column(target).unit) if drawn else None
+        )
         if fresh:
             lake.overwrite(name, rows, version)
         silent = [station for station in feed.station_ids if station not in issued.stations]
@@ -85,7 +87,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 **status(fresh),
-                **shown,
+                **pictures,
                 "table": preview(rows.select(SHOWN).to_pylist()),
                 "release": serving.version,
                 "stations_without": ", ".join(silent),

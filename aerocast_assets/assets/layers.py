@@ -37,10 +37,10 @@ class Refreshed:
     def content(self) -> dict[str, str]:
         """What each month holds, of all layers, as a short text."""
         salt = self.platform.hash_salt
-        held = {layer.table: contents(self.lake, layer.table, self.partitions, salt) for layer in self.layers}
-        if len(held) == 1:
-            return next(iter(held.values()))
-        months = {month: {table: own[month] for table, own in held.items()} for month in self.partitions}
+        texts = {layer.table: contents(self.lake, layer.table, self.partitions, salt) for layer in self.layers}
+        if len(texts) == 1:
+            return next(iter(texts.values()))
+        months = {month: {table: own[month] for table, own in texts.items()} for month in self.partitions}
         return {month: config_hash(**own)[:16] for month, own in months.items()}
 
 

@@ -37,24 +37,24 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
 
         root, lake = platform.root, platform.lake
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
-        done = maintain(root, lake, feeds)
-        for name, why in done.failures.items():
+        upkeep = maintain(root, lake, feeds)
+        for name, why in upkeep.failures.items():
             context.log.warning(f"{name} was left alone: {why}")
         pruned = prune(context.instance, datetime.now(UTC))
         figures = {
-            "months_removed": sum(map(len, done.removals.values())),
-            "months_joined": sum(done.compactions.values()),
-            "files_vacuumed": sum(done.vacuums.values()),
-            "commits_forgotten": sum(done.dropped_commits.values()),
-            "tables_spared": len(done.failures),
+            "months_removed": sum(map(len, upkeep.removals.values())),
+            "months_joined": sum(upkeep.compactions.values()),
+            "files_vacuumed": sum(upkeep.vacuums.values()),
+            "commits_forgotten": sum(upkeep.dropped_commits.values()),
+            "tables_spared": len(upkeep.failures),
             "runs_deleted": pruned.runs,
             "tick_logs_deleted": pruned.tick_logs,
             "databases_rewritten": pruned.rewritten,
-            **{f"{kind}_removed": count for kind, count in done.prunings.items()},
+            **{f"{kind}_removed": count for kind, count in upkeep.prunings.items()},
         }
         context.log.info(", ".join(f"{name} {count}" for name, count in figures.items()))
         tables, (free, total) = disk_use(lake), disk(root)
-        removed = [{"table": name, "months": ", ".join(months)} for name, months in sorted(done.removals.items())]
+        removed = [{"table": name, "months": ", ".join(months)} for name, months in sorted(upkeep.removals.items())]
         return dg.MaterializeResult(
             metadata={
                 **status(sum(figures.values())),
@@ -68,7 +68,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
                 "disk_free": free,
                 "disk_total": total,
                 "removed": preview(removed),
-                "spared": preview([{"table": name, "why": why} for name, why in sorted(done.failures.items())]),
+                "spared": preview([{"table": name, "why": why} for name, why in sorted(upkeep.failures.items())]),
             }
         )
 

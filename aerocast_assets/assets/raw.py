@@ -66,21 +66,21 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         lake, name, months = platform.lake, table(feed, "raw"), sorted(context.partition_keys)
         now, notes = clock.now(platform.root, feed.name, feed.end), list[str]()
         declared.publish(platform.root, feed)
-        taken = _take(context, feed, platform, lake, now, notes)
-        notes += taken.notes
-        if taken.failures and not lake.exists(name):
-            raise dg.Failure(f"{name}: nothing could be read: {told(taken.failures)}")
-        for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in taken.failures.items())):
+        intake = _take(context, feed, platform, lake, now, notes)
+        notes += intake.notes
+        if intake.failures and not lake.exists(name):
+            raise dg.Failure(f"{name}: nothing could be read: {told(intake.failures)}")
+        for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in intake.failures.items())):
             context.log.warning(line)
-        counted, new = count_rows(context, lake, [name], months, taken.months), taken.rows.total()
-        context.log.info(f"{counted['rows']} readings, {taken.segments} segments new ({new} readings)")
+        counts, new = count_rows(context, lake, [name], months, intake.months), intake.rows.total()
+        context.log.info(f"{counts['rows']} readings, {intake.segments} segments new ({new} readings)")
         return dg.MaterializeResult(
             metadata={
                 **status(new),
-                **counted,
+                **counts,
                 "rows_new": new,
-                "segments_new": taken.segments,
-                **shown(taken, notes),
+                "segments_new": intake.segments,
+                **shown(intake, notes),
                 "now": now.isoformat(timespec="seconds"),
             },
             data_version=data_version(context, contents(lake, name, months, platform.hash_salt)),
@@ -99,22 +99,22 @@ def _take(
 
     settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
     channels = channels_of(platform.root, feed, settings)
-    taken = take_all(lake, feed, channels)
+    intake = take_all(lake, feed, channels)
     patience, ways = Patience(platform.root, feed.name, settings.patience), [channel.name for channel in channels]
     # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
     patient = feed.source.watch == "polled" and context.run.job_name == live_job_name(feed)
     if patient and not patience.is_due(SOURCE, real):
         notes.append(f"{SOURCE}: {delay_text([patience.delays[SOURCE]])}")
     else:
-        take_source(lake, feed, _read(feed, platform, lake, months, now, notes), taken)
+        take_source(lake, feed, _read(feed, platform, lake, months, now, notes), intake)
         ways.append(SOURCE)
     for way in ways:
-        if way in taken.failures:
-            patience.fail(way, taken.failures[way], real)
+        if way in intake.failures:
+            patience.fail(way, intake.failures[way], real)
         else:
             patience.clear(way)
-    place_strays(lake, feed, now, taken)
-    return taken
+    place_strays(lake, feed, now, intake)
+    return intake
 
 
 def _read(
@@ -146,17 +146,17 @@ def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Seq
     return {month: time.astimezone(UTC) for month, time in rows.fetchall()}
 
 
-def shown(taken: "IntakeReport", notes: list[str]) -> dict[str, Any]:
+def shown(intake: "IntakeReport", notes: list[str]) -> dict[str, Any]:
     """What of an intake is worth a look, and nothing else."""
-    found: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(taken.rows.items())}
-    found |= {
-        "months_touched": ", ".join(sorted(taken.months)),
-        "known_already": taken.repeats,
-        "no_news": taken.unsaid,
+    metadata: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(intake.rows.items())}
+    metadata |= {
+        "months_touched": ", ".join(sorted(intake.months)),
+        "known_already": intake.repeats,
+        "no_news": intake.unsaid,
     }
-    found |= {"withdrawn": taken.withdrawals, "placed": taken.moves}
-    found |= {"rejected": "; ".join(taken.rejections), "notes": "; ".join(notes), UNREAD: told(taken.failures)}
-    return {name: value for name, value in found.items() if value}
+    metadata |= {"withdrawn": intake.withdrawals, "placed": intake.moves}
+    metadata |= {"rejected": "; ".join(intake.rejections), "notes": "; ".join(notes), UNREAD: told(intake.failures)}
+    return {name: value for name, value in metadata.items() if value}
 
 
 def told(failed: dict[str, str]) -> str:

@@ -37,8 +37,8 @@ def noted(context: dg.AssetExecutionContext, home: Home, action: "Callable[[Trac
 def recorded(context: dg.AssetExecutionContext, home: Home, trained: "Candidate", curves: "Curves") -> "Candidate":
     """The candidate with its place in MLflow, if it got one."""
     tags = {"dagster_run_id": context.run.run_id}
-    found = noted(context, home, lambda tracker: tracker.record(trained, tags, curves))
-    return msgspec.structs.replace(trained, mlflow_run_id=found.run_id, model_uri=found.model_uri) if found else trained
+    run = noted(context, home, lambda tracker: tracker.record(trained, tags, curves))
+    return msgspec.structs.replace(trained, mlflow_run_id=run.run_id, model_uri=run.model_uri) if run else trained
 
 
 def judged(
@@ -48,20 +48,20 @@ def judged(
     from aerocast.models import candidates
     from aerocast.promotion import bundle
 
-    known = {each.kind: each for each in entrants}
+    by_kind = {each.kind: each for each in entrants}
 
     def action(tracker: "Tracker") -> None:
         for each in entrants:
             if not tracker.knows(each):
-                found = tracker.record(each, {"dagster_run_id": context.run.run_id})
-                each = msgspec.structs.replace(each, mlflow_run_id=found.run_id, model_uri=found.model_uri)
+                candidate = tracker.record(each, {"dagster_run_id": context.run.run_id})
+                each = msgspec.structs.replace(each, mlflow_run_id=candidate.run_id, model_uri=candidate.model_uri)
                 candidates.write_candidate(home, each)
-                known[each.kind] = each
+                by_kind[each.kind] = each
             if each.kind in trial.forecasts:
                 tracker.add_scores(each.mlflow_run_id, bundle.trial_scores(trial, each.kind), {})
 
     noted(context, home, action)
-    return list(known.values())
+    return list(by_kind.values())
 
 
 def registered(
@@ -89,5 +89,5 @@ def link(platform: Platform, run_id: str | None) -> dict[str, Any]:
     if not run_id:
         return {}
     address = platform.settings.mlflow_url.rstrip("/")
-    shown = dg.MetadataValue.url(f"{address}/#/runs/{run_id}") if address else run_id
-    return {"mlflow_run": shown}
+    text = dg.MetadataValue.url(f"{address}/#/runs/{run_id}") if address else run_id
+    return {"mlflow_run": text}

@@ -26,8 +26,8 @@ SHOWN = 24  # newest months
 def content(lake: "LakeReader", feed: Feed, target: str) -> str:
     """What the months of a target's windows hold; a month without rows trains nothing and does not count."""
     name = table(feed, target, "windows")
-    held = lake.ledger(name).content(lake.months(name))
-    return config_hash(windows={month: each.all for month, each in held.items()})
+    marks = lake.ledger(name).content(lake.months(name))
+    return config_hash(windows={month: each.all for month, each in marks.items()})
 
 
 def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
@@ -66,14 +66,14 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         rows, span = lake.rows(name), lake.span(name)
         version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
         before = context.instance.get_latest_materialization_event(context.asset_key)
-        made = before.asset_materialization if before else None
+        event = before.asset_materialization if before else None
         if lacking := too_few(lake, feed, target):
             # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
-            if made or RETRAIN_OF in context.run.tags:
+            if event or RETRAIN_OF in context.run.tags:
                 raise AeroCastError(f"{name}: {lacking}")
             context.log.warning(f"{name}: no training set yet: {lacking}")
             return
-        fresh = made is None or (made.tags or {}).get("dagster/data_version") != version
+        fresh = event is None or (event.tags or {}).get("dagster/data_version") != version
         context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
         yield dg.MaterializeResult(
             metadata={

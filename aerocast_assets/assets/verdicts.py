@@ -27,27 +27,31 @@ def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = N
     from aerocast.reporting import plots
 
     root, lake = platform.root, platform.lake
-    found: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
+    metadata: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
     if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
-        found["hold"] = str(hold)
+        metadata["hold"] = str(hold)
     decision, judged = (table.newest(lake, feed.name, target, by_trial=judged) for judged in (False, True))
     if decision is None:
-        return found
-    found |= {"decision": decision["reason"], "verdict": table.verdict_of(decision), "promoted": decision["promoted"]}
+        return metadata
+    metadata |= {
+        "decision": decision["reason"],
+        "verdict": table.verdict_of(decision),
+        "promoted": decision["promoted"],
+    }
     # Rows of older tables have no such columns.
     for name in ("p_value", "statistic", "gain", "retrain_reason", "incumbent", "challenger"):
         if decision.get(name) is not None:
-            found[name] = decision[name]
+            metadata[name] = decision[name]
     if trial and trial.duel:
         figure = plots.duel(trial.duel, f"{feed.name} {target}: challenger against incumbent")
         drawing(platform, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
-        found |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
+        metadata |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
     if judged and not table.is_trial(decision):
         # Its scores say nothing about what was chosen.
-        found["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
-        return found
-    return found | (_judged(platform, lake, feed, target, judged, draw=trial is not None) if judged else {})
+        metadata["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
+        return metadata
+    return metadata | (_judged(platform, lake, feed, target, judged, draw=trial is not None) if judged else {})
 
 
 def _judged(

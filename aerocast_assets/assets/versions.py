@@ -22,8 +22,8 @@ _PAGE = 500
 
 def contents(lake: "LakeReader", name: str, months: list[str], salt: str) -> dict[str, str]:
     """What each month of a table holds, as a short text; empty for one that was never made."""
-    held = lake.ledger(name).content(months)
-    return {month: config_hash(content=held[month].all, salt=salt)[:16] if month in held else "" for month in months}
+    marks = lake.ledger(name).content(months)
+    return {month: config_hash(content=marks[month].all, salt=salt)[:16] if month in marks else "" for month in months}
 
 
 def data_version(context: dg.AssetExecutionContext, content: Mapping[str, str]) -> dg.DataVersion:
@@ -31,10 +31,10 @@ def data_version(context: dg.AssetExecutionContext, content: Mapping[str, str]) 
     for month, mark in content.items():
         context.add_asset_metadata({CONTENT: mark}, partition_key=month)
     before = _newest(context.instance, context.asset_key, set(content))
-    held = {version for version, _ in before.values()}
+    versions = {version for version, _ in before.values()}
     same = all(month in before and before[month][1] == mark for month, mark in content.items())
-    if same and len(held) == 1:
-        return dg.DataVersion(held.pop())
+    if same and len(versions) == 1:
+        return dg.DataVersion(versions.pop())
     return dg.DataVersion(config_hash(months=dict(content)))
 
 

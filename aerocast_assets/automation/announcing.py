@@ -99,11 +99,11 @@ def announcing() -> dg.Definitions:
             return dg.SensorResult(skip_reason=UNSET, cursor=context.cursor)
         before = cursors.read(context, AnnouncingCursor, "everything is announced again, under the same ids")
         try:
-            told, cursor = tell(context.instance, platform.root, address, before)
+            sent_count, cursor = tell(context.instance, platform.root, address, before)
         except AeroCastError as error:
             return dg.SensorResult(skip_reason=f"to be told later: {error}", cursor=context.cursor)
-        said = f"told of {told} changes" if told else "nothing new to tell"
-        return dg.SensorResult(skip_reason=said, cursor=cursors.encoded(cursor))
+        text = f"told of {sent_count} changes" if sent_count else "nothing new to tell"
+        return dg.SensorResult(skip_reason=text, cursor=cursors.encoded(cursor))
 
     return dg.Definitions(sensors=[sensor])
 

@@ -101,8 +101,8 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         if failed:
             look.present.append(f"{the_newest(failed, 'run')} failed")
         if not look.reasons:
-            told = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
-            return dg.SensorResult(skip_reason=told, cursor=context.cursor)
+            text = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
+            return dg.SensorResult(skip_reason=text, cursor=context.cursor)
         context.log.info("; ".join(look.reasons))
         covered, after = _choose(root, feed, look, before, now, failed)
         request = ask(root, feed, covered, "; ".join(look.reasons), now)
@@ -149,7 +149,7 @@ def look_around(
     again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
     segments = predictions.segments(root, feed.name)
     oldest = predictions.written(segments[0]) if segments else None
-    found = [
+    looks = [
         (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
         (again, "the source could not be read and is tried again", ""),
         _due(f"readings wait: {', '.join(waiting)}", ended, clock.real(root, feed.name, feed.readings_wait))
@@ -168,12 +168,12 @@ def look_around(
         "readings are new": sorted(keys & set(stale.get(ROWS, ()))),
     }
     quiet = ["sensor faults are as they were", "every month is made of what is there"]
-    said = [old for changed, _, old in found if not changed and old]
-    said += [calm for calm, held in zip(quiet, touched.values(), strict=True) if not held]
+    notes = [old for changed, _, old in looks if not changed and old]
+    notes += [calm for calm, months_of in zip(quiet, touched.values(), strict=True) if not months_of]
     return LiveLook(
-        [new for changed, new, _ in found if changed],
-        {what: held for what, held in touched.items() if held},
-        [*said, *closed],
+        [new for changed, new, _ in looks if changed],
+        {what: months_of for what, months_of in touched.items() if months_of},
+        [*notes, *closed],
         mark,
     )
 
@@ -235,15 +235,15 @@ def _choose(
     wanted = {month for held in look.touched.values() for month in held}
     current = present(root, feed, now, before.month) if look.present else []
     groups = grouped(months(feed).get_partition_keys(), wanted | set(current))
-    chosen = groups[failed % len(groups)]
-    read = bool(current) and current[-1] in chosen
-    return chosen, LiveCursor(look.fingerprint, _newest(feed, now), current[0]) if read else before
+    group = groups[failed % len(groups)]
+    read = bool(current) and current[-1] in group
+    return group, LiveCursor(look.fingerprint, _newest(feed, now), current[0]) if read else before
 
 
-def grouped(keys: Sequence[str], wanted: Iterable[str]) -> list[list[str]]:
+def grouped(keys: Sequence[str], stale: Iterable[str]) -> list[list[str]]:
     """The wanted months of `keys` in groups without a gap, the newest first."""
     places, groups = {month: at for at, month in enumerate(keys)}, list[list[str]]()
-    for month in sorted(set(wanted) & set(keys)):
+    for month in sorted(set(stale) & set(keys)):
         if groups and places[groups[-1][-1]] == places[month] - 1:
             groups[-1].append(month)
         else:

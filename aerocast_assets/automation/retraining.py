@@ -72,19 +72,20 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         now = clock.now(root, feed.name, feed.end)
         tick = Tick(context.instance, root, feed, state.document(root, feed.name).read(), now)
         # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.
-        held = cursors.read(context, dict[str, RetrainMemory], "starting from what runs and drift say")
-        asked = _asked(context, root, feed)
+        memories = cursors.read(context, dict[str, RetrainMemory], "starting from what runs and drift say")
+        open_requests = _asked(context, root, feed)
         looks = {
-            target: _look(tick, target, held.get(target, RetrainMemory()), asked.get(target)) for target in feed.targets
+            target: _look(tick, target, memories.get(target, RetrainMemory()), open_requests.get(target))
+            for target in feed.targets
         }
-        wanted = [look.run for look in looks.values() if look.run]
+        run_requests = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
-        for target, look in looks.items() if wanted else ():
+        for target, look in looks.items() if run_requests else ():
             context.log.info(f"{target}: {look.said}")
-        said = "; ".join(f"{target}: {look.said}" for target, look in looks.items())
+        reasons = "; ".join(f"{target}: {look.said}" for target, look in looks.items())
         return dg.SensorResult(
-            run_requests=wanted,
-            skip_reason=None if wanted else f"at {now:%Y-%m-%d %H:%M}: {said}",
+            run_requests=run_requests,
+            skip_reason=None if run_requests else f"at {now:%Y-%m-%d %H:%M}: {reasons}",
             cursor=cursors.encoded({target: look.memory for target, look in looks.items()}),
         )
 
@@ -118,10 +119,10 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     from aerocast.retraining import policy as retraining
 
     unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
-    known = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
-    for run in known:
+    attempts = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
+    for run in attempts:
         memory = retraining.note_run(memory, run)
-    last = known[0] if known else None
+    last = attempts[0] if attempts else None
     hold = runs.hold(tick.root, tick.feed, target)
     action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
     look = RetrainLook(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
@@ -139,16 +140,16 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     return shadow or look
 
 
-def evidence(seen: "DriftState | None", target: str) -> str:
+def evidence(state: "DriftState | None", target: str) -> str:
     """One short sentence: the station whose errors grew most, and the test that says it most clearly."""
-    found = [d for d in (seen.diagnoses if seen else ()) if d.target == target and d.verdict == "concept_drift"]
-    if not found:
+    drifts = [d for d in (state.diagnoses if state else ()) if d.target == target and d.verdict == "concept_drift"]
+    if not drifts:
         return "errors have grown beyond what the season allows"
-    worst = max(found, key=lambda d: (d.rmse or 0.0) / (d.expected_rmse or d.rmse or 1.0))
+    worst = max(drifts, key=lambda d: (d.rmse or 0.0) / (d.expected_rmse or d.rmse or 1.0))
     grown = f"RMSE {worst.rmse:.3g}, {worst.expected_rmse:.3g} expected" if worst.rmse and worst.expected_rmse else ""
     fired = sorted((each for each in worst.evidence if each.fired), key=lambda each: not each.test.startswith(DECISIVE))
-    said = fired[0].detail if fired else ""
-    return f"{worst.station}: " + ("; ".join(filter(None, (grown, said))) or "its errors have grown")
+    detail = fired[0].detail if fired else ""
+    return f"{worst.station}: " + ("; ".join(filter(None, (grown, detail))) or "its errors have grown")
 
 
 def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLook | None:

@@ -61,9 +61,9 @@ def back_off(records: Sequence[dg.RunRecord], now: datetime) -> tuple[int, str]:
     if not failed or not (ended := records[0].end_time):
         return failed, ""
     pause = waits.backoff(PAUSE, failed - 1, LONGEST_PAUSE)
-    left = waits.remaining(pause, datetime.fromtimestamp(ended, UTC), now)
-    said = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(left)}"
-    return failed, said if left else ""
+    pause_left = waits.remaining(pause, datetime.fromtimestamp(ended, UTC), now)
+    text = f"{the_newest(failed, 'run')} failed: the next one starts in {duration(pause_left)}"
+    return failed, text if pause_left else ""
 
 
 def failures(instance: dg.DagsterInstance, record: dg.RunRecord) -> set[str]:
@@ -100,8 +100,8 @@ def retrains(
     """
     from aerocast.retraining.policy import LastRun
 
-    found = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
-    for number, record in enumerate(instance.get_run_records(found, limit=LOOKED_AT)):
+    of_target = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
+    for number, record in enumerate(instance.get_run_records(of_target, limit=LOOKED_AT)):
         run, own = record.dagster_run, record.dagster_run.tags.get(KEY_TAG, "")
         if number and own not in wanted:
             continue

@@ -23,10 +23,10 @@ def coverage_check(feed: Feed, target: str) -> dg.AssetChecksDefinition:
 
         pointer = release.current(platform.root, feed.name, target)
         with platform.sql() as con:
-            found = coverage.live_coverage(con, platform.lake.view(), feed, target, pointer.version) if pointer else []
-        off = [f"{each.share:.1%} at {each.horizon} steps (p = {each.p_value:.2g})" for each in found if each.low]
-        shares = {f"coverage_{each.horizon}": dg.MetadataValue.float(each.share) for each in found}
-        counts = {f"outcomes_{each.horizon}": dg.MetadataValue.int(each.outcomes) for each in found}
+            rows = coverage.live_coverage(con, platform.lake.view(), feed, target, pointer.version) if pointer else []
+        off = [f"{each.share:.1%} at {each.horizon} steps (p = {each.p_value:.2g})" for each in rows if each.low]
+        shares = {f"coverage_{each.horizon}": dg.MetadataValue.float(each.share) for each in rows}
+        counts = {f"outcomes_{each.horizon}": dg.MetadataValue.int(each.outcomes) for each in rows}
         return dg.AssetCheckResult(
             passed=not off,
             severity=dg.AssetCheckSeverity.WARN,

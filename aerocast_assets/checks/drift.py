@@ -33,11 +33,11 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.contracts import drift_state as state
 
-        seen = state.document(platform.root, feed.name).read()
-        own = [each for each in (seen.diagnoses if seen else ()) if each.target == target]
+        beliefs = state.document(platform.root, feed.name).read()
+        own = [each for each in (beliefs.diagnoses if beliefs else ()) if each.target == target]
         drifting = [each.station for each in own if each.verdict == "concept_drift"]
         said = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"
-        heat = seen.of(target) if seen else None
+        heat = beliefs.of(target) if beliefs else None
         return dg.AssetCheckResult(
             passed=not drifting,
             severity=dg.AssetCheckSeverity.WARN,
