@@ -1,7 +1,9 @@
 """raw to windows through Dagster, on a real instance: counts, quarantine, what is recomputed when, and checks."""
 
 import csv
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import duckdb
@@ -12,8 +14,8 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.tables import training
 from aerocast_assets.keys import key
-from tests.factories.feeds import HOURS, STATIONS, small_feed, write_rows
-from tests.harness.graph import check, definitions, metadata, refresh
+from tests.factories.feeds import HOURS, STATIONS, small_feed, write_readings, write_rows
+from tests.harness.graph import check, dagster_instance, definitions, metadata, refresh
 
 LAYERS = ("raw", "bronze", "silver", "windows")
 
@@ -32,17 +34,42 @@ def query(home: Path, name: str, sql: str) -> list[tuple[object, ...]]:
         return rows.query("t", sql).fetchall()
 
 
+class FirstRun(NamedTuple):
+    """One run of a feed over all months, and where its tables are."""
+
+    result: dg.ExecuteInProcessResult
+    feed: Feed
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    """A first run that tests only read."""
+    place = tmp_path_factory.mktemp("layers")
+    feed, home = small_feed(write_readings(place / "readings.csv")), place / "home"
+    home.mkdir()
+    with dagster_instance(home) as instance:
+        return FirstRun(refresh(feed, home, instance, selection=tables(feed)), feed, home)
+
+
+@pytest.fixture
+def copied(shared: FirstRun, home: Path) -> FirstRun:
+    """A copy of the shared home, which a test may change; its readings stay as they are."""
+    shutil.copytree(shared.home, home, dirs_exist_ok=True)
+    return shared._replace(home=home)
+
+
 @pytest.fixture
 def first(feed: Feed, home: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """One run over all months."""
+    """A first run over readings that the test may correct."""
     return refresh(feed, home, instance, selection=tables(feed))
 
 
-def test_readings_are_in_bronze_quarantine_or_duplicates(
-    first: dg.ExecuteInProcessResult, feed: Feed, home: Path
-) -> None:
-    assert first.success
-    counted = {name: value.value for name, value in check(first, "nothing_lost").metadata.items() if name != "months"}
+def test_readings_are_in_bronze_quarantine_or_duplicates(shared: FirstRun) -> None:
+    assert shared.result.success
+    counted = {
+        name: value.value for name, value in check(shared.result, "nothing_lost").metadata.items() if name != "months"
+    }
     assert counted == {
         "rows_in": HOURS * len(STATIONS) + 1,
         "withdrawn": 0,
@@ -54,60 +81,68 @@ def test_readings_are_in_bronze_quarantine_or_duplicates(
         "quarantined": 2,
         "superseded": 0,
     }
-    measured = query(home, "small/bronze", "SELECT count(temperature) + count(windspeed) + count(pressure) FROM t")
+    measured = query(
+        shared.home, "small/bronze", "SELECT count(temperature) + count(windspeed) + count(pressure) FROM t"
+    )
     assert measured == [(counted["kept"],)]
-    rules = dict(query(home, "small/quarantine", "SELECT rule, reason FROM t"))
+    rules = dict(query(shared.home, "small/quarantine", "SELECT rule, reason FROM t"))
     assert sorted(rules) == ["range", "step"]
     assert "1051" in str(rules["range"]), "470 m/s must be judged, and told, in mph"
     assert "temperature" in str(rules["step"])
 
 
-def test_bronze_has_canonical_units(first: dg.ExecuteInProcessResult, home: Path, readings: Path) -> None:
-    assert first.success
-    with readings.open() as stream:
+def test_bronze_has_canonical_units(shared: FirstRun) -> None:
+    assert shared.result.success
+    with Path(shared.feed.source.path).open() as stream:
         row = next(csv.DictReader(stream))
     stored = query(
-        home, "small/bronze", f"SELECT temperature, windspeed FROM t WHERE station = '{row['place']}' ORDER BY time"
+        shared.home,
+        "small/bronze",
+        f"SELECT temperature, windspeed FROM t WHERE station = '{row['place']}' ORDER BY time",
     )
     assert stored[0][0] == pytest.approx(float(row["t"]) * 9 / 5 + 32)
     assert stored[0][1] == pytest.approx(float(row["w"]) / 0.44704)
 
 
-def test_row_counts_cover_table_and_partition(first: dg.ExecuteInProcessResult, feed: Feed, home: Path) -> None:
-    events = [event for layer in LAYERS[1:3] for event in first.asset_materializations_for_node(f"small__{layer}")]
+def test_row_counts_cover_table_and_partition(shared: FirstRun) -> None:
+    events = [
+        event for layer in LAYERS[1:3] for event in shared.result.asset_materializations_for_node(f"small__{layer}")
+    ]
     assert len(events) == 2 * 4  # months
     for layer in LAYERS[1:3]:
-        rows = Lake(home).rows(f"small/{layer}")
-        of_layer = [event for event in events if event.asset_key == key(feed, layer)]
+        rows = Lake(shared.home).rows(f"small/{layer}")
+        of_layer = [event for event in events if event.asset_key == key(shared.feed, layer)]
         assert {event.metadata["dagster/row_count"].value for event in of_layer} == {sum(rows.values())}
         shown = {str(event.partition): event.metadata["dagster/partition_row_count"].value for event in of_layer}
         assert {month: count for month, count in shown.items() if count} == rows
 
 
-def test_missing_value_is_no_fault_and_fill_has_age(first: dg.ExecuteInProcessResult, home: Path) -> None:
-    assert first.success
-    missing = query(home, "small/bronze", "SELECT count(*) FROM t WHERE pressure IS NULL")[0][0]
-    filled = query(home, "small/silver", "SELECT count(*) FROM t WHERE pressure IS NOT NULL AND pressure_age > 0")[0][0]
-    unflagged = query(home, "small/silver", "SELECT count(*) FROM t WHERE pressure_count = 0 AND pressure_age = 0")[0][
-        0
-    ]
+def test_missing_value_is_no_fault_and_fill_has_age(shared: FirstRun) -> None:
+    assert shared.result.success
+    missing = query(shared.home, "small/bronze", "SELECT count(*) FROM t WHERE pressure IS NULL")[0][0]
+    filled = query(
+        shared.home, "small/silver", "SELECT count(*) FROM t WHERE pressure IS NOT NULL AND pressure_age > 0"
+    )[0][0]
+    unflagged = query(
+        shared.home, "small/silver", "SELECT count(*) FROM t WHERE pressure_count = 0 AND pressure_age = 0"
+    )[0][0]
     assert int(str(missing)) > 50
     assert int(str(filled)) > 50
     assert unflagged == 0
 
 
-def test_silver_grid_is_regular(first: dg.ExecuteInProcessResult, home: Path) -> None:
-    assert first.success
+def test_silver_grid_is_regular(shared: FirstRun) -> None:
+    assert shared.result.success
     steps = query(
-        home,
+        shared.home,
         "small/silver",
         "SELECT DISTINCT time - lag(time) OVER (PARTITION BY station ORDER BY time) AS step FROM t",
     )
     assert {str(step[0]) for step in steps if step[0] is not None} == {"1:00:00"}
 
 
-def test_windowed_csv_has_agreed_header(first: dg.ExecuteInProcessResult, feed: Feed, home: Path) -> None:
-    path = Path(metadata(first, key(feed, "windows"))["csv"])
+def test_windowed_csv_has_agreed_header(shared: FirstRun) -> None:
+    path = Path(metadata(shared.result, key(shared.feed, "windows"))["csv"])
     lines = path.read_text().splitlines()
     names = [f"t{step}_{name}" for step in range(5) for name in ("temp", "wind", "pressure")]
     assert lines[0] == ",".join([*names, "target"])
@@ -115,9 +150,8 @@ def test_windowed_csv_has_agreed_header(first: dg.ExecuteInProcessResult, feed: 
     assert all(cell not in ("", "nan") for cell in lines[-1].split(","))
 
 
-def test_second_run_computes_nothing(
-    first: dg.ExecuteInProcessResult, feed: Feed, home: Path, instance: dg.DagsterInstance
-) -> None:
+def test_second_run_computes_nothing(copied: FirstRun, instance: dg.DagsterInstance) -> None:
+    first, feed, home = copied
     assert statuses(first, feed) == ["computed"] * 4
     versions = {name: Lake(home).version(name) for name in Lake(home).tables()}
     again = refresh(feed, home, instance, selection=tables(feed))
@@ -125,9 +159,8 @@ def test_second_run_computes_nothing(
     assert {name: Lake(home).version(name) for name in Lake(home).tables()} == versions
 
 
-def test_force_recomputes_and_changes_no_row(
-    first: dg.ExecuteInProcessResult, feed: Feed, home: Path, instance: dg.DagsterInstance
-) -> None:
+def test_force_recomputes_and_changes_no_row(copied: FirstRun, instance: dg.DagsterInstance) -> None:
+    first, feed, home = copied
     assert first.success
     before = query(home, "small/bronze", "SELECT * FROM t ORDER BY station, time")
     config = {"ops": {"small__bronze": {"config": {"force": True}}}}
@@ -201,10 +234,10 @@ def test_single_month_can_be_backfilled(feed: Feed, home: Path, instance: dg.Dag
     assert check(result, "nothing_lost").passed
 
 
-def test_expectations_are_checks_with_examples(first: dg.ExecuteInProcessResult, feed: Feed) -> None:
-    names = {evaluation.check_name for evaluation in first.get_asset_check_evaluations()}
+def test_expectations_are_checks_with_examples(shared: FirstRun) -> None:
+    names = {evaluation.check_name for evaluation in shared.result.get_asset_check_evaluations()}
     assert {"columns", "key_unique", "temperature_in_range", "temperature_measured", "fresh"} <= names
-    assert all(evaluation.passed for evaluation in first.get_asset_check_evaluations())
+    assert all(evaluation.passed for evaluation in shared.result.get_asset_check_evaluations())
 
 
 def test_silent_feed_is_not_fresh(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
