@@ -378,7 +378,7 @@ def measure(life: Life, instance: dg.DagsterInstance) -> None:
     this.ticks = median(tick.end_timestamp - tick.timestamp for tick in ticks if tick.end_timestamp)
 
 
-def test_the_books_balance(life: Life) -> None:
+def test_books_balance_after_ninety_days(life: Life) -> None:
     """Every reading of a declared station is in bronze once, or in quarantine with its reason."""
     distinct = {tuple(line.split(",")[:2]) for line in life.file.read_text().splitlines()[1:]}
     wanted = {key for key in distinct if key[0] in life.stations}
@@ -388,12 +388,12 @@ def test_the_books_balance(life: Life) -> None:
     assert {(station, f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}") for station, at in rows} == wanted
 
 
-def test_it_was_killed_every_week(life: Life) -> None:
+def test_daemon_was_killed_every_week(life: Life) -> None:
     assert life.deaths == (LAST - FIRST) // 7
     assert life.struck > 0, "and sometimes in the middle of a run"
 
 
-def test_what_should_serve_serves(life: Life) -> None:
+def test_expected_releases_serve(life: Life) -> None:
     """What a person chose while it was held; afterwards what the newest promotion says."""
     held = [each.served for number, each in enumerate(life.weeks) if 6 <= number < 11]
     assert held == [life.held] * 5, life.weeks
@@ -408,7 +408,7 @@ def test_what_should_serve_serves(life: Life) -> None:
     assert pointer.version == newest == life.weeks[-1].served
 
 
-def test_checks_pass_at_the_end(life: Life) -> None:
+def test_checks_pass_at_end(life: Life) -> None:
     """Of the newest live run; the books' own check looks at every reading and value."""
     with instance_of(life) as instance:
         key = dg.AssetCheckKey(dg.AssetKey(["small", "bronze"]), "nothing_lost")
@@ -416,7 +416,7 @@ def test_checks_pass_at_the_end(life: Life) -> None:
         assert record.status.value == "SUCCEEDED", record
 
 
-def test_disk_and_memory_of_deliveries_are_flat(life: Life) -> None:
+def test_disk_use_and_delivery_memory_stay_flat(life: Life) -> None:
     sizes = [each.size for each in life.weeks]
     growth = [after - before for before, after in pairwise(sizes)]
     assert median(growth[-4:]) <= 1.5 * median(growth[:4]), life.weeks

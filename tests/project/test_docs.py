@@ -26,36 +26,36 @@ def quiz() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(PROJECT).as_posix())
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_lead_to_files(path: Path) -> None:
     links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_files_that_documents_name_exist() -> None:
+def test_files_named_in_documents_exist() -> None:
     named = set(chain.from_iterable(FILE.findall((PROJECT / page).read_text(encoding="utf-8")) for page in CURRENT))
     assert named
     assert [file for file in sorted(named) if not (PROJECT / file).is_file()] == []
 
 
-def test_twenty_questions_have_one_file_each() -> None:
+def test_quiz_has_twenty_questions_with_one_file_each() -> None:
     questions = quiz()
     assert len(questions) == len({question for question, _ in questions}) == 20
     assert [file for _, file in questions if not (PROJECT / file).is_file()] == []
 
 
-def test_every_room_is_described() -> None:
+def test_rooms_are_described() -> None:
     text = (PROJECT / "docs/architecture.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in (PROJECT / "aerocast").glob("*/__init__.py")}
     assert {room for room in rooms if f"| `{room}` |" not in text} == set()
 
 
-def test_every_decision_is_in_the_index() -> None:
+def test_decisions_are_indexed() -> None:
     folder = PROJECT / "docs/decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in sorted(folder.glob("[0-9]*.md")) if f"({path.name})" not in index] == []
 
 
-def test_hooks_call_what_make_lint_calls() -> None:
+def test_hooks_call_same_tools_as_make_lint() -> None:
     hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     lint = re.search(r"^lint: setup\n((?:\t.+\n)+)", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert lint
@@ -71,7 +71,7 @@ def commands(page: str) -> list[str]:
     return [*INLINE.findall((PROJECT / page).read_text(encoding="utf-8")), *lines]
 
 
-def test_every_make_target_in_documents_exists() -> None:
+def test_make_targets_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {
         target for page in CURRENT for text in commands(page) for target in re.findall(r"\bmake ([a-z][\w-]*)", text)
@@ -81,13 +81,13 @@ def test_every_make_target_in_documents_exists() -> None:
 
 
 @pytest.mark.parametrize("page", CURRENT)
-def test_every_aerocast_command_in_documents_parses(page: str) -> None:
+def test_aerocast_commands_in_documents_parse(page: str) -> None:
     for text in commands(page):
         if found := re.search(r"(?:^|\s)(?:\.venv/bin/)?aerocast ([a-z].*)", text):
             parser().parse_args(shlex.split(found[1]))
 
 
-def test_every_command_runs_or_has_a_reason() -> None:
+def test_commands_in_documents_run_or_have_reason() -> None:
     found = [(page, how) for page in CURRENT for language, how, _ in blocks(page) if language == "bash"]
     assert {how for _, how in found} == {*BASH}
     run = {*chain.from_iterable(PAGES.values())}
