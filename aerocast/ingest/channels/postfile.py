@@ -58,7 +58,7 @@ def create_post_file(path: Path) -> None:
 
 def open_post_file(path: Path) -> sqlite3.Connection:
     """A connection to a file that is there. Raises AeroCastError if it is no such file."""
-    con = sqlite3.connect(f"file:{_uri_path(path)}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    con = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         con.execute("PRAGMA synchronous = FULL")
         con.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -69,10 +69,6 @@ def open_post_file(path: Path) -> sqlite3.Connection:
         con.close()
         raise
     return con
-
-
-def _uri_path(path: Path) -> str:
-    return path.absolute().as_uri().removeprefix("file://")
 
 
 def is_full(error: BaseException) -> bool:

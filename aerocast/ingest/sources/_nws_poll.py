@@ -149,7 +149,9 @@ def _visit(
                 break
             address = client.path(part.next_page)
     except AeroCastError as error:
-        readings += _latest(client, feed, station, home, until) if not readings and _is_servers(error) else []
+        status = (error.status or 0) if isinstance(error, RefusedError) else 0
+        if not readings and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            readings = _latest(client, feed, station, home, until)
         return Visit(readings, None, str(error), empty)
     newest = max((reading.time for reading in readings if reading.time and reading.time <= now), default=None)
     return Visit(readings, msgspec.structs.replace(page_memory, newest=newest) if page_memory else None, "", empty)
@@ -166,10 +168,6 @@ def _conditions(memory: StationMemory | None, address: str) -> dict[str, str]:
 def _as_new_as(part: Page, since: datetime) -> bool:
     """Whether any of its readings is; their order means nothing."""
     return any(reading.time is not None and reading.time >= since for reading in part.readings)
-
-
-def _is_servers(error: AeroCastError) -> bool:
-    return isinstance(error, RefusedError) and (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _latest(client: NwsClient, feed: Feed, station: str, home: str, until: float) -> list[NwsReading]:
