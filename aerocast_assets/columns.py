@@ -176,8 +176,8 @@ def _series(feed: Feed) -> Iterator[_Series]:
 
 def _figures(name: str, unit: str, above: tuple[str, ...]) -> Iterator[_Column]:
     for figure, kind in FIGURES.items():
-        said = "how many readings" if figure == "count" else f"{figure} of the readings, {unit}"
-        yield _Column(f"{name}_{figure}", kind, said, above)
+        meaning = "how many readings" if figure == "count" else f"{figure} of the readings, {unit}"
+        yield _Column(f"{name}_{figure}", kind, meaning, above)
 
 
 _COLUMNS = {

@@ -211,10 +211,10 @@ def _is_component(kind: str) -> bool:
     if module.startswith(".") or not module:
         return kind.startswith(".")  # beside the file: Dagster's business
     try:
-        found = getattr(import_module(module), name, None)
+        component = getattr(import_module(module), name, None)
     except Exception:  # whatever a person's module raises
         return False
-    return isinstance(found, type) and issubclass(found, Component)
+    return isinstance(component, type) and issubclass(component, Component)
 
 
 def _place(feed: Feed | None, path: Path, defs: Path | None) -> Iterator[Mistake]:

@@ -1,7 +1,7 @@
 """Parts of Dagster's instance for `dagster.yaml`: all of it is in this machine's folder of the home.
 
 Plain YAML cannot say so: it takes a folder from one variable, which must be set, while the home has a default and may
-be an object store with `AEROCAST_WORK` beside it, and a home of before is moved first. Each class stands for Dagster's
+be an object store with `AEROCAST_WORK` beside it, and an older home is moved first. Each class stands for Dagster's
 local one and takes no configuration. Runs, launcher and coordinator also behave differently; see there.
 """
 
@@ -40,13 +40,13 @@ def folder() -> Path:
 def _move(home: Path, own: Path) -> None:
     """What runs and ticks printed first, databases last: a move that was killed goes on at the next start."""
     (own / LOGS).mkdir(exist_ok=True)
-    stored = home / LOGS
+    logs_before = home / LOGS
     logs = [path for path in home.iterdir() if path.name == TICK_LOGS or _is_run(path.name)]
-    for path in (*logs, *(stored.iterdir() if stored.is_dir() else ())):
+    for path in (*logs, *(logs_before.iterdir() if logs_before.is_dir() else ())):
         if not (own / LOGS / path.name).exists():
             path.rename(own / LOGS / path.name)
-    if stored.is_dir():
-        stored.rmdir()
+    if logs_before.is_dir():
+        logs_before.rmdir()
     for name in ("schedules", "history"):
         if (home / name).is_dir():
             (home / name).rename(own / name)

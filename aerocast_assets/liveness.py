@@ -1,4 +1,4 @@
-"""Which runs live: whoever executes a run holds a lock on a file of its own, from the first step to the last.
+"""Which runs live: the process that executes a run holds a lock on a file of its own, from the first step to the last.
 
 The kernel frees the lock of a process that dies, whatever killed it. So there is no clock, no process id and no name of
 a machine to be wrong about, and a run in another container that shares the folder is seen to live, too.

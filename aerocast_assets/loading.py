@@ -83,14 +83,14 @@ def _together(tree: ComponentTree, loaded: Mapping[str, dg.Definitions], reasons
     try:
         return _resolved(merged(loaded))
     except Exception:
-        kept = {name: defs for name, defs in loaded.items() if Path(name).stem == SHARED}
+        sound = {name: defs for name, defs in loaded.items() if Path(name).stem == SHARED}
     for name, defs in loaded.items():
         try:
-            _resolved(merged({**kept, name: defs}))
-            kept[name] = defs
+            _resolved(merged({**sound, name: defs}))
+            sound[name] = defs
         except Exception as error:
             reasons[name] = _why(tree.defs_module_path / name, error)
-    return _resolved(merged(kept))
+    return _resolved(merged(sound))
 
 
 def _parts(defs: Path) -> Iterator[Path]:

@@ -30,7 +30,7 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
 
     @property
     def settings(self) -> "Settings":
-        """What the environment says, for whoever is given the platform: nothing below it reads the environment."""
+        """What the environment says, for those who are given the platform: nothing below it reads the environment."""
         from aerocast.storage.settings import Settings
 
         return Settings(home=self.home) if self.home else Settings()

@@ -18,7 +18,7 @@ class Room:
     """Bytes of large bodies that may be in memory at once."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._used = most, 0
+        self._most, self._size = most, 0
 
     @contextmanager
     def share(self) -> Iterator[BodyShare]:
@@ -27,28 +27,28 @@ class Room:
         try:
             yield share
         finally:
-            self._used -= share.size
+            self._size -= share.size
 
     def take(self, size: int) -> None:
         """Raises a 429 problem when others use what is needed."""
-        if self._used + size > self._most:
+        if self._size + size > self._most:
             detail = "Too many large bodies are being received; send again in a moment."
             raise problem("too-much-waits", detail, status=429, headers={"retry-after": "10"})
-        self._used += size
+        self._size += size
 
 
 class BodyShare:
     """What one body has of the room: nothing as long as it is small."""
 
     def __init__(self, room: Room) -> None:
-        self.size, self._room, self._seen = 0, room, 0
+        self.size, self._room, self._received = 0, room, 0
 
     def grow(self, size: int) -> None:
         """So many bytes more. Raises a 429 problem."""
-        self._seen += size
-        if self._seen > SMALL_BODY:
-            self._room.take(self._seen - self.size)
-            self.size = self._seen
+        self._received += size
+        if self._received > SMALL_BODY:
+            self._room.take(self._received - self.size)
+            self.size = self._received
 
 
 async def read(request: Request[Any, Any, Any], most: int, share: BodyShare) -> bytes:

@@ -96,8 +96,8 @@ class Connection(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Nothing is under way."""
-        done = self.cycle is None or self.cycle.response_complete
-        return self._phase is Phase.IDLE and done and self._refused_at is None and not self.transport.is_closing()
+        complete = self.cycle is None or self.cycle.response_complete
+        return self._phase is Phase.IDLE and complete and self._refused_at is None and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -275,16 +275,16 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def room_for(wanted: int) -> int:
+def room_for(size: int) -> int:
     """How many connections there may be, at most `wanted`, once as many files may be open as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = min(MOST_FILES, hard if hard != resource.RLIM_INFINITY else MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     room = max(most // 4, most - OTHER_FILES)
-    if room < wanted:
-        log.warning("at most %d connections, and not %d: this process may open %d files", room, wanted, most)
-    return min(room, wanted)
+    if room < size:
+        log.warning("at most %d connections, and not %d: this process may open %d files", room, size, most)
+    return min(room, size)
 
 
 def _answer(slug: str) -> bytes:

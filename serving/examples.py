@@ -23,7 +23,7 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
     for served in first:
         own = f" of {served.feed.name}" if len(first) > 1 else ""
         bodies["/predict"] |= _questions(served, store.tail(served.feed.name), own)
-        bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _named(served) | _pair(served))
+        bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _names(served) | _pair(served))
     for path, examples in bodies.items():
         if examples:
             copied["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples
@@ -32,24 +32,24 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
         "target": list(dict.fromkeys(target for targets in store.index.values() for target in targets)),
     }
     for path, methods in copied["paths"].items():
-        known = names | {"feed": observations.known()} if path.startswith("/observations") else names
+        choices = names | {"feed": observations.feed_names()} if path.startswith("/observations") else names
         for parameter in (each for method in methods.values() for each in method.get("parameters", [])):
-            if values := known.get(parameter["name"]):
+            if values := choices.get(parameter["name"]):
                 parameter["examples"] = {value: {"value": value} for value in values}
     return copied
 
 
-def _named(served: Served) -> dict[str, Any]:
+def _names(served: Served) -> dict[str, Any]:
     return {"feed": served.feed.name, "target": served.manifest.target}
 
 
 def _questions(served: Served, tail: Tail | None, own: str) -> Examples:
     station = served.feed.stations[0].id
     rows, time = _steps(served, tail)
-    sequence = {**_named(served), "sequence": rows, "time": time}
+    sequence = {**_names(served), "sequence": rows, "time": time}
     many = f"{len(rows)} steps of {', '.join(served.manifest.window.columns)}{own}"
     return {
-        f"station{own}": _example(f"A station's newest readings{own}", {**_named(served), "station": station}),
+        f"station{own}": _example(f"A station's newest readings{own}", {**_names(served), "station": station}),
         f"sequence{own}": _example(many, sequence),
     }
 
@@ -75,10 +75,10 @@ def _pair(served: Served) -> dict[str, float]:
 
 
 def _readings(observations: Observations) -> Examples:
-    """Readings that say nothing: whoever sends one as it stands changes no forecast."""
+    """Example readings without values: sending one as it stands changes no forecast."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
     examples: Examples = {}
-    feeds = observations.known()
+    feeds = observations.feed_names()
     for feed in feeds:
         definition, own = observations.of(feed), f" of {feed}" if len(feeds) > 1 else ""
         if not definition or any("." in name for name in definition.measured):

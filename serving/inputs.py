@@ -46,8 +46,8 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
         _check_station(served.feed, station)
     if tail and (why := outdated(served, tail)):
         raise problem("release-outdated", why, status=503, field="station", value=station, rule="units as declared now")
-    known = grid is not None and served.manifest.target in grid.columns  # a tail may be of another declaration
-    origins = valid_origins(served.manifest.window, grid) if grid and known else np.empty(0, dtype=np.int64)
+    usable = grid is not None and served.manifest.target in grid.columns  # a tail may be of another declaration
+    origins = valid_origins(served.manifest.window, grid) if grid and usable else np.empty(0, dtype=np.int64)
     if grid is None or tail is None or not len(origins):
         detail = f"Station {station} has no recent readings of {served.manifest.target} to forecast from."
         rule = "a station with recent readings"
@@ -80,13 +80,13 @@ def _newest(spec: WindowSpec, grid: Grid) -> NewestStep | None:
         return None
     column = grid.columns.index(spec.target)
     readings, usual = int(progress.readings[column]), float(progress.usual[column])
-    known = usual > 0
+    has_usual = usual > 0
     return NewestStep(
         from_numpy(progress.step),
         bool(grid.time[-1] >= progress.step),
         readings,
-        usual if known else None,
-        round(min(1.0, readings / usual), 4) if known else None,
+        usual if has_usual else None,
+        round(min(1.0, readings / usual), 4) if has_usual else None,
     )
 
 
@@ -105,9 +105,9 @@ def outdated(served: Served, tail: Tail) -> str | None:
         then, now = (duration(timedelta(seconds=seconds)) for seconds in (window.cadence, step))
         return f"{name} was trained on steps of {then}, and the feed's readings come in steps of {now} now. {later}"
     for column, unit in zip(grid.columns, grid.units, strict=False):
-        known = served.feed.column(column)
-        if known and known.unit != unit and column in window.inputs:
-            return f"{name} was trained on {column} in {known.unit}, and the feed's readings are in {unit} now. {later}"
+        info = served.feed.column(column)
+        if info and info.unit != unit and column in window.inputs:
+            return f"{name} was trained on {column} in {info.unit}, and the feed's readings are in {unit} now. {later}"
     return None
 
 
@@ -143,9 +143,9 @@ def of_sequence(
 
 
 def _check_station(feed: FeedSnapshot, station: str) -> None:
-    known = [info.id for info in feed.stations]
-    if station not in known:
-        allowed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    ids = [info.id for info in feed.stations]
+    if station not in ids:
+        allowed = ", ".join(ids[:20]) + (", ..." if len(ids) > 20 else "")
         detail = f"Feed {feed.name} has no station {station[:80]!r}; it has {allowed}."
         raise problem("unknown-station", detail, field="station", value=station, rule=f"one of {allowed}")
 
@@ -186,11 +186,11 @@ def _set_aside(served: Served, grid: Grid, steps: int) -> tuple[Grid, list[Reaso
 def _short_history(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:
     """The model looks further back than the station has readings of the target: what it never saw in training."""
     target = grid.values[max(0, origin + 1 - spec.look_back) : origin + 1, grid.columns.index(spec.target)]
-    known = len(target) - int(np.flatnonzero(~np.isnan(target))[0])
-    if known == spec.look_back:
+    length = len(target) - int(np.flatnonzero(~np.isnan(target))[0])
+    if length == spec.look_back:
         return []
-    detail = f"{spec.target} is known for {known} of the {spec.look_back} steps that the model looks back"
-    return [Reason("short_history", detail, spec.target, spec.look_back - known)]
+    detail = f"{spec.target} is known for {length} of the {spec.look_back} steps that the model looks back"
+    return [Reason("short_history", detail, spec.target, spec.look_back - length)]
 
 
 def _gaps(spec: WindowSpec, grid: Grid, origin: int) -> list[Reason]:

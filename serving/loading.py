@@ -117,7 +117,7 @@ def open_tail(home: Home, feed: str) -> Tail:
         measured = np.flatnonzero((grid.age == 0).any(axis=1))
         if grid.progress:
             newest[station] = grid.progress.reading
-        elif len(measured):  # silent for long, or a tail of before progress was kept
+        elif len(measured):  # silent for long, or a tail from before progress was stored
             newest[station] = grid.time[measured[-1]]
     return Tail(grids, newest, datetime.now(UTC))
 

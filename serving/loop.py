@@ -77,8 +77,8 @@ class Loop:
             rule = "the id of an answer that this process gave lately"
             raise problem("unknown-forecast", detail, status=404, field="id", value=name, rule=rule)
         if request.horizon not in answer.horizons:
-            sent = UNSET if request.horizon is None else request.horizon
-            raise invalid("horizon", sent, f"one of {', '.join(map(str, answer.horizons))}")
+            value = UNSET if request.horizon is None else request.horizon
+            raise invalid("horizon", value, f"one of {', '.join(map(str, answer.horizons))}")
         (feed, target), place = answer.key, answer.horizons.index(request.horizon)
         served = self._store.index.get(feed, {}).get(target)
         if served:

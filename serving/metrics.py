@@ -144,17 +144,17 @@ class _Collector(Collector):
         return [flag, count, retrains, last]
 
     def _records(self) -> Iterable[Metric]:
-        lost = CounterMetricFamily(
+        drops = CounterMetricFamily(
             "aerocast_log_failures", "Records that the disk refused.", value=self._loop.log.failures
         )
         shadows = CounterMetricFamily(
             "aerocast_shadow", "Requests for a challenger, and what came of them.", labels=[*LABELS, "result"]
         )
         beside = [key for key, slot in self._store.challengers.items() if slot.served]
-        known = {(key, result): 0 for key in beside for result in RESULTS} | self._loop.shadows.counts.copy()
-        for (key, result), value in sorted(known.items()):
+        counts = {(key, result): 0 for key in beside for result in RESULTS} | self._loop.shadows.counts.copy()
+        for (key, result), value in sorted(counts.items()):
             shadows.add_metric([*key, result], value)
-        return [lost, shadows]
+        return [drops, shadows]
 
     def _posted(self) -> Iterable[Metric]:
         accepted = CounterMetricFamily("aerocast_observations", "Readings accepted by this process.", labels=["feed"])

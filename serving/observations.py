@@ -39,9 +39,9 @@ class Observations:
         self.counts: Mapping[str, Counts] = {}
         self._home, self._limits = home, limits
         self._listing: ReloadSlot[Mapping[str, Stamp]] = ReloadSlot(declared.FOLDER)
-        self._known: Mapping[str, ReloadSlot[Definition]] = {}
-        self._counted: Mapping[str, ReloadSlot[Counts]] = {}
-        self._posted: dict[str, PostStore] = {}
+        self._definitions: Mapping[str, ReloadSlot[Definition]] = {}
+        self._counts: Mapping[str, ReloadSlot[Counts]] = {}
+        self._posts: dict[str, PostStore] = {}
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
         self.room = Room(MOST_IN_FLIGHT)
@@ -54,35 +54,35 @@ class Observations:
         with self._lock:
             if time.monotonic() - self._looked >= every:
                 self._look_up()
-            for name, slot in self._counted.items():
+            for name, slot in self._counts.items():
                 posted = self._buffer(name)
                 slot.look(partial(_stamp, posted), posted.counts)
-            self.counts = {name: slot.served for name, slot in self._counted.items() if slot.served}
+            self.counts = {name: slot.served for name, slot in self._counts.items() if slot.served}
 
     def slots(self) -> list[ReloadSlot[Any]]:
         """All that is looked up on the disk."""
-        return [self._listing, *self._known.values(), *self._counted.values()]
+        return [self._listing, *self._definitions.values(), *self._counts.values()]
 
-    def known(self) -> list[str]:
+    def feed_names(self) -> list[str]:
         """The feeds whose readings are taken, by name."""
-        return sorted(name for name, slot in self._known.items() if slot.served)
+        return sorted(name for name, slot in self._definitions.items() if slot.served)
 
     def of(self, feed: str) -> Definition | None:
         """How the feed's readings are read, if that is known."""
-        slot = self._known.get(feed)
+        slot = self._definitions.get(feed)
         return slot.served if slot else None
 
     async def definition(self, feed: str) -> Definition:
         """How the feed's readings are read. Raises a 404 problem that names the feeds that there are."""
-        if feed not in self._known:
+        if feed not in self._definitions:
             await asyncio.to_thread(self.look, MISS_SECONDS)  # it may have been declared just now
-        slot = self._known.get(feed)
+        slot = self._definitions.get(feed)
         definition = slot.served if slot else None
         if slot and slot.error and not definition:
             detail = f"What is declared of {feed} cannot be read; /health says why."
             raise problem("feed-unreadable", detail, status=503, headers={"retry-after": "10"})
         if definition is None:
-            names = ", ".join(self.known()) or "none yet: the platform publishes them"
+            names = ", ".join(self.feed_names()) or "none yet: the platform publishes them"
             detail = f"There is no feed {feed[:80]}; known: {names}."
             raise problem("unknown-feed", detail, status=404, field="feed", value=feed, rule=f"one of {names}")
         if why := definition.retirement:
@@ -101,12 +101,12 @@ class Observations:
 
     def close(self) -> None:
         """What was taken is on the disk when this returns."""
-        for posted in list(self._posted.values()):
+        for posted in list(self._posts.values()):
             posted.close()
 
     def _buffer(self, feed: str) -> PostStore:
-        posts = self._posted.get(feed)
-        return posts or self._posted.setdefault(feed, PostStore(self._home, feed, self._limits))
+        posts = self._posts.get(feed)
+        return posts or self._posts.setdefault(feed, PostStore(self._home, feed, self._limits))
 
     def _look_up(self) -> None:
         """Definitions of all that is declared; what cannot be read now stays as it was."""
@@ -115,14 +115,14 @@ class Observations:
         stamps = self._listing.served
         if self._listing.error or stamps is None:
             return
-        known = {
-            name: self._known.get(name) or ReloadSlot[Definition](declared.document(self._home, name).name)
+        slots = {
+            name: self._definitions.get(name) or ReloadSlot[Definition](declared.document(self._home, name).name)
             for name in stamps
         }
-        for name, slot in known.items():
+        for name, slot in slots.items():
             slot.look(partial(stamps.get, name), partial(self._define, name))
-        self._counted = {name: self._counted.get(name) or ReloadSlot(f"{FOLDER}/{name}.sqlite") for name in known}
-        self._known = known
+        self._counts = {name: self._counts.get(name) or ReloadSlot(f"{FOLDER}/{name}.sqlite") for name in slots}
+        self._definitions = slots
 
     def _define(self, feed: str) -> Definition | None:
         declaration = declared.document(self._home, feed).read()
@@ -147,6 +147,6 @@ def checked_key(key: str | None) -> str | None:
 def refusal(error: PostRefusal, key: str | None = None) -> ProblemDetailsException:
     """The problem for a post that was not kept."""
     headers = {"retry-after": _RETRY_AFTER[error.why]} if error.why in _RETRY_AFTER else None
-    named: dict[str, Any] = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"}
-    field = named if error.why is Why.KEY else {}
+    about: dict[str, Any] = {"field": "Idempotency-Key", "value": key, "rule": "one body a key"}
+    field = about if error.why is Why.KEY else {}
     return problem(_SLUG[error.why], f"{error}", status=_STATUS[error.why], headers=headers, **field)

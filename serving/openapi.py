@@ -153,7 +153,7 @@ def page(document: str) -> bytes:
 
 
 def _or_nothing(response: Response[Any]) -> Response[Any]:
-    """Litestar's own page for a path below /schema that is none; here every error is a problem document."""
+    """Turns Litestar's own page for an unknown path below /schema into a problem document, as every error here."""
     if response.status_code == HTTP_404_NOT_FOUND:
         raise NotFoundException
     return response

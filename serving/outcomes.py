@@ -27,17 +27,17 @@ class Recent:
     """The newest answers by id; values are kept as plain doubles: about 350 bytes an answer."""
 
     def __init__(self, most: int = MOST_VALUES) -> None:
-        self._most, self._held = most, 0
+        self._most, self._size = most, 0
         self._answers: dict[str, AnswerKnown] = {}
 
     def remember(self, key: Key, horizons: tuple[int, ...], prediction: Prediction) -> None:
         """Keeps what was answered; `horizons` are those of its forecasts, shared by all answers of a release."""
         values = array("d", [forecast.value for forecast in prediction.forecasts])
         self._answers[prediction.id] = AnswerKnown(key, prediction.station, horizons, values)
-        self._held += len(values)
-        while self._held > self._most:
+        self._size += len(values)
+        while self._size > self._most:
             oldest = next(iter(self._answers))
-            self._held -= len(self._answers.pop(oldest).values)
+            self._size -= len(self._answers.pop(oldest).values)
 
     def find(self, name: str) -> AnswerKnown | None:
         """The answer of that id; None if it is none, or older than what is remembered."""

@@ -83,8 +83,8 @@ def whole(served: Served, request: PredictRequest) -> bool:
         return True
     spec = served.manifest.window
     alone = not spec.covariates and len(spec.places) == 1
-    known = request.station is not None and request.time is not None
-    return alone and known and len(request.sequence) == spec.look_back
+    located = request.station is not None and request.time is not None
+    return alone and located and len(request.sequence) == spec.look_back
 
 
 def choose(store: ServingStore, feed: str | None, target: str | None, station: str | None = None) -> Served:

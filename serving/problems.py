@@ -36,12 +36,12 @@ def problem(
 ) -> ProblemDetailsException:
     """The exception to raise. `slug` is stable, for programs; `detail` is a sentence, for people.
 
-    `index` is the place of what is wrong, counted from 0, in a body that holds many.
+    `index` is the place of what is wrong, convert_and_count from 0, in a body that holds many.
     """
     extra: dict[str, Any] = {}
     if field is not None:
         extra = {"field": _sendable(field), "rule": _sendable(rule or detail)}
-        extra |= {} if value is UNSET else {"value": shown(value)}
+        extra |= {} if value is UNSET else {"value": as_sent(value)}
     if index is not None:
         extra["index"] = index
     return ProblemDetailsException(
@@ -65,7 +65,7 @@ def too_large(most: int, size: object = UNSET) -> ProblemDetailsException:
     return problem("request-entity-too-large", detail, status=413, field="body", value=size, rule=rule)
 
 
-def shown(value: object) -> object:
+def as_sent(value: object) -> object:
     """The value as it was sent; a long one is cut to text, for an answer must not carry a megabyte back."""
     if value is None or isinstance(value, bool | int | float):
         return value if len(repr(value)) <= LONGEST_VALUE else repr(value)[:LONGEST_VALUE] + "..."
@@ -112,12 +112,12 @@ def plugin(counter: Counter) -> ProblemDetailsPlugin:
         return error.to_response(request)
 
     def of(convert: Callable[[Any], ProblemDetailsException]) -> Callable[[Any], ProblemDetailsException]:
-        def counted(error: Exception) -> ProblemDetailsException:
+        def convert_and_count(error: Exception) -> ProblemDetailsException:
             details = convert(error)
             counter.labels(details.status_code).inc()
             return details
 
-        return counted
+        return convert_and_count
 
-    known = {HTTPException: of(_from_http), Exception: of(_from_bug)}
-    return ProblemDetailsPlugin(ProblemDetailsConfig(respond, exception_to_problem_detail_map=known))
+    converters = {HTTPException: of(_from_http), Exception: of(_from_bug)}
+    return ProblemDetailsPlugin(ProblemDetailsConfig(respond, exception_to_problem_detail_map=converters))

@@ -41,7 +41,7 @@ def check(definition: Definition, kind: str, body: bytes) -> tuple[int, tuple[st
 
 
 def _check_arrow(definition: Definition, body: bytes) -> tuple[int, tuple[str, ...]]:
-    """Whoever never sends Arrow pays neither pyarrow's 60 MB nor its start (docs/decisions/014)."""
+    """Checks an Arrow stream; without one nobody pays pyarrow's 60 MB and its start (docs/decisions/014)."""
     try:
         from aerocast.ingest.channels.arrow import check_stream
     except ImportError:

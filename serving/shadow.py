@@ -35,7 +35,7 @@ class Shadows:
 
     def offer(self, challenger: Served, answered: Answered) -> None:
         """Lets the challenger answer, too, if this request belongs to the feed's share."""
-        if not chosen(answered.prediction.id, answered.served.feed.shadow):
+        if not is_in_share(answered.prediction.id, answered.served.feed.shadow):
             return
         key = answered.served.key
         if self._waiting >= MOST_WAITING:
@@ -43,7 +43,9 @@ class Shadows:
             return
         with self._lock:
             self._waiting += 1
-        self._pool.submit(self._answer, challenger, answered).add_done_callback(lambda task: self._done(key, task))
+        self._pool.submit(self._answer, challenger, answered).add_done_callback(
+            lambda task: self._count_result(key, task)
+        )
 
     def close(self) -> None:
         """Waits for the one that runs; those that wait are dropped."""
@@ -54,7 +56,7 @@ class Shadows:
         own = predictor.answer(challenger, answered.question, forecast.id, forecast.issued_at)
         self._append(logged(own, answered.graph, shadow=True))
 
-    def _done(self, key: Key, task: Future[None]) -> None:
+    def _count_result(self, key: Key, task: Future[None]) -> None:
         with self._lock:
             self._waiting -= 1
         self._count(key, "skipped" if task.cancelled() else "failed" if task.exception() else "answered")
@@ -64,6 +66,6 @@ class Shadows:
             self.counts[key, result] += 1
 
 
-def chosen(name: str, share: float) -> bool:
+def is_in_share(name: str, share: float) -> bool:
     """Whether the answer of this id (a random UUID) is among the share, 0 .. 1: always the same for the same id."""
     return int(name[:8], 16) < share * 2**32

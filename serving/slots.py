@@ -31,7 +31,7 @@ class ReloadSlot(Generic[T]):
 
     file: str
     served: T | None = None
-    seen: object = None
+    last_stamp: object = None
     error: str | None = None
     since: datetime | None = None
     failures: int = 0
@@ -40,11 +40,11 @@ class ReloadSlot(Generic[T]):
 
     def due(self, stamp: object) -> bool:
         """Something new is there, or it is time to try once more what failed."""
-        return stamp != self.seen or (self.error is not None and time.monotonic() >= self.retry_at)
+        return stamp != self.last_stamp or (self.error is not None and time.monotonic() >= self.retry_at)
 
     def clear(self) -> None:
         """Nothing is served, nothing was seen, nothing is wrong."""
-        self.seen, self.served = None, None
+        self.last_stamp, self.served = None, None
         self._is_sound()
 
     def _is_sound(self) -> None:
@@ -65,12 +65,12 @@ class ReloadSlot(Generic[T]):
         before. So this raises nothing, and is the one place that may catch everything.
         """
         try:
-            seen = stamp()
+            newest = stamp()
         except Exception as error:
-            seen, load = sentence(error), partial(_again, error)
-        if not self.due(seen):
+            newest, load = sentence(error), partial(_again, error)
+        if not self.due(newest):
             return False
-        self.seen = seen
+        self.last_stamp = newest
         try:
             self.served = load()
             self._is_sound()

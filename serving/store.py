@@ -111,8 +111,12 @@ class ServingStore:
 
     def retirement(self, feed: str, target: str | None = None) -> str | None:
         """Why a feed, or a target, that has a release is not served any more; None if it is, or never was."""
-        known = _of(self.declared, feed)
-        return known.retirement(target) if known and (target is None or (feed, target) in self.releases) else None
+        publication = _of(self.declared, feed)
+        return (
+            publication.retirement(target)
+            if publication and (target is None or (feed, target) in self.releases)
+            else None
+        )
 
     def now(self, feed: FeedSnapshot) -> datetime:
         """The feed's present, as `aerocast.contracts.clock.now` has it, without a look at the disk."""
@@ -128,7 +132,7 @@ class ServingStore:
             self.clocks = {**self.clocks, feed: ReloadSlot(clock.document(self.home, feed).name)}
             self.drifts = {**self.drifts, feed: ReloadSlot(state.document(self.home, feed).name)}
             self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
-            self.tails = {**self.tails, feed: ReloadSlot(tail.name(feed), seen=NEVER)}
+            self.tails = {**self.tails, feed: ReloadSlot(tail.name(feed), last_stamp=NEVER)}
         self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
         # Last: a reader of a release's key finds all the others.
         self.releases = {**self.releases, key: ReloadSlot(f"{place}/{release.POINTER}")}
@@ -146,11 +150,11 @@ class ServingStore:
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
-        at, drift, known = clock.document(home, feed), state.document(home, feed), declared.document(home, feed)
+        at, drift, publication = clock.document(home, feed), state.document(home, feed), declared.document(home, feed)
         self.clocks[feed].look(at.stamp, at.read)
         self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
         self.drifts[feed].look(drift.stamp, drift.read)
-        if self.declared[feed].look(known.stamp, known.read):
+        if self.declared[feed].look(publication.stamp, publication.read):
             self._index()
 
     def _look_at_challenger(self, key: Key, slot: ReloadSlot[Served]) -> None:
@@ -159,7 +163,7 @@ class ServingStore:
         if served and served.feed.shadow > 0:
             stamp = partial(release.challenger_stamp, self.home, *key)
             slot.look(stamp, partial(open_challenger, self.home, key))
-        elif slot.seen:
+        elif slot.last_stamp:
             slot.clear()
 
     def _indexed(self) -> Mapping[str, Mapping[str, Served]]:

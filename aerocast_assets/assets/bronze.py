@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 EXAMPLES = 20
-SHOWN = ("station", "time", "column", "value", "rule", "reason")
+PREVIEWED = ("station", "time", "column", "value", "rule", "reason")
 
 
 def bronze(feed: Feed) -> dg.AssetsDefinition:
@@ -31,21 +31,21 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             context.log.warning(f"{bad} is of an earlier version: every month is judged again, value by value")
         return True
 
-    def shown(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         return _rejected(work.lake.relation(work.con, bad, work.partitions))
 
     description = "One row per station and time, canonical units. What fails a rule is null, and in quarantine."
     kinds = {"deltalake", "duckdb"}
-    return layer_asset(feed, "bronze", "raw", description=description, kinds=kinds, shown=shown, ready=ready)
+    return layer_asset(feed, "bronze", "raw", description=description, kinds=kinds, describe=describe, ready=ready)
 
 
 def _rejected(rows: "duckdb.DuckDBPyRelation") -> dict[str, Any]:
     """What to show of the quarantine: how many readings and values, by which rule, and the first of them."""
     readings, values = rows.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
-    examples = rows.select(", ".join(map(quoted, SHOWN))).order("time").limit(EXAMPLES).fetchall()
+    examples = rows.select(", ".join(map(quoted, PREVIEWED))).order("time").limit(EXAMPLES).fetchall()
     return {
         "quarantined_readings": readings,
         "quarantined_values": values,
         "quarantined_by_rule": dict(rows.aggregate("rule, count(*)", "rule").fetchall()),
-        "quarantine": preview([dict(zip(SHOWN, row, strict=True)) for row in examples]),
+        "quarantine": preview([dict(zip(PREVIEWED, row, strict=True)) for row in examples]),
     }

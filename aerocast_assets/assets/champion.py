@@ -99,10 +99,10 @@ def _judge(
         and (standing := choice.settled_reason(lake, feed.name, target, verdict, offered))
     ):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
-        return result(platform, now.release.manifest, status(None) | verdicts.shown(platform, feed, target), version)
+        return result(platform, now.release.manifest, status(None) | verdicts.describe(platform, feed, target), version)
     trial = _try(platform, lake, feed, target, rivals, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
-    rivals = tracked.judged(context, root, rivals, trial)
+    rivals = tracked.record_scores(context, root, rivals, trial)
     winner = next((each for each in rivals if each.kind == trial.decision.winner), None)
     reason = context.run.tags.get(RETRAIN_TAG)
     outcome = rollout.apply_decision(root, feed, trial, (winner, sequence), now, context.run.run_id, reason)
@@ -119,7 +119,7 @@ def _judge(
     )
     table.record(lake, feed, target, trial, outcome.decision, about, verdict)
     context.log.info(outcome.decision.reason)
-    return result(platform, outcome.serves, status(trial) | verdicts.shown(platform, feed, target, trial), version)
+    return result(platform, outcome.serves, status(trial) | verdicts.describe(platform, feed, target, trial), version)
 
 
 def _try(

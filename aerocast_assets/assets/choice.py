@@ -43,14 +43,14 @@ def choose(
     if outcome.segment:
         choice.record(lake, root, feed, target, outcome, context.run.run_id, tag)
     context.log.info(outcome.reason if outcome.segment else f"unchanged: {outcome.reason}")
-    shown = verdicts.shown(platform, feed, target)
+    described = verdicts.describe(platform, feed, target)
     hold = outcome.pointer.hold
     state = config_hash(
         release=outcome.serves.version,
         promoted_at=outcome.pointer.promoted_at.isoformat(),
         hold=hold.since.isoformat() if hold else None,
     )
-    return champion.result(platform, outcome.serves, status(outcome.segment) | shown, state)
+    return champion.result(platform, outcome.serves, status(outcome.segment) | described, state)
 
 
 def _follow(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, outcome: "Choice") -> None:

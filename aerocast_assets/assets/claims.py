@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "claims"])
 UNSET = "no broker: set AEROCAST_BROKER"
-SHOWN = 20  # dead letters in the metadata; all of them are at the broker
+PREVIEWED = 20  # dead letters in the metadata; all of them are at the broker
 
 
-def known(name: str) -> Feed | None:
+def declared_feed(name: str) -> Feed | None:
     """The feed of this name, None if none is declared. Raises AeroCastError for a declaration that is not valid."""
     return find_feed(name) if name in declared() else None
 
@@ -33,7 +33,7 @@ def listening() -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if Settings().broker else dg.DefaultSensorStatus.STOPPED
 
 
-def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
+def claims(find: Callable[[str], Feed | None] = declared_feed) -> dg.AssetsDefinition:
     """`platform/claims`: each materialisation is what one run took."""
 
     @dg.asset(
@@ -52,7 +52,7 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
         with brokers.connect(address) as broker:
             intake = take_claims(broker, platform.root, find, limit=platform.settings.patience)
             backlog = broker.backlog(TOPICS)
-        metadata = _shown(intake, backlog)
+        metadata = _describe(intake, backlog)
         summary = f"{intake.messages} messages: {intake.rows.total()} readings from {len(intake.claims)} objects"
         context.log.info(f"{summary}, {intake.repeats} known already, {len(intake.dead)} dead letters, {backlog} wait")
         for each in intake.postponed:
@@ -68,7 +68,7 @@ def claims(find: Callable[[str], Feed | None] = known) -> dg.AssetsDefinition:
     return asset
 
 
-def _shown(intake: "ClaimReport", backlog: int) -> dict[str, Any]:
+def _describe(intake: "ClaimReport", backlog: int) -> dict[str, Any]:
     return {
         **status(intake.claims),
         "messages": intake.messages,
@@ -79,9 +79,9 @@ def _shown(intake: "ClaimReport", backlog: int) -> dict[str, Any]:
         "rows_by_feed": preview([{"feed": feed, "rows": rows} for feed, rows in sorted(intake.rows.items())]),
         "newest_claims": _table(intake.claims[-PREVIEW:]),
         "dead_letters": len(intake.dead),
-        "dead_letters_why": _table(intake.dead[:SHOWN]),
+        "dead_letters_why": _table(intake.dead[:PREVIEWED]),
         "put_off": _table(intake.later),
-        "postponed": _table(intake.postponed[:SHOWN]),
+        "postponed": _table(intake.postponed[:PREVIEWED]),
     }
 
 
@@ -99,7 +99,7 @@ def postponed_check() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not delays,
             severity=dg.AssetCheckSeverity.WARN,
-            description=patience.delay_text(list(delays.values())[:SHOWN]) or "nothing",
+            description=patience.delay_text(list(delays.values())[:PREVIEWED]) or "nothing",
             metadata={"postponed": len(delays)},
         )
 

@@ -60,7 +60,7 @@ def count_rows(
     lake: "LakeReader",
     names: Sequence[str],
     months: Sequence[str],
-    made: Collection[str],
+    stale: Collection[str],
 ) -> dict[str, Any]:
     """Tells with each month's event how many rows it has, and of one that was made what they look like.
 
@@ -70,7 +70,7 @@ def count_rows(
     counts = [lake.rows(name) for name in names]
     for month in months:
         own: dict[str, Any] = {"dagster/partition_row_count": sum(rows.get(month, 0) for rows in counts)}
-        if month in sorted(made)[-SAMPLES:] and counts[0].get(month):
+        if month in sorted(stale)[-SAMPLES:] and counts[0].get(month):
             own["preview"] = sample(lake, names[0], month)
         context.add_asset_metadata(own, partition_key=month)
     return {

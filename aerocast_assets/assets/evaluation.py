@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aerocast.lake import LakeReader
     from aerocast.monitoring.evaluation.run import Evaluated
 
-SHOWN = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
+PREVIEWED = ("target", "station", "horizon", "version", "shadow", "n", "rmse", "bias", "coverage", "skill", "missing")
 ROWS = 12
 FIGURES = ("rmse", "bias", "coverage", "skill")
 
@@ -114,7 +114,7 @@ def _metadata(feed: Feed, result: "Evaluated") -> dict[str, Any]:
         **status(intake.segments or result.months or result.judged.fresh),
         "log": _log_line(result),
         "verdicts": preview([{"target": line} for line in verdicts(feed, state)]),
-        "rolling": preview(table_of(rows[:ROWS], SHOWN)),
+        "rolling": preview(table_of(rows[:ROWS], PREVIEWED)),
         "segments": intake.segments,
         "predictions_new": intake.predictions,
         "posted_new": intake.posted,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aerocast.releases.release import Release
 
 CODE = code_version("aerocast.releases.issue", "aerocast.reporting.plots")
-SHOWN = ["station", "horizon", "time", "value", "lower", "upper"]
+PREVIEWED = ["station", "horizon", "time", "value", "lower", "upper"]
 
 
 def picture_path(root: Home, feed: Feed, target: str) -> Path:
@@ -88,7 +88,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
             metadata={
                 **status(fresh),
                 **pictures,
-                "table": preview(rows.select(SHOWN).to_pylist()),
+                "table": preview(rows.select(PREVIEWED).to_pylist()),
                 "release": serving.version,
                 "stations_without": ", ".join(silent),
                 "dagster/row_count": len(rows),

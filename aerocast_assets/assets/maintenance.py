@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "maintenance"])
 LEAST_FREE = 0.1  # of the disk: below it the check warns
-SHOWN = 30
+PREVIEWED = 30
 
 
 def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefinition:
@@ -59,7 +59,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
             metadata={
                 **status(sum(figures.values())),
                 **figures,
-                "tables": _shown(tables),
+                "tables": _describe(tables),
                 "bytes": sum(use.bytes for use in tables),
                 "bytes_kept": sum(use.bytes_in_all for use in tables),
                 "files": sum(use.files for use in tables),
@@ -75,7 +75,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
     return asset
 
 
-def _shown(tables: "Sequence[Use]") -> dg.MarkdownMetadataValue:
+def _describe(tables: "Sequence[Use]") -> dg.MarkdownMetadataValue:
     """The largest tables; `kept_mb` counts older versions and the log, too."""
     return preview(
         [
@@ -86,7 +86,7 @@ def _shown(tables: "Sequence[Use]") -> dg.MarkdownMetadataValue:
                 "mb": round(use.bytes / 1e6, 2),
                 "kept_mb": round(use.bytes_in_all / 1e6, 2),
             }
-            for use in tables[:SHOWN]
+            for use in tables[:PREVIEWED]
         ]
     )
 

@@ -69,7 +69,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
         intake = _take(context, feed, platform, lake, now, notes)
         notes += intake.notes
         if intake.failures and not lake.exists(name):
-            raise dg.Failure(f"{name}: nothing could be read: {told(intake.failures)}")
+            raise dg.Failure(f"{name}: nothing could be read: {failure_text(intake.failures)}")
         for line in (*notes, *(f"could not be read: {way}: {why}" for way, why in intake.failures.items())):
             context.log.warning(line)
         counts, new = count_rows(context, lake, [name], months, intake.months), intake.rows.total()
@@ -80,7 +80,7 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
                 **counts,
                 "rows_new": new,
                 "segments_new": intake.segments,
-                **shown(intake, notes),
+                **_describe(intake, notes),
                 "now": now.isoformat(timespec="seconds"),
             },
             data_version=data_version(context, contents(lake, name, months, platform.hash_salt)),
@@ -101,7 +101,7 @@ def _take(
     channels = channels_of(platform.root, feed, settings)
     intake = take_all(lake, feed, channels)
     patience, ways = Patience(platform.root, feed.name, settings.patience), [channel.name for channel in channels]
-    # A service that does not answer costs minutes; whoever starts a run by hand has a reason to ask it all the same.
+    # A service that does not answer costs minutes; a person who starts a run by hand asks it all the same.
     patient = feed.source.watch == "polled" and context.run.job_name == live_job_name(feed)
     if patient and not patience.is_due(SOURCE, real):
         notes.append(f"{SOURCE}: {delay_text([patience.delays[SOURCE]])}")
@@ -133,9 +133,9 @@ def _read(
             after = _newest(con, lake, name, sorted({*months, *lake.months(name)[-RECENT:]}))
     polled = feed.source.watch == "polled" and month_of(now) in months
     # What retention has taken out is not asked for again.
-    wanted = None if polled or whole else sorted(set(months) - lake.ledger(name).removed_months())
+    open_months = None if polled or whole else sorted(set(months) - lake.ledger(name).removed_months())
     work = Path(platform.root) / "sources" / feed.source.kind
-    yield from feed.source.read(feed, ReadRequest(wanted, now, after, work, notes))
+    yield from feed.source.read(feed, ReadRequest(open_months, now, after, work, notes))
 
 
 def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Sequence[str]) -> dict[str, datetime]:
@@ -146,7 +146,7 @@ def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Seq
     return {month: time.astimezone(UTC) for month, time in rows.fetchall()}
 
 
-def shown(intake: "IntakeReport", notes: list[str]) -> dict[str, Any]:
+def _describe(intake: "IntakeReport", notes: list[str]) -> dict[str, Any]:
     """What of an intake is worth a look, and nothing else."""
     metadata: dict[str, Any] = {f"rows_from_{way}": rows for way, rows in sorted(intake.rows.items())}
     metadata |= {
@@ -155,10 +155,14 @@ def shown(intake: "IntakeReport", notes: list[str]) -> dict[str, Any]:
         "no_news": intake.unsaid,
     }
     metadata |= {"withdrawn": intake.withdrawals, "placed": intake.moves}
-    metadata |= {"rejected": "; ".join(intake.rejections), "notes": "; ".join(notes), UNREAD: told(intake.failures)}
+    metadata |= {
+        "rejected": "; ".join(intake.rejections),
+        "notes": "; ".join(notes),
+        UNREAD: failure_text(intake.failures),
+    }
     return {name: value for name, value in metadata.items() if value}
 
 
-def told(failed: dict[str, str]) -> str:
+def failure_text(failed: dict[str, str]) -> str:
     """Ways in that could not be read, as one line."""
     return "; ".join(f"{way}: {why}" for way, why in failed.items())

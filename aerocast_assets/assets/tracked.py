@@ -41,7 +41,7 @@ def recorded(context: dg.AssetExecutionContext, home: Home, trained: "Candidate"
     return msgspec.structs.replace(trained, mlflow_run_id=run.run_id, model_uri=run.model_uri) if run else trained
 
 
-def judged(
+def record_scores(
     context: dg.AssetExecutionContext, home: Home, entrants: "Sequence[Candidate]", trial: "Trial"
 ) -> "list[Candidate]":
     """The candidates as MLflow has them, with the trial's scores; those that it lacks are written to it once more."""

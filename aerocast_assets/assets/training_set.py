@@ -20,7 +20,7 @@ from aerocast_assets.resources import Platform
 if TYPE_CHECKING:
     from aerocast.lake import LakeReader
 
-SHOWN = 24  # newest months
+PREVIEWED = 24  # newest months
 
 
 def content(lake: "LakeReader", feed: Feed, target: str) -> str:
@@ -81,7 +81,7 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
                 "rows": sum(rows.values()),
                 "dagster/row_count": sum(rows.values()),
                 "span": f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}" if span else "none",
-                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)[-SHOWN:]]),
+                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)[-PREVIEWED:]]),
                 "delta_version": lake.version(name),
                 **({"preview": sample(lake, name)} if fresh else {}),
             },

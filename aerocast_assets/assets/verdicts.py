@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RELEASES = 20  # newest ones that are shown
 
 
-def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = None) -> dict[str, Any]:
+def describe(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = None) -> dict[str, Any]:
     """The newest decision as its tables keep it, so that it is seen too when nothing had to be decided.
 
     Pictures are drawn of a new trial, and otherwise shown as they were last.
@@ -30,7 +30,9 @@ def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = N
     metadata: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
     if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
         metadata["hold"] = str(hold)
-    decision, judged = (table.newest(lake, feed.name, target, by_trial=judged) for judged in (False, True))
+    decision, newest_trial = (
+        table.newest(lake, feed.name, target, by_trial=trial_only) for trial_only in (False, True)
+    )
     if decision is None:
         return metadata
     metadata |= {
@@ -47,14 +49,16 @@ def shown(platform: Platform, feed: Feed, target: str, trial: "Trial | None" = N
         drawing(platform, report(root, feed.name, target, "proof"), "proof", figure)
     if decision.get("p_value") is not None:
         metadata |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
-    if judged and not table.is_trial(decision):
+    if newest_trial and not table.is_trial(decision):
         # Its scores say nothing about what was chosen.
-        metadata["newest_trial"] = f"{judged['decided_at']:%Y-%m-%d %H:%M} UTC: {judged['reason']}"
+        metadata["newest_trial"] = f"{newest_trial['decided_at']:%Y-%m-%d %H:%M} UTC: {newest_trial['reason']}"
         return metadata
-    return metadata | (_judged(platform, lake, feed, target, judged, draw=trial is not None) if judged else {})
+    return metadata | (
+        _scores(platform, lake, feed, target, newest_trial, draw=trial is not None) if newest_trial else {}
+    )
 
 
-def _judged(
+def _scores(
     platform: Platform, lake: "LakeReader", feed: Feed, target: str, decision: Mapping[str, Any], *, draw: bool
 ) -> dict[str, Any]:
     """What the newest trial found."""

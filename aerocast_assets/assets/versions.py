@@ -42,11 +42,17 @@ def _newest(instance: dg.DagsterInstance, key: dg.AssetKey, months: set[str]) ->
     """Data version and content of each month's newest materialisation, where both were said."""
     storage, event = instance.event_log_storage, dg.DagsterEventType.ASSET_MATERIALIZATION
     ids = sorted(storage.get_latest_storage_id_by_partition(key, event, months).values())
-    found = {}
+    newest = {}
     for start in range(0, len(ids), _PAGE):
-        wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + _PAGE])
-        for record in instance.fetch_materializations(wanted, limit=_PAGE).records:
-            made = record.asset_materialization
-            if made and made.partition and made.tags and CONTENT in made.metadata and DATA_VERSION_TAG in made.tags:
-                found[made.partition] = (made.tags[DATA_VERSION_TAG], str(made.metadata[CONTENT].value))
-    return found
+        page = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + _PAGE])
+        for record in instance.fetch_materializations(page, limit=_PAGE).records:
+            entry = record.asset_materialization
+            if (
+                entry
+                and entry.partition
+                and entry.tags
+                and CONTENT in entry.metadata
+                and DATA_VERSION_TAG in entry.tags
+            ):
+                newest[entry.partition] = (entry.tags[DATA_VERSION_TAG], str(entry.metadata[CONTENT].value))
+    return newest

@@ -147,16 +147,16 @@ def _trainings(instance: dg.DagsterInstance, root: Home, after: int) -> tuple[in
     }
     # Of a kind with more events than a page holds the later ones are not known yet: they go before those of others.
     ends = [page.records[-1].storage_id for page in pages.values() if page.has_more]
-    found = [(record.storage_id, kind, record) for kind, page in pages.items() for record in page.records]
-    found = [each for each in found if not ends or each[0] <= min(ends)]
-    records = instance.get_run_records(dg.RunsFilter(run_ids=[each[2].run_id for each in found])) if found else []
+    changes = [(record.storage_id, kind, record) for kind, page in pages.items() for record in page.records]
+    changes = [each for each in changes if not ends or each[0] <= min(ends)]
+    records = instance.get_run_records(dg.RunsFilter(run_ids=[each[2].run_id for each in changes])) if changes else []
     runs = {record.dagster_run.run_id: record.dagster_run for record in records}
     messages = []
-    for _, kind, record in sorted(found, key=lambda each: each[0]):
+    for _, kind, record in sorted(changes, key=lambda each: each[0]):
         run = runs.get(record.run_id)
         if run and "/" in (of := run.tags.get(RETRAIN_OF, "")):
             messages.append(_training(root, run, of, STATUSES[kind], record.timestamp))
-    return max((each[0] for each in found), default=after), messages
+    return max((each[0] for each in changes), default=after), messages
 
 
 def _training(root: Home, run: dg.DagsterRun, of: str, status: Status, at: float) -> Training:
@@ -191,11 +191,13 @@ def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None
         return version, None
 
 
-def _selections(root: Home, told: dict[str, RunAnnouncements]) -> tuple[dict[str, RunAnnouncements], list[Selected]]:
+def _selections(
+    root: Home, announced: dict[str, RunAnnouncements]
+) -> tuple[dict[str, RunAnnouncements], list[Selected]]:
     """The promotions of every target that were not told of yet; a target whose pointer has not moved costs a stat."""
     from aerocast.releases import release
 
-    after, messages = dict(told), list[Selected]()
+    after, messages = dict(announced), list[Selected]()
     for feed, target, stamp in release.discover(root):
         name = f"{feed}/{target}"
         before = after.get(name, RunAnnouncements())

@@ -8,7 +8,7 @@ import dagster as dg
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.model import Feed
 from aerocast_assets._compat import AssetJob
-from aerocast_assets.assets.claims import KEY, UNSET, claims, known, listening, postponed_check
+from aerocast_assets.assets.claims import KEY, UNSET, claims, declared_feed, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries
 from aerocast_assets.labels import OWNERS, shared
 from aerocast_assets.resources import Platform
@@ -17,7 +17,7 @@ JOB = "platform_claims"
 POLL = 15  # seconds
 
 
-def claiming(find: Callable[[str], Feed | None] = known) -> dg.Definitions:
+def claiming(find: Callable[[str], Feed | None] = declared_feed) -> dg.Definitions:
     """The asset `platform/claims`, its job and its sensor."""
     job = dg.define_asset_job(
         JOB,

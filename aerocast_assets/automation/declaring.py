@@ -21,8 +21,8 @@ def settle_declarations(home: Home, find: Callable[[], Sequence[Declaration]] = 
     """
     from aerocast.operations.retirement import reconcile
 
-    found = find()
-    return reconcile(home, [each.feed for each in found if each.feed], [each.name for each in found])
+    every = find()
+    return reconcile(home, [each.feed for each in every if each.feed], [each.name for each in every])
 
 
 def declaring(find: Callable[[], Sequence[Declaration]] = declarations) -> dg.Definitions:

@@ -65,12 +65,12 @@ class LiveLook(NamedTuple):
 
     present: list[str]
     touched: dict[str, list[str]]
-    said: list[str]
+    quiet: list[str]
     fingerprint: str
 
     @property
     def reasons(self) -> list[str]:
-        return [*self.present, *(f"{what} in {', '.join(held)}" for what, held in self.touched.items())]
+        return [*self.present, *(f"{what} in {', '.join(touched)}" for what, touched in self.touched.items())]
 
 
 def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
@@ -101,7 +101,7 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
         if failed:
             look.present.append(f"{the_newest(failed, 'run')} failed")
         if not look.reasons:
-            text = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.said)
+            text = f"at {now:%Y-%m-%d %H:%M}: " + "; ".join(look.quiet)
             return dg.SensorResult(skip_reason=text, cursor=context.cursor)
         context.log.info("; ".join(look.reasons))
         covered, after = _choose(root, feed, look, before, now, failed)
@@ -168,10 +168,10 @@ def look_around(
         "readings are new": sorted(keys & set(stale.get(ROWS, ()))),
     }
     quiet = ["sensor faults are as they were", "every month is made of what is there"]
-    notes = [old for changed, _, old in looks if not changed and old]
+    notes = [old for is_reason, _, old in looks if not is_reason and old]
     notes += [calm for calm, months_of in zip(quiet, touched.values(), strict=True) if not months_of]
     return LiveLook(
-        [new for changed, new, _ in looks if changed],
+        [new for is_reason, new, _ in looks if is_reason],
         {what: months_of for what, months_of in touched.items() if months_of},
         [*notes, *closed],
         mark,
@@ -183,8 +183,8 @@ def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, 
 
     Without a beginning, or if a clock was set back meanwhile, nothing is waited for.
     """
-    left = remaining(patience, since, datetime.now(UTC)) if since else timedelta(0)
-    return not left, what, f"{what}, gathered for another {duration(left)}"
+    wait = remaining(patience, since, datetime.now(UTC)) if since else timedelta(0)
+    return not wait, what, f"{what}, gathered for another {duration(wait)}"
 
 
 def _waiting(channels: "Iterable[Channel]", delays: "Mapping[str, Delay]") -> tuple[list[str], list[str]]:
@@ -223,8 +223,8 @@ def present(root: Home, feed: Feed, now: datetime, since: str = "") -> list[str]
     if not lake.exists(table(feed, "silver")):
         return keys
     newest = _newest(feed, now)
-    known = since or max((month for month in lake.months(table(feed, "raw")) if month <= newest), default=newest)
-    first = min(known, month_of(now - feed.horizons[-1] * feed.cadence))
+    oldest = since or max((month for month in lake.months(table(feed, "raw")) if month <= newest), default=newest)
+    first = min(oldest, month_of(now - feed.horizons[-1] * feed.cadence))
     return [month for month in keys if first <= month <= newest] or [newest]
 
 
@@ -232,9 +232,9 @@ def _choose(
     root: Home, feed: Feed, look: LiveLook, before: LiveCursor, now: datetime, failed: int
 ) -> tuple[list[str], LiveCursor]:
     """The months of the next run, and the cursor after it; after failures the groups take turns."""
-    wanted = {month for held in look.touched.values() for month in held}
+    stale = {month for touched in look.touched.values() for month in touched}
     current = present(root, feed, now, before.month) if look.present else []
-    groups = grouped(months(feed).get_partition_keys(), wanted | set(current))
+    groups = grouped(months(feed).get_partition_keys(), stale | set(current))
     group = groups[failed % len(groups)]
     read = bool(current) and current[-1] in group
     return group, LiveCursor(look.fingerprint, _newest(feed, now), current[0]) if read else before

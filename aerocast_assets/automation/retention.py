@@ -18,7 +18,7 @@ import dagster as dg
 from aerocast_assets.automation import runs
 from aerocast_assets.keys import RETRAIN_OF
 
-FRESH, HOURLY, KEPT = timedelta(hours=3), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
+FRESH, HOURLY, OLDEST = timedelta(hours=3), timedelta(days=2), timedelta(days=90)  # all, one an hour, one a day
 TICKS, FAILED_TICKS = timedelta(days=7), timedelta(days=30)  # of sensors that may be gone: others have dagster.yaml's
 EVALUATIONS = timedelta(hours=6)  # of automation conditions: 45 KB each time one changes its mind
 TICK_LOGS_KEPT = timedelta(days=1)
@@ -52,18 +52,18 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=list(runs.ENDED)))
     needed = _needed(instance, records)
     free = [record for record in records if record.dagster_run.run_id not in needed and _age(record, now) > FRESH]
-    gone = _alike(free, now)
-    excess = bytes_below(place) - limit - sum(2 * _bytes(place, run) for run in gone)
+    superfluous = _alike(free, now)
+    excess = bytes_below(place) - limit - sum(2 * _bytes(place, run) for run in superfluous)
     for record in reversed(free):
         run = record.dagster_run
-        if excess > 0 and run.run_id not in gone and RETRAIN_OF not in run.tags:
-            gone.append(run.run_id)
+        if excess > 0 and run.run_id not in superfluous and RETRAIN_OF not in run.tags:
+            superfluous.append(run.run_id)
             excess -= 2 * _bytes(place, run.run_id)
-    for run_id in gone[:MOST]:
+    for run_id in superfluous[:MOST]:
         _delete(instance, run_id)
     _forget_ticks(instance, now)
     logs = _delete_tick_logs(instance, place, now)
-    return Pruned(len(gone[:MOST]), logs, sum(map(_rewrite, _databases(place))), bytes_below(place))
+    return Pruned(len(superfluous[:MOST]), logs, sum(map(_rewrite, _databases(place))), bytes_below(place))
 
 
 def _age(record: dg.RunRecord, now: datetime) -> timedelta:
@@ -72,15 +72,15 @@ def _age(record: dg.RunRecord, now: datetime) -> timedelta:
 
 def _alike(records: Sequence[dg.RunRecord], now: datetime) -> list[str]:
     """Runs that are too old, or of which a newer one of the same hour or day stands for all that are like it."""
-    slots, gone = set(), []
+    slots, superfluous = set(), []
     for record in records:
         run, age = record.dagster_run, _age(record, now)
         ended = now - age
         slot = (run.job_name, run.status, run.asset_selection, f"{ended:%Y-%m-%d %H}"[: 13 if age < HOURLY else 10])
-        if age > KEPT or (slot in slots and RETRAIN_OF not in run.tags):
-            gone.append(run.run_id)
+        if age > OLDEST or (slot in slots and RETRAIN_OF not in run.tags):
+            superfluous.append(run.run_id)
         slots.add(slot)
-    return gone[::-1]
+    return superfluous[::-1]
 
 
 def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> set[str]:
@@ -89,12 +89,12 @@ def _needed(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord]) -> se
 
     going, unfinished = open_backfills(instance), dg.RunsFilter(statuses=list(runs.UNFINISHED))
     needed = {run.root_run_id for run in instance.get_runs(unfinished) if run.root_run_id}
-    seen = Counter[tuple[str, str]]()
+    counts = Counter[tuple[str, str]]()
     for run in (record.dagster_run for record in records):
         groups = [("job", run.job_name), ("target", run.tags.get(RETRAIN_OF, ""))][: 1 + (RETRAIN_OF in run.tags)]
-        if run.tags.get("dagster/backfill") in going or any(seen[group] < NEWEST for group in groups):
+        if run.tags.get("dagster/backfill") in going or any(counts[group] < NEWEST for group in groups):
             needed.add(run.run_id)
-        seen.update(groups)
+        counts.update(groups)
     return needed | set(_newest_states(instance))
 
 
@@ -110,9 +110,9 @@ def _newest_states(instance: dg.DagsterInstance) -> Iterator[str]:
         for event in EVENTS:
             ids = sorted(storage.get_latest_storage_id_by_partition(key, event).values())
             for start in range(0, len(ids), PAGE):
-                wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + PAGE])
+                page = dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[start : start + PAGE])
                 fetch = instance.fetch_materializations if event is EVENTS[0] else instance.fetch_observations
-                yield from (each.run_id for each in fetch(wanted, limit=PAGE).records)
+                yield from (each.run_id for each in fetch(page, limit=PAGE).records)
     executions = storage.get_latest_asset_check_execution_by_key(check_keys(instance))
     yield from (execution.run_id for execution in executions.values())
 
@@ -140,13 +140,13 @@ def _delete_tick_logs(instance: dg.DagsterInstance, place: Path, now: datetime) 
     """What sensors and schedules printed, each tick into files of its own; how many ticks."""
     from aerocast_assets.instance import LOGS, TICK_LOGS
 
-    root, old, gone = place / LOGS, (now - TICK_LOGS_KEPT).timestamp(), set()
+    root, old, keys = place / LOGS, (now - TICK_LOGS_KEPT).timestamp(), set()
     for path in (root / TICK_LOGS).rglob("*.*"):
         if _is_before(path, old):
             key = (*path.relative_to(root).parent.parts, path.stem)
             instance.compute_log_manager.delete_logs(log_key=key)
-            gone.add(key)
-    return len(gone)
+            keys.add(key)
+    return len(keys)
 
 
 def _is_before(path: Path, old: float) -> bool:

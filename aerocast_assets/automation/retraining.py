@@ -33,19 +33,19 @@ class Tick(NamedTuple):
     instance: dg.DagsterInstance
     root: Home
     feed: Feed
-    seen: "DriftState | None"
+    state: "DriftState | None"
     now: datetime
 
     def heat(self, target: str) -> "Heat":
         from aerocast.contracts.drift_state import Heat
 
-        return self.seen.of(target) if self.seen else Heat(target)
+        return self.state.of(target) if self.state else Heat(target)
 
 
 class RetrainLook(NamedTuple):
     """What a tick found for one target: a sentence, always, and the run to ask for, if any."""
 
-    said: str
+    reason: str
     memory: "RetrainMemory"
     run: dg.RunRequest | None = None
 
@@ -73,7 +73,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         tick = Tick(context.instance, root, feed, state.document(root, feed.name).read(), now)
         # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.
         memories = cursors.read(context, dict[str, RetrainMemory], "starting from what runs and drift say")
-        open_requests = _asked(context, root, feed)
+        open_requests = _open_requests(context, root, feed)
         looks = {
             target: _look(tick, target, memories.get(target, RetrainMemory()), open_requests.get(target))
             for target in feed.targets
@@ -81,8 +81,8 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         run_requests = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
         for target, look in looks.items() if run_requests else ():
-            context.log.info(f"{target}: {look.said}")
-        reasons = "; ".join(f"{target}: {look.said}" for target, look in looks.items())
+            context.log.info(f"{target}: {look.reason}")
+        reasons = "; ".join(f"{target}: {look.reason}" for target, look in looks.items())
         return dg.SensorResult(
             run_requests=run_requests,
             skip_reason=None if run_requests else f"at {now:%Y-%m-%d %H:%M}: {reasons}",
@@ -92,7 +92,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
     return sensor
 
 
-def _asked(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":
+def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":
     """Open requests by target. One whose run exists is closed only now: what dies in between asks for the same run."""
     from aerocast.contracts import requests
 
@@ -125,15 +125,15 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     last = attempts[0] if attempts else None
     hold = runs.hold(tick.root, tick.feed, target)
     action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
-    look = RetrainLook(action.reason + ("" if tick.seen else " (nothing was examined yet)"), action.memory)
+    look = RetrainLook(action.reason + ("" if tick.state else " (nothing was examined yet)"), action.memory)
     if action.act:
-        reason = f"drift {target}: {evidence(tick.seen, target)}"
+        reason = f"drift {target}: {evidence(tick.state, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
         return look._replace(
             run=runs.ask(tick.feed, target, reason, tick.now, run_key=action.key, since=action.since, tags=tags)
         )
     if last and last.outcome == "running":
-        return look._replace(said=f"{look.said}; request {request.id} waits for it") if request else look
+        return look._replace(reason=f"{look.reason}; request {request.id} waits for it") if request else look
     shadow = _shadow(tick, target, look, hold)
     if request and not (shadow and shadow.run):
         return _request(tick, target, shadow or look, request)
@@ -157,9 +157,9 @@ def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLoo
     from aerocast.releases import release
     from aerocast.retraining.policy import has_proof
 
-    for shadow in tick.seen.shadows if tick.seen else ():
-        known = shadow.target != target or shadow.challenger == look.memory.challenger
-        if known or not has_proof(tick.feed.promotion, shadow):
+    for shadow in tick.state.shadows if tick.state else ():
+        done_before = shadow.target != target or shadow.challenger == look.memory.challenger
+        if done_before or not has_proof(tick.feed.promotion, shadow):
             continue
         serves, rival = (read(tick.root, tick.feed.name, target) for read in (release.current, release.challenger))
         if not serves or not rival or (serves.version, rival.version) != (shadow.champion, shadow.challenger):
@@ -167,10 +167,10 @@ def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLoo
         proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
         if hold:
-            return RetrainLook(f"{look.said}; {reason}, but {hold}", look.memory)
+            return RetrainLook(f"{look.reason}; {reason}, but {hold}", look.memory)
         run_key = f"{target}/shadow/{shadow.challenger}"
         return RetrainLook(
-            f"{look.said}; {reason}",
+            f"{look.reason}; {reason}",
             msgspec.structs.replace(look.memory, challenger=shadow.challenger),
             runs.ask(tick.feed, target, reason, tick.now, run_key=run_key, release=shadow.challenger),
         )
@@ -194,7 +194,7 @@ def _request(tick: Tick, target: str, look: RetrainLook, request: "Request") -> 
         force=request.force,
         tags={runs.REQUEST_TAG: request.id},
     )
-    return look._replace(said=f"{look.said}; request {request.id} is taken up", run=run)
+    return look._replace(reason=f"{look.reason}; request {request.id} is taken up", run=run)
 
 
 def regime(root: Home, feed: Feed, target: str) -> datetime | None:

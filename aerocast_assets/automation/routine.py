@@ -60,9 +60,9 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
                 due, why = retraining.replacement_due(feed.retraining, wrong, now, last=last, hold=hold)
             else:
                 lineage = manifest.lineage
-                # A release of before has no time of the feed; its real one says nothing of a recording.
-                since, made = lineage.since, lineage.feed_time or min(lineage.created_at, now)
-                due, why = retraining.routine_due(feed.retraining, made, now, last=last, hold=hold)
+                # An older release has no time of the feed; its real one says nothing of a recording.
+                since, trained_at = lineage.since, lineage.feed_time or min(lineage.created_at, now)
+                due, why = retraining.routine_due(feed.retraining, trained_at, now, last=last, hold=hold)
         if due:
             return runs.ask(feed, target, f"schedule: {why}", now, since=since)
         over = feed.end is not None and now >= feed.end
@@ -81,7 +81,7 @@ def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, boo
     from aerocast_assets.assets import training_set
 
     lake = Lake(root)
-    if (judged := table.newest(lake, feed.name, target)) is None:
+    if (decision := table.newest(lake, feed.name, target)) is None:
         return None, False
-    found = candidates.read_candidate(root, feed.name, target, BASELINES[0])
-    return judged["feed_time"], found is None or found.data_version != training_set.content(lake, feed, target)
+    baseline = candidates.read_candidate(root, feed.name, target, BASELINES[0])
+    return decision["feed_time"], baseline is None or baseline.data_version != training_set.content(lake, feed, target)

@@ -1,4 +1,4 @@
-"""Retrain runs: how one is asked for, and what became of it."""
+"""Retrain runs: how one is asked_at for, and what became of it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aerocast.retraining.policy import LastRun, Outcome
 
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
-ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
+ASKED_TAG = "aerocast/feed_time"  # when it was asked_at for, in the feed's time
 REQUEST_TAG = "aerocast/request"
 MAX_RETRIES = "dagster/max_retries"
 LOOKED_AT = 20  # newest runs of a target that are looked through
@@ -92,9 +92,9 @@ def _config(feed: Feed, target: str, since: datetime | None, release: str, *, fo
 
 
 def retrains(
-    instance: dg.DagsterInstance, root: Home, feed: Feed, target: str, wanted: Collection[str] = ()
+    instance: dg.DagsterInstance, root: Home, feed: Feed, target: str, keys: Collection[str] = ()
 ) -> "Iterator[LastRun]":
-    """The newest retrain run of the target, whoever asked for it, then those whose key is wanted; in the feed's time.
+    """Yields the newest retrain run of the target, then those whose key is among `keys`, in the feed's time.
 
     A run that waits in the queue is under way. Whether a finished one promoted is what its row of `promotions` says.
     """
@@ -103,29 +103,29 @@ def retrains(
     of_target = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
     for number, record in enumerate(instance.get_run_records(of_target, limit=LOOKED_AT)):
         run, own = record.dagster_run, record.dagster_run.tags.get(KEY_TAG, "")
-        if number and own not in wanted:
+        if number and own not in keys:
             continue
         over = run.status in ENDED
         ended = record.end_time or record.update_timestamp.timestamp() if over else None
         yield LastRun(
             _outcome(root, feed, target, run) if over else "running",
-            _shown(root, feed, run, record.start_time or record.create_timestamp.timestamp()),
-            _shown(root, feed, run, ended) if ended else None,
+            _feed_time(root, feed, run, record.start_time or record.create_timestamp.timestamp()),
+            _feed_time(root, feed, run, ended) if ended else None,
             own,
         )
 
 
-def _shown(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
-    """The feed's time at a real instant of a run; if the clock was set again since, that when it was asked for."""
+def _feed_time(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
+    """The feed's time at a real instant of a run; if the clock was set again since, that when it was asked_at for."""
     from aerocast.contracts import clock
 
-    own, real, asked = (
+    own, real, asked_at = (
         clock.document(root, feed.name).read(),
         datetime.fromtimestamp(instant, UTC),
         run.tags.get(ASKED_TAG),
     )
-    if own and own.started > real and asked:
-        return datetime.fromisoformat(asked)
+    if own and own.started > real and asked_at:
+        return datetime.fromisoformat(asked_at)
     return clock.now(root, feed.name, feed.end, real=real)
 
 

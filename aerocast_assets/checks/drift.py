@@ -36,14 +36,14 @@ def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         beliefs = state.document(platform.root, feed.name).read()
         own = [each for each in (beliefs.diagnoses if beliefs else ()) if each.target == target]
         drifting = [each.station for each in own if each.verdict == "concept_drift"]
-        said = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"
+        text = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"
         heat = beliefs.of(target) if beliefs else None
         return dg.AssetCheckResult(
             passed=not drifting,
             severity=dg.AssetCheckSeverity.WARN,
-            description=said if own else "no champion serves yet, so nothing was examined",
+            description=text if own else "no champion serves yet, so nothing was examined",
             metadata={
-                **_shown(own),
+                **_describe(own),
                 "hot": bool(heat and heat.hot),
                 "edges": heat.edges if heat else 0,
                 **{name: dg.MetadataValue.float(value) for name, value in _figures(own).items()},
@@ -73,16 +73,18 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.monitoring.evaluation import watch
 
         with platform.sql() as con:
-            seen = watch.newest_examination(con, platform.lake.view(), platform.root, feed)
-        nothing = "" if seen.diagnoses else "no champion serves yet, so nothing was examined"
-        broken = [fault for fault in seen.faults if fault.end is None]
-        shifted = sorted({each.station for each in seen.diagnoses if each.verdict == "covariate_shift"})
+            examination = watch.newest_examination(con, platform.lake.view(), platform.root, feed)
+        nothing = "" if examination.diagnoses else "no champion serves yet, so nothing was examined"
+        broken = [fault for fault in examination.faults if fault.end is None]
+        shifted = sorted({each.station for each in examination.diagnoses if each.verdict == "covariate_shift"})
         yield dg.AssetCheckResult(
             passed=not broken,
             asset_key=silver,
             check_name="sensors",
             severity=dg.AssetCheckSeverity.WARN,
-            description=_told(broken) if broken or not nothing else f"{nothing} but single readings for their unit",
+            description=_faults_text(broken)
+            if broken or not nothing
+            else f"{nothing} but single readings for their unit",
             metadata={"faults_open": len(broken), "faults": preview([_fault(fault) for fault in broken])},
         )
         yield dg.AssetCheckResult(
@@ -91,13 +93,16 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             check_name="season",
             severity=dg.AssetCheckSeverity.WARN,
             description=nothing or (f"covariate shift at {', '.join(shifted)}" if shifted else "as the season was"),
-            metadata={"stations_shifted": len(shifted), **_shown([d for d in seen.diagnoses if d.station in shifted])},
+            metadata={
+                "stations_shifted": len(shifted),
+                **_describe([d for d in examination.diagnoses if d.station in shifted]),
+            },
         )
 
     return check
 
 
-def _shown(diagnoses: "Sequence[Diagnosis]") -> dict[str, Any]:
+def _describe(diagnoses: "Sequence[Diagnosis]") -> dict[str, Any]:
     """The diagnosis of each station, and the tests that fired; all of them are in the report on the disk."""
     verdicts = [
         {
@@ -122,7 +127,7 @@ def _figures(diagnoses: "Sequence[Diagnosis]") -> dict[str, float]:
         for name in ("rmse", "expected_rmse")
     }
     shares = [(each.coverage, each.outcomes) for each in diagnoses if each.coverage is not None and each.outcomes]
-    figures = {name: math.sqrt(sum(found) / len(found)) for name, found in roots.items() if found}
+    figures = {name: math.sqrt(sum(squares) / len(squares)) for name, squares in roots.items() if squares}
     if shares:
         figures["coverage"] = sum(share * count for share, count in shares) / sum(count for _, count in shares)
     return figures
@@ -132,5 +137,5 @@ def _fault(fault: "Fault") -> dict[str, Any]:
     return {name: getattr(fault, name) for name in ("station", "column", "kind", "start", "detail")}
 
 
-def _told(broken: "Sequence[Fault]") -> str:
+def _faults_text(broken: "Sequence[Fault]") -> str:
     return "; ".join(f"{fault.station}: {fault.column}, {fault.kind}" for fault in broken) or "all can be believed"

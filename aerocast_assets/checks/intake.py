@@ -11,7 +11,7 @@ from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
 NAME, PUT_ASIDE = "all_read", "nothing_put_aside"
-SHOWN = 20
+PREVIEWED = 20
 
 
 def all_read_name(feed: Feed) -> str:
@@ -43,8 +43,8 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not rows,
             severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(f"{row['what']}: {row['why']}" for row in rows[:SHOWN]) or "nothing",
-            metadata={"put_aside": len(rows), "newest": preview(rows[:SHOWN])},
+            description="; ".join(f"{row['what']}: {row['why']}" for row in rows[:PREVIEWED]) or "nothing",
+            metadata={"put_aside": len(rows), "newest": preview(rows[:PREVIEWED])},
         )
 
     return check
@@ -68,8 +68,12 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
         from aerocast.ingest.channels import patience
 
         event = context.instance.get_latest_materialization_event(asset)
-        made = event.asset_materialization if event else None
-        unread = str(made.metadata[UNREAD].value) if made and UNREAD in made.metadata else ""
+        materialization = event.asset_materialization if event else None
+        unread = (
+            str(materialization.metadata[UNREAD].value)
+            if materialization and UNREAD in materialization.metadata
+            else ""
+        )
         # Of a way that is not tried for now the run that tried it last has told.
         put_off = patience.read_delays(platform.root, feed.name)
         delays = [f"{way}: {patience.delay_text([delay])}" for way, delay in put_off.items()]

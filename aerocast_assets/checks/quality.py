@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aerocast.lake import LakeReader
     from aerocast.tables.quality import QuarantineShare
 
-SHOWN = 10  # largest shares
+PREVIEWED = 10  # largest shares
 NEWEST = 2  # months in which a station's newest reading is looked for
 
 
@@ -44,10 +44,10 @@ def _months(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Fe
 
 def _open(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed) -> list[str]:
     """Those months whose books are open: what retention took a part of stays as the rules of its time left it."""
-    gone = set[str]().union(
+    removed = set[str]().union(
         *(lake.ledger(table(feed, layer)).removed_months() for layer in ("raw", "bronze", "quarantine"))
     )
-    return [month for month in _months(context, lake, feed) if month not in gone]
+    return [month for month in _months(context, lake, feed) if month not in removed]
 
 
 def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
@@ -62,18 +62,18 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
 
         lake = platform.lake.view()
         span = _open(context, lake, feed)
-        counted = EMPTY
+        books = EMPTY
         with platform.sql() as con:
             for piece in lake.chunks(table(feed, "raw"), span):
                 tables = (lake.relation(con, table(feed, layer), piece) for layer in ("raw", "bronze", "quarantine"))
-                counted = Audit(*map(sum, zip(counted, audit(con, feed, *tables), strict=True)))
+                books = Audit(*map(sum, zip(books, audit(con, feed, *tables), strict=True)))
         return dg.AssetCheckResult(
-            passed=counted.balanced,
+            passed=books.balanced,
             severity=dg.AssetCheckSeverity.ERROR,
             description="every reading and value is accounted for"
-            if counted.balanced
-            else "readings or values are lost: " + ", ".join(f"{name} {n:,}" for name, n in counted._asdict().items()),
-            metadata={**counted._asdict(), "months": f"{span[0]} to {span[-1]}" if span else "none"},
+            if books.balanced
+            else "readings or values are lost: " + ", ".join(f"{name} {n:,}" for name, n in books._asdict().items()),
+            metadata={**books._asdict(), "months": f"{span[0]} to {span[-1]}" if span else "none"},
         )
 
     return check
@@ -88,8 +88,8 @@ def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables.quality import high
 
-        found = _shares(context, platform, feed)
-        return _believed(found, high(found), dg.AssetCheckSeverity.WARN)
+        shares = _shares(context, platform, feed)
+        return _shares_result(shares, high(shares), dg.AssetCheckSeverity.WARN)
 
     return check
 
@@ -111,8 +111,8 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables.quality import high
 
-        found = _shares(context, platform, feed)
-        return _believed(found, high(found, block), dg.AssetCheckSeverity.ERROR)
+        shares = _shares(context, platform, feed)
+        return _shares_result(shares, high(shares, block), dg.AssetCheckSeverity.ERROR)
 
     return check
 
@@ -128,17 +128,17 @@ def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Fe
         )
 
 
-def _believed(
-    found: "list[QuarantineShare]", high: "list[QuarantineShare]", severity: dg.AssetCheckSeverity
+def _shares_result(
+    shares: "list[QuarantineShare]", high: "list[QuarantineShare]", severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not high,
         severity=severity,
         description="; ".join(map(str, high)) or "as usual",
         metadata={
-            "largest_share": max((each.share for each in found), default=0.0),
+            "largest_share": max((each.share for each in shares), default=0.0),
             "high": preview([_row(each) for each in high]),
-            "shares": preview([_row(each) for each in sorted(found, key=lambda each: -each.share)[:SHOWN]]),
+            "shares": preview([_row(each) for each in sorted(shares, key=lambda each: -each.share)[:PREVIEWED]]),
         },
     )
 

@@ -25,17 +25,17 @@ def retraining_check(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         from aerocast.retraining import policy as retraining
 
         root = platform.root
-        seen = state.document(root, feed.name).read()
-        heat = seen.of(target) if seen else Heat(target)
+        beliefs = state.document(root, feed.name).read()
+        heat = beliefs.of(target) if beliefs else Heat(target)
         # As old as what was examined, not as the look at it: a check that is run again says the same.
-        now = seen.judged_at if seen else clock.now(root, feed.name, feed.end)
+        now = beliefs.judged_at if beliefs else clock.now(root, feed.name, feed.end)
         # A release that was chosen counts, too: it has the same time to show.
         trial = table.newest(platform.lake, feed.name, target)
         # A row of an older table has no time of the feed.
         at = (trial.get("feed_time") or trial["decided_at"]) if trial else None
-        passed, why = retraining.has_helped(feed.retraining, heat, at, now)
+        has_helped, why = retraining.has_helped(feed.retraining, heat, at, now)
         return dg.AssetCheckResult(
-            passed=passed,
+            passed=has_helped,
             severity=dg.AssetCheckSeverity.WARN,
             description=why,
             metadata={

@@ -223,7 +223,7 @@ def test_promotions_table_without_proof_columns_is_extended(
     new = ["p_value", "statistic", "incumbent", "challenger", "retrain_reason", "since", "delivery"]
     shutil.rmtree(lake.uri(name))
     lake.append(name, rows.drop_columns(new), Slot(promotions.SLOT, "old"))
-    shown = verdicts.shown(Platform(home=str(again)), feed, "temperature")
+    shown = verdicts.describe(Platform(home=str(again)), feed, "temperature")
     assert shown["verdict"] == "promoted"
     assert "p_value" not in shown
     assert retrain(feed, again, instance, since=SINCE.isoformat()).success

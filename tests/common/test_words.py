@@ -20,7 +20,7 @@ ROOT = Path(aerocast.__file__).parents[1]
 PLAIN_ROOMS = (
     *("aerocast/common", "aerocast/storage", "aerocast/lake", "aerocast/models", "aerocast/ingest"),
     *("aerocast/releases", "aerocast/promotion", "aerocast/monitoring/drift", "aerocast/retraining"),
-    *("aerocast/operations", "aerocast/reporting"),
+    *("aerocast/operations", "aerocast/reporting", "aerocast_assets", "serving"),
 )
 PARTICIPLES = re.compile(
     r"_*(added|asked|believed|changed|chosen|counted|done|found|gone|got|held|judged|kept|known|left|listed|lost|made"

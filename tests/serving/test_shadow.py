@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.releases import release
-from serving.shadow import chosen
+from serving.shadow import is_in_share
 from tests.factories.challengers import publish_challenger, write_with_share
 from tests.factories.releases import damage, graph, manifest
 from tests.factories.tails import write_tail
@@ -55,7 +55,7 @@ def test_share_of_requests_is_answered_for_same_ids(tmp_path: Path, serve: Start
     server.process.terminate()
     server.process.wait(60)
     shadows = {one.id for one in logged(tmp_path) if one.shadow}
-    assert shadows == {name for name in names if chosen(name, 0.25)}
+    assert shadows == {name for name in names if is_in_share(name, 0.25)}
     assert 60 < len(shadows) < 140
 
 
@@ -107,13 +107,13 @@ def test_promotion_ends_shadow(tmp_path: Path, serve: Start) -> None:
 
 @given(st.uuids(version=4), st.floats(0, 1))
 def test_larger_share_contains_smaller_share(name: Any, share: float) -> None:
-    assert chosen(str(name), 1.0)
-    assert not chosen(str(name), 0.0)
-    if chosen(str(name), share):
-        assert chosen(str(name), min(1.0, share * 1.5))
+    assert is_in_share(str(name), 1.0)
+    assert not is_in_share(str(name), 0.0)
+    if is_in_share(str(name), share):
+        assert is_in_share(str(name), min(1.0, share * 1.5))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_share_is_met(share: float) -> None:
-    found = Counter(chosen(f"{number * 2654435761 % 2**32:08x}", share) for number in range(10_000))
+    found = Counter(is_in_share(f"{number * 2654435761 % 2**32:08x}", share) for number in range(10_000))
     assert found[True] / 10_000 == pytest.approx(share, abs=0.02)
