@@ -85,7 +85,7 @@ def gridded(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: pa.Table, extent
 def whole(feed: Feed, bronze: pa.Table) -> Grid:
     """The grid of a recording that is over."""
     with duckdb.connect() as con:
-        return gridded(con, feed, bronze, silver.Extent.closed(feed, *_span(bronze)))
+        return gridded(con, feed, bronze, silver.Extent.of_recording(feed, *_span(bronze)))
 
 
 def _span(bronze: pa.Table) -> tuple[datetime, datetime]:
@@ -105,7 +105,7 @@ def ask(champion: Champion, feed: Feed, bronze: pa.Table, start: datetime, minut
             seen = bronze.slice(first, after - first)
             known = wholeness.of_readings(con, feed, con.from_arrow(seen))
             extent = wholeness.extent(feed, _span(seen), known, now)
-            grid = gridded(con, feed, seen, silver.Extent.closed(feed, *_span(seen)) if partial else extent)
+            grid = gridded(con, feed, seen, silver.Extent.of_recording(feed, *_span(seen)) if partial else extent)
             grid = grid.tail(spec.look_back)
             if at := valid_origins(spec, grid)[-1:].tolist():
                 rows.append(features(spec, grid, np.array(at))[0])

@@ -1,8 +1,14 @@
 """Quotes values and names for SQL; all SQL text of the project is made with these functions."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 def quoted(name: str) -> str:
@@ -18,6 +24,11 @@ def literal(value: str | float) -> str:
 def timestamptz(time: datetime) -> str:
     """An instant as an SQL literal, which a scan of Parquet files compares with their statistics."""
     return f"TIMESTAMPTZ '{time.astimezone(UTC)}'"
+
+
+def first_number(con: DuckDBPyConnection, query: str) -> int:
+    """The single number that a query selects."""
+    return int(con.sql(query).fetchall()[0][0])
 
 
 def scan(files: Sequence[str], partition: str) -> str:

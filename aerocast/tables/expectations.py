@@ -1,7 +1,7 @@
-"""What bronze must hold, as a Great Expectations suite generated from the feed's declaration.
+"""Checks bronze with a Great Expectations suite that is generated from the feed's declaration.
 
-The list itself is plain data, so that the code location names its checks without importing Great Expectations
-(seconds and 300 MB); `validate` imports it and runs the suite once over all of them.
+The rules are plain data, so that the code location names its checks without importing Great Expectations (seconds and
+300 MB); `validate` imports it and runs all rules at once.
 """
 
 import os
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 EXAMPLES = 10
-# The least share of readings in which a target was measured before its models are worth a warning.
+# Below this share of readings with a measured target a check warns.
 TARGET_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation: `type` is Great Expectations' snake-case name; `blocking` if training must not go on."""
+    """One expectation: `type` is Great Expectations' snake-case name; `blocking` if it stops training."""
 
     name: str
     type: str
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a rule fared: `unexpected` rows of `rows`, a few of them as `examples`."""
+    """The result of a rule: `unexpected` rows of `rows`, a few of them as `examples`."""
 
     rule: Rule
     passed: bool
@@ -47,7 +47,7 @@ class Verdict:
 def rules(feed: Feed) -> list[Rule]:
     """The feed's suite: schema, keys, physical ranges, and how often a target was measured."""
     names = ["station", "time", *(column.name for column in feed.columns), "segment", "flags", "month"]
-    found = [
+    return [
         Rule("columns", "expect_table_columns_to_match_set", {"column_set": names}, "Exactly the declared columns."),
         Rule(
             "key_unique",
@@ -62,19 +62,16 @@ def rules(feed: Feed) -> list[Rule]:
             {"column": "station", "value_set": list(feed.station_ids)},
             f"Stations are {', '.join(feed.station_ids)}.",
         ),
-    ]
-    for column in feed.columns:
-        low, high = column.range
-        found.append(
+        *(
             Rule(
                 f"{column.name}_in_range",
                 "expect_column_values_to_be_between",
-                {"column": column.name, "min_value": low, "max_value": high},
-                f"{column.name} lies within {low:g} to {high:g} {column.unit}, or is missing.",
+                {"column": column.name, "min_value": column.range[0], "max_value": column.range[1]},
+                f"{column.name} lies within {column.range[0]:g} to {column.range[1]:g} {column.unit}, or is missing.",
             )
-        )
-    for target in feed.targets:
-        found.append(
+            for column in feed.columns
+        ),
+        *(
             Rule(
                 f"{target}_measured",
                 "expect_column_values_to_not_be_null",
@@ -82,8 +79,9 @@ def rules(feed: Feed) -> list[Rule]:
                 f"The target {target} was measured in at least {TARGET_SHARE:.0%} of the readings.",
                 blocking=False,
             )
-        )
-    return found
+            for target in feed.targets
+        ),
+    ]
 
 
 def validate(feed: Feed, pieces: "Iterable[pd.DataFrame]") -> list[Verdict]:
@@ -91,11 +89,10 @@ def validate(feed: Feed, pieces: "Iterable[pd.DataFrame]") -> list[Verdict]:
 
     A month lies in one frame; so what is unique in each is unique in all, and one frame at a time is in memory.
     """
-    found = [_validated(feed, piece) for piece in pieces]
-    return [_together(each) for each in zip(*found, strict=True)]
+    return [_total(parts) for parts in zip(*(_run(feed, piece) for piece in pieces), strict=True)]
 
 
-def _together(parts: Sequence[Verdict]) -> Verdict:
+def _total(parts: Sequence[Verdict]) -> Verdict:
     """The verdict over several frames from those over each."""
     rule, rows, unexpected = parts[0].rule, sum(part.rows for part in parts), sum(part.unexpected for part in parts)
     enough = "mostly" in rule.arguments and rows - unexpected >= rule.arguments["mostly"] * rows
@@ -110,23 +107,23 @@ def _together(parts: Sequence[Verdict]) -> Verdict:
     )
 
 
-def _validated(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
+def _run(feed: Feed, bronze: "pd.DataFrame") -> list[Verdict]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.registry import get_expectation_impl
 
-    wanted = rules(feed)
+    every = rules(feed)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("lake").add_dataframe_asset("bronze")
     batch = source.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": bronze})
     suite = gx.ExpectationSuite(
         name=f"{feed.name}_bronze",
-        expectations=[get_expectation_impl(rule.type)(**rule.arguments, meta={"name": rule.name}) for rule in wanted],
+        expectations=[get_expectation_impl(rule.type)(**rule.arguments, meta={"name": rule.name}) for rule in every],
     )
     outcome = batch.validate(suite, result_format={"result_format": "COMPLETE"})
     by_name = {r.expectation_config.meta["name"]: r for r in outcome.results if r.expectation_config is not None}
-    return [_verdict(rule, by_name[rule.name], bronze) for rule in wanted]
+    return [_verdict(rule, by_name[rule.name], bronze) for rule in every]
 
 
 def _verdict(rule: Rule, result: Any, bronze: "pd.DataFrame") -> Verdict:

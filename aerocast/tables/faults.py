@@ -1,7 +1,7 @@
-"""Sensor faults as the tables see them: which readings they touch.
+"""Sensor faults as a table, and which of them concern the readings of a month.
 
-`<feed>/faults` holds every fault that is believed, open or over; evaluation replaces it whole. A fault that is gone
-from it was withdrawn, and its readings come back.
+`<feed>/faults` holds every diagnosed fault, open or over; evaluation replaces it as a whole. If a fault is withdrawn,
+its readings come back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aerocast.lake import LakeReader
 
 
-def read(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str) -> tuple[Fault, ...]:
+def read_faults(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str) -> tuple[Fault, ...]:
     """The faults in table `name`, oldest first; none without a table."""
     if not lake.exists(name):
         return ()
@@ -30,8 +30,8 @@ def read(con: duckdb.DuckDBPyConnection, lake: LakeReader, name: str) -> tuple[F
     return tuple(msgspec.convert(row, Fault) for row in rows)
 
 
-def rows(faults: Iterable[Fault]) -> pa.Table:
-    """The table as it is stored."""
+def to_table(faults: Iterable[Fault]) -> pa.Table:
+    """The faults as a table to be stored."""
     import pyarrow as pa
 
     time, text = pa.timestamp("us", "UTC"), pa.string()
@@ -39,12 +39,12 @@ def rows(faults: Iterable[Fault]) -> pa.Table:
     return pa.Table.from_pylist([msgspec.structs.asdict(fault) for fault in faults], pa.schema(list(names.items())))
 
 
-def touching(faults: Iterable[Fault], month: str, reach: timedelta = timedelta(0)) -> list[list[str | None]]:
-    """What of the faults a month's readings, and those within `reach` of it, are a function of; in a fixed order."""
+def relevant_faults(faults: Iterable[Fault], month: str, reach: timedelta = timedelta(0)) -> list[list[str | None]]:
+    """The faults of readings in a month or within `reach` of it, as texts in a fixed order."""
     first, end = month_span(month)
-    found = [
+    texts = [
         [fault.station, fault.column, fault.kind, fault.start.isoformat(), fault.end.isoformat() if fault.end else None]
         for fault in faults
         if fault.start < end + reach and (fault.end is None or fault.end > first - reach)
     ]
-    return sorted(found, key=str)
+    return sorted(texts, key=str)

@@ -1,9 +1,11 @@
-"""The layers of a feed: bronze of raw, silver and sliding of bronze, windows of silver; what each is made of."""
+"""Declares the layers of a feed: bronze from raw, silver and sliding from bronze, windows from silver."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aerocast.common.months import month_span
 from aerocast.feed.model import Feed
@@ -16,38 +18,39 @@ if TYPE_CHECKING:
 
     from aerocast.lake import LakeReader, Rows
 
+Months: TypeAlias = Sequence[str]
 FAULTS = "faults"  # the part of bronze's origin that says which sensor faults its readings were judged with
 
 
 def layers_of(feed: Feed) -> list[Layer]:
-    """Every layer below raw, in the order in which readings run through them."""
+    """Every layer below raw, from bronze to the windows of each target."""
     layers = [_bronze(feed), *([_sliding(feed)] if feed.sliding else []), _silver(feed)]
     layers += [_windows(feed, target) for target in feed.targets]
     return [replace(layer, edges=edges_of(layers, layer.table)) for layer in layers]
 
 
-def named(feed: Feed, name: str) -> list[Layer]:
-    """The layers of one name: one, or of windows one a target."""
+def layers_called(feed: Feed, name: str) -> list[Layer]:
+    """The layer of this name; for `windows` one for each target."""
     return [layer for layer in layers_of(feed) if layer.table.rpartition("/")[2] == name]
 
 
 def raw_edges(feed: Feed) -> Edges:
-    """Raw's rows over a month's borders that its neighbours read: whoever appends to raw tells the lake of them."""
+    """How far bronze reads over the borders of raw's months; an append to raw records the content of these edges."""
     return edges_of([_bronze(feed)], f"{feed.name}/raw")
 
 
-def stale_months(feed: Feed, lake: "LakeReader", now: datetime) -> dict[str, list[str]]:
-    """The months of which any layer was made from other content than is above it now, by part, oldest first.
+def stale_months(feed: Feed, lake: LakeReader, now: datetime) -> dict[str, list[str]]:
+    """The months that any layer has made from other content than there is above it now, by part, oldest first.
 
     A step that is over at the feed's `now` counts as new rows of silver, even if no reading came since. Below bronze a
-    layer that does not exist yet has no such month.
+    layer that does not exist yet has no stale months.
     """
     import duckdb
 
     stale: dict[str, set[str]] = {}
     with duckdb.connect() as con:
         for layer in layers_of(feed):
-            # Raw may begin with a channel, which nobody waits for.
+            # Raw may exist before the first run has made bronze.
             if layer.table == f"{feed.name}/bronze" or lake.exists(layer.table):
                 for part, months in layer.changes(con, lake, now).items():
                     stale.setdefault(part, set()).update(months)
@@ -55,26 +58,24 @@ def stale_months(feed: Feed, lake: "LakeReader", now: datetime) -> dict[str, lis
 
 
 def _bronze(feed: Feed) -> Layer:
-    """Bronze, and the quarantine beside it."""
+    """Bronze and the quarantine."""
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
 
-    def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
+    def observe(con: DuckDBPyConnection, lake: LakeReader, months: Months, now: datetime) -> Facts | None:
         from aerocast.tables import faults, quality
 
         if not lake.exists(raw):
             return None
-        believed = faults.read(con, lake, f"{feed.name}/faults")
-        later = quality.ahead(con, lake, feed, months, now)
-        touching = {month: faults.touching(believed, month, quality.reach(feed)) for month in months}
+        every = faults.read_faults(con, lake, f"{feed.name}/faults")
+        future = quality.count_future(con, lake, feed, months, now)
+        relevant = {month: faults.relevant_faults(every, month, quality.step_reach(feed)) for month in months}
         parts = {
-            ROWS: {month: [f"{count} ahead"] for month, count in later.items()},
-            FAULTS: {month: [str(fault) for fault in own] for month, own in touching.items()},
+            ROWS: {month: [f"{count} ahead"] for month, count in future.items()},
+            FAULTS: {month: [str(fault) for fault in own] for month, own in relevant.items()},
         }
-        return Facts((now, believed), parts)
+        return Facts((now, every), parts)
 
-    def build(
-        con: "DuckDBPyConnection", rows: "DuckDBPyRelation", months: Sequence[str], value: Any
-    ) -> Mapping[str, "Rows"]:
+    def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, value: Any) -> Mapping[str, Rows]:
         from aerocast.tables import quality
 
         cleaned = quality.clean(con, feed, rows, months, *value)
@@ -83,20 +84,31 @@ def _bronze(feed: Feed) -> Layer:
 
     from aerocast.tables import quality
 
-    reach = quality.reach(feed)
-    # Who brought a reading, and that its value is doubted, changes nothing below.
-    apart = ("segment", "flags")
-    return Layer(good, raw, MODULES["bronze"], _rules(feed), build, reach, reach, observe, (FAULTS,), apart)
+    reach = quality.step_reach(feed)
+    # Who sent a reading, and that a value is questioned, does not matter below.
+    ignore = ("segment", "flags")
+    return Layer(good, raw, MODULES["bronze"], _rules(feed), build, reach, reach, observe, (FAULTS,), ignore)
 
 
 def _rules(feed: Feed) -> dict[str, Any]:
-    """What of the declaration decides what becomes of a reading; how a column is called in a CSV, say, does not."""
-    judged = {"name", "field", "aliases", "former", "missing", "source_unit", "unit", "range", "max_step", "circular"}
-    read = {"missing", "withdrawn", "station_field", "time_field", "timezone"}
+    """The part of the declaration that decides what becomes of a reading; the name of a column in a CSV does not."""
+    column_fields = {
+        "name",
+        "field",
+        "aliases",
+        "former",
+        "missing",
+        "source_unit",
+        "unit",
+        "range",
+        "max_step",
+        "circular",
+    }
+    source_fields = {"missing", "withdrawn", "station_field", "time_field", "timezone"}
     return {
-        "columns": [column.model_dump(mode="json", include=judged) for column in feed.columns],
+        "columns": [column.model_dump(mode="json", include=column_fields) for column in feed.columns],
         "stations": [[station.id, *station.aliases] for station in feed.stations],
-        "source": feed.source.model_dump(mode="json", include=read),
+        "source": feed.source.model_dump(mode="json", include=source_fields),
         **feed.model_dump(mode="json", include={"cadence", "start", "end"}),
     }
 
@@ -104,34 +116,31 @@ def _rules(feed: Feed) -> dict[str, Any]:
 def _silver(feed: Feed) -> Layer:
     from aerocast.tables import silver
 
-    def observe(con: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], now: datetime) -> Facts | None:
+    def observe(con: DuckDBPyConnection, lake: LakeReader, months: Months, now: datetime) -> Facts | None:
         from aerocast.tables import wholeness
 
-        span = wholeness.span_of(lake, feed)
-        if span is None:
+        if (span := wholeness.span_of(lake, feed)) is None:
             return None
         progress = wholeness.progress(con, lake, feed, span[1])
         extent = wholeness.extent(feed, span, progress, now)
         return Facts((extent, progress), {ROWS: {month: _ends(extent, month) for month in months}})
 
-    def build(
-        con: "DuckDBPyConnection", rows: "DuckDBPyRelation", months: Sequence[str], value: Any
-    ) -> Mapping[str, "Rows"]:
+    def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, value: Any) -> Mapping[str, Rows]:
         return {f"{feed.name}/silver": silver.build(con, feed, rows, months, value[0])}
 
-    source, reach = f"{feed.name}/bronze", silver.reach(feed)
-    return Layer(f"{feed.name}/silver", source, MODULES["silver"], _grid(feed), build, reach, observe=observe)
+    table, source = f"{feed.name}/silver", f"{feed.name}/bronze"
+    return Layer(table, source, MODULES["silver"], _grid(feed), build, silver.lookback(feed), observe=observe)
 
 
 def _ends(extent: Any, month: str) -> list[str]:
-    """Where the grid begins and ends within a month."""
+    """Where the grid begins and ends in a month."""
     first, end = month_span(month)
     ends = [f"{station} {after}" for station, after in extent.ends.items() if after < end]
     return [str(max(first, extent.first)), *(ends or [str(end)])]
 
 
 def _series(feed: Feed) -> dict[str, Any]:
-    """What of the declaration shapes a layer's series; what is credible, or a column's name in a CSV, does not."""
+    """The part of the declaration that shapes a layer's series; credible ranges and names in a CSV do not."""
     angles = {column.name for column in feed.columns if column.circular} | {each.direction for each in feed.vectors}
     return {
         "columns": [
@@ -142,7 +151,7 @@ def _series(feed: Feed) -> dict[str, Any]:
 
 
 def _grid(feed: Feed) -> dict[str, Any]:
-    """What of the declaration shapes the grid; of a range, only the power of two that sums are counted in parts of."""
+    """The part of the declaration that shapes the grid; of a range only the power of two above it."""
     from aerocast.tables.silver import bound, names
 
     angles = {column.name for column in feed.columns if column.circular}
@@ -154,22 +163,17 @@ def _grid(feed: Feed) -> dict[str, Any]:
 def _sliding(feed: Feed) -> Layer:
     from aerocast.tables import sliding
 
-    def observe(_: "DuckDBPyConnection", lake: "LakeReader", months: Sequence[str], __: datetime) -> Facts | None:
-        span = lake.span(f"{feed.name}/bronze")
-        if span is None:
+    def observe(_: DuckDBPyConnection, lake: LakeReader, months: Months, __: datetime) -> Facts | None:
+        if (span := lake.span(f"{feed.name}/bronze")) is None:
             return None
         return Facts(span[1], {ROWS: {month: [str(sliding.last_end(feed, month, span[1]))] for month in months}})
 
-    def build(
-        con: "DuckDBPyConnection", rows: "DuckDBPyRelation", months: Sequence[str], value: Any
-    ) -> Mapping[str, "Rows"]:
+    def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, value: Any) -> Mapping[str, Rows]:
         return {f"{feed.name}/sliding": sliding.build(con, feed, rows, months, value)}
 
     declaration = {"series": _series(feed), **feed.model_dump(mode="json", include={"sliding"})}
-    source, reach = f"{feed.name}/bronze", sliding.reach(feed)
-    return Layer(
-        f"{feed.name}/sliding", source, MODULES["sliding"], declaration, build, after=reach, observe=observe
-    )  # fmt: skip
+    table, source, after = f"{feed.name}/sliding", f"{feed.name}/bronze", sliding.lookahead(feed)
+    return Layer(table, source, MODULES["sliding"], declaration, build, after=after, observe=observe)
 
 
 def _windows(feed: Feed, target: str) -> Layer:
@@ -180,12 +184,9 @@ def _windows(feed: Feed, target: str) -> Layer:
 
     spec, table = WindowSpec.of(feed, target), f"{feed.name}/{target}/windows"
 
-    def build(
-        con: "DuckDBPyConnection", rows: "DuckDBPyRelation", months: Sequence[str], _: Any
-    ) -> Mapping[str, "Rows"]:
+    def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, _: Any) -> Mapping[str, Rows]:
         return {table: training.table(spec, silver.grids(con, feed, rows), months)}
 
-    before, after = training.reach(spec)
-    declaration = {"spec": msgspec.to_builtins(spec)}
-    source = f"{feed.name}/silver"
+    before, after = training.lookback_and_horizon(spec)
+    declaration, source = {"spec": msgspec.to_builtins(spec)}, f"{feed.name}/silver"
     return Layer(table, source, MODULES["windows"], declaration, build, before, after, chunk=training.PIECE)

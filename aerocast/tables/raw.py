@@ -1,4 +1,4 @@
-"""What every source hands over: deliveries, one month each, in raw's schema, as text and untouched."""
+"""Deliveries as every source gives them: one month each, in raw's schema, as the text that was received."""
 
 from __future__ import annotations
 

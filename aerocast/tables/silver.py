@@ -1,4 +1,4 @@
-"""Bronze -> silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
+"""Turns bronze into silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
 
 A step is the tumbling window [label, label + cadence). Every step from the feed's first reading to a station's last
 whole step (`wholeness`) is there, so a dead station shows as nulls, and a step that is not over does not show.
@@ -19,7 +19,7 @@ import numpy as np
 
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import literal, quoted, timestamptz
-from aerocast.common.times import EPOCH, from_microseconds
+from aerocast.common.times import EPOCH, MICROSECOND, from_microseconds
 from aerocast.common.units import conversion
 from aerocast.features.grid import Grid
 from aerocast.feed.model import Column, Feed
@@ -37,8 +37,8 @@ class Extent:
     ends: Mapping[str, datetime]
 
     @classmethod
-    def closed(cls, feed: Feed, first: datetime, newest: datetime) -> Self:
-        """From the first to the newest reading, where every step is over."""
+    def of_recording(cls, feed: Feed, first: datetime, newest: datetime) -> Self:
+        """From the first to the newest reading of a recording, in which every step is over."""
         return cls(first, dict.fromkeys(feed.station_ids, floor(feed, newest) + feed.cadence))
 
 
@@ -58,13 +58,13 @@ def units(feed: Feed) -> tuple[str, ...]:
     return (*(c.unit for c in feed.columns), *(feed.column(v.speed).unit for v in feed.vectors for _ in "uv"))
 
 
-def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
-    """The months of bronze that silver of these months is made of: a fill reaches back over a month's border."""
-    return months_around(months, reach(feed), timedelta(0))
+def source_months(feed: Feed, months: Sequence[str]) -> list[str]:
+    """The months of bronze that silver of these months is made from: a fill looks back over a month's border."""
+    return months_around(months, lookback(feed), timedelta(0))
 
 
-def reach(feed: Feed) -> timedelta:
-    """How far before a month's start its result depends on readings: as far as a fill goes back."""
+def lookback(feed: Feed) -> timedelta:
+    """How far before a month's start its result depends on readings: as far as a fill looks back."""
     return _max_steps(feed) * feed.cadence
 
 
@@ -73,14 +73,14 @@ def build(
 ) -> duckdb.DuckDBPyRelation:
     """Silver of `months`: `station`, `time` (label), per series `c` (filled), `c_age`, `c_mean` .. `c_count`, `month`.
 
-    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `extent` is the whole feed's.
+    `bronze` is a relation of `con` that holds at least `source_months(feed, months)`; `extent` is the whole feed's.
     `c_age` counts steps since the value was measured: 0 for measured, null for none within the gap policy. `c_std` is
     the sample's, null for one reading; `c_min` and `c_max` of an angle are those of the plain numbers. The relation is
-    read when asked for.
+    read lazily.
     """
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("silver_bronze", replace=True)
-    step = _microseconds(feed.cadence)
+    step = feed.cadence // MICROSECOND
     pieces = _pieces(feed, months, extent) or [(None, 0, 0)]
     runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
     stations = ", ".join(f"({literal(station)}, {_step(feed, extent.ends[station])})" for station in feed.station_ids)
@@ -92,8 +92,8 @@ def build(
         f" AS {quoted(f'{name}_since')}"
         for name, mean in zip(series, means, strict=True)
     )
-    chosen = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
-    # The window sorts what it is given, so it gets the means alone and the other figures join afterwards.
+    outputs = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
+    # The window sorts what it is given, so it gets only the means; the other figures are joined afterwards.
     return con.sql(f"""
         WITH pieces(month, low, high) AS (VALUES {runs}),
         steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
@@ -103,7 +103,7 @@ def build(
             SELECT station, step, month, {filled}
             FROM grid LEFT JOIN (SELECT station, step, {", ".join(means)} FROM measured) USING (station, step)
             WINDOW w AS (PARTITION BY station ORDER BY step))
-        SELECT station, make_timestamptz(step * {step}) AS time, {chosen}, month
+        SELECT station, make_timestamptz(step * {step}) AS time, {outputs}, month
         FROM (SELECT * FROM filled WHERE month IS NOT NULL) LEFT JOIN measured USING (station, step)""")
 
 
@@ -123,12 +123,12 @@ def grids(
     newest = con.sql("SELECT max(epoch_us(time)) FROM silver_rows").fetchall()[0][0]
     if newest is None:
         return {}
-    step, chosen = _microseconds(feed.cadence), list(stations or feed.station_ids)
+    step, ids = feed.cadence // MICROSECOND, list(stations or feed.station_ids)
     # A station's own end may lie a step before the feed's.
     since = f" AND time > make_timestamptz({newest - (last + 1) * step})" if last is not None else ""
     series = names(feed)
     columns = ", ".join(f"CAST({quoted(n)} AS FLOAT), CAST({quoted(f'{n}_age')} AS FLOAT)" for n in series)
-    places = ", ".join(f"({literal(station)}, {place})" for place, station in enumerate(chosen))
+    places = ", ".join(f"({literal(station)}, {place})" for place, station in enumerate(ids))
     rows = con.sql(
         f"SELECT place, epoch_us(time) // {step} AS step, {columns} FROM silver_rows"
         f" JOIN (VALUES {places}) chosen(id, place) ON station = id WHERE true{since}"
@@ -138,22 +138,22 @@ def grids(
     place, steps, *numbers = (column.to_numpy(zero_copy_only=False) for column in rows.columns)
     first, length = int(steps.min()), newest // step - int(steps.min()) + 1
     time = ((first + np.arange(length)) * (step // 1_000_000)).astype("datetime64[s]")
-    # Each row has its place, so nothing is sorted and no station looks through the rows of the others.
-    values, ages = (np.full((len(chosen), length, len(series)), np.nan, np.float32) for _ in range(2))
+    # Each row has its index, so nothing is sorted and no station is searched for in the rows of the others.
+    values, ages = (np.full((len(ids), length, len(series)), np.nan, np.float32) for _ in range(2))
     for index in range(len(series)):
         values[place, steps - first, index], ages[place, steps - first, index] = numbers[2 * index : 2 * index + 2]
-    ends = np.zeros(len(chosen), dtype=np.int64)
+    ends = np.zeros(len(ids), dtype=np.int64)
     np.maximum.at(ends, place, steps - first + 1)
-    grids, known = {}, units(feed)
-    for at, station in enumerate(chosen):
-        own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead one
-        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own], units=known)
+    grids, series_units = {}, units(feed)
+    for at, station in enumerate(ids):
+        own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead station
+        grids[station] = Grid(station, time[own], series, values[at, own], ages[at, own], units=series_units)
     return {station: grid.tail(last) for station, grid in grids.items()} if last else grids
 
 
 def _measured(feed: Feed, low: int, high: int) -> str:
     """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
-    step = _microseconds(feed.cadence)
+    step = feed.cadence // MICROSECOND
     spreads = [_spread(feed, i, name) for i, name in enumerate(names(feed))]
     values, sums, figures = (", ".join(text for spread in spreads for text in spread[level]) for level in range(3))
     return f"""
@@ -167,7 +167,7 @@ def _measured(feed: Feed, low: int, high: int) -> str:
 
 
 def with_vectors(feed: Feed) -> str:
-    """What a select of readings adds to `*` to hold every one of `names(feed)`, with its comma; empty for nothing."""
+    """Columns to add to `SELECT *` of readings for the components of vectors, each after a comma."""
     return "".join(
         f", {expression} AS {quoted(f'{vector.name}_{axis}')}"
         for vector in feed.vectors
@@ -175,7 +175,7 @@ def with_vectors(feed: Feed) -> str:
     )
 
 
-def around(column: Column, x: str, y: str, low: str, high: str, count: str) -> tuple[str, str]:
+def circular_statistics(column: Column, x: str, y: str, low: str, high: str, count: str) -> tuple[str, str]:
     """Mean and standard deviation of angles as SQL, from their mean cosine `x` and sine `y`, extremes and count.
 
     The mean of angles that cancel out is null: they have none.
@@ -218,7 +218,7 @@ def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[s
         for axis, of in zip("xy", direction(circular), strict=True):
             values.append(f"CAST({of} * {_PARTS} AS BIGINT) AS {axis}{i}")
             sums.append(f"sum({axis}{i}) / (count(v{i}) * {_PARTS}) AS {axis}{i}")
-        mean, std = around(circular, f"x{i}", f"y{i}", low, high, count)
+        mean, std = circular_statistics(circular, f"x{i}", f"y{i}", low, high, count)
     else:
         parts = f"({_PARTS} / {bound(feed, name)!r})"
         values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
@@ -239,13 +239,13 @@ def bound(feed: Feed, name: str) -> float:
 def _outputs(name: str, max_steps: int) -> str:
     """The series' columns as they are stored."""
     since = quoted(f"{name}_since")
-    known = f"CASE WHEN {since} <= {max_steps} THEN"
+    is_filled = f"CASE WHEN {since} <= {max_steps} THEN"
     spread = [f"{quoted(f'{name}_{label}')}" for label in ("mean", "std", "min", "max")]
     count = quoted(f"{name}_count")
     return ", ".join(
         [
-            f"{known} {quoted(f'{name}_last')} END AS {quoted(name)}",
-            f"CAST({known} {since} END AS SMALLINT) AS {quoted(f'{name}_age')}",
+            f"{is_filled} {quoted(f'{name}_last')} END AS {quoted(name)}",
+            f"CAST({is_filled} {since} END AS SMALLINT) AS {quoted(f'{name}_age')}",
             *spread,
             f"CAST(coalesce({count}, 0) AS INTEGER) AS {count}",
         ]
@@ -271,12 +271,8 @@ def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str
 
 def _step(feed: Feed, time: datetime) -> int:
     """The number of the step that holds an instant, counted from 1970."""
-    return round(time.timestamp() * 1e6) // _microseconds(feed.cadence)
+    return (time - EPOCH) // feed.cadence
 
 
 def _max_steps(feed: Feed) -> int:
     return min(feed.gap_policy.max_steps, _AGE_LIMIT)
-
-
-def _microseconds(cadence: timedelta) -> int:
-    return cadence // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Bronze -> sliding: overlapping windows [start, start + size), one every `every`, labelled by their start.
+"""Turns bronze into sliding: overlapping windows [start, start + size), one every `every`, labelled by their start.
 
 A window holds no reading at or after its end. It is there once it is final: when the feed's newest reading, of any
 station, is `watermark` or more past its end. What comes later still counts, because a month is a pure function of
@@ -16,44 +16,38 @@ from datetime import datetime, timedelta
 import duckdb
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.months import month_span, months_around
+from aerocast.common.months import month_span
 from aerocast.common.sql import quoted
-from aerocast.common.times import EPOCH
+from aerocast.common.times import EPOCH, MICROSECOND
 from aerocast.feed.model import Column, Feed, Sliding
-from aerocast.tables.silver import around, direction, names, with_vectors
+from aerocast.tables.silver import circular_statistics, direction, names, with_vectors
 
 FIGURES = ("mean", "std", "min", "max", "count")
 _Part = Callable[[str, Column | None], dict[str, str]]
-_MICROSECOND = timedelta(microseconds=1)
 
 
-def declared(feed: Feed) -> Sliding:
+def declaration(feed: Feed) -> Sliding:
     """The feed's sliding windows. Raises AeroCastError if it declares none."""
     if feed.sliding is None:
         raise AeroCastError(f"feed {feed.name}: sliding: no sliding windows are declared")
     return feed.sliding
 
 
-def reach(feed: Feed) -> timedelta:
+def lookahead(feed: Feed) -> timedelta:
     """How far after a month's end its windows depend on readings: the last one begins within the month."""
-    sliding = declared(feed)
+    sliding = declaration(feed)
     return sliding.size - sliding.every
-
-
-def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
-    """The months of bronze that the windows of these months are made of."""
-    return months_around(months, timedelta(0), reach(feed))
 
 
 def final_until(feed: Feed, newest: datetime) -> datetime:
     """The latest end of a window that is final when the feed's newest reading is this."""
-    sliding = declared(feed)
+    sliding = declaration(feed)
     return EPOCH + (newest - sliding.watermark - EPOCH) // sliding.every * sliding.every
 
 
 def last_end(feed: Feed, month: str, newest: datetime) -> datetime:
     """The latest end that a final window of the month may have: where its rows stop, and no longer once it is over."""
-    return min(final_until(feed, newest), month_span(month)[1] + reach(feed))
+    return min(final_until(feed, newest), month_span(month)[1] + lookahead(feed))
 
 
 def build(
@@ -65,14 +59,14 @@ def build(
 ) -> duckdb.DuckDBPyRelation:
     """Windows of `months`: `station`, `time` (start), per series `c_mean` .. `c_count`, `readings`, `month`.
 
-    `bronze` is a relation of `con` that holds at least `months_read(feed, months)`; `newest` is the newest reading of
-    the whole feed (`Lake.span`). `c_std` is the sample's, null for one reading; angles and vectors are as in silver,
-    and `readings` counts rows, whatever was measured in them. The relation is read when asked for.
+    `bronze` is a relation of `con` with at least these months and `lookahead` after each; `newest` is the newest
+    reading of the whole feed (`Lake.span`). `c_std` is the sample's, null for one reading; angles and vectors are as in
+    silver, and `readings` counts rows, whatever was measured in them. The relation is read lazily.
     """
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("sliding_bronze", replace=True)
-    sliding = declared(feed)
-    every, parts = sliding.every // _MICROSECOND, sliding.size // sliding.every
+    sliding = declaration(feed)
+    every, parts = sliding.every // MICROSECOND, sliding.size // sliding.every
     runs = _runs(feed, months, newest)
     windows = " OR ".join(f"bucket - back BETWEEN {low} AND {high - 1}" for low, high in runs)
     readings = " OR ".join(
@@ -107,13 +101,13 @@ def _each(series: Sequence[tuple[str, Column | None]], part: _Part) -> str:
 
 
 def _sums(name: str, circular: Column | None) -> dict[str, str]:
-    """What is kept of the readings of one `every`: count, extremes, and mean with squared deviations or direction."""
+    """Figures of the readings of one `every`: count, extremes, and mean with squared deviations or direction."""
     c = quoted(name)
-    kept = {"n": f"count({c})", "min": f"min({c})", "max": f"max({c})"}
+    columns = {"n": f"count({c})", "min": f"min({c})", "max": f"max({c})"}
     if circular:
         x, y = direction(circular)
-        return kept | {"x": f"avg({x})", "y": f"avg({y})"}
-    return kept | {"mean": f"avg({c})", "far": f"var_pop({c}) * count({c})"}
+        return columns | {"x": f"avg({x})", "y": f"avg({y})"}
+    return columns | {"mean": f"avg({c})", "far": f"var_pop({c}) * count({c})"}
 
 
 def _centre(name: str, circular: Column | None) -> dict[str, str]:
@@ -125,19 +119,19 @@ def _centre(name: str, circular: Column | None) -> dict[str, str]:
 
 def _combined(name: str, circular: Column | None) -> dict[str, str]:
     n, total = quoted(f"{name}_n"), f"any_value({quoted(f'{name}_total')})"
-    kept = {"n": total, "min": f"min({quoted(f'{name}_min')})", "max": f"max({quoted(f'{name}_max')})"}
+    columns = {"n": total, "min": f"min({quoted(f'{name}_min')})", "max": f"max({quoted(f'{name}_max')})"}
     if circular:
         turned = {axis: f"fsum({n} * {quoted(f'{name}_{axis}')}) / nullif({total}, 0)" for axis in "xy"}
-        return kept | turned
+        return columns | turned
     mean, centre = quoted(f"{name}_mean"), quoted(f"{name}_centre")
     far = f"fsum({quoted(f'{name}_far')} + {n} * ({mean} - {centre}) ** 2)"
-    return kept | {"mean": f"any_value({centre})", "far": far}
+    return columns | {"mean": f"any_value({centre})", "far": far}
 
 
 def _figures(name: str, circular: Column | None) -> dict[str, str]:
     n, low, high = (quoted(f"{name}_{part}") for part in ("n", "min", "max"))
     if circular:
-        mean, std = around(circular, quoted(f"{name}_x"), quoted(f"{name}_y"), low, high, n)
+        mean, std = circular_statistics(circular, quoted(f"{name}_x"), quoted(f"{name}_y"), low, high, n)
     else:
         mean, std = quoted(f"{name}_mean"), f"CASE WHEN {n} > 1 THEN sqrt({quoted(f'{name}_far')} / ({n} - 1)) END"
     return dict(zip(FIGURES, (mean, std, low, high, f"CAST({n} AS INTEGER)"), strict=True))
@@ -145,7 +139,7 @@ def _figures(name: str, circular: Column | None) -> dict[str, str]:
 
 def _runs(feed: Feed, months: Sequence[str], newest: datetime) -> list[tuple[int, int]]:
     """The final windows of the months as numbers [low, high), counted in `every` from 1970; neighbours are joined."""
-    sliding, runs = declared(feed), list[tuple[int, int]]()
+    sliding, runs = declaration(feed), list[tuple[int, int]]()
     for month in sorted(set(months)):
         low = (month_span(month)[0] - EPOCH) // sliding.every
         high = (last_end(feed, month, newest) - sliding.size - EPOCH) // sliding.every + 1

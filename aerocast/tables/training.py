@@ -1,4 +1,4 @@
-"""The training table: feature rows with their outcomes, month by month, and the windowed CSV for people."""
+"""Makes the training table, feature rows with their outcomes by month, and the windowed CSV for people."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -59,13 +59,13 @@ class Samples:
         return Samples(self.station, self.time, rows, tuple(self.names[index] for index in at))
 
 
-def months_read(spec: WindowSpec, months: Iterable[str]) -> list[str]:
-    """The months of silver that windows of these months are made of: look-back before, the longest horizon after."""
-    return months_around(list(months), *reach(spec))
+def source_months(spec: WindowSpec, months: Iterable[str]) -> list[str]:
+    """The months of silver that windows of these months are made from."""
+    return months_around(list(months), *lookback_and_horizon(spec))
 
 
-def reach(spec: WindowSpec) -> tuple[timedelta, timedelta]:
-    """How far before a month's start and after its end its windows read: the look-back, the longest horizon."""
+def lookback_and_horizon(spec: WindowSpec) -> tuple[timedelta, timedelta]:
+    """How far windows look back before a month's start, and ahead after its end."""
     step = timedelta(seconds=spec.cadence)
     return (spec.look_back - 1) * step, spec.horizons[-1] * step
 
@@ -78,13 +78,13 @@ def outcome(spec: WindowSpec, horizon: int) -> str:
 def table(spec: WindowSpec, grids: Mapping[str, Grid], months: Iterable[str]) -> pa.Table:
     """Rows whose origin lies in `months`: station, time, every feature, the outcomes, month; by station and time.
 
-    `grids` must hold at least `months_read`'s rows, or windows at a border would miss what is there.
+    `grids` must hold at least the rows of `source_months`, or windows at a border would be incomplete.
     """
-    wanted = np.array(sorted(months), dtype="datetime64[M]")
+    included = np.array(sorted(months), dtype="datetime64[M]")
     others = together(spec, grids.values())
-    # numpy lets go of the interpreter while it computes.
+    # numpy releases the interpreter while it computes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pa.concat_tables(list(pool.map(lambda grid: _piece(spec, grid, others, wanted), grids.values())))
+        return pa.concat_tables(list(pool.map(lambda grid: _piece(spec, grid, others, included), grids.values())))
 
 
 def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.datetime64]) -> pa.Table:
@@ -93,13 +93,13 @@ def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.da
     time = grid.time[origins]
     names = [*feature_names(spec), *(outcome(spec, horizon) for horizon in spec.horizons)]
     values = [*features(spec, grid, origins, others).T, *np.ascontiguousarray(targets(spec, grid, origins).T)]
-    found, month = np.unique(time.astype("datetime64[M]"), return_inverse=True)
+    labels, month = np.unique(time.astype("datetime64[M]"), return_inverse=True)
     return pa.table(
         {
             "station": pa.repeat(grid.station, len(time)),
             "time": pa.array(time.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
             **{name: _nullable(column) for name, column in zip(names, values, strict=True)},
-            PARTITION: pa.array(found.astype(str).tolist(), pa.string()).take(pa.array(month)),
+            PARTITION: pa.array(labels.astype(str).tolist(), pa.string()).take(pa.array(month)),
         }
     )
 
@@ -110,7 +110,7 @@ def _nullable(column: Floats) -> pa.Array:
 
 
 def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
-    """The training table read back, in time order.
+    """Reads the training table, in time order.
 
     Raises:
         AeroCastError: it holds no rows, or not the features that the spec names.
@@ -119,27 +119,27 @@ def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
     missing = sorted(set(names) - set(relation.columns))
     if missing:
         raise AeroCastError(f"windows: {missing[0]} and {len(missing) - 1} more features are missing; rebuild them")
-    stored = relation.order("time, station").to_arrow_table()
-    if not len(stored):
+    table = relation.order("time, station").to_arrow_table()
+    if not len(table):
         raise AeroCastError(f"windows: no row has a whole window of {spec.target}; is there enough silver?")
     return Samples(
-        station=np.array(stored["station"].to_pylist(), dtype=np.str_),
-        time=stored["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
-        rows=Rows(matrix(stored, names), matrix(stored, [outcome(spec, horizon) for horizon in spec.horizons])),
+        station=np.array(table["station"].to_pylist(), dtype=np.str_),
+        time=table["time"].cast(pa.timestamp("s", "UTC")).to_numpy().astype("datetime64[s]"),
+        rows=Rows(matrix(table, names), matrix(table, [outcome(spec, horizon) for horizon in spec.horizons])),
         names=tuple(names),
     )
 
 
-def matrix(stored: pa.Table, names: list[str]) -> Floats:
+def matrix(table: pa.Table, names: list[str]) -> Floats:
     """Columns of a table side by side, (rows, names); null as NaN."""
-    matrix = np.empty((len(stored), len(names)), dtype=np.float32)
+    matrix = np.empty((len(table), len(names)), dtype=np.float32)
     for index, name in enumerate(names):
-        matrix[:, index] = stored[name].to_numpy(zero_copy_only=False)
+        matrix[:, index] = table[name].to_numpy(zero_copy_only=False)
     return matrix
 
 
 def csv_grid(spec: WindowSpec, grid: Grid, months: Iterable[str]) -> Grid:
-    """The rows that the windowed CSV of origins in these months is made of, and no origin of another month."""
+    """The rows for the windowed CSV of origins in these months, without origins of other months."""
     inside = np.flatnonzero(np.isin(grid.time.astype("datetime64[M]"), np.array(sorted(months), dtype="datetime64[M]")))
     first, last = (inside[0], inside[-1] + 1 + spec.horizons[0]) if len(inside) else (0, 0)
     rows = slice(max(0, first - spec.steps + 1), last)

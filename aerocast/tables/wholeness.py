@@ -1,12 +1,12 @@
-"""Which steps are whole: where each station's grid ends.
+"""Decides which steps are whole, and so where each station's grid ends.
 
-A step that is not over is no input, and no outcome, as if it were whole. What arrived decides first: a step is whole
+Only a whole step is an input or an outcome. What arrived decides first: a step is whole
 once its station's usual last reading in a step is there, so a station that reports once a step, at whatever minute, is
 as new as its reading; or once the others have a whole step beyond it. A station that fell silent in the middle of a
 step is waited for as long as the feed's `freshness`. A step without any reading of a station is a gap once it is over
 by the feed's clock. A recording that is at its `end` holds whole steps only.
 
-Habits are learned from the newest steps, so that nothing has to be declared, and they follow a station that changes.
+Habits are learned from the newest steps, so nothing has to be declared, and they follow a station that changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from aerocast.common.months import month_of, month_span, months_around
 from aerocast.common.sql import quoted, timestamp
-from aerocast.common.times import from_numpy
+from aerocast.common.times import MICROSECOND, from_numpy
 from aerocast.features.grid import Progress
 from aerocast.feed.model import Feed
 from aerocast.tables.silver import Extent, floor, names
@@ -37,21 +37,21 @@ _NOTHING = timedelta(0)
 
 
 def span_of(lake: LakeReader, feed: Feed) -> Span | None:
-    """The first and the newest reading; months that retention took out still count, so that no month looks new."""
-    span, gone = lake.span(f"{feed.name}/bronze"), lake.ledger(f"{feed.name}/bronze").removed_months()
-    return (min(span[0], month_span(min(gone))[0]), span[1]) if span and gone else span
+    """The first and the newest reading; months that retention removed still count, so that no month looks new."""
+    span, removals = lake.span(f"{feed.name}/bronze"), lake.ledger(f"{feed.name}/bronze").removed_months()
+    return (min(span[0], month_span(min(removals))[0]), span[1]) if span and removals else span
 
 
 def extent_of(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, now: datetime) -> Extent | None:
     """Where the feed's grid begins and ends at its `now`; None without a reading."""
     span = span_of(lake, feed)
-    if span is None or _closed(feed, span[1], now):
-        return Extent.closed(feed, *span) if span else None
+    if span is None or _is_over(feed, span[1], now):
+        return Extent.of_recording(feed, *span) if span else None
     return extent(feed, span, progress(con, lake, feed, span[1]), now)
 
 
 def progress(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, newest: datetime) -> dict[str, Progress]:
-    """How far each station's readings have come, of those that sent one in the newest steps up to `newest`."""
+    """How far the readings of each station have come; only stations with one in the newest steps up to `newest`."""
     since = floor(feed, newest) - 2 * HABIT * feed.cadence
     months = months_around([month_of(since), month_of(newest)], _NOTHING, _NOTHING)
     rows = lake.relation(con, f"{feed.name}/bronze", months)
@@ -59,8 +59,8 @@ def progress(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, newes
 
 
 def of_readings(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation) -> dict[str, Progress]:
-    """As `progress`, of all these readings."""
-    step = feed.cadence // timedelta(microseconds=1)
+    """As `progress`, from all these readings."""
+    step = feed.cadence // MICROSECOND
     columns = [column.name for column in feed.columns]
     values = "".join(f", {quoted(name)} AS v{i}" for i, name in enumerate(columns))
     counts = ", ".join(f"count(v{i}) AS n{i}" for i in range(len(columns)))
@@ -68,7 +68,7 @@ def of_readings(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckD
     here = ", ".join(f"max(n{i}) FILTER (back = 0)" for i in range(len(columns)))
     usual = ", ".join(f"median(n{i}) {before}" for i in range(len(columns)))
     bronze.create_view("wholeness_readings", replace=True)
-    found = con.execute(f"""
+    rows = con.execute(f"""
         WITH readings AS (
             SELECT station, epoch_us(time) AS moment, epoch_us(time) // {step} AS step{values} FROM wholeness_readings),
         gaps AS (SELECT station, moment - lag(moment) OVER (PARTITION BY station ORDER BY moment) AS gap FROM readings),
@@ -82,7 +82,7 @@ def of_readings(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckD
                 >= median(last - step * {step}) {before} - any_value(gap) / {JITTER}, false),
             [{here}], [{usual}]
         FROM steps JOIN intervals USING (station) GROUP BY station""").fetchall()
-    return {station: _progress(feed, *row) for station, *row in found}
+    return {station: _progress(feed, *row) for station, *row in rows}
 
 
 def _progress(feed: Feed, step: int, reading: int, full: bool, readings: list[Any], usual: list[Any]) -> Progress:
@@ -96,11 +96,11 @@ def _progress(feed: Feed, step: int, reading: int, full: bool, readings: list[An
     )
 
 
-def extent(feed: Feed, span: Span, known: Mapping[str, Progress], now: datetime) -> Extent:
+def extent(feed: Feed, span: Span, progress: Mapping[str, Progress], now: datetime) -> Extent:
     """The extent of a feed with these first and newest readings, at its `now`."""
-    own = {station: known[station] for station in feed.station_ids if station in known}
-    if _closed(feed, span[1], now) or not own:
-        return Extent.closed(feed, *span)
+    own = {station: progress[station] for station in feed.station_ids if station in progress}
+    if _is_over(feed, span[1], now) or not own:
+        return Extent.of_recording(feed, *span)
     begins = {station: from_numpy(each.step) for station, each in own.items()}
     whole = {
         station: each.full or now >= begins[station] + feed.cadence + feed.freshness for station, each in own.items()
@@ -111,11 +111,11 @@ def extent(feed: Feed, span: Span, known: Mapping[str, Progress], now: datetime)
     for station, begin in begins.items():
         after = begin + feed.cadence
         ends[station] = max(after, over) if whole[station] or after < front else begin
-    # A feed's first step is there from the start: a table has a row, and no window is as short.
+    # A feed's first step is there from the start: so the table has a row, and no window is as short.
     first = floor(feed, span[0]) + feed.cadence
     return Extent(span[0], {station: max(end, first) for station, end in ends.items()})
 
 
-def _closed(feed: Feed, newest: datetime, now: datetime) -> bool:
-    """Whether nothing is waited for any more."""
+def _is_over(feed: Feed, newest: datetime, now: datetime) -> bool:
+    """Whether all readings that are expected have come."""
     return now >= (feed.end or floor(feed, newest) + feed.cadence + feed.freshness)

@@ -27,7 +27,7 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         if not work.lake.exists(raw):
             context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")
             return False
-        if quality.adopt(work.con, work.lake, feed):
+        if quality.upgrade_columns(work.con, work.lake, feed):
             context.log.warning(f"{bad} is of an earlier version: every month is judged again, value by value")
         return True
 

@@ -141,7 +141,7 @@ def _try(
         samples = training.load(spec, lake.relation(con, name_of(feed, target, "windows")))
 
         def series(window: WindowSpec, months: "Sequence[str]") -> "Mapping[str, Grid]":
-            rows = lake.relation(con, name_of(feed, "silver"), training.months_read(window, months))
+            rows = lake.relation(con, name_of(feed, "silver"), training.source_months(window, months))
             return silver.grids(con, feed, rows)
 
         return run_trial(feed, spec, samples, rivals, incumbent, since, series)

@@ -80,11 +80,11 @@ def layer_asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform
     ) -> Iterator[dg.MaterializeResult[None]]:
         from aerocast.contracts import clock
-        from aerocast.tables.layers import named
+        from aerocast.tables.layers import layers_called
 
         now = clock.now(platform.root, feed.name, feed.end)
         with platform.sql() as con:
-            work = Refreshed(con, platform.lake, platform, sorted(context.partition_keys), named(feed, name))
+            work = Refreshed(con, platform.lake, platform, sorted(context.partition_keys), layers_called(feed, name))
             if ready and not ready(context, work):
                 return
             for layer in work.layers:

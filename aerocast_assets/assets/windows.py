@@ -69,5 +69,5 @@ def _exported(work: Refreshed, feed: Feed, spec: "WindowSpec") -> "Iterator[Grid
 
     silver = table(feed, "silver")
     for piece in work.lake.chunks(silver, work.lake.months(silver), training.PIECE):
-        series = grids(work.con, feed, work.lake.relation(work.con, silver, training.months_read(spec, piece)))
+        series = grids(work.con, feed, work.lake.relation(work.con, silver, training.source_months(spec, piece)))
         yield from (training.csv_grid(spec, grid, piece) for grid in series.values())

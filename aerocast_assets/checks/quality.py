@@ -122,7 +122,7 @@ def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Fe
 
     lake, names = platform.lake.view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
     with platform.sql() as con:
-        return quality.together(
+        return quality.total_shares(
             quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
             for piece in lake.chunks(names[0], _open(context, lake, feed))
         )

@@ -11,7 +11,7 @@ from aerocast.common.units import conversion
 from aerocast.features.windows import WindowSpec, feature_names
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
-from aerocast.tables.quality import VALUE_RULES, reach
+from aerocast.tables.quality import VALUE_RULES, step_reach
 from aerocast.tables.quality.values import MISSING_NUMBERS, MISSING_WORDS
 from measuring.generated import RAW
 from measuring.script import Job
@@ -28,7 +28,7 @@ def job(feed: Feed, lake: Lake, most: int = PIECE) -> Job:
     pieces = []
     for months in lake.chunks(RAW, lake.months(RAW), most):
         low, high = month_span(months[0])[0], month_span(months[-1])[1]
-        files = lake.files(RAW, months_around(months, reach(feed), reach(feed)))
+        files = lake.files(RAW, months_around(months, step_reach(feed), step_reach(feed)))
         pieces.append({"low": int(low.timestamp()), "high": int(high.timestamp()), "files": files})
     # Of the numbers for missing, none lies in a range of this feed.
     missing = sorted({*MISSING_WORDS, *(f"{number:g}{end}" for number in MISSING_NUMBERS for end in ("", ".0"))})

@@ -44,7 +44,7 @@ def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
     con.register(
         "bronze", quality.clean(con, feed, con.table("raw"), months, datetime.now(UTC)).bronze.to_arrow_table()
     )
-    extent = silver.Extent.closed(feed, *con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0])
+    extent = silver.Extent.of_recording(feed, *con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0])
     con.register("silver", silver.build(con, feed, con.table("bronze"), months, extent).to_arrow_table())
     grids = silver.grids(con, feed, con.table("silver"))
     con.register("windows", training.table(spec, grids, months))

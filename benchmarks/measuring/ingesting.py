@@ -11,7 +11,7 @@ from aerocast.features.windows import WindowSpec
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.tables import silver, training
-from aerocast.tables.layers import named
+from aerocast.tables.layers import layers_called
 from aerocast_assets.resources import Platform
 from measuring.steps import Step, measured
 
@@ -45,7 +45,7 @@ def exported(feed: Feed, home: Path) -> Step:
 
 def _refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, name: str, *tables: str) -> int:
     """Makes every month of the layer, as its asset does; the rows of these tables."""
-    (layer,) = named(feed, name)
+    (layer,) = layers_called(feed, name)
     months = lake.months(layer.source)
     facts = layer.observe(con, lake, months, datetime.now(UTC))
     if facts is None:
@@ -58,7 +58,7 @@ def _csv(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, spec: WindowSpe
     pieces = (
         training.csv_grid(spec, grid, piece)
         for piece in lake.chunks(SILVER, lake.months(SILVER), training.PIECE)
-        for grid in silver.grids(con, feed, lake.relation(con, SILVER, training.months_read(spec, piece))).values()
+        for grid in silver.grids(con, feed, lake.relation(con, SILVER, training.source_months(spec, piece))).values()
     )
     with tempfile.TemporaryDirectory(dir=lake.root) as folder:
         return training.write_csv(Path(folder) / "windows.csv", spec, pieces)

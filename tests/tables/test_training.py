@@ -68,7 +68,7 @@ def test_rows_by_month_equal_whole(spec: WindowSpec, grids: dict[str, Grid]) -> 
 
 
 def test_month_reads_its_look_back_and_outcomes(spec: WindowSpec) -> None:
-    assert training.months_read(spec, ["2024-02"]) == MONTHS
+    assert training.source_months(spec, ["2024-02"]) == MONTHS
 
 
 def test_table_is_read_in_time_order(con: duckdb.DuckDBPyConnection, spec: WindowSpec, grids: dict[str, Grid]) -> None:

@@ -122,7 +122,7 @@ def measured_grids(
     if not _has_faults(months, faults):
         rows = lake.relation(con, f"{feed.name}/silver", months)
         return silver.grids(con, feed, rows.filter(f"time <= {timestamptz(now)}"))
-    _plain_bronze(con, lake, feed, silver.months_read(feed, months), now).create_view("watched_bronze", replace=True)
+    _plain_bronze(con, lake, feed, silver.source_months(feed, months), now).create_view("watched_bronze", replace=True)
     extent = wholeness.extent_of(con, lake, feed, now)  # a fault takes values out, and no reading's time
     if extent is None:
         return {}
@@ -167,7 +167,7 @@ def _plain_bronze(
     con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, months: Sequence[str], now: datetime
 ) -> duckdb.DuckDBPyRelation:
     """Bronze of these months as if no fault were known."""
-    raw = lake.relation(con, f"{feed.name}/raw", quality.months_read(feed, months))
+    raw = lake.relation(con, f"{feed.name}/raw", quality.source_months(feed, months))
     return quality.clean(con, feed, raw, months, now).bronze
 
 

@@ -116,7 +116,7 @@ def examine_feed(
 ) -> Examination:
     """Examines every station of every target that has a champion, as of `now` (the feed's time); writes nothing."""
     lake = lake.view()
-    open_faults = faults.read(con, lake, f"{feed.name}/faults")
+    open_faults = faults.read_faults(con, lake, f"{feed.name}/faults")
     jumps_ = _jumps(con, lake, feed, open_faults, now)
     manifests = _champion_manifests(home, feed)
     if not manifests:
@@ -200,7 +200,7 @@ def update_state(
     if examination.diagnoses:
         lake.append(name, _rows(examination.diagnoses, evidence_hash), evidence_hash)
         compaction.tidy(lake, name)
-    lake.overwrite(f"{feed.name}/faults", faults.rows(examination.faults))
+    lake.overwrite(f"{feed.name}/faults", faults.to_table(examination.faults))
     versions = {target: manifest.version for target, manifest in _champion_manifests(home, feed).items()}
     heats = tuple(
         _advance_heat(before, target, examination, feed, now, present, versions.get(target)) for target in feed.targets

@@ -1,10 +1,10 @@
-"""The books of some months: every reading of raw, and every value of what bronze keeps, went to exactly one place."""
+"""Balances the books of some months: every reading of raw, and every value of one in bronze, went to one place."""
 
 from typing import NamedTuple
 
 import duckdb
 
-from aerocast.common.sql import literal, quoted
+from aerocast.common.sql import first_number, literal, quoted
 from aerocast.feed.model import Feed
 from aerocast.tables.quality import readings, values
 from aerocast.tables.quality.deliveries import withdraw
@@ -12,7 +12,7 @@ from aerocast.tables.raw import WITHDRAWAL, raw_names
 
 
 class Audit(NamedTuple):
-    """What came in, and where it went. What was withdrawn, repeated or superseded is counted from raw, not inferred.
+    """How much came in, and where it went. Withdrawn, repeated and superseded ones are counted in raw, not inferred.
 
     Readings: `rows_in` = `withdrawn` + `bronze` + `quarantine` + `duplicates`. Distinct values of the readings that
     bronze keeps: `values_in` = `kept` + `quarantined` + `superseded` (by a later delivery, or taken back by it).
@@ -48,39 +48,38 @@ def audit(
     raw.create_view("audit_raw", replace=True)
     quarantine.create_view("audit_quarantine", replace=True)
     con.execute(f"CREATE OR REPLACE TEMP TABLE audit_rows AS {_readings(feed, frozenset(raw.columns))}")
-    rows_in = _count(con, "SELECT count(*) FROM audit_rows WHERE NOT withdrawal")
-    if _count(con, "SELECT count(*) FROM audit_rows WHERE withdrawal"):
+    rows_in = first_number(con, "SELECT count(*) FROM audit_rows WHERE NOT withdrawal")
+    if first_number(con, "SELECT count(*) FROM audit_rows WHERE withdrawal"):
         withdraw(con, "audit_raw", "audit_rows")
-    live = _count(con, "SELECT count(*) FROM audit_rows")
+    live = first_number(con, "SELECT count(*) FROM audit_rows")
     same = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q.segment = r.segment"
-    apart = "SELECT DISTINCT r.said FROM audit_rows r JOIN audit_quarantine q"
-    con.execute(f'CREATE OR REPLACE TEMP TABLE audit_whole AS {apart} ON {same} WHERE q."column" IS NULL')
+    whole = f'SELECT DISTINCT r.said FROM audit_rows r JOIN audit_quarantine q ON {same} WHERE q."column" IS NULL'
+    con.execute(f"CREATE OR REPLACE TEMP TABLE audit_whole AS {whole}")
     con.execute("DELETE FROM audit_rows WHERE said IN (FROM audit_whole)")
-    valid = _count(con, "SELECT count(*) FROM audit_rows")
+    valid = first_number(con, "SELECT count(*) FROM audit_rows")
     con.execute(
         "CREATE OR REPLACE TEMP TABLE audit_many AS SELECT station, time, count(*) AS of FROM audit_rows"
         " GROUP BY ALL HAVING count(*) > 1"
     )
-    repeated = _count(con, "SELECT coalesce(sum(of - 1), 0) FROM audit_many")
-    duplicates = (live - valid) - _count(con, "SELECT count(*) FROM audit_whole") + repeated
-    found = [_column(con, feed, i) for i in range(len(feed.columns))]
-    values_in, superseded = (sum(each[at] for each in found) for at in range(2))
-    kept = ", ".join(f"count({quoted(column.name)})" for column in feed.columns)
-    counted, *present = bronze.aggregate(f"count(*), {kept}").fetchall()[0]
-    readings_apart, values_apart = quarantine.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
+    repeated = first_number(con, "SELECT coalesce(sum(of - 1), 0) FROM audit_many")
+    duplicates = (live - valid) - first_number(con, "SELECT count(*) FROM audit_whole") + repeated
+    columns = [_count_values(con, feed, i) for i in range(len(feed.columns))]
+    values_in, superseded = map(sum, zip(*columns, strict=True))
+    counts = ", ".join(f"count({quoted(column.name)})" for column in feed.columns)
+    good, *values_good = bronze.aggregate(f"count(*), {counts}").fetchall()[0]
+    bad, values_bad = quarantine.aggregate('count(*) - count("column"), count("column")').fetchall()[0]
     return Audit(
-        *(rows_in, rows_in - live, counted, readings_apart, duplicates),
-        *(values_in, sum(present), values_apart, superseded),
+        *(rows_in, rows_in - live, good, bad, duplicates), *(values_in, sum(values_good), values_bad, superseded)
     )
 
 
 def _readings(feed: Feed, have: frozenset[str]) -> str:
-    """Raw's rows with all that they say as one hash, `said`, and of each column the text and whether it is a value."""
+    """Raw's rows with their content as one hash, `said`, and of each column the text and whether it is a value."""
     columns = range(len(feed.columns))
     texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
     flags = readings.flags(have)
     spoken = ", ".join(
-        f"{values.says_something(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
+        f"{values.is_value(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
         f" {values.is_rejected(feed, i)} AS x{i}"
         for i in columns
     )
@@ -92,8 +91,8 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
             FROM audit_raw r)"""
 
 
-def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, int]:
-    """Distinct values of a column in readings that are valid, and how many of them a later delivery superseded."""
+def _count_values(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, int]:
+    """Distinct values of a column in valid readings, and how many of them a later delivery superseded."""
     name = literal(feed.columns[i].name)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE audit_values AS
@@ -101,19 +100,11 @@ def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, in
             max((r.delivery, r.line)) AS turn
         FROM audit_rows r SEMI JOIN audit_many m ON m.station = r.station AND m.time = r.time
         WHERE r.s{i} GROUP BY ALL""")
-    alone = _count(
-        con,
-        f"""
-        SELECT count(*) FROM audit_rows r ANTI JOIN audit_many m ON m.station = r.station AND m.time = r.time
-        WHERE r.s{i}""",
-    )
-    # Of a single reading a text that takes back takes back nothing, and is no value of bronze.
-    void = _count(
-        con,
-        f"""
-        SELECT count(*) FROM audit_rows r ANTI JOIN audit_many m ON m.station = r.station AND m.time = r.time
-        WHERE r.s{i} AND r.w{i}""",
-    )
+    # A single reading whose text takes a value back takes back nothing, and is no value of bronze.
+    alone, void = con.execute(f"""
+        SELECT count(*), count(*) FILTER (r.w{i})
+        FROM audit_rows r ANTI JOIN audit_many m ON m.station = r.station AND m.time = r.time
+        WHERE r.s{i}""").fetchall()[0]
     many, superseded = con.execute(f"""
         SELECT (SELECT count(*) FROM audit_values), coalesce(sum(of - CASE WHEN ends_taken_back THEN 0 ELSE 1 END), 0)
         FROM (
@@ -124,7 +115,3 @@ def _column(con: duckdb.DuckDBPyConnection, feed: Feed, i: int) -> tuple[int, in
                 ON q.station = v.station AND q.time = v.time AND q.value = v.text AND q.rejected = v.rejected
             GROUP BY v.station, v.time)""").fetchall()[0]
     return alone + many, int(superseded) + void
-
-
-def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(con.sql(query).fetchall()[0][0])

@@ -1,13 +1,13 @@
-"""Bronze and quarantine of some months, from raw's rows of these and the edges of their neighbours."""
+"""Makes bronze and quarantine of some months, from raw's rows of these and the edges of their neighbours."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 
 from aerocast.common.months import month_span, months_around
-from aerocast.common.sql import literal, quoted
+from aerocast.common.sql import first_number, literal, quoted
 from aerocast.contracts.drift_state import Fault
 from aerocast.feed.model import Feed
 from aerocast.tables.quality import deliveries, quarantine, readings, steps, values
@@ -16,11 +16,11 @@ RULES = tuple(dict.fromkeys((*readings.READING_RULES, *values.VALUE_RULES)))
 
 
 class Cleaned(NamedTuple):
-    """Bronze and quarantine of the asked months, valid until the connection cleans again.
+    """Bronze and quarantine of some months, valid until the connection cleans again.
 
     `counts` are readings: `rows_in` of raw, of which some are `withdrawn`, in `bronze`, in `quarantine` as wholes, or
     `duplicates`, which are `same`, `completions`, `corrections` or `conflicts`; `values` in quarantine are counted
-    apart. `rules` counts readings and values in quarantine by rule.
+    separately. `rules` counts readings and values in quarantine by rule.
     """
 
     bronze: duckdb.DuckDBPyRelation
@@ -29,14 +29,9 @@ class Cleaned(NamedTuple):
     rules: dict[str, int]
 
 
-def months_read(feed: Feed, months: Sequence[str]) -> list[str]:
-    """The months of raw that bronze of these months is made of: the step rule looks over a month's borders."""
-    return months_around(months, reach(feed), reach(feed))
-
-
-def reach(feed: Feed) -> timedelta:
-    """How far over a month's borders its result depends on readings, and on faults."""
-    return steps.reach(feed)
+def source_months(feed: Feed, months: Sequence[str]) -> list[str]:
+    """The months of raw that bronze of these months is made from: the step rule looks over a month's borders."""
+    return months_around(months, steps.step_reach(feed), steps.step_reach(feed))
 
 
 def clean(
@@ -49,8 +44,8 @@ def clean(
 ) -> Cleaned:
     """Judges raw's rows of `months`; the result does not depend on how months are grouped or rows ordered.
 
-    `raw` is a relation of `con` that holds at least `months_read(feed, months)`; `now` bounds the rule `future`;
-    `faults` are all that touch these months or their `reach`.
+    `raw` is a relation of `con` that holds at least `source_months(feed, months)`; `now` bounds the rule `future`;
+    `faults` are all that touch these months or their `step_reach`.
     Bronze: `station`, `time`, a float64 per column in its canonical unit (null = missing, or in quarantine), `segment`,
     `flags` (`column=CODE` of the sender, `column=rule` of a value in quarantine), `month`.
     Quarantine: `quarantine.COLUMNS`, a row a reading (`column` is null) or a value.
@@ -60,10 +55,12 @@ def clean(
     have = frozenset(raw.columns)
     within = _within(months)
     con.execute(f"CREATE OR REPLACE TEMP TABLE quality_rows AS {_typed(feed, months, now, faults, have)}")
-    rows_in = _count(con, f"SELECT count(*) FROM quality_rows WHERE {within} AND rule IS DISTINCT FROM 'withdrawal'")
-    if _count(con, "SELECT count(*) FROM quality_rows WHERE rule = 'withdrawal'"):
+    rows_in = first_number(
+        con, f"SELECT count(*) FROM quality_rows WHERE {within} AND rule IS DISTINCT FROM 'withdrawal'"
+    )
+    if first_number(con, "SELECT count(*) FROM quality_rows WHERE rule = 'withdrawal'"):
         deliveries.withdraw(con, "quality_raw", "quality_rows")
-    live = _count(con, f"SELECT count(*) FROM quality_rows WHERE {within}")
+    live = first_number(con, f"SELECT count(*) FROM quality_rows WHERE {within}")
     _reject(con, feed, faults)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE quality_bad AS SELECT month, delivery, line, segment, station, time"
@@ -89,34 +86,34 @@ def clean(
 
 
 def _typed(feed: Feed, months: Sequence[str], now: datetime, faults: Sequence[Fault], have: frozenset[str]) -> str:
-    """Every row of these months, and of their neighbours those that the step rule looks at."""
-    wanted = sorted(set(months))
-    beside = [month for month in months_read(feed, wanted) if month not in wanted]
-    near = readings.around([month_span(month) for month in wanted], reach(feed)) or "false"
+    """Every row of these months, and those of their neighbours that the step rule looks at."""
+    every = source_months(feed, months)
+    beside = [month for month in every if month not in months]
+    near = readings.is_near([month_span(month) for month in set(months)], steps.step_reach(feed)) or "false"
     source = (
-        f"(SELECT * FROM quality_raw WHERE {_within(wanted)}"
+        f"(SELECT * FROM quality_raw WHERE {_within(months)}"
         f" UNION ALL SELECT * FROM quality_raw r WHERE {_within(beside)} AND ({near}))"
     )
-    return readings.typed(feed, source, months_read(feed, wanted), now, faults, have)
+    return readings.typed(feed, source, every, now, faults, have)
 
 
 def _reject(con: duckdb.DuckDBPyConnection, feed: Feed, faults: Sequence[Fault]) -> None:
-    """Values that their sender or a sensor fault takes away; few feeds have flags, and few months a fault."""
-    flagged = _count(con, "SELECT count(*) FROM quality_rows WHERE rule IS NULL AND flags IS NOT NULL")
+    """Removes values that their sender rejects or a sensor fault covers; few feeds have flags, few months faults."""
+    flags = first_number(con, "SELECT count(*) FROM quality_rows WHERE rule IS NULL AND flags IS NOT NULL")
     for i, column in enumerate(feed.columns):
-        spoilt = [readings.covers(fault) for fault in faults if fault.column == column.name]
-        spoilt += [values.rejected(column)] if flagged else []
-        if spoilt:
+        conditions = [readings.covers(fault) for fault in faults if fault.column == column.name]
+        conditions += [values.rejected(column)] if flags else []
+        if conditions:
             con.execute(
                 f"UPDATE quality_rows SET v{i} = NULL, bad = true"
-                f" WHERE rule IS NULL AND isfinite(v{i}) AND ({' OR '.join(spoilt)})"
+                f" WHERE rule IS NULL AND isfinite(v{i}) AND ({' OR '.join(conditions)})"
             )
 
 
 def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed, within: str) -> None:
-    """Takes out what fails the step rule; the last value delivered there that does not takes its place, if any does.
+    """Removes values that fail the step rule; the last delivered value that passes it takes the place of each.
 
-    All of them are judged beside the same neighbours, the merged values of the readings around.
+    All of them are judged by the same neighbours, the merged values of the readings around.
     """
     con.execute("""
         CREATE OR REPLACE TEMP TABLE quality_spikes (
@@ -139,18 +136,18 @@ def _judge_steps(con: duckdb.DuckDBPyConnection, feed: Feed, within: str) -> Non
 
 
 def _note_spikes(con: duckdb.DuckDBPyConnection, within: str) -> None:
-    """Every row of raw whose reading has a spike is suspect: which of its texts said it is found there."""
-    places = "month, delivery, line, segment, station, time"
+    """Adds every row of raw whose reading has a spike to the suspects, where its text is looked up."""
+    key = "month, delivery, line, segment, station, time"
     con.execute(f"""
         INSERT INTO quality_bad
-        SELECT {places} FROM quality_rows SEMI JOIN quality_spikes USING (station, time) WHERE rule IS NULL AND {within}
+        SELECT {key} FROM quality_rows SEMI JOIN quality_spikes USING (station, time) WHERE rule IS NULL AND {within}
         UNION ALL
-        SELECT {places} FROM quality_many SEMI JOIN quality_spikes USING (station, time) WHERE {within}""")
+        SELECT {key} FROM quality_many SEMI JOIN quality_spikes USING (station, time) WHERE {within}""")
 
 
 def _flag(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Says in `flags` by which rule a value that bronze lacks is in quarantine."""
-    gone = " OR ".join(f'(k."column" = {literal(c.name)} AND q.v{i} IS NULL)' for i, c in enumerate(feed.columns))
+    """Adds to `flags` the rule by which a value that bronze lacks is in quarantine."""
+    missing = " OR ".join(f'(k."column" = {literal(c.name)} AND q.v{i} IS NULL)' for i, c in enumerate(feed.columns))
     con.execute(f"""
         UPDATE quality_rows SET flags = f.flags FROM (
             SELECT q.rowid AS id, concat_ws(' ',
@@ -160,23 +157,23 @@ def _flag(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             FROM quality_rows q JOIN (
                 SELECT station, make_timestamp(epoch_us(time)) AS time, "column", max_by(rule, (delivery, line)) AS rule
                 FROM quality_quarantine WHERE "column" IS NOT NULL GROUP BY ALL) k USING (station, time)
-            WHERE q.rule IS NULL AND ({gone}) GROUP BY q.rowid) f
+            WHERE q.rule IS NULL AND ({missing}) GROUP BY q.rowid) f
         WHERE quality_rows.rowid = f.id""")
 
 
 def _counts(con: duckdb.DuckDBPyConnection, feed: Feed, within: str) -> tuple[dict[str, int], dict[str, int]]:
     by_rule = con.execute('SELECT rule, "column" IS NULL, count(*) FROM quality_quarantine GROUP BY ALL').fetchall()
-    found = {rule: sum(n for name, _, n in by_rule if name == rule) for rule in RULES}
+    totals = {rule: sum(n for name, _, n in by_rule if name == rule) for rule in RULES}
     counts = {
-        "bronze": _count(con, f"SELECT count(*) FROM quality_rows WHERE rule IS NULL AND {within}"),
+        "bronze": first_number(con, f"SELECT count(*) FROM quality_rows WHERE rule IS NULL AND {within}"),
         "quarantine": sum(n for _, is_reading, n in by_rule if is_reading),
         "values": sum(n for _, is_reading, n in by_rule if not is_reading),
     }
-    return counts | deliveries.kinds(con, feed, within), {rule: n for rule, n in found.items() if n}
+    return counts | deliveries.kinds(con, feed, within), {rule: n for rule, n in totals.items() if n}
 
 
 def _duplicates(counts: dict[str, int], live: int) -> dict[str, int]:
-    """With all duplicates; identical readings in quarantine are among the same."""
+    """Adds all duplicates; identical readings in quarantine count as `same`."""
     duplicates = live - counts["bronze"] - counts["quarantine"]
     others = sum(counts[kind] for kind in deliveries.KINDS if kind != "same")
     return counts | {"duplicates": duplicates, "same": duplicates - others}
@@ -184,7 +181,3 @@ def _duplicates(counts: dict[str, int], live: int) -> dict[str, int]:
 
 def _within(months: Sequence[str], row: str = "") -> str:
     return f"{row}month IN ({', '.join(map(literal, months))})" if months else "false"
-
-
-def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(con.sql(query).fetchall()[0][0])

@@ -1,6 +1,6 @@
-"""Several deliveries of one reading: what was taken back, and of the rest, which value of each column counts.
+"""Merges several deliveries of one reading: which are withdrawn, and which value of each column counts.
 
-Works on `quality_rows` (`readings.typed`), in which a value that fails a rule is null already.
+Works on `quality_rows` (`readings.typed`), in which values that fail a rule are null already.
 """
 
 import duckdb
@@ -16,9 +16,9 @@ _ORDER = "delivery, line, segment"
 
 
 def withdraw(con: duckdb.DuckDBPyConnection, raw: str, rows: str) -> None:
-    """Takes out of table `rows` the withdrawals, and what each of them takes back in view `raw`.
+    """Deletes from table `rows` the withdrawals, and what each of them takes back in view `raw`.
 
-    A withdrawal takes back what its source said before it of this station and time, in the same month of raw.
+    A withdrawal takes back what its source delivered before of this station and time, in the same month of raw.
     """
     con.execute(f"""
         DELETE FROM {rows} USING (
@@ -32,8 +32,11 @@ def withdraw(con: duckdb.DuckDBPyConnection, raw: str, rows: str) -> None:
 
 
 def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """One row of `quality_rows` a (station, time): per column the last value. `quality_many` keeps all of several."""
-    key = "hash(station, time)"  # of few readings that share it, the next query looks at all
+    """Makes one row of `quality_rows` for each (station, time), with the last value of each column.
+
+    `quality_many` keeps the rows of those that were delivered several times.
+    """
+    key = "hash(station, time)"  # the next query compares the few readings that share it
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE quality_twice AS SELECT {key} AS key FROM quality_rows WHERE rule IS NULL"
         " GROUP BY 1 HAVING count(*) > 1"
@@ -57,7 +60,7 @@ def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 
 def fall_back(con: duckdb.DuckDBPyConnection, i: int, column: Column) -> None:
-    """Where the step rule failed a value of the column at `i` (`quality_failed`), the last other one that passes it.
+    """Replaces a value of column `i` that failed the step rule (`quality_failed`) by the last other one that passes.
 
     Those that were delivered after that one fail it, too, and are added to `quality_spikes`. All of them have the
     neighbours of the first (`quality_around`).
@@ -82,29 +85,28 @@ def fall_back(con: duckdb.DuckDBPyConnection, i: int, column: Column) -> None:
 
 
 def kinds(con: duckdb.DuckDBPyConnection, feed: Feed, months: str) -> dict[str, int]:
-    """What the deliveries after the first one of a reading were, in rows that `months` (SQL) chooses.
+    """Counts the deliveries after the first one of a reading by kind, in rows that `months` (SQL) selects.
 
-    A completion adds values, a correction changes one, a conflict changes what the same delivery said; the same does
-    none of these.
+    A completion adds values, a correction changes one, a conflict changes one of the same delivery; `same` none.
     """
     before = "OVER (PARTITION BY station, time ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     names = [f"v{i}" for i in range(len(feed.columns))]
-    known = ", ".join(f"last_value({name} IGNORE NULLS) {before} AS p{i}" for i, name in enumerate(names))
-    changed = " OR ".join(f"({name} <> p{i})" for i, name in enumerate(names))
-    added = " OR ".join(f"({name} IS NOT NULL AND p{i} IS NULL)" for i, name in enumerate(names))
-    found = con.execute(f"""
-        SELECT CASE WHEN coalesce({changed}, false) AND delivery = last THEN 'conflicts'
-            WHEN coalesce({changed}, false) THEN 'corrections' WHEN {added} THEN 'completions' ELSE 'same' END AS kind,
+    previous = ", ".join(f"last_value({name} IGNORE NULLS) {before} AS p{i}" for i, name in enumerate(names))
+    changes = " OR ".join(f"({name} <> p{i})" for i, name in enumerate(names))
+    adds = " OR ".join(f"({name} IS NOT NULL AND p{i} IS NULL)" for i, name in enumerate(names))
+    counts = con.execute(f"""
+        SELECT CASE WHEN coalesce({changes}, false) AND delivery = last THEN 'conflicts'
+            WHEN coalesce({changes}, false) THEN 'corrections' WHEN {adds} THEN 'completions' ELSE 'same' END AS kind,
             count(*)
         FROM (
-            SELECT *, {known}, lag(delivery) OVER (PARTITION BY station, time ORDER BY turn) AS last
+            SELECT *, {previous}, lag(delivery) OVER (PARTITION BY station, time ORDER BY turn) AS last
             FROM quality_many WHERE {months})
         WHERE turn > 1 GROUP BY 1""").fetchall()
-    return dict.fromkeys(KINDS, 0) | dict(found)
+    return dict.fromkeys(KINDS, 0) | dict(counts)
 
 
 def _flags(feed: Feed) -> str:
-    """What the senders say of the values that count."""
+    """The senders' flags of the values that count."""
     codes = []
     for i, column in enumerate(feed.columns):
         own = f"regexp_extract(flags, {literal(f'(?:^| )({column.name}=[^ ]+)')}, 1)"

@@ -1,4 +1,4 @@
-"""What is in quarantine, and the sentence that names the field, the value and the rule."""
+"""Selects what goes to quarantine, each with a sentence that names the field, the value and the rule."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _TEXTS = ("time_text", "column", "value", "rule", "reason", "source", "segment")
 COLUMNS = {"station": "VARCHAR", "time": "TIMESTAMPTZ", **dict.fromkeys(_TEXTS, "VARCHAR")}
 COLUMNS |= {"delivery": "BIGINT", "line": "BIGINT", "month": "VARCHAR"}
-_SHOWN = 60
+_EXCERPT = 60  # characters of a value in a sentence
 _SAME = "q.month = r.month AND q.delivery = r.delivery AND q.line = r.line AND q.segment = r.segment"
 
 
-def adopt(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> bool:
-    """A quarantine of before values were judged one by one gets today's columns; whether it was one.
+def upgrade_columns(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> bool:
+    """Gives a quarantine of an early version, which has only whole readings, today's columns; returns whether it did.
 
-    Its rows are whole readings; those of months that can still be made are judged again after that.
+    Months that can still be made are judged again after that.
 
     Raises:
         AeroCastError: the table cannot be read or written.
@@ -36,24 +36,24 @@ def adopt(con: duckdb.DuckDBPyConnection, lake: "Lake", feed: Feed) -> bool:
     name = f"{feed.name}/quarantine"
     if not lake.exists(name):
         return False
-    stored = lake.relation(con, name)
-    if "column" in stored.columns:
+    rows = lake.relation(con, name)
+    if "column" in rows.columns:
         return False
     columns = ", ".join(
-        f"CAST({quoted(each) if each in stored.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
+        f"CAST({quoted(each) if each in rows.columns else 'NULL'} AS {kind}) AS {quoted(each)}"
         for each, kind in COLUMNS.items()
     )
-    lake.overwrite(name, stored.select(columns))
+    lake.overwrite(name, rows.select(columns))
     return True
 
 
 def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str], within: str) -> str:
-    """A select of the readings in `quality_rows` that break a rule as wholes; of identical ones the newest."""
+    """A select of the readings in `quality_rows` that break a rule as a whole; of identical ones the newest."""
     texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
-    shown = "CASE q.rule WHEN 'unknown_station' THEN r.station WHEN 'sensor_fault' THEN NULL ELSE r.time_text END"
+    value = "CASE q.rule WHEN 'unknown_station' THEN r.station WHEN 'sensor_fault' THEN NULL ELSE r.time_text END"
     return f"""
         SELECT coalesce(q.station, r.station) AS station, r.time, r.time_text, NULL::VARCHAR AS "column",
-            {shown} AS value, q.rule, {_reading_reason(feed, now, faults, have)} AS reason, r.source, r.segment,
+            {value} AS value, q.rule, {_reading_reason(feed, now, faults, have)} AS reason, r.source, r.segment,
             r.delivery, r.line, r.month
         FROM quality_raw r JOIN quality_rows q ON {_SAME}
         WHERE q.rule IS NOT NULL AND {within}
@@ -63,7 +63,7 @@ def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[s
 
 
 def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) -> None:
-    """`quality_suspects`: the rows of raw that `quality_bad` names, with each column's `t`, `n` and `c`."""
+    """Creates `quality_suspects`: the rows of raw that `quality_bad` names, with each column's `t`, `n` and `c`."""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE quality_suspects AS SELECT *, {values.canonical(feed)} FROM (
             SELECT r.month, q.station, q.time, r.time_text, r.source, r.segment, r.delivery, r.line,
@@ -74,7 +74,7 @@ def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) 
 def single(feed: Feed, faults: Sequence[Fault]) -> str:
     """A select of the values in `quality_suspects` that break a rule; of equal texts the newest.
 
-    A text that was rejected by its sender once, and once was not, is two values.
+    A text that its sender rejected in one delivery and not in another is two values.
     """
     parts = [_values(feed, faults, i, column) for i, column in enumerate(feed.columns)]
     parts += [_spikes(i, column) for i, column in stepped(feed)]
@@ -89,7 +89,7 @@ def single(feed: Feed, faults: Sequence[Fault]) -> str:
 
 def _values(feed: Feed, faults: Sequence[Fault], i: int, column: Column) -> str:
     """One column's values that break a rule by themselves."""
-    rule = values.rule(feed, i, readings.spoilt(faults, column.name))
+    rule = values.rule(feed, i, readings.is_faulty(faults, column.name))
     return _select(i, column, f"(SELECT *, {rule} AS rule FROM quality_suspects)", _value_reason(i, column, faults))
 
 
@@ -117,7 +117,7 @@ def _select(i: int, column: Column, rows: str, reason: str) -> str:
 
 
 def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
-    text, called, (low, high), unit = f"left(t{i}, {_SHOWN})", _called(column), column.range, column.unit
+    text, called, (low, high), unit = f"left(t{i}, {_EXCERPT})", _called(column), column.range, column.unit
     cases = {
         "rule = 'unparseable'": _sentence(f'{called} "{{}}" is not a number (rule unparseable)', text),
         "rule = 'rejected'": _sentence(
@@ -133,57 +133,59 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
 
 
 def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str]) -> str:
-    time, station = _as_it_is(feed.source.time_field), _as_it_is(feed.source.station_field)
-    shown = f"left(coalesce(r.time_text, ''), {_SHOWN})"
-    told = f"substr({readings.flags(have)}, {len(MALFORMED) + 1})"
-    line = f"split_part({told}, ':', 1)"
-    wrong = f"trim(substr({told}, length({line}) + 2))"
+    time, station = _escaped(feed.source.time_field), _escaped(feed.source.station_field)
+    text = f"left(coalesce(r.time_text, ''), {_EXCERPT})"
+    message = f"substr({readings.flags(have)}, {len(MALFORMED) + 1})"
+    line = f"split_part({message}, ':', 1)"
+    fault = f"trim(substr({message}, length({line}) + 2))"
     cases = {
         "q.rule = 'malformed'": _sentence(
-            'line {} "{}" is not a reading: {} (rule malformed)', f"{line}, {shown}, {wrong}"
+            'line {} "{}" is not a reading: {} (rule malformed)', f"{line}, {text}, {fault}"
         ),
-        "q.rule = 'unparseable'": _sentence(f'{time} "{{}}" {{}} (rule unparseable)', f"{shown}, {_no_time(feed)}"),
+        "q.rule = 'unparseable'": _sentence(
+            f'{time} "{{}}" {{}} (rule unparseable)', f"{text}, {_why_no_instant(feed)}"
+        ),
         "q.rule = 'unknown_station'": _sentence(
             f'{station} "{{}}" is none of the {len(feed.stations)} declared stations (rule unknown_station)',
-            f"left(coalesce(r.station, ''), {_SHOWN})",
+            f"left(coalesce(r.station, ''), {_EXCERPT})",
         ),
         "q.rule = 'future'": _sentence(
             f'{time} "{{}}" is later than {readings.latest(feed, now):%Y-%m-%dT%H:%MZ}, or than the month {{}}, with'
             " which it came (rule future)",
-            f"{shown}, r.month",
+            f"{text}, r.month",
         ),
         "q.rule = 'early'": _sentence(
             f'{time} "{{}}" is before {feed.start:%Y-%m-%dT%H:%MZ} or before the month {{}}, with which it came'
             " (rule early)",
-            f"{shown}, r.month",
+            f"{text}, r.month",
         ),
     }
-    for fault in readings.spoilt_wholly(feed, faults):
-        cases[f"q.rule = 'sensor_fault' AND {readings.covers(fault, 'q.')}"] = literal(_fault(fault))
+    for each in readings.faults_of_stations(feed, faults):
+        cases[f"q.rule = 'sensor_fault' AND {readings.covers(each, 'q.')}"] = literal(_fault(each))
     return _case(cases)
 
 
-def _no_time(feed: Feed) -> str:
-    """Why a text was read as no instant."""
-    said = {
+def _why_no_instant(feed: Feed) -> str:
+    """Why a text is not an instant."""
+    texts = {
         "naive": "has no offset from UTC, and the feed declares no zone (source.timezone)",
         "skipped": f"is a time that the clocks of {feed.source.timezone} skip",
     }
-    cases = " ".join(f"WHEN {literal(why)} THEN {literal(text)}" for why, text in said.items())
+    cases = " ".join(f"WHEN {literal(why)} THEN {literal(text)}" for why, text in texts.items())
     return f"CASE {sql_fault('r.time_text', feed.source.timezone)} {cases} ELSE 'is not a time in ISO 8601' END"
 
 
 def _fault(fault: Fault) -> str:
     span = f"from {fault.start:%Y-%m-%dT%H:%MZ} " + (f"to {fault.end:%Y-%m-%dT%H:%MZ}" if fault.end else "on")
-    return f"{fault.column} of {fault.station} is not to be believed {span}: {fault.kind} (rule sensor_fault)"
+    return f"{fault.column} of {fault.station} is faulty {span}: {fault.kind} (rule sensor_fault)"
 
 
 def _called(column: Column) -> str:
-    return column.name if column.name == column.field else f"{column.name} ({_as_it_is(column.field)})"
+    return column.name if column.name == column.field else f"{column.name} ({_escaped(column.field)})"
 
 
-def _as_it_is(name: str) -> str:
-    """A declared name in a template of `_sentence`, where braces mean something."""
+def _escaped(name: str) -> str:
+    """A declared name for a template of `_sentence`, in which braces have a meaning."""
     return name.replace("{", "{{").replace("}", "}}")
 
 

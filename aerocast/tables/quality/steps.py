@@ -1,13 +1,14 @@
-"""The step rule: values that jump up and back, away from one before and from one after, while few near them agree.
+"""The step rule: finds values that jump away from values before and after them, while few near them agree.
 
 A front moves once and does not come back, so it passes, and so does a whole span on a new level. Runs of up to
-REACH bad values are found; a good value between two bad ones has more friends around it than they have. Each column
-is judged alone, by the values of it that passed the other rules.
+REACH bad values are found; a good value between two bad ones has more similar values around it than they have. Each
+column is judged alone, by its values that passed the other rules.
 """
 
 from datetime import timedelta
 
 from aerocast.common.sql import literal
+from aerocast.common.times import MICROSECOND
 from aerocast.common.units import conversion
 from aerocast.feed.model import Column, Feed
 
@@ -19,13 +20,13 @@ _SURELY = 0.999
 _Stepped = list[tuple[int, Column]]
 
 
-def reach(feed: Feed) -> timedelta:
-    """How far before and after a value its judgement looks."""
+def step_reach(feed: Feed) -> timedelta:
+    """How far before and after a value the step rule looks."""
     return REACH * feed.cadence
 
 
 def stepped(feed: Feed) -> _Stepped:
-    """The columns with a step, by their place."""
+    """The columns with a largest step, by index."""
     return [(i, column) for i, column in enumerate(feed.columns) if column.max_step is not None]
 
 
@@ -35,10 +36,10 @@ def neighbours(feed: Feed, rows: str) -> str:
     `rows` holds station, time, and a double a column (`v0`, `v1` ...), null for nothing; none may be infinite.
     """
     columns = stepped(feed)
-    near = reach(feed) // timedelta(microseconds=1)
+    near = step_reach(feed) // MICROSECOND
     sides = [side for i, _ in columns for side in _sides(i, f"v{i}", near)]
     values = ", ".join(f"v{i} AS v_{i}" for i, _ in columns)
-    # Cheap, and true of few rows, which alone are then judged.
+    # A cheap test, which few rows pass; only those are judged.
     around = {i: f"v_{i}, {_side('b', i)}, {_side('a', i)}" for i, _ in columns}
     unlike = " OR ".join(f"greatest({around[i]}) - least({around[i]}) > {_less(column)}" for i, column in columns)
     return f"""
@@ -63,20 +64,20 @@ def beside(letter: str, i: int) -> str:
 
 
 def _sides(i: int, value: str, near: int) -> list[str]:
-    """The REACH values before and after, null where they are too far; a row without the value is none of them."""
+    """The REACH values before and after, null where they are too far; rows without the value do not count."""
     at = f"CASE WHEN {value} IS NOT NULL THEN us END"
-    found = []
+    sides = []
     for k in range(1, REACH + 1):
         for letter, way, since in (("b", "lag", "us - {}"), ("a", "lead", "{} - us")):
             distance = since.format(f"{way}({at}, {k} IGNORE NULLS) OVER w")
-            found.append(
+            sides.append(
                 f"CASE WHEN {distance} <= {near} THEN {way}({value}, {k} IGNORE NULLS) OVER w END AS {letter}{k}_{i}"
             )
-    return found
+    return sides
 
 
 def _restless(rows: str, columns: _Stepped, near: int) -> str:
-    """WITH `good` readings and the `restless` spans in which alone one of them, or a neighbour of one, can jump.
+    """WITH `good` readings and the `restless` spans, outside of which neither they nor their neighbours can jump.
 
     A jump by more than a column's step needs neighbours within the reach that are that far apart. Spans are as long as
     the reach, so that a reading's neighbours lie in its own and in those beside it.
@@ -112,11 +113,11 @@ def jumps(column: Column, i: int) -> str:
         factor, _ = conversion("degree", column.unit)
         turn = 360 * factor
         far = {n: f"abs(({value} - {n} + {1.5 * turn!r}) % {turn!r} - {0.5 * turn!r}) > {step}" for n in around}
-        jumped = " AND ".join(f"({' OR '.join(far[n] for n in side.split(', '))})" for side in (before, after))
+        is_jump = " AND ".join(f"({' OR '.join(far[n] for n in side.split(', '))})" for side in (before, after))
     else:
         far = {n: f"abs({value} - {n}) > {step}" for n in around}
         up = " AND ".join(f"{value} > least({side}) + {step}" for side in (before, after))
         down = " AND ".join(f"{value} < greatest({side}) - {step}" for side in (before, after))
-        jumped = f"({up} OR {down})"
+        is_jump = f"({up} OR {down})"
     votes = " + ".join(f"coalesce(CASE WHEN {far[n]} THEN 1 ELSE -1 END * ({n} IS NOT NULL)::INT, 0)" for n in around)
-    return f"{jumped} AND {votes} > 0"
+    return f"{is_jump} AND {votes} > 0"

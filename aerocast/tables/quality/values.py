@@ -1,10 +1,12 @@
-"""What a text of raw says of a column: a number in the column's unit, nothing, or something that breaks a rule.
+"""Reads the texts of raw as values of a column: a number in its unit, nothing, or text that breaks a rule.
 
-All of it is SQL over a row of raw, called `r`. Of the column at place i the texts here use `t<i>`, the text, `n<i>`,
-its number as sent, and `c<i>`, that number in the canonical unit.
+All functions give SQL over a row of raw, called `r`. For the column at index i it uses `t<i>`, the text, `n<i>`, its
+number as sent, and `c<i>`, that number in the canonical unit.
 """
 
+import math
 from collections.abc import Collection
+from contextlib import suppress
 
 from aerocast.common.sql import literal, quoted, timestamp
 from aerocast.common.units import conversion
@@ -12,15 +14,15 @@ from aerocast.feed.model import Column, Feed
 from aerocast.tables.raw import raw_names
 
 VALUE_RULES = ("unparseable", "rejected", "range", "sensor_fault", "step")
-REJECTED = "X"  # the sender's own mark of a value that it does not believe
-# What people and programs write where nothing was measured; compared without case and blanks.
+REJECTED = "X"  # the sender's flag of a value that it rejects
+# Texts that people and programs write for a missing value; compared without case and blanks.
 MISSING_WORDS = (
     *("", "-", "--", "na", "n/a", "#n/a", "nan", "+nan", "-nan", "null", "nil", "none"),
     *("missing", "unknown", "unavailable"),
 )
-# Meant only where the column's range excludes them; otherwise they are measured.
+# Missing only where the column's range excludes them; otherwise they are measured.
 MISSING_NUMBERS = (-999.0, -9999.0)
-# The place of a value that was taken back: no number that passes a range is infinite.
+# Stands for a value that was taken back: no number that passes a range is infinite.
 WITHDRAWN = "'-infinity'::DOUBLE"
 BLANKS = "' ' || chr(9) || chr(10) || chr(13)"
 
@@ -45,7 +47,7 @@ def value(feed: Feed, i: int) -> str:
     low, high = column.range
     # DuckDB reads 1_000 as a number; no other reader does.
     passes = f"c{i} BETWEEN {low!r} AND {high!r} AND NOT contains(t{i}, '_')"
-    if numbers := _listed(_as_numbers((*feed.source.missing, *column.missing))):
+    if numbers := _sql_list(_as_numbers((*feed.source.missing, *column.missing))):
         passes += f" AND n{i} NOT IN ({numbers})"
     cases = [f"WHEN {passes} THEN c{i}"]
     if words := _folded(feed.source.withdrawn):
@@ -53,56 +55,51 @@ def value(feed: Feed, i: int) -> str:
     return f"CASE {' '.join(cases)} END"
 
 
-def fails(feed: Feed, i: int, passed: str) -> str:
-    """Whether the text says something, and `passed`, its `value`, is null all the same. Never null."""
+def fails(feed: Feed, i: int, value: str) -> str:
+    """Whether the text is a value, but `value` (as by the function) is null. Never null."""
     # The words are compared only where it matters: a CASE looks at no more rows than it must.
-    return f"CASE WHEN t{i} IS NULL OR {passed} IS NOT NULL THEN false ELSE NOT {absent(feed, feed.columns[i], i)} END"
+    return f"CASE WHEN t{i} IS NULL OR {value} IS NOT NULL THEN false ELSE NOT {_is_absent(feed, i)} END"
 
 
-def absent(feed: Feed, column: Column, i: int) -> str:
-    """Whether a text that is there means: not measured."""
-    return _absent(feed, column, f"t{i}", f"n{i}")
-
-
-def says_something(feed: Feed, i: int) -> str:
-    """Whether the text is a value: there, and none of the words and numbers for missing."""
-    return f"CASE WHEN t{i} IS NULL THEN false ELSE NOT {absent(feed, feed.columns[i], i)} END"
+def is_value(feed: Feed, i: int) -> str:
+    """Whether the text is there, and not one of the words and numbers for missing."""
+    return f"CASE WHEN t{i} IS NULL THEN false ELSE NOT {_is_absent(feed, i)} END"
 
 
 def is_withdrawal(feed: Feed, i: int) -> str:
-    """Whether the text takes back what was said before."""
+    """Whether the text takes earlier values back."""
     words = _folded(feed.source.withdrawn)
     return f"coalesce({_plain(f't{i}')} IN ({words}), false)" if words else "false"
 
 
-def rule(feed: Feed, i: int, broken: str) -> str:
-    """The first rule that the text breaks of those that need no neighbours; null for none, and for what is missing.
+def rule(feed: Feed, i: int, is_faulty: str) -> str:
+    """The first rule that the text breaks, of those that need no neighbours; null for none and for a missing value.
 
-    `broken` says whether a sensor fault covers it.
+    `is_faulty` says whether a sensor fault covers it.
     """
     column = feed.columns[i]
     low, high = column.range
-    return f"""CASE WHEN NOT ({says_something(feed, i)}) OR {is_withdrawal(feed, i)} THEN NULL
+    return f"""CASE WHEN NOT ({is_value(feed, i)}) OR {is_withdrawal(feed, i)} THEN NULL
         WHEN n{i} IS NULL OR NOT isfinite(n{i}) OR contains(t{i}, '_') THEN 'unparseable'
         WHEN {rejected(column)} THEN 'rejected'
         WHEN NOT c{i} BETWEEN {low!r} AND {high!r} THEN 'range'
-        WHEN {broken} THEN 'sensor_fault' END"""
+        WHEN {is_faulty} THEN 'sensor_fault' END"""
 
 
 def is_rejected(feed: Feed, i: int) -> str:
-    """Whether the text is a number that its sender does not believe."""
+    """Whether the text is a number that its sender rejects."""
     number = f"coalesce(isfinite(n{i}) AND NOT contains(t{i}, '_'), false)"
-    return f"({rejected(feed.columns[i])} AND {says_something(feed, i)} AND NOT {is_withdrawal(feed, i)} AND {number})"
+    return f"({rejected(feed.columns[i])} AND {is_value(feed, i)} AND NOT {is_withdrawal(feed, i)} AND {number})"
 
 
 def rejected(column: Column) -> str:
-    """Whether the sender does not believe its value of this column."""
-    mark = literal(f"{column.name}={REJECTED}")
-    return f"(flags IS NOT NULL AND list_contains(string_split(flags, ' '), {mark}))"
+    """Whether the sender rejects its value of this column."""
+    flag = literal(f"{column.name}={REJECTED}")
+    return f"(flags IS NOT NULL AND list_contains(string_split(flags, ' '), {flag}))"
 
 
 def _text(feed: Feed, column: Column, have: Collection[str]) -> str:
-    """The text of the field, of the first alias that says something, or of the field that it had then."""
+    """The text of the field, of the first alias with a value, or of the field that it had at that time."""
     now = _first(feed, column, (column.field, *column.aliases), have)
     cases = [
         f"WHEN r.time < {timestamp(each.before)}::TIMESTAMPTZ THEN {_first(feed, column, (each.field,), have)}"
@@ -114,15 +111,15 @@ def _text(feed: Feed, column: Column, have: Collection[str]) -> str:
 
 def _first(feed: Feed, column: Column, fields: Collection[str], have: Collection[str]) -> str:
     names = raw_names(feed)
-    found = [f"r.{quoted(names[field])}" for field in fields if names[field] in have]
-    if len(found) < 2:
-        return found[0] if found else "NULL::VARCHAR"
-    said = [f"CASE WHEN NOT {_absent(feed, column, t, f'TRY_CAST({t} AS DOUBLE)')} THEN {t} END" for t in found]
-    return f"coalesce({', '.join([*said, *found])})"
+    texts = [f"r.{quoted(names[field])}" for field in fields if names[field] in have]
+    if len(texts) < 2:
+        return texts[0] if texts else "NULL::VARCHAR"
+    values = [f"CASE WHEN NOT {_absent(feed, column, t, f'TRY_CAST({t} AS DOUBLE)')} THEN {t} END" for t in texts]
+    return f"coalesce({', '.join([*values, *texts])})"
 
 
 def _converted(column: Column, number: str) -> str:
-    """A number as sent in the canonical unit, by the unit that it was sent in then."""
+    """A number in the canonical unit, from the unit that it was sent in at that time."""
     now = _affine(number, *conversion(column.source_unit, column.unit))
     cases = [
         f"WHEN time < {timestamp(each.before)} THEN"
@@ -137,31 +134,31 @@ def _affine(number: str, factor: float, offset: float) -> str:
     return f"{scaled} + {offset!r}" if offset else scaled
 
 
+def _is_absent(feed: Feed, i: int) -> str:
+    return _absent(feed, feed.columns[i], f"t{i}", f"n{i}")
+
+
 def _absent(feed: Feed, column: Column, text: str, number: str) -> str:
     declared = (*feed.source.missing, *column.missing)
     words = ", ".join(sorted({literal(each) for each in (*MISSING_WORDS, *map(_fold, declared))}))
     factor, offset = conversion(column.source_unit, column.unit)
     low, high = column.range
     usual = [each for each in MISSING_NUMBERS if not low <= each * factor + offset <= high]
-    numbers = _listed({*usual, *_as_numbers(declared)})
+    numbers = _sql_list({*usual, *_as_numbers(declared)})
     same = f" OR coalesce({number} IN ({numbers}), false)" if numbers else ""
     return f"({_plain(text)} IN ({words}){same})"
 
 
-def _listed(numbers: Collection[float]) -> str:
+def _sql_list(numbers: Collection[float]) -> str:
     return ", ".join(map(repr, sorted(numbers)))
 
 
 def _as_numbers(declared: Collection[str]) -> set[float]:
-    found = set()
+    numbers = set[float]()
     for each in declared:
-        try:
-            number = float(each)
-        except ValueError:
-            continue
-        if number == number and abs(number) != float("inf"):
-            found.add(number)
-    return found
+        with suppress(ValueError):
+            numbers.add(float(each))
+    return set(filter(math.isfinite, numbers))
 
 
 def _folded(words: Collection[str]) -> str:

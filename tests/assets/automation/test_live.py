@@ -178,7 +178,7 @@ def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg
     tick = LiveLoop(feed, home, instance)
     start = START + 40 * DAY
     fault = Fault("AAA", "temperature", "spike", start, start + 5 * HOUR, "by hand")
-    Lake(home).overwrite("small/faults", faults.rows([fault]))
+    Lake(home).overwrite("small/faults", faults.to_table([fault]))
     now = datetime.now(UTC)
     state.document(home, "small").write(DriftState("small", START + 120 * DAY, now, faults=(fault,)))
     request = tick.asks()
@@ -190,7 +190,7 @@ def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg
     assert metadata(result, key(feed, "bronze"))["quarantined_by_rule"]["sensor_fault"] == 5
     assert check(result, "nothing_lost").passed
     assert "sensor faults are as they were" in tick.said()
-    Lake(home).overwrite("small/faults", faults.rows([]))
+    Lake(home).overwrite("small/faults", faults.to_table([]))
     state.document(home, "small").write(DriftState("small", START + 121 * DAY, now))
     back = tick.run(tick.asks())
     assert "sensor_fault" not in metadata(back, key(feed, "bronze"))["quarantined_by_rule"]

@@ -37,7 +37,7 @@ def test_dead_sensor_is_reported_and_costs_no_other_column(
     told = check(result, "values_believed")
     assert not told.passed
     assert told.severity is dg.AssetCheckSeverity.WARN
-    assert str(told.description).startswith("AAA: pressure is lacking in 7")
+    assert str(told.description).startswith("AAA: pressure is missing in 7")
     summary.print_checks(result)
     assert "WARNED small/bronze values_believed: AAA: pressure is lacking" in capsys.readouterr().out
     assert not [
@@ -56,7 +56,7 @@ def test_missing_share_above_limit_blocks_training(
     assert not {key(feed, "temperature", kind) for kind in feed.candidates} & made
     summary.print_failure(result)
     assert (
-        "FAILED small/temperature/training_set values_believed: AAA: pressure is lacking in 7"
+        "FAILED small/temperature/training_set values_believed: AAA: pressure is missing in 7"
         in capsys.readouterr().out
     )
 

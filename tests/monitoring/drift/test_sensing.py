@@ -36,7 +36,7 @@ def airports(noaa: Feed) -> dict[str, Grid]:
     bronze = quality.clean(con, noaa, con.table("raw"), months, datetime.now(UTC)).bronze
     con.register("bronze", bronze.to_arrow_table())
     first, last = con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0]
-    extent = silver.Extent.closed(noaa, first, last)
+    extent = silver.Extent.of_recording(noaa, first, last)
     return silver.grids(con, noaa, silver.build(con, noaa, con.table("bronze"), months, extent))
 
 

@@ -60,17 +60,17 @@ def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
     """Raw, bronze, quarantine and silver as the assets make them, with the faults that are believed now."""
     for delivery in feed.source.read(feed, ReadRequest(None, NOW)):
         lake.append("small/raw", delivery.table, Slot(delivery.slot, delivery.segment))
-    months, known = lake.months("small/raw"), faults.read(con, lake, "small/faults")
+    months, known = lake.months("small/raw"), faults.read_faults(con, lake, "small/faults")
     cleaned = quality.clean(con, feed, lake.relation(con, "small/raw"), months, NOW, known)
     marks = {
-        month: config_hash(made=str(lake.version("small/raw")), faults=faults.touching(known, month))
+        month: config_hash(made=str(lake.version("small/raw")), faults=faults.relevant_faults(known, month))
         for month in months
     }
     lake.replace("small/quarantine", cleaned.quarantine, months, edges=NO_EDGES)
     lake.replace("small/bronze", cleaned.bronze, months, marks)
     span = lake.span("small/bronze")
     assert span
-    extent = silver.Extent.closed(feed, *span)
+    extent = silver.Extent.of_recording(feed, *span)
     built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, extent)
     lake.replace("small/silver", built, months, marks, edges=NO_EDGES)
 
@@ -171,7 +171,7 @@ def test_quarantined_readings_are_examined_as_measured(
 ) -> None:
     plain = views.measured_grids(con, lake, feed, [], NOW)
     fault = Fault("AAA", "temperature", "flat_line", NOW - 50 * HOUR, None, "")
-    lake.overwrite("small/faults", faults.rows([fault]))
+    lake.overwrite("small/faults", faults.to_table([fault]))
     refresh(con, lake, feed)
     stored = silver.grids(con, feed, lake.relation(con, "small/silver"))["AAA"]
     assert np.isnan(stored.values[-40:, 0]).all()
@@ -344,14 +344,14 @@ def test_fault_touches_its_months(start: int, length: int | None, reach: int) ->
     hours = range(start - reach, upto if length is None else start + length + reach)
     touched = {month_of(NOW + hour * HOUR) for hour in hours}
     for month in {month_of(NOW + hour * HOUR) for hour in range(-5000, upto)}:
-        assert bool(faults.touching([fault], month, reach * HOUR)) == (month in touched)
+        assert bool(faults.relevant_faults([fault], month, reach * HOUR)) == (month in touched)
 
 
 def test_fault_at_month_border_touches_next_month(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     border = month_span("2024-03")[0]
     fault = Fault("AAA", "t", "x", border - 2 * HOUR, border - HOUR, "")
-    assert faults.touching([fault], "2024-03", quality.reach(feed))
-    assert not faults.touching([fault], "2024-03")
+    assert faults.relevant_faults([fault], "2024-03", quality.step_reach(feed))
+    assert not faults.relevant_faults([fault], "2024-03")
 
 
 def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
@@ -365,7 +365,7 @@ def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
             row[2] = f"{float(row[2]) * 1.8 + 32:.2f}"  # another unit for ten hours
     with Path(feed.source.path).open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
-    lake.overwrite("small/faults", faults.rows([Fault("AAA", "temperature", "unit_change", since, until, "")]))
+    lake.overwrite("small/faults", faults.to_table([Fault("AAA", "temperature", "unit_change", since, until, "")]))
     refresh(con, lake, feed)
     tables = [lake.relation(con, f"small/{layer}") for layer in ("raw", "bronze", "quarantine")]
     assert quality.audit(con, feed, *tables).balanced
