@@ -111,7 +111,7 @@ def open_challenger(home: Home, key: Key) -> Served | None:
 
 
 def open_tail(home: Home, feed: str) -> Tail:
-    grids = tail.read(home, feed)
+    grids = tail.read_grids(home, feed)
     newest = {}
     for station, grid in grids.items():
         measured = np.flatnonzero((grid.age == 0).any(axis=1))

@@ -19,7 +19,7 @@ def check(store: ServingStore, feed: str | None, target: str | None) -> RetrainC
     """What is due for (feed, target), by default the only feed and its first target. Reads the disk."""
     served = predictor.choose(store, feed, target)
     try:
-        pending = requests.pending(store.home, served.feed.name)
+        pending = requests.open_requests(store.home, served.feed.name)
     except (AeroCastError, OSError) as error:
         raise _unavailable(error) from None
     name = next((request.id for request in pending if request.target == served.manifest.target), None)
@@ -36,7 +36,7 @@ def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) 
         return state
     served = predictor.choose(store, state.feed, state.target)
     try:
-        request = requests.ask(store.home, state.feed, state.target, _reason(state, force), force=force)
+        request = requests.request_retrain(store.home, state.feed, state.target, _reason(state, force), force=force)
     except AeroCastError as error:
         raise _unavailable(error) from None
     return _report(store, served, request.id)

@@ -132,7 +132,7 @@ class ServingStore:
             self.clocks = {**self.clocks, feed: ReloadSlot(clock.document(self.home, feed).name)}
             self.drifts = {**self.drifts, feed: ReloadSlot(state.document(self.home, feed).name)}
             self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
-            self.tails = {**self.tails, feed: ReloadSlot(tail.name(feed), last_stamp=NEVER)}
+            self.tails = {**self.tails, feed: ReloadSlot(tail.document_name(feed), last_stamp=NEVER)}
         self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
         # Last: a reader of a release's key finds all the others.
         self.releases = {**self.releases, key: ReloadSlot(f"{place}/{release.POINTER}")}

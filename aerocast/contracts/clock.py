@@ -1,8 +1,8 @@
-"""A feed's present. Usually the wall clock's; a simulated or replayed feed has a clock of its own, at any speed.
+"""Tells a feed's present: usually the wall clock's; a simulated or replayed feed has a clock of its own, at any speed.
 
 `<home>/clock/<feed>.json` says which instant of the feed belongs to which real one, and how fast it goes. Without the
-file the feed lives now (a recorded one: at its end). Whoever asks what time it is for a feed asks here: sources, the
-future rule, freshness, the loop's limits, and the server.
+file the feed's present is now, and a recorded feed's is its end. Everything that depends on a feed's time uses this:
+sources, the rule `future`, freshness, the loop's limits, and the server.
 The server imports this module: msgspec and the standard library only.
 """
 
@@ -22,9 +22,9 @@ RENEWED = timedelta(hours=1)  # files for people cost as much as all else of a l
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """The feed was at `instant` when it really was `started`, and since then passes `speed` seconds a second.
+    """The feed was at `instant` at the real time `started`, and since then advances `speed` seconds a second.
 
-    It stops at `until`, if that is given.
+    It stops at `until`, if given.
     """
 
     instant: Instant
@@ -34,12 +34,12 @@ class Clock(msgspec.Struct, frozen=True):
 
     def at(self, real: datetime) -> datetime:
         """The feed's instant at a real one."""
-        passed = max(0.0, (real - self.started).total_seconds()) * self.speed
+        seconds = max(0.0, (real - self.started).total_seconds()) * self.speed
         try:
-            shown = self.instant + timedelta(seconds=passed)
+            present = self.instant + timedelta(seconds=seconds)
         except OverflowError:  # the calendar ends
-            shown = LATEST
-        return min(shown, self.until) if self.until else shown
+            present = LATEST
+        return min(present, self.until) if self.until else present
 
 
 def now(home: Home, feed: str, end: datetime | None = None, real: datetime | None = None) -> datetime:
@@ -50,12 +50,12 @@ def now(home: Home, feed: str, end: datetime | None = None, real: datetime | Non
     """
     real = real or datetime.now(UTC)
     clock = document(home, feed).read()
-    shown = clock.at(real) if clock else real
-    return min(shown, end) if end else shown
+    present = clock.at(real) if clock else real
+    return min(present, end) if end else present
 
 
-def real(home: Home, feed: str, span: timedelta) -> timedelta:
-    """How long a span of the feed's time lasts; a clock that is slow, or stands, makes nobody wait longer.
+def real_duration(home: Home, feed: str, span: timedelta) -> timedelta:
+    """How long a span of the feed's time lasts; with a slow or stopped clock, no longer than the span.
 
     Raises:
         AeroCastError: its clock cannot be read.
@@ -72,9 +72,9 @@ def is_due(home: Home, feed: str, path: Path, since: datetime | None = None) -> 
     """
     if not path.exists():
         return True
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    recent = timedelta(0) <= datetime.now(UTC) - written < real(home, feed, RENEWED)
-    return not recent or (since is not None and written < since)
+    time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    recent = timedelta(0) <= datetime.now(UTC) - time < real_duration(home, feed, RENEWED)
+    return not recent or (since is not None and time < since)
 
 
 def document(home: Home, feed: str) -> Document[Clock]:

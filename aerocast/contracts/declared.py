@@ -1,12 +1,13 @@
-"""What the server must know of a feed before anything is trained: which readings it may take, and by which names.
+"""Publishes what the server must know of a feed before anything is trained: its readings and their names.
 
-`declared/<feed>.json` in the home, published by the platform, which alone reads declarations.
+`declared/<feed>.json` in the home is written by the platform, which alone reads declarations.
 The server imports this module: msgspec and the standard library only.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ _NAME = re.compile(rf"{FOLDER}/([a-z][a-z0-9_]*)\.json")
 
 
 class DeclaredField(msgspec.Struct, frozen=True):
-    """A measured field of a reading: its name in the channels, the column it becomes, and the unit it is sent in."""
+    """A measured field of a reading: its name when posted, its column, and the unit it is sent in."""
 
     field: str
     column: str
@@ -35,11 +36,11 @@ class DeclaredField(msgspec.Struct, frozen=True):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A feed as the channels know it; `station` and `time` are a reading's names of the two, or else the source's.
+    """A feed for the readers of its readings; `station` and `time` are the names of the two in a reading.
 
-    `timezone` is the zone of times without an offset; none: they are refused. `fields` holds former names, too.
-    `targets` are those that are forecast, `policy` what else may change under a release (None: published by an older
-    version); `retired` is since when nobody declares the feed any more.
+    `timezone` is the zone of times without an offset; None: they are refused. `fields` has former names, too. `targets`
+    are forecast, `policy` is what else may change under a release (None: published by an older version); `retired` is
+    when the declaration was removed.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Declared(msgspec.Struct, frozen=True):
     retired: datetime | None = None
 
     def retirement(self, target: str | None = None) -> str | None:
-        """Why the feed, or its target, is not served any more, as a sentence; None if it is."""
+        """Why the feed, or its target, is no longer served, as a sentence; None if it is."""
         if self.retired:
             return f"Feed {self.name} is retired: nobody declares it since {to_minute(self.retired)}."
         if target is not None and self.targets is not None and target not in self.targets:
@@ -64,9 +65,9 @@ class Declared(msgspec.Struct, frozen=True):
         return None
 
 
-def declared(feed: Feed) -> Declared:
+def publication_of(feed: Feed) -> Declared:
     """The part of a declaration that is published."""
-    station, time = door_names(feed)
+    station, time = _key_names(feed)
     source = feed.source
     return Declared(
         feed.name,
@@ -84,55 +85,51 @@ def declared(feed: Feed) -> Declared:
 
 
 def _fields(column: Column) -> list[DeclaredField]:
-    """Every name under which a column is or was sent, each once; the unit is the one of that name."""
+    """Every present and former name of a column, each once, with its unit."""
     former = {each.field: each.source_unit for each in column.former if each.field}
     units = {name: former.get(name) or column.source_unit for name in column.fields}
     return [DeclaredField(name, column.name, unit) for name, unit in units.items()]
 
 
-def door_names(feed: Feed) -> tuple[str, str]:
-    """A reading's names of its station and time in every channel: just those, unless a measured field has one."""
+def _key_names(feed: Feed) -> tuple[str, str]:
+    """`station` and `time`, or the source's names for them where a measured field has such a name."""
     measured = {field.casefold() for column in feed.columns for field in column.fields}
     station = feed.source.station_field if "station" in measured else "station"
     return station, feed.source.time_field if "time" in measured else "time"
 
 
 def publish(home: Home, feed: Feed) -> bool:
-    """Makes the feed known to the channels; False if it was, just so.
+    """Publishes the feed; False if it was published like this already.
 
     Raises:
-        AeroCastError: the home refuses.
+        AeroCastError: the storage fails.
     """
-    published, wanted = document(home, feed.name), declared(feed)
-    try:
-        if published.read() == wanted:
+    published, publication = document(home, feed.name), publication_of(feed)
+    with suppress(AeroCastError):  # an unreadable document is replaced
+        if published.read() == publication:
             return False
-    except AeroCastError:  # what cannot be read is written over
-        pass
-    published.write(wanted)
+    published.write(publication)
     return True
 
 
 def retire(home: Home, feed: str) -> bool:
-    """Says that nobody declares the feed any more; False if that is known. Raises AeroCastError: the home refuses."""
-    published = document(home, feed)
-    try:
-        before = published.read()
-    except AeroCastError:  # what cannot be read says nothing that is worth keeping
-        before = None
-    if before and before.retired:
+    """Publishes that the feed's declaration was removed; False if it was before. Raises AeroCastError as `publish`."""
+    published, publication = document(home, feed), None
+    with suppress(AeroCastError):  # an unreadable document is replaced
+        publication = published.read()
+    if publication and publication.retired:
         return False
-    before = before or Declared(feed, "", "station", "time", (), ())
-    published.write(msgspec.structs.replace(before, retired=datetime.now(UTC)))
+    publication = publication or Declared(feed, "", "station", "time", (), ())
+    published.write(msgspec.structs.replace(publication, retired=datetime.now(UTC)))
     return True
 
 
 def document(home: Home, feed: str) -> Document[Declared]:
-    """What was published of the feed."""
+    """The published part of the feed's declaration."""
     return Document(store_of(home), f"{FOLDER}/{feed}.json", Declared, "published declaration")
 
 
 def stamps(home: Home) -> dict[str, Stamp]:
-    """What changes when a feed is published again, by feed. Raises AeroCastError if it cannot be listed."""
-    found = {_NAME.fullmatch(name): stamp for name, stamp in store_of(home).stamps(FOLDER).items()}
-    return {name[1]: stamp for name, stamp in found.items() if name}
+    """A stamp by feed, which changes when it is published again. Raises AeroCastError if it cannot be listed."""
+    stamps = store_of(home).stamps(FOLDER).items()
+    return {match[1]: stamp for name, stamp in stamps if (match := _NAME.fullmatch(name))}

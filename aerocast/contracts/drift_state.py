@@ -1,6 +1,6 @@
-"""What the platform believes of a feed now: diagnoses, open sensor faults, and how hot each target runs.
+"""The newest diagnosis of a feed: drift by target and station, sensor faults, and the heat of each target.
 
-`<home>/drift/<feed>.json` is a copy for those that must be fast or light (the server, sensors), replaced atomically by
+`<home>/drift/<feed>.json` is a copy for fast or light readers (the server, sensors), replaced atomically by
 the evaluation asset; the history is the table `<feed>/drift`.
 The server imports this module: msgspec and the standard library only.
 """
@@ -19,7 +19,7 @@ Verdict = Literal["ok", "sensor_fault", "covariate_shift", "concept_drift"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One test: its statistic beside its threshold; `fired` if it speaks for a change. `detail` is a sentence."""
+    """One test: its statistic and threshold; `fired` if it is evidence of a change. `detail` is a sentence."""
 
     test: str
     subject: str
@@ -30,7 +30,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A sensor that cannot be believed: readings of `column` from `start` up to, not including, `end` (None: still)."""
+    """A faulty sensor: readings of `column` from `start` up to, not including, `end` (None: still)."""
 
     station: str
     column: str
@@ -41,7 +41,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """One (target, station) at `judged_at`, in the feed's time. `onset` is where the change seems to have begun.
+    """One (target, station) at `judged_at`, in the feed's time. `onset` is where the change probably began.
 
     `rmse` is that of the newest outcomes at the first horizon, in the target's unit; `expected_rmse` what the same
     season and weather allow; both None without outcomes.
@@ -60,11 +60,11 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 class Heat(msgspec.Struct, frozen=True):
-    """One target's loop: hot while concept drift lasts. `edges` counts cool -> hot, ever.
+    """The state of one target: hot while concept drift lasts. `edges` counts all changes from cool to hot.
 
-    `warm` and `calm` count examinations in a row that spoke for and against; `since` is when it last changed sides,
-    `onset` where the drift that made it hot began (kept while cool again: the start of the present regime).
-    `judged_at` is the newest examination that counted, `rmse` what it saw, `spoke` whether it spoke for drift.
+    `warm` and `calm` count examinations in a row for and against drift; `since` is when it last changed sides, `onset`
+    where the drift that made it hot began (it stays when cool again: the start of the present regime). `judged_at` is
+    the newest examination that counted, `rmse` its error, `spoke` whether it was for drift.
     """
 
     target: str
@@ -103,14 +103,14 @@ class DriftState(msgspec.Struct, frozen=True):
     shadows: tuple[Shadow, ...] = ()
 
     def of(self, target: str) -> Heat:
-        """The target's heat; a cool one if nothing is known."""
+        """The target's heat; a cool one if it is unknown."""
         return next((heat for heat in self.heat if heat.target == target), Heat(target))
 
     def open_faults(self, station: str) -> list[Fault]:
-        """Sensors of a station that cannot be believed now."""
+        """The station's sensors that are faulty now."""
         return [fault for fault in self.faults if fault.station == station and fault.end is None]
 
 
 def document(home: Home, feed: str) -> Document[DriftState]:
-    """The newest state; none if nothing was ever examined."""
+    """The newest state; it does not exist before the first examination."""
     return Document(store_of(Path(home)), f"drift/{feed}.json", DriftState, "drift state", indent=1)

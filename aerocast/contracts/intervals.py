@@ -1,9 +1,9 @@
-"""Prediction intervals by split conformal calibration, per horizon, on rows that no model was fitted or chosen on.
+"""Calibrates prediction intervals for each horizon (split conformal), on rows that no model was fitted or chosen on.
 
 The score is |error| / spread, where spread follows how much the target varied in the last day or two: an error of the
 same size means less in unsettled weather (locally weighted conformal: Lei et al. 2018). Neighbouring hours and stations
 err together, so the quantile's level is raised until blocks of calibration time, left out in turn, are covered as
-stated. What scattered blocks cannot show, that the future is harder than a week in between, comes as a factor.
+stated. That the future is harder than a week in between, which blocks cannot show, comes as a factor.
 The server imports this module: numpy and msgspec only.
 """
 
@@ -64,27 +64,30 @@ def calibrate(
 ) -> Intervals:
     """Intervals from calibration rows: features (n, F), forecasts and outcomes (n, H); `blocks` (n,) labels of time.
 
-    `widen` (H,) are factors for what these rows cannot show, as `forward.forward_factors` finds them.
+    `widen` (H,) are factors for what these rows cannot show, as from `forward.forward_factors`.
 
     Raises:
         AeroCastError: a horizon has fewer rows than the level needs.
     """
     drivers = tuple(name for name in (f"{spec.target}_{spread}" for spread in SPREADS) if name in names)
     logs = _logs(x, names, drivers)
-    seen = np.isfinite(logs)
-    count = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, logs, 0).sum(axis=0) / count
-    scale = np.maximum(np.sqrt(np.where(seen, (logs - mean) ** 2, 0).sum(axis=0) / count), 1e-6)
+    finite = np.isfinite(logs)
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, logs, 0).sum(axis=0) / count
+    scale = np.maximum(np.sqrt(np.where(finite, (logs - mean) ** 2, 0).sum(axis=0) / count), 1e-6)
     table = _drivers(x, names, drivers, mean, scale)
     half, exponents = [], []
     for at, horizon in enumerate(spec.horizons):
         error = np.abs(np.asarray(forecast[:, at], dtype=np.float64) - actual[:, at])
-        known = np.isfinite(error)
-        if known.sum() < np.ceil(round(1 / (1 - level), 6)):  # 1 / (1 - 0.9) is 10, and a little more in floats
-            raise AeroCastError(f"intervals: {int(known.sum())} calibration rows at horizon {horizon} are too few")
-        exponent = _exponents(table[known], error[known])
+        finite_error = np.isfinite(error)
+        if finite_error.sum() < np.ceil(round(1 / (1 - level), 6)):  # 1 / (1 - 0.9) is 10, and a little more in floats
+            raise AeroCastError(
+                f"intervals: {int(finite_error.sum())} calibration rows at horizon {horizon} are too few"
+            )
+        exponent = _exponents(table[finite_error], error[finite_error])
         factor = 1.0 if widen is None else widen[at]
-        half.append(factor * _half(error[known] / np.exp(table[known] @ exponent), blocks[known], level))
+        scores = error[finite_error] / np.exp(table[finite_error] @ exponent)
+        half.append(factor * _half(scores, blocks[finite_error], level))
         exponents.append(tuple(float(value) for value in exponent))
     return Intervals(
         level,
@@ -99,15 +102,15 @@ def calibrate(
 
 
 def coverage(intervals: Intervals, x: Floats, names: Sequence[str], forecast: Floats, actual: Floats) -> list[float]:
-    """Share of known outcomes inside their interval, per horizon."""
+    """Share of measured outcomes inside their interval, per horizon."""
     low, high = intervals.apply(forecast, x, names)
-    inside, known = (low <= actual) & (actual <= high), np.isfinite(actual)
-    return [float(value) for value in (inside & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)]
+    inside, measured = (low <= actual) & (actual <= high), np.isfinite(actual)
+    return [float(value) for value in (inside & measured).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)]
 
 
 def _logs(x: Floats, names: Sequence[str], drivers: Sequence[str]) -> NDArray[np.float64]:
-    place = {name: index for index, name in enumerate(names)}
-    logs: NDArray[np.float64] = np.log1p(x[:, [place[name] for name in drivers]].astype(np.float64))
+    columns = x[:, [list(names).index(name) for name in drivers]]
+    logs: NDArray[np.float64] = np.log1p(columns.astype(np.float64))
     return logs
 
 
@@ -121,9 +124,9 @@ def _drivers(
 
 def _exponents(table: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ridge of log |error| on the drivers."""
-    wanted = np.log(error + 0.05 * error.mean() + 1e-9)
+    logs = np.log(error + 0.05 * error.mean() + 1e-9)
     gram = table.T @ table + SHRINK * len(table) * np.eye(table.shape[1])
-    return np.linalg.solve(gram, table.T @ (wanted - wanted.mean()))
+    return np.linalg.solve(gram, table.T @ (logs - logs.mean()))
 
 
 def _half(scores: NDArray[np.float64], blocks: NDArray[Any], level: float) -> float:

@@ -1,4 +1,4 @@
-"""What a release says about itself: the typed contract between the champion that writes it and the server.
+"""The description of a release, `manifest.json`: written with the champion, and read by the server.
 
 Plain data (JSON). Unknown fields are ignored, so that an older server reads a newer release.
 The server imports this module: numpy, msgspec and the standard library only.
@@ -41,7 +41,7 @@ class ColumnInfo(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What of a declaration no model depends on: it holds as it is declared now, whatever a release was made with."""
+    """The parts of a declaration that no model depends on: the present ones hold for every release."""
 
     end: Instant | None
     freshness: timedelta
@@ -54,9 +54,9 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class FeedSnapshot(msgspec.Struct, frozen=True):
-    """The feed's declaration as far as a server needs it; it reads no other file of the feed.
+    """The part of the feed's declaration that a server needs.
 
-    `gap_steps` is how long a missing value is filled; `freshness` how old the newest reading may be (before `end`,
+    `gap_steps` is how many missing steps are filled; `freshness` how old the newest reading may be (before `end`,
     for a recorded feed); `max_age` how old a champion may get; `shadow` the share of requests that a challenger
     answers, too.
     """
@@ -88,7 +88,7 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
         )
 
     def under(self, policy: Policy | None) -> FeedSnapshot:
-        """The same feed by the policy that is declared now; None: by its own."""
+        """The same feed with the policy that is declared now; None: with its own."""
         return msgspec.structs.replace(self, **msgspec.structs.asdict(policy)) if policy else self
 
     def column(self, name: str) -> ColumnInfo | None:
@@ -96,7 +96,7 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """One ONNX file: `features` names its F inputs, by name out of `windows.feature_names`; intervals are its own."""
+    """One ONNX file with its intervals: `features` names its F inputs, of `windows.feature_names`."""
 
     file: str
     features: tuple[str, ...]
@@ -142,7 +142,7 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class TrainingRows(msgspec.Struct, frozen=True):
-    """The rows that one training read: how many, a digest of their content, and who saw which (`readback`).
+    """The rows of one training: how many, a digest of their content, and their roles (`readback`).
 
     `start` and `end` are the first and last origin that were split, `test` where the rows begin that judged; before
     it, blocks of `block` seconds have the `roles`, and `reach` seconds of labels are purged between two. What lies
@@ -161,11 +161,11 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """Where the release came from: enough to read back the very rows it was trained on.
+    """The origin of a release: enough to read back the very rows that it was trained on.
 
     `feed_time` is the feed's own present when it was made (see `clock`); `since` the start of the regime it
     was trained for, where drift asked for it; `rows` are the windows at `delta_versions["windows"]`. `parameters` and
-    `validation` (errors on rows that chose the model) are what its training began and ended with.
+    `validation` (errors on rows that chose the model) are those of its training.
     """
 
     run_id: str

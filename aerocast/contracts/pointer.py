@@ -1,6 +1,6 @@
-"""The document that names the release that serves, and in it a person's hold, so that one swap judges both.
+"""The pointer to the release that serves, with a person's hold, so that one compare-and-swap covers both.
 
-While a champion is held the loop does not replace it. A hold ends when somebody lifts it, or when its time has passed.
+During a hold the loop does not replace the champion. A hold ends when a person lifts it, or at its end time.
 The server imports this module: msgspec and the standard library only.
 """
 
@@ -15,7 +15,7 @@ from aerocast.common.times import to_minute
 
 
 class Hold(msgspec.Struct, frozen=True):
-    """Since when, until when (None: until somebody lifts it) and why a person holds a champion; real time, UTC."""
+    """Since when, until when (None: until it is lifted) and why a person holds a champion; real time, UTC."""
 
     since: datetime
     until: datetime | None = None
@@ -30,7 +30,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Current(msgspec.Struct, frozen=True):
-    """The pointer: which version serves (or challenges) since when, which one did before it, and a person's hold."""
+    """The version that serves (or challenges) since when, the previous one, and a person's hold."""
 
     version: str
     promoted_at: datetime

@@ -1,4 +1,4 @@
-"""The prediction log: what the server answered and which outcomes were posted, durably, until evaluation takes it up.
+"""The prediction log: the server's answers and posted outcomes, on disk until evaluation reads them.
 
 `<home>/log/<feed>/` holds segments of JSON lines. A server process appends to its own `<name>.open`, which it keeps
 locked, and closes it into `<name>.jsonl` when it is old or long enough; a closed segment never changes. The evaluation
@@ -40,8 +40,8 @@ class LoggedForecast(msgspec.Struct, frozen=True):
 
 
 class Logged(msgspec.Struct, frozen=True, tag_field="record", tag="prediction"):
-    """One answer. `graph` is `station` or `sequence`; a `shadow` one was computed beside the answer and never sent,
-    its `id` is that of the answer that was.
+    """One answer. `graph` is `station` or `sequence`; a `shadow` one was computed for comparison and never sent; it has
+    the `id` of the answer that was.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Logged(msgspec.Struct, frozen=True, tag_field="record", tag="prediction"):
 
 
 class PostedOutcome(msgspec.Struct, frozen=True, tag_field="record", tag="outcome"):
-    """One outcome as it was posted: by forecast `id` and `horizon`, or as a bare pair of numbers."""
+    """One outcome as it was posted: by forecast `id` and `horizon`, or as a pair of numbers."""
 
     posted_at: datetime
     feed: str
@@ -80,20 +80,20 @@ _DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a closed segment holds, in the order of writing; `damaged` counts lines that cannot be read."""
+    """The content of a closed segment, in the order of writing; `damaged` counts lines that cannot be read."""
 
     predictions: tuple[Logged, ...]
     outcomes: tuple[PostedOutcome, ...]
     damaged: int
 
 
-def segments(home: Home, feed: str) -> list[Path]:
+def closed_segments(home: Home, feed: str) -> list[Path]:
     """The closed segments of a feed, oldest first; those that dead writers left open are closed first.
 
     Raises:
         AeroCastError: the folder cannot be read, or a dead writer's segment cannot be closed.
     """
-    folder = place(home, feed)
+    folder = log_folder(home, feed)
     try:
         for path in folder.glob(f"*{OPEN}"):
             _close_if_dead(path)
@@ -102,30 +102,30 @@ def segments(home: Home, feed: str) -> list[Path]:
         raise AeroCastError(f"the prediction log {folder} cannot be read: {error.strerror or error}") from error
 
 
-def written(segment: Path) -> datetime | None:
-    """When the last record of a closed segment was written; None if it was taken up meanwhile."""
+def last_write(segment: Path) -> datetime | None:
+    """When the last record of a closed segment was written; None if it was removed meanwhile."""
     try:
         return datetime.fromtimestamp(segment.stat().st_mtime, UTC)
     except OSError:
         return None
 
 
-def read(segment: Path) -> Records:
+def read_segment(segment: Path) -> Records:
     """Every record of a closed segment. Raises AeroCastError when the file cannot be read."""
     try:
         lines = segment.read_bytes().splitlines()
     except OSError as error:
         raise AeroCastError(f"the log segment {segment} cannot be read: {error.strerror or error}") from error
-    found = [record for record in map(_decoded, lines) if record is not None]
+    records = [record for record in map(_decode, lines) if record is not None]
     return Records(
-        tuple(record for record in found if isinstance(record, Logged)),
-        tuple(record for record in found if isinstance(record, PostedOutcome)),
-        len(lines) - len(found),
+        tuple(record for record in records if isinstance(record, Logged)),
+        tuple(record for record in records if isinstance(record, PostedOutcome)),
+        len(lines) - len(records),
     )
 
 
-def discard(segment: Path) -> None:
-    """Removes a segment that was taken up; one that is gone already is fine. Raises AeroCastError if it stays."""
+def remove_segment(segment: Path) -> None:
+    """Removes a segment that was read, if it exists. Raises AeroCastError if it cannot be removed."""
     try:
         segment.unlink(missing_ok=True)
         atomic.sync(segment.parent)
@@ -135,21 +135,21 @@ def discard(segment: Path) -> None:
         raise AeroCastError(f"the log segment {segment} cannot be removed: {error.strerror or error}") from error
 
 
-def place(home: Home, feed: str) -> Path:
+def log_folder(home: Home, feed: str) -> Path:
     return Path(home) / "log" / feed
 
 
 @dataclass(slots=True)
 class _Segment:
-    """One `.open` file; its lock lives as long as the descriptor. `named`: its name, too, is on the disk."""
+    """One `.open` file; the open descriptor holds its lock. `has_name`: its name, too, is on the disk."""
 
     path: Path
     descriptor: int
-    opened: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
     size: int = 0
     rows: int = 0
     dirty: bool = True
-    named: bool = False
+    has_name: bool = False
 
 
 class PredictionLog:
@@ -157,7 +157,7 @@ class PredictionLog:
 
     `append` writes the line at once, so that it outlives the process; a thread flushes it to the disk within
     SYNC_SECONDS and closes segments. A disk that refuses raises nothing: `failures` counts the records that were
-    lost, and `error` says why until a write succeeds again.
+    lost, and `error` says why until a write succeeds.
     """
 
     def __init__(self, home: Home, seconds: float = 10.0, rows: int = MOST_ROWS) -> None:
@@ -167,7 +167,7 @@ class PredictionLog:
         self._open: dict[str, _Segment] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="prediction-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
     def append(self, record: Record) -> bool:
         """Writes one record, from any thread, in microseconds. False if the disk refused it."""
@@ -176,55 +176,55 @@ class PredictionLog:
             try:
                 _write(self._open.get(record.feed) or self._begin(record.feed), line)
             except OSError as error:
-                self._failed(1, error)
+                self._note_failure(1, error)
                 return False
             self.error = None
         return True
 
     def close(self) -> None:
-        """Closes every segment, synced. The log takes nothing more after it."""
+        """Closes every segment, synced; no record can be appended after it."""
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._tend(lambda segment: True)
+        self._sync_and_close(lambda segment: True)
 
     def _begin(self, feed: str) -> _Segment:
-        folder = place(self._home, feed)
+        folder = log_folder(self._home, feed)
         atomic.make_folder(folder)
         segment = self._open[feed] = _create(folder)
         if self._thread.ident is None:
             self._thread.start()
         return segment
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(min(SYNC_SECONDS, self._seconds)):
-            self._tend(self._over)
+            self._sync_and_close(self._is_over)
 
-    def _over(self, segment: _Segment) -> bool:
-        return segment.rows >= self._rows or time.monotonic() - segment.opened >= self._seconds
+    def _is_over(self, segment: _Segment) -> bool:
+        return segment.rows >= self._rows or time.monotonic() - segment.start >= self._seconds
 
-    def _tend(self, over: Callable[[_Segment], bool]) -> None:
-        """Syncs what was written and closes what is over; the disk is waited for without the lock."""
+    def _sync_and_close(self, is_over: Callable[[_Segment], bool]) -> None:
+        """Syncs changed segments and closes those that are over; it waits for the disk without the lock."""
         with self._lock:
-            finished = [self._open.pop(feed) for feed, segment in list(self._open.items()) if over(segment)]
-            written = [segment for segment in self._open.values() if segment.dirty]
-            for segment in written:
+            finished = [self._open.pop(feed) for feed, segment in list(self._open.items()) if is_over(segment)]
+            dirty = [segment for segment in self._open.values() if segment.dirty]
+            for segment in dirty:
                 segment.dirty = False
-        for segment in written:
+        for segment in dirty:
             try:
                 _sync(segment)
             except OSError as error:
                 with self._lock:
-                    self._failed(0, error)
+                    self._note_failure(0, error)
         for segment in finished:
             try:
                 _close(segment)
             except OSError as error:
                 with self._lock:
-                    self._failed(0 if segment.path.exists() else segment.rows, error)
+                    self._note_failure(0 if segment.path.exists() else segment.rows, error)
 
-    def _failed(self, records: int, error: OSError) -> None:
-        """`records` are lost; called with the lock held."""
+    def _note_failure(self, records: int, error: OSError) -> None:
+        """Notes that `records` are lost; the caller holds the lock."""
         self.failures += records
         self.error = f"the prediction log of {self._home} could not be written: {error.strerror or error}"
 
@@ -236,11 +236,11 @@ def _create(folder: Path) -> _Segment:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         if _lock(descriptor, path):
             return _Segment(path, descriptor)
-        os.close(descriptor)  # a reader took it for a dead one's before it was locked
+        os.close(descriptor)  # a reader closed it as a dead one's before it was locked
 
 
 def _lock(descriptor: int, path: Path) -> bool:
-    """Whether the file is now ours, and still the one under its name."""
+    """Locks the file; False if another process has it, or its name is another file now."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
@@ -249,57 +249,55 @@ def _lock(descriptor: int, path: Path) -> bool:
 
 
 def _write(segment: _Segment, line: bytes) -> None:
-    written = os.write(segment.descriptor, line)
-    if written < len(line):
+    size = os.write(segment.descriptor, line)
+    if size < len(line):
         os.ftruncate(segment.descriptor, segment.size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    segment.size += written
+    segment.size += size
     segment.rows += 1
     segment.dirty = True
 
 
 def _sync(segment: _Segment) -> None:
     os.fsync(segment.descriptor)
-    if not segment.named:
+    if not segment.has_name:
         atomic.sync(segment.path.parent)
-        segment.named = True
+        segment.has_name = True
 
 
 def _close(segment: _Segment) -> None:
-    """From `.open` to `.jsonl`; the lock is held until the name has changed."""
     try:
-        os.fsync(segment.descriptor)
-        if segment.rows:
-            segment.path.rename(segment.path.with_suffix(CLOSED))
-        else:
-            segment.path.unlink()
-        atomic.sync(segment.path.parent)
+        _rename(segment.path, segment.descriptor, is_empty=not segment.rows)
     finally:
         os.close(segment.descriptor)
 
 
+def _rename(path: Path, descriptor: int, *, is_empty: bool) -> None:
+    """From `.open` to `.jsonl`, under the lock; removes an empty segment."""
+    os.fsync(descriptor)
+    if is_empty:
+        path.unlink()
+    else:
+        path.rename(path.with_suffix(CLOSED))
+    atomic.sync(path.parent)
+
+
 def _close_if_dead(path: Path) -> None:
-    """Closes the segment of a writer that is no more, without the line that it died in."""
+    """Closes the segment of a dead writer, without its last line if that is incomplete."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return
     try:
-        if not _lock(descriptor, path):
-            return
-        whole = path.read_bytes().rfind(b"\n") + 1
-        if whole:
-            os.ftruncate(descriptor, whole)
-            os.fsync(descriptor)
-            path.rename(path.with_suffix(CLOSED))
-        else:
-            path.unlink()
-        atomic.sync(path.parent)
+        if _lock(descriptor, path):
+            size = path.read_bytes().rfind(b"\n") + 1
+            os.ftruncate(descriptor, size)
+            _rename(path, descriptor, is_empty=not size)
     finally:
         os.close(descriptor)
 
 
-def _decoded(line: bytes) -> Record | None:
+def _decode(line: bytes) -> Record | None:
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""Durable requests for a retrain: asked for by whoever may not start one, taken up by the retrain sensor.
+"""Stores requests for a retrain, from the server and other processes, until the retrain sensor handles them.
 
-`<home>/requests/<feed>/<target>.json` is the one open request of a target; without the file nobody has asked.
+`<home>/requests/<feed>/<target>.json` is the one open request of a target.
 The server imports this module: msgspec and the standard library only.
 """
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Who asked, why, and when (real time, UTC); with `force` models are trained though nothing may have changed."""
+    """Who asked, why, and when (real time, UTC); with `force` models are trained even if nothing has changed."""
 
     id: str
     feed: str
@@ -31,41 +31,41 @@ class Request(msgspec.Struct, frozen=True):
     force: bool = False
 
 
-def ask(home: Home, feed: str, target: str, reason: str, *, force: bool = False) -> Request:
-    """The target's open request: the one that is there already, or a new one, on disk when this returns.
+def request_retrain(home: Home, feed: str, target: str, reason: str, *, force: bool = False) -> Request:
+    """Returns the target's open request, or a new one, which is on disk when this returns.
 
-    One that is there is forced from now on, if this one is.
+    `force` applies to an open request, too.
 
     Raises:
-        AeroCastError: the disk refuses, or a name is invalid.
+        AeroCastError: the disk fails, or a name is invalid.
     """
     document = _document(home, feed, target)
     while True:
         try:
-            open_one, seen = document.read_stamped()
-        except AeroCastError:  # written over: a damaged request can be taken up by nobody
-            open_one, seen = None, document.stamp()
-        if open_one and (open_one.force or not force):
-            return open_one
+            present, stamp = document.read_stamped()
+        except AeroCastError:  # a damaged request, which cannot be handled, is replaced
+            present, stamp = None, document.stamp()
+        if present and (present.force or not force):
+            return present
         request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
-        if open_one:
-            request = msgspec.structs.replace(open_one, force=True, reason=reason)
-        if document.swap(request, seen):
+        if present:
+            request = msgspec.structs.replace(present, force=True, reason=reason)
+        if document.swap(request, stamp):
             return request
 
 
-def pending(home: Home, feed: str) -> list[Request]:
+def open_requests(home: Home, feed: str) -> list[Request]:
     """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
     folder = (Path(home) / "requests" / feed).glob("[a-z]*.json")
-    found = [_document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
-    return sorted((request for request in found if request), key=lambda request: request.asked_at)
+    requests = [_document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
+    return sorted(filter(None, requests), key=lambda request: request.asked_at)
 
 
-def done(home: Home, request: Request) -> None:
-    """Closes a request that was taken up; a newer one of the same target stays. Raises AeroCastError if it cannot."""
+def close_request(home: Home, request: Request) -> None:
+    """Removes a request that was handled, not a newer one of its target. Raises AeroCastError as `request_retrain`."""
     document = _document(home, request.feed, request.target)
-    open_one = document.read()
-    if open_one and open_one.id == request.id:
+    present = document.read()
+    if present and present.id == request.id:
         document.remove()
 
 
@@ -73,5 +73,5 @@ def _document(home: Home, feed: str, target: str) -> Document[Request]:
     """Raises AeroCastError if a name is invalid."""
     for name in (feed, target):
         if not _NAME.match(name):
-            raise AeroCastError(f"{name!r} is no name of a feed or target: lower case, digits and underscores")
+            raise AeroCastError(f"{name!r} is not the name of a feed or target: lower case, digits and underscores")
     return Document(store_of(Path(home)), f"requests/{feed}/{target}.json", Request, "request")

@@ -1,8 +1,8 @@
-"""The newest rows of silver as one small file a feed: all that the server reads of the lake.
+"""Stores the newest rows of silver in one small file for each feed, for the server, which reads no tables.
 
-`<home>/tail/<feed>.npz` holds every station's newest whole steps, and how far its readings have come. Reason: a server
-must not load a table engine (memory), and its cost must not grow with history. Written by the silver asset, replaced
-atomically, through `aerocast.storage.store`. The server imports this module: numpy and the standard library only.
+`<home>/tail/<feed>.npz` has every station's newest whole steps, and how far its readings have come. So the server needs
+no table engine, and its cost does not grow with history. The silver asset replaces the file.
+The server imports this module: numpy and the standard library only.
 """
 
 import io
@@ -24,11 +24,11 @@ _NO_TIME = np.empty(0, dtype="datetime64[s]")
 _TIMES = np.array(["1800-01-01", "2300-01-01"], dtype="datetime64[s]")
 
 
-def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
-    """Write every station's grid, with its progress; all grids have the same columns.
+def write_grids(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
+    """Writes every station's grid, with its progress; all grids have the same columns.
 
     Raises:
-        AeroCastError: the columns differ, or the disk refuses; the old file is still whole then.
+        AeroCastError: the columns differ, or the disk fails; the old file stays then.
     """
     tails = list(grids.values())
     columns, units = (tails[0].columns, tails[0].units) if tails else ((), ())
@@ -49,27 +49,29 @@ def write(home: Home, feed: str, grids: Mapping[str, Grid]) -> None:
         age=np.concatenate([nothing, *(grid.age for grid in tails)]),
         **_progress([grid.progress for grid in tails], len(columns)),
     )
-    store_of(home).replace(name(feed), buffer.getvalue())
+    store_of(home).replace(document_name(feed), buffer.getvalue())
 
 
-def _progress(known: Sequence[Progress | None], columns: int) -> dict[str, NDArray[Any]]:
-    """One row a station; NaT where nothing is known."""
-    never, none = np.datetime64("NaT", "s"), np.zeros(columns)
+def _progress(stations: Sequence[Progress | None], columns: int) -> dict[str, NDArray[Any]]:
+    """One row a station; NaT without progress."""
+    never, zeros = np.datetime64("NaT", "s"), np.zeros(columns)
+    rows = [
+        each or Progress(never, never, False, zeros.astype(np.int64), zeros.astype(np.float32)) for each in stations
+    ]
+    shape = (len(rows), columns)
     return {
-        "step": np.array([each.step if each else never for each in known], dtype="datetime64[s]"),
-        "reading": np.array([each.reading if each else never for each in known], dtype="datetime64[s]"),
-        "full": np.array([bool(each and each.full) for each in known], dtype=bool),
-        "readings": np.array([each.readings if each else none for each in known], np.int64).reshape(
-            len(known), columns
-        ),
-        "usual": np.array([each.usual if each else none for each in known], np.float32).reshape(len(known), columns),
+        "step": np.array([each.step for each in rows], dtype="datetime64[s]"),
+        "reading": np.array([each.reading for each in rows], dtype="datetime64[s]"),
+        "full": np.array([bool(each.full) for each in rows], dtype=bool),
+        "readings": np.array([each.readings for each in rows], np.int64).reshape(shape),
+        "usual": np.array([each.usual for each in rows], np.float32).reshape(shape),
     }
 
 
-def read(home: Home, feed: str) -> dict[str, Grid]:
+def read_grids(home: Home, feed: str) -> dict[str, Grid]:
     """The newest grid of each station, by station id. Raises AeroCastError for a missing or damaged file."""
-    path = f"{home}/{name(feed)}"
-    data = store_of(home).read(name(feed))
+    path = f"{home}/{document_name(feed)}"
+    data = store_of(home).read(document_name(feed))
     if data is None:
         raise AeroCastError(f"there is no tail of feed {feed!r}: {path} does not exist")
     try:
@@ -77,26 +79,26 @@ def read(home: Home, feed: str) -> dict[str, Grid]:
             if (size := sum(each.file_size for each in arrays.zip.infolist())) > atomic.LARGEST:
                 raise ValueError(f"it unpacks to {size} bytes")
             table = {key: arrays[key] for key in ("stations", "columns", "ends", "time", "values", "age")}
-            # A tail of before has neither.
-            known = {key: arrays[key] for key in PROGRESS if key in arrays}
+            # The tail of an early version has neither.
+            progress = {key: arrays[key] for key in PROGRESS if key in arrays}
             units = tuple(map(str, arrays["units"])) if "units" in arrays else ()
     except Exception as error:  # numpy's reader of headers parses them as code: whatever a damaged one raises
         raise AeroCastError(
             f"the tail {path} is damaged: {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    _check(path, table, known)
+    _check_arrays(path, table, progress)
     columns, ends = tuple(str(column) for column in table["columns"]), [0, *table["ends"].tolist()]
     grids = {}
     for index, station in enumerate(str(each) for each in table["stations"]):
         rows = slice(ends[index], ends[index + 1])
         own = table["time"][rows], columns, table["values"][rows], table["age"][rows]
-        there = len(known) == len(PROGRESS) and not np.isnat([known["step"][index], known["reading"][index]]).any()
-        progress = Progress(*(known[key][index] for key in PROGRESS)) if there else None
-        grids[station] = Grid(station, *own, progress, units)
+        newest = Progress(*(progress[key][index] for key in PROGRESS)) if len(progress) == len(PROGRESS) else None
+        has_progress = newest and not np.isnat([newest.step, newest.reading]).any()
+        grids[station] = Grid(station, *own, newest if has_progress else None, units)
     return grids
 
 
-def _check(path: str, table: Mapping[str, NDArray[Any]], known: Mapping[str, NDArray[Any]]) -> None:
+def _check_arrays(path: str, table: Mapping[str, NDArray[Any]], progress: Mapping[str, NDArray[Any]]) -> None:
     """Raises AeroCastError unless the arrays fit together, and to what is computed from them."""
     time, ends, shape = table["time"], table["ends"], (len(table["time"]), len(table["columns"]))
     kinds = {"stations": "U", "columns": "U", "ends": "i", "time": "M", "values": "f", "age": "f"}
@@ -104,21 +106,21 @@ def _check(path: str, table: Mapping[str, NDArray[Any]], known: Mapping[str, NDA
     fit = fit and all(table[name].ndim == 1 for name in ("stations", "columns", "ends", "time"))
     fit = fit and table["values"].shape == table["age"].shape == shape and len(ends) == len(table["stations"])
     stations, columns = len(table["stations"]), shape[1]
-    for key, array in known.items():
+    for key, array in progress.items():
         fit = fit and array.dtype.kind == PROGRESS[key]
         fit = fit and array.shape == ((stations, columns) if key in ("readings", "usual") else (stations,))
     if not fit or (np.diff(ends, prepend=0, append=shape[0]) < 0).any() or (len(ends) and ends[-1] != shape[0]):
         raise AeroCastError(f"the tail {path} is damaged: its arrays do not fit together")
-    said = [time, *(known[key][~np.isnat(known[key])] for key in ("step", "reading") if key in known)]
-    if not all(((each > _TIMES[0]) & (each < _TIMES[1])).all() for each in said):  # not true of an unknown time, either
+    times = [time, *(progress[key][~np.isnat(progress[key])] for key in ("step", "reading") if key in progress)]
+    if not all(((each > _TIMES[0]) & (each < _TIMES[1])).all() for each in times):  # NaT fails, too
         raise AeroCastError(f"the tail {path} is damaged: it holds times beyond {_TIMES[0]} .. {_TIMES[1]}")
 
 
 def stamp(home: Home, feed: str) -> Stamp | None:
-    """What changes whenever the file is replaced; None while there is none. Costs what `store.stamp` does."""
-    return store_of(home).stamp(name(feed))
+    """Changes whenever the file is replaced; None while there is none (see `Store.stamp`)."""
+    return store_of(home).stamp(document_name(feed))
 
 
-def name(feed: str) -> str:
+def document_name(feed: str) -> str:
     """The document's name in the home."""
     return f"tail/{feed}.npz"

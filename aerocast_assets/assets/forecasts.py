@@ -64,7 +64,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
 
         root = platform.root
         pointer, serving = _serving(root, feed, target)
-        grids = tail.read(root, feed.name)
+        grids = tail.read_grids(root, feed.name)
         version = config_hash(
             release=serving.version,
             code=CODE,

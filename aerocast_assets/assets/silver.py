@@ -50,7 +50,7 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
     from aerocast.tables.silver import grids
 
     lake, root = work.lake, work.platform.root
-    name, place, rows = table(feed, "silver"), tail.name(feed.name), feed.window.look_back
+    name, place, rows = table(feed, "silver"), tail.document_name(feed.name), feed.window.look_back
     newest = lake.months(name)[-2:]
     habits = {
         station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
@@ -60,5 +60,5 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
     if store_of(root).origin(place) != origin:
         newest_grids = grids(work.con, feed, lake.relation(work.con, name, newest), last=rows)
         published = {each: replace(grid, progress=progress.get(each)) for each, grid in newest_grids.items()}
-        tail.write(root, feed.name, published)
+        tail.write_grids(root, feed.name, published)
         store_of(root).note_origin(place, origin)

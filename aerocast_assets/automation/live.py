@@ -147,16 +147,16 @@ def look_around(
         looked, mark = False, before.fingerprint
         closed.append(f"the source cannot be looked at: {error}")
     again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
-    segments = predictions.segments(root, feed.name)
-    oldest = predictions.written(segments[0]) if segments else None
+    segments = predictions.closed_segments(root, feed.name)
+    oldest = predictions.last_write(segments[0]) if segments else None
     looks = [
         (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
         (again, "the source could not be read and is tried again", ""),
-        _due(f"readings wait: {', '.join(waiting)}", ended, clock.real(root, feed.name, feed.readings_wait))
+        _due(f"readings wait: {', '.join(waiting)}", ended, clock.real_duration(root, feed.name, feed.readings_wait))
         if waiting
         else (False, "", "nothing waits in the channels"),
         _due(
-            f"{len(segments)} segments of the prediction log wait", oldest, clock.real(root, feed.name, feed.log_waits)
+            f"{len(segments)} segments of the prediction log wait", oldest, clock.real_duration(root, feed.name, feed.log_waits)
         )
         if segments
         else (False, "", "the prediction log is empty"),

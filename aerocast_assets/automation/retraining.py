@@ -98,16 +98,16 @@ def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) 
 
     waiting: dict[str, Request] = {}
     try:
-        pending = requests.pending(root, feed.name)
+        pending = requests.open_requests(root, feed.name)
     except AeroCastError as error:
         context.log.warning(str(error))  # a damaged request must not stop what drift asks for
         return waiting
     for request in pending:
         if runs.launched(context.instance, request.id):
-            requests.done(root, request)
+            requests.close_request(root, request)
             context.log.info(f"{request.target}: request {request.id} was taken up")
         elif request.target not in feed.targets:
-            requests.done(root, request)
+            requests.close_request(root, request)
             context.log.warning(f"request {request.id}: {feed.name} has no target {request.target!r}")
         else:
             waiting[request.target] = request

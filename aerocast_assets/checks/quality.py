@@ -86,10 +86,10 @@ def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
         description="At every station each column is measured, and believed, about as often as is declared as usual.",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.tables.quality import high
+        from aerocast.tables.quality import shares_above
 
         shares = _shares(context, platform, feed)
-        return _shares_result(shares, high(shares), dg.AssetCheckSeverity.WARN)
+        return _shares_result(shares, shares_above(shares), dg.AssetCheckSeverity.WARN)
 
     return check
 
@@ -109,10 +109,10 @@ def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"No column of any station lacks {block:.0%} of its values (quality.block).",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.tables.quality import high
+        from aerocast.tables.quality import shares_above
 
         shares = _shares(context, platform, feed)
-        return _shares_result(shares, high(shares, block), dg.AssetCheckSeverity.ERROR)
+        return _shares_result(shares, shares_above(shares, block), dg.AssetCheckSeverity.ERROR)
 
     return check
 

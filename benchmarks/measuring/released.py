@@ -20,7 +20,7 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
     winner, short = found[-1], _candidate(prepared, SEQUENCE)
     trial = run_trial(prepared.feed, prepared.spec, prepared.samples, found, None)
     made = bundle.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
-    tail.write(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
+    tail.write_grids(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
     version = release.write(home, made, bundle.files(winner, short))
     release.promote(home, name, prepared.spec.target, version)
     return version

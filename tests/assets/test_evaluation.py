@@ -327,7 +327,7 @@ def test_evaluation_killed_anywhere_is_completed_by_next(
             longest /= 2
     assert ends.count(-signal.SIGKILL) > 3, "it was killed at work, not after it"
     evaluate(feed, again, instance)
-    assert predictions.segments(again, "small") == []
+    assert predictions.closed_segments(again, "small") == []
     rows = [row for row in table(again, "small/outcomes") if row["actual"] is not None]
     assert {(row["station"], row["time"], row["horizon"]) for row in rows} == set(told)
     assert len(rows) == len(told)

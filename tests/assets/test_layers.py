@@ -220,7 +220,7 @@ def test_derived_file_is_written_after_run_died_behind_commit(
     assert metadata(again, key(feed, layer))["months_computed"] == 0, "the rows were there already"
     fahrenheit = float(rows[newest][2]) * 1.8 + 32
     if derived == "tail":
-        grid = tail.read(home, "small")["AAA"]
+        grid = tail.read_grids(home, "small")["AAA"]
         assert grid.values[-1, grid.columns.index("temperature")] == pytest.approx(fahrenheit, abs=1e-3)
     else:
         lines = Path(metadata(again, key(feed, "windows"))["csv"]).read_text().splitlines()[1:]

@@ -41,7 +41,9 @@ def logged(name: str, feed: str = "noaa") -> Logged:
 
 
 def ids(home: Path, feed: str = "noaa") -> list[str]:
-    return [one.id for path in predictions.segments(home, feed) for one in predictions.read(path).predictions]
+    return [
+        one.id for path in predictions.closed_segments(home, feed) for one in predictions.read_segment(path).predictions
+    ]
 
 
 def test_records_round_trip(tmp_path: Path) -> None:
@@ -51,14 +53,14 @@ def test_records_round_trip(tmp_path: Path) -> None:
     assert log.append(posted)
     assert log.append(logged("two"))
     log.close()
-    (segment,) = predictions.segments(tmp_path, "noaa")
-    found = predictions.read(segment)
+    (segment,) = predictions.closed_segments(tmp_path, "noaa")
+    found = predictions.read_segment(segment)
     assert found.predictions == (logged("one"), logged("two"))
     assert found.outcomes == (posted,)
     assert found.damaged == 0
-    predictions.discard(segment)
-    predictions.discard(segment)
-    assert predictions.segments(tmp_path, "noaa") == []
+    predictions.remove_segment(segment)
+    predictions.remove_segment(segment)
+    assert predictions.closed_segments(tmp_path, "noaa") == []
 
 
 def test_feeds_have_separate_segments(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_feeds_have_separate_segments(tmp_path: Path) -> None:
     log.close()
     assert ids(tmp_path) == ["one"]
     assert ids(tmp_path, "midwest") == ["two"]
-    assert predictions.segments(tmp_path, "none") == []
+    assert predictions.closed_segments(tmp_path, "none") == []
 
 
 def test_open_segment_is_on_disk_but_not_listed(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_open_segment_is_on_disk_but_not_listed(tmp_path: Path) -> None:
     log.append(logged("one"))
     (path,) = (tmp_path / "log/noaa").iterdir()
     assert msgspec.json.decode(path.read_bytes(), type=Logged) == logged("one")
-    assert predictions.segments(tmp_path, "noaa") == []
+    assert predictions.closed_segments(tmp_path, "noaa") == []
     log.close()
     assert ids(tmp_path) == ["one"]
 
@@ -84,9 +86,9 @@ def test_open_segment_is_on_disk_but_not_listed(tmp_path: Path) -> None:
 def test_old_segment_is_closed_and_new_one_opened(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=0.05)
     log.append(logged("one"))
-    until(lambda: len(predictions.segments(tmp_path, "noaa")) == 1)
+    until(lambda: len(predictions.closed_segments(tmp_path, "noaa")) == 1)
     log.append(logged("two"))
-    until(lambda: len(predictions.segments(tmp_path, "noaa")) == 2)
+    until(lambda: len(predictions.closed_segments(tmp_path, "noaa")) == 2)
     log.close()
     assert ids(tmp_path) == ["one", "two"], "oldest first"
 
@@ -95,7 +97,7 @@ def test_long_segment_is_closed(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, seconds=60, rows=10)
     for number in range(10):
         log.append(logged(str(number)))
-    until(lambda: len(predictions.segments(tmp_path, "noaa")) == 1)
+    until(lambda: len(predictions.closed_segments(tmp_path, "noaa")) == 1)
     assert len(ids(tmp_path)) == 10
     log.close()
 
@@ -110,9 +112,9 @@ def test_concurrent_writers_and_reader_lose_and_repeat_nothing(tmp_path: Path) -
             log.append(logged(f"{name}{number}"))
 
     def take() -> None:
-        for path in predictions.segments(tmp_path, "noaa"):
-            taken.extend(one.id for one in predictions.read(path).predictions)
-            predictions.discard(path)
+        for path in predictions.closed_segments(tmp_path, "noaa"):
+            taken.extend(one.id for one in predictions.read_segment(path).predictions)
+            predictions.remove_segment(path)
 
     writers = [threading.Thread(target=write, args=(name,)) for name in "abc"]
     for thread in writers:
@@ -142,7 +144,7 @@ def test_killed_writer_leaves_every_written_line(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout
     said = [writer.stdout.readline() for _ in range(2000)]
-    assert predictions.segments(tmp_path, "noaa") == predictions.segments(tmp_path, "noaa"), (
+    assert predictions.closed_segments(tmp_path, "noaa") == predictions.closed_segments(tmp_path, "noaa"), (
         "it lives: only closed ones"
     )
     writer.send_signal(signal.SIGKILL)
@@ -163,7 +165,7 @@ def test_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     dead = living.with_name("0000000000000000000-00000000.open")
     dead.write_bytes(whole + whole + whole[:40])
     dead.with_name("0000000000000000001-00000000.open").write_bytes(whole[:40])
-    first, _ = predictions.segments(tmp_path, "noaa")
+    first, _ = predictions.closed_segments(tmp_path, "noaa")
     assert first.read_bytes() == whole + whole
     assert not list(living.parent.glob("*.open")), "and one that holds no whole line is no segment"
 
@@ -173,10 +175,10 @@ def test_damaged_line_does_not_hide_others(tmp_path: Path) -> None:
     log.append(logged("one"))
     log.append(logged("two"))
     log.close()
-    (segment,) = predictions.segments(tmp_path, "noaa")
+    (segment,) = predictions.closed_segments(tmp_path, "noaa")
     first, second = segment.read_bytes().splitlines()
     segment.write_bytes(b"\n".join([first, b"\0" * 20, b'{"record": "other"}', second, b""]))
-    found = predictions.read(segment)
+    found = predictions.read_segment(segment)
     assert [one.id for one in found.predictions] == ["one", "two"]
     assert found.damaged == 2
 
@@ -217,9 +219,9 @@ def test_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
     kept, failures, error = done.stdout.split()
     assert int(kept) > 3
     assert (int(kept) + int(failures), error) == (100, "True")
-    (segment,) = predictions.segments(tmp_path, "noaa")
-    assert predictions.read(segment).damaged == 0
-    assert len(predictions.read(segment).predictions) == int(kept)
+    (segment,) = predictions.closed_segments(tmp_path, "noaa")
+    assert predictions.read_segment(segment).damaged == 0
+    assert len(predictions.read_segment(segment).predictions) == int(kept)
 
 
 def test_vanished_folder_is_counted(tmp_path: Path) -> None:
@@ -237,10 +239,10 @@ def test_unremovable_segment_is_reported(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append(logged("one"))
     log.close()
-    (segment,) = predictions.segments(tmp_path, "noaa")
+    (segment,) = predictions.closed_segments(tmp_path, "noaa")
     segment.parent.chmod(0o500)
     with pytest.raises(AeroCastError, match="cannot be removed"):
-        predictions.discard(segment)
+        predictions.remove_segment(segment)
     segment.parent.chmod(0o700)
 
 

@@ -11,36 +11,36 @@ from aerocast.contracts.requests import Request
 
 
 def test_second_request_returns_open_one(tmp_path: Path) -> None:
-    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
-    assert requests.ask(tmp_path, "noaa", "temperature", "another reason") == first
-    other = requests.ask(tmp_path, "noaa", "pressure", "too old")
-    assert requests.pending(tmp_path, "noaa") == [first, other]
-    assert requests.pending(tmp_path, "midwest") == []
+    first = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
+    assert requests.request_retrain(tmp_path, "noaa", "temperature", "another reason") == first
+    other = requests.request_retrain(tmp_path, "noaa", "pressure", "too old")
+    assert requests.open_requests(tmp_path, "noaa") == [first, other]
+    assert requests.open_requests(tmp_path, "midwest") == []
 
 
 def test_force_is_added_to_open_request(tmp_path: Path) -> None:
-    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
-    forced = requests.ask(tmp_path, "noaa", "temperature", "forced", force=True)
+    first = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
+    forced = requests.request_retrain(tmp_path, "noaa", "temperature", "forced", force=True)
     assert (forced.id, forced.force) == (first.id, True)
-    assert requests.ask(tmp_path, "noaa", "temperature", "too old") == forced
-    assert requests.pending(tmp_path, "noaa") == [forced]
+    assert requests.request_retrain(tmp_path, "noaa", "temperature", "too old") == forced
+    assert requests.open_requests(tmp_path, "noaa") == [forced]
 
 
 def test_closed_request_allows_new_one(tmp_path: Path) -> None:
-    first = requests.ask(tmp_path, "noaa", "temperature", "too old")
-    requests.done(tmp_path, first)
-    requests.done(tmp_path, first)
-    assert requests.pending(tmp_path, "noaa") == []
-    second = requests.ask(tmp_path, "noaa", "temperature", "too old")
+    first = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
+    requests.close_request(tmp_path, first)
+    requests.close_request(tmp_path, first)
+    assert requests.open_requests(tmp_path, "noaa") == []
+    second = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
     assert second.id != first.id
-    requests.done(tmp_path, first)
-    assert requests.pending(tmp_path, "noaa") == [second], "an old one's end does not close the new one"
+    requests.close_request(tmp_path, first)
+    assert requests.open_requests(tmp_path, "noaa") == [second], "an old one's end does not close the new one"
 
 
 def test_concurrent_requests_get_same_one(tmp_path: Path) -> None:
     found: list[Request] = []
     threads = [
-        threading.Thread(target=lambda: found.append(requests.ask(tmp_path, "noaa", "temperature", "now")))
+        threading.Thread(target=lambda: found.append(requests.request_retrain(tmp_path, "noaa", "temperature", "now")))
         for _ in range(8)
     ]
     for thread in threads:
@@ -55,20 +55,20 @@ def test_damaged_request_is_reported_and_overwritten(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(AeroCastError, match="cannot be read"):
-        requests.pending(tmp_path, "noaa")
-    made = requests.ask(tmp_path, "noaa", "temperature", "too old")
-    assert requests.pending(tmp_path, "noaa") == [made]
+        requests.open_requests(tmp_path, "noaa")
+    made = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
+    assert requests.open_requests(tmp_path, "noaa") == [made]
 
 
 @pytest.mark.parametrize("name", ["../noaa", "", "NOAA", "a/b"])
 def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(AeroCastError, match="no name of a feed"):
-        requests.ask(tmp_path, name, "temperature", "too old")
+        requests.request_retrain(tmp_path, name, "temperature", "too old")
     with pytest.raises(AeroCastError, match="no name of a feed"):
-        requests.ask(tmp_path, "noaa", name, "too old")
+        requests.request_retrain(tmp_path, "noaa", name, "too old")
 
 
 def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "requests").write_text("")
     with pytest.raises(AeroCastError, match="could not be written"):
-        requests.ask(tmp_path, "noaa", "temperature", "too old")
+        requests.request_retrain(tmp_path, "noaa", "temperature", "too old")

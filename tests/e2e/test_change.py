@@ -82,7 +82,7 @@ def test_changed_columns_have_documented_result(base: dict[str, Any], change: Ch
         "one of degF could not answer any more"
     )
     assert "does not count: temperature is in degC, and was in degF" in metadata(result, CHAMPION)["decision"]
-    assert tail.read(home, "small")["AAA"].units[0] == "degC"
+    assert tail.read_grids(home, "small")["AAA"].units[0] == "degC"
     shown = change(columns=[{**metric, "label": "t2m"}, second, third])
     assert computed(shown, "bronze", "silver") == [0, 0], "how a column is called in a CSV changes no reading"
 
@@ -95,9 +95,9 @@ def test_changed_stations_horizons_and_targets_have_documented_result(
     decision = metadata(result, CHAMPION)["decision"]
     assert "could not be scored" not in decision
     assert "the incumbent has" in decision, "it is judged on the stations that are left"
-    assert set(tail.read(home, "small")) == {"AAA"}
+    assert set(tail.read_grids(home, "small")) == {"AAA"}
     decision = metadata(change(stations=base["stations"]), CHAMPION)["decision"]
-    assert set(tail.read(home, "small")) == {"AAA", "BBB"}
+    assert set(tail.read_grids(home, "small")) == {"AAA", "BBB"}
     assert {place.id for place in serves(home).window.places} == {"AAA", "BBB"}, decision
     result = change(horizons=[1, 3, 6])
     assert serves(home).horizons == (1, 3, 6), metadata(result, CHAMPION)["decision"]

@@ -48,7 +48,7 @@ def segment(
     home: Path, name: str, records: Sequence[Logged | PostedOutcome], feed: str = "small", torn: bytes = b""
 ) -> Path:
     """Write a closed segment of the prediction log; `torn` is a last line that was cut off."""
-    path = predictions.place(home, feed) / f"{name}.jsonl"
+    path = predictions.log_folder(home, feed) / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records) + torn)
     return path

@@ -28,4 +28,4 @@ def gappy(station: str, column: int, age: int) -> Grid:
 def write_tail(home: Home, feed: str = "noaa", **others: Grid) -> None:
     """Write a tail: JFK complete, LGA with pressure 3 steps old, EWR 4 steps late, unless `others` replaces them."""
     late = grid("EWR", newest=NEWEST - np.timedelta64(4, "h"))
-    tail.write(home, feed, {"JFK": grid("JFK"), "LGA": gappy("LGA", 2, 3), "EWR": late, **others})
+    tail.write_grids(home, feed, {"JFK": grid("JFK"), "LGA": gappy("LGA", 2, 3), "EWR": late, **others})

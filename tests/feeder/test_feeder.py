@@ -82,7 +82,7 @@ def feeding(home: Path, url: str, *arguments: str) -> Iterator[tuple[subprocess.
 
 
 def records(home: Path) -> tuple[list[Logged], list[PostedOutcome]]:
-    found = [predictions.read(path) for path in predictions.segments(home, "noaa")]
+    found = [predictions.read_segment(path) for path in predictions.closed_segments(home, "noaa")]
     return [one for each in found for one in each.predictions], [one for each in found for one in each.outcomes]
 
 

@@ -24,7 +24,9 @@ def metric(http: Any, name: str) -> float:
 
 def logged(home: Path) -> list[Logged]:
     """The logged answers of noaa."""
-    return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).predictions]
+    return [
+        one for path in predictions.closed_segments(home, "noaa") for one in predictions.read_segment(path).predictions
+    ]
 
 
 @dataclass

@@ -39,7 +39,9 @@ def ask(http: httpx.Client, **body: Any) -> dict[str, Any]:
 
 
 def posted(home: Path) -> list[PostedOutcome]:
-    return [one for path in predictions.segments(home, "noaa") for one in predictions.read(path).outcomes]
+    return [
+        one for path in predictions.closed_segments(home, "noaa") for one in predictions.read_segment(path).outcomes
+    ]
 
 
 def test_outcomes_by_id_and_as_pairs_give_live_error(tmp_path: Path, started: httpx.Client) -> None:

@@ -156,7 +156,7 @@ def test_tail_without_usable_rows_is_left_out(home: Path) -> None:
     for name, odd in ODD.items():
         buffer = io.BytesIO()
         np.savez(buffer, **{**TABLE, **odd})
-        (home / tail.name("noaa")).write_bytes(buffer.getvalue())
+        (home / tail.document_name("noaa")).write_bytes(buffer.getvalue())
         assert list(reader.left_out()) == ["tail/noaa.npz"], name
         reader.works()
 
@@ -165,7 +165,7 @@ def test_tail_with_malformed_header_is_left_out(home: Path) -> None:
     """numpy parses it as code: its tokenizer and its parser have errors of their own."""
     reader = Reader(home)
     assert reader.left_out() == {}
-    path = home / tail.name("noaa")
+    path = home / tail.document_name("noaa")
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for odd in (b"(", b"'", b"\\", b"\0", b"[", b"\xff"):

@@ -66,7 +66,7 @@ def test_server_that_tries_release_logs_nothing(tmp_path: Path, serve: Start) ->
     assert http.post("/eval", json=pair).json()["rmse"] == 1.0
     server.process.terminate()
     server.process.wait(60)
-    assert not predictions.place(tmp_path, "noaa").exists()
+    assert not predictions.log_folder(tmp_path, "noaa").exists()
 
 
 def test_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
@@ -104,8 +104,8 @@ def test_server_killed_under_load_logged_every_answer_once(tmp_path: Path) -> No
             thread.join()
         server.process.wait()
     counted = Counter(one.id for one in logged(tmp_path))
-    segments = predictions.segments(tmp_path, "noaa")
-    assert sum(predictions.read(path).damaged for path in segments) == 0
+    segments = predictions.closed_segments(tmp_path, "noaa")
+    assert sum(predictions.read_segment(path).damaged for path in segments) == 0
     assert max(counted.values()) == 1
     assert set(got) <= set(counted)
     assert len(counted) <= len(got) + len(clients), "at most what was in flight was logged and not received"

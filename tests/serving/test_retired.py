@@ -107,7 +107,7 @@ def test_target_without_declaration_is_refused_and_short_history_reported(
 def test_release_of_other_units_or_steps_is_refused_until_one_fits(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path, 1)
     now = grid("JFK")
-    tail.write(tmp_path, "noaa", {"JFK": replace(now, units=("degC", "mph", "hPa"))})
+    tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, units=("degC", "mph", "hPa"))})
     _, client = serve()
     refused = client.post("/predict", json={"station": "JFK"})
     assert refused.status_code == 503
@@ -116,10 +116,10 @@ def test_release_of_other_units_or_steps_is_refused_until_one_fits(tmp_path: Pat
     health = client.get("/health").json()
     assert health["status"] == "degraded"
     assert units in health["releases"][0]["errors"][0]
-    tail.write(tmp_path, "noaa", {"JFK": replace(now, time=now.time[0] + 2 * (now.time - now.time[0]))})
+    tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, time=now.time[0] + 2 * (now.time - now.time[0]))})
     steps = "was trained on steps of 1 hour, and the feed's readings come in steps of 2 hours now."
     until(lambda: steps in client.post("/predict", json={"station": "JFK"}).text)
-    tail.write(tmp_path, "noaa", {"JFK": replace(now, units=("degF", "mph", "hPa"))})
+    tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, units=("degF", "mph", "hPa"))})
     until(lambda: client.post("/predict", json={"station": "JFK"}).status_code == 200)
 
 

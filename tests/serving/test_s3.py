@@ -46,7 +46,7 @@ def test_promotions_tails_and_faults_in_bucket_reach_server(http: httpx.Client, 
     after = http.post("/predict", json={"station": "JFK"}).json()
     assert after["forecasts"][0]["value"] == pytest.approx(before["forecasts"][0]["value"] + 4)
 
-    tail.write(bucket, "noaa", {"JFK": grid("JFK", level=60.0)})
+    tail.write_grids(bucket, "noaa", {"JFK": grid("JFK", level=60.0)})
     until(lambda: http.post("/predict", json={"station": "JFK"}).json()["forecasts"][0]["value"] > 70)
 
     damaged = release.write(bucket, manifest(3), {"model.onnx": graph()})

@@ -179,7 +179,7 @@ def test_newer_readings_are_loaded_and_damaged_ones_are_not(tmp_path: Path, serv
     assert http.post("/predict", json=JFK).json()["forecasts"][0]["value"] == 51.75
     write_tail(tmp_path, JFK=grid("JFK", level=60.0))
     until(lambda: http.post("/predict", json=JFK).json()["forecasts"][0]["value"] == 71.75)
-    damage(tmp_path / tail.name("noaa"))
+    damage(tmp_path / tail.document_name("noaa"))
     until(lambda: http.get("/health").json()["status"] == "degraded")
     assert http.post("/predict", json=JFK).json()["forecasts"][0]["value"] == 71.75
     assert metric(http, "aerocast_tail_load_failures_total") >= 1

@@ -185,8 +185,8 @@ def with_progress(station: str, given: Progress | None) -> Grid:
 
 
 def test_progress_round_trips_with_tail(tmp_path: Path) -> None:
-    tail.write(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3)), "LGA": grid("LGA")})
-    found = tail.read(tmp_path, "noaa")
+    tail.write_grids(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3)), "LGA": grid("LGA")})
+    found = tail.read_grids(tmp_path, "noaa")
     assert found["LGA"].progress is None
     kept, given = found["JFK"].progress, progress(3)
     assert kept
@@ -196,12 +196,12 @@ def test_progress_round_trips_with_tail(tmp_path: Path) -> None:
 
 
 def test_tail_without_progress_is_read(tmp_path: Path) -> None:
-    tail.write(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3))})
-    path = tmp_path / tail.name("noaa")
+    tail.write_grids(tmp_path, "noaa", {"JFK": with_progress("JFK", progress(3))})
+    path = tmp_path / tail.document_name("noaa")
     with np.load(path) as arrays:
         older: dict[str, Any] = {key: arrays[key] for key in arrays if key not in tail.PROGRESS}
     np.savez(path, **older)
-    assert tail.read(tmp_path, "noaa")["JFK"].progress is None
+    assert tail.read_grids(tmp_path, "noaa")["JFK"].progress is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_answer_reports_fill_of_newest_step(
     tmp_path: Path, given: Progress, whole: bool, fullness: float, codes: list[str], notes: int
 ) -> None:
     publish(tmp_path)
-    tail.write(tmp_path, "noaa", {"JFK": with_progress("JFK", given)})
+    tail.write_grids(tmp_path, "noaa", {"JFK": with_progress("JFK", given)})
     served, read = open_current(tmp_path, ("noaa", "temperature")), open_tail(tmp_path, "noaa")
     found = inputs.of_station(served, read, "JFK")
     assert found.grid.time[found.origin] == NEWEST
@@ -232,6 +232,6 @@ def test_station_with_step_in_progress_is_not_stale(tmp_path: Path) -> None:
     publish(tmp_path)
     for behind, codes in ((0, []), (1, []), (2, ["stale_station"])):
         later = grid("LGA", newest=NEWEST + np.timedelta64(behind, "h"))
-        tail.write(tmp_path, "noaa", {"JFK": grid("JFK"), "LGA": later})
+        tail.write_grids(tmp_path, "noaa", {"JFK": grid("JFK"), "LGA": later})
         served, read = open_current(tmp_path, ("noaa", "temperature")), open_tail(tmp_path, "noaa")
         assert [reason.code for reason in inputs.of_station(served, read, "JFK").reasons] == codes

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from aerocast.common.months import month_of
 from aerocast.common.sql import literal
 from aerocast.common.times import LATEST
-from aerocast.contracts.declared import declared
+from aerocast.contracts.declared import publication_of
 from aerocast.feed.model import Feed
 from aerocast.ingest.channels import arrow
 from aerocast.ingest.channels.definition import Definition, ReadingError
@@ -26,7 +26,7 @@ __all__ = ["ReadingError", "definition_of", "ignored_columns", "one_batch", "to_
 
 def definition_of(feed: Feed) -> Definition:
     """How readings of the feed are read, in every channel."""
-    return Definition(declared(feed))
+    return Definition(publication_of(feed))
 
 
 def to_raw(

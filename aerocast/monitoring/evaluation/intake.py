@@ -78,7 +78,7 @@ def take_segments(con: duckdb.DuckDBPyConnection, lake: Lake, home: Home, feed: 
     Raises:
         AeroCastError: the log cannot be read, the lake not written.
     """
-    segments: Sequence[Path] = predictions.segments(home, feed)
+    segments: Sequence[Path] = predictions.closed_segments(home, feed)
     total = LogIntake()
     while segments:
         own, rest = _split_round(segments, ROUND)
@@ -105,7 +105,7 @@ def _round(
 
     All predictions first: an outcome may lie in an older segment of another server than what it is about.
     """
-    records = {path: predictions.read(path) for path in (*segments, *next_segments)}
+    records = {path: predictions.read_segment(path) for path in (*segments, *next_segments)}
     answered = {path.stem: record.predictions for path, record in records.items()}
     rows = _add(lake, f"{feed}/predictions", answered, prediction_table)
     _add(lake, f"{feed}/answers", answered, answers.answer_table)
@@ -114,7 +114,7 @@ def _round(
     outcomes = {path.stem: records[path].outcomes for path in segments}
     count = len(_add(lake, f"{feed}/posted", outcomes, lambda posted: _posted_table(posted, answers_by_id)))
     for path in segments:
-        predictions.discard(path)
+        predictions.remove_segment(path)
     unknown = sum(each.id is not None and each.id not in answers_by_id for one in own for each in one.outcomes)
     forecasts = pc.sum(rows["asked"]).as_py() or 0 if len(rows) else 0
     return LogIntake(len(segments), forecasts, count, sum(one.damaged for one in own), unknown)

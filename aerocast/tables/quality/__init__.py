@@ -11,9 +11,9 @@ several values for one (station, time, column) the last delivered one that passe
 value overwrites nothing.
 """
 
+from aerocast.tables.quality.ahead import count_future
 from aerocast.tables.quality.books import EMPTY, Audit, audit
 from aerocast.tables.quality.cleaning import Cleaned, clean, source_months
-from aerocast.tables.quality.ahead import count_future
 from aerocast.tables.quality.quarantine import upgrade_columns
 from aerocast.tables.quality.readings import READING_RULES, latest
 from aerocast.tables.quality.shares import QuarantineShare, shares, shares_above, total_shares

@@ -208,7 +208,7 @@ def test_running_retrain_is_awaited(loop: Loop) -> None:
         loop.defs.resolve_job_def("small_temperature_retrain"), tags={"aerocast/retrain": "small/temperature"}
     )
     loop.heat(hot(T, onset=T - 10 * DAY))
-    requests.ask(loop.home, "small", TARGET, "a person asked")
+    requests.request_retrain(loop.home, "small", TARGET, "a person asked")
     said = loop.said()
     assert "a retrain is under way since 2024-05-02 00:00" in said
     assert "waits for it" in said
@@ -218,15 +218,17 @@ def test_running_retrain_is_awaited(loop: Loop) -> None:
 
 
 def test_request_is_taken_exactly_once(loop: Loop) -> None:
-    asked = requests.ask(loop.home, "small", TARGET, "/routine-retrain-check")
+    asked = requests.request_retrain(loop.home, "small", TARGET, "/routine-retrain-check")
     (wanted,) = loop.look().run_requests
     assert wanted.tags["retrain_reason"] == f"request {asked.id} /routine-retrain-check"
-    assert [request.id for request in requests.pending(loop.home, "small")] == [asked.id], "open until a run is there"
+    assert [request.id for request in requests.open_requests(loop.home, "small")] == [asked.id], (
+        "open until a run is there"
+    )
     (run,) = loop.tick()
     assert run.success
     assert loop.tick() == []
-    assert requests.pending(loop.home, "small") == []
-    requests.ask(loop.home, "small", TARGET, "again")
+    assert requests.open_requests(loop.home, "small") == []
+    requests.request_retrain(loop.home, "small", TARGET, "again")
     assert len(loop.tick()) == 1
     assert len(loop.runs) == 2
 
@@ -291,7 +293,7 @@ def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
     assert f"but {serves} stays: a person holds it since" in loop.said()
     assert "until it is lifted" in str(loop.at(MADE + 69 * DAY).due().skip_message)
     loop.at(T)
-    requests.ask(loop.home, "small", TARGET, "a person asked", force=True)
+    requests.request_retrain(loop.home, "small", TARGET, "a person asked", force=True)
     rival = challenger_of(loop)
     loop.heat(hot(T, onset=T - 10 * DAY), shadows=(Shadow(TARGET, rival, serves, 500, 0.2, 0.001),))
     (run,) = loop.tick()
@@ -312,7 +314,7 @@ def test_unusable_champion_is_due(loop: Loop) -> None:
     manifest.write_bytes(whole[:100])
     due = loop.at(MADE).due()
     assert "what serves cannot be used: " in due.run_requests[0].tags["retrain_reason"]
-    requests.ask(loop.home, "small", TARGET, "a person asked")
+    requests.request_retrain(loop.home, "small", TARGET, "a person asked")
     assert loop.heat(cool()).look().run_requests, "nor does it stop the sensor"
     manifest.write_bytes(whole)
     assert "the champion is" in loop.due().skip_message

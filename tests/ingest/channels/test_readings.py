@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast.contracts.declared import declared, document, publish, stamps
+from aerocast.contracts.declared import document, publication_of, publish, stamps
 from aerocast.feed.model import Feed
 from aerocast.ingest.channels.arrow import parse_arrow, table_of
 from aerocast.ingest.channels.definition import ReadingError
@@ -190,7 +190,7 @@ def test_declaration_is_published_once(tmp_path: Path) -> None:
     assert not publish(tmp_path, SMALL)
     (before,) = stamps(tmp_path).values()
     found = document(tmp_path, "small").read()
-    assert found == declared(SMALL)
+    assert found == publication_of(SMALL)
     assert (found.station, found.time) == ("station", "time")
     assert publish(tmp_path, SMALL.model_copy(update={"description": "another"}))
     assert list(stamps(tmp_path)) == ["small"]

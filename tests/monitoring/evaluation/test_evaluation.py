@@ -132,9 +132,11 @@ def test_intake_killed_anywhere_loses_and_repeats_nothing(
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join(30)
-        cut += sum(lake.rows("small/posted").values()) < wanted or 0 < len(predictions.segments(home, "small")) < 12
+        cut += (
+            sum(lake.rows("small/posted").values()) < wanted or 0 < len(predictions.closed_segments(home, "small")) < 12
+        )
     taken(con, lake, home)
-    assert predictions.segments(home, "small") == []
+    assert predictions.closed_segments(home, "small") == []
     issued, outcome = rows(con, lake, "small/predictions"), rows(con, lake, "small/posted")
     assert len(issued) == 2 * wanted
     assert len({(row["id"], row["horizon"]) for row in issued}) == 2 * wanted
