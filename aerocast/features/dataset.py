@@ -24,7 +24,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a kind learns from: `train` fits, `validation` stops and chooses; `names` are the F features' names."""
+    """The input of a training: `train` fits, `validation` stops and selects; `names` are the F features' names."""
 
     spec: WindowSpec
     names: tuple[str, ...]
@@ -38,25 +38,25 @@ class Dataset:
 
     @property
     def unmeasured(self) -> str | None:
-        """The part in which no row has a measured target at some horizon; None if both have one at each."""
+        """The part without any measured target at some horizon; None if both parts have one at each."""
         for role, rows in (("training", self.train), ("validation", self.validation)):
             if not np.isfinite(self.change(rows)).any(axis=0).all():
                 return role
         return None
 
     def change(self, rows: Rows) -> Floats:
-        """(n, H): what is predicted, the change from the last value."""
+        """(n, H): the change from the last value, which models predict."""
         change: Floats = rows.y - rows.x[:, [self.last]]
         return change
 
     def both(self) -> Rows:
-        """Train and validation rows: what a final fit uses once validation has chosen."""
+        """Train and validation rows, for the final fit after the selection."""
         x = np.concatenate([self.train.x, self.validation.x])
         return Rows(x, np.concatenate([self.train.y, self.validation.y]))
 
 
 def rmse(predicted: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:
-    """(H,) root mean squared errors over the rows where `actual` is known."""
+    """(H,) root mean squared errors over the rows with an `actual` value."""
     errors = np.asarray(predicted, dtype=np.float64) - actual
     roots: NDArray[np.float64] = np.sqrt(np.nanmean(errors**2, axis=0))
     return roots

@@ -1,4 +1,4 @@
-"""The local clock and the sun over a place: what a time of day and a day of the year mean to the weather.
+"""Computes the local time of day and the height of the sun at a place.
 
 Times are UTC datetime64 of any shape; NaT gives NaN. The server imports this module: numpy and stdlib only.
 """
@@ -16,16 +16,16 @@ Times = NDArray[np.datetime64]
 def local_hours(times: Times, timezone: str) -> NDArray[np.float64]:
     """Hours since local midnight, fractions included; NaN where the time is unknown."""
     seconds = times.astype("datetime64[s]").astype(np.int64)
-    known = ~np.isnat(times)
+    is_time = ~np.isnat(times)
     # A zone's offset holds for a whole day, or, where the clock is changed, for whole quarters of an hour.
-    days, day = np.unique(seconds[known] // 86400, return_inverse=True)
+    days, day = np.unique(seconds[is_time] // 86400, return_inverse=True)
     edges = [(_offset(timezone, int(each) * 96), _offset(timezone, int(each) * 96 + 96)) for each in days]
     shift = np.array([start for start, _ in edges])[day]
     for at in np.flatnonzero([start != end for start, end in edges]):
-        shift[day == at] = [_offset(timezone, int(each)) for each in seconds[known][day == at] // 900]
+        shift[day == at] = [_offset(timezone, int(each)) for each in seconds[is_time][day == at] // 900]
     hours = np.full(times.shape, np.nan)
-    if known.any():
-        hours[known] = ((seconds[known] + shift) % 86400) / 3600
+    if is_time.any():
+        hours[is_time] = ((seconds[is_time] + shift) % 86400) / 3600
     return hours
 
 

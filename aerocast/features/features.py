@@ -1,8 +1,8 @@
-"""The features of a window, in blocks: each gives its names from the spec and its values from the same rows.
+"""Computes the features of windows in blocks; each block names its features and computes their values.
 
 A row at origin `i` is a function of grid rows `i - look_back + 1 .. i` and of the clock alone, so the newest
 `look_back` rows give the same features as the whole history, and nothing later than the origin counts. Sums run step
-by step from the newest, so that one origin gets the very bits that it gets among a million.
+by step from the newest, so one origin alone gets the same bits as among a million.
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
@@ -30,10 +30,10 @@ CHUNK = 4096  # origins at a time: their windows stay in the processor's cache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Together:
-    """Sums over stations side by side, for the mean of the others: made once, it costs no more per station than one.
+    """Sums over all stations, for the mean of the other stations; computed once for all of them.
 
-    `total` (C, T + 1) float64 and `count` are of the spec's inputs from the time `first` on; the last place is empty.
-    Sums of float32 are as good as exact in float64, so a station's own value can be taken off again.
+    `total` (C, T + 1) float64 and `count` are of the spec's inputs from the time `first` on; the last column is empty.
+    Sums of float32 are almost exact in float64, so a station's own value can be subtracted again.
     """
 
     stations: frozenset[str]
@@ -43,7 +43,7 @@ class Together:
 
 
 class _Lags:
-    """Indices that every row of a spec is read by, made once."""
+    """The indices of a spec's features in a window, computed once."""
 
     def __init__(self, spec: WindowSpec) -> None:
         self.near, self.far = np.array(near_lags(spec)), np.array(_far_lags(spec), dtype=np.int64)
@@ -58,7 +58,7 @@ _lags_of = lru_cache(maxsize=64)(_Lags)
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the feature blocks see of n origins; nothing in it is later than its origin."""
+    """The input of the feature blocks for n origins; nothing in it is later than its origin."""
 
     spec: WindowSpec
     lags: _Lags
@@ -81,27 +81,27 @@ class _Rows:
 
     @cached_property
     def sky(self) -> NDArray[Any]:
-        """Clock and sun; of one origin they are remembered, for every request of that step asks for the same."""
+        """Clock and sun; for one origin they are cached, because all requests of that step need the same."""
         oldest, newest = int(self.origins.min()), int(self.origins.max())
-        place, start = self.spec.place(self.grid.station), self.grid.time[oldest]
+        place, start = self.spec.place_of(self.grid.station), self.grid.time[oldest]
         if oldest < newest:
             return sky.rows(self.spec.horizons, self.spec.cadence, place, start, self.origins - oldest)
         one = sky.row(self.spec.horizons, self.spec.cadence, place, int(start.astype(np.int64)))
         return np.broadcast_to(one, (len(one), len(self.origins)))
 
 
-_NOBODY = Together(frozenset(), np.datetime64("NaT", "s"), np.empty((0, 1)), np.empty((0, 1), dtype=np.int32))
+_NO_STATIONS = Together(frozenset(), np.datetime64("NaT", "s"), np.empty((0, 1)), np.empty((0, 1), dtype=np.int32))
 
 Block = tuple[Callable[[WindowSpec], list[str]], Callable[[_Rows], NDArray[Any]]]
 
 
 def near_lags(spec: WindowSpec) -> list[int]:
-    """Lags that every input has: the newest ones, without a hole (a recurrent model's sequence)."""
+    """The lags of every input: the newest ones, without a gap (a recurrent model's sequence)."""
     return list(range(min(NEAR, spec.look_back)))
 
 
 def _far_lags(spec: WindowSpec) -> list[int]:
-    """Further lags of the window's columns, with those one season before each target."""
+    """Older lags of the window's columns, with those one season before each target."""
     lags = {*FAR, *((spec.season - horizon) % spec.season for horizon in spec.horizons)}
     return sorted(lag for lag in lags if NEAR <= lag < spec.look_back)
 
@@ -145,7 +145,7 @@ def _mean_names(spec: WindowSpec) -> list[str]:
 
 
 def _means(rows: _Rows) -> NDArray[Any]:
-    """Means over spans less the newest value; what is missing does not count."""
+    """Means over spans minus the newest value; missing values do not count."""
     means = _averages(rows.change, rows.lags.spans)
     return _flat(np.stack(means, axis=1)) if means else np.empty((0, len(rows.origins)))
 
@@ -155,7 +155,7 @@ def _range_names(spec: WindowSpec) -> list[str]:
 
 
 def _ranges(rows: _Rows) -> NDArray[Any]:
-    """How the target varied since a span began, and its extremes less its newest value."""
+    """The target's spread since the start of a span, and its extremes minus its newest value."""
     series = rows.change[rows.lags.target, None]
     spans = [(0, end) for _, end in rows.lags.spans]
     powers = np.concatenate([series, np.square(series, dtype=np.float64)], dtype=np.float64)
@@ -172,7 +172,7 @@ def _near_names(spec: WindowSpec) -> list[str]:
 
 
 def _near(rows: _Rows) -> NDArray[Any]:
-    """The other stations' mean less this station's value; both at the same times, of what is not missing there."""
+    """The mean of the other stations minus this station's value at the same times; missing values do not count."""
     grid, others, own = rows.grid, rows.others, rows.window[:, rows.lags.others]
     if np.isnat(grid.time[0]) or np.isnat(others.first):
         return np.full((own.shape[0] * own.shape[1], own.shape[2]), np.nan)
@@ -195,7 +195,7 @@ def _flat(table: NDArray[Any]) -> NDArray[Any]:
 
 
 def _averages(table: NDArray[Any], spans: Sequence[tuple[int, int]]) -> list[NDArray[Any]]:
-    """Means (C, n) over spans of the steps of a table (C, look_back, n), of what is not missing; NaN where all is."""
+    """Means (C, n) of the present values in spans of steps of a table (C, look_back, n); NaN where none is."""
     missing = np.isnan(table)
     whole = not missing.any()
     table = table if whole else np.where(missing, table.dtype.type(0), table)
@@ -216,8 +216,8 @@ def _station_names(spec: WindowSpec) -> list[str]:
 
 
 def _station(rows: _Rows) -> NDArray[Any]:
-    known = [place.id == rows.grid.station for place in rows.spec.places]
-    code = np.array(known, dtype=np.float32) if any(known) else np.full(len(known), np.nan, dtype=np.float32)
+    code = np.array([place.id == rows.grid.station for place in rows.spec.places], dtype=np.float32)
+    code = code if code.any() else np.full_like(code, np.nan)
     return np.broadcast_to(code[:, None], (len(code), len(rows.origins)))
 
 
@@ -240,7 +240,7 @@ def feature_names(spec: WindowSpec) -> list[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Features to make: the blocks that have them, their columns in all, and where those lie there (None: just so)."""
+    """A choice of features: the blocks with them, their number of columns, and their order there (None: as it is)."""
 
     blocks: tuple[Callable[[_Rows], NDArray[Any]], ...]
     width: int
@@ -248,13 +248,12 @@ class Selection:
 
 
 def select(spec: WindowSpec, names: Sequence[str]) -> Selection:
-    """What `features` needs to make only those `names`, in their order. Raises KeyError for an unknown name."""
-    wanted = {*names}
-    blocks = [(found, block) for name, block in _BLOCKS if wanted & {*(found := name(spec))}]
-    place = {name: at for at, name in enumerate(name for found, _ in blocks for name in found)}
-    order = np.array([place[name] for name in names], dtype=np.int64)
-    plain = len(order) == len(place) and bool((order == np.arange(len(place))).all())
-    return Selection(tuple(block for _, block in blocks), len(place), None if plain else order)
+    """The argument of `features` for only these `names`, in their order. Raises KeyError for an unknown name."""
+    blocks = [(own, block) for names_of, block in _BLOCKS if {*names} & {*(own := names_of(spec))}]
+    index = {name: at for at, name in enumerate(name for own, _ in blocks for name in own)}
+    order = np.array([index[name] for name in names], dtype=np.int64)
+    is_plain = len(order) == len(index) and bool((order == np.arange(len(index))).all())
+    return Selection(tuple(block for _, block in blocks), len(index), None if is_plain else order)
 
 
 @lru_cache(maxsize=64)
@@ -263,21 +262,21 @@ def _all(spec: WindowSpec) -> Selection:
 
 
 def together(spec: WindowSpec, grids: Iterable[Grid]) -> Together:
-    """The sums of stations whose grids share one cadence; a grid without times has no place among them."""
-    known = [grid for grid in grids if len(grid.time) and not np.isnat(grid.time[0])]
+    """The sums of stations whose grids share one cadence; a grid without times is left out."""
+    timed = [grid for grid in grids if len(grid.time) and not np.isnat(grid.time[0])]
     step = np.timedelta64(spec.cadence, "s")
-    first = min((grid.time[0] for grid in known), default=np.datetime64("NaT", "s"))
-    starts = [int((grid.time[0] - first) // step) for grid in known]
-    length = max((start + len(grid.time) for start, grid in zip(starts, known, strict=True)), default=0)
+    first = min((grid.time[0] for grid in timed), default=np.datetime64("NaT", "s"))
+    starts = [int((grid.time[0] - first) // step) for grid in timed]
+    length = max((start + len(grid.time) for start, grid in zip(starts, timed, strict=True)), default=0)
     total = np.zeros((len(spec.inputs), length + 1))
     count = np.zeros(total.shape, dtype=np.int32)
-    for start, grid in zip(starts, known, strict=True):
+    for start, grid in zip(starts, timed, strict=True):
         own = slice(start, start + len(grid.time))
         values = _padded(spec, grid.columns, grid.values)[:, :-1]
         measured = ~np.isnan(values)
         total[:, own] += np.where(measured, values, 0)
         count[:, own] += measured
-    return Together(frozenset(grid.station for grid in known), first, total, count)
+    return Together(frozenset(grid.station for grid in timed), first, total, count)
 
 
 def features(
@@ -291,23 +290,25 @@ def features(
 
     `others` are the feed's other stations: their newest `look_back` rows, matched by time, are features too. The
     same grid among them does not count, so a caller may pass every station's; who asks for every station's features
-    passes them `together`, of these very grids. With `only` (see `select`) no other features are made. The rows lie
+    passes them `together`, from these very grids. With `only` (see `select`) no other features are made. The rows lie
     column by column in memory.
     """
     origins, only = np.asarray(origins, dtype=np.int64), only or _all(spec)
     if not isinstance(others, Together):
-        others = together(spec, [other for other in others if other.station != grid.station]) if others else _NOBODY
+        others = (
+            together(spec, [other for other in others if other.station != grid.station]) if others else _NO_STATIONS
+        )
     rows = np.empty((only.width, len(origins)), dtype=np.float32)
     for start in range(0, len(origins), CHUNK):
         part = origins[start : start + CHUNK]
-        seen = _Rows(spec, _lags_of(spec), grid, np.repeat(part, 2) if len(part) == 1 else part, others)
-        blocks = [block(seen)[:, : len(part)] for block in only.blocks]
+        inputs = _Rows(spec, _lags_of(spec), grid, np.repeat(part, 2) if len(part) == 1 else part, others)
+        blocks = [block(inputs)[:, : len(part)] for block in only.blocks]
         np.concatenate(blocks, out=rows[:, start : start + CHUNK], casting="same_kind")
     return rows.T if only.order is None else rows[only.order].T
 
 
 def _padded(spec: WindowSpec, columns: tuple[str, ...], table: Floats) -> Floats:
-    """(C, T + 1) of the spec's inputs; NaN for a column that the table (T, C') has not, and in the last place."""
+    """(C, T + 1) of the spec's inputs; NaN for a column that the table (T, C') lacks, and in the last column."""
     picked = np.full((len(spec.inputs), len(table) + 1), np.nan, dtype=np.float32)
     for index, name in enumerate(spec.inputs):
         if name in columns:

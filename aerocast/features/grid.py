@@ -1,4 +1,4 @@
-"""The types at the border from silver to a model: a station's regular grid, and what defines a window on it.
+"""A station's regular grid, and the definition of a window on it: the types between silver and models.
 
 The server imports this module: numpy, msgspec and the standard library only.
 """
@@ -61,7 +61,7 @@ class Grid:
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a station stands: its local clock and, if known, its sun (degrees)."""
+    """The location of a station: its time zone and, if known, its coordinates in degrees."""
 
     id: str
     timezone: str
@@ -70,7 +70,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class WindowSpec(msgspec.Struct, frozen=True):
-    """What defines a feature row. Plain data: it is stored in a release and read back by the server.
+    """The definition of a feature row: plain data that is stored in a release and read by the server.
 
     `columns` are the windowed CSV's and the sequence requests' (with `labels` as short names); `covariates` are the
     grid's other columns; `cadence` is in seconds, every other length in steps.
@@ -89,7 +89,7 @@ class WindowSpec(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, feed: Feed, target: str) -> WindowSpec:
-        """The window of one target of a feed; an angle is left out, for its vector's components say the same."""
+        """The window of one target of a feed; angles are left out, because their vectors' components say the same."""
         components = [f"{vector.name}_{axis}" for vector in feed.vectors for axis in "uv"]
         plain = [column.name for column in feed.columns if not column.circular]
         return cls(
@@ -111,11 +111,11 @@ class WindowSpec(msgspec.Struct, frozen=True):
     def inputs(self) -> tuple[str, ...]:
         return self.columns + self.covariates
 
-    def place(self, station: str) -> Place:
-        """The station's place; a sequence of an unnamed station gets the feed's centre and its first clock."""
+    def place_of(self, station: str) -> Place:
+        """The station's place; for an unknown station the feed's centre and its first time zone."""
         for place in self.places:
             if place.id == station:
                 return place
-        known = [(p.latitude, p.longitude) for p in self.places if p.latitude is not None and p.longitude is not None]
-        centre = (sum(each) / len(known) for each in zip(*known, strict=True)) if known else (None, None)
+        points = [(p.latitude, p.longitude) for p in self.places if p.latitude is not None and p.longitude is not None]
+        centre = (sum(each) / len(points) for each in zip(*points, strict=True)) if points else (None, None)
         return Place("", self.places[0].timezone, *centre)

@@ -1,7 +1,7 @@
-"""Short sequences: what a request of a few steps of the window's columns can say, made from full feature rows.
+"""Cuts full feature rows down to what a request with a short sequence contains, for training and calibration.
 
-The graph for such requests learns from the same rows with all that a request may lack taken out: older steps, other
-columns and stations, and the time. It then meets nothing in a request that it has not met in training.
+The graph for such requests learns from the same rows without what a request may lack: older steps, other columns and
+stations, and the time. So requests look like its training rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from aerocast.features import sky
 from aerocast.features.features import change_names, feature_names, lag_names
 from aerocast.features.grid import Floats, Ints, WindowSpec
 
-SHORTEST = 0.5  # share of training rows cut to `steps`, the length that older clients send
+SHORTEST = 0.5  # share of training rows cut to `steps`, the length of older clients' requests
 
 
 def sequence_names(spec: WindowSpec) -> list[str]:
-    """The features that a sequence request can fill: lags and changes of the window's columns, the clock, the sun."""
+    """The features that a sequence request has: lags and changes of the window's columns, the clock, the sun."""
     bare = msgspec.structs.replace(spec, covariates=())
-    kept = {*lag_names(bare), *change_names(bare), *sky.names(spec)}
-    return [name for name in feature_names(spec) if name in kept]
+    names = {*lag_names(bare), *change_names(bare), *sky.names(spec)}
+    return [name for name in feature_names(spec) if name in names]
 
 
 def sequence_rows(spec: WindowSpec, names: Sequence[str], x: Floats, seed: int) -> tuple[Ints, Floats]:
@@ -50,27 +50,27 @@ def cut(
 ) -> tuple[Ints, Floats]:
     """As `sequence_rows`, with each row's length in steps (n,) and whether its time is known (n,)."""
     place = {name: index for index, name in enumerate(names)}
-    wanted = sequence_names(spec)
-    rows = x[:, [place[name] for name in wanted]].copy()
-    lags = np.array([_lag(name) for name in wanted])
-    values = np.array(["_lag" in name for name in wanted])
+    own = sequence_names(spec)
+    rows = x[:, [place[name] for name in own]].copy()
+    lags = np.array([_lag(name) for name in own])
+    values = np.array(["_lag" in name for name in own])
     # The oldest steps that are whole in every column: the first missing lag ends the sequence.
     missing = np.where(np.isnan(rows[:, values]), lags[values], spec.look_back).min(axis=1, initial=spec.look_back)
     lengths = np.minimum(lengths, missing)
     rows[lags[None, :] >= lengths[:, None]] = np.nan
     clock = {*sky.names(spec)}
-    rows[~timed[:, None] & np.array([name in clock for name in wanted])] = np.nan
-    kept = np.flatnonzero(lengths >= spec.steps)
-    return kept, rows[kept]
+    rows[~timed[:, None] & np.array([name in clock for name in own])] = np.nan
+    whole = np.flatnonzero(lengths >= spec.steps)
+    return whole, rows[whole]
 
 
 def none_whole(spec: WindowSpec, role: str) -> str:
-    """The sentence about rows of which none is a sequence of `steps` steps."""
+    """The sentence for a role without any row that is a sequence of `steps` steps."""
     columns = ", ".join(spec.columns)
     return f"no {role} row has {spec.steps} steps on end in which all of {columns} are measured"
 
 
 def _lag(name: str) -> int:
     """How old the oldest step is that a feature needs; clock and sun need none."""
-    found = re.search(r"_(?:lag|change)(\d+)$", name)
-    return int(found.group(1)) if found else -1
+    match = re.search(r"_(?:lag|change)(\d+)$", name)
+    return int(match[1]) if match else -1

@@ -1,6 +1,6 @@
-"""Clock and sun as features: where an origin and its targets lie in the day and in the year, over a place.
+"""Features of the clock and the sun: the time of day and of the year of an origin and its targets, at a place.
 
-They depend on no reading, so one origin's are remembered for whoever asks from the same step.
+They depend on no reading, so those of one origin are cached for all requests from the same step.
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
@@ -39,9 +39,9 @@ def row(horizons: tuple[int, ...], cadence: int, place: Place, origin: int) -> N
 
 
 def _sun(horizons: tuple[int, ...], place: Place, steps: NDArray[Any], at: Ints, ahead: Ints) -> NDArray[Any]:
-    """Height of the sun at origin and targets, its sum between them, and its noon: what a day of the year means.
+    """The sun's height at origin and targets, its sum between them, and its declination.
 
-    A date that was never trained on has a sun that was; a sine of the day of the year has not.
+    They generalise to dates without training rows; a sine of the day of the year does not.
     """
     if place.latitude is None or place.longitude is None:
         return np.full((2 * len(horizons) + 2, len(at)), np.nan)

@@ -1,4 +1,4 @@
-"""From a station's regular grid to a model's input: the one code path of training, scoring and serving.
+"""Turns a station's regular grid into a model's input, in the same way for training, scoring and serving.
 
 The server imports this module: numpy, msgspec and the standard library only.
 """

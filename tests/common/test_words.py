@@ -18,6 +18,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROOT = Path(aerocast.__file__).parents[1]
 # Rooms whose names are nouns and verbs and whose texts are plain English; this list only ever grows.
 PLAIN_ROOMS = (
+    "aerocast/features",
     *(
         "aerocast/common",
         "aerocast/storage",
