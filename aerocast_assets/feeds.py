@@ -92,7 +92,7 @@ def read(path: Path, defs: Path | None = None) -> Declaration | None:
             return None
         feed = None
         if not wrong:
-            checked = Feed.checked(root.value["attributes"])
+            checked = Feed.validate_declaration(root.value["attributes"])
             feed = checked if isinstance(checked, Feed) else None
             wrong = [Mistake(("attributes", *place), text) for place, text in ([] if feed else checked)]
         wrong += [*_place(feed, path, defs), *root.twice]

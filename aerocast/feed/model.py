@@ -250,10 +250,6 @@ class Feed(Strict):
     )
 
     @property
-    def step(self) -> timedelta:
-        return self.cadence
-
-    @property
     def station_ids(self) -> tuple[str, ...]:
         return tuple(station.id for station in self.stations)
 
@@ -295,7 +291,7 @@ class Feed(Strict):
 
     @field_validator("candidates")
     @classmethod
-    def _known_parameters(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _valid_parameters(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         wrong: list[Mistake] = []
         for kind, values in candidates.items():
             try:
@@ -318,19 +314,19 @@ class Feed(Strict):
 
     @classmethod
     def parse(cls, declaration: dict[str, Any], where: str = "feed") -> "Feed":
-        """The feed a declaration describes.
+        """The feed that a declaration describes.
 
         Raises:
             AeroCastError: every mistake in it, one line each, with the field, the value and what is allowed.
         """
-        found = cls.checked(declaration)
-        if isinstance(found, Feed):
-            return found
-        raise AeroCastError("\n".join([f"{where} is not valid:", *(f"  {mistake}" for mistake in found)]))
+        result = cls.validate_declaration(declaration)
+        if isinstance(result, Feed):
+            return result
+        raise AeroCastError("\n".join([f"{where} is not valid:", *(f"  {mistake}" for mistake in result)]))
 
     @classmethod
-    def checked(cls, declaration: Any) -> "Feed | list[Mistake]":
-        """The feed a declaration describes, or else every mistake in it."""
+    def validate_declaration(cls, declaration: Any) -> "Feed | list[Mistake]":
+        """The feed that a declaration describes, or every mistake in it."""
         try:
             return cls.model_validate(declaration)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What every kind of model says of itself and does; light, for a declaration imports the kinds that it names.
+"""The interface of model kinds; it imports no heavy library, because a declaration imports the kinds that it names.
 
 Every kind predicts the CHANGE from the last value, in one model over all stations; `predict` and the ONNX graph give
 levels. A graph takes `features` float32 (n, F), NaN for missing, and gives `forecast` float32 (n, H).
@@ -48,7 +48,7 @@ def silent(_step: int, _metrics: Mapping[str, float]) -> None:
 
 
 class Model(ABC, Generic[P]):
-    """A kind of model, one class a kind: the class says what it is and can do, an instance is a fitted model.
+    """A kind of model: the class describes the kind and what it can do, an instance is a fitted model.
 
     The module of a kind is imported to check a declaration, so it imports numpy, torch and the like in its functions.
     """

@@ -1,4 +1,4 @@
-"""Rules that span several fields of a feed's declaration; each yields every mistake that it sees."""
+"""Checks rules that span several fields of a feed's declaration; each yields all its mistakes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWN = frozenset({"station", "time", "segment", "flags", "month", "delivery"})  #
 
 
 def column(column: Column) -> Iterator[Mistake]:
-    """What is wrong within one column whose fields are right, each on its own."""
+    """Mistakes within one column whose single fields are valid."""
     from aerocast.common.units import dimension
 
     if not column.range[0] < column.range[1]:
@@ -33,15 +33,15 @@ def column(column: Column) -> Iterator[Mistake]:
 
 
 def feed(feed: Feed) -> Iterator[Mistake]:
-    """What is wrong between the fields of a feed, all of which are right on their own."""
-    yield from _twice(feed)
+    """Mistakes between the fields of a feed that are valid on their own."""
+    yield from _duplicates(feed)
     yield from _columns(feed)
     yield from _references(feed)
     yield from _spans(feed)
 
 
-def _twice(feed: Feed) -> Iterator[Mistake]:
-    named: dict[Any, list[Any]] = {
+def _duplicates(feed: Feed) -> Iterator[Mistake]:
+    names: dict[Any, list[Any]] = {
         ("columns",): [column.name for column in feed.columns],
         ("columns", "label"): [column.short for column in feed.columns],
         ("columns", "aliases"): [name for column in feed.columns for name in dict.fromkeys(column.aliases)],
@@ -49,7 +49,7 @@ def _twice(feed: Feed) -> Iterator[Mistake]:
         ("targets",): list(feed.targets),
         ("horizons",): list(feed.horizons),
     }
-    for place, values in named.items():
+    for place, values in names.items():
         if twice := sorted({str(value) for value in values if values.count(value) > 1}):
             yield Mistake(place, f"{', '.join(twice)} named twice")
 
@@ -63,17 +63,19 @@ def _columns(feed: Feed) -> Iterator[Mistake]:
         if column.name in OWN:
             yield Mistake(("columns", at, "name"), f"{column.name!r} is a column that every table has; take another")
     series = [*names, *(f"{vector.name}_{part}" for vector in feed.vectors for part in "uv")]
-    made = {f"{name}_{suffix}": name for name in series for suffix in DERIVED}
-    for clash in sorted(made.keys() & {*series}):
-        yield Mistake(("columns",), f"{clash!r} is what silver makes of {made[clash]!r}; take another name")
+    derived = {f"{name}_{suffix}": name for name in series for suffix in DERIVED}
+    for clash in sorted(derived.keys() & {*series}):
+        yield Mistake(
+            ("columns",), f"{clash!r} is a column that silver derives from {derived[clash]!r}; take another name"
+        )
 
 
 def _references(feed: Feed) -> Iterator[Mistake]:
     names = [column.name for column in feed.columns]
-    used: dict[Any, tuple[str, ...]] = {("targets",): feed.targets, ("window", "columns"): feed.window.columns}
-    used |= {("vectors", at): (vector.speed, vector.direction) for at, vector in enumerate(feed.vectors)}
-    for place, wanted in used.items():
-        for value in wanted:
+    references: dict[Any, tuple[str, ...]] = {("targets",): feed.targets, ("window", "columns"): feed.window.columns}
+    references |= {("vectors", at): (vector.speed, vector.direction) for at, vector in enumerate(feed.vectors)}
+    for place, values in references.items():
+        for value in values:
             if value not in names:
                 yield Mistake(place, f"{value!r} is not a column; allowed: {', '.join(names)}")
     if missing := [each for each in feed.targets if each in names and each not in feed.window.columns]:

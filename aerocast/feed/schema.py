@@ -1,6 +1,6 @@
-"""Types of a declaration's values, and what its JSON schema says beyond them, so that editors name what is allowed.
+"""Types of a declaration's values, with a JSON schema from which editors suggest what is allowed.
 
-The schema is made only when a tool asks for it; loading a declaration costs nothing of this.
+The schema is made only when a tool asks for it; loading a declaration does not need it.
 """
 
 import re
@@ -28,7 +28,7 @@ _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 def kinds(schema: Json) -> None:
-    """`candidates`: each kind's own parameters; a package that does not load is its declarations' trouble alone."""
+    """`candidates`: each kind's own parameters; a package that does not load is left out."""
     properties: dict[str, Json] = {}
     for kind in MODELS.names():
         with suppress(AeroCastError):
@@ -45,13 +45,13 @@ class _Unit:
         return {**handler(core), "format": "unit", "if": {"anyOf": [usual, {"pattern": pattern()}]}, "else": usual}
 
 
-def _known_unit(value: str) -> str:
+def _valid_unit(value: str) -> str:
     if dimension(value) is None:
         raise ValueError(f"{value!r} is not a unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
     return value
 
 
-def _known_timezone(value: str) -> str:
+def _valid_timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -71,8 +71,8 @@ def _cron(value: str) -> str:
 def _cron_field(field: str, limits: tuple[int, int]) -> bool:
     """Whether it is `*`, a number or a range within the limits, with a step or without, or several with commas."""
     for part in field.split(","):
-        found = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", part)
-        low, high = (int(found[1] or limits[0]), int(found[2] or found[1] or limits[1])) if found else (1, 0)
+        match = re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", part)
+        low, high = (int(match[1] or limits[0]), int(match[2] or match[1] or limits[1])) if match else (1, 0)
         if not limits[0] <= low <= high <= limits[1]:
             return False
     return True
@@ -90,7 +90,7 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _tag_rule(key: str, value: str) -> str:
-    """What is wrong with a tag; empty if nothing is."""
+    """The rule that a tag breaks; empty for a valid tag."""
     if key.startswith(RESERVED):
         return f"{key!r} is not allowed: keys that start with {' or '.join(RESERVED)} are reserved"
     if not re.fullmatch(TAG_KEY, key):
@@ -106,8 +106,8 @@ def _duration(value: Any) -> Any:
     if isinstance(value, timedelta) or (isinstance(value, str) and re.match(times.DURATION, value)):
         return value
     text = f"{value} s" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    meant = times.guess_duration(text)
-    hint = f"write {times.iso_duration(meant)}" if meant else "it is a duration of ISO 8601, such as PT5M, PT1H or P30D"
+    guess = times.guess_duration(text)
+    hint = f"write {times.iso_duration(guess)}" if guess else "it is a duration of ISO 8601, such as PT5M, PT1H or P30D"
     raise ValueError(f"{value!r} is not allowed: {hint}")
 
 
@@ -143,8 +143,8 @@ Texts = Annotated[
     BeforeValidator(_as_text),
     WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}),
 ]
-Unit = Annotated[str, AfterValidator(_known_unit), _Unit()]
-Zone = Annotated[str, AfterValidator(_known_timezone), WithJsonSchema({"type": "string", "format": "timezone"})]
+Unit = Annotated[str, AfterValidator(_valid_unit), _Unit()]
+Zone = Annotated[str, AfterValidator(_valid_timezone), WithJsonSchema({"type": "string", "format": "timezone"})]
 # ISO 8601, as PT1H or P30D; dg checks patterns, and no formats.
 Duration = Annotated[
     timedelta,

@@ -1,4 +1,4 @@
-"""What every source kind declares and does: a kind's own module defines one subclass of `SourceKind`.
+"""The interface of source kinds: the module of each kind defines one subclass of `SourceKind`.
 
 The declaration imports this module and those of the kinds that it names, so what they need to read readings is
 imported within their functions.
@@ -48,7 +48,7 @@ class ReadRequest:
 
 
 class SourceKind(Strict):
-    """How readings of a feed are written, whichever way they come in; a subclass says where they are fetched.
+    """How readings of a feed are written, in all channels; a subclass says where they are fetched.
 
     A subclass declares its name as the only value of `kind`, and `watch`, how one learns that there are new readings:
     `whole` looks at the fingerprint and delivers whole months, which replace what they were; `live` looks at it, too,
@@ -95,7 +95,7 @@ class SourceKind(Strict):
         return None
 
     def mistakes(self, feed: Feed) -> Iterator[Mistake]:
-        """What is wrong between the source and the rest of the feed, whose fields are all right on their own."""
+        """Mistakes between the source and the rest of the feed, whose fields are valid on their own."""
         if self.watch == "polled" and feed.poll and not _divides_an_hour(feed.poll):
             allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
             yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
@@ -135,7 +135,7 @@ SOURCES: Registry[SourceKind] = Registry(SourceKind, "aerocast.ingest.sources", 
 
 
 def _parse(declared: Any) -> SourceKind:
-    """The source that is declared, by the class of its kind."""
+    """Parses a declared source by the class of its kind."""
     if isinstance(declared, SourceKind):
         return declared
     if not isinstance(declared, Mapping):
@@ -154,7 +154,7 @@ def _parse(declared: Any) -> SourceKind:
 
 
 class _AnyKind:
-    """The parameters of each kind; a package that does not load is its declarations' trouble alone."""
+    """The parameters of each kind; a package that does not load is left out."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         kinds: dict[Hashable, CoreSchema] = {}

@@ -225,7 +225,7 @@ def test_blocking_share_must_be_declared_per_column() -> None:
 @pytest.mark.parametrize("name", ["pressure_mean", "pressure_age"])
 def test_column_named_like_derived_column_is_refused(name: str) -> None:
     columns = [column("temp"), column("mean") | {"name": name}, column("pres") | {"name": "pressure"}]
-    with pytest.raises(AeroCastError, match=f"'{name}' is what silver makes of 'pressure'"):
+    with pytest.raises(AeroCastError, match=f"'{name}' is a column that silver derives from 'pressure'"):
         declared(columns=columns)
 
 
