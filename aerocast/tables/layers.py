@@ -140,23 +140,23 @@ def _ends(extent: Any, month: str) -> list[str]:
 
 
 def _series(feed: Feed) -> dict[str, Any]:
-    """The part of the declaration that shapes a layer's series; credible ranges and names in a CSV do not."""
-    angles = {column.name for column in feed.columns if column.circular} | {each.direction for each in feed.vectors}
+    """The part of the declaration that shapes a layer's series; of a range only the power of two above it."""
+    from aerocast.tables.silver import bound, names
+
+    circular = {column.name for column in feed.columns if column.circular}
+    angles = circular | {each.direction for each in feed.vectors}
     return {
         "columns": [
             [column.name, column.circular, column.unit if column.name in angles else ""] for column in feed.columns
         ],
+        "bounds": [bound(feed, name) for name in names(feed) if name not in circular],
         **feed.model_dump(mode="json", include={"vectors"}),
     }
 
 
 def _grid(feed: Feed) -> dict[str, Any]:
-    """The part of the declaration that shapes the grid; of a range only the power of two above it."""
-    from aerocast.tables.silver import bound, names
-
-    angles = {column.name for column in feed.columns if column.circular}
+    """The part of the declaration that shapes the grid."""
     own = feed.model_dump(mode="json", include={"cadence", "gap_policy"})
-    own["bounds"] = [bound(feed, name) for name in names(feed) if name not in angles]
     return {**_series(feed), "stations": feed.station_ids, **own}
 
 

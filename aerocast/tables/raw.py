@@ -62,20 +62,9 @@ def raw_schema(feed: Feed) -> pa.Schema:
     """
     import pyarrow as pa
 
-    text = [(name, pa.string()) for name in raw_names(feed).values()]
-    return pa.schema(
-        [
-            ("station", pa.string()),
-            ("time", pa.timestamp("us", "UTC")),
-            ("time_text", pa.string()),
-            ("source", pa.string()),
-            ("segment", pa.string()),
-            ("flags", pa.string()),
-            *text,
-            ("line", pa.int64()),
-            ("month", pa.string()),
-        ]
-    )
+    names = [*BEFORE, *raw_names(feed).values(), "line", "month"]
+    types = {"time": pa.timestamp("us", "UTC"), "line": pa.int64()}
+    return pa.schema([(name, types.get(name, pa.string())) for name in names])
 
 
 def placeable(feed: Feed, now: datetime) -> tuple[datetime, datetime]:

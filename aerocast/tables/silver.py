@@ -154,8 +154,7 @@ def grids(
 def _measured(feed: Feed, low: int, high: int) -> str:
     """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
     step = feed.cadence // MICROSECOND
-    spreads = [_spread(feed, i, name) for i, name in enumerate(names(feed))]
-    values, sums, figures = (", ".join(text for spread in spreads for text in spread[level]) for level in range(3))
+    values, sums, _, figures = spreads(feed)
     return f"""
         SELECT station, step, {figures} FROM (
             SELECT station, step, {sums} FROM (
@@ -205,29 +204,40 @@ def _components(feed: Feed, speed: str, heading: str) -> dict[str, str]:
     }
 
 
-def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[str]]:
-    """The series' values of a reading, their sums of a step, and of these its five figures, all as SQL.
+def spreads(feed: Feed) -> tuple[str, str, str, str]:
+    """Select lists of all series: values of a reading, their sums, totals of sums, and from these the five figures."""
+    parts = zip(*(_spread(feed, i, name) for i, name in enumerate(names(feed))), strict=True)
+    values, sums, totals, figures = (", ".join(text for texts in part for text in texts) for part in parts)
+    return values, sums, totals, figures
+
+
+def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """One series' part of the lists of `spreads`.
 
     Values are summed as whole numbers of tiny parts: sums of doubles differ in their last places with the order of
-    the readings, and a month that is made again of the same readings must be the same month.
+    the readings, and a month that is made again from the same readings must be the same month.
     """
     c, low, high, count = quoted(name), f"low{i}", f"high{i}", f"n{i}"
     values, sums = [f"{c} AS v{i}"], [f"min(v{i}) AS {low}", f"max(v{i}) AS {high}", f"count(v{i}) AS {count}"]
+    totals = [f"min({low}) AS {low}", f"max({high}) AS {high}", f"sum({count})::BIGINT AS {count}"]
     circular = next((column for column in feed.columns if column.name == name and column.circular), None)
     if circular:
         for axis, of in zip("xy", direction(circular), strict=True):
             values.append(f"CAST({of} * {_PARTS} AS BIGINT) AS {axis}{i}")
-            sums.append(f"sum({axis}{i}) / (count(v{i}) * {_PARTS}) AS {axis}{i}")
-        mean, std = circular_statistics(circular, f"x{i}", f"y{i}", low, high, count)
+            sums.append(f"sum({axis}{i}) AS {axis}{i}")
+            totals.append(f"sum({axis}{i}) AS {axis}{i}")
+        x, y = (f"({axis}{i} / ({count} * {_PARTS}))" for axis in "xy")
+        mean, std = circular_statistics(circular, x, y, low, high, count)
     else:
         parts = f"({_PARTS} / {bound(feed, name)!r})"
         values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
         sums += [f"sum(w{i}) AS s{i}", f"sum(w{i}::HUGEINT * w{i}) AS q{i}"]
+        totals += [f"sum(s{i}) AS s{i}", f"sum(q{i}) AS q{i}"]
         mean = f"CASE WHEN {low} = {high} THEN {low} ELSE s{i} / ({count} * {parts}) END"
         squares = f"({count} * q{i} - s{i} * s{i}) / ({count} * ({count} - 1)::DOUBLE)"
         std = f"CASE WHEN {count} > 1 THEN sqrt({squares}) / {parts} END"
-    figures = {"mean": mean, "std": std, "min": low, "max": high, "count": count}
-    return values, sums, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
+    figures = {"mean": mean, "std": std, "min": low, "max": high, "count": f"CAST({count} AS INTEGER)"}
+    return values, sums, totals, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
 
 
 def bound(feed: Feed, name: str) -> float:

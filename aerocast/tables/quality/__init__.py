@@ -1,8 +1,8 @@
 """Judges raw readings: valid values go to bronze, others to quarantine with a reason, and the books balance.
 
 Belongs here: the rules, which of several deliveries of a value counts, the sentences that explain a quarantine, and the
-count that proves that nothing is lost. Does not belong here: how readings come into raw (`aerocast.ingest.channels`), how
-tables are stored (`aerocast.lake`), what is stale (`aerocast.tables`).
+count that proves that nothing is lost. Does not belong here: how readings come into raw (`aerocast.ingest.channels`),
+how tables are stored (`aerocast.lake`), what is stale (`aerocast.tables`).
 
 A reading goes to quarantine as a whole only for what concerns all of it: `malformed` (a line that could not be read),
 `unparseable` (its time), `unknown_station`, `future`, `early`. Of all others bronze keeps the row. A value goes alone:
