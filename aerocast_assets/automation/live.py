@@ -156,7 +156,9 @@ def look_around(
         if waiting
         else (False, "", "nothing waits in the channels"),
         _due(
-            f"{len(segments)} segments of the prediction log wait", oldest, clock.real_duration(root, feed.name, feed.log_waits)
+            f"{len(segments)} segments of the prediction log wait",
+            oldest,
+            clock.real_duration(root, feed.name, feed.log_waits),
         )
         if segments
         else (False, "", "the prediction log is empty"),

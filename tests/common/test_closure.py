@@ -211,12 +211,7 @@ def test_layer_version_covers_its_imports(copy: Path) -> None:
     edit(copy, "tables/silver", "import math\n", "import math  # for angles\n\n")
     edit(copy, "ingest/brokers/kafka", "STEP = 5.0", "STEP = 6.0")
     edit(copy, "lake/writing", "_ATTEMPTS = 200", "_ATTEMPTS = 201")
-    edit(
-        copy,
-        "feed/policies",
-        "daily_budget: Annotated[int, Field(ge=0)] = 2",
-        "daily_budget: Annotated[int, Field(ge=0)] = 3",
-    )
+    edit(copy, "feed/policies", "daily_budget: int = Field(default=2", "daily_budget: int = Field(default=3")
     assert changed(first, versions(copy)) == set(), "words, brokers, storage, what else can be declared"
 
     edit(copy, "common/units", "return 1.0, 0.0", "return 1.0, 1e-9")
@@ -224,9 +219,9 @@ def test_layer_version_covers_its_imports(copy: Path) -> None:
     second = versions(copy)
     assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}
 
-    edit(copy, "tables/quality/quarantine", "_SHOWN = 60", "_SHOWN = 61")
+    edit(copy, "tables/quality/quarantine", "_EXCERPT = 60", "_EXCERPT = 61")
     edit(copy, "monitoring/evaluation/shadow", "0.3 * np", "0.4 * np")
-    edit(copy, "models/kinds/_trees", "GROWN = 1.15", "GROWN = 1.2")
+    edit(copy, "models/kinds/_trees", "EXTRA_ROUNDS = 1.15", "EXTRA_ROUNDS = 1.2")
     third = versions(copy)
     assert changed(second, third) == {"bronze", "evaluation", "xgboost", "sequence"}
 

@@ -18,18 +18,10 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROOT = Path(aerocast.__file__).parents[1]
 # Rooms whose names are nouns and verbs and whose texts are plain English; this list only ever grows.
 PLAIN_ROOMS = (
-    "aerocast/features",
-    *(
-        "aerocast/common",
-        "aerocast/storage",
-        "aerocast/lake",
-        "aerocast/tables",
-        "aerocast/contracts",
-        "aerocast/models",
-        "aerocast/ingest",
-    ),
-    *("aerocast/releases", "aerocast/promotion", "aerocast/monitoring/drift", "aerocast/retraining"),
-    *("aerocast/operations", "aerocast/reporting", "aerocast_assets", "serving"),
+    *("aerocast/common", "aerocast/storage", "aerocast/feed", "aerocast/features", "aerocast/lake"),
+    *("aerocast/contracts", "aerocast/tables", "aerocast/models", "aerocast/ingest", "aerocast/releases"),
+    *("aerocast/promotion", "aerocast/monitoring/drift", "aerocast/retraining", "aerocast/operations"),
+    *("aerocast/reporting", "aerocast_assets", "serving"),
 )
 PARTICIPLES = re.compile(
     r"_*(added|asked|believed|changed|chosen|counted|done|found|gone|got|held|judged|kept|known|left|listed|lost|made"

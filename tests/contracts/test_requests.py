@@ -62,9 +62,9 @@ def test_damaged_request_is_reported_and_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../noaa", "", "NOAA", "a/b"])
 def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(AeroCastError, match="no name of a feed"):
+    with pytest.raises(AeroCastError, match="is not the name of a feed"):
         requests.request_retrain(tmp_path, name, "temperature", "too old")
-    with pytest.raises(AeroCastError, match="no name of a feed"):
+    with pytest.raises(AeroCastError, match="is not the name of a feed"):
         requests.request_retrain(tmp_path, "noaa", name, "too old")
 
 

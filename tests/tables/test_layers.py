@@ -68,7 +68,7 @@ def test_month_fingerprint_follows_what_it_reads_of_neighbours(con: duckdb.DuckD
         ({}, []),
         ({"declaration": {"cadence": "PT5M"}}, MONTHS),
         ({"modules": ("aerocast.common.months",)}, MONTHS),
-        ({"apart": ("segment",)}, MONTHS),
+        ({"ignore": ("segment",)}, MONTHS),
         ({"chunk": 1}, []),
         ({"edges": Edges(HOUR, HOUR)}, []),
     ],
