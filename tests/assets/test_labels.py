@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -232,6 +233,15 @@ def test_columns_with_units_and_ranges_and_freshness_are_as_declared() -> None:
     assert policy.fail_window.to_timedelta() == live.freshness + live.readings_wait  # type: ignore[attr-defined]
     recorded = definitions(Path(), small_feed(Path("nowhere"))).resolve_asset_graph()
     assert recorded.get(silver.key).freshness_policy is None, "nothing of it will ever be newer"
+
+
+def test_champion_of_open_feed_has_freshness_policy_and_the_daemon_judges_it(
+    own: dg.RepositoryDefinition, instance: dg.DagsterInstance
+) -> None:
+    policy = own.asset_graph.get(dg.AssetKey(["small", "temperature", "champion"])).freshness_policy
+    assert isinstance(policy, dg.FreshnessPolicy)
+    assert policy.fail_window.to_timedelta() == timedelta(days=31)  # type: ignore[attr-defined]
+    assert "FRESHNESS_DAEMON" in instance.get_required_daemon_types()
 
 
 def test_routine_schedule_follows_declaration() -> None:
