@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import msgspec
 
 from aerocast.models import tracking_database as database
 from aerocast.models.tracking_database import TrackingUnavailable
@@ -34,13 +36,6 @@ REQUIREMENTS = ("onnxruntime",)
 BATCH = 1000  # most metrics that MLflow takes in one call
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-
-
-class TrackedRun(NamedTuple):
-    """Where MLflow has a training: its run, and the URI of its graph (`models:/...`), if it has one."""
-
-    run_id: str
-    model_uri: str
 
 
 @dataclass
@@ -98,8 +93,12 @@ class Tracker:
         return mlflow.MlflowClient(database.uri(self.home))
 
     @_guard
-    def record(self, candidate: Candidate, tags: Mapping[str, str], curves: Curves | None = None) -> TrackedRun:
-        """Writes a finished training as an MLflow run: parameters, metrics with curves, the rows it read, its graph."""
+    def record(self, candidate: Candidate, tags: Mapping[str, str], curves: Curves | None = None) -> Candidate:
+        """Writes a finished training as an MLflow run: parameters, metrics with curves, the rows it read, its graph.
+
+        Returns:
+            The candidate with its run and the URI of its graph (`models:/...`), if it has one.
+        """
         from mlflow.entities import Param
 
         curves, title = curves or Curves(), f"{candidate.target} {candidate.kind}"
@@ -116,7 +115,7 @@ class Tracker:
         self._log_rows(run_id, candidate)
         uri = self._log_graph(run_id, candidate, names, own) if candidate.graph else ""
         self.client.set_terminated(run_id, "FINISHED")
-        return TrackedRun(run_id, uri)
+        return msgspec.structs.replace(candidate, mlflow_run_id=run_id, model_uri=uri)
 
     @_guard
     def knows(self, candidate: Candidate) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
-import msgspec
 
 from aerocast.storage.home import Home
 from aerocast_assets.resources import Platform
@@ -37,8 +36,7 @@ def noted(context: dg.AssetExecutionContext, home: Home, action: "Callable[[Trac
 def recorded(context: dg.AssetExecutionContext, home: Home, trained: "Candidate", curves: "Curves") -> "Candidate":
     """The candidate with its place in MLflow, if it got one."""
     tags = {"dagster_run_id": context.run.run_id}
-    run = noted(context, home, lambda tracker: tracker.record(trained, tags, curves))
-    return msgspec.structs.replace(trained, mlflow_run_id=run.run_id, model_uri=run.model_uri) if run else trained
+    return noted(context, home, lambda tracker: tracker.record(trained, tags, curves)) or trained
 
 
 def record_scores(
@@ -53,8 +51,7 @@ def record_scores(
     def action(tracker: "Tracker") -> None:
         for each in entrants:
             if not tracker.knows(each):
-                candidate = tracker.record(each, {"dagster_run_id": context.run.run_id})
-                each = msgspec.structs.replace(each, mlflow_run_id=candidate.run_id, model_uri=candidate.model_uri)
+                each = tracker.record(each, {"dagster_run_id": context.run.run_id})
                 candidates.write_candidate(home, each)
                 by_kind[each.kind] = each
             if each.kind in trial.forecasts:
