@@ -145,10 +145,9 @@ def checkout(tmp_path: Path, home: Path) -> Run:
     """Runs a command of a checkout whose feed `noaa` is broken."""
     place = tmp_path / "checkout"
     place.mkdir()
-    shutil.copytree(
-        PROJECT / "aerocast_assets", place / "aerocast_assets", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("aerocast", "serving", "cli", "demo", "pyproject.toml", "dagster.yaml"):
+    for name in ("aerocast_assets", "cli"):  # the commands find Dagster's instance beside their own folder
+        shutil.copytree(PROJECT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("aerocast", "serving", "demo", "pyproject.toml", "dagster.yaml"):
         (place / name).symlink_to(PROJECT / name)
     noaa = place / "aerocast_assets/defs/noaa/defs.yaml"
     noaa.write_text(noaa.read_text().replace("cadence: PT1H", "cadence: 1h").replace("unit: mm", "unit: mmm"))
