@@ -55,7 +55,7 @@ def declared(defs: Path = DEFS) -> list[str]:
 def left_out(part: str, mistakes: Sequence[str]) -> str:
     """One sentence about a broken part for those who want something else."""
     rest = f" (and {len(mistakes) - 1} more: see `aerocast check`)" if len(mistakes) > 1 else ""
-    return f"warning: {part} is left out, all else works: {mistakes[0]}{rest}"
+    return f"warning: {part} is left out, everything else works: {mistakes[0]}{rest}"
 
 
 def feeds(defs: Path = DEFS) -> list[Feed]:
@@ -193,7 +193,7 @@ def _head(value: Any) -> list[Mistake] | None:
     if kind != TYPE:
         if isinstance(kind, str) and _is_component(kind):
             return None
-        text = "is missing" if kind is None else f"{kind!r} is no component"
+        text = "is missing" if kind is None else f"{kind!r} is not a component"
         return [Mistake(("type",), f"{text}; a feed's is {TYPE}")]
     wrong = [Mistake((name,), not_allowed(name, KEYS)) for name in unknown]
     if not isinstance(value.get("attributes"), dict):

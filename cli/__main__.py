@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
-    top = argparse.ArgumentParser(prog="aerocast", description="Forecasts of time series, kept alive.")
+    top = argparse.ArgumentParser(
+        prog="aerocast", description="Forecasts of measured time series that need nobody watching."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS:
         import_module(module).add(commands)

@@ -10,7 +10,9 @@ from cli.command import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    parser = add_command(commands, "announce", _run, "put Parquet files with readings in place and tell the broker")
+    parser = add_command(
+        commands, "announce", _run, "store Parquet files with readings and announce them to the broker"
+    )
     parser.add_argument("--feed", required=True)
     parser.add_argument("--topic", default="training-data", choices=("training-data", "inference-data"))
     parser.add_argument("--to", help="folder or s3://bucket/prefix that the platform can read; default: the home")

@@ -39,7 +39,7 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
         return 0
     if mark.read_mark(folder) is None:
         raise AeroCastError(
-            f"{folder} bears no mark of a home ({mark.NAME}), so nothing in it is removed; "
+            f"{folder} has no mark of a home ({mark.NAME}), so nothing in it is removed; "
             "a home of an earlier version gets its mark by the next `aerocast run` or `aerocast up`"
         )
     access.check_writable("AEROCAST_HOME", folder, space=False)

@@ -16,7 +16,7 @@ def _run(options: argparse.Namespace) -> int:
     feed, target = find_target(options.feed, options.target)
     pointer = release.current(options.home, feed.name, target)
     if pointer and pointer.hold is None:
-        print(f"{feed.name}/{target}: nobody holds {pointer.version}")
+        print(f"{feed.name}/{target}: there is no hold on {pointer.version}")
         return 0
     print(choose(options.home, feed, target, {"lift": True}))
     return 0

@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             while not stopped:
                 if pages.poll() is not None:
-                    raise AeroCastError(f"MLflow's pages ended by themselves with status {pages.returncode}")
+                    raise AeroCastError(f"MLflow's pages ended unexpectedly with status {pages.returncode}")
                 time.sleep(0.3)
         finally:
             processes.stop([pages])

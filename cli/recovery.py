@@ -15,7 +15,7 @@ def recover(instance: dg.DagsterInstance) -> list[str]:
     lost = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=OPEN)):
         if liveness.is_dead(run):
-            instance.report_run_failed(run, "What ran this run was killed, and the run with it.")
+            instance.report_run_failed(run, "The process of this run was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             liveness.forget(run.run_id)
             lost.append(run.run_id)

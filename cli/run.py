@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "run", _run, "materialise a feed's whole graph and ask the server for a forecast")
     parser.add_argument("--feed", default="noaa")
     parser.add_argument("--force", action="store_true", help="recompute what has not changed, too")
-    parser.add_argument("--verbose", action="store_true", help="show steps of trainings and warnings of libraries")
+    parser.add_argument("--verbose", action="store_true", help="show training steps and warnings of libraries")
     add_wait(parser)
 
 
@@ -45,7 +45,7 @@ def _quietly(options: argparse.Namespace) -> int:
             return run(options.feed, options.home, force=options.force, verbose=options.verbose)
         except BaseException:
             if interrupts.stopped():
-                print("\nStopped. What was finished is kept: the same command goes on from there.", flush=True)
+                print("\nStopped. Finished work is kept: the same command continues from there.", flush=True)
             raise
 
 
@@ -77,7 +77,7 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     definitions = load_definitions()
     with dg.DagsterInstance.get() as instance:
         for run_id in recover(instance):
-            print(f"Run {run_id[:8]} was killed; going on from what it finished.", flush=True)
+            print(f"Run {run_id[:8]} was killed; continuing from what it had finished.", flush=True)
         print(f"AeroCast: {feed.description}\nHome {home}\n\nMaterialising {feed.name}/* ...", flush=True)
         observe(definitions, feed, instance)
         interrupts.check()

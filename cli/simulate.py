@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "simulate", _run, "set the clock of a simulated feed")
     parser.add_argument("--feed", default="heatwave")
     clock = parser.add_mutually_exclusive_group(required=True)
-    clock.add_argument("--reset", action="store_true", help="follow the wall's clock again")
+    clock.add_argument("--reset", action="store_true", help="follow the wall clock again")
     clock.add_argument("--at", help="the feed's present, ISO 8601, UTC unless it says otherwise")
     parser.add_argument("--speed", type=float, default=1.0, help="its seconds in a second")
     parser.add_argument("--until", help="where its time stops")
@@ -41,7 +41,7 @@ def reset(home: Home, feed_name: str) -> int:
 
     feed = _simulated(feed_name)
     clock.document(home, feed.name).remove()
-    print(f"{feed.name} follows the wall's clock: {clock.now(home, feed.name, feed.end):%Y-%m-%d %H:%M} UTC now.")
+    print(f"{feed.name} follows the wall clock: {clock.now(home, feed.name, feed.end):%Y-%m-%d %H:%M} UTC now.")
     return 0
 
 
@@ -73,7 +73,7 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
         print(f"Its readings end at {to_minute(feed.end)}, so it stays there.")
     if hint := switch(feed):
         print(f"It runs by itself only where {hint} is set; `aerocast run --feed {feed.name}` runs it once.")
-    print(f"`aerocast simulate --feed {feed.name} --reset` takes this back.")
+    print(f"`aerocast simulate --feed {feed.name} --reset` undoes this.")
     return 0
 
 
@@ -92,5 +92,5 @@ def _instant(option: str, text: str) -> datetime:
     """An instant in ISO 8601; without an offset it is UTC."""
     instant = from_iso(text)
     if instant is None:
-        raise AeroCastError(f"{option}: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z")
+        raise AeroCastError(f"{option}: {text!r} is not a time in ISO 8601, such as 2024-04-10T00:00:00Z")
     return instant

@@ -59,7 +59,7 @@ def print_failure(result: dg.ExecuteInProcessResult) -> None:
     for failure in failures(result):
         print(f"  {failure}")
     print_checks(result)
-    print("\nWhat was finished is kept: the same command goes on from there.", flush=True)
+    print("\nFinished work is kept: the same command continues from there.", flush=True)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -75,7 +75,7 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
                 for name, child in children.items():
                     if child.poll() is not None:
                         raise AeroCastError(
-                            f"the {name} ended by itself with status {child.returncode}; stopped the rest; "
+                            f"the {name} ended unexpectedly with status {child.returncode}; stopped the rest; "
                             f"its last line: {logs[name].last()} ({logs[name].path})"
                         )
         finally:
@@ -95,7 +95,7 @@ def _check(host: str, port: int, ui_port: int) -> None:
 def check_port(option: str, host: str, port: int) -> None:
     """Raises AeroCastError, which names the option, unless the port can be bound now."""
     if not 1 <= port <= 65535:
-        raise AeroCastError(f"{option}: {port} is no port; allowed: 1 to 65535")
+        raise AeroCastError(f"{option}: {port} is not a port; allowed: 1 to 65535")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

@@ -115,7 +115,7 @@ class Demo:
 
     def _heatwave(self) -> None:
         self._run_clock(None)
-        self.timeline.say(self.change, "HEATWAVE BEGINS", "the world changes; nobody tells the platform", "heatwave")
+        self.timeline.say(self.change, "HEATWAVE BEGINS", "the world changes; the platform is not told", "heatwave")
         found = self._wait("detection", lambda facts: facts.heat.hot)
         self.told.detected = found.heat.since or found.now
 

@@ -80,7 +80,7 @@ class Stage:
                 said = self._log(name).read_text(errors="replace").strip().splitlines()
                 last = f": {said[-1]}" if said else ""
                 raise AeroCastError(
-                    f"the {name} ended by itself with status {child.returncode}{last} ({self._log(name)})"
+                    f"the {name} ended unexpectedly with status {child.returncode}{last} ({self._log(name)})"
                 )
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
         AeroCastError: the folder holds something else, or another demonstration runs in it.
     """
     if home.exists() and not (home / mark.NAME).exists() and not (home / MARK).exists() and any(home.iterdir()):
-        raise AeroCastError(f"{home} holds something that no demonstration has made: it is not touched")
+        raise AeroCastError(f"{home} contains something that no demonstration created: it is left unchanged")
     home.mkdir(parents=True, exist_ok=True)
     with writer.hold(home, "aerocast demo"):
         mark.ensure_mark(home)

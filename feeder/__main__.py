@@ -106,7 +106,7 @@ def _place(text: str) -> Home:
 def _moment(text: str) -> datetime:
     moment = from_iso(text)
     if moment is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time as 2013-11-01 or 2013-11-01T06:00:00Z")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2013-11-01 or 2013-11-01T06:00:00Z")
     return moment
 
 

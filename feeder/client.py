@@ -152,4 +152,4 @@ def _decoded(answer: httpx.Response, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.content, type=kind)
     except msgspec.DecodeError as error:
-        raise AeroCastError(f"{answer.url} gave no answer of an AeroCast server: {error}") from error
+        raise AeroCastError(f"{answer.url} did not answer like an AeroCast server: {error}") from error

@@ -39,10 +39,10 @@ _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
 
 # What a client did, by slug: status, sentence, rule.
 REFUSALS = {
-    "malformed-request": (400, "This is no HTTP request.", "HTTP/1.1"),
+    "malformed-request": (400, "This is not an HTTP request.", "HTTP/1.1"),
     "request-timeout": (408, "The request did not arrive in time.", "a request that arrives without a break"),
-    "request-entity-too-large": (413, "The body is larger than any may be.", "a shorter body"),
-    "too-many-pipelined": (429, "Too many requests are sent ahead.", f"at most {MOST_PIPELINED} requests ahead"),
+    "request-entity-too-large": (413, "The body is larger than the largest allowed.", "a shorter body"),
+    "too-many-pipelined": (429, "Too many requests were sent ahead.", f"at most {MOST_PIPELINED} requests ahead"),
     "request-head-too-large": (431, "Address and header fields are too long.", "a shorter head"),
     "too-many-connections": (503, "All connections are in use; try again in a moment.", "fewer connections"),
     "stopping": (503, "The server is being stopped; try again in a moment.", "a request that arrives in time"),

@@ -35,8 +35,8 @@ Feed = Annotated[str | None, QueryParameter(description="Needed only where sever
 Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
 REFUSED = {
-    400: ResponseSpec(Problem, description="The body is no JSON."),
-    410: ResponseSpec(Problem, description="The feed, or the target, is retired: nobody declares it any more."),
+    400: ResponseSpec(Problem, description="The body is not JSON."),
+    410: ResponseSpec(Problem, description="The feed, or the target, is retired: it is no longer declared."),
     413: ResponseSpec(Problem, description="The body is too large."),
     415: ResponseSpec(Problem, description="The body is of another content type."),
     422: ResponseSpec(Problem, description="A field breaks a rule; the problem names field, value and rule."),
@@ -48,16 +48,16 @@ DENIED = {
 }
 NOT_KEPT = {
     400: ResponseSpec(Problem, description="A reading is malformed; the problem names its index, field, value, rule."),
-    404: ResponseSpec(Problem, description="There is no such feed; the problem names those that there are."),
-    410: ResponseSpec(Problem, description="The feed is retired: nobody declares it any more."),
+    404: ResponseSpec(Problem, description="There is no such feed; the problem lists the feeds."),
+    410: ResponseSpec(Problem, description="The feed is retired: it is no longer declared."),
     413: REFUSED[413],
     415: REFUSED[415],
     422: ResponseSpec(Problem, description="The key was used for another body."),
     429: ResponseSpec(Problem, description="Too much waits for the platform; try again after Retry-After seconds."),
-    503: ResponseSpec(Problem, description="The readings cannot be kept; nothing of them is."),
-    507: ResponseSpec(Problem, description="The disk is full; nothing is kept."),
+    503: ResponseSpec(Problem, description="The readings cannot be stored; none of them is."),
+    507: ResponseSpec(Problem, description="The disk is full; nothing is stored."),
 }
-UNKNOWN = {404: ResponseSpec(Problem, description="No answer of that id is remembered.")}
+UNKNOWN = {404: ResponseSpec(Problem, description="No answer with that id is known.")}
 
 
 @get("/", include_in_schema=False, status_code=302)
@@ -72,14 +72,14 @@ async def docs() -> bytes:
     return page("/schema/openapi.json")
 
 
-@get("/health", tags=["state"], summary="Is it well, and which release serves", responses={503: ResponseSpec(Health)})
+@get("/health", tags=["state"], summary="Health, and which release serves", responses={503: ResponseSpec(Health)})
 async def health(state: State) -> Response[Health]:
     """200 while the server can answer, 503 while there is no release at all."""
     report = views.health(state.store, state.loop.log, state.poll_seconds, state.observations.slots())
     return Response(report, status_code=200 if state.store.index else 503)
 
 
-@get("/feeds", tags=["state"], summary="What can be asked for")
+@get("/feeds", tags=["state"], summary="Which feeds and targets are served")
 async def feeds(state: State) -> list[FeedView]:
     """Feeds with stations, columns and units, window, targets, horizons, and each station's newest reading."""
     return views.feeds(state.store)

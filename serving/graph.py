@@ -58,7 +58,7 @@ class GraphRunner:
         names = [*dict.fromkeys([*graph.features, *graph.intervals.drivers])]
         unknown = sorted({*names} - {*feature_names(manifest.window)})
         if unknown:
-            raise AeroCastError(f"{graph.file} wants features that this server cannot build: {', '.join(unknown[:5])}")
+            raise AeroCastError(f"{graph.file} needs features that this server cannot build: {', '.join(unknown[:5])}")
         if graph.intervals.horizons != manifest.horizons:
             raise AeroCastError(f"{graph.file}: its intervals are for {graph.intervals.horizons}, not for its horizons")
         try:

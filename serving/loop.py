@@ -73,7 +73,7 @@ class Loop:
         _only(request, "an id", ("predicted", "feed", "target", "station"))
         answer = self._recent.find(name)
         if answer is None:
-            detail = "No answer of this id is remembered; post predicted and actual instead."
+            detail = "No answer with this id is known; post predicted and actual instead."
             rule = "the id of an answer that this process gave lately"
             raise problem("unknown-forecast", detail, status=404, field="id", value=name, rule=rule)
         if request.horizon not in answer.horizons:

@@ -67,7 +67,7 @@ def _malformed(body: bytes, text: str) -> Exception:
         detail = f"{field}: {rule}. Send fewer steps where the older ones are missing."
         return problem("malformed-json", detail, status=400, field=field, rule=rule)
     start = body[:60].decode(errors="replace")
-    detail = f"The body is no JSON: {text}."
+    detail = f"The body is not JSON: {text}."
     return problem("malformed-json", detail, status=400, field="body", value=start, rule="JSON")
 
 

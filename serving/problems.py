@@ -18,8 +18,8 @@ log = logging.getLogger("aerocast.serving")
 LONGEST_VALUE = 80
 MAX_BODY = 256 * 1024
 _SENTENCES = {
-    404: "There is nothing at this path; /schema lists what there is.",
-    405: "This path does not know this method; the Allow header names those it knows.",
+    404: "There is nothing at this path; /schema lists the endpoints.",
+    405: "This path does not support this method; the Allow header lists those it supports.",
 }
 
 

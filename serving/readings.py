@@ -108,7 +108,7 @@ def decoded(body: bytes, encoding: str) -> bytes:
             if len(content) > MAX_BODY:
                 raise too_large(MAX_BODY)
             if not stream.eof:
-                raise zlib.error("it is cut off")
+                raise zlib.error("it is truncated")
             if not (rest := stream.unused_data):
                 return bytes(content)
         raise zlib.error(f"it has more than {MOST_MEMBERS} members")

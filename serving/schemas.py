@@ -229,7 +229,7 @@ class FeedView(Struct, frozen=True):
     columns: list[ColumnView]
     window: WindowView
     targets: list[TargetView]
-    retired: Annotated[str | None, Meta(description="Why it is not served any more: nobody declares it.")] = None
+    retired: Annotated[str | None, Meta(description="Why it is no longer served: it is no longer declared.")] = None
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):

@@ -43,7 +43,7 @@ def health(
     ]
     late = store.last_poll and datetime.now(UTC) - store.last_poll
     if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
-        errors.append(f"nothing was looked up for {late.total_seconds():.0f} s")
+        errors.append(f"nothing was checked for {late.total_seconds():.0f} s")
     releases = [_release(key, slot, store) for key, slot in sorted(store.releases.items(), key=lambda item: item[0])]
     if not store.index:
         status = "no release" if store.last_poll or errors or left_out else "starting"

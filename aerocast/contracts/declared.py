@@ -59,9 +59,9 @@ class Declared(msgspec.Struct, frozen=True):
     def retirement(self, target: str | None = None) -> str | None:
         """Why the feed, or its target, is no longer served, as a sentence; None if it is."""
         if self.retired:
-            return f"Feed {self.name} is retired: nobody declares it since {to_minute(self.retired)}."
+            return f"Feed {self.name} is retired: it has not been declared since {to_minute(self.retired)}."
         if target is not None and self.targets is not None and target not in self.targets:
-            return f"Target {target} of feed {self.name} is retired: it is not declared any more."
+            return f"Target {target} of feed {self.name} is retired: it is no longer declared."
         return None
 
 

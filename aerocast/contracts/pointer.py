@@ -26,7 +26,7 @@ class Hold(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         end = f"until {to_minute(self.until)}" if self.until else "until it is lifted"
-        return f"a person holds it since {to_minute(self.since)}, {end}"
+        return f"a person has held it since {to_minute(self.since)}, {end}"
 
 
 class Current(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ def column(column: Column) -> Iterator[Mistake]:
         yield Mistake(("source_unit",), text)
     instants = [each.before for each in column.former]
     if instants != sorted(set(instants)):
-        yield Mistake(("former",), "must be in the order of its instants, each once")
+        yield Mistake(("former",), "must be in ascending order of `before`, without duplicates")
     for at, each in enumerate(column.former):
         if each.source_unit and dimension(each.source_unit) != dimension(column.unit):
             text = f"{each.source_unit!r} does not convert to unit {column.unit!r}"
@@ -61,12 +61,14 @@ def _columns(feed: Feed) -> Iterator[Mistake]:
         if shared := sorted(others & set(column.aliases)):
             yield Mistake(("columns", at, "aliases"), f"{shared[0]!r} is the field of another column")
         if column.name in OWN:
-            yield Mistake(("columns", at, "name"), f"{column.name!r} is a column that every table has; take another")
+            yield Mistake(
+                ("columns", at, "name"), f"{column.name!r} is a column that every table has; choose another name"
+            )
     series = [*names, *(f"{vector.name}_{part}" for vector in feed.vectors for part in "uv")]
     derived = {f"{name}_{suffix}": name for name in series for suffix in DERIVED}
     for clash in sorted(derived.keys() & {*series}):
         yield Mistake(
-            ("columns",), f"{clash!r} is a column that silver derives from {derived[clash]!r}; take another name"
+            ("columns",), f"{clash!r} is a column that silver derives from {derived[clash]!r}; choose another name"
         )
 
 
@@ -79,7 +81,7 @@ def _references(feed: Feed) -> Iterator[Mistake]:
             if value not in names:
                 yield Mistake(place, f"{value!r} is not a column; allowed: {', '.join(names)}")
     if missing := [each for each in feed.targets if each in names and each not in feed.window.columns]:
-        yield Mistake(("window", "columns"), f"must hold every target; {', '.join(missing)} is missing")
+        yield Mistake(("window", "columns"), f"must contain every target; {', '.join(missing)} is missing")
 
 
 def _spans(feed: Feed) -> Iterator[Mistake]:

@@ -7,12 +7,12 @@ from deltalake.exceptions import CommitFailedError
 
 _DISK = {  # the system's error numbers, as the store spells them
     "os error 28": "the disk is full",
-    "os error 122": "the disk quota is used up",
+    "os error 122": "the disk quota is exhausted",
     "os error 27": "the file would exceed the largest size allowed",
-    "os error 30": "the place is read-only",
-    "os error 13": "there is no permission to write there",
+    "os error 30": "the location is read-only",
+    "os error 13": "writing there is not permitted",
     "os error 20": "a part of the path is a file, not a folder",
-    "os error 2)": "the place does not exist and cannot be made",
+    "os error 2)": "the location does not exist and cannot be created",
 }
 _IN_WORDS = (28, 122, 27, 30, 13, 20)  # DuckDB gives these as text
 

@@ -51,7 +51,7 @@ class StoredForecasts(msgspec.Struct, frozen=True):
         seconds = time.astype("datetime64[s]").astype(np.int64).tolist()
         indices = [index_of.get(row, -1) for row in zip(station.tolist(), seconds, strict=True)]
         if absent := indices.count(-1):
-            raise AeroCastError(f"{absent} of {len(indices)} rows were not there when it was trained")
+            raise AeroCastError(f"{absent} of {len(indices)} rows did not exist when it was trained")
         levels: Floats = np.frombuffer(self.levels, np.float32).reshape(len(index_of), -1)[indices]
         return levels
 

@@ -24,7 +24,7 @@ def forecast(graph: bytes, x: Floats, names: Sequence[str], inputs: Sequence[str
         column_of = {name: index for index, name in enumerate(names)}
         absent = [name for name in inputs if name not in column_of]
         if absent:
-            raise AeroCastError(f"the graph wants features that the rows do not have: {', '.join(absent[:5])}")
+            raise AeroCastError(f"the graph needs features that the rows lack: {', '.join(absent[:5])}")
         x = x[:, [column_of[name] for name in inputs]]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -135,7 +135,7 @@ def parse_since(text: str) -> datetime | None:
         return None
     since = from_iso(text)
     if since is None:
-        raise AeroCastError(f"since: {text!r} is no instant in ISO 8601, such as 2024-04-10T00:00:00Z")
+        raise AeroCastError(f"since: {text!r} is not a time in ISO 8601, such as 2024-04-10T00:00:00Z")
     return since
 
 

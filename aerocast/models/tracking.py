@@ -245,7 +245,7 @@ class Tracker:
             return str(self.client.create_experiment(name, artifact_location=location))
         if experiment.lifecycle_stage != "active":
             self.client.restore_experiment(experiment.experiment_id)
-            self.notes.append(f"MLflow's experiment {name} was deleted and is restored: trainings go on in it")
+            self.notes.append(f"MLflow's experiment {name} was deleted and has been restored: trainings continue in it")
         return str(experiment.experiment_id)
 
     def _mark(self, name: str, version: str, tags: Mapping[str, str], *, champion: bool) -> None:

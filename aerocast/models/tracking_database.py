@@ -48,13 +48,13 @@ def prepare(home: Path) -> list[str]:
     try:
         with atomic.folder_lock(home, "MLflow's database"):
             if (home / FILE).exists() and (fault := _fault(home)):
-                notes.append(f"{FILE} {fault}; it was put aside as {_put_aside(home)}, and a new one is begun")
+                notes.append(f"{FILE} {fault}; it was moved to {_put_aside(home)}, and a new one was created")
             elif not (home / FILE).exists() and any((home / ARTIFACTS).glob("*")):
-                notes.append(f"{FILE} was gone: a new one is begun, and lists what is trained from now on")
+                notes.append(f"{FILE} was missing: a new one was created, which lists trainings from now on")
             if not (home / FILE).exists():
                 _create(home)
             if old_home := _relocate(home):
-                notes.append(f"the home was {old_home} before: MLflow's places follow it")
+                notes.append(f"the home was {old_home} before: MLflow's paths were updated")
     except (AeroCastError, OSError, sqlite3.Error) as error:
         raise TrackingUnavailable(f"MLflow's database {home / FILE} cannot be used: {error}") from error
     return notes
@@ -87,7 +87,7 @@ def _fault(home: Path) -> str | None:
             revision = next(iter(con.execute("SELECT version_num FROM alembic_version").fetchone() or ()), "")
     except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
-            return "is none of MLflow's"
+            return "is not a database of MLflow"
         if isinstance(error, sqlite3.OperationalError):
             raise
         return f"is damaged ({error})"
@@ -115,7 +115,7 @@ def _upgrade(home: Path, revision: str) -> str | None:
     try:
         schema._upgrade_db(engine)  # type: ignore[no-untyped-call]  # the library gives it no hints
     except Exception as error:  # a migration's own
-        return f"could not be brought to this MLflow's schema ({str(error).splitlines()[0]})"
+        return f"could not be migrated to this MLflow's schema ({str(error).splitlines()[0]})"
     finally:
         engine.dispose()
     return None

@@ -221,7 +221,7 @@ def _calibrate(
             raise Untrainable(none_whole(spec, "calibration"))
     if not len(x):
         raise AeroCastError(
-            f"{forecaster.kind}: no calibration rows: the blocks set aside for them hold no whole window"
+            f"{forecaster.kind}: no calibration rows: the blocks reserved for them contain no whole window"
         )
     widen = None if forecaster.is_baseline else _widening(feed, fit.data, samples, role, plan)
     levels = forecast(graph, x, names) if graph else forecaster.predict(x)

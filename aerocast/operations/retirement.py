@@ -26,7 +26,7 @@ def reconcile(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list
     home_feeds = stamps(home).keys() | {feed for feed, _, _ in release.discover(home)}
     for name in sorted(home_feeds - set(names)):
         if retire(home, name):
-            changes.append(f"{name} is retired: nobody declares it any more; its files stay")
+            changes.append(f"{name} is retired: it is no longer declared; its files stay")
     for feed in feeds:
         if feed.name in home_feeds and publish(home, feed):
             changes.append(f"{feed.name}: its declaration of now is published")

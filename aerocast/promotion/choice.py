@@ -48,7 +48,7 @@ def parse_length(text: str, field: str) -> timedelta | None:
     except ValidationError:
         length = timedelta(0)
     if length <= timedelta(0):
-        raise AeroCastError(f"{field}: {text!r} must be a length of time in ISO 8601, such as P7D or PT12H")
+        raise AeroCastError(f"{field}: {text!r} must be a duration in ISO 8601, such as P7D or PT12H")
     return length
 
 
@@ -98,7 +98,7 @@ def lift(root: Home, feed: Feed, target: str) -> Choice:
         raise AeroCastError(f"{feed.name}/{target}: no release serves, so none is held")
     serves = release.load(root, feed.name, target, pointer.version).manifest
     if not hold:
-        return Choice(serves, pointer, f"nobody holds {pointer.version}", LIFTED, "", is_switch=False)
+        return Choice(serves, pointer, f"there is no hold on {pointer.version}", LIFTED, "", is_switch=False)
     reason = f"the hold on {pointer.version} since {to_minute(hold.since)} was lifted"
     return Choice(serves, pointer, reason, LIFTED, f"{LIFTED}@{hold.since.isoformat()}", is_switch=False)
 

@@ -12,7 +12,7 @@ def incompatibilities(manifest: Manifest, feed: Feed) -> list[str]:
     """Why a release must not answer for the feed as it is declared now; empty if it may."""
     window, target = manifest.window, manifest.target
     if target not in [column.name for column in feed.columns]:
-        return [f"{target} is not a column any more"]
+        return [f"{target} is no longer a column"]
     reasons = [
         f"{name} is in {now}, and was in {then} when it was trained"
         for name, (then, now) in _units(manifest, feed).items()

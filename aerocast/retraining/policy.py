@@ -270,7 +270,7 @@ def _credit_promotion(memory: RetrainMemory) -> RetrainMemory:
 
 def _no_evidence(heat: Heat) -> str:
     """Why the newest examination gives nothing to learn from: a broken sensor, silence or the first calm."""
-    return "" if heat.spoke else "the newest examination does not speak for drift: waiting for the next"
+    return "" if heat.spoke else "the newest examination shows no drift: waiting for the next"
 
 
 def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
@@ -329,5 +329,5 @@ def _hot(heat: Heat) -> str:
 
 def _cool(heat: Heat) -> str:
     since = f" since {minute_text(heat.since)}" if heat.since else ""
-    warm = f", {heat.warm} examinations in a row spoke for drift" if heat.warm else ""
+    warm = f", {heat.warm} examinations in a row showed drift" if heat.warm else ""
     return f"cool{since}{warm}: nothing to do"

@@ -47,7 +47,7 @@ def check_readable(setting: str, folder: Path) -> None:
     try:
         if not folder.is_dir():
             state = "is not a folder" if folder.exists() else "does not exist"
-            raise AeroCastError(f"{setting}: {folder} {state}; run the pipeline first, or name another home")
+            raise AeroCastError(f"{setting}: {folder} {state}; run the pipeline first, or choose another home")
         os.listdir(folder)
     except OSError as error:  # a folder above it may be closed, too
         raise AeroCastError(f"{setting}: {folder} cannot be read: {_why(folder, error)}") from error

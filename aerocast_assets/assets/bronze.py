@@ -25,10 +25,10 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         from aerocast.tables import quality
 
         if not work.lake.exists(raw):
-            context.log.warning(f"{raw} holds no reading yet: everything below waits for the first")
+            context.log.warning(f"{raw} has no readings yet: everything downstream waits for the first")
             return False
         if quality.upgrade_columns(work.con, work.lake, feed):
-            context.log.warning(f"{bad} is of an earlier version: every month is judged again, value by value")
+            context.log.warning(f"{bad} is from an earlier version: every month is judged again, value by value")
         return True
 
     def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
         group_name=GROUP,
         kinds={"deltalake"},
         description="Months past their retention removed, small files joined, old versions vacuumed, Dagster's old runs"
-        " deleted; disk use told. What a release was trained on stays readable.",
+        " deleted; disk use recorded. What a release was trained on stays readable.",
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock
@@ -39,7 +39,7 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
         upkeep = maintain(root, lake, feeds)
         for name, why in upkeep.failures.items():
-            context.log.warning(f"{name} was left alone: {why}")
+            context.log.warning(f"{name} was skipped: {why}")
         pruned = prune(context.instance, datetime.now(UTC))
         figures = {
             "months_removed": sum(map(len, upkeep.removals.values())),

@@ -24,7 +24,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         from aerocast.tables import wholeness
 
         if wholeness.span_of(work.lake, feed) is None:
-            raise dg.Failure(f"{source} holds no rows: every reading is in quarantine", allow_retries=False)
+            raise dg.Failure(f"{source} has no rows: every reading is in quarantine", allow_retries=False)
         return True
 
     def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def announcing() -> dg.Definitions:
         try:
             sent_count, cursor = tell(context.instance, platform.root, address, before)
         except AeroCastError as error:
-            return dg.SensorResult(skip_reason=f"to be told later: {error}", cursor=context.cursor)
-        text = f"told of {sent_count} changes" if sent_count else "nothing new to tell"
+            return dg.SensorResult(skip_reason=f"to be announced later: {error}", cursor=context.cursor)
+        text = f"announced {sent_count} changes" if sent_count else "nothing new to announce"
         return dg.SensorResult(skip_reason=text, cursor=cursors.encoded(cursor))
 
     return dg.Definitions(sensors=[sensor])

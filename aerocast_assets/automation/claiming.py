@@ -37,7 +37,7 @@ def _sensor(job: AssetJob) -> dg.SensorDefinition:
         minimum_interval_seconds=POLL,
         default_status=listening(),
         owners=OWNERS,
-        description="Runs when the broker has claims that nobody has taken; one run at a time.",
+        description="Runs when the broker has unprocessed claims; one run at a time.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.RunRequest | dg.SkipReason:
         from aerocast.ingest.channels import patience

@@ -33,7 +33,7 @@ def declaring(find: Callable[[], Sequence[Declaration]] = declarations) -> dg.De
         minimum_interval_seconds=LOOK,
         default_status=dg.DefaultSensorStatus.RUNNING,
         owners=OWNERS,
-        description="Retires feeds that nobody declares any more: the server refuses them, and their files stay.",
+        description="Retires feeds that are no longer declared: the server refuses them, and their files stay.",
     )
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
         try:

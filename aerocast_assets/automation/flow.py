@@ -8,7 +8,7 @@ from aerocast.feed.model import Feed
 from aerocast_assets.automation.switch import described, switch
 
 LOOK = 30  # seconds
-ABOUT = "Makes what newer data, a changed source or changed code has made stale."
+ABOUT = "Rebuilds what newer data, a changed source or changed code has made stale."
 
 
 def forward_flow(feeds: Sequence[Feed]) -> dg.AutomationConditionSensorDefinition:

@@ -145,12 +145,16 @@ def look_around(
         mark = feed.source.fingerprint(feed, now) if looked else before.fingerprint
     except AeroCastError as error:  # the channels are as good as ever
         looked, mark = False, before.fingerprint
-        closed.append(f"the source cannot be looked at: {error}")
+        closed.append(f"the source cannot be checked: {error}")
     again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
     segments = predictions.closed_segments(root, feed.name)
     oldest = predictions.last_write(segments[0]) if segments else None
     looks = [
-        (looked and mark != before.fingerprint, "the source has changed", "the source is as it was" if looked else ""),
+        (
+            looked and mark != before.fingerprint,
+            "the source has changed",
+            "the source has not changed" if looked else "",
+        ),
         (again, "the source could not be read and is tried again", ""),
         _due(f"readings wait: {', '.join(waiting)}", ended, clock.real_duration(root, feed.name, feed.readings_wait))
         if waiting
@@ -169,7 +173,7 @@ def look_around(
         "sensor faults have changed": sorted(keys & set(stale.get(layers.FAULTS, ()))),
         "readings are new": sorted(keys & set(stale.get(ROWS, ()))),
     }
-    quiet = ["sensor faults are as they were", "every month is made of what is there"]
+    quiet = ["sensor faults have not changed", "every month is up to date"]
     notes = [old for is_reason, _, old in looks if not is_reason and old]
     notes += [calm for calm, months_of in zip(quiet, touched.values(), strict=True) if not months_of]
     return LiveLook(
@@ -293,7 +297,7 @@ def newest_runs(instance: dg.DagsterInstance, root: Home, feed: Feed, real: date
     ended = datetime.fromtimestamp(newest[0].end_time, UTC)
     room = timedelta(0) if failed else remaining(ROOM, ended, real)
     if room and not all(release.current(root, feed.name, target) for target in feed.targets):
-        waits = "a target has no champion yet: its first models get room to be made"
+        waits = "a target has no champion yet: its first models take precedence"
     return Runs(failed, waits, ended)
 
 

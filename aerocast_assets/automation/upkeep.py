@@ -18,7 +18,7 @@ def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
         JOB,
         selection=dg.AssetSelection.assets(KEY),
         owners=OWNERS,
-        description="Keeps the lake small; nothing that is needed goes.",
+        description="Keeps the lake small and removes nothing that is needed.",
     )
     return dg.Definitions(
         assets=shared(maintenance(find)),

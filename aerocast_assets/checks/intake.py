@@ -28,7 +28,7 @@ def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "raw"),
         name=PUT_ASIDE,
-        description="No file lies in the inbox's rejected/, and no post was put aside: mend or remove them.",
+        description="No file lies in the inbox's rejected/, and no post was set aside: fix or remove them.",
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.ingest.channels.inbox import Inbox, inbox_of
@@ -82,7 +82,7 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
             asset_key=asset,
             check_name=NAME,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=unread or "; ".join(delays) or "nothing was left unread",
+            description=unread or "; ".join(delays) or "everything was read",
             metadata={UNREAD: unread or "; ".join(delays) or "nothing"},
         )
         # Not `unread` of an older run: a check that is run alone only tells.

@@ -83,7 +83,7 @@ def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=key(feed, "bronze"),
         name="values_believed",
-        description="At every station each column is measured, and believed, about as often as is declared as usual.",
+        description="No column of any station lacks more of its values, missing or quarantined, than is usual.",
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables.quality import shares_above

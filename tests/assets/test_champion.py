@@ -181,7 +181,7 @@ def test_refused_candidate_without_shadow_share_is_not_released(
 
 def test_invalid_regime_start_fails_and_champion_serves(feed: Feed, again: Path, instance: dg.DagsterInstance) -> None:
     before = release.current(again, *KEY)
-    for since, why in (("soon", "is no instant"), ("2024-04-30T20:00:00Z", "are needed")):
+    for since, why in (("soon", "is not a time"), ("2024-04-30T20:00:00Z", "are needed")):
         result = retrain(feed, again, instance, since=since)
         assert not result.success
         failed = {event.step_key: str(event.step_failure_data.error) for event in result.get_step_failure_events()}

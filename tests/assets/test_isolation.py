@@ -76,7 +76,7 @@ def broken_parts(defs: Path) -> None:
 REASONS = {
     "misspelt": "misspelt/defs.yaml:2: cadance: no such field; did you mean cadence?",
     "named": "name: 'good' must be the folder's name, 'named'",
-    "typed": "FeedComponentt' is no component; a feed's is",
+    "typed": "FeedComponentt' is not a component; a feed's is",
     "untyped": "type: is missing",
     "empty": "this one is empty",
     "latin": "byte 0xe4 is not UTF-8",
@@ -103,7 +103,7 @@ def test_broken_part_is_left_out_and_named(defs: Path, home: Path, caplog: pytes
     assert notes.keys() == REASONS.keys()
     for name, reason in REASONS.items():
         assert reason in str(notes[name].description), name
-        assert any(name in line and "is left out, all else works: " in line for line in caplog.messages), name
+        assert any(name in line and "is left out, everything else works: " in line for line in caplog.messages), name
     with dg.DagsterInstance.ephemeral() as instance:
         key = dg.AssetCheckKey(dg.AssetKey(["misspelt", "declaration"]), "valid")
         selection = dg.AssetSelection.checks(key)
@@ -188,6 +188,6 @@ def test_run_of_other_feed_mentions_broken_one_in_one_sentence(checkout: Run) ->
     ran = checkout("run", "--feed", "heatwave")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (warning,) = [line for line in (ran.stdout + ran.stderr).splitlines() if "is left out" in line]
-    assert "noaa is left out, all else works: " in warning
+    assert "noaa is left out, everything else works: " in warning
     assert "cadence: '1h' is not allowed: write PT1H (and 1 more: see `aerocast check`)" in warning
     assert "Traceback" not in ran.stdout + ran.stderr

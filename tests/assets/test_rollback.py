@@ -83,7 +83,7 @@ def test_rollback_serves_old_release_and_history_keeps_both(
     assert shown["hold"].endswith("until it is lifted")
     table = shown["releases"].splitlines()
     assert [new in table[2], old in table[3]] == [True, True], "newest first"
-    assert "serving; a person holds it since" in table[3]
+    assert "serving; a person has held it since" in table[3]
 
 
 def test_repeated_rollback_changes_nothing(
@@ -166,7 +166,7 @@ def test_hold_yields_to_user_and_not_to_loop(
     assert pointer.hold.until is not None
     assert pointer.hold.until - pointer.hold.since == timedelta(days=7)
     proven = choose(noaa, home, instance, third, "shadow: better", automatic=True)
-    assert f"release {third} of noaa/temperature cannot replace the champion: a person holds it" in error(proven)
+    assert f"release {third} of noaa/temperature cannot replace the champion: a person has held it" in error(proven)
     assert release.current(home, *KEY) == pointer
     assert choose(noaa, home, instance, new).success, "a person chooses again"
     assert rows(home)[-1]["reason"] == f"rolled forward to {new} from {old}"
@@ -185,7 +185,5 @@ def test_invalid_hold_duration_changes_nothing(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, two: tuple[str, str]
 ) -> None:
     for text in ("a week", "-P1D", "PT0S"):
-        assert f"hold_for: '{text}' must be a length of time" in error(
-            choose(noaa, home, instance, two[0], hold_for=text)
-        )
+        assert f"hold_for: '{text}' must be a duration" in error(choose(noaa, home, instance, two[0], hold_for=text))
     assert release.current(home, *KEY).version == two[1]

@@ -102,7 +102,7 @@ def test_forecasts_within_step_use_whole_steps(fed: Feed, home: Path, instance: 
     assert {actual for (actual,) in judged} == {None}, "an outcome of a step that is not over is not judged"
 
     set_clock(home, fed, NOW + HOUR + 10 * MINUTE)
-    assert "every month is made of what is there" in tick.said(), "a station that fell silent is waited for"
+    assert "every month is up to date" in tick.said(), "a station that fell silent is waited for"
     set_clock(home, fed, NOW + HOUR + fed.freshness)
     request = tick.asks()
     assert request.tags["aerocast/live"] == "readings are new in 2024-02"
@@ -110,4 +110,4 @@ def test_forecasts_within_step_use_whole_steps(fed: Feed, home: Path, instance: 
     third = ask(home)
     assert third["origin"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
     assert (third["newest_step"]["whole"], third["newest_step"]["fullness"]) == (True, 0.75)
-    assert "every month is made of what is there" in tick.said()
+    assert "every month is up to date" in tick.said()

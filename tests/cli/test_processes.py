@@ -78,7 +78,7 @@ def test_occupied_port_raises_one_sentence(home: Path, option: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--port", "99999"), "--port: 99999 is no port; allowed: 1 to 65535"),
+        (("--port", "99999"), "--port: 99999 is not a port; allowed: 1 to 65535"),
         (("--port", "3000"), "--port and --ui-port: both are 3000"),
         (("--host", "no.such.host.invalid"), "--port: no.such.host.invalid:8000 cannot be used"),
     ],
@@ -220,7 +220,7 @@ def test_up_ends_when_either_process_ends(tmp_path: Path, home: Path) -> None:
     servers[0].kill()
     _, said = up.communicate(timeout=240)
     assert up.returncode == 1
-    assert "error: the server ended by itself with status -9; stopped the rest" in said
+    assert "error: the server ended unexpectedly with status -9; stopped the rest" in said
     assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
@@ -253,15 +253,15 @@ def test_user_rolls_back_and_lifts_hold(home: Path) -> None:
     assert unknown == f"error: there is no release '0009-00000009' of noaa/temperature; {known}"
     done = run("rollback", "--hold-for", "P7D", home=home)
     assert done.returncode == 0, done.stderr
-    assert f"noaa/temperature: rolled back to {old} from {new}; a person holds it since" in done.stdout
+    assert f"noaa/temperature: rolled back to {old} from {new}; a person has held it since" in done.stdout
     lines = run("releases", "--feed", "noaa", "--target", "temperature", home=home).stdout.splitlines()
     assert lines[0].split() == ["version", "kind", "trained", "to", "promoted", "skill", "state"]
     assert [line.split()[0] for line in lines[1:]] == [new, old]
-    assert "serving; a person holds it since" in lines[2]
+    assert "serving; a person has held it since" in lines[2]
     # Beside a platform that holds the home, from a shell that knows no instance of Dagster.
     with writer.hold(home, "aerocast up"):
         assert "was lifted" in run("lift", home=home, **{writer.VARIABLE: "", "DAGSTER_HOME": ""}).stdout
-    assert f"nobody holds {old}" in run("lift", home=home).stdout
+    assert f"there is no hold on {old}" in run("lift", home=home).stdout
     pointer = release.current(home, "noaa", "temperature")
     assert pointer is not None
     assert (pointer.version, pointer.hold) == (old, None)

@@ -62,7 +62,7 @@ def test_simulate_command_sets_clock(home: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--at", "soon"], "--at: 'soon' is no instant"),
+        (["--at", "soon"], "--at: 'soon' is not a time"),
         (["--at", "2024-04-01", "--speed", "-1"], "--speed: -1.0 is not allowed"),
         (["--at", "2024-04-01", "--speed", "nan"], "--speed: nan is not allowed"),
         (["--at", "2024-04-02", "--until", "2024-04-01"], "--until: 2024-04-01 is before"),

@@ -112,7 +112,7 @@ def test_changed_stations_horizons_and_targets_have_documented_result(
     change(horizons=[1])
     found = declared.document(home, "small").read()
     assert found
-    assert found.retirement("windspeed") == "Target windspeed of feed small is retired: it is not declared any more."
+    assert found.retirement("windspeed") == "Target windspeed of feed small is retired: it is no longer declared."
     assert before.version in release.versions(home, "small", "temperature"), "no release is gone"
 
 

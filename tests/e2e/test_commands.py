@@ -122,7 +122,7 @@ def test_interrupted_run_ends_without_traceback(
     process.send_signal(number)
     said += process.communicate()[0]
     assert process.returncode == status, said.decode()
-    assert "Stopped. What was finished is kept" in said.decode()
+    assert "Stopped. Finished work is kept" in said.decode()
     assert NOISE.findall(said.decode()) == []
     monkeypatch.setenv("AEROCAST_HOME", str(home))
     monkeypatch.setenv("DAGSTER_HOME", str(project))

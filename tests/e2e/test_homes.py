@@ -81,7 +81,7 @@ def test_home_is_moved_copied_and_loses_mlflow(tmp_path: Path, small: Feed, monk
     kept = {path: path.stat().st_mtime_ns for path in moved.rglob("*") if path.is_file()}
     (copy / "mlflow.db").unlink()
     _, said = run(small, copy, monkeypatch, "linear", "champion", force=True)
-    assert "mlflow.db was gone: a new one is begun" in said
+    assert "mlflow.db was missing: a new one was created" in said
     client = Tracker(copy).client
     assert client.get_model_version_by_alias(model_name(*KEY), ALIAS).tags["release"] == champion_version(copy)
     run_of = client.get_run(trained(copy).mlflow_run_id)

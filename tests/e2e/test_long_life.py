@@ -49,7 +49,7 @@ FIRST, LAST, STRIDE = 31, 121, 3  # days since START; the home of before ends wi
 CHANGE = 45  # from that day on days swing further
 DAY = timedelta(days=1)
 PATIENCE = 300.0
-CALM = "every month is made of what is there"  # what a tick says that has looked at all months
+CALM = "every month is up to date"  # what a tick says that has looked at all months
 TARGET = "temperature"
 
 

@@ -121,7 +121,7 @@ def test_rollback_reaches_server_and_lasts(tmp_path: Path, home: Path, instance:
         # A trial that somebody forces, or that newer rows ask for, is held and recorded, and replaces nothing.
         forced = champion(feed, home, instance, force=True)
         assert (forced["verdict"], forced["release"]) == ("held", old)
-        assert forced["decision"].startswith(f"Held: {old} stays, for a person holds it since")
+        assert forced["decision"].startswith(f"Held: {old} stays, for a person has held it since")
         assert champion_version(home) == old
 
         # Once it is lifted the newer one wins the trial, and is the release that it was.

@@ -305,7 +305,7 @@ def test_faults_raise_one_sentence(tmp_path: Path) -> None:
 def test_invalid_time_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path, "http://127.0.0.1:9", "--since", "noon"), capture_output=True, text=True)
     assert done.returncode == 2
-    assert "'noon' is no time" in done.stderr
+    assert "'noon' is not a time" in done.stderr
 
 
 def pending(name: str, hour: int) -> Pending:

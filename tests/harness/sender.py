@@ -1,7 +1,7 @@
 """Senders for crash tests: readings through every channel, with re-sent requests, files and claims, in any order.
 
 What was acknowledged is counted: `raw` says which rows each channel must have brought to raw, how often; `readings`
-which readings there are, by station and time as they were sent, `winds` those of them whose wind is not to be believed.
+which readings there are, by station and time as they were sent, `winds` those of them whose wind is not credible.
 """
 
 import gzip

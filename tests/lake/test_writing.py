@@ -355,7 +355,9 @@ def test_home_below_file_raises_one_sentence(tmp_path: Path, beneath: str) -> No
 
 
 def test_home_that_cannot_be_created_raises_one_sentence() -> None:
-    with pytest.raises(AeroCastError, match=r"could not be written: .*(cannot be made|permission|read-only)") as caught:
+    with pytest.raises(
+        AeroCastError, match=r"could not be written: .*(cannot be created|not permitted|read-only)"
+    ) as caught:
         Lake("/proc/aerocast").append(RAW, rows("2013-01", "a"), "a")
     sentence(caught.value)
 
@@ -413,7 +415,7 @@ def test_disk_below_free_limit_is_refused(tiny: Path, monkeypatch: pytest.Monkey
 
 def test_read_only_disk_raises_one_sentence(tiny: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(tiny)], check=True)
-    with pytest.raises(AeroCastError, match="could not be written: the place is read-only"):
+    with pytest.raises(AeroCastError, match="could not be written: the location is read-only"):
         Lake(tiny).append(RAW, rows("2013-01", "a"), "a")
 
 

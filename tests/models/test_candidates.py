@@ -26,7 +26,7 @@ def test_stored_forecasts_are_matched_by_station_and_origin() -> None:
 @pytest.mark.parametrize(("station", "hours"), [("CCC", 0), ("AAA", 2)])
 def test_row_without_forecast_is_refused(station: str, hours: int) -> None:
     asked = TIME[:1] + hours * np.timedelta64(3600, "s")
-    with pytest.raises(AeroCastError, match="1 of 2 rows were not there when it was trained"):
+    with pytest.raises(AeroCastError, match="1 of 2 rows did not exist when it was trained"):
         STORED.levels_of(np.array(["BBB", station]), np.concatenate([TIME[:1], asked]))
 
 
@@ -39,4 +39,4 @@ def test_trial_on_newer_rows_leaves_candidate_out_with_reason() -> None:
     newer = Samples(STATION, TIME + np.timedelta64(3600, "s"), rows, ("x",))
     forecasts, remarks = _forecasts([mute], newer)
     assert not forecasts
-    assert remarks == " mute was not scored: 2 of 4 rows were not there when it was trained."
+    assert remarks == " mute was not scored: 2 of 4 rows did not exist when it was trained."

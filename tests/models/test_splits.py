@@ -156,5 +156,5 @@ def test_regime_start_is_utc_instant() -> None:
     wanted = datetime(2024, 4, 10, 12, tzinfo=UTC)
     for text in ("2024-04-10T12:00:00", "2024-04-10T12:00:00Z", "2024-04-10T14:00:00+02:00", "2024-04-10 12:00"):
         assert parse_since(text) == wanted
-    with pytest.raises(AeroCastError, match="since: 'yesterday' is no instant"):
+    with pytest.raises(AeroCastError, match="since: 'yesterday' is not a time"):
         parse_since("yesterday")

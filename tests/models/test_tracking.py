@@ -109,7 +109,7 @@ def test_copied_home_keeps_history_and_leaves_original_alone(copy: Path, before:
     state = {path: path.stat().st_mtime_ns for path in old.rglob("*")}
     tracker = Tracker(copy)
     again = record(tracker, config_hash="f" * 64)
-    assert tracker.notes == [f"the home was {old} before: MLflow's places follow it"]
+    assert tracker.notes == [f"the home was {old} before: MLflow's paths were updated"]
     import mlflow
 
     for each in (made, again):
@@ -153,11 +153,11 @@ def _newer(home: Path) -> None:
 
 
 FAULTS = {
-    _lost: "mlflow.db was gone: a new one is begun",
+    _lost: "mlflow.db was missing: a new one was created",
     _cut: "mlflow.db is damaged",
     _overwritten: "mlflow.db is damaged",
     _text: "mlflow.db is damaged",
-    _foreign: "mlflow.db is none of MLflow's",
+    _foreign: "mlflow.db is not a database of MLflow",
     _newer: "mlflow.db has the schema of another MLflow (ffffffffffff)",
 }
 
@@ -188,7 +188,7 @@ def test_run_deleted_by_user_is_logged_again(copy: Path, before: tuple[Path, Can
     tracker.client.delete_experiment(tracker.client.get_experiment_by_name("noaa").experiment_id)
     again = Tracker(copy)
     assert again.knows(record(again))
-    assert again.notes == ["MLflow's experiment noaa was deleted and is restored: trainings go on in it"]
+    assert again.notes == ["MLflow's experiment noaa was deleted and has been restored: trainings continue in it"]
     shutil.rmtree(copy / "mlflow")
     assert again.knows(record(again))
     assert not again.follow(MODEL, "0" * 32, {})

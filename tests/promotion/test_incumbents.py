@@ -147,7 +147,7 @@ def test_other_unit_or_cadence_makes_incumbent_unusable() -> None:
     ]
     window = {"columns": ["pressure"], "look_back": 24}
     gone = declared(columns=columns[2:], targets=["pressure"], window=window)
-    assert incompatibilities(before, gone) == ["temperature is not a column any more"]
+    assert incompatibilities(before, gone) == ["temperature is no longer a column"]
 
 
 # The trial ------------------------------------------------------------------------------------------------------------

@@ -77,5 +77,5 @@ def test_incumbent_gets_features_by_name() -> None:
     np.testing.assert_allclose(
         forecast(graph, x[:, mixed], names, data.names), forecast(graph, x, data.names), rtol=1e-5
     )
-    with pytest.raises(AeroCastError, match="do not have: sun_0"):
+    with pytest.raises(AeroCastError, match="rows lack: sun_0"):
         forecast(graph, x[:, :1], data.names[:1], ["sun_0"])

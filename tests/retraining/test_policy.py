@@ -72,7 +72,7 @@ def test_sensor_fault_or_missing_verdicts_delay_retrain() -> None:
     silent = msgspec.structs.replace(hot(), spoke=False)
     waiting = decide(LIMITS, silent, RetrainMemory(), T0 + 9 * DAY)
     assert not waiting.act
-    assert "does not speak for drift" in waiting.reason
+    assert "shows no drift" in waiting.reason
     assert decide(LIMITS, hot(), waiting.memory, T0 + 9 * DAY).act, "the edge is not used up by waiting"
 
 

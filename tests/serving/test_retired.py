@@ -20,7 +20,7 @@ from tests.harness.server import Server
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
-SENTENCE = "Feed small is retired: nobody declares it since "
+SENTENCE = "Feed small is retired: it has not been declared since "
 READING = {"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 41.5}
 
 
@@ -52,7 +52,7 @@ def test_feed_without_declaration_is_refused_by_name_until_declared(
     ask, path = {"station": "JFK", "feed": "small"}, "/observations/small"
     assert client.post("/predict", json=ask).status_code == 200
     assert client.post(path, json=READING).status_code == 202
-    assert declare(tmp_path, noaa) == ["small is retired: nobody declares it any more; its files stay"]
+    assert declare(tmp_path, noaa) == ["small is retired: it is no longer declared; its files stay"]
     assert declare(tmp_path, noaa) == []
     until(lambda: client.post("/predict", json=ask).status_code == 410)
     until(lambda: client.post(path, json=READING).status_code == 410)
@@ -98,7 +98,7 @@ def test_target_without_declaration_is_refused_and_short_history_reported(
     declare(tmp_path, small_feed(Path("x.csv"), targets=["temperature"]), broken=("noaa",))
     until(lambda: client.post("/predict", json=ask).status_code == 410)
     detail = client.post("/predict", json=ask).json()["detail"]
-    assert detail == "Target pressure of feed small is retired: it is not declared any more."
+    assert detail == "Target pressure of feed small is retired: it is no longer declared."
     assert client.post("/predict", json={**ask, "target": "temperature"}).status_code == 200
     feeds = {feed["name"]: feed for feed in client.get("/feeds").json()}
     assert [target["name"] for target in feeds["small"]["targets"]] == ["temperature"]

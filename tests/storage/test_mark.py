@@ -151,7 +151,7 @@ def test_clean_leaves_unmarked_folder_alone(home: Path, capsys: pytest.CaptureFi
     fill(home, *OURS, *THEIRS)
     before = contents(home)
     assert main(["clean", "--yes"]) == 1
-    assert "bears no mark of a home" in capsys.readouterr().err
+    assert "has no mark of a home" in capsys.readouterr().err
     assert contents(home) == before
 
 

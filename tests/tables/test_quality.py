@@ -266,9 +266,9 @@ def test_kmsn_five_minute_readings_have_no_false_alarms(con: duckdb.DuckDBPyConn
     ("row", "rule", "reason"),
     [
         ({"time": None, "time_text": "soon"}, "unparseable", 'when "soon"'),
-        ({"station": "ÿ{}'%s"}, "unknown_station", 'where "ÿ{}\'%s" is none of the 2 declared stations'),
-        ({"station": "a"}, "unknown_station", 'where "a" is none of the 2 declared stations (rule unknown_station)'),
-        ({"station": None}, "unknown_station", 'where "" is none'),
+        ({"station": "ÿ{}'%s"}, "unknown_station", 'where "ÿ{}\'%s" is not one of the 2 declared stations'),
+        ({"station": "a"}, "unknown_station", 'where "a" is not one of the 2 declared stations (rule unknown_station)'),
+        ({"station": None}, "unknown_station", 'where "" is not one of the 2 declared'),
         ({"time": NOW + HOUR + timedelta(seconds=1)}, "future", "is later than 2013-03-20T13:00Z"),
         (
             {"time": datetime(2013, 2, 5, tzinfo=UTC), "month": "2013-01"},

@@ -104,7 +104,7 @@ class Address(NamedTuple):
             raise AeroCastError(f"AEROCAST_BROKER: no such option: {', '.join(unknown)}; allowed: {', '.join(OPTIONS)}")
         group, wait = options.get("group", GROUP), options.get("ack_wait", str(ACK_WAIT))
         if not _TOPIC.match(group):
-            raise AeroCastError(f"AEROCAST_BROKER: group {group!r} may hold letters, digits, - and _ only")
+            raise AeroCastError(f"AEROCAST_BROKER: group {group!r} may contain only letters, digits, - and _")
         if not re.fullmatch(r"\d+(\.\d+)?", wait) or float(wait) < 1:
             raise AeroCastError(f"AEROCAST_BROKER: ack_wait {wait!r} must be a number of seconds, 1 or more")
         return cls(url, parts.scheme, servers, group, float(wait))
@@ -205,7 +205,7 @@ def connect(url: str) -> Broker:
 def valid_topic(topic: str) -> str:
     """Returns the topic if both brokers allow such a name. Raises AeroCastError otherwise."""
     if not _TOPIC.match(topic):
-        raise AeroCastError(f"topic {topic!r} may hold letters, digits, - and _ only")
+        raise AeroCastError(f"topic {topic!r} may contain only letters, digits, - and _")
     return topic
 
 

@@ -88,7 +88,7 @@ class Kafka(Broker):
         if unsent or errors:
             self._current_producer = None  # one that has lost a message sends nothing more in order
             why = errors[0].str() if errors else "no answer in time"
-            raise AeroCastError(f"the broker {self.address.public_url} did not take a message for {topic}: {why}")
+            raise AeroCastError(f"the broker {self.address.public_url} did not accept a message for {topic}: {why}")
 
     def consume(self, topics: Sequence[str], seconds: float) -> Generator[Message, None, None]:
         for topic in topics:
@@ -115,7 +115,7 @@ class Kafka(Broker):
                     yield Message(topic, record.value() or b"", f"{partition}:{offset}", 1, token)
                     quiet = time.monotonic()
             if unread:
-                raise AeroCastError(f"the broker {self.address.public_url} did not hand over all it has in time")
+                raise AeroCastError(f"the broker {self.address.public_url} did not deliver all its messages in time")
         finally:
             with suppress(AeroCastError):
                 self._request(self._consumer.unassign)
@@ -125,7 +125,7 @@ class Kafka(Broker):
 
         topic, partition, offset, _ = message.token
         if (topic, partition) in self._blocked:
-            raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was put off")
+            raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was postponed")
         after = TopicPartition(topic, partition, offset + 1)
         answers = self._request(lambda: self._consumer.commit(offsets=[after], asynchronous=False))
         for each in answers or ():
@@ -180,7 +180,7 @@ class Kafka(Broker):
                 self._request(lambda: futures[topic].result(STEP + 1))
             except AeroCastError as error:
                 if "already exists" not in str(error):
-                    raise AeroCastError(f"topic {topic} does not exist and could not be made: {error}") from error
+                    raise AeroCastError(f"topic {topic} does not exist and could not be created: {error}") from error
         self._topics.add(topic)
 
     def _positions(self, topics: Sequence[str]) -> "list[TopicPartition]":
@@ -195,7 +195,7 @@ class Kafka(Broker):
             return []
         committed = self._request(lambda: self._consumer.committed(partitions, timeout=STEP))
         if error := next((each.error for each in committed if each.error), None):
-            raise AeroCastError(f"the broker {self.address.public_url} does not say what was committed: {error}")
+            raise AeroCastError(f"the broker {self.address.public_url} did not report what was committed: {error}")
         offsets = [each.offset if each.offset >= 0 else OFFSET_BEGINNING for each in committed]
         return [TopicPartition(p.topic, p.partition, at) for p, at in zip(committed, offsets, strict=True)]
 

@@ -183,7 +183,7 @@ def _stream(body: bytes) -> Iterator[Any]:
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             yield stream
     except (pa.ArrowException, OSError, EOFError, OverflowError, ValueError) as error:
-        reason = (str(error).strip() or "it is cut off").splitlines()[0][:200]
+        reason = (str(error).strip() or "it is truncated").splitlines()[0][:200]
         form = "an Arrow IPC stream"
         raise ReadingError(
             "body",

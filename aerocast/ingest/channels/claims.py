@@ -243,14 +243,14 @@ def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, report: C
         if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
             break
     report.claims.append(claim)
-    report.notes += [f"{claim.uri}: ignored, for they are not declared: {', '.join(others)}"] if others else []
+    report.notes += [f"{claim.uri}: ignored because they are not declared: {', '.join(others)}"] if others else []
 
 
 def _parse(body: bytes) -> Claim:
     try:
         return msgspec.json.decode(body, type=Claim)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unusable(f"the message is no claim: {error}") from error
+        raise Unusable(f"the message is not a claim: {error}") from error
 
 
 def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str, ...]]:

@@ -309,7 +309,7 @@ def _decode_json(data: bytes, field: str, rule: str) -> Any:
         except msgspec.ValidationError:
             return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"The {field} is no JSON: {error}."
+        detail = f"The {field} is not JSON: {error}."
         raise ReadingError(field, data[:_EXCERPT], f"{rule} ({error})", slug="malformed-json", detail=detail) from None
 
 

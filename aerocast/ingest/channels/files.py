@@ -55,7 +55,7 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
     Fields that the feed does not declare are left out.
 
     Raises:
-        ReadingError: it is cut off, damaged, has too many broken lines, or lacks what makes a reading.
+        ReadingError: it is truncated, damaged, has too many broken lines, or lacks what makes a reading.
         OSError: it cannot be read.
     """
     with _as_malformed(path):
@@ -142,7 +142,7 @@ class _JsonLines:
     def _broken_piece(self, line: bytes, number: int, error: ReadingError) -> Piece:
         text = line.decode(errors="replace").rstrip("\r\n")
         if not self.whole and not line.endswith(b"\n") and not text.endswith("}"):
-            raise error  # the file looks cut off
+            raise error  # the file looks truncated
         reason = str(error).removeprefix(f"line {number}: ")
         self.broken_lines += 1
         self.example = self.example or f"line {number}: {reason}: {text[:200]!r}"
@@ -164,7 +164,7 @@ def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
     notes = undeclared_note(sorted(lines.ignored))
     if lines.broken_lines:
         count = f"{lines.broken_lines} of {lines.rows} lines"
-        notes.append(f"{count} are broken and set aside; the first is {lines.example}")
+        notes.append(f"{count} are broken and quarantined; the first is {lines.example}")
     return FileContent(lines.rows, lines.pieces, notes)
 
 

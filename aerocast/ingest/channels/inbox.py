@@ -218,7 +218,7 @@ class Inbox:
         identity = hashlib.sha256(f"{whole.sha256} {whole.entry.identity}".encode()).hexdigest()
         for part, rows in enumerate(_parts(self._raw(feed, whole.entry.name, content))):
             if not self._is_same(whole):
-                log.warning("%s/%s was replaced while it was read; it comes next time", self._store, whole.entry.name)
+                log.warning("%s/%s was replaced while it was read; it is read next time", self._store, whole.entry.name)
                 return
             segment = f"{self.name}/{identity}/{part}"
             if (part + 1) * PART_ROWS >= content.rows:
@@ -240,7 +240,7 @@ class Inbox:
             try:
                 digest = parse_manifest(one.manifest).sha256
                 if digest.lower() != sha256:
-                    raise ReadingError("sha256", sha256, f"{digest}, as the manifest says: the file is cut off?")
+                    raise ReadingError("sha256", sha256, f"{digest}, as the manifest says: is the file truncated?")
             except ReadingError:
                 if self._fresh(one):
                     return None

@@ -31,7 +31,7 @@ def leftover_notes(listing: Listing, needs_manifest: bool, patience: float) -> I
     """
     for name in sorted(set(listing.others) - {DONE, REJECTED}):
         if not name.startswith("."):
-            yield f"{name} is no file: what is in it is not looked at"
+            yield f"{name} is not a file: its content is ignored"
     names = {one.name for one in listing.files}
     for one in sorted(listing.files):
         what, age = _lack(one.name, names, needs_manifest), time.time() - one.changed
@@ -43,9 +43,9 @@ def leftover_notes(listing: Listing, needs_manifest: bool, patience: float) -> I
 def _lack(name: str, names: set[str], needs_manifest: bool) -> str | None:
     """What keeps the file from being taken."""
     if name.endswith(MANIFEST):
-        return None if name.removesuffix(MANIFEST) in names else "announces a file that is not there"
+        return None if name.removesuffix(MANIFEST) in names else "announces a file that does not exist"
     if _is_unfinished(name):
-        return "is not finished, by its name"
+        return "is unfinished, according to its name"
     return "has no manifest" if needs_manifest and kind_of(name) and name + MANIFEST not in names else None
 
 

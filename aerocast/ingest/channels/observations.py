@@ -58,7 +58,9 @@ class HttpChannel:
             else:
                 self._store.forget(part.file, part.position)
         if ignored_names:
-            self.notes.append(f"{SOURCE}: ignored, for they are not declared: {', '.join(short_list(ignored_names))}")
+            self.notes.append(
+                f"{SOURCE}: ignored because they are not declared: {', '.join(short_list(ignored_names))}"
+            )
 
     def confirm(self, batch: Batch) -> None:
         """Forgets the posts; their keys stay."""
@@ -70,7 +72,7 @@ class HttpChannel:
         try:
             return _body(definition, post)
         except (AeroCastError, pa.ArrowException) as error:
-            log.warning("post %d of %s is put aside: %s", post.id, definition.name, error)
+            log.warning("post %d of %s is set aside: %s", post.id, definition.name, error)
             self.rejections.append(f"post {post.id}: {error}")
             self._store.put_aside(file, post, str(error))
             return None

@@ -98,7 +98,9 @@ class PostStore:
             if self._is_closed:
                 raise PostRefusal(Why.UNUSABLE, "the server is being stopped")
             if self._queue_length >= self._limits.pending or self._queue_bytes + size > self._limits.pending_bytes:
-                raise PostRefusal(Why.FULL, f"{self._queue_length} posts of {self._feed} wait for the disk already")
+                raise PostRefusal(
+                    Why.FULL, f"{self._queue_length} posts of {self._feed} are already waiting for the disk"
+                )
             self._queue_length += 1
             self._queue_bytes += size
             if self._thread is None:
@@ -242,7 +244,7 @@ class PostStore:
             if con:
                 con.execute("BEGIN IMMEDIATE")
             if con is None or con.execute("SELECT name FROM state").fetchone()[0] != file:
-                raise AeroCastError(f"{self.path} was removed while it was read, and what was posted with it")
+                raise AeroCastError(f"{self.path} was removed while it was read, together with the posts in it")
             yield con
             con.execute("COMMIT")
 

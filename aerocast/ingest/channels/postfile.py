@@ -64,7 +64,7 @@ def open_post_file(path: Path) -> sqlite3.Connection:
         con.execute("PRAGMA wal_autocheckpoint = 4000")
         version = con.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
-            raise AeroCastError(f"{path} has version {version}, and not {_VERSION}: it is no file of posts")
+            raise AeroCastError(f"{path} has version {version}, and not {_VERSION}: it is not a file of posts")
     except BaseException:
         con.close()
         raise
@@ -89,5 +89,5 @@ def error_text(path: Path, error: BaseException) -> str:
         return f"{path} cannot be used: {error.strerror or error}"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"{path} is damaged ({error}): move it away, with what stands beside it, and a new one is made"
+        return f"{path} is damaged ({error}): move it and its companion files away, and a new one is created"
     return f"{path} cannot be used: {error}"

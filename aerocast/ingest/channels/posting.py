@@ -105,9 +105,9 @@ class Writer:
             return [PostRefusal(Why.DISK if postfile.is_full(error) else Why.UNUSABLE, text)] * len(group)
         except Exception:  # a fault of ours: the thread, and all who wait for it, outlive it
             self.close()
-            log.exception("%s: a group of posts could not be kept", self._path)
+            log.exception("%s: a group of posts could not be stored", self._path)
             return [
-                PostRefusal(Why.UNUSABLE, f"{self._path}: the post could not be kept; the server's log says why")
+                PostRefusal(Why.UNUSABLE, f"{self._path}: the post could not be stored; the server's log says why")
             ] * len(group)
 
     def close(self) -> None:
@@ -145,7 +145,9 @@ class Writer:
             if answer is None and (
                 rows + offer.rows > self._limits.rows or size + len(offer.body) > self._limits.bytes
             ):
-                answer = PostRefusal(Why.FULL, f"{rows} readings wait for the platform already: try again shortly")
+                answer = PostRefusal(
+                    Why.FULL, f"{rows} readings are already waiting for the platform: try again shortly"
+                )
             if answer is None:
                 last, rows, size = last + 1, rows + offer.rows, size + len(offer.body)
                 new.append((last, now, offer.kind, offer.rows, offer.body))

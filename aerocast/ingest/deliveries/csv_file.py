@@ -236,11 +236,11 @@ def undeclared_note(names: Iterable[str]) -> list[str]:
 def _notes(repair: Repair) -> list[str]:
     count, rows = len(repair.broken_rows), repair.records
     oddities: list[tuple[Oddity, str]] = [
-        (repair.stray, "lines with a quotation mark that quotes nothing, which was read as text"),
+        (repair.stray, "lines with a stray quotation mark, which was read as text"),
         (repair.multiline, "records of more than one line"),
         (repair.blank, "blank lines, which were ignored"),
     ]
-    notes = [f"{count} of {rows} lines are broken and set aside; the first is {repair.example}"] if count else []
+    notes = [f"{count} of {rows} lines are broken and quarantined; the first is {repair.example}"] if count else []
     return notes + [f"{odd.count} {what}; the first is line {odd.first}" for odd, what in oddities if odd.count]
 
 

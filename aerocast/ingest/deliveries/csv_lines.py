@@ -68,8 +68,8 @@ def blocks(stream: BinaryIO, whole: bool) -> Iterator[bytes]:
         if end:
             yield block[:end]
     if rest and not whole:
-        rule = "a line break at the end, or a manifest: it looks cut off"
-        raise CsvFault("looks cut off: its last line has no line break", "last line", rest[-80:], rule)
+        rule = "a line break at the end, or a manifest: it looks truncated"
+        raise CsvFault("looks truncated: its last line has no line break", "last line", rest[-80:], rule)
     if rest:
         yield rest + b"\n"
 

@@ -122,7 +122,7 @@ class NwsClient:
         """Waits as long as the service asked us to, whichever question it was about."""
         remaining = self.quiet - self.clock()
         if self.quiet > latest:
-            raise RefusedError(f"{path}: the service asked to be left alone for another {remaining:.0f} s", 429)
+            raise RefusedError(f"{path}: the service asked to wait another {remaining:.0f} s", 429)
         if remaining > 0:
             self._sleep(remaining)
 
@@ -134,13 +134,13 @@ class NwsClient:
     def _once(self, path: str, headers: Mapping[str, str], latest: float) -> NwsAnswer:
         remaining = latest - self.clock()
         if remaining <= 0:
-            raise RefusedError(f"{path}: no time left to ask")
+            raise RefusedError(f"{path}: no time left for a request")
         timeout = httpx.Timeout(min(READ_TIMEOUT, remaining), connect=min(CONNECT_TIMEOUT, remaining))
         try:
             with self._http.stream("GET", self.base + path, headers=dict(headers), timeout=timeout) as response:
                 body = self._body(response, path, latest)
         except (httpx.TooManyRedirects, httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise RefusedError(f"{self.base}{path} cannot be asked for: {_words(error)}") from error
+            raise RefusedError(f"{self.base}{path} cannot be requested: {_words(error)}") from error
         except httpx.ConnectError as error:
             self._attempts = 1  # where nobody answers, the next station is not worth more than a look
             raise _AgainError(f"{self.base} cannot be reached: {_words(error)}") from error
@@ -158,7 +158,7 @@ class NwsClient:
             if len(body) > LARGEST:
                 raise RefusedError(f"{path} was answered with more than {LARGEST >> 20} MB", response.status_code)
             if self.clock() > latest:  # a server may drip forever without one read timing out
-                raise RefusedError(f"{path}: the answer took longer than there is time")
+                raise RefusedError(f"{path}: the answer took longer than the time left")
         return bytes(body)
 
     def _refuse(self, path: str, response: httpx.Response, body: bytes) -> NwsAnswer:

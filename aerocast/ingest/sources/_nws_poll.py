@@ -219,9 +219,9 @@ def _sentences(visits: Mapping[str, Visit], omissions: Counter[str], source: Nws
     """Sentences for the log and the run's metadata."""
     sentences = [f"station {station} failed: {visit.failure}" for station, visit in visits.items() if visit.failure]
     if omissions["old"]:
-        sentences.append(f"{omissions['old']} readings older than {source.reach} left out: they are no news")
+        sentences.append(f"{omissions['old']} readings older than {source.reach} left out: they are not new")
     if empty := sum(visit.empty for visit in visits.values()):
-        sentences.append(f"{empty} observations left out that hold neither a time nor a value")
+        sentences.append(f"{empty} observations without a time and without a value left out")
     return sentences
 
 
@@ -239,7 +239,7 @@ def _recall(feed: Feed, base: str, request: ReadRequest) -> PollMemory:
     try:
         memory = (_document(request.work, feed).read() if request.work else None) or empty
     except AeroCastError as error:
-        request.notes.append(f"{error}: everything is asked for again")
+        request.notes.append(f"{error}: everything is requested again")
         return empty
     newest_in_table = max(request.after.values(), default=EARLIEST)
     newest = [station.newest for station in memory.stations.values() if station.newest]
@@ -261,7 +261,7 @@ def _remember(feed: Feed, after: PollMemory, before: PollMemory, request: ReadRe
     try:
         _document(request.work, feed).write(after)
     except AeroCastError as error:
-        request.notes.append(f"{error}; the next poll asks for everything again")  # the readings themselves are safe
+        request.notes.append(f"{error}; the next poll requests everything again")  # the readings themselves are safe
 
 
 def _document(work: Path, feed: Feed) -> Document[PollMemory]:

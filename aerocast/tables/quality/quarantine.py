@@ -146,7 +146,7 @@ def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Co
             f'{time} "{{}}" {{}} (rule unparseable)', f"{text}, {_why_no_instant(feed)}"
         ),
         "q.rule = 'unknown_station'": _sentence(
-            f'{station} "{{}}" is none of the {len(feed.stations)} declared stations (rule unknown_station)',
+            f'{station} "{{}}" is not one of the {len(feed.stations)} declared stations (rule unknown_station)',
             f"left(coalesce(r.station, ''), {_EXCERPT})",
         ),
         "q.rule = 'future'": _sentence(

@@ -100,7 +100,7 @@ def test_waiting_claims_start_run(
     }  # fmt: skip
     assert "| noaa | 4 |" in shown["rows_by_feed"]
     assert "| training-data |" in shown["dead_letters_why"]
-    assert "the message is no claim" in shown["dead_letters_why"]
+    assert "the message is not a claim" in shown["dead_letters_why"]
     with duckdb.connect() as con:
         rows_in = Lake(home).relation(con, "noaa/raw").project("station, temp, month").order("temp, station").fetchall()
     assert rows_in == [("LGA", "60.5", "2013-06")] * 2 + [("JFK", "61", "2013-06")] * 2
@@ -149,13 +149,13 @@ def test_retrain_runs_and_promotions_are_announced(
     runs = [retrain(noaa, home, instance, version) for version in (first, "0009-00000000", second)]
     assert [run.success for run in runs] == [True, False, True]
     monkeypatch.setenv("AEROCAST_BROKER", nobody())
-    assert sensor.said().startswith("to be told later: the broker nats://127.0.0.1:")
+    assert sensor.said().startswith("to be announced later: the broker nats://127.0.0.1:")
     assert sensor.cursor is None
 
     monkeypatch.setenv("AEROCAST_BROKER", nats.url)
     monkeypatch.setattr(announcing, "PAGE", 1)  # one event, and one promotion, a tick
     said = [sensor.said() for _ in range(8)]
-    assert said[-1] == "nothing new to tell"
+    assert said[-1] == "nothing new to announce"
     told = messages(nats, announcing.TRAINING)
     assert [(each["run_id"], each["status"]) for each in told] == [
         (run.run_id, status)
@@ -179,13 +179,13 @@ def test_retrain_runs_and_promotions_are_announced(
 
     # A promotion whose run died before its record is told, too, after a while; then nothing more.
     third = publish(home, 3)
-    assert sensor.said() == "nothing new to tell"
+    assert sensor.said() == "nothing new to announce"
     monkeypatch.setattr(announcing, "UNRECORDED", timedelta(0))
-    assert [sensor.said() for _ in range(2)] == ["told of 1 changes", "nothing new to tell"]
+    assert [sensor.said() for _ in range(2)] == ["announced 1 changes", "nothing new to announce"]
     assert [each["version"] for each in messages(nats, announcing.SELECTED)] == [third]
 
     # All is told again where the cursor is lost, under the same ids: here the broker drops it.
     sensor.cursor = "no cursor"
     monkeypatch.setattr(announcing, "PAGE", 100)
-    assert sensor.said() == "told of 9 changes"
+    assert sensor.said() == "announced 9 changes"
     assert messages(nats, announcing.TRAINING) == []

@@ -195,7 +195,7 @@ def test_service_is_polled_on_schedule_and_repetition_is_noop(service: Loop, mon
     said = metadata(second, key(feed, "raw"))
     assert (said["rows_from_source"], said["no_news"]) == (2, 24)
     assert asked[1] is None, "whatever month it tells of"
-    assert "every month is made of what is there" in service.said()
+    assert "every month is up to date" in service.said()
 
 
 def test_poll_waits_for_running_poll_and_back_off(service: Loop) -> None:

@@ -24,8 +24,8 @@ from tests.harness.loop import LiveLoop
 
 DAY = timedelta(days=1)
 QUIET = (
-    "nothing waits in the channels; the prediction log is empty; sensor faults are as they were;"
-    " every month is made of what is there"
+    "nothing waits in the channels; the prediction log is empty; sensor faults have not changed;"
+    " every month is up to date"
 )
 
 # Whole loops of the asset graph.
@@ -58,7 +58,7 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
     assert {"nothing_lost", "fresh", "sensors", "season", "temperature_drift"} <= {
         each.check_name for each in result.get_asset_check_evaluations()
     }
-    assert tick.said() == f"at 2024-03-11 00:00: the source is as it was; {QUIET}"
+    assert tick.said() == f"at 2024-03-11 00:00: the source has not changed; {QUIET}"
     write_readings(Path(polled.source.path), hours=24 * 71)
     set_clock(home, polled, START + 71 * DAY)
     newer = tick.asks()
@@ -73,7 +73,7 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
     looked_back = tick.asks()
     assert span(looked_back) == ["2024-03", "2024-03"], "its first windows look back over the border"
     assert tick.run(looked_back).success
-    assert "source is as it was" in tick.said()
+    assert "source has not changed" in tick.said()
 
 
 def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
@@ -113,7 +113,7 @@ def test_failed_run_is_retried_after_pause(
     retried = tick.asks()
     assert "the newest run failed" in retried.tags["aerocast/live"]
     assert tick.run(retried).success
-    assert "source is as it was" in tick.said()
+    assert "source has not changed" in tick.said()
 
 
 def test_broken_source_delays_no_channel(
@@ -148,7 +148,7 @@ def test_initial_training_delays_live_run(
     assert tick.run(tick.asks()).success
     tick.cursor = None
     monkeypatch.setattr(live, "ROOM", timedelta(hours=1))
-    assert "first models get room" in tick.said()
+    assert "first models take precedence" in tick.said()
 
 
 def test_log_of_feed_without_polling_is_taken(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
@@ -189,12 +189,12 @@ def test_changed_faults_rebuild_bronze_once(feed: Feed, home: Path, instance: dg
     assert metadata(result, key(feed, "bronze"))["months_computed"] == 1
     assert metadata(result, key(feed, "bronze"))["quarantined_by_rule"]["sensor_fault"] == 5
     assert check(result, "nothing_lost").passed
-    assert "sensor faults are as they were" in tick.said()
+    assert "sensor faults have not changed" in tick.said()
     Lake(home).overwrite("small/faults", faults.to_table([]))
     state.document(home, "small").write(DriftState("small", START + 121 * DAY, now))
     back = tick.run(tick.asks())
     assert "sensor_fault" not in metadata(back, key(feed, "bronze"))["quarantined_by_rule"]
-    assert "sensor faults are as they were" in tick.said()
+    assert "sensor faults have not changed" in tick.said()
 
 
 def test_unreadable_cursor_costs_one_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:

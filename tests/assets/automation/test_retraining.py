@@ -92,7 +92,7 @@ def test_every_tick_gives_its_reason(loop: Loop) -> None:
     (loop.home / "drift" / "small.json").unlink(missing_ok=True)
     assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
     loop.heat(cool(warm=1))
-    assert "1 examinations in a row spoke for drift" in loop.said()
+    assert "1 examinations in a row showed drift" in loop.said()
 
 
 def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
@@ -290,7 +290,7 @@ def test_held_target_is_skipped_with_reason(loop: Loop) -> None:
     serves = champion_version(loop.home)
     release.promote(loop.home, "small", TARGET, serves, Hold(datetime.now(UTC), reason="the newer one is worse"))
     loop.heat(hot(T, onset=T - 10 * DAY))
-    assert f"but {serves} stays: a person holds it since" in loop.said()
+    assert f"but {serves} stays: a person has held it since" in loop.said()
     assert "until it is lifted" in str(loop.at(MADE + 69 * DAY).due().skip_message)
     loop.at(T)
     requests.request_retrain(loop.home, "small", TARGET, "a person asked", force=True)

@@ -203,8 +203,8 @@ def test_unwritable_table_delays_claims(channel: Channel, monkeypatch: pytest.Mo
 
 
 POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
-    "no JSON": (lambda claim, _: b"{", "the message is no claim"),
-    "no UTF-8": (lambda claim, _: b'{"feed": "\xff"}', "the message is no claim"),
+    "no JSON": (lambda claim, _: b"{", "the message is not a claim"),
+    "no UTF-8": (lambda claim, _: b'{"feed": "\xff"}', "the message is not a claim"),
     "another shape": (lambda claim, _: b'{"feed": "small"}', "missing required field `uri`"),
     "too much": (lambda claim, _: changed(claim, now=True), "unknown field `now`"),
     "rows as text": (lambda claim, _: changed(claim, rows="3"), "`$.rows`"),

@@ -103,16 +103,16 @@ def test_incomplete_file_name_is_ignored(channel: Callable[..., Inbox], folder: 
     one = channel()
     assert one.backlog() == 0
     assert taken(one, feed) == []
-    assert one.notes == [f"{folder}/older is no file: what is in it is not looked at"]
+    assert one.notes == [f"{folder}/older is not a file: its content is ignored"]
     for name in names:
         os.utime(folder / name, (time.time() - 7300,) * 2)
     assert taken(one, feed) == []
     assert [note.removeprefix(f"{folder}/") for note in one.notes] == [
-        "older is no file: what is in it is not looked at",
-        ".a.csv is not finished, by its name; it was last changed 2 hours ago",
-        "a.csv.part is not finished, by its name; it was last changed 2 hours ago",
-        "b.jsonl.tmp is not finished, by its name; it was last changed 2 hours ago",
-        "c.csv.manifest.json announces a file that is not there; it was last changed 2 hours ago",
+        "older is not a file: its content is ignored",
+        ".a.csv is unfinished, according to its name; it was last changed 2 hours ago",
+        "a.csv.part is unfinished, according to its name; it was last changed 2 hours ago",
+        "b.jsonl.tmp is unfinished, according to its name; it was last changed 2 hours ago",
+        "c.csv.manifest.json announces a file that does not exist; it was last changed 2 hours ago",
     ]
     assert len(listing(folder)) == 5
 
@@ -268,7 +268,7 @@ def test_broken_csv_line_is_set_aside(channel: Callable[..., Inbox], folder: Pat
     assert broken["flags"] == "malformed=21: 5 fields instead of 4"
     assert [broken[name] for name in ("station", "time", "temp", "rh")] == [None] * 4
     assert one.notes == [
-        "readings.csv: 1 of 47 lines are broken and set aside; the first is line 21: 5 fields instead of 4: "
+        "readings.csv: 1 of 47 lines are broken and quarantined; the first is line 21: 5 fields instead of 4: "
         "'AAA,2024-03-01T19:0AAA,2024-03-01T20:00:00Z,4.5,55'"
     ]
 
@@ -286,7 +286,7 @@ def test_broken_json_line_is_set_aside(bad: str, channel: Callable[..., Inbox], 
     assert [row["t"] for row in rows] == ["1.5", "2.5", "3.5", "4.5"] * 8
     assert (broken["station"], broken["time"], broken["time_text"]) == (None, None, bad)
     assert broken["flags"].startswith("malformed=19: ")
-    assert one.notes[0].startswith("a.jsonl: 1 of 33 lines are broken and set aside; the first is line 19: ")
+    assert one.notes[0].startswith("a.jsonl: 1 of 33 lines are broken and quarantined; the first is line 19: ")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_full_buffer_refuses_posts(tmp_path: Path) -> None:
     put(store, 2)
     store.close()
     slow = PostStore(tmp_path, "small", Limits(pending=0))
-    with pytest.raises(PostRefusal, match="wait for the disk"):
+    with pytest.raises(PostRefusal, match="waiting for the disk"):
         put(slow, 1)
 
 

@@ -56,7 +56,7 @@ def test_stray_quote_loses_no_record(name: str, marks: int) -> None:
         pytest.skip(f"no case at {path}")
     found, notes = read(path)
     assert [row[1] for row in found] == [f"2024-03-01T{hour:02d}:00:00Z" for hour in range(24)]
-    said = f"{marks} lines with a quotation mark that quotes nothing, which was read as text; the first is line 7"
+    said = f"{marks} lines with a stray quotation mark, which was read as text; the first is line 7"
     assert notes == ([said] if marks else [])
 
 
@@ -75,7 +75,7 @@ def test_stray_quote_closed_by_another_loses_no_record(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(f"{','.join(HEADER)}\n{text}")
     found, notes = read(tmp_path / "x.csv")
     assert [row[1] for row in found] == ["2024-01-01", "2024-01-02", "2024-01-03"]
-    assert notes == ["1 lines with a quotation mark that quotes nothing, which was read as text; the first is line 2"]
+    assert notes == ["1 lines with a stray quotation mark, which was read as text; the first is line 2"]
 
 
 def test_multiline_value_is_read_and_reported(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_broken_line_is_set_aside_with_number_and_text(tmp_path: Path, line: byt
     assert found[1] == (f"malformed=4: {what}", text, None, None, None, None)
     assert Counter(row[0] for row in found) == {None: 21, found[1][0]: 1}
     assert notes == [
-        f"1 of 22 lines are broken and set aside; the first is line 4: {what}: {text!r}",
+        f"1 of 22 lines are broken and quarantined; the first is line 4: {what}: {text!r}",
         "1 blank lines, which were ignored; the first is line 2",
     ]
     with pytest.raises(CsvFault, match=r"has 1 broken lines of 22, allowed: at most 4% of the lines; the first is"):

@@ -309,7 +309,7 @@ GOOD = HEAD + "A,2013-01-01T00:00:00Z,1,2\n"
             text(GOOD + "A,2013-01-01T01:00:00Z,1,2,3\n" + "A,b,c,d\n"),
             "line 3: 5 fields instead of 4: 'A,2013",
         ),
-        ("x.csv", text(GOOD + "A,2013-01-01T01:0"), "looks cut off: its last line has no line break"),
+        ("x.csv", text(GOOD + "A,2013-01-01T01:0"), "looks truncated: its last line has no line break"),
         ("x.csv", text(GOOD.encode() + b"A,2013-01-01T01:00:00Z,\xff\xfe,2\n"), "the first is line 3: it is not UTF-8"),
         ("x.csv", text(b"\xff\xfe,when,temp,wind\n"), "header is not UTF-8"),
         ("x.csv.gz", cut_gzip, "cannot be read|damaged or cut off"),
@@ -407,7 +407,7 @@ def test_broken_line_follows_row_before(tmp_path: Path) -> None:
         "line": 5,
     }
     assert after.table["flags"].null_count == 23
-    broken = "1 of 48 lines are broken and set aside; the first is line 31: 2 fields instead of 4: 'A,2013-05-01'"
+    broken = "1 of 48 lines are broken and quarantined; the first is line 31: 2 fields instead of 4: 'A,2013-05-01'"
     assert notes == [f"source {declared.source.label}: {broken}"]
 
 
