@@ -44,7 +44,7 @@ def test_slow_readings_are_batched(home: Path, changes: dict[str, Any], wait: in
     assert look(home, feed).present == ["readings wait: 1 at http"], "the first after a calm is taken at once"
     early = look(home, feed, MINUTE)
     assert early.present == []
-    assert any("readings wait: 1 at http, gathered for another" in line for line in early.said)
+    assert any("readings wait: 1 at http, gathered for another" in line for line in early.quiet)
     assert look(home, feed, wait * MINUTE).present == ["readings wait: 1 at http"]
     assert look(home, feed, -MINUTE).present, "a clock that was set back holds nothing up"
 
@@ -58,7 +58,7 @@ def test_logged_forecast_waits_for_its_outcome(home: Path, changes: dict[str, An
     aged(written[0], (wait - 1) * MINUTE)
     waiting = look(home, feed, 1000 * MINUTE)
     assert waiting.present == []
-    assert any("2 segments of the prediction log wait, gathered for another" in line for line in waiting.said)
+    assert any("2 segments of the prediction log wait, gathered for another" in line for line in waiting.quiet)
     Deliveries(home, feed).post(POST)
     assert look(home, feed).present == ["readings wait: 1 at http"], "which takes up the log, too"
     aged(written[0], wait * MINUTE)
