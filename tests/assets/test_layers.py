@@ -206,7 +206,7 @@ def test_derived_file_is_written_after_run_died_behind_commit(
     newest = max(at for at, row in enumerate(rows) if row[0] == "AAA")
     rows[newest][2] = f"{float(rows[newest][2]) + 0.5:.2f}"
     write_rows(readings, rows)
-    module, name = (tail, "write") if derived == "tail" else (training, "write_csv")
+    module, name = (tail, "write_grids") if derived == "tail" else (training, "write_csv")
 
     def die(*_: object, **__: object) -> None:
         raise RuntimeError("killed here")
