@@ -35,7 +35,7 @@ from aerocast.tables.layers import FAULTS, stale_months
 from aerocast_assets.keys import key
 from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_readings
-from tests.factories.predictions import HOUR, answer, posted, segment
+from tests.factories.predictions import HOUR, answer, posted_outcome, segment
 from tests.harness.columns import shown_columns, stored_columns
 from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
 
@@ -284,7 +284,7 @@ def test_withdrawn_fault_restores_its_readings(feed: Feed, again: Path, instance
 
 def test_evaluation_without_champion_says_so(readings: Path, home: Path, instance: dg.DagsterInstance) -> None:
     feed = small_feed(readings)
-    segment(home, "pair", [posted(7.0, predicted=5.0, at=NEWEST)])
+    segment(home, "pair", [posted_outcome(7.0, predicted=5.0, at=NEWEST)])
     result = refresh(feed, home, instance, selection=[key(feed, n) for n in ("raw", "bronze", "silver", "evaluation")])
     assert result.success
     for name in ("temperature_drift", "sensors", "season"):

@@ -23,7 +23,7 @@ from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables.quality import audit
 from tests import PROJECT
-from tests.harness.brokers import Running, start_kafka, start_nats
+from tests.harness.brokers import RunningBroker, start_kafka, start_nats
 from tests.harness.sender import FEED, STORM, Sender
 from tests.harness.server import Server
 
@@ -38,7 +38,7 @@ LAYERS = ("raw", "bronze", "quarantine")
 class Killed:
     """The process that forks a child a time and kills it (see `tests.harness.ingestion`)."""
 
-    def __init__(self, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
+    def __init__(self, home: Path, feed: Feed, brokers: Sequence[RunningBroker]) -> None:
         declaration = home / "declaration.json"
         declaration.write_text(feed.model_dump_json())
         command = [sys.executable, "-m", "tests.harness.ingestion", str(home), str(declaration)]
@@ -66,13 +66,13 @@ class Killed:
 
 
 @pytest.fixture
-def brokers(tmp_path: Path) -> Iterator[list[Running]]:
+def brokers(tmp_path: Path) -> Iterator[list[RunningBroker]]:
     with start_nats(tmp_path) as nats, start_kafka(tmp_path) as kafka:
         yield [nats, kafka]
 
 
 def test_readings_sent_between_kills_are_stored_exactly_once(
-    push_feed: Feed, home: Path, brokers: list[Running], chance: random.Random
+    push_feed: Feed, home: Path, brokers: list[RunningBroker], chance: random.Random
 ) -> None:
     declared.publish(home, push_feed)
     with Server(home) as server:
@@ -92,7 +92,7 @@ def test_readings_sent_between_kills_are_stored_exactly_once(
     _nothing_waits(sender, home, push_feed, brokers)
 
 
-def _lives(sender: Sender, killed: Killed, broker: Running, chance: random.Random) -> Iterator[list[str]]:
+def _lives(sender: Sender, killed: Killed, broker: RunningBroker, chance: random.Random) -> Iterator[list[str]]:
     """What each killed child said; a kill may come at any moment of a round, and enough come in the middle of work."""
     number = unfinished = 0
     for first in range(2):
@@ -135,7 +135,7 @@ def _all_is_there_once(sender: Sender, home: Path, feed: Feed) -> None:
     assert counted.rows_in == sender.raw.total()
 
 
-def _nothing_waits(sender: Sender, home: Path, feed: Feed, brokers: Sequence[Running]) -> None:
+def _nothing_waits(sender: Sender, home: Path, feed: Feed, brokers: Sequence[RunningBroker]) -> None:
     assert [door.backlog() for door in channels_of(home, feed, Settings(home=str(home)))] == [0, 0]
     for broker in brokers:
         with connect(broker.url) as connection:

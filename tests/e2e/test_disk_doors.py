@@ -21,7 +21,7 @@ from aerocast.tables.quality import audit
 from tests.harness.brokers import start_nats
 from tests.harness.deliveries import refresh
 from tests.harness.disks import fill_disk, small_disk
-from tests.harness.sender import FEED, Reading, encoded, known, readings
+from tests.harness.sender import FEED, Reading, encode, reading_key, readings
 
 LEFT = (0, 4 << 10, 40 << 10, 400 << 10, 4200 << 10, 4600 << 10)  # bytes left of it; a table needs some to begin
 
@@ -58,12 +58,12 @@ class Doors:
                 self.sent += rows
 
     def post(self, rows: list[Reading]) -> None:
-        self.posted.post(f"key {self.number}", encoded(rows, ".jsonl"), "ndjson", len(rows))
+        self.posted.post(f"key {self.number}", encode(rows, ".jsonl"), "ndjson", len(rows))
 
     def put(self, rows: list[Reading]) -> None:
         part = self.inbox / f"{self.number}.part"
         try:
-            part.write_bytes(encoded(rows, ".csv"))
+            part.write_bytes(encode(rows, ".csv"))
             part.rename(self.inbox / f"{self.number}.csv")
         except OSError:
             part.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ class Doors:
 
     def claim(self, rows: list[Reading]) -> None:
         path = self.outside / f"{self.number}.parquet"
-        path.write_bytes(encoded(rows, ".parquet"))
+        path.write_bytes(encode(rows, ".parquet"))
         claims.announce(self.broker, claims.TRAINING_TOPIC, self.feed, [path], self.outside)
 
     def take(self) -> list[str]:
@@ -118,7 +118,7 @@ def test_acknowledged_readings_survive_full_disk(
     doors.posted.close()
     with duckdb.connect() as con:
         raw, good, bad = (doors.lake.relation(con, f"{FEED}/{layer}") for layer in ("raw", "bronze", "quarantine"))
-        assert Counter(raw.select("station, time_text").fetchall()) == Counter(map(known, doors.sent))
+        assert Counter(raw.select("station, time_text").fetchall()) == Counter(map(reading_key, doors.sent))
         assert audit(con, push_feed, raw, good, bad).balanced
         kept = good.count("*").fetchall()[0][0] + bad.filter('"column" IS NULL').count("*").fetchall()[0][0]
         assert kept == len(doors.sent)
@@ -129,13 +129,13 @@ def test_truncated_file_is_taken_once_complete(push_feed: Feed, home: Path) -> N
     inbox.mkdir(parents=True)
     rows = readings(random.Random(3), hours=10)
     for ending in (".parquet", ".csv", ".csv.gz", ".jsonl.gz"):
-        data = encoded(rows, ending)
+        data = encode(rows, ending)
         (inbox / f"file{ending}").write_bytes(data[:-3])
     cut = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))
     assert not cut.rows
     assert len(cut.rejections) == 4, cut.rejections
     for name in ("file.parquet", "again.parquet"):
-        (inbox / name).write_bytes(encoded(rows, ".parquet"))
+        (inbox / name).write_bytes(encode(rows, ".parquet"))
         taken = take_all(lake, push_feed, channels_of(home, push_feed, Settings(home=str(home))))
         assert taken.rows.total() == len(rows)
     assert sum(lake.rows(f"{FEED}/raw").values()) == 2 * len(rows), "put there again it is another delivery"

@@ -11,7 +11,7 @@ from aerocast.feed.model import Feed
 from aerocast.lake import Lake
 
 
-def only(feed: Feed) -> Callable[[str], Feed | None]:
+def lookup_of(feed: Feed) -> Callable[[str], Feed | None]:
     """A lookup that knows this feed only."""
     return lambda name: feed if name == feed.name else None
 

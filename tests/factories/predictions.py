@@ -36,7 +36,7 @@ def answer(
     return msgspec.structs.replace(base, **changes)
 
 
-def posted(
+def posted_outcome(
     actual: float, id: str | None = None, horizon: int | None = None, at: datetime = T0, **more: Any
 ) -> PostedOutcome:
     return PostedOutcome(

@@ -84,7 +84,7 @@ def climate(seed: int, size: int = 2 * YEAR, rough: float = 1.0) -> Reals:
     return np.round(year + cycle(size) + weather, 1)
 
 
-def known_before(values: Reals, origin: NDArray[np.int64]) -> Reals:
+def features_at(values: Reals, origin: NDArray[np.int64]) -> Reals:
     """Features of the model: differences of the newest values and of the mean of the last day, and the hour."""
     newest = values[origin]
     padded = np.concatenate([[0.0], np.cumsum(values)])
@@ -100,7 +100,7 @@ def weights(horizon: int) -> Reals:
     """Least-squares weights of the change over `horizon` steps, learned from two years of another climate."""
     values = climate(98)
     origin = np.arange(24, len(values) - horizon)
-    found, *_ = np.linalg.lstsq(known_before(values, origin), values[origin + horizon] - values[origin], rcond=None)
+    found, *_ = np.linalg.lstsq(features_at(values, origin), values[origin + horizon] - values[origin], rcond=None)
     return found
 
 
@@ -110,7 +110,7 @@ def outcomes(values: Reals, half: dict[int, float], start: np.datetime64 = START
     for horizon in HORIZONS:
         due = np.arange(24 + horizon, len(values))
         change = values[due] - values[due - horizon]
-        error = change - known_before(values, due - horizon) @ weights(horizon)
+        error = change - features_at(values, due - horizon) @ weights(horizon)
         parts.append((due, np.full(len(due), horizon), error, np.full(len(due), half[horizon]), change))
     due, horizon, error, width, change = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.lexsort((horizon, due))
@@ -120,7 +120,7 @@ def outcomes(values: Reals, half: dict[int, float], start: np.datetime64 = START
     )
 
 
-def tested(values: Reals) -> tuple[dict[int, float], dict[int, Scores]]:
+def test_scores(values: Reals) -> tuple[dict[int, float], dict[int, Scores]]:
     """Half widths of the intervals and test scores of that model on an unchanged series."""
     known = outcomes(values, dict.fromkeys(HORIZONS, 1.0))
     width, scores = NormalDist().inv_cdf(0.95), {}
@@ -148,7 +148,7 @@ def manifest(made: Feed, scores: dict[int, Scores]) -> Manifest:
     )
 
 
-def changed(values: Reals, onset: int, change: Callable[[Reals], Reals]) -> Reals:
+def with_change(values: Reals, onset: int, change: Callable[[Reals], Reals]) -> Reals:
     """The series with the values from `onset` on changed."""
     made = values.copy()
     made[onset:] = change(values)[onset:]

@@ -35,7 +35,7 @@ sys.stdin.read()
 """
 
 
-class Running(Protocol):
+class RunningBroker(Protocol):
     """A running broker whose `url` survives a restart.
 
     `again` is how long to wait, in seconds, for what a killed consumer had; it comes at the next look otherwise.

@@ -12,7 +12,7 @@ from typing import Any
 from aerocast.feed.model import Feed
 from aerocast.ingest.brokers import base, connect
 from aerocast.ingest.channels import claims
-from tests.factories.claims import only
+from tests.factories.claims import lookup_of
 
 
 def die(*_: Any, **__: Any) -> None:
@@ -24,7 +24,7 @@ def main(where: str, url: str, home: str, declaration: str, topic: str) -> None:
     with connect(url) as broker:
         owner: Any = {"consumed": claims.Lake, "appended": type(broker)}[where]
         setattr(owner, {"consumed": "amend", "appended": "commit"}[where], die)
-        claims.take_claims(broker, Path(home), only(feed), [topic], base.PATIENCE)
+        claims.take_claims(broker, Path(home), lookup_of(feed), [topic], base.PATIENCE)
 
 
 if __name__ == "__main__":

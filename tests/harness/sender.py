@@ -51,7 +51,7 @@ def readings(chance: random.Random, hours: int = HOURS) -> list[Reading]:
     return found
 
 
-def known(reading: Reading) -> tuple[str, str]:
+def reading_key(reading: Reading) -> tuple[str, str]:
     """The station and time that identify a reading."""
     return reading["station"], reading["time"]
 
@@ -97,10 +97,10 @@ class Sender:
 
     def _count(self, kind: str, rows: Sequence[Reading]) -> None:
         for each in rows:
-            self.raw[(kind, *known(each))] += 1
-            self.readings.add(known(each))
+            self.raw[(kind, *reading_key(each))] += 1
+            self.readings.add(reading_key(each))
             if each["w"] == STORM:
-                self.winds.add(known(each))
+                self.winds.add(reading_key(each))
 
     def send_the_rest(self) -> None:
         """Send all outstanding repetitions."""
@@ -131,9 +131,9 @@ class Sender:
 
     def _inbox(self, rows: list[Reading], name: str) -> None:
         ending = self.chance.choice([".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet"])
-        data = encoded(rows, ending)
+        data = encode(rows, ending)
         if self.chance.random() < 0.15:
-            self._put(f"cut-{name}.parquet", encoded(rows, ".parquet")[:-40])
+            self._put(f"cut-{name}.parquet", encode(rows, ".parquet")[:-40])
             self.refused.append(f"cut-{name}.parquet")
         self._put(f"{name}{ending}", data, manifest=self.chance.random() < 0.4)
         if self.chance.random() < 0.4:
@@ -160,7 +160,7 @@ class Sender:
 
     def _claim(self, rows: list[Reading], name: str) -> None:
         path = self.outbox / f"{name}.parquet"
-        path.write_bytes(encoded(rows, ".parquet"))
+        path.write_bytes(encode(rows, ".parquet"))
         topic = self.chance.choice(claims.TOPICS)
         self.announce(topic, path)
         if self.chance.random() < 0.4:
@@ -181,7 +181,7 @@ class Sender:
         raise AssertionError("the broker never took the claim")
 
 
-def encoded(rows: Sequence[Reading], ending: str) -> bytes:
+def encode(rows: Sequence[Reading], ending: str) -> bytes:
     """The content of a file with these readings."""
     table, sink = pa.Table.from_pylist(list(rows)), pa.BufferOutputStream()
     if ending == ".parquet":

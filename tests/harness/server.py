@@ -22,7 +22,7 @@ def metric(http: Any, name: str) -> float:
     return float(next(line for line in lines if line.startswith(name)).split()[-1])
 
 
-def logged(home: Path) -> list[Logged]:
+def logged_answers(home: Path) -> list[Logged]:
     """The logged answers of noaa."""
     return [
         one for path in predictions.closed_segments(home, "noaa") for one in predictions.read_segment(path).predictions

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.brokers import STARTS, Running
+from tests.harness.brokers import STARTS, RunningBroker
 
 
 @pytest.fixture(scope="package", params=list(STARTS))
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A running broker; tests that use it run once for each kind."""
     with STARTS[request.param](tmp_path_factory.mktemp(request.param)) as broker:
         yield broker

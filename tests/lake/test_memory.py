@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from aerocast.ingest.channels import claims
 from aerocast.lake import Lake, Slot, ledger, memory
 from aerocast.operations import maintenance
-from tests.factories.claims import hours_in_raw, only, write_object
+from tests.factories.claims import hours_in_raw, lookup_of, write_object
 from tests.factories.feeds import small_feed
 from tests.harness.memory_broker import MemoryBroker
 
@@ -104,13 +104,13 @@ def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
         claims.announce(broker, claims.TRAINING_TOPIC, feed, [file], tmp_path / "home")  # type: ignore[arg-type]
     sent = [each._replace(position=at) for each, at in zip(broker.queue, ("0:1", "1:1", "0:2"), strict=True)]
     broker.queue = list(sent)
-    claims.take_claims(broker, tmp_path / "home", only(feed))  # type: ignore[arg-type]
+    claims.take_claims(broker, tmp_path / "home", lookup_of(feed))  # type: ignore[arg-type]
     assert hours_in_raw(tmp_path / "home") == [0, 1, 2]
     deliver(lake, 0, 35, 50, lake.table(RAW).to_pyarrow_table().drop_columns("delivery").slice(0, 0))
     assert not known(lake, "claim/") & {msgspec.json.decode(each.body, type=claims.Claim).segment for each in sent}
     file = write_object(tmp_path / "9.parquet", [9])
     claims.announce(broker, claims.TRAINING_TOPIC, feed, [file], tmp_path / "home")  # type: ignore[arg-type]
     broker.queue = [sent[0], broker.queue.pop()._replace(position="0:9"), *sent[1:]]
-    again = claims.take_claims(broker, tmp_path / "home", only(feed))  # type: ignore[arg-type]
+    again = claims.take_claims(broker, tmp_path / "home", lookup_of(feed))  # type: ignore[arg-type]
     assert (again.repeats, len(again.claims)) == (3, 1)
     assert hours_in_raw(tmp_path / "home") == [0, 1, 2, 9]

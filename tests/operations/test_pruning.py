@@ -18,7 +18,7 @@ from aerocast.operations import pruning
 from aerocast.releases import release
 from aerocast.releases.release import POINTER
 from tests.factories import releases
-from tests.factories.claims import only, write_object
+from tests.factories.claims import lookup_of, write_object
 from tests.factories.feeds import small_feed
 from tests.harness.memory_broker import MemoryBroker
 
@@ -92,14 +92,14 @@ def test_announced_object_is_removed_once_in_raw(home: Path, tmp_path: Path) -> 
         file = write_object(tmp_path / f"{hour}.parquet", [hour])
         claims.announce(broker, claims.TRAINING_TOPIC, feed, [file], home)  # type: ignore[arg-type]
     later = broker.queue.pop()
-    claims.take_claims(broker, home, only(feed))  # type: ignore[arg-type]
+    claims.take_claims(broker, home, lookup_of(feed))  # type: ignore[arg-type]
     objects = sorted((home / "claims/small").glob("*.parquet"))
     assert pruning.prune(home, Lake(home), feed)["claimed_objects"] == 0, "young"
     for path in objects:
         os.utime(path, (LONG_AGO, LONG_AGO))
     assert pruning.prune(home, Lake(home), feed)["claimed_objects"] == 1
     broker.queue = [later]
-    assert claims.take_claims(broker, home, only(feed)).rows == {"small": 1}  # type: ignore[arg-type]
+    assert claims.take_claims(broker, home, lookup_of(feed)).rows == {"small": 1}  # type: ignore[arg-type]
 
 
 def test_old_history_months_and_unused_candidates_are_removed(home: Path) -> None:

@@ -14,7 +14,7 @@ import httpx
 from aerocast.contracts import predictions
 from tests.factories.releases import HALF, HORIZONS, publish
 from tests.factories.tails import write_tail
-from tests.harness.server import Server, logged, metric
+from tests.harness.server import Server, logged_answers, metric
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
@@ -29,7 +29,7 @@ def test_answer_is_logged_as_sent(tmp_path: Path, serve: Start) -> None:
     answer = http.post("/predict", json={"station": "LGA"}).json()
     server.process.terminate()
     assert server.process.wait(60) == 0
-    (one,) = logged(tmp_path)
+    (one,) = logged_answers(tmp_path)
     assert (one.id, one.feed, one.target, one.station) == (answer["id"], "noaa", "temperature", "LGA")
     assert (one.version, one.kind, one.graph, one.shadow, one.level) == (version, "linear", "station", False, 0.9)
     assert (one.degraded, one.reasons, one.origin) == (True, ("gap_filled",), ORIGIN)
@@ -48,8 +48,8 @@ def test_cached_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve
     bodies = [{"station": "JFK"}, {"station": "JFK"}, {"sequence": [STEP] * 5}]
     bodies.append({"sequence": [STEP] * 48, "station": "EWR", "time": "2013-07-01T12:00:00Z"})
     asked = [http.post("/predict", json=body).json()["id"] for body in bodies]
-    until(lambda: len(logged(tmp_path)) == 4)
-    found = {one.id: one for one in logged(tmp_path)}
+    until(lambda: len(logged_answers(tmp_path)) == 4)
+    found = {one.id: one for one in logged_answers(tmp_path)}
     assert [found[name].graph for name in asked] == ["station", "station", "sequence", "sequence"]
     assert [found[name].station for name in asked] == ["JFK", "JFK", None, "EWR"]
     assert found[asked[2]].origin is None
@@ -76,7 +76,7 @@ def test_refused_request_is_not_logged(tmp_path: Path, serve: Start) -> None:
     assert http.post("/predict", json={"station": "LAX"}).status_code == 422
     server.process.terminate()
     server.process.wait(60)
-    assert logged(tmp_path) == []
+    assert logged_answers(tmp_path) == []
 
 
 def test_server_killed_under_load_logged_every_answer_once(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_server_killed_under_load_logged_every_answer_once(tmp_path: Path) -> No
         for thread in clients:
             thread.join()
         server.process.wait()
-    counted = Counter(one.id for one in logged(tmp_path))
+    counted = Counter(one.id for one in logged_answers(tmp_path))
     segments = predictions.closed_segments(tmp_path, "noaa")
     assert sum(predictions.read_segment(path).damaged for path in segments) == 0
     assert max(counted.values()) == 1
@@ -141,6 +141,6 @@ def test_log_folder_may_vanish(tmp_path: Path, serve: Start) -> None:
     _, http = serve(LOG_SECONDS="0.1")
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
     shutil.rmtree(tmp_path / "log", ignore_errors=True)
-    until(lambda: metric(http, "aerocast_log_failures_total") >= 1 or bool(logged(tmp_path)))
+    until(lambda: metric(http, "aerocast_log_failures_total") >= 1 or bool(logged_answers(tmp_path)))
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
-    until(lambda: len(logged(tmp_path)) >= 1)
+    until(lambda: len(logged_answers(tmp_path)) >= 1)

@@ -16,7 +16,7 @@ from serving.shadow import is_in_share
 from tests.factories.challengers import publish_challenger, write_with_share
 from tests.factories.releases import damage, graph, manifest
 from tests.factories.tails import write_tail
-from tests.harness.server import Server, logged, metric
+from tests.harness.server import Server, logged_answers, metric
 from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
@@ -36,7 +36,7 @@ def test_challenger_answers_same_request_into_log(tmp_path: Path, serve: Start) 
     until(lambda: metric(http, SHADOW % "answered") == 2)
     server.process.terminate()
     server.process.wait(60)
-    found = {(one.id, one.shadow): one for one in logged(tmp_path)}
+    found = {(one.id, one.shadow): one for one in logged_answers(tmp_path)}
     assert len(found) == 4
     for answer in sent:
         own, shadow = found[answer["id"], False], found[answer["id"], True]
@@ -54,7 +54,7 @@ def test_share_of_requests_is_answered_for_same_ids(tmp_path: Path, serve: Start
     names = [http.post("/predict", json={"station": "JFK"}).json()["id"] for _ in range(400)]
     server.process.terminate()
     server.process.wait(60)
-    shadows = {one.id for one in logged(tmp_path) if one.shadow}
+    shadows = {one.id for one in logged_answers(tmp_path) if one.shadow}
     assert shadows == {name for name in names if is_in_share(name, 0.25)}
     assert 60 < len(shadows) < 140
 

@@ -23,20 +23,20 @@ from aerocast_assets.keys import key, retrain_job_name
 from aerocast_assets.resources import Platform
 from cli.__main__ import main
 from tests.factories.releases import publish
-from tests.harness.brokers import Running, start_kafka, start_nats
+from tests.harness.brokers import RunningBroker, start_kafka, start_nats
 from tests.harness.graph import definitions, metadata
 
 UNSET = "no broker: set AEROCAST_BROKER"
 
 
 @pytest.fixture
-def nats(tmp_path: Path) -> Iterator[Running]:
+def nats(tmp_path: Path) -> Iterator[RunningBroker]:
     with start_nats(tmp_path) as broker:
         yield broker
 
 
 @pytest.fixture
-def kafka(tmp_path: Path) -> Iterator[Running]:
+def kafka(tmp_path: Path) -> Iterator[RunningBroker]:
     with start_kafka(tmp_path) as broker:
         yield broker
 
@@ -69,7 +69,7 @@ def nobody() -> str:
 
 
 def test_waiting_claims_start_run(
-    home: Path, instance: dg.DagsterInstance, kafka: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, instance: dg.DagsterInstance, kafka: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defs = dg.Definitions.merge(claiming(), definitions(home))
     sensor = Sensor(instance, home, defs, "claims_waiting")
@@ -123,7 +123,7 @@ def test_waiting_claims_start_run(
     assert metadata(job.execute_in_process(instance=instance), KEY)["rows"] == 2
 
 
-def messages(broker: Running, topic: str) -> list[dict[str, Any]]:
+def messages(broker: RunningBroker, topic: str) -> list[dict[str, Any]]:
     with connect(broker.url) as reader:
         return [json.loads(message.body) for message in reader.consume([topic], 1.0) if not reader.commit(message)]
 
@@ -141,7 +141,7 @@ def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, version: str) 
 
 
 def test_retrain_runs_and_promotions_are_announced(
-    noaa: Feed, home: Path, instance: dg.DagsterInstance, nats: Running, monkeypatch: pytest.MonkeyPatch
+    noaa: Feed, home: Path, instance: dg.DagsterInstance, nats: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sensor = Sensor(instance, home, dg.Definitions.merge(announcing.announcing(), definitions(home)), "announcements")
     assert sensor.said() == UNSET

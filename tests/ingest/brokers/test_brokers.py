@@ -16,7 +16,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.ingest.brokers import Broker, DeadLetter, Letter, Message, connect
 from aerocast.ingest.brokers import kafka as kafka_broker
 from aerocast.ingest.brokers import nats as nats_broker
-from tests.harness.brokers import PATIENCE, Running, start_nats
+from tests.harness.brokers import PATIENCE, RunningBroker, start_nats
 
 QUIET = 0.3
 
@@ -41,7 +41,7 @@ def read(broker: Broker, topic: str, count: int) -> list[bytes]:
     return bodies
 
 
-def test_committed_message_is_delivered_once(running: Running, topic: str) -> None:
+def test_committed_message_is_delivered_once(running: RunningBroker, topic: str) -> None:
     other = f"{topic}-other"
     with connect(running.url) as broker:
         assert broker.backlog([topic, other]) == 0
@@ -59,7 +59,9 @@ def test_committed_message_is_delivered_once(running: Running, topic: str) -> No
         assert list(broker.consume([topic], QUIET)) == []
 
 
-def test_uncommitted_message_is_delivered_again(running: Running, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncommitted_message_is_delivered_again(
+    running: RunningBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
     with connect(running.url) as broker:
         broker.publish_all(topic, [Letter(f"{number}", b"%d" % number, "one key") for number in range(4)])
@@ -82,7 +84,7 @@ def test_uncommitted_message_is_delivered_again(running: Running, topic: str, mo
         assert read(broker, topic, 1) == [gone.body]
 
 
-def test_dead_letter_holds_message_and_reason(running: Running, topic: str) -> None:
+def test_dead_letter_holds_message_and_reason(running: RunningBroker, topic: str) -> None:
     before = datetime.now(UTC)
     with connect(running.url) as broker:
         for number, body in enumerate((b'{"a": 1}', b"\xff\x00", b"x" * 900_000)):
@@ -102,7 +104,7 @@ def test_dead_letter_holds_message_and_reason(running: Running, topic: str) -> N
         assert before <= letter.time <= datetime.now(UTC)
 
 
-def test_restarted_broker_loses_nothing(running: Running, topic: str) -> None:
+def test_restarted_broker_loses_nothing(running: RunningBroker, topic: str) -> None:
     with connect(running.url) as broker:
         broker.publish_all(topic, [Letter(f"{number}", b"%d" % number) for number in range(20)])
         seen: list[bytes] = []
@@ -119,7 +121,7 @@ def test_restarted_broker_loses_nothing(running: Running, topic: str) -> None:
         assert broker.backlog([topic]) == 0
 
 
-def test_resent_message_is_stored_as_broker_allows(running: Running, topic: str) -> None:
+def test_resent_message_is_stored_as_broker_allows(running: RunningBroker, topic: str) -> None:
     with connect(running.url) as broker:
         for _ in range(2):
             broker.publish(topic, b"once", "same id")
@@ -130,7 +132,9 @@ def test_resent_message_is_stored_as_broker_allows(running: Running, topic: str)
         assert not nats or read(broker, topic, 2) == [b"once", b"other"]
 
 
-def test_unreachable_broker_raises_one_sentence(running: Running, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_broker_raises_one_sentence(
+    running: RunningBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nats_broker, "PATIENCE", 2.0)
     monkeypatch.setattr(nats_broker, "STEP", 0.5)
     monkeypatch.setattr(kafka_broker, "STEP", 1.0)
@@ -176,7 +180,7 @@ def test_server_that_denies_access_raises_one_sentence(tmp_path: Path, monkeypat
             assert broker.backlog(["topic"]) == 0
 
 
-def test_invalid_topic_name_is_refused(running: Running) -> None:
+def test_invalid_topic_name_is_refused(running: RunningBroker) -> None:
     with connect(running.url) as broker, pytest.raises(AeroCastError, match=r"'a\.b'"):
         broker.publish("a.b", b"", "1")
 

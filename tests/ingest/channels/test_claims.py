@@ -25,14 +25,14 @@ from aerocast.ingest.channels import claims, patience
 from aerocast.ingest.channels.claims import Claim, announce, take_claims
 from aerocast.storage import objects
 from tests import PROJECT
-from tests.factories.claims import hours_in_raw, only, write_object
-from tests.harness.brokers import PATIENCE, Running
+from tests.factories.claims import hours_in_raw, lookup_of, write_object
+from tests.harness.brokers import PATIENCE, RunningBroker
 
 
 class Channel:
     """What one test needs: a broker, a topic of its own, a feed, a home and a place for objects."""
 
-    def __init__(self, running: Running, feed: Feed, home: Path, place: Path) -> None:
+    def __init__(self, running: RunningBroker, feed: Feed, home: Path, place: Path) -> None:
         self.running, self.feed, self.home, self.place = running, feed, home, place
         self.topic = f"training-data-{uuid.uuid4().hex}"
         self.broker = connect(running.url)
@@ -46,7 +46,7 @@ class Channel:
         """The next messages, as many as must come."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claims, "MOST", count)
-            return take_claims(self.broker, self.home, only(self.feed), [self.topic], PATIENCE, limit)
+            return take_claims(self.broker, self.home, lookup_of(self.feed), [self.topic], PATIENCE, limit)
 
     def send(self, body: bytes) -> None:
         self.broker.publish(self.topic, body, uuid.uuid4().hex)
@@ -57,7 +57,7 @@ class Channel:
 
 
 @pytest.fixture
-def channel(running: Running, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Channel]:
+def channel(running: RunningBroker, feed: Feed, home: Path, tmp_path: Path) -> Iterator[Channel]:
     made = Channel(running, feed, home, tmp_path)
     yield made
     made.broker.close()
@@ -122,7 +122,7 @@ def test_broker_restart_loses_no_claim(channel: Channel, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(channel.broker, "commit", shaken)
     taken = take_claims(
-        channel.broker, channel.home, only(channel.feed), [channel.topic], 1 + 2 * channel.running.again
+        channel.broker, channel.home, lookup_of(channel.feed), [channel.topic], 1 + 2 * channel.running.again
     )
     assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
     assert hours_in_raw(channel.home) == list(range(14))

@@ -25,7 +25,7 @@ from tests.factories.worlds import STATION, Reals
 ONSET = 40 * 24
 SIZE = 60 * 24
 FEED = worlds.feed()
-HALF, SCORES = worlds.tested(worlds.climate(99))
+HALF, SCORES = worlds.test_scores(worlds.climate(99))
 MANIFEST = worlds.manifest(FEED, SCORES)
 
 
@@ -52,7 +52,7 @@ def test_unchanged_world_raises_no_drift(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("change", [heatwave, ringing])
 def test_changed_world_is_detected_and_dated(change: object, seed: int) -> None:
-    found = judged(worlds.changed(worlds.climate(seed, SIZE), ONSET, change))
+    found = judged(worlds.with_change(worlds.climate(seed, SIZE), ONSET, change))
     assert found.is_drift
     assert found.onset is not None
     assert abs(found.onset - worlds.times(SIZE)[ONSET]) <= np.timedelta64(4, "D")
@@ -64,7 +64,7 @@ def test_changed_world_is_detected_and_dated(change: object, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_harder_weather_is_no_drift(seed: int) -> None:
     calm, rough = worlds.climate(seed, SIZE), worlds.climate(seed, SIZE, rough=2.0)
-    found = judged(worlds.changed(calm, ONSET, lambda _: rough))
+    found = judged(worlds.with_change(calm, ONSET, lambda _: rough))
     evidence = {each.test: each for each in found.evidence}
     assert evidence["page_hinkley"].fired, "the errors did grow"
     assert not found.is_drift
@@ -79,7 +79,7 @@ def test_level_followed_by_model_is_no_drift(seed: int) -> None:
 
 
 def test_unlearned_season_allows_larger_errors_and_change_is_detected() -> None:
-    values = worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave)
+    values = worlds.with_change(worlds.climate(1, SIZE), ONSET, heatwave)
     known, strange = (
         {each.test: each for each in error_verdict(made, MANIFEST, STATION, 72, strange=odd).evidence}
         for made, odd in ((worlds.outcomes(values, HALF), False), (worlds.outcomes(values, HALF), True))
@@ -108,7 +108,7 @@ def test_no_outcomes_give_no_figures() -> None:
 
 
 def test_page_hinkley_agrees_with_river() -> None:
-    known = worlds.outcomes(worlds.changed(worlds.climate(1, SIZE), ONSET, heatwave), HALF)
+    known = worlds.outcomes(worlds.with_change(worlds.climate(1, SIZE), ONSET, heatwave), HALF)
     nearest = known.at(known.horizon == 1)
     detector = PageHinkley(MIN_OUTCOMES, PH_SLACK, PAGE_HINKLEY, 1.0, "up")
     fired = False
@@ -121,7 +121,7 @@ def test_page_hinkley_agrees_with_river() -> None:
 
 @given(factor=st.floats(0.01, 1000), seed=st.integers(0, 3))
 def test_verdict_ignores_unit(factor: float, seed: int) -> None:
-    known = worlds.outcomes(worlds.changed(worlds.climate(seed, SIZE), ONSET, heatwave), HALF)
+    known = worlds.outcomes(worlds.with_change(worlds.climate(seed, SIZE), ONSET, heatwave), HALF)
     scores = {
         horizon: Scores(each.rows, each.rmse * factor, each.mae, each.mse, each.composite, each.skill)
         for horizon, each in SCORES.items()

@@ -16,7 +16,7 @@ from tests.factories.worlds import HOUR, STATION, YEAR, Reals
 from tests.harness.assertions import assert_close
 
 FEED = worlds.feed()
-HALF, SCORES = worlds.tested(worlds.climate(99))
+HALF, SCORES = worlds.test_scores(worlds.climate(99))
 MANIFEST = worlds.manifest(FEED, SCORES)
 PAST: Profile = profile(FEED, worlds.grid({"temperature": worlds.climate(1, 2 * YEAR)}))
 LIVE = worlds.START + 2 * YEAR * HOUR  # the calendar goes on, so a live series begins with January
@@ -58,7 +58,7 @@ def test_heat_ramp_is_concept_drift() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_harder_weather_is_not_concept_drift(seed: int) -> None:
     rough = worlds.climate(seed, SIZE, rough=2.0)
-    diagnosis, _ = look(worlds.changed(worlds.climate(seed, SIZE), ONSET, lambda _: rough))
+    diagnosis, _ = look(worlds.with_change(worlds.climate(seed, SIZE), ONSET, lambda _: rough))
     assert diagnosis.verdict in ("ok", "covariate_shift")
 
 

@@ -26,7 +26,7 @@ from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import answers, history, outcomes, rolling
 from aerocast.monitoring.evaluation.intake import LogIntake, take_segments
 from tests.factories.feeds import small_feed
-from tests.factories.predictions import HOUR, T0, VERSION, answer, posted, segment, silver
+from tests.factories.predictions import HOUR, T0, VERSION, answer, posted_outcome, segment, silver
 
 APRIL = datetime(2024, 4, 2, tzinfo=UTC)
 LATER = T0 + timedelta(days=30)
@@ -55,7 +55,7 @@ def taken(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> LogIntake:
 
 
 def test_segment_is_taken_once_and_deleted(con: duckdb.DuckDBPyConnection, lake: Lake, home: Path) -> None:
-    records: list[Logged | PostedOutcome] = [answer("a", T0, {1: 50.0, 6: 52.0}), posted(51.0, "a", 1)]
+    records: list[Logged | PostedOutcome] = [answer("a", T0, {1: 50.0, 6: 52.0}), posted_outcome(51.0, "a", 1)]
     path = segment(home, "one", records)
     assert taken(con, lake, home) == LogIntake(segments=1, predictions=2, posted=1)
     assert not path.exists()
@@ -79,7 +79,15 @@ def test_posted_outcome_is_stored_in_month_of_its_forecast(
         segment(home, f"m{number}", [answer(f"m{number}", T0 - timedelta(days=31 * number), {1: 50.0})])
     taken(con, lake, home)
     late = LATER + timedelta(days=60)
-    segment(home, "late", [posted(49.0, "m5", 1, late), posted(49.5, "m0", None, late), posted(1.0, "nobody", 1, late)])
+    segment(
+        home,
+        "late",
+        [
+            posted_outcome(49.0, "m5", 1, late),
+            posted_outcome(49.5, "m0", None, late),
+            posted_outcome(1.0, "nobody", 1, late),
+        ],
+    )
     assert taken(con, lake, home) == LogIntake(segments=1, posted=3, unknown=1)
     found = {row["id"]: (row["month"], row["horizon"]) for row in rows(con, lake, "small/posted")}
     assert found == {"m5": ("2023-09", 1), "m0": ("2024-03", 1), "nobody": (f"{late:%Y-%m}", 1)}
@@ -120,7 +128,7 @@ def test_intake_killed_anywhere_loses_and_repeats_nothing(
         before = 2 * wanted
         for number in range(12):
             id = f"{turn}-{number}"
-            segment(home, id, [answer(id, T0, {1: float(wanted), 6: 51.0}), posted(50.0, id, 1)])
+            segment(home, id, [answer(id, T0, {1: float(wanted), 6: 51.0}), posted_outcome(50.0, id, 1)])
             wanted += 1
         started = context.Event()
         child = context.Process(target=_take_all, args=(str(home), started))
@@ -197,9 +205,9 @@ def test_posted_outcome_counts_only_without_measured_value(
         [
             *(answer(id, T0 + hour * HOUR, {1: 44.0}) for hour, id in enumerate("abc")),
             answer("x", None, {1: 30.0}, station=None, graph="sequence"),
-            *(posted(45.0, id, 1) for id in "abcx"),
-            posted(46.0, "b", 1),
-            posted(7.0, predicted=5.0),
+            *(posted_outcome(45.0, id, 1) for id in "abcx"),
+            posted_outcome(46.0, "b", 1),
+            posted_outcome(7.0, predicted=5.0),
         ],
     )
     taken(con, lake, home)
@@ -221,7 +229,7 @@ def test_rejected_column_or_reading_discards_posted_outcome(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed, columns: list[str | None], believed: bool
 ) -> None:
     silver(lake, {T0: 40.0, T0 + HOUR: 40.0}, filled=[T0 + HOUR])
-    segment(home, "s", [answer("a", T0, {1: 44.0}), posted(45.0, "a", 1)])
+    segment(home, "s", [answer("a", T0, {1: 44.0}), posted_outcome(45.0, "a", 1)])
     taken(con, lake, home)
     assert joined(con, lake, feed)["a", 1]["actual"] == 45.0
     at = pa.array([T0 + HOUR + HOUR / 4] * len(columns), pa.timestamp("us", "UTC"))
@@ -269,7 +277,7 @@ def test_only_changed_months_are_recomputed(con: duckdb.DuckDBPyConnection, lake
     assert outcomes.refresh(con, lake, feed) == ["2024-03"], "a new prediction"
     silver(lake, {T0 - timedelta(days=31) + hour * HOUR: 41.0 for hour in range(3)}, mark="2")
     assert outcomes.refresh(con, lake, feed) == ["2024-01"], "a corrected reading"
-    segment(home, "post", [posted(1.0, "jan", 1, LATER)])
+    segment(home, "post", [posted_outcome(1.0, "jan", 1, LATER)])
     taken(con, lake, home)
     assert outcomes.refresh(con, lake, feed) == ["2023-12"], "an outcome posted late"
 
@@ -323,7 +331,7 @@ def test_outcome_may_be_posted_by_id_of_any_answer(
     for number in range(2):
         segment(home, f"s{number}", [answer(f"{number}-{again}", T0, {1: 44.0}) for again in range(3)])
         taken(con, lake, home)
-    segment(home, "p", [posted(46.0, "0-0", 1), posted(47.0, "later", 1)])
+    segment(home, "p", [posted_outcome(46.0, "0-0", 1), posted_outcome(47.0, "later", 1)])
     assert taken(con, lake, home).unknown == 1
     segment(home, "q", [answer("later", T0 + HOUR, {1: 50.0})])
     taken(con, lake, home)
