@@ -14,7 +14,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.storage.runs.schema import RunsTable
 
 from aerocast_assets.automation import retention
-from aerocast_assets.automation.retention import KEPT, prune
+from aerocast_assets.automation.retention import OLDEST, prune
 from aerocast_assets.keys import RETRAIN_OF
 
 pytestmark = pytest.mark.e2e  # real instances with many runs
@@ -91,7 +91,7 @@ def test_only_unreferenced_runs_are_deleted(home: Path, instance: dg.DagsterInst
     assert {*replaced, *kept} <= {path.name for path in logs.iterdir()}
     now = datetime.now(UTC)
     assert prune(instance, now).runs == 0, "all of them are fresh"
-    assert prune(instance, now + 2 * KEPT).runs == len(replaced) + 1
+    assert prune(instance, now + 2 * OLDEST).runs == len(replaced) + 1
     assert runs(instance) == set(kept)
     assert {path.stem for path in shards.glob("*.db")}.isdisjoint([*replaced, checked])
     assert {path.name for path in logs.iterdir()}.isdisjoint([*replaced, checked])
@@ -99,14 +99,14 @@ def test_only_unreferenced_runs_are_deleted(home: Path, instance: dg.DagsterInst
     assert instance.get_latest_materialization_event(model.key) is not None
     history = instance.event_log_storage.get_asset_check_execution_history(good.check_key, limit=10)
     assert [each.run_id for each in history] == [kept[-1]]
-    assert prune(instance, now + 2 * KEPT).runs == 0
+    assert prune(instance, now + 2 * OLDEST).runs == 0
     assert {path.name for path in home.iterdir()} == {"dagster"}, "nothing else lies about"
 
 
 def test_check_evaluated_after_its_asset_stays(instance: dg.DagsterInstance) -> None:
     made = make(instance, model)
     checked = make(instance, model, selection=dg.AssetSelection.checks_for_assets(model))
-    assert prune(instance, datetime.now(UTC) + 2 * KEPT).runs == 0
+    assert prune(instance, datetime.now(UTC) + 2 * OLDEST).runs == 0
     assert runs(instance) == {made, checked}
 
 
@@ -119,7 +119,7 @@ def test_old_runs_are_thinned_to_hourly_then_daily(instance: dg.DagsterInstance)
     failed = finished(instance, 7 * DAY + 2 * HOUR, failed=True)
     assert prune(instance, NOW).runs == 4
     assert runs(instance) == {*fresh, yesterday[1], yesterday[3], last_week[1], last_week[3], failed}
-    assert prune(instance, NOW + 2 * KEPT).runs == 7
+    assert prune(instance, NOW + 2 * OLDEST).runs == 7
 
 
 def test_runs_read_by_sensors_and_retries_stay(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_pruning_changes_no_decision(
     now = datetime.now(UTC)
     before = said(loop, now)
     monkeypatch.setattr(retention, "NEWEST", 1)
-    done = retention.prune(instance, now + 2 * retention.KEPT, limit=0)
+    done = retention.prune(instance, now + 2 * retention.OLDEST, limit=0)
     assert done.runs >= 2, "the older run over everything, and the older retrain"
     assert said(loop, now) == before
     again = refresh(feed, home, instance)
