@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.raw import raw_names
 from aerocast_assets.keys import key
 

@@ -7,7 +7,7 @@ import dagster as dg
 import yaml
 from pydantic import BaseModel
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.labels import OWNERS
 
 TEMPLATE = Path(__file__).parent / "new_feed.yaml"

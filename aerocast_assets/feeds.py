@@ -9,7 +9,7 @@ import yaml
 
 from aerocast.common.declaration import Mistake, Place, not_allowed
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 DEFS = Path(__file__).parent / "defs"
 TYPE = "aerocast_assets.component.FeedComponent"

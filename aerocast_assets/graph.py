@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import candidate

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from aerocast.common.months import month_of, month_span
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE
 
 # The pinned version's beta parameters are used knowingly; one line each a feed would bury what people should read.

@@ -9,7 +9,7 @@ from types import CodeType
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import model
 from aerocast.tables.modules import MODULES
 from aerocast_assets.columns import column_metadata

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from aerocast.features.features import features
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.features.windows import valid_origins
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.errors import Outcomes
 from aerocast.monitoring.drift.examine import examine, profile, steps_needed
 from aerocast.tables import silver, wholeness

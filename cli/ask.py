@@ -10,7 +10,7 @@ import urllib.request
 from typing import Any
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from cli.processes import free_port
 

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from cli.command import Commands, add_command
 

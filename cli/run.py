@@ -15,7 +15,7 @@ from cli.quiet import stderr_to
 if TYPE_CHECKING:
     import dagster as dg
 
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
     from aerocast.storage.home import Home
 
 POOR = 3  # exit status: no model was good enough to serve

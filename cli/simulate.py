@@ -12,7 +12,7 @@ from aerocast.storage.home import Home
 from cli.command import Commands, add_command
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
 
 
 def add(commands: Commands) -> None:

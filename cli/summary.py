@@ -11,7 +11,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
 from aerocast.common.words import count, duration
 from aerocast.contracts.manifest import Manifest, Scores
-from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import MODELS, SEQUENCE
 from aerocast.lake import Lake, LakeReader
 from aerocast.models import candidates

@@ -21,7 +21,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import LATEST
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast.storage import rooms

@@ -11,7 +11,7 @@ from typing import IO
 import yaml
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage import mark, rooms, writer
 from aerocast_assets._compat import DAEMON
 from cli import processes

@@ -14,7 +14,7 @@ from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
 from aerocast.common.times import to_numpy
 from aerocast.features.grid import Times
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.monitoring.drift.report import date_axis
 from aerocast.releases import release

@@ -15,7 +15,7 @@ import dagster as dg
 from aerocast.contracts import clock
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Heat
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table
 from aerocast.releases import release

@@ -30,10 +30,10 @@ from serving.controllers import (
     predict,
     retrain_check,
 )
+from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
-from serving.store import ServingStore
 
 FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")

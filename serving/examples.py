@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.hot_swap import ServingStore
 from serving.loading import Served, Tail
 from serving.observations import Observations
-from serving.store import ServingStore
 
 Examples = dict[str, dict[str, Any]]
 

@@ -11,6 +11,7 @@ from aerocast.contracts.manifest import FeedSnapshot
 from aerocast.contracts.predictions import PostedOutcome, PredictionLog
 from aerocast.storage.home import Home
 from serving import predictor
+from serving.hot_swap import ServingStore
 from serving.loading import Key
 from serving.outcomes import LiveErrors, Recent
 from serving.predictor import Answered
@@ -18,7 +19,6 @@ from serving.problems import invalid, problem
 from serving.records import logged
 from serving.schemas import EvalRequest, Evaluation
 from serving.shadow import Shadows
-from serving.store import ServingStore
 
 
 class Loop:

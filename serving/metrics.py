@@ -10,10 +10,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from aerocast.common.times import EPOCH
+from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.observations import Observations
 from serving.shadow import RESULTS
-from serving.store import ServingStore
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
 LABELS = ["feed", "target"]

@@ -16,11 +16,11 @@ from aerocast.common.words import duration
 from aerocast.contracts.drift_state import Fault
 from serving import inputs
 from serving.graph import GraphRunner
+from serving.hot_swap import ServingStore
 from serving.inputs import Input
 from serving.loading import Served, Tail
 from serving.problems import problem
 from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Reason
-from serving.store import ServingStore
 
 
 class Question(NamedTuple):

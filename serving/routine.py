@@ -8,11 +8,11 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.words import duration
 from aerocast.contracts import requests
 from serving import predictor
+from serving.hot_swap import ServingStore
 from serving.loading import Served
 from serving.problems import problem
 from serving.schemas import RetrainCheck
 from serving.slots import sentence
-from serving.store import ServingStore
 
 
 def check(store: ServingStore, feed: str | None, target: str | None) -> RetrainCheck:

@@ -10,6 +10,7 @@ from aerocast.common.times import from_numpy
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.predictions import PredictionLog
 from aerocast.releases import release
+from serving.hot_swap import ServingStore
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem
@@ -26,7 +27,6 @@ from serving.schemas import (
     WindowView,
 )
 from serving.slots import ReloadSlot
-from serving.store import ServingStore
 
 STUCK_POLLS = 10
 

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, settings
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import ObjectHome
 from aerocast_assets.feeds import find_feed
 from tests import PROJECT

@@ -25,9 +25,16 @@ NOT_COUNTED = frozenset(
         # where bytes are stored, and how they get there and back intact
         *("storage", "releases.storage", "lake"),
         # fingerprints of versions and contents, the present, the wording of errors
-        *("common.closure", "common.lineage", "tables.layer", "tables.layers", "contracts.clock", "common.errors"),
+        *("common.closure", "common.lineage", "tables.staleness", "tables.layers", "contracts.clock", "common.errors"),
         # the declaration: a layer hashes the values that it uses, so other fields do not matter to it
-        *("feed.model", "feed.policies", "feed.rules", "feed.schema", "common.declaration", "common.registry"),
+        *(
+            "feed.declaration",
+            "feed.policies",
+            "feed.consistency",
+            "feed.schema",
+            "common.declaration",
+            "common.registry",
+        ),
     )
 )
 

@@ -21,7 +21,7 @@ from aerocast.storage.documents import Document
 from aerocast.storage.home import Home, store_of
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Column, Feed
+    from aerocast.feed.declaration import Column, Feed
 
 FOLDER = "declared"
 _NAME = re.compile(rf"{FOLDER}/([a-z][a-z0-9_]*)\.json")

@@ -17,7 +17,7 @@ from aerocast.features.windows import WindowSpec
 from aerocast.storage.documents import Instant
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
 
 
 FORMAT = 1  # raised when an older version of AeroCast would read a release wrongly

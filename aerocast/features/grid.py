@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 HEAD = """\
 # Feed reference

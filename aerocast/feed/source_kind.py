@@ -26,7 +26,7 @@ from aerocast.common.times import iso_duration
 from aerocast.feed.schema import Texts, Zone
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
     from aerocast.tables.raw import Delivery
 
 Watch = Literal["whole", "live", "polled", "pushed"]

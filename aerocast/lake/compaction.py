@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aerocast.lake.writing import Lake
 
-NEWEST = 3  # months that are looked at; the others are joined at night (`aerocast.operations.maintenance`)
+NEWEST = 3  # months that are looked at; the others are joined at night (`aerocast.operations.retention`)
 FILES, MOST = 64, 512  # files of a month from which they may be joined, and above which they are in any case
 SHARE = 4  # small files are joined once they reach this part of the largest, so that few bytes are written again
 

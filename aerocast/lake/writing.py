@@ -20,8 +20,9 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import quoted
 from aerocast.lake import datafiles, fingerprints, memory
+from aerocast.lake.exactly_once import Once, Token
 from aerocast.lake.fingerprints import NO_EDGES, Edges
-from aerocast.lake.ledger import Ledger, Once, Token, hash_key, hash_number
+from aerocast.lake.ledger import Ledger, hash_key, hash_number
 from aerocast.lake.reading import DELIVERY, PARTITION, LakeReader, Rows
 from aerocast.lake.refusals import is_overtaken
 

@@ -17,7 +17,7 @@ from aerocast.contracts.manifest import TrainingRows
 from aerocast.features.dataset import Dataset, Rows, rmse
 from aerocast.features.sequences import none_whole, sequence_names, shortest_rows
 from aerocast.features.windows import Ints, WindowSpec, feature_names
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import Log, Model, Untrainable, model
 from aerocast.models.candidates import Candidate, StoredForecasts
 from aerocast.models.forward import forward_factors

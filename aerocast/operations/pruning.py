@@ -13,7 +13,7 @@ import duckdb
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claims
 from aerocast.ingest.channels.inbox import Inbox, inbox_of
 from aerocast.lake import LakeReader

@@ -10,7 +10,7 @@ from aerocast.releases import release
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
 
 
 def reconcile(home: Home, feeds: Sequence[Feed], names: Collection[str]) -> list[str]:

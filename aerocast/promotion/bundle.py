@@ -8,7 +8,7 @@ from aerocast.contracts.intervals import coverage
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.features.sequences import shortest_rows
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast
 from aerocast.promotion.scoring import ALL, Score, overall, score

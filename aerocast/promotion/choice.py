@@ -9,7 +9,7 @@ from aerocast.common.times import to_minute
 from aerocast.contracts import clock
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold, HoldError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.promotion import table
 from aerocast.releases import compatibility, release
 from aerocast.storage.home import Home

@@ -21,7 +21,7 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.words import count
-from aerocast.feed.model import BASELINES
+from aerocast.feed.declaration import BASELINES
 from aerocast.feed.policies import Promotion
 from aerocast.promotion.diebold_mariano import Comparison
 from aerocast.promotion.scoring import ALL, Score, overall

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.promotion import table
 from aerocast.releases import release
 from aerocast.storage.home import Home

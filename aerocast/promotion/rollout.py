@@ -11,7 +11,7 @@ from aerocast.contracts import clock
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.splits import parse_since
 from aerocast.promotion import bundle

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from aerocast.common.times import from_numpy
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 if TYPE_CHECKING:
     import pyarrow as pa

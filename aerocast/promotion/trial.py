@@ -12,7 +12,7 @@ from aerocast.common.times import to_numpy
 from aerocast.contracts.intervals import coverage
 from aerocast.features.grid import Floats, Grid, Times
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import model
 from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast

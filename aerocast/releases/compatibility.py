@@ -3,7 +3,7 @@
 from aerocast.common.units import conversion, dimension
 from aerocast.common.words import duration
 from aerocast.contracts.manifest import Manifest
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.storage.home import Home
 

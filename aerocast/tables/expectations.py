@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 if TYPE_CHECKING:
     import pandas as pd

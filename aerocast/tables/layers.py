@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aerocast.common.months import month_span
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake.fingerprints import Edges
-from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.modules import MODULES
+from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -114,7 +114,7 @@ def _rules(feed: Feed) -> dict[str, Any]:
 
 
 def _silver(feed: Feed) -> Layer:
-    from aerocast.tables import silver
+    from aerocast.tables import gap_filling, silver
 
     def observe(con: DuckDBPyConnection, lake: LakeReader, months: Months, now: datetime) -> Facts | None:
         from aerocast.tables import wholeness
@@ -129,7 +129,7 @@ def _silver(feed: Feed) -> Layer:
         return {f"{feed.name}/silver": silver.build(con, feed, rows, months, value[0])}
 
     table, source = f"{feed.name}/silver", f"{feed.name}/bronze"
-    return Layer(table, source, MODULES["silver"], _grid(feed), build, silver.lookback(feed), observe=observe)
+    return Layer(table, source, MODULES["silver"], _grid(feed), build, gap_filling.lookback(feed), observe=observe)
 
 
 def _ends(extent: Any, month: str) -> list[str]:

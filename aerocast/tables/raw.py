@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import LATEST
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 if TYPE_CHECKING:
     import pyarrow as pa

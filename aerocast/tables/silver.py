@@ -22,9 +22,9 @@ from aerocast.common.sql import literal, quoted, timestamptz
 from aerocast.common.times import EPOCH, MICROSECOND, from_microseconds
 from aerocast.common.units import conversion
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
+from aerocast.tables import gap_filling
 
-_AGE_LIMIT = 32_767  # ages are int16
 # Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
 _PARTS = f"{2**45}::DOUBLE"
 
@@ -60,12 +60,7 @@ def units(feed: Feed) -> tuple[str, ...]:
 
 def source_months(feed: Feed, months: Sequence[str]) -> list[str]:
     """The months of bronze that silver of these months is made from: a fill looks back over a month's border."""
-    return months_around(months, lookback(feed), timedelta(0))
-
-
-def lookback(feed: Feed) -> timedelta:
-    """How far before a month's start its result depends on readings: as far as a fill looks back."""
-    return _max_steps(feed) * feed.cadence
+    return months_around(months, gap_filling.lookback(feed), timedelta(0))
 
 
 def build(
@@ -85,14 +80,9 @@ def build(
     runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
     stations = ", ".join(f"({literal(station)}, {_step(feed, extent.ends[station])})" for station in feed.station_ids)
     series = names(feed)
-    means = [quoted(f"{name}_mean") for name in series]
-    filled = ", ".join(
-        f"last_value({mean} IGNORE NULLS) OVER w AS {quoted(f'{name}_last')},"
-        f" step - last_value(CASE WHEN {mean} IS NOT NULL THEN step END IGNORE NULLS) OVER w"
-        f" AS {quoted(f'{name}_since')}"
-        for name, mean in zip(series, means, strict=True)
-    )
-    outputs = ", ".join(_outputs(name, _max_steps(feed)) for name in series)
+    means = ", ".join(quoted(f"{name}_mean") for name in series)
+    filled = ", ".join(gap_filling.last_measured(name) for name in series)
+    outputs = ", ".join(_outputs(feed, name) for name in series)
     # The window sorts what it is given, so it gets only the means; the other figures are joined afterwards.
     return con.sql(f"""
         WITH pieces(month, low, high) AS (VALUES {runs}),
@@ -101,7 +91,7 @@ def build(
         measured AS MATERIALIZED ({_measured(feed, pieces[0][1], pieces[-1][2])}),
         filled AS (
             SELECT station, step, month, {filled}
-            FROM grid LEFT JOIN (SELECT station, step, {", ".join(means)} FROM measured) USING (station, step)
+            FROM grid LEFT JOIN (SELECT station, step, {means} FROM measured) USING (station, step)
             WINDOW w AS (PARTITION BY station ORDER BY step))
         SELECT station, make_timestamptz(step * {step}) AS time, {outputs}, month
         FROM (SELECT * FROM filled WHERE month IS NOT NULL) LEFT JOIN measured USING (station, step)""")
@@ -246,20 +236,12 @@ def bound(feed: Feed, name: str) -> float:
     return 2.0 ** math.ceil(math.log2(max(map(abs, feed.column(speeds.get(name, name)).range)) or 1.0))
 
 
-def _outputs(name: str, max_steps: int) -> str:
+def _outputs(feed: Feed, name: str) -> str:
     """The series' columns as they are stored."""
-    since = quoted(f"{name}_since")
-    is_filled = f"CASE WHEN {since} <= {max_steps} THEN"
-    spread = [f"{quoted(f'{name}_{label}')}" for label in ("mean", "std", "min", "max")]
+    spread = [quoted(f"{name}_{label}") for label in ("mean", "std", "min", "max")]
     count = quoted(f"{name}_count")
-    return ", ".join(
-        [
-            f"{is_filled} {quoted(f'{name}_last')} END AS {quoted(name)}",
-            f"CAST({is_filled} {since} END AS SMALLINT) AS {quoted(f'{name}_age')}",
-            *spread,
-            f"CAST(coalesce({count}, 0) AS INTEGER) AS {count}",
-        ]
-    )
+    whole = f"CAST(coalesce({count}, 0) AS INTEGER) AS {count}"
+    return ", ".join([gap_filling.value_and_age(feed, name), *spread, whole])
 
 
 def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str | None, int, int]]:
@@ -272,7 +254,7 @@ def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str
         low, high = max(start, first), min(stop, after)
         if low >= high:
             continue
-        if (reach := max(low - _max_steps(feed), end)) < low:
+        if (reach := max(low - gap_filling.max_steps(feed), end)) < low:
             pieces.append((None, reach, low))
         pieces.append((month, low, high))
         end = high
@@ -282,7 +264,3 @@ def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str
 def _step(feed: Feed, time: datetime) -> int:
     """The number of the step that holds an instant, counted from 1970."""
     return (time - EPOCH) // feed.cadence
-
-
-def _max_steps(feed: Feed) -> int:
-    return min(feed.gap_policy.max_steps, _AGE_LIMIT)

@@ -16,7 +16,7 @@ import duckdb
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.common.times import EPOCH, MICROSECOND
-from aerocast.feed.model import Feed, Sliding
+from aerocast.feed.declaration import Feed, Sliding
 from aerocast.tables.silver import spreads, with_vectors
 
 

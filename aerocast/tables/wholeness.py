@@ -21,7 +21,7 @@ from aerocast.common.months import month_of, month_span, months_around
 from aerocast.common.sql import quoted, timestamp
 from aerocast.common.times import MICROSECOND, from_numpy
 from aerocast.features.grid import Progress
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.silver import Extent, floor, names
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.common.sql import quoted
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table

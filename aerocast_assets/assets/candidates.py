@@ -8,7 +8,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import Parameters, Untrainable, model
 from aerocast_assets.assets.describe import drawing, report, status
 from aerocast_assets.assets.tracked import link, recorded

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.common.lineage import code_version, config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE
 from aerocast.promotion import table
 from aerocast_assets.assets import tracked, verdicts

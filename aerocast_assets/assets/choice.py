@@ -9,7 +9,7 @@ import dagster as dg
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets import champion, tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.resources import Platform, ReleaseChoice

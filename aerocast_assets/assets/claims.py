@@ -7,7 +7,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import PREVIEW, preview, status
 from aerocast_assets.feeds import declared, find_feed
 from aerocast_assets.resources import Platform

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aerocast.common.lineage import code_version
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import LIVE_TAG, forward, key
 from aerocast_assets.resources import Platform, Refresh

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.lineage import code_version, config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report, status
 from aerocast_assets.keys import forward, key, table

@@ -8,7 +8,7 @@ import dagster as dg
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.words import count
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from aerocast.lake import Lake
-    from aerocast.tables.layer import Facts, Layer
+    from aerocast.tables.staleness import Facts, Layer
 
 
 @dataclass

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview, status
 from aerocast_assets.feeds import feeds
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
-    from aerocast.operations.maintenance import Use
+    from aerocast.operations.retention import Use
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "maintenance"])
@@ -32,8 +32,8 @@ def maintenance(find: Callable[[], Sequence[Feed]] = feeds) -> dg.AssetsDefiniti
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock
-        from aerocast.operations.maintenance import disk, disk_use, maintain
-        from aerocast_assets.automation.retention import prune
+        from aerocast.operations.retention import disk, disk_use, maintain
+        from aerocast_assets.automation.run_history import prune
 
         root, lake = platform.root, platform.lake
         feeds = {feed.name: (feed, clock.now(root, feed.name, feed.end)) for feed in find()}
@@ -98,7 +98,7 @@ def disk_check() -> dg.AssetChecksDefinition:
         asset=KEY, name="disk_has_room", description=f"At least {LEAST_FREE:.0%} of the disk of the home is free."
     )
     def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.operations.maintenance import disk
+        from aerocast.operations.retention import disk
 
         free, total = disk(platform.root)
         share = free / total if total else 1.0

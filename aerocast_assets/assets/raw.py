@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 
 from aerocast.common.lineage import code_version
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import count_rows, status
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table

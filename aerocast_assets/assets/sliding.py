@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from aerocast.common.words import duration
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import table
 

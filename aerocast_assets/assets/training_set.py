@@ -12,7 +12,7 @@ import dagster as dg
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.resources import Platform

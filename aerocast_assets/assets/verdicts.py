@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.promotion import table
 from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.resources import Platform

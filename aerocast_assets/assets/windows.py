@@ -8,7 +8,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.claims import KEY, UNSET, claims, declared_feed, listening, postponed_check
 from aerocast_assets.automation.runs import FAILURES, UNFINISHED, back_off, own_retries

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.automation.switch import described, switch
 
 LOOK = 30  # seconds

@@ -20,7 +20,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of
 from aerocast.common.waits import remaining
 from aerocast.common.words import duration, the_newest
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import cursors, runs
@@ -136,7 +136,7 @@ def look_around(
     from aerocast.ingest.channels.intake import SOURCE
     from aerocast.lake import Lake
     from aerocast.tables import layers
-    from aerocast.tables.layer import ROWS
+    from aerocast.tables.staleness import ROWS
 
     lake, delays = Lake(root).view(), patience.read_delays(root, feed.name)
     looked = _looked_at(feed)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from aerocast.common.words import duration
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import live
 from aerocast_assets.automation.switch import described, schedule_status

@@ -11,7 +11,7 @@ import dagster as dg
 import msgspec
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import cursors, runs

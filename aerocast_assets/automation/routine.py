@@ -9,7 +9,7 @@ import dagster as dg
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.words import duration
-from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, schedule_status

@@ -9,7 +9,7 @@ import dagster as dg
 from aerocast.common import waits
 from aerocast.common.waits import LONGEST_PAUSE, PAUSE
 from aerocast.common.words import duration, the_newest
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import StepEventStatus
 from aerocast_assets.assets.champion import RETRAIN_TAG

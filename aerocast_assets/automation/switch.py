@@ -9,7 +9,7 @@ import os
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 
 def switch(feed: Feed) -> str:

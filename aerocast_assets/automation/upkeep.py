@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.maintenance import KEY, disk_check, maintenance
 from aerocast_assets.feeds import feeds
 from aerocast_assets.labels import OWNERS, shared

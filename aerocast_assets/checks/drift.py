@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.raw import UNREAD
 from aerocast_assets.keys import key

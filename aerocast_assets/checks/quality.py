@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.words import count, duration
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.expectations import Verdict, rules
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key, months, table

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from aerocast.common.words import duration
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aerocast.common.words import duration
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform

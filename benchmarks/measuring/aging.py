@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from aerocast.common.months import month_of
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.inbox import Inbox
 from aerocast.ingest.channels.intake import take_all
 from aerocast.lake import Lake, compaction
-from aerocast.operations.maintenance import maintain
+from aerocast.operations.retention import maintain
 from aerocast.tables.layers import raw_edges
 from aerocast.tables.raw import raw_schema
 from measuring.sizes import size_of

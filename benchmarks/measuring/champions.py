@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.features.features import feature_names
 from aerocast.features.grid import Floats, Grid, WindowSpec
-from aerocast.feed.model import BASELINES, Feed
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import silent
 from aerocast.feed.policies import Split
 from aerocast.models.candidates import Candidate

@@ -9,10 +9,10 @@ from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import quoted
 from aerocast.common.units import conversion
 from aerocast.features.windows import WindowSpec, feature_names
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables.quality import VALUE_RULES, step_reach
-from aerocast.tables.quality.values import MISSING_NUMBERS, MISSING_WORDS
+from aerocast.tables.quality.value_rules import MISSING_NUMBERS, MISSING_WORDS
 from measuring.generated import RAW
 from measuring.script import Job
 

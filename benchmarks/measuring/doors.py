@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aerocast.contracts import declared
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, Letter, connect
 from aerocast.ingest.channels import claims
 from aerocast_assets.feeds import find_feed

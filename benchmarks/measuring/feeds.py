@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from aerocast.features.grid import Grid, WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality, silver, training
 from aerocast.tables.training import Samples

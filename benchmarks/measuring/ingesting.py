@@ -8,7 +8,7 @@ import duckdb
 
 from aerocast.common.units import registry
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import silver, training
 from aerocast.tables.layers import layers_called

@@ -20,12 +20,12 @@ import pyarrow as pa
 from aerocast.common.months import month_of
 from aerocast.contracts import clock, predictions
 from aerocast.contracts.predictions import Logged, LoggedForecast
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake
 from aerocast.monitoring.evaluation import answers, intake
-from aerocast.operations.maintenance import maintain
+from aerocast.operations.retention import maintain
 from aerocast.releases import release
-from aerocast_assets.automation import retention
+from aerocast_assets.automation import run_history
 from aerocast_assets.graph import feed_definitions
 from aerocast_assets.keys import job_name, live_job_name, months
 from aerocast_assets.resources import Platform
@@ -124,7 +124,7 @@ class Life:
         feeds = {self.feed.name: (self.feed, self.now)}
         later = datetime.now(UTC) + 3 * DAY
         return seconds(
-            lambda: (maintain(self.home, self.lake, feeds, timedelta(0)), retention.prune(self.instance, later))
+            lambda: (maintain(self.home, self.lake, feeds, timedelta(0)), run_history.prune(self.instance, later))
         )
 
     def _set(self, now: datetime) -> None:

@@ -15,7 +15,7 @@ from aerocast.contracts.drift_state import Diagnosis, Fault, Heat
 from aerocast.features.features import feature_names, features
 from aerocast.features.grid import Grid, Ints, WindowSpec
 from aerocast.features.windows import valid_origins
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift import heat as heating
 from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, steps_needed
 from aerocast.retraining import policy as retraining

@@ -13,7 +13,7 @@ import pandas as pd
 
 from aerocast.common.units import conversion
 from aerocast.features.grid import Grid, WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE
 from aerocast.ingest.sources.csv import CsvSource
 from aerocast.models.inference import forecast

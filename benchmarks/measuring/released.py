@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from aerocast.contracts import tail
-from aerocast.feed.model import BASELINES
+from aerocast.feed.declaration import BASELINES
 from aerocast.feed.model_kind import SEQUENCE, silent
 from aerocast.models.candidates import Candidate
 from aerocast.models.trainer import train

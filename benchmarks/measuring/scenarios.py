@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from measuring import faults
 from measuring.faults import Injected, Injection
 from measuring.series import (

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aerocast.features.grid import Grid, Times
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 DATA = Path(os.environ.get("AEROCAST_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 STATION = "here"

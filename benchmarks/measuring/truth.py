@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.features.grid import Ints
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from measuring.champions import Champion, alone, freely, learn, rmse, utc
 from measuring.faults import Injected
 from measuring.loop import outcome_errors, replay

@@ -13,7 +13,7 @@ from pydantic import Field
 from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
     from aerocast.tables.raw import Delivery
 
 

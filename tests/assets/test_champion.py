@@ -13,7 +13,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, Slot
 from aerocast.models import candidates
 from aerocast.models.tracking import Tracker, model_name

@@ -28,7 +28,7 @@ from aerocast.contracts import clock, predictions
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import Fault
 from aerocast.features.windows import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import faults, silver
 from aerocast.tables.layers import FAULTS, stale_months

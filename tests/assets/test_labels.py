@@ -12,7 +12,7 @@ import yaml
 from dagster.components.component_scaffolding import scaffold_object
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest, SourceKind
 from aerocast.lake import Lake
 from aerocast.tables.raw import Delivery

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from aerocast.contracts import tail
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import training
 from aerocast_assets.keys import key

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.promotion import table
 from aerocast.releases import release

@@ -18,10 +18,10 @@ from dagster._core.test_utils import in_process_test_workspace
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.models import candidates
-from aerocast.operations.maintenance import maintain
+from aerocast.operations.retention import maintain
 from aerocast.releases import release
 from aerocast.tables.layers import stale_months
 from aerocast_assets.automation.upkeep import JOB, upkeep
@@ -114,7 +114,7 @@ def stale(world: World, *feeds: Feed) -> set[str]:
 LOCATION = """
 import json
 from pathlib import Path
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests.harness.graph import definitions
 feeds = json.loads(Path({feeds!r}).read_text())
 defs = definitions(Path({home!r}), *map(Feed.parse, feeds))

@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.keys import key

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.lake.fingerprints import MonthContent
 from aerocast.storage.home import Home

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.months import month_of
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables.raw import raw_schema
 from tests import PROJECT

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.switch import switch
 from aerocast_assets.feeds import declared, feeds, find_feed

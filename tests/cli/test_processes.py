@@ -16,7 +16,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.storage import writer
 from aerocast_assets.keys import months

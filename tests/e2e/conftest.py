@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests.factories.feeds import small_feed
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from aerocast.contracts import declared, tail
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.keys import key

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from aerocast.contracts import declared
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.ingest.channels import channels_of, claims
 from aerocast.lake import Lake

@@ -13,7 +13,7 @@ import yaml
 from dagster.components.core.snapshot import get_package_entry_snap
 from dagster_shared.serdes.objects.package_entry import EnvRegistryKey, json_for_all_components
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.component import FeedComponent
 from aerocast_assets.feeds import TYPE
 from tests import PROJECT

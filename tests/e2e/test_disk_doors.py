@@ -10,7 +10,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.ingest.channels import channels_of, claims
 from aerocast.ingest.channels.intake import take_all

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.models import candidates
 from aerocast.models.tracking import ALIAS, Tracker, model_name
 from aerocast.releases import release

@@ -31,7 +31,7 @@ import yaml
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast_assets.automation.upkeep import JOB, upkeep

@@ -16,7 +16,7 @@ import duckdb
 import httpx
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release

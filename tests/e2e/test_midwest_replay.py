@@ -19,7 +19,7 @@ import pytest
 
 from aerocast.contracts import declared
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import faults
 from aerocast_assets.keys import key

@@ -12,7 +12,7 @@ import dagster as dg
 import duckdb
 import httpx
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.models.tracking import Tracker, model_name
 from aerocast.releases import release

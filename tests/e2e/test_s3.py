@@ -7,7 +7,7 @@ import dagster as dg
 import httpx
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.releases import release
 from aerocast.storage.home import ObjectHome, store_of

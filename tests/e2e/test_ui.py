@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import job_name, months
 from aerocast_assets.liveness import COMMAND_TAG
 from tests import PROJECT

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 Row = dict[str, Any]
 SCHEMA = pa.schema(

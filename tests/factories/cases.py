@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests import DATA
 
 CASES = DATA / "cases"

@@ -7,7 +7,7 @@ from typing import Any
 from aerocast.contracts import clock
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Heat, Shadow
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

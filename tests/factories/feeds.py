@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 STATIONS = ("AAA", "BBB")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.features.grid import Grid, WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.errors import Outcomes
 
 Reals = NDArray[np.float64]

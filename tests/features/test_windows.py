@@ -22,7 +22,7 @@ from aerocast.features.windows import (
     windowed_csv_columns,
     windowed_rows,
 )
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests.factories.series import HOUR, SPEC, START, grid
 
 NAMES = feature_names(SPEC)

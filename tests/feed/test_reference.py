@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.reference import reference, sections
 from tests import PROJECT
 

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from aerocast.common import units
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests import PROJECT
 from tests.factories.feeds import declaration
 

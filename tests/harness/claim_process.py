@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import base, connect
 from aerocast.ingest.channels import claims
 from tests.factories.claims import lookup_of

@@ -3,7 +3,7 @@
 import dagster as dg
 import duckdb
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.storage.home import Home
 from tests.harness.graph import definitions

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.channels import channels_of
 from aerocast.ingest.channels.intake import IntakeReport, place_strays, take_all, take_source

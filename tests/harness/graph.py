@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.storage.home import Home
 from aerocast_assets.graph import feed_definitions, job_name

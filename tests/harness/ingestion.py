@@ -21,7 +21,7 @@ import duckdb
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, connect, kafka, nats  # noqa: F401  # their import is half of a short life
 from aerocast.ingest.channels import channels_of, claims, inbox, observations  # noqa: F401
 from aerocast.ingest.channels.intake import take_all

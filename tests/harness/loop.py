@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 
 from aerocast.contracts.drift_state import Heat, Shadow
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.resources import Platform
 from tests.factories.drift import set_clock, write_heat
 from tests.harness.graph import definitions

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving import predictor, views
+from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.schemas import Health, LeftOut, PredictRequest
-from serving.store import ServingStore
 
 
 @dataclass

@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from aerocast.ingest.channels import claims
 from aerocast.lake import Lake, Slot, ledger, memory
-from aerocast.operations import maintenance
+from aerocast.operations import retention
 from tests.factories.claims import hours_in_raw, lookup_of, write_object
 from tests.factories.feeds import small_feed
 from tests.harness.memory_broker import MemoryBroker
@@ -69,7 +69,7 @@ def test_transactions_of_older_home_are_removed_once_old(tmp_path: Path) -> None
     write_deltalake(lake.uri(RAW), ROWS.append_column("delivery", pa.array([0])), partition_by=["month"])
     old = [f"claim/old/{number}" for number in range(3 * memory.MEMORY)]
     assert lake.amend(RAW, ROWS, dict.fromkeys(old, 1), upon=0)
-    maintenance.set_log_properties(lake, RAW)
+    retention.set_log_properties(lake, RAW)
     deliver(lake, 0, 35, 5)
     assert known(lake, "claim/old/") == set(old), "any of them may be the last one before the upgrade"
     deliver(lake, 35, 35, 60)

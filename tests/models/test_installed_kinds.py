@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import MODELS
 from aerocast.lake import Lake
 from aerocast.models import candidates, trainer

@@ -12,7 +12,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.features.dataset import rmse
 from aerocast.features.grid import Grid
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE, silent
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Role

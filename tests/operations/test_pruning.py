@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claims
 from aerocast.ingest.channels.inbox import Inbox
 from aerocast.lake import Lake

@@ -15,7 +15,7 @@ from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.features.windows import feature_names
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.promotion.incumbents import levels
 from aerocast.promotion.trial import Trial, run_trial

@@ -12,7 +12,7 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.features.dataset import Rows
 from aerocast.features.windows import WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.splits import Role
 from aerocast.models.trainer import roles

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.contracts.declared import publish
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.observations import HttpChannel
 from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import declaration

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.contracts.declared import publish
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.observations import HttpChannel
 from aerocast.ingest.channels.posted import PostStore
 from tests.factories.bodies import ARROW, arrow_stream

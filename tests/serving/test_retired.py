@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from aerocast.contracts import declared, tail
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast_assets.automation.declaring import settle_declarations
 from aerocast_assets.feeds import Declaration

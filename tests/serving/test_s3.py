@@ -14,7 +14,7 @@ from aerocast.storage import objects
 from aerocast.storage.home import ObjectHome, store_of
 from serving.__main__ import _home as home_for_serving
 from serving.config import read_settings
-from serving.store import ServingStore
+from serving.hot_swap import ServingStore
 from tests.factories.releases import graph, manifest, publish
 from tests.factories.tails import grid, write_tail
 from tests.harness.server import Server

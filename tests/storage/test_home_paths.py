@@ -16,7 +16,7 @@ from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from cli.sql import views
-from serving.store import ServingStore
+from serving.hot_swap import ServingStore
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
 

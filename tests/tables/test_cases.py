@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from tests.factories.cases import CASES, case, lines
 from tests.harness.deliveries import Deliveries
 

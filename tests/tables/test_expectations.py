@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.expectations import Verdict, rules, validate
 
 

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, Rows
 from aerocast.lake.fingerprints import Edges
 from aerocast.tables import faults
-from aerocast.tables.layer import ROWS, Facts, Layer, edges_of
 from aerocast.tables.layers import FAULTS, layers_of, raw_edges, stale_months
+from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
 from aerocast_assets.feeds import feeds
 from tests.factories.cases import lines
 from tests.factories.feeds import small_feed

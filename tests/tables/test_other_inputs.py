@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.tables import quality
 from aerocast.tables.raw import raw_schema

@@ -18,10 +18,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aerocast.common.months import month_span
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality
-from aerocast.tables.quality.values import MISSING_WORDS
+from aerocast.tables.quality.value_rules import MISSING_WORDS
 from aerocast.tables.raw import raw_names, raw_schema
 from tests import DATA
 from tests.factories.recordings import recording

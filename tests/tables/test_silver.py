@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.lake import Lake, Slot
 from aerocast.tables import quality, silver

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import months_around
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import silver, sliding
 from aerocast_assets.assets.bronze import bronze as bronze_layer

@@ -10,7 +10,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.features.windows import Grid, WindowSpec, feature_names, features, targets, valid_origins
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables import training
 
 MONTHS = ["2024-01", "2024-02", "2024-03"]

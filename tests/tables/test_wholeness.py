@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aerocast.contracts import tail
 from aerocast.features.grid import Grid, Progress, WindowSpec
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables import silver, training, wholeness
 from serving import inputs
 from serving.loading import open_current, open_tail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
     from aerocast.ingest.channels.base import Channel
     from aerocast.storage.home import Home
     from aerocast.storage.settings import Settings

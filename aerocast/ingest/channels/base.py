@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 
 class Batch(NamedTuple):

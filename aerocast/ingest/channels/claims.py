@@ -32,9 +32,9 @@ from aerocast.common.lineage import config_hash
 from aerocast.common.times import to_minute
 from aerocast.common.words import count
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
-from aerocast.ingest.channels.ledger import ClaimLedger, message_position
+from aerocast.ingest.channels.past_claims import ClaimLedger, message_position
 from aerocast.ingest.channels.patience import Patience
 from aerocast.ingest.channels.readings import ignored_columns, to_raw
 from aerocast.lake import Lake, compaction

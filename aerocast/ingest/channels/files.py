@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aerocast.common.errors import first_line
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import arrow
 from aerocast.ingest.channels.definition import Definition
 from aerocast.ingest.channels.readings import ReadingError, definition_of

@@ -30,7 +30,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
 from aerocast.common.words import count
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.files import ENDINGS, FileContent, kind_of, open_file
 from aerocast.ingest.channels.inbox_records import Rejection, parse_manifest, parse_rejection

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import quoted
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import slots, strays
 from aerocast.ingest.channels.base import Batch, Channel
 from aerocast.lake import DELIVERY, Lake, LakeReader, Stream, compaction

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.arrow import as_texts, parse_arrow, table_of
 from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.definition import Definition, ReadingRows, short_list

@@ -15,7 +15,7 @@ from aerocast.common.months import month_of
 from aerocast.common.sql import literal
 from aerocast.common.times import LATEST
 from aerocast.contracts.declared import publication_of
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import arrow
 from aerocast.ingest.channels.definition import Definition, ReadingError
 from aerocast.ingest.instants import Instants

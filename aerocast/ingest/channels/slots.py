@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from aerocast.common.sql import literal, quoted
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import DELIVERY, Lake, LakeReader, Slot
 from aerocast.tables.layers import raw_edges
 from aerocast.tables.quality.readings import station as station_of

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal, quoted, timestamp
 from aerocast.common.times import sql_wall_time
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.slots import withdrawals
 from aerocast.ingest.instants import Instants
 from aerocast.lake import DELIVERY, Lake, LakeReader

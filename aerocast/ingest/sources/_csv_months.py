@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from aerocast.common.errors import AeroCastError, first_line
 from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault

@@ -24,7 +24,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import EARLIEST
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
 from aerocast.ingest.sources._nws_readings import NwsReading, Page, field_units, parse_page

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso
 from aerocast.common.units import conversion, dimension
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 # MADIS codes (with or without `qc:`): V verified, S screened, C coarse pass, Z not checked, G good by hand are fine.
 FLAGS = {"X": "X", "B": "X", "Q": "Q"}  # X rejected, B bad by hand, Q questioned

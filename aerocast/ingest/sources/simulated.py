@@ -12,7 +12,7 @@ from aerocast.feed.schema import Duration
 from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Feed
+    from aerocast.feed.declaration import Feed
     from aerocast.tables.raw import Delivery
 
 

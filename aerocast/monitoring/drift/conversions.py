@@ -14,7 +14,7 @@ import numpy as np
 
 from aerocast.common.units import USUAL_UNITS, conversion, dimension
 from aerocast.contracts.drift_state import Evidence
-from aerocast.feed.model import Column
+from aerocast.feed.declaration import Column
 from aerocast.monitoring.drift.habits import Habits, is_on_lattice
 from aerocast.monitoring.drift.profile import Indices, Reals
 from aerocast.monitoring.drift.sensors import ColumnFault, SensorTest

@@ -9,7 +9,7 @@ from aerocast.common.times import from_numpy
 from aerocast.contracts.drift_state import Fault, Verdict
 from aerocast.contracts.manifest import Manifest
 from aerocast.features.grid import Times
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.distributions import Shifts
 from aerocast.monitoring.drift.errors import ErrorVerdict
 from aerocast.monitoring.drift.sensors import SensorTest

@@ -20,7 +20,7 @@ import numpy as np
 
 from aerocast.contracts.drift_state import Evidence
 from aerocast.features.grid import Grid, Times
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.profile import SEASON_DAYS, Flags, Indices, Profile, Reals, day_of_year, measured_values
 
 TESTS = ("psi", "ks", "wasserstein", "jensen_shannon")

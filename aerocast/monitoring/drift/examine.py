@@ -11,7 +11,7 @@ from aerocast.common.times import LATEST, from_numpy
 from aerocast.contracts.drift_state import Diagnosis, Fault
 from aerocast.contracts.manifest import Manifest
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.diagnosis import broken_inputs, decide, merge
 from aerocast.monitoring.drift.distributions import compare
 from aerocast.monitoring.drift.errors import Outcomes, error_verdict

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aerocast.common.times import from_numpy
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
 from aerocast.monitoring.drift.conversions import Affine, mistakes
 
 CONFIRM = 3  # readings on the new level before a change is believed

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.features.grid import Grid, Times
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 Reals = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -12,7 +12,7 @@ import numpy as np
 from aerocast.common.times import to_numpy
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Verdict
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.errors import PH_SLACK, SQUARES, Outcomes, standard_scores
 from aerocast.monitoring.drift.profile import Profile, measured_values
 

@@ -9,7 +9,7 @@ import numpy as np
 from aerocast.common.times import to_numpy
 from aerocast.contracts.drift_state import Fault
 from aerocast.features.grid import Grid, Times
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
 from aerocast.monitoring.drift.clocks import clock_jump
 from aerocast.monitoring.drift.conversions import unit_change
 from aerocast.monitoring.drift.habits import habits

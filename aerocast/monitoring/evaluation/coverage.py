@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from aerocast.common.sql import literal
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.monitoring.evaluation.views import MONTHS
 from aerocast.promotion.diebold_mariano import diebold_mariano

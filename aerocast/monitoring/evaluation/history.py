@@ -22,7 +22,7 @@ from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal
 from aerocast.contracts import clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.storage import atomic
 from aerocast.storage.home import Home, store_of

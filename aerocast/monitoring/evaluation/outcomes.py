@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import months_around
 from aerocast.common.sql import literal, quoted
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.lake.fingerprints import NO_EDGES
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.sql import literal
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.monitoring.evaluation.outcomes import PAIR
 from aerocast.promotion.scoring import ALL

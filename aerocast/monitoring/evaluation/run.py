@@ -12,7 +12,7 @@ import msgspec
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.contracts import clock
 from aerocast.contracts.drift_state import DriftState
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import WHOLE, Lake
 from aerocast.monitoring.drift.report import report
 from aerocast.monitoring.evaluation import history, intake, outcomes, rolling, watch

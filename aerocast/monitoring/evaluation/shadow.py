@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aerocast.common.sql import literal
 from aerocast.contracts.drift_state import Shadow
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.monitoring.evaluation.rolling import MONTHS
 from aerocast.promotion.diebold_mariano import diebold_mariano

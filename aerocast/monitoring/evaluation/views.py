@@ -15,7 +15,7 @@ from aerocast.common.times import utc
 from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.monitoring.drift.errors import Outcomes
 from aerocast.monitoring.drift.jumps import Series

@@ -26,7 +26,7 @@ from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Fault, Heat
 from aerocast.contracts.manifest import Manifest
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, LakeReader, compaction
 from aerocast.monitoring.drift import jumps
 from aerocast.monitoring.drift.errors import Outcomes

@@ -18,7 +18,7 @@ from aerocast.tables.quality.quarantine import upgrade_columns
 from aerocast.tables.quality.readings import READING_RULES, latest
 from aerocast.tables.quality.shares import QuarantineShare, shares, shares_above, total_shares
 from aerocast.tables.quality.steps import step_reach
-from aerocast.tables.quality.values import VALUE_RULES
+from aerocast.tables.quality.value_rules import VALUE_RULES
 
 __all__ = [
     "EMPTY",

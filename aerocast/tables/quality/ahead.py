@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aerocast.common.sql import timestamp
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.tables.quality.cleaning import source_months
 from aerocast.tables.quality.readings import latest
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import duckdb
 
 from aerocast.common.sql import first_number, literal, quoted
-from aerocast.feed.model import Feed
-from aerocast.tables.quality import readings, values
+from aerocast.feed.declaration import Feed
+from aerocast.tables.quality import readings, value_rules
 from aerocast.tables.quality.deliveries import withdraw
 from aerocast.tables.raw import WITHDRAWAL, raw_names
 
@@ -79,15 +79,16 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
     flags = readings.flags(have)
     spoken = ", ".join(
-        f"{values.is_value(feed, i)} AS s{i}, {values.is_withdrawal(feed, i)} AS w{i},"
-        f" {values.is_rejected(feed, i)} AS x{i}"
+        f"{value_rules.is_value(feed, i)} AS s{i}, {value_rules.is_withdrawal(feed, i)} AS w{i},"
+        f" {value_rules.is_rejected(feed, i)} AS x{i}"
         for i in columns
     )
     return f"""
         SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
             SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, {flags} AS flags,
                 coalesce({flags} = {literal(WITHDRAWAL)}, false) AS withdrawal,
-                hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said, {values.texts(feed, have)}
+                hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said,
+                {value_rules.texts(feed, have)}
             FROM audit_raw r)"""
 
 

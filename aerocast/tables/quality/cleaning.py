@@ -9,10 +9,10 @@ import duckdb
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import first_number, literal, quoted
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Feed
-from aerocast.tables.quality import deliveries, quarantine, readings, steps, values
+from aerocast.feed.declaration import Feed
+from aerocast.tables.quality import deliveries, quarantine, readings, steps, value_rules
 
-RULES = tuple(dict.fromkeys((*readings.READING_RULES, *values.VALUE_RULES)))
+RULES = tuple(dict.fromkeys((*readings.READING_RULES, *value_rules.VALUE_RULES)))
 
 
 class Cleaned(NamedTuple):
@@ -102,7 +102,7 @@ def _reject(con: duckdb.DuckDBPyConnection, feed: Feed, faults: Sequence[Fault])
     flags = first_number(con, "SELECT count(*) FROM quality_rows WHERE rule IS NULL AND flags IS NOT NULL")
     for i, column in enumerate(feed.columns):
         conditions = [readings.covers(fault) for fault in faults if fault.column == column.name]
-        conditions += [values.rejected(column)] if flags else []
+        conditions += [value_rules.rejected(column)] if flags else []
         if conditions:
             con.execute(
                 f"UPDATE quality_rows SET v{i} = NULL, bad = true"

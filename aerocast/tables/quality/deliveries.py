@@ -6,9 +6,9 @@ Works on `quality_rows` (`readings.typed`), in which values that fail a rule are
 import duckdb
 
 from aerocast.common.sql import literal
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
 from aerocast.tables.quality.steps import beside, jumps
-from aerocast.tables.quality.values import WITHDRAWN
+from aerocast.tables.quality.value_rules import WITHDRAWN
 from aerocast.tables.raw import WITHDRAWAL
 
 KINDS = ("same", "completions", "corrections", "conflicts")

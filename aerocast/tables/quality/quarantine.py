@@ -9,8 +9,8 @@ import duckdb
 from aerocast.common.sql import literal, quoted
 from aerocast.common.times import sql_fault
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Column, Feed
-from aerocast.tables.quality import readings, values
+from aerocast.feed.declaration import Column, Feed
+from aerocast.tables.quality import readings, value_rules
 from aerocast.tables.quality.steps import stepped
 from aerocast.tables.raw import MALFORMED, raw_names
 
@@ -65,9 +65,9 @@ def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[s
 def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) -> None:
     """Creates `quality_suspects`: the rows of raw that `quality_bad` names, with each column's `t`, `n` and `c`."""
     con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE quality_suspects AS SELECT *, {values.canonical(feed)} FROM (
+        CREATE OR REPLACE TEMP TABLE quality_suspects AS SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, q.station, q.time, r.time_text, r.source, r.segment, r.delivery, r.line,
-                {readings.flags(have)} AS flags, {values.texts(feed, have)}
+                {readings.flags(have)} AS flags, {value_rules.texts(feed, have)}
             FROM quality_raw r JOIN (SELECT DISTINCT * FROM quality_bad) q ON {_SAME})""")
 
 
@@ -89,7 +89,7 @@ def single(feed: Feed, faults: Sequence[Fault]) -> str:
 
 def _values(feed: Feed, faults: Sequence[Fault], i: int, column: Column) -> str:
     """One column's values that break a rule by themselves."""
-    rule = values.rule(feed, i, readings.is_faulty(faults, column.name))
+    rule = value_rules.rule(feed, i, readings.is_faulty(faults, column.name))
     return _select(i, column, f"(SELECT *, {rule} AS rule FROM quality_suspects)", _value_reason(i, column, faults))
 
 
@@ -104,7 +104,7 @@ def _spikes(i: int, column: Column) -> str:
     rows = (
         f"(SELECT s.*, p.before, p.after, 'step' AS rule FROM quality_suspects s JOIN quality_spikes p"
         f" ON p.name = {literal(column.name)} AND p.station = s.station AND p.time = s.time AND p.value = s.c{i}"
-        f" WHERE NOT {values.rejected(column)})"
+        f" WHERE NOT {value_rules.rejected(column)})"
     )
     return _select(i, column, rows, reason)
 
@@ -121,7 +121,7 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
     cases = {
         "rule = 'unparseable'": _sentence(f'{called} "{{}}" is not a number (rule unparseable)', text),
         "rule = 'rejected'": _sentence(
-            f'{called} "{{}}" was rejected by its sender, code {values.REJECTED} (rule rejected)', text
+            f'{called} "{{}}" was rejected by its sender, code {value_rules.REJECTED} (rule rejected)', text
         ),
         "rule = 'range'": _sentence(
             f"{called} is {{:g}} {unit}, outside {low:g} to {high:g} {unit} (rule range)", f"c{i}"

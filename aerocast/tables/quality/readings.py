@@ -7,9 +7,9 @@ from aerocast.common import times
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal, timestamp, timestamptz
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Feed
-from aerocast.tables.quality import values
-from aerocast.tables.quality.values import BLANKS
+from aerocast.feed.declaration import Feed
+from aerocast.tables.quality import value_rules
+from aerocast.tables.quality.value_rules import BLANKS
 from aerocast.tables.raw import MALFORMED, WITHDRAWAL
 
 READING_RULES = ("malformed", "unparseable", "unknown_station", "future", "early", "sensor_fault")
@@ -26,15 +26,15 @@ def typed(
     """
     columns = range(len(feed.columns))
     borders = ", ".join(f"({literal(month)}, {', '.join(map(timestamp, month_span(month)))})" for month in months)
-    numbers = ", ".join(f"{values.value(feed, i)} AS v{i}" for i in columns)
-    bad = " OR ".join(values.fails(feed, i, f"v{i}") for i in columns)
+    numbers = ", ".join(f"{value_rules.value(feed, i)} AS v{i}" for i in columns)
+    bad = " OR ".join(value_rules.fails(feed, i, f"v{i}") for i in columns)
     names = ", ".join(f"v{i}" for i in columns)
     return f"""
         SELECT month, station, time, delivery, line, segment, flags, {names}, {_rule(feed, now, faults)} AS rule,
             {bad} AS bad
-        FROM (SELECT *, {numbers} FROM (SELECT *, {values.canonical(feed)} FROM (
+        FROM (SELECT *, {numbers} FROM (SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, {station(feed)} AS station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line,
-                r.segment, {flags(have)} AS flags, {values.texts(feed, have)}, b.low, b.high
+                r.segment, {flags(have)} AS flags, {value_rules.texts(feed, have)}, b.low, b.high
             FROM {source} r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month)))"""
 
 

@@ -7,7 +7,7 @@ import duckdb
 
 from aerocast.common.sql import literal, quoted
 from aerocast.common.times import MICROSECOND
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 
 READINGS = "readings"  # instead of a column: whole readings
 NOWHERE = "no declared station"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.lake import Lake
 from aerocast_assets.assets.claims import KEY

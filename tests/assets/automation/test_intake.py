@@ -12,7 +12,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import declared
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest import channels
 from aerocast.ingest.channels import patience

@@ -9,7 +9,7 @@ import pytest
 
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import DriftState, Fault
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import patience
 from aerocast.ingest.channels.posted import PostStore
 from aerocast.lake import Lake

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aerocast.contracts.clock import Clock, document
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import channels_of
 from aerocast.storage.settings import Settings
 from aerocast_assets.automation import live

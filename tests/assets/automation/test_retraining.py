@@ -15,7 +15,7 @@ import pytest
 from aerocast.contracts import requests
 from aerocast.contracts.drift_state import Shadow
 from aerocast.contracts.pointer import Hold
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.retraining.policy import RetrainMemory
 from aerocast_assets.assets import training_set

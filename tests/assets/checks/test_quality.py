@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import key
 from tests.harness.graph import check, definitions, refresh
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import key
 from cli import summary
 from tests.factories.feeds import small_feed, write_readings, write_rows

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
 from aerocast.ingest.brokers import nats as nats_broker
 from aerocast.ingest.channels import claims, patience

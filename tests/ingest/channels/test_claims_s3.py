@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, connect
 from aerocast.ingest.channels import claims
 from aerocast.ingest.channels.claims import announce, take_claims

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import inbox as inbox_module
 from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.inbox import Inbox

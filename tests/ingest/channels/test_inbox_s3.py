@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import channels_of
 from aerocast.ingest.channels.inbox import Inbox
 from aerocast.storage.home import ObjectHome, store_of

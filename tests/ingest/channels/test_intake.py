@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.intake import IntakeReport, take_all, take_source
 from aerocast.ingest.channels.readings import to_raw

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import channels_of, postfile, posting
 from aerocast.ingest.channels.observations import HttpChannel
 from aerocast.ingest.channels.posted import Limits, PostRefusal, PostStore, Why

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.contracts.declared import document, publication_of, publish, stamps
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.arrow import parse_arrow, table_of
 from aerocast.ingest.channels.definition import ReadingError
 from aerocast.ingest.channels.readings import definition_of, to_raw

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.deliveries import csv_file, csv_lines
 from aerocast.ingest.sources.csv import CsvSource

@@ -12,7 +12,7 @@ import yaml
 
 from aerocast.common import lineage
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import SOURCES
 from aerocast.lake import Lake
 from aerocast_assets.feeds import TYPE

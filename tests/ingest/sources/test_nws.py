@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources import _nws_http, _nws_poll, _nws_readings
 from aerocast.ingest.sources._nws_http import NwsClient, RefusedError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.channels.intake import IntakeReport, take_source
 from aerocast.ingest.sources._simulated_series import temperatures

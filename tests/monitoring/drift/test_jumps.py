@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
 from aerocast.monitoring.drift.jumps import KIND, Series, unit_jumps
 from tests.factories.feeds import small_feed
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from aerocast.features.grid import Grid
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.monitoring.drift.profile import profile
 from aerocast.monitoring.drift.sensing import sense, sense_clocks

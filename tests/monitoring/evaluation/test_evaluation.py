@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aerocast.contracts import predictions
 from aerocast.contracts.predictions import Logged, PostedOutcome
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, compaction
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import answers, history, outcomes, rolling

@@ -21,7 +21,7 @@ from aerocast.contracts import drift_state as state
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.lake import Lake, Slot
 from aerocast.lake.fingerprints import NO_EDGES

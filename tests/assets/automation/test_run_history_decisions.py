@@ -9,8 +9,8 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from aerocast.feed.model import Feed
-from aerocast_assets.automation import live, retention, runs
+from aerocast.feed.declaration import Feed
+from aerocast_assets.automation import live, run_history, runs
 from aerocast_assets.keys import RETRAIN_OF, live_job_name, retrain_job_name
 from tests.factories.feeds import small_feed, write_readings
 from tests.harness.graph import refresh
@@ -60,12 +60,12 @@ def test_pruning_changes_no_decision(
     assert refresh(feed, home, instance).success
     now = datetime.now(UTC)
     before = said(loop, now)
-    monkeypatch.setattr(retention, "NEWEST", 1)
-    done = retention.prune(instance, now + 2 * retention.OLDEST, limit=0)
+    monkeypatch.setattr(run_history, "NEWEST", 1)
+    done = run_history.prune(instance, now + 2 * run_history.OLDEST, limit=0)
     assert done.runs >= 2, "the older run over everything, and the older retrain"
     assert said(loop, now) == before
     again = refresh(feed, home, instance)
     assert again.success
     made = [event.materialization.metadata["status"].value for event in again.get_asset_materialization_events()]
     assert set(made) == {"unchanged"}, "what runs skip is known by content, not by runs"
-    assert retention.prune(instance, now + timedelta(days=1)).runs == 0
+    assert run_history.prune(instance, now + timedelta(days=1)).runs == 0

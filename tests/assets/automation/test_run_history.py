@@ -13,8 +13,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType, TickData, TickStatus
 from dagster._core.storage.runs.schema import RunsTable
 
-from aerocast_assets.automation import retention
-from aerocast_assets.automation.retention import OLDEST, prune
+from aerocast_assets.automation import run_history
+from aerocast_assets.automation.run_history import OLDEST, prune
 from aerocast_assets.keys import RETRAIN_OF
 
 pytestmark = pytest.mark.e2e  # real instances with many runs
@@ -48,7 +48,7 @@ def nothing() -> None: ...
 
 @pytest.fixture(autouse=True)
 def nobody_looks_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "NEWEST", 0)
+    monkeypatch.setattr(run_history, "NEWEST", 0)
 
 
 def make(instance: dg.DagsterInstance, asset: object, partition: str | None = None, selection: object = None) -> str:
@@ -123,7 +123,7 @@ def test_old_runs_are_thinned_to_hourly_then_daily(instance: dg.DagsterInstance)
 
 
 def test_runs_read_by_sensors_and_retries_stay(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "NEWEST", 2)
+    monkeypatch.setattr(run_history, "NEWEST", 2)
     started = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED).run_id
     retrains = [finished(instance, 200 * DAY - day * HOUR, {RETRAIN_OF: "noaa/temperature"}) for day in range(4)]
     others = [finished(instance, 100 * DAY - day * HOUR) for day in range(4)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aerocast.common.declaration import Mistake
 
 if TYPE_CHECKING:
-    from aerocast.feed.model import Column, Feed
+    from aerocast.feed.declaration import Column, Feed
 
 DERIVED = ("age", "mean", "std", "min", "max", "count")  # of each series, in silver
 OWN = frozenset({"station", "time", "segment", "flags", "month", "delivery"})  # columns of every table

@@ -20,11 +20,11 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.contracts.manifest import Graph, Graphs, Manifest
 from aerocast.features.dataset import Rows
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, fingerprints
 from aerocast.models.splits import Cut, Role
 from aerocast.models.trained_rows import describe_rows
-from aerocast.operations import maintenance
+from aerocast.operations import retention
 from aerocast.releases import release
 from aerocast.releases.readback import training_rows
 from aerocast.tables.training import Samples, matrix, outcome
@@ -115,7 +115,7 @@ def test_maintenance_keeps_training_rows_of_every_release(
             trained.append((made, training_rows(con, lake, made)))
         if turn % 9 == 8:
             before = {name: content(lake, con, name) for name in lake.tables()}
-            done = maintenance.maintain(tmp_path, lake, {}, NONE)
+            done = retention.maintain(tmp_path, lake, {}, NONE)
             assert done.failures == {}
             assert {name: content(lake, con, name) for name in lake.tables()} == before
             for manifest, rows in trained:
@@ -165,11 +165,11 @@ def test_young_files_stay_and_old_orphans_are_removed(
         orphan.write_bytes(b"half a file")
     os.utime(old, (LONG_AGO, LONG_AGO))
     before, versions = files(lake, TABLE), lake.version(TABLE)
-    done = maintenance.maintain(tmp_path, lake, {})
+    done = retention.maintain(tmp_path, lake, {})
     assert done.vacuums[TABLE] == 1
     assert before - files(lake, TABLE) == {str(old)}
     assert done.dropped_commits[TABLE] == 0
-    assert maintenance.maintain(tmp_path, lake, {}).vacuums[TABLE] == 0
+    assert retention.maintain(tmp_path, lake, {}).vacuums[TABLE] == 0
     assert lake.version(TABLE) == (versions or 0) + 2, "begin and end of one vacuum; what finds nothing commits nothing"
 
 
@@ -184,7 +184,7 @@ def test_unreadable_release_keeps_everything_of_its_feed(
     place.chmod(0o644)
     releases.damage(place)
     before = files(lake, TABLE)
-    done = maintenance.maintain(tmp_path, lake, {}, NONE)
+    done = retention.maintain(tmp_path, lake, {}, NONE)
     assert made.version in done.failures[TABLE]
     assert files(lake, TABLE) == before
 
@@ -209,7 +209,7 @@ def test_readers_of_older_version_are_undisturbed(lake: Lake, con: duckdb.DuckDB
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(3):
-        maintenance.maintain(tmp_path, lake, {})
+        retention.maintain(tmp_path, lake, {})
         lake.compact(TABLE, MONTHS[0])
     ended.set()
     reader.join()
@@ -240,16 +240,16 @@ def test_interrupted_maintenance_harms_nothing(
 
         monkeypatch.setattr(owner, name, wrapped)
 
-    breaking(maintenance, "checkpoints")
-    breaking(maintenance, "log_of")
+    breaking(retention, "checkpoints")
+    breaking(retention, "log_of")
     breaking(Lake, "vacuum")
     breaking(Lake, "_commit")
     with pytest.raises(KeyboardInterrupt):
-        maintenance.maintain(tmp_path, lake, {}, NONE)
+        retention.maintain(tmp_path, lake, {}, NONE)
     assert training_rows(con, lake, made).equals(rows)
     assert content(lake, con, TABLE) == before
     monkeypatch.undo()
-    assert maintenance.maintain(tmp_path, lake, {}, NONE).failures == {}
+    assert retention.maintain(tmp_path, lake, {}, NONE).failures == {}
     assert training_rows(con, lake, made).equals(rows)
 
 
@@ -265,7 +265,7 @@ def test_maintenance_killed_anywhere_harms_nothing(
     rows, before = training_rows(con, lake, made), {name: content(lake, con, name) for name in lake.tables()}
     code = (
         "import sys; from datetime import timedelta; from pathlib import Path; from aerocast.lake import Lake;"
-        "from aerocast.operations.maintenance import maintain; home = Path(sys.argv[1]); print('ready', flush=True);\n"
+        "from aerocast.operations.retention import maintain; home = Path(sys.argv[1]); print('ready', flush=True);\n"
         "while True: maintain(home, Lake(home), {}, timedelta(0)); Lake(home).compact('noaa/raw', '2013-01')"
     )
     for longest in (0.05, 0.3):
@@ -287,13 +287,13 @@ def test_retention_removes_whole_months_and_freezes_layers_below(lake: Lake, tmp
         replace(lake, rng, month)
     held = lake.ledger(RAW).content(MONTHS)
     present = datetime(2013, 4, 3, tzinfo=UTC)
-    assert maintenance.expire(lake, feed, present) == {RAW: [MONTHS[0]]}
-    assert maintenance.expire(lake, feed, present) == {}
+    assert retention.expire(lake, feed, present) == {RAW: [MONTHS[0]]}
+    assert retention.expire(lake, feed, present) == {}
     assert lake.months(RAW) == [MONTHS[1]]
     assert lake.ledger(RAW).removed_months() == {MONTHS[0]}
     assert lake.ledger(RAW).content(MONTHS) == held, "what it held is still known"
     later = present + timedelta(days=60)
-    assert maintenance.expire(lake, feed, later) == {RAW: [MONTHS[1]], TABLE: MONTHS[:2]}
+    assert retention.expire(lake, feed, later) == {RAW: [MONTHS[1]], TABLE: MONTHS[:2]}
     assert lake.months(TABLE) == MONTHS[2:]
 
 
@@ -302,9 +302,9 @@ def test_disk_use_is_reported_per_table(lake: Lake, tmp_path: Path) -> None:
     for _ in range(3):
         replace(lake, rng, MONTHS[0])
     append(lake, 1)
-    first, second = maintenance.disk_use(lake)
+    first, second = retention.disk_use(lake)
     assert (first.table, first.rows, first.files) == (TABLE, 40, 1)
     assert first.bytes_in_all > 3 * first.bytes > 0
     assert (second.table, second.rows) == (RAW, 5)
-    free, total = maintenance.disk(tmp_path)
+    free, total = retention.disk(tmp_path)
     assert 0 < free < total

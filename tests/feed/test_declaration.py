@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast_assets.feeds import DEFS, find_feed
 from tests.factories.feeds import declaration
 

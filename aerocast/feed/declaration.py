@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator, mod
 from aerocast.common import times
 from aerocast.common.declaration import Mistake, Strict, mistakes, raise_mistakes
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import rules
+from aerocast.feed import consistency
 from aerocast.feed.model_kind import MODELS
 from aerocast.feed.policies import Batching, Drift, Housekeeping, Promotion, Quality, Retention, Retraining, Split
 from aerocast.feed.schema import Duration, Name, Owner, Pair, Tags, Texts, Unit, Zone, kinds
@@ -108,7 +108,7 @@ class Column(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        raise_mistakes("Column", [*rules.column(self)])
+        raise_mistakes("Column", [*consistency.column(self)])
         return self
 
 
@@ -309,7 +309,7 @@ class Feed(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        raise_mistakes("Feed", [*rules.feed(self)])
+        raise_mistakes("Feed", [*consistency.feed(self)])
         return self
 
     @classmethod

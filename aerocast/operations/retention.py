@@ -19,7 +19,7 @@ from pyarrow.fs import FileSelector
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
-from aerocast.feed.model import Feed
+from aerocast.feed.declaration import Feed
 from aerocast.lake import LOG_PROPERTIES, PARTITION, Lake, LakeReader
 from aerocast.lake.ledger import checkpoints, log_of
 from aerocast.models import candidates

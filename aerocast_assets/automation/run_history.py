@@ -45,7 +45,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     A run stays that holds the newest state of an asset, a partition or a check, that a sensor or a retry looks back on,
     or that belongs to a backfill that goes on: without it Dagster and the loop would decide otherwise.
     """
-    from aerocast.operations.maintenance import bytes_below
+    from aerocast.operations.retention import bytes_below
     from aerocast_assets.instance import folder
 
     place = folder()

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from aerocast.common.sql import literal, quoted, timestamp
 from aerocast.common.units import conversion
-from aerocast.feed.model import Column, Feed
+from aerocast.feed.declaration import Column, Feed
 from aerocast.tables.raw import raw_names
 
 VALUE_RULES = ("unparseable", "rejected", "range", "sensor_fault", "step")
