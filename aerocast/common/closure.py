@@ -31,7 +31,7 @@ NOT_COUNTED = frozenset(
             "feed.declaration",
             "feed.policies",
             "feed.consistency",
-            "feed.schema",
+            "feed.field_types",
             "common.declaration",
             "common.registry",
         ),

@@ -12,9 +12,9 @@ from aerocast.common import times
 from aerocast.common.declaration import Mistake, Strict, mistakes, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.feed import consistency
+from aerocast.feed.field_types import Duration, Name, Owner, Pair, Tags, Texts, Unit, Zone, kinds
 from aerocast.feed.model_kind import MODELS
 from aerocast.feed.policies import Batching, Drift, Housekeeping, Promotion, Quality, Retention, Retraining, Split
-from aerocast.feed.schema import Duration, Name, Owner, Pair, Tags, Texts, Unit, Zone, kinds
 from aerocast.feed.source_kind import Source
 
 BASELINES = ("persistence", "seasonal_naive")

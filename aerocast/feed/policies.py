@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aerocast.common.declaration import Strict
-from aerocast.feed.schema import Cron, Duration
+from aerocast.feed.field_types import Cron, Duration
 
 
 class Quality(Strict):

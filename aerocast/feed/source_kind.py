@@ -23,7 +23,7 @@ from aerocast.common.declaration import Mistake, Strict, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.common.registry import Registry
 from aerocast.common.times import iso_duration
-from aerocast.feed.schema import Texts, Zone
+from aerocast.feed.field_types import Texts, Zone
 
 if TYPE_CHECKING:
     from aerocast.feed.declaration import Feed

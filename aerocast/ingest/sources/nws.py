@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from aerocast.feed.schema import Duration
+from aerocast.feed.field_types import Duration
 from aerocast.feed.source_kind import ReadRequest, SourceKind, Watch
 
 if TYPE_CHECKING:
