@@ -252,7 +252,7 @@ def test_stuck_sensor_is_quarantined_and_recovers(feed: Feed, again: Path, insta
         bad = [row for row in table(again, "small/quarantine") if row["rule"] == "sensor_fault"]
         assert {row["station"] for row in bad} == {"AAA"}
         assert len(bad) == round((feed.end - fault["start"]) / HOUR)
-        assert "temperature of AAA is not credible from 2024-04-2" in bad[0]["reason"]
+        assert "temperature of AAA is faulty from 2024-04-2" in bad[0]["reason"]
         assert "flat_line" in bad[0]["reason"]
         assert readings(again, feed)["AAA"].age[-1, 0] != 0
         assert not check(cleaned, "sensors").passed, "it is seen as measured, not as cleaned"

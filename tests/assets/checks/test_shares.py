@@ -39,7 +39,7 @@ def test_dead_sensor_is_reported_and_costs_no_other_column(
     assert told.severity is dg.AssetCheckSeverity.WARN
     assert str(told.description).startswith("AAA: pressure is missing in 7")
     summary.print_checks(result)
-    assert "WARNED small/bronze values_believed: AAA: pressure is lacking" in capsys.readouterr().out
+    assert "WARNED small/bronze values_believed: AAA: pressure is missing in 7" in capsys.readouterr().out
     assert not [
         e for e in result.get_asset_check_evaluations() if e.check_name == "temperature_measured" and not e.passed
     ]
