@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -60,7 +61,7 @@ def guarded(bucket: ObjectHome, account: Account, tmp_path: Path, monkeypatch: p
     role = f"[profile role]\nrole_arn={account['RoleArn']}\nsource_profile=plain\n{place}"
     program = tmp_path / "program.py"
     program.write_text(f"print('''{json.dumps({'Version': 1, **account})}''')")
-    process = f"[profile process]\ncredential_process={sys.executable} {program}\n{place}"
+    process = f"[profile process]\ncredential_process={shlex.join([sys.executable, str(program)])}\n{place}"
     (folder / "config").write_text(f"[profile plain]\n{place}{role}{process}[profile wrong]\n{place}")
     _guard(address, "0")
     yield folder
