@@ -5,15 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
-# What dagster's import made is there to stay; while loading, each collection would walk it again (25 ms a time).
-gc.freeze()
-
-from aerocast_assets.loading import load  # noqa: E402
+from aerocast_assets.loading import load
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    gc.freeze()
+    gc.freeze()  # what is imported stays; each collection while loading would walk it again (25 ms a time)
     try:
         return load(Path(__file__).parent)
     finally:

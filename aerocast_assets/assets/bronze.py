@@ -31,12 +31,12 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
             context.log.warning(f"{bad} is from an earlier version: every month is judged again, value by value")
         return True
 
-    def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def show(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         return _rejected(work.lake.relation(work.con, bad, work.partitions))
 
     description = "One row per station and time, canonical units. What fails a rule is null, and in quarantine."
     kinds = {"deltalake", "duckdb"}
-    return layer_asset(feed, "bronze", "raw", description=description, kinds=kinds, describe=describe, ready=ready)
+    return layer_asset(feed, "bronze", "raw", description=description, kinds=kinds, show=show, ready=ready)
 
 
 def _rejected(rows: "duckdb.DuckDBPyRelation") -> dict[str, Any]:

@@ -66,8 +66,8 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
         lake, data_version = platform.lake, content(platform.lake, feed, target)
         trained = candidates.read_candidate(platform.root, feed.name, target, kind)
         # What drift trained for its regime stays good for as long as the rows do: a plain run keeps it.
-        regime_start = parse_since(config.since)
-        regimes = [regime_start] if regime_start or not trained else [None, trained.since]
+        since = parse_since(config.since)
+        regimes = [since] if since or not trained else [None, trained.since]
         versions = [_version(feed, target, kind, data_version, regime, platform.hash_salt) for regime in regimes]
         version = versions[0]
         metadata: dict[str, Any] = dict(status(None))
@@ -81,9 +81,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
                 relation = lake.relation(con, table(feed, target, "windows"), version=read["windows"])
                 hashes = (version, data_version)
                 try:
-                    trained, curves = _train(
-                        context, platform, feed, target, kind, hashes, read, relation, regime_start
-                    )
+                    trained, curves = _train(context, platform, feed, target, kind, hashes, read, relation, since)
                 except Untrainable as lack:
                     # All else goes on without it, or with the one that there is.
                     context.log.warning(f"{kind} is not trained: {lack}")

@@ -44,23 +44,16 @@ class Refreshed:
         return {month: config_hash(**own)[:16] for month, own in months.items()}
 
 
-Describe = Callable[[dg.AssetExecutionContext, Refreshed], Mapping[str, Any]]
+Show = Callable[[dg.AssetExecutionContext, Refreshed], Mapping[str, Any]]
 Ready = Callable[[dg.AssetExecutionContext, Refreshed], bool]
 
 
 def layer_asset(
-    feed: Feed,
-    name: str,
-    upstream: str,
-    *,
-    description: str,
-    kinds: set[str],
-    describe: Describe,
-    ready: Ready | None = None,
+    feed: Feed, name: str, upstream: str, *, description: str, kinds: set[str], show: Show, ready: Ready | None = None
 ) -> dg.AssetsDefinition:
     """`<feed>/<name>`: makes the stale months of its layers.
 
-    `describe` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised.
+    `show` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised.
     """
 
     @dg.asset(
@@ -96,7 +89,7 @@ def layer_asset(
                         con, work.lake, work.partitions, facts, platform.hash_salt, force=config.force
                     )
                 context.log.info(f"{layer.table}: {computed(work.stale[layer.table], work.partitions)}")
-            own = describe(context, work)
+            own = show(context, work)
         stale = {month for each in work.stale.values() for month in each}
         yield dg.MaterializeResult(
             metadata={

@@ -35,7 +35,7 @@ def source(feed: Feed) -> dg.AssetsDefinition:
         automation_condition=HOURLY,
     )
 
-    @dg.multi_observable_source_asset(name=spec.key.to_python_identifier(), specs=[spec])  # type: ignore[untyped-decorator]
+    @dg.multi_observable_source_asset(name=spec.key.to_python_identifier(), specs=[spec])  # type: ignore[untyped-decorator]  # no hints
     def observe(platform: Platform) -> dg.ObserveResult:
         from aerocast.contracts import clock
 

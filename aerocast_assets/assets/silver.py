@@ -27,7 +27,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
             raise dg.Failure(f"{source} has no rows: every reading is in quarantine", allow_retries=False)
         return True
 
-    def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def show(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         extent, progress = work.facts[name].value
         _publish(work, feed, progress)
         span = work.lake.span(source)
@@ -37,7 +37,7 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
         f"Regular grid (every {duration(feed.cadence)}), mean, std, min, max, count; gaps filled causally, with ages."
     )
     kinds = {"deltalake", "duckdb"}
-    return layer_asset(feed, "silver", "bronze", description=description, kinds=kinds, describe=describe, ready=ready)
+    return layer_asset(feed, "silver", "bronze", description=description, kinds=kinds, show=show, ready=ready)
 
 
 def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") -> None:

@@ -19,7 +19,7 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/sliding`; a late reading rebuilds only the months whose windows contain it."""
     plan = f"{duration(feed.sliding.size)} every {duration(feed.sliding.every)}" if feed.sliding else ""
 
-    def describe(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def show(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         from aerocast.tables.sliding import final_until
 
         # Without a reading there is nothing to make, and nothing wrong either.
@@ -28,6 +28,4 @@ def sliding(feed: Feed) -> dg.AssetsDefinition:
         return {"newest": str(newest), "final_until": str(final)}
 
     description = f"Overlapping windows of readings ({plan}): mean, std, min, max and count of each."
-    return layer_asset(
-        feed, "sliding", "bronze", description=description, kinds={"deltalake", "duckdb"}, describe=describe
-    )
+    return layer_asset(feed, "sliding", "bronze", description=description, kinds={"deltalake", "duckdb"}, show=show)

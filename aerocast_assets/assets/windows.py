@@ -26,7 +26,7 @@ def csv_path(root: Home, feed: Feed, target: str) -> Path:
 def windows(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
 
-    def describe(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+    def show(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         live = LIVE_TAG in context.run.tags
         metadata: dict[str, Any] = {}
         for target in feed.targets:
@@ -37,9 +37,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         return metadata
 
     description = "Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin."
-    return layer_asset(
-        feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, describe=describe
-    )
+    return layer_asset(feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show)
 
 
 def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:

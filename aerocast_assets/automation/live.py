@@ -131,14 +131,11 @@ def look_around(
     Raises:
         AeroCastError: the log or a table cannot be read.
     """
-    from aerocast.contracts import clock, predictions
+    from aerocast.contracts import clock
     from aerocast.ingest.channels import patience
     from aerocast.ingest.channels.intake import SOURCE
-    from aerocast.lake import Lake
-    from aerocast.tables import layers
-    from aerocast.tables.staleness import ROWS
 
-    lake, delays = Lake(root).view(), patience.read_delays(root, feed.name)
+    delays = patience.read_delays(root, feed.name)
     looked = _looked_at(feed)
     waiting, closed = _waiting(channels, delays)
     try:
@@ -147,8 +144,6 @@ def look_around(
         looked, mark = False, before.fingerprint
         closed.append(f"the source cannot be checked: {error}")
     again = looked and SOURCE in delays and delays[SOURCE].is_due(datetime.now(UTC))
-    segments = predictions.closed_segments(root, feed.name)
-    oldest = predictions.last_write(segments[0]) if segments else None
     looks = [
         (
             looked and mark != before.fingerprint,
@@ -159,20 +154,9 @@ def look_around(
         _due(f"readings wait: {', '.join(waiting)}", ended, clock.real_duration(root, feed.name, feed.readings_wait))
         if waiting
         else (False, "", "nothing waits in the channels"),
-        _due(
-            f"{len(segments)} segments of the prediction log wait",
-            oldest,
-            clock.real_duration(root, feed.name, feed.log_waits),
-        )
-        if segments
-        else (False, "", "the prediction log is empty"),
+        _log(root, feed),
     ]
-    keys = set(months(feed).get_partition_keys())
-    stale = layers.stale_months(feed, lake, now)
-    touched = {
-        "sensor faults have changed": sorted(keys & set(stale.get(layers.FAULTS, ()))),
-        "readings are new": sorted(keys & set(stale.get(ROWS, ()))),
-    }
+    touched = _touched(root, feed, now)
     quiet = ["sensor faults have not changed", "every month is up to date"]
     notes = [old for is_reason, _, old in looks if not is_reason and old]
     notes += [calm for calm, months_of in zip(quiet, touched.values(), strict=True) if not months_of]
@@ -182,6 +166,29 @@ def look_around(
         [*notes, *closed],
         mark,
     )
+
+
+def _log(root: Home, feed: Feed) -> tuple[bool, str, str]:
+    """The closed segments of the prediction log, as `_due` tells them."""
+    from aerocast.contracts import clock, predictions
+
+    segments = predictions.closed_segments(root, feed.name)
+    if not segments:
+        return False, "", "the prediction log is empty"
+    wait = clock.real_duration(root, feed.name, feed.log_waits)
+    what = f"{len(segments)} segments of the prediction log wait"
+    return _due(what, predictions.last_write(segments[0]), wait)
+
+
+def _touched(root: Home, feed: Feed, now: datetime) -> dict[str, list[str]]:
+    """The months that must be made again, by reason."""
+    from aerocast.lake import Lake
+    from aerocast.tables import layers
+    from aerocast.tables.staleness import ROWS
+
+    keys, stale = set(months(feed).get_partition_keys()), layers.stale_months(feed, Lake(root).view(), now)
+    reasons = {"sensor faults have changed": layers.FAULTS, "readings are new": ROWS}
+    return {reason: sorted(keys & set(stale.get(part, ()))) for reason, part in reasons.items()}
 
 
 def _due(what: str, since: datetime | None, patience: timedelta) -> tuple[bool, str, str]:

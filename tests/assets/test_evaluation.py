@@ -37,7 +37,7 @@ from tests.factories.drift import set_clock
 from tests.factories.feeds import START, small_feed, write_readings
 from tests.factories.predictions import HOUR, answer, posted_outcome, segment
 from tests.harness.columns import shown_columns, stored_columns
-from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
+from tests.harness.graph import champion_version, check, first_run, metadata, refresh
 
 pytestmark = pytest.mark.e2e  # whole loops of the asset graph
 
@@ -49,10 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     """A feed and a home in which its graph has run once; tests work on copies."""
     place = tmp_path_factory.mktemp("trained")
     feed = small_feed(write_readings(place / "readings.csv"))
-    (place / "home").mkdir()
-    with dagster_instance(place / "home") as instance:
-        result = refresh(feed, place / "home", instance)
-        assert result.success
+    result = first_run(place / "home", feed)
     shown = metadata(result, key(feed, "evaluation"))
     assert shown["log"] == "no forecast was logged yet", "an empty log is no fault"
     assert check(result, "temperature_drift").passed

@@ -15,6 +15,7 @@ from aerocast_assets.feeds import TYPE, declarations, find_feed
 from aerocast_assets.loading import load
 from tests import PROJECT
 from tests.factories.feeds import declaration
+from tests.harness.checkout import copy_project
 
 pytestmark = pytest.mark.e2e  # a code location for each kind of broken part
 
@@ -143,10 +144,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def checkout(tmp_path: Path, home: Path) -> Run:
     """Runs a command of a checkout whose feed `noaa` is broken."""
-    place = tmp_path / "checkout"
-    place.mkdir()
-    for name in ("aerocast_assets", "cli"):  # the commands find Dagster's instance beside their own folder
-        shutil.copytree(PROJECT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # The commands find Dagster's instance beside their own folder.
+    place = copy_project(tmp_path / "checkout", "aerocast_assets", "cli", files=())
     for name in ("aerocast", "serving", "demo", "pyproject.toml", "dagster.yaml"):
         (place / name).symlink_to(PROJECT / name)
     noaa = place / "aerocast_assets/defs/noaa/defs.yaml"

@@ -139,6 +139,7 @@ def test_tables_have_column_schema_and_lineage_of_columns_above(shown: dg.Reposi
         if key.path[-1] == "raw":
             continue
         lineage = nodes[key].metadata["dagster/column_lineage"].deps_by_column  # type: ignore[attr-defined]
+        assert lineage, key
         assert lineage.keys() <= own
         for dependency in [each for several in lineage.values() for each in several]:
             assert dependency.asset_key in nodes[key].parent_keys

@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 import aerocast
 from aerocast.common import closure
 from aerocast.common.closure import NOT_COUNTED, Package, parse_source
-from tests import PROJECT
+from tests.harness.checkout import copy_project
 
 SOURCES = sorted(Path(aerocast.__file__).parent.rglob("*.py"))
 VERSIONS = """
@@ -167,11 +166,7 @@ def test_uncounted_modules_exist_and_are_listed_once() -> None:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The domain and its assets, to be edited."""
-    place = tmp_path_factory.mktemp("copy")
-    for name in ("aerocast", "aerocast_assets"):
-        shutil.copytree(PROJECT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "pyproject.toml", place)
-    return place
+    return copy_project(tmp_path_factory.mktemp("copy"), "aerocast", "aerocast_assets")
 
 
 def versions(place: Path) -> dict[str, str]:

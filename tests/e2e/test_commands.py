@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from cli.run import POOR
-from tests import PROJECT
 from tests.factories.feeds import declaration, write_readings
+from tests.harness.checkout import copy_project
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FEEDS = {"small": {}, "strict": {"promotion": {"min_skill": 0.999}}}
@@ -26,11 +26,8 @@ NOISE = re.compile(r"Warning|WARN:|torchvision|Traceback|\b(True|False|None)\b|\
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project that declares two small feeds and nothing else, under a path with a blank."""
-    folder = tmp_path_factory.mktemp("a project") / "of mine"
-    for name in ("aerocast", "aerocast_assets", "serving", "cli", "demo"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
-        shutil.copy(PROJECT / name, folder)
+    packages = ("aerocast", "aerocast_assets", "serving", "cli", "demo")
+    folder = copy_project(tmp_path_factory.mktemp("a project") / "of mine", *packages)
     defs, readings = folder / "aerocast_assets" / "defs", write_readings(folder / "readings.csv")
     for old in defs.glob("*/defs.yaml"):
         shutil.rmtree(old.parent)

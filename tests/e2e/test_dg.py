@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from dagster_shared.serdes.objects.package_entry import EnvRegistryKey, json_for
 from aerocast.feed.declaration import Feed
 from aerocast_assets.component import FeedComponent
 from aerocast_assets.feeds import TYPE
-from tests import PROJECT
+from tests.harness.checkout import copy_project
 
 Dg = Callable[..., str]
 
@@ -24,11 +23,7 @@ Dg = Callable[..., str]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project."""
-    folder = tmp_path_factory.mktemp("stranger")
-    for name in ("aerocast", "aerocast_assets"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "pyproject.toml", folder)
-    return folder
+    return copy_project(tmp_path_factory.mktemp("stranger"), "aerocast", "aerocast_assets")
 
 
 @pytest.fixture(scope="module")

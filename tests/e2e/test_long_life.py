@@ -38,13 +38,14 @@ from aerocast_assets.automation.upkeep import JOB, upkeep
 from aerocast_assets.keys import RETRAIN_OF
 from tests import PROJECT
 from tests.factories.feeds import START, declaration
+from tests.harness.checkout import copy_project
 from tests.harness.graph import definitions
 from tests.harness.server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 PACKED = PROJECT / "tests" / "data" / "home_before" / "home.tar.gz"
-KEPT = ("aerocast", "aerocast_assets", "serving", "cli", "demo", "dagster.yaml", "workspace.yaml", "pyproject.toml")
+PACKAGES = ("aerocast", "aerocast_assets", "serving", "cli", "demo")
 FIRST, LAST, STRIDE = 31, 121, 3  # days since START; the home of before ends with January
 CHANGE = 45  # from that day on days swing further
 DAY = timedelta(days=1)
@@ -332,9 +333,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Life:
     with tarfile.open(PACKED) as packed:
         packed.extractall(root, filter="data")
     made = Life(root, random.Random(seed), root / "home")
-    for name in KEPT:
-        source = PROJECT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, made.project / name)
+    copy_project(made.project, *PACKAGES)
     for other in (made.project / "aerocast_assets" / "defs").glob("*/defs.yaml"):
         shutil.rmtree(other.parent)
     settings = yaml.safe_load((made.project / "dagster.yaml").read_text())

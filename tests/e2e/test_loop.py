@@ -23,7 +23,7 @@ from aerocast.releases import release
 from aerocast_assets.assets.forecasts import picture_path
 from aerocast_assets.keys import key
 from tests.factories.feeds import HOURS, small_feed, write_readings
-from tests.harness.graph import check, dagster_instance, metadata, refresh
+from tests.harness.graph import check, first_run, metadata, refresh
 from tests.harness.server import Server
 from tests.harness.waits import until
 
@@ -122,9 +122,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     """A feed and a home in which its graph has run once; tests work on copies."""
     place = tmp_path_factory.mktemp("trained")
     feed = small_feed(write_readings(place / "readings.csv"))
-    (place / "home").mkdir()
-    with dagster_instance(place / "home") as instance:
-        assert refresh(feed, place / "home", instance).success
+    first_run(place / "home", feed)
     return feed, place / "home"
 
 

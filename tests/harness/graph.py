@@ -53,6 +53,15 @@ def refresh(
     )
 
 
+def first_run(home: Path, feed: Feed, partitions: Sequence[str] = ()) -> dg.ExecuteInProcessResult:
+    """Run the whole graph of the feed in a new home; it must succeed."""
+    home.mkdir(exist_ok=True)
+    with dagster_instance(home) as instance:
+        result = refresh(feed, home, instance, partitions)
+    assert result.success
+    return result
+
+
 def metadata(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str, Any]:
     """The metadata of the newest materialisation of `key` in this run."""
     events = [e for e in result.get_asset_materialization_events() if e.asset_key == key]

@@ -24,7 +24,7 @@ from aerocast_assets.keys import key
 from tests import PROJECT
 from tests.factories.drift import DAY, HOUR, cool, hot, set_clock
 from tests.factories.feeds import small_feed, write_readings
-from tests.harness.graph import champion_version, check, dagster_instance, metadata, refresh
+from tests.harness.graph import champion_version, check, first_run, metadata
 from tests.harness.loop import Loop
 from tests.harness.server import Server
 
@@ -47,10 +47,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Feed, Path]:
     """A feed and a home with a champion; tests work on copies."""
     place = tmp_path_factory.mktemp("trained")
     feed = looped(write_readings(place / "readings.csv"))
-    (place / "home").mkdir()
-    with dagster_instance(place / "home") as instance:
-        set_clock(place / "home", feed, MADE)
-        assert refresh(feed, place / "home", instance, MONTHS).success
+    set_clock(place / "home", feed, MADE)
+    first_run(place / "home", feed, MONTHS)
     return feed, place / "home"
 
 
