@@ -5,13 +5,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from aerocast_assets.loading import load
-
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    gc.freeze()  # what is imported stays; each collection while loading would walk it again (25 ms a time)
+    gc.freeze()  # dagster's import stays; each collection while loading would walk it again (25 ms a time)
     try:
+        from aerocast_assets.loading import load
+
         return load(Path(__file__).parent)
     finally:
         gc.unfreeze()
