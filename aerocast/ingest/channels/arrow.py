@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET
 
-from aerocast.common.times import BLANKS, parse_instant
-from aerocast.ingest.channels.definition import LONGEST_STATION, Columns, Definition, ReadingError, ReadingRows
+from aerocast.common.times import BLANKS
+from aerocast.ingest.channels.definition import Columns, Definition, ReadingError, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
@@ -37,13 +37,14 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
     rows = 0
     with _stream(body) as stream:
         empty = flatten(stream.schema.empty_table(), definition.measured)
-        columns = table_columns(definition, empty.schema)
-        definition.check_columns(columns)
+        columns = definition.check_columns(table_columns(definition, empty.schema))
         for batch in stream:
             if rows + batch.num_rows <= most:
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
                 table = flatten(pa.Table.from_batches([batch]), (*definition.station, *definition.time))
-                _check_rows(definition, columns, table, rows)
+                stations = station_texts(table.column(columns.station), columns.station).to_pylist()
+                times = time_texts(table.column(columns.time), columns.time).to_pylist()
+                definition.check_keys(stations, times, rows)
             rows = min(rows + batch.num_rows, 1 << 62)
     return rows, columns
 
@@ -160,21 +161,6 @@ def _texts_of(values: Sequence[Any]) -> pa.Array:
     cells = (None if value is UNSET else value for value in values)
     texts = (next(number_texts) if isinstance(value, float) else value for value in cells)
     return pa.array([str(value) if isinstance(value, int) else value for value in texts], pa.string())
-
-
-def _check_rows(definition: Definition, columns: Columns, table: pa.Table, before: int) -> None:
-    """Every row says where and when."""
-    names = station_texts(table.column(columns.station), columns.station)
-    length = pc.fill_null(pc.utf8_length(names), 0)
-    if bad := pc.indices_nonzero(pc.or_(pc.less(length, 1), pc.greater(length, LONGEST_STATION))).to_pylist():
-        raise definition.no_station(names[bad[0]].as_py(), before + bad[0])
-    times = time_texts(table.column(columns.time), columns.time)
-    wrong = [
-        text for text in times.unique().to_pylist() if text is None or parse_instant(text, definition.zone) is None
-    ]
-    if wrong:
-        index = times.to_pylist().index(wrong[0])
-        raise definition.no_time(wrong[0], before + index)
 
 
 @contextmanager

@@ -74,7 +74,12 @@ class Columns(NamedTuple):
     station: str
     time: str
     measured: tuple[str, ...]
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What is read of the table, each name once."""
+        return list(dict.fromkeys([self.station, self.time, *self.measured]))
 
 
 class Definition:
@@ -172,23 +177,31 @@ class Definition:
         if not rows:
             detail = "The body holds no readings."
             raise ReadingError("body", UNSET, "at least one reading", slug="no-readings", detail=detail)
-        bad_stations = {name for name in {row.station for row in rows} if not is_station(name)}
-        bad_times = {time for time in {row.time for row in rows} if parse_instant(str(time), self.zone) is None}
-        if bad_stations or bad_times:
-            index, row = next(
-                (index, row) for index, row in enumerate(rows) if row.station in bad_stations or row.time in bad_times
-            )
-            raise (
-                self.no_station(row.station, index if many else None)
-                if row.station in bad_stations
-                else self.no_time(row.time, index if many else None)
-            )
+        self.check_keys([row.station for row in rows], [row.time for row in rows], 0 if many else None)
         self.check_measured(readings)
 
-    def check_columns(self, columns: Columns) -> None:
-        """As `check_measured`, of a table."""
+    def check_keys(self, stations: Sequence[object], times: Sequence[object], first: int | None) -> None:
+        """Each reading says where and when; `first` is the index of the first, None where there is but one.
+
+        Raises:
+            ReadingError: one does not.
+        """
+        bad_stations = {each for each in set(stations) if not is_station(each)}
+        bad_times = {each for each in set(times) if parse_instant(str(each), self.zone) is None}
+        for at, (station, time) in enumerate(zip(stations, times, strict=True)) if bad_stations or bad_times else ():
+            index = None if first is None else first + at
+            if station in bad_stations:
+                raise ReadingError(self.station[-1], station, STATION_RULE, index=index)
+            if time in bad_times:
+                skipped = isinstance(time, str) and fault_of(time, self.zone) == "skipped"
+                rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
+                raise ReadingError(self.time[-1], time, rule, index=index)
+
+    def check_columns(self, columns: Columns) -> Columns:
+        """As `check_measured`, of a table; returns its columns."""
         if not columns.measured:
             raise self.nothing_measured(columns.ignored)
+        return columns
 
     def check_measured(self, readings: ReadingRows) -> None:
         """Raises ReadingError where no reading of the body has any measured field: nothing would be kept of it."""
@@ -199,16 +212,6 @@ class Definition:
         """Whether some reading of the body has a measured field, if perhaps with nothing in it."""
         attributes = [f"f{number}" for number in range(len(self.measured))]
         return any(getattr(row, name) is not UNSET for row in readings.rows for name in attributes)
-
-    def no_station(self, value: object, index: int | None) -> ReadingError:
-        """The fault of a reading that does not say where."""
-        return ReadingError(self.station[-1], value, STATION_RULE, index=index)
-
-    def no_time(self, value: object, index: int | None) -> ReadingError:
-        """The fault of a reading that does not say when."""
-        skipped = isinstance(value, str) and fault_of(value, self.zone) == "skipped"
-        rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
-        return ReadingError(self.time[-1], value, rule, index=index)
 
     def nothing_measured(self, others: Iterable[str]) -> ReadingError:
         """The fault of readings without any measured field; `others` are those that they have."""

@@ -8,7 +8,6 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,9 +17,9 @@ import pyarrow.parquet as pq
 from aerocast.common.errors import first_line
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import arrow
-from aerocast.ingest.channels.definition import Definition
+from aerocast.ingest.channels.definition import Columns, Definition
 from aerocast.ingest.channels.readings import ReadingError, definition_of
-from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv, undeclared_note
+from aerocast.ingest.deliveries.csv_file import Piece, open_csv, undeclared_note
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from aerocast.tables.raw import MALFORMED
 
@@ -62,7 +61,11 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
         if not path.stat().st_size:
             raise ReadingError("file", "0 bytes", "a file with readings")
         if kind == "csv":
-            choose = partial(choose_columns, feed)
+            definition = definition_of(feed)
+
+            def choose(names: Sequence[str]) -> Columns:
+                return definition.check_columns(definition.columns(names))
+
             # Without a manifest only a compressed file shows that its end is there.
             with open_csv(path, choose, feed.source.broken_lines, whole=True if whole else None) as file:
                 yield FileContent(file.rows, file.pieces, file.notes)
@@ -70,31 +73,18 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
 
 
-def choose_columns(feed: Feed, names: Sequence[str]) -> Choice:
-    """Which of these columns are taken up.
-
-    Raises:
-        ReadingError: there is no station, no time, nothing that was measured, or one of them twice.
-    """
-    definition = definition_of(feed)
-    columns = definition.columns(names)
-    definition.check_columns(columns)
-    return Choice(columns.station, columns.time, columns.measured)
-
-
 def _parquet(path: Path, feed: Feed) -> FileContent:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         definition = definition_of(feed)
         schema = arrow.flatten(file.schema_arrow.empty_table(), definition.names).schema
-        choice = choose_columns(feed, schema.names)
-        arrow.table_columns(definition, pa.schema([schema.field(name) for name in choice.names]))
+        names = definition.check_columns(arrow.table_columns(definition, schema)).names
 
     def pieces() -> Iterator[Piece]:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=choice.names):
-                yield Piece(arrow.flatten(pa.Table.from_batches([batch]), choice.names).select(choice.names))
+            for batch in file.iter_batches(batch_size=_ROWS, columns=names):
+                yield Piece(arrow.flatten(pa.Table.from_batches([batch]), names).select(names))
 
-    notes = undeclared_note(sorted(set(schema.names) - set(choice.names)))
+    notes = undeclared_note(sorted(set(schema.names) - set(names)))
     return FileContent(sum(len(piece.table) for piece in pieces()), pieces, notes)
 
 
@@ -184,11 +174,7 @@ def _decompress(path: Path) -> Iterator[BinaryIO]:
     with path.open("rb") as file:
         is_gzip = file.read(2) == _MAGIC
         file.seek(0)
-        if not is_gzip:
-            yield file
-        else:
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield cast(BinaryIO, stream)
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
 
 
 @contextmanager

@@ -31,10 +31,10 @@ from aerocast.common.waits import is_recent
 from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
+from aerocast.ingest.channels import inbox_files
 from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.files import ENDINGS, FileContent, kind_of, open_file
-from aerocast.ingest.channels.inbox_records import Rejection, parse_manifest, parse_rejection
-from aerocast.ingest.channels.leftovers import DONE, MANIFEST, REJECTED, leftover_notes, strangers
+from aerocast.ingest.channels.inbox_files import DONE, MANIFEST, REJECTED, Rejection, parse_manifest, strangers
 from aerocast.ingest.channels.patience import Delay, Patience, delay_text, read_delays
 from aerocast.ingest.channels.readings import ReadingError, one_batch, to_raw
 from aerocast.ingest.instants import Instants
@@ -106,7 +106,9 @@ class Inbox:
         """
         listing, self._now = self._store.listing(), clock.now(self._home, feed.name, feed.end)
         patience = Patience(self._home, self._delays, self._limit)
-        self.notes = [f"{self._store}/{note}" for note in leftover_notes(listing, not self._store.local, self._grace)]
+        self.notes = [
+            f"{self._store}/{note}" for note in inbox_files.leftover_notes(listing, not self._store.local, self._grace)
+        ]
         for stranger in strangers(listing, self._grace):
             self._reject(stranger, ReadingError("ending", stranger.name, ", ".join(f".{ending}" for ending in ENDINGS)))
         trouble, candidates = [], self._candidates(listing)
@@ -151,7 +153,7 @@ class Inbox:
         reasons = [one for name, one in files.items() if name.endswith(REASON) and name.removesuffix(REASON) in files]
         newest = sorted(reasons, key=lambda one: (one.changed, one.name), reverse=True)[:REASONS_READ]
         contents = (self._store.read(f"{REJECTED}/{one.name}") for one in newest)
-        return [reason for data in contents if data is not None and (reason := parse_rejection(data))]
+        return [reason for data in contents if data is not None and (reason := inbox_files.parse_rejection(data))]
 
     def prune(self, done_limit: timedelta | None, rejected_limit: timedelta | None) -> int:
         """Removes what was put away longer ago than that; how many files. Raises AeroCastError as `take`."""

@@ -55,11 +55,6 @@ class IntakeReport:
         self.months.update(table["month"].to_pylist())
 
 
-def table_of(feed: Feed) -> str:
-    """The name of the feed's raw table in the lake."""
-    return f"{feed.name}/raw"
-
-
 def place_strays(lake: Lake, feed: Feed, now: datetime, report: IntakeReport) -> None:
     """Readings that came too early or too late for the declaration of then go to the months of their times.
 
@@ -67,7 +62,7 @@ def place_strays(lake: Lake, feed: Feed, now: datetime, report: IntakeReport) ->
         AeroCastError: raw cannot be read or written.
     """
     with duckdb.connect() as con:
-        report.moves += strays.move_strays(con, lake, feed, table_of(feed), now)
+        report.moves += strays.move_strays(con, lake, feed, now)
 
 
 def take_all(lake: Lake, feed: Feed, channels: Sequence[Channel]) -> IntakeReport:
@@ -76,15 +71,15 @@ def take_all(lake: Lake, feed: Feed, channels: Sequence[Channel]) -> IntakeRepor
     Raises:
         AeroCastError: raw cannot be written; what was not appended stays in its channel.
     """
-    report = IntakeReport()
+    report, raw = IntakeReport(), f"{feed.name}/raw"
     for channel in channels:
         for batch in _batches_of(channel, feed, report):
             token = batch.segment if batch.position is None else Stream(batch.segment, batch.position)
-            fresh = lake.append(table_of(feed), batch.table, token, edges=raw_edges(feed))
+            fresh = lake.append(raw, batch.table, token, edges=raw_edges(feed))
             report.note(channel.name, batch.table, fresh=fresh)
         report.rejections += channel.rejections
         report.notes += channel.notes
-    compaction.tidy(lake, table_of(feed))
+    compaction.tidy(lake, raw)
     return report
 
 
@@ -118,22 +113,21 @@ def _take_file(
     con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, deliveries: Iterable[Delivery], report: IntakeReport
 ) -> None:
     """Each month of the file in the place of what it was; months that it has no more are emptied at the end."""
-    table, slots_in_file = table_of(feed), set[str]()
-    expired = lake.ledger(table).removed_months()
+    slots_in_file, expired = set[str](), lake.ledger(f"{feed.name}/raw").removed_months()
     for delivery in _until_failure(deliveries, report):
         slots_in_file.add(delivery.slot)
         if delivery.month not in expired:
             _take_slot(con, lake, feed, delivery, report)
     if SOURCE in report.failures:  # nobody knows which months it has no more
         return
-    for delivery in slots.emptied_months(lake, feed, table, slots_in_file):
+    for delivery in slots.emptied_months(lake, feed, slots_in_file):
         _take_slot(con, lake, feed, delivery, report)
 
 
 def _take_slot(
     con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery: Delivery, report: IntakeReport
 ) -> None:
-    rows = slots.replace_slot(con, lake, feed, table_of(feed), delivery)
+    rows = slots.replace_slot(con, lake, feed, delivery)
     if rows is None:
         report.repeats += len(delivery.table)
         return
@@ -158,7 +152,7 @@ def _append_news(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: 
     The position is that of the commit which this version allows: what was decided on an older version is refused, and
     decided again. A name for each delivery would not do: content that comes back after a correction is news again.
     """
-    name = table_of(feed)
+    name = f"{feed.name}/raw"
     while True:
         version = lake.version(name)
         rows = news(con, lake, feed, table, version)
@@ -184,7 +178,7 @@ def news(
     lake.prepare(con).register("delivered", table.append_column(_PLACE, pa.array(range(len(table)), pa.int64())))
     stored_sql = ""
     if version is not None:
-        lake.relation(con, table_of(feed), table["month"].unique().to_pylist(), version).create_view("stored")
+        lake.relation(con, f"{feed.name}/raw", table["month"].unique().to_pylist(), version).create_view("stored")
         span = "(SELECT min(time) FROM delivered) AND (SELECT max(time) FROM delivered)"
         stored_sql = f"SELECT {columns}, {DELIVERY}, line, NULL AS place FROM stored"
         stored_sql += f" WHERE time IS NULL OR time BETWEEN {span} UNION ALL"

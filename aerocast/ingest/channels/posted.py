@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
-from aerocast.ingest.channels import postfile
+from aerocast.ingest.channels import posting
 from aerocast.ingest.channels.posting import Limits, Offer, PostRefusal, Receipt, Why, Writer, digest, tell
 from aerocast.storage.home import Home
 
@@ -229,10 +229,10 @@ class PostStore:
         """A connection of this call alone; None while there is no file."""
         con = None
         try:
-            con = postfile.open_post_file(self.path) if self.path.exists() else None
+            con = posting.open_post_file(self.path) if self.path.exists() else None
             yield con
         except (sqlite3.Error, OSError) as error:
-            raise AeroCastError(postfile.error_text(self.path, error)) from error
+            raise AeroCastError(posting.error_text(self.path, error)) from error
         finally:
             if con:
                 con.close()

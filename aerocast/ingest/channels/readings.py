@@ -67,9 +67,8 @@ def ignored_columns(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
         ReadingError: as `to_raw`, and where it would take nothing at all.
     """
     definition = definition_of(feed)
-    columns = arrow.table_columns(definition, arrow.flatten(schema.empty_table(), definition.names).schema)
-    definition.check_columns(columns)
-    return columns.ignored
+    flat = arrow.flatten(schema.empty_table(), definition.names).schema
+    return definition.check_columns(arrow.table_columns(definition, flat)).ignored
 
 
 def one_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:

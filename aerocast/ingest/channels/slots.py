@@ -21,31 +21,28 @@ _PREFIX = "file/"
 _PLACE = "aerocast place"  # beside fields of any name
 
 
-def replace_slot(
-    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, delivery: Delivery
-) -> pa.Table | None:
+def replace_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, delivery: Delivery) -> pa.Table | None:
     """Replaces the slot's content by a delivery; the rows that were appended for it, None if nothing changed.
 
     Raises:
         AeroCastError: the lake cannot be read or written.
     """
-    slot = _PREFIX + delivery.slot
-    token = Slot(slot, delivery.segment)
-    while not token.is_delivered(lake.ledger(table)):
-        version = lake.version(table)
-        rows = delivery.table if version is None else difference(con, lake, feed, table, version, delivery)
-        if lake.append(table, rows, token, edges=raw_edges(feed), upon=version):
+    raw, token = f"{feed.name}/raw", Slot(_PREFIX + delivery.slot, delivery.segment)
+    while not token.is_delivered(lake.ledger(raw)):
+        version = lake.version(raw)
+        rows = delivery.table if version is None else difference(con, lake, feed, version, delivery)
+        if lake.append(raw, rows, token, edges=raw_edges(feed), upon=version):
             return rows
     return None
 
 
-def emptied_months(lake: LakeReader, feed: Feed, table: str, slots_in_file: set[str]) -> list[Delivery]:
+def emptied_months(lake: LakeReader, feed: Feed, slots_in_file: set[str]) -> list[Delivery]:
     """A delivery of nothing for each month that the file once had readings of, and has none of now."""
-    label = feed.source.label
+    label, ledger = feed.source.label, lake.ledger(f"{feed.name}/raw")
     start = f"{_PREFIX}{label} "
-    names = (name[len(start) :] for name in lake.ledger(table).records if name.startswith(start))
+    names = (name[len(start) :] for name in ledger.records if name.startswith(start))
     months = sorted({rest for rest in names if re.fullmatch(r"\d{4}-\d\d", rest)})
-    expired, empty = lake.ledger(table).removed_months(), raw_schema(feed).empty_table()
+    expired, empty = ledger.removed_months(), raw_schema(feed).empty_table()
     return [
         Delivery(month, "nothing", f"{label} {month}", empty)
         for month in months
@@ -54,7 +51,7 @@ def emptied_months(lake: LakeReader, feed: Feed, table: str, slots_in_file: set[
 
 
 def difference(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, table: str, version: int, delivery: Delivery
+    con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, version: int, delivery: Delivery
 ) -> pa.Table:
     """Withdrawals first (their `line` is negative), then the lines that are new, in the file's order.
 
@@ -63,7 +60,7 @@ def difference(
     the file spells in several ways, all lines are compared together.
     """
     names = list(raw_names(feed).values())
-    relation = lake.relation(con, table, [delivery.month], version)
+    relation = lake.relation(con, f"{feed.name}/raw", [delivery.month], version)
     relation.create_view("slot_raw", replace=True)
     con.register("slot_new", delivery.table.append_column(_PLACE, pa.array(range(len(delivery.table)), pa.int64())))
     common = [name for name in ("time", "flags", *names) if name in relation.columns]

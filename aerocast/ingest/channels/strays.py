@@ -8,6 +8,7 @@ moves, though, counts as delivered when the zone was corrected.
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -32,7 +33,23 @@ _PART = r"^(inbox/[0-9a-f]{64})/\d+$"
 _CAME, _WAS, _PLACE, _UPTO = "came with", "was at", "its place", "taken back up to"
 
 
-def move_strays(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: str, now: datetime) -> int:
+class _Snapshot(NamedTuple):
+    """Raw at one version; `low` and `high` bound the instants of placeable months, in SQL."""
+
+    con: duckdb.DuckDBPyConnection
+    lake: LakeReader
+    table: str
+    version: int
+    low: str
+    high: str
+
+    @property
+    def expired_months(self) -> str:
+        """The months that retention has taken out, as a list in SQL that is never empty."""
+        return ", ".join(map(literal, ["", *sorted(self.lake.ledger(self.table).removed_months())]))
+
+
+def move_strays(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: datetime) -> int:
     """Moves the rows that belong elsewhere now; how many. Looks again only when zone or placeable months have changed.
 
     Raises:
@@ -40,83 +57,61 @@ def move_strays(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, table: s
     """
     span = placeable(feed, now)
     return sum(
-        _move_stream(con, lake, feed, table, stream, state, span)
+        _move_stream(con, lake, feed, stream, state, span)
         # The zone first: by it a time may turn out to lie in another month.
         for stream, state in ((_ZONE, fingerprint(feed.source.timezone)), (_MONTHS, fingerprint(*span)))
     )
 
 
 def _move_stream(
-    con: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    feed: Feed,
-    table: str,
-    stream: str,
-    state: int,
-    span: tuple[datetime, datetime],
+    con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, stream: str, state: int, span: tuple[datetime, datetime]
 ) -> int:
+    table, bounds = f"{feed.name}/raw", [f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span]
     while True:
         version = lake.version(table)
         last_state = lake.ledger(table).position(stream)
         if version is None or last_state == state:
             return 0
-        con.execute("SET TimeZone = 'UTC'")
+        raw = _Snapshot(con, lake, table, version, *bounds)
         if stream == _MONTHS:
-            rows = _outside(con, lake, table, version, span)
+            rows = _outside(raw, span)
         elif last_state is None and feed.source.timezone is None:
             rows = None  # whatever has no offset has no instant, as it should
         else:
-            rows = _rows_without_offset(con, lake, feed, table, version, span, unread=last_state is None)
+            rows = _rows_without_offset(raw, feed, unread=last_state is None)
         moves = _moves(feed, rows)
         if lake.amend(table, moves, {stream: state}, upon=version, edges=raw_edges(feed)):
             return 0 if rows is None else len(rows)
 
 
-def _outside(
-    con: duckdb.DuckDBPyConnection,
-    lake: LakeReader,
-    table: str,
-    version: int,
-    span: tuple[datetime, datetime],
-) -> pa.Table | None:
+def _outside(raw: _Snapshot, span: tuple[datetime, datetime]) -> pa.Table | None:
     """The rows of placeable months that lie in others, as far as the log says which may have any."""
-    months = [month for month, span_of_month in lake.spans(table).items() if _has_strays(month, span_of_month, *span)]
+    months = [month for month, own in raw.lake.spans(raw.table).items() if _has_strays(month, own, *span)]
     if not months:
         return None
-    low, high = (f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span)
-    _live(con, lake, table, months, version, f"time >= {low} AND time < {high}")
-    return con.sql(
+    _live(raw, months, f"time >= {raw.low} AND time < {raw.high}")
+    return raw.con.sql(
         f"SELECT * REPLACE (strftime(time, '%Y-%m') AS month), month AS {quoted(_CAME)}, time AS {quoted(_WAS)}"
         " FROM live_rows"
-        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {_expired_months(lake, table)}) ORDER BY {DELIVERY}, line"
+        f" WHERE strftime(time, '%Y-%m') NOT IN (month, {raw.expired_months}) ORDER BY {DELIVERY}, line"
     ).to_arrow_table()
 
 
-def _rows_without_offset(
-    con: duckdb.DuckDBPyConnection,
-    lake: LakeReader,
-    feed: Feed,
-    table: str,
-    version: int,
-    span: tuple[datetime, datetime],
-    unread: bool,
-) -> pa.Table | None:
+def _rows_without_offset(raw: _Snapshot, feed: Feed, *, unread: bool) -> pa.Table | None:
     """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
 
     `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
     are delivered again: a row that stays in its month must come after its withdrawal. What a file's source says is left
     to the file (`aerocast.ingest.channels.slots`).
     """
-    low, high = (f"{timestamp(edge)}::TIMESTAMPTZ" for edge in span)
-    covered = (
-        f"instant >= {low} AND instant < {high} AND strftime(instant, '%Y-%m') NOT IN ({_expired_months(lake, table)})"
-    )
-    inside = f"CASE WHEN {covered} THEN strftime(instant, '%Y-%m') ELSE month END"
+    con, month_of_instant = raw.con, "strftime(instant, '%Y-%m')"
+    covered = f"instant >= {raw.low} AND instant < {raw.high} AND {month_of_instant} NOT IN ({raw.expired_months})"
+    inside = f"CASE WHEN {covered} THEN {month_of_instant} ELSE month END"
     which = f"{sql_wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
     which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
     tables = []
-    for month in lake.months(table):
-        _live(con, lake, table, [month], version, which)
+    for month in raw.lake.months(raw.table):
+        _live(raw, [month], which)
         rows = con.sql(f"SELECT * FROM live_rows ORDER BY {DELIVERY}, line").to_arrow_table()
         if not len(rows):
             continue
@@ -142,18 +137,13 @@ def _rows_without_offset(
         )
         con.unregister("strays_naive")
         con.unregister("strays_told")
-    result = pa.concat_tables(tables, promote_options="default") if tables else None
-    if result is None:
+    if not tables:
         return None
+    result = pa.concat_tables(tables, promote_options="default")
     order = pc.sort_indices(result, [(DELIVERY, "ascending"), ("line", "ascending")])
     nulls = pa.nulls(len(result), pa.int64())
     result = result.take(order).set_column(result.column_names.index(DELIVERY), DELIVERY, nulls)
     return result.set_column(result.column_names.index("line"), "line", pa.array(range(len(result)), pa.int64()))
-
-
-def _expired_months(lake: LakeReader, table: str) -> str:
-    """The months that retention has taken out, as a list in SQL that is never empty."""
-    return ", ".join(map(literal, ["", *sorted(lake.ledger(table).removed_months())]))
 
 
 def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
@@ -164,17 +154,15 @@ def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(rows["source"], POSTED), one, pc.replace_substring_regex(rows["segment"], _PART, r"\1"))
 
 
-def _live(
-    con: duckdb.DuckDBPyConnection, lake: LakeReader, table: str, months: list[str] | None, version: int, which: str
-) -> None:
+def _live(raw: _Snapshot, months: list[str], which: str) -> None:
     """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
-    relation = lake.relation(con, table, months, version)
+    relation = raw.lake.relation(raw.con, raw.table, months, raw.version)
     flags = "" if "flags" in relation.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
     relation.select(f"*{flags}").create_view("strays_raw", replace=True)
     is_withdrawal = f"flags = {literal(WITHDRAWAL)}"
     key = "PARTITION BY month, source, station, time_text"
     upto = f"max(CASE WHEN {is_withdrawal} THEN ({DELIVERY}, line) END) OVER ({key})"
-    con.execute(
+    raw.con.execute(
         f"CREATE OR REPLACE TEMP VIEW live_rows AS SELECT * EXCLUDE ({quoted(_UPTO)}) FROM ("
         f" SELECT *, {upto} AS {quoted(_UPTO)} FROM strays_raw WHERE {which} OR {is_withdrawal})"
         f" WHERE ({is_withdrawal}) IS NOT TRUE AND ({quoted(_UPTO)} IS NULL OR ({DELIVERY}, line) > {quoted(_UPTO)})"

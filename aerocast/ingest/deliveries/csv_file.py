@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import literal
+from aerocast.ingest.channels.definition import Columns
 from aerocast.ingest.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
 
 _ROWS = 122_880  # of a batch: DuckDB's row group
@@ -28,19 +29,6 @@ _MEMORY = "512MB"
 _LONGEST = 8 << 20  # bytes of a record of the copy, whose marks are doubled
 _COMPRESSIONS = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
 _BZ2_BLOCK = (b"1AY&SY", b"\x17rE8P\x90")  # what follows after "BZh9": a header may begin like that
-
-
-class Choice(NamedTuple):
-    """The columns wanted of a file: what it calls station and time, and of the measured fields those that it has."""
-
-    station: str
-    time: str
-    fields: tuple[str, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """Each name once, as the columns of a piece are ordered."""
-        return list(dict.fromkeys([self.station, self.time, *self.fields]))
 
 
 class Piece(NamedTuple):
@@ -63,19 +51,19 @@ class CsvFile:
 
     path: Path
     header: Header
-    choice: Choice
+    columns: Columns
     rows: int
     has_multiline: bool = False  # some values have several lines, which DuckDB cannot read in parallel
     broken_rows: Sequence[int] = ()  # numbers of rows
     notes: list[str] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Piece]:
-        """All rows: texts in the columns `choice.names`.
+        """All rows: texts in the columns `columns.names`.
 
         Raises:
             AeroCastError: it was not parsed, or other rows were read than were counted; a sentence without its subject.
         """
-        names, broken_rows, count = self.choice.names, np.asarray(self.broken_rows, np.int64), 0
+        names, broken_rows, count = self.columns.names, np.asarray(self.broken_rows, np.int64), 0
         try:
             with duckdb.connect() as con:
                 con.execute(f"SET memory_limit = '{_MEMORY}'; SET enable_progress_bar = false")
@@ -111,7 +99,7 @@ class CsvFile:
         mask[rows] = True
         flags, texts = (
             pa.array(table.column(name).to_numpy(), pa.string(), mask=~mask)
-            for name in (self.choice.station, self.choice.time)
+            for name in (self.columns.station, self.columns.time)
         )
         columns = [pa.array(column.to_numpy(), pa.string(), mask=mask) for column in table.columns]
         return Piece(pa.table(columns, names=table.column_names), flags, texts)
@@ -119,7 +107,7 @@ class CsvFile:
 
 @contextmanager
 def open_csv(
-    path: Path, choose: Callable[[list[str]], Choice], broken_lines: float, *, whole: bool | None = None
+    path: Path, choose: Callable[[list[str]], Columns], broken_lines: float, *, whole: bool | None = None
 ) -> Iterator[CsvFile]:
     """Checks every line of the file, repairs what is odd, and gives the rows that can be read.
 
@@ -137,7 +125,7 @@ def open_csv(
             start = _start(stream, choose, whole)
             rows = _count_regular(start)
         if rows is not None:
-            yield CsvFile(path, start.header, start.choice, rows, notes=undeclared_note(start.undeclared))
+            yield CsvFile(path, start.header, start.columns, rows, notes=undeclared_note(start.undeclared))
             return
     with tempfile.TemporaryDirectory(prefix="aerocast-") as folder:
         copy = Path(folder) / "copy.csv"
@@ -149,14 +137,14 @@ def open_csv(
         if len(repair.broken_rows) > broken_lines * repair.records:
             raise _too_broken(repair, broken_lines)
         notes, spanning = [*undeclared_note(start.undeclared), *_notes(repair)], bool(repair.multiline.count)
-        yield CsvFile(copy, start.header, start.choice, repair.records, spanning, repair.broken_rows, notes)
+        yield CsvFile(copy, start.header, start.columns, repair.records, spanning, repair.broken_rows, notes)
 
 
 class _Start(NamedTuple):
     """How a file begins; `line` is the number of the line after the header, where `pieces` begin."""
 
     header: Header
-    choice: Choice
+    columns: Columns
     line: int
     crlf: bool
     regular: bool  # the header is the first line, and a regular one
@@ -164,10 +152,10 @@ class _Start(NamedTuple):
 
     @property
     def undeclared(self) -> list[str]:
-        return [name for name in self.header.names if name not in self.choice.names]
+        return [name for name in self.header.names if name not in self.columns.names]
 
 
-def _start(stream: BinaryIO, choose: Callable[[list[str]], Choice], whole: bool) -> _Start:
+def _start(stream: BinaryIO, choose: Callable[[list[str]], Columns], whole: bool) -> _Start:
     pieces = blocks(stream, whole)
     text, line, number = b"", b"", 0
     while not line.strip():
@@ -178,8 +166,8 @@ def _start(stream: BinaryIO, choose: Callable[[list[str]], Choice], whole: bool)
         line, _, text = text.partition(b"\n")
         number += 1
     names = _names(line)
-    choice = choose(names)
-    twice = [name for name in choice.names if names.count(name) > 1]
+    columns = choose(names)
+    twice = [name for name in columns.names if names.count(name) > 1]
     if twice:
         raise CsvFault(
             f"does not fit: field {twice[0]!r} occurs more than once in the header",
@@ -187,10 +175,10 @@ def _start(stream: BinaryIO, choose: Callable[[list[str]], Choice], whole: bool)
             twice[0],
             "each column once",
         )
-    header = Header(names, names.index(choice.station), names.index(choice.time))
+    header = Header(names, names.index(columns.station), names.index(columns.time))
     crlf = line.endswith(b"\r")
     regular = number == 1 and is_regular(line + b"\n", len(names), pattern(len(names)), crlf)
-    return _Start(header, choice, number + 1, crlf, regular, chain([text] if text else [], pieces))
+    return _Start(header, columns, number + 1, crlf, regular, chain([text] if text else [], pieces))
 
 
 def _names(line: bytes) -> list[str]:

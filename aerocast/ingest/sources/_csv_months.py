@@ -19,7 +19,8 @@ from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
 from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
-from aerocast.ingest.deliveries.csv_file import Choice, Piece, open_csv
+from aerocast.ingest.channels.definition import Columns
+from aerocast.ingest.deliveries.csv_file import Piece, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from aerocast.ingest.instants import Instants
 from aerocast.ingest.sources.csv import CsvSource
@@ -42,24 +43,24 @@ def read_months(source: CsvSource, feed: Feed, request: ReadRequest) -> Iterator
             _load(con, file.pieces(), feed, request.months, request.now or datetime.now(UTC))
             present = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
             for (month,) in present:
-                yield _delivery(con, feed, file.choice, month)
+                yield _delivery(con, feed, file.columns, month)
     except AeroCastError as error:
         raise AeroCastError(f"source {label} {error}") from error
     except (OSError, pa.ArrowException, duckdb.Error) as error:
         raise AeroCastError(f"source {label} cannot be read, or is damaged: {first_line(error)}") from error
 
 
-def _choose(feed: Feed) -> Callable[[list[str]], Choice]:
+def _choose(feed: Feed) -> Callable[[list[str]], Columns]:
     """The fields of a header that the feed declares; of each column one of its names must be there."""
     station, time = feed.source.station_field, feed.source.time_field
 
-    def choose(names: list[str]) -> Choice:
+    def choose(names: list[str]) -> Columns:
         for alternatives in ((station,), (time,), *(column.fields for column in feed.columns)):
             if not set(alternatives) & set(names):
                 names_text = " or ".join(map(repr, alternatives))
                 sentence = f"does not fit: field {names_text} is missing in the header ({', '.join(names)})"[:600]
                 raise CsvFault(sentence, "columns", ", ".join(names), f"{names_text} must be among the columns")
-        return Choice(station, time, tuple(field for field in raw_names(feed) if field in names))
+        return Columns(station, time, tuple(field for field in raw_names(feed) if field in names))
 
     return choose
 
@@ -99,12 +100,12 @@ def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(con.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'rows'").fetchall())
 
 
-def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, choice: Choice, month: str) -> Delivery:
+def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, columns: Columns, month: str) -> Delivery:
     """A month's rows; the segment is that of what the file has, whatever other names of a field are declared."""
     schema, label = raw_schema(feed), feed.source.label
-    column_of = {field: f"f{i}" for i, field in enumerate(choice.names)}
-    texts = {"station": column_of[choice.station], "time_text": f"coalesce(text, {column_of[choice.time]})"}
-    texts |= {name: column_of[field] for field, name in raw_names(feed).items() if field in choice.fields}
+    column_of = {field: f"f{i}" for i, field in enumerate(columns.names)}
+    texts = {"station": column_of[columns.station], "time_text": f"coalesce(text, {column_of[columns.time]})"}
+    texts |= {name: column_of[field] for field, name in raw_names(feed).items() if field in columns.measured}
     columns_sql = ", ".join(f"{column} AS {quoted(name)}" for name, column in texts.items())
     # DuckDB keeps the order of insertion, and sorts nothing here.
     rows = con.sql(f"SELECT {columns_sql}, flags, time FROM rows WHERE month = {literal(month)}").to_arrow_table()

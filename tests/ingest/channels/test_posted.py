@@ -16,7 +16,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.declaration import Feed
-from aerocast.ingest.channels import channels_of, postfile, posting
+from aerocast.ingest.channels import channels_of, posting
 from aerocast.ingest.channels.observations import HttpChannel
 from aerocast.ingest.channels.posted import Limits, PostRefusal, PostStore, Why
 from aerocast.storage.settings import Settings
@@ -244,7 +244,7 @@ def test_damaged_file_is_reported(content: bytes, tmp_path: Path, feed: Feed) ->
 
 
 def test_locked_file_delays_posts_only_for_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postfile, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(posting, "BUSY_SECONDS", 0.05)
     store = PostStore(tmp_path, "small")
     put(store, 1)
     other = sqlite3.connect(store.path, isolation_level=None)

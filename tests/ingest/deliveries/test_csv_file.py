@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from aerocast.ingest.channels.definition import Columns
 from aerocast.ingest.deliveries import csv_lines
-from aerocast.ingest.deliveries.csv_file import Choice, CsvFile, open_csv
+from aerocast.ingest.deliveries.csv_file import CsvFile, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from tests import SHARED
 
@@ -20,8 +21,8 @@ HEADER = ["station", "time", "temp", "remark"]
 Row = tuple[str, ...]
 
 
-def choose(names: list[str]) -> Choice:
-    return Choice("station", "time", tuple(name for name in HEADER[2:] if name in names))
+def choose(names: list[str]) -> Columns:
+    return Columns("station", "time", tuple(name for name in HEADER[2:] if name in names))
 
 
 def rows(file: CsvFile) -> Iterator[tuple[str | None, ...]]:

@@ -1,16 +1,52 @@
-"""Lists what an inbox holds and does not take: files of unknown endings, partial ones, lone manifests, folders."""
+"""What lies in an inbox beside files of readings: manifests, reasons of a rejection, and what is not taken."""
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import msgspec
 
 from aerocast.common.waits import is_recent
 from aerocast.common.words import duration
+from aerocast.ingest.channels.definition import ReadingError
 from aerocast.ingest.channels.files import ENDINGS, kind_of
 from aerocast.storage.store import Entry, Listing
 
 MANIFEST, PARTIAL_ENDINGS = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
 DONE, REJECTED = "done", "rejected"
+
+
+class InboxManifest(msgspec.Struct, frozen=True):
+    """What a file must be to be complete."""
+
+    sha256: str
+    rows: int | None = None
+    bytes: int | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why a file was rejected, and when."""
+
+    file: str
+    detail: str
+    field: str
+    value: str
+    rule: str
+    rejected_at: datetime
+
+
+def parse_manifest(data: bytes) -> InboxManifest:
+    try:
+        return msgspec.json.decode(data, type=InboxManifest)
+    except msgspec.DecodeError as error:
+        raise ReadingError("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
+
+
+def parse_rejection(data: bytes) -> Rejection | None:
+    try:
+        return msgspec.json.decode(data, type=Rejection)
+    except msgspec.DecodeError:
+        return None
 
 
 def strangers(listing: Listing, patience: float) -> list[Entry]:
