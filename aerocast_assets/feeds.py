@@ -35,6 +35,7 @@ class Declaration(NamedTuple):
     path: Path
     feed: Feed | None = None
     mistakes: tuple[str, ...] = ()
+    is_plain: bool = False  # a valid feed and nothing else in the file, such as post processing of its assets
 
     @property
     def error(self) -> AeroCastError:
@@ -99,7 +100,8 @@ def read(path: Path, defs: Path | None = None) -> Declaration | None:
     except AeroCastError as error:
         return Declaration(name, path, mistakes=(str(error),))
     mistakes = tuple(f"{path}:{root.line(place)}: {Mistake(_field(place), text)}" for place, text in wrong)
-    return Declaration(name, path, None if mistakes else feed, mistakes)
+    is_plain = not mistakes and root.value.keys() == {"type", "attributes"}
+    return Declaration(name, path, None if mistakes else feed, mistakes, is_plain)
 
 
 def files(defs: Path) -> Iterator[Path]:

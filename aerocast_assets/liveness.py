@@ -19,7 +19,6 @@ import dagster as dg
 
 from aerocast.storage import atomic
 from aerocast.storage.home import home_of
-from aerocast.storage.settings import Settings
 from aerocast_assets._compat import (
     GRPC_INFO_TAG,
     IN_PROC_CONFIG,
@@ -94,6 +93,9 @@ in_process_executor = dg.ExecutorDefinition(
 
 
 def _place(run_id: str) -> Path:
+    # It brings pydantic-settings, which loading the code location does without.
+    from aerocast.storage.settings import Settings
+
     return Path(home_of(Settings())) / FOLDER / run_id
 
 

@@ -4,22 +4,22 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
-from dagster.components.core.component_tree import ComponentTree
 from dagster.components.core.decl import ComponentDecl, build_filesystem_component_decl_from_context
 from dagster.components.core.defs_module import ComponentPath
-from dagster.components.core.load_defs import get_library_json_enriched_defs
 
-from aerocast_assets.feeds import FILES, Declaration, broken, left_out
+from aerocast_assets.feeds import FILES, Declaration, declarations, left_out
 from aerocast_assets.keys import HOURLY
 from aerocast_assets.labels import of_layer
 
 log = logging.getLogger("aerocast")
 
 SHARED = "platform"  # what all feeds need: without it nothing loads
+Tree = TypeVar("Tree", bound=dg.ComponentTree)
 
 
 def load(project: Path) -> dg.Definitions:
@@ -28,16 +28,35 @@ def load(project: Path) -> dg.Definitions:
     Raises:
         Exception: what all parts share does not load.
     """
-    tree = ComponentTree.for_project(project)
-    if not (wrong := broken(tree.defs_module_path)):
+    tree = _tree(project, dg.ComponentTree)
+    feeds = declarations(tree.defs_module_path)
+    wrong = [each for each in feeds if each.mistakes]
+    if not wrong:
+        # The jobs of valid feeds resolve: Dagster does it where it needs them. Only other parts are tried out.
+        sound = {f"{SHARED}.py", *(each.name for each in feeds if each.is_plain)}
+        strangers = any(path.name not in sound for path in _parts(tree.defs_module_path))
         try:
-            return _resolved(tree.build_defs())
+            return _known_to_load(_with_tree(tree, tree.build_defs(tree.defs_module_path)), jobs=strangers)
         except (Exception, SystemExit):  # whatever a person's file raises; looked for part by part
             pass
     return _isolated(project, tree, wrong)
 
 
-class _Part(ComponentTree):
+def _tree(project: Path, kind: type[Tree]) -> Tree:
+    """The components of the package `<project>.defs`; `pyproject.toml`, which `dg` reads, names the same one."""
+    return kind(defs_module=import_module(f"{project.name}.defs"), project_root=project.parent)
+
+
+def _with_tree(tree: dg.ComponentTree, *parts: dg.Definitions) -> dg.Definitions:
+    """All parts, and the tree for the UI.
+
+    As Dagster's root of a tree, but without pages of the component types that Dagster brings: to describe them takes
+    a fifth of an `import dagster`, and a feed needs none.
+    """
+    return dg.Definitions.merge(dg.Definitions(component_tree=tree), *parts)
+
+
+class _Part(dg.ComponentTree):
     """The tree of one folder or file below `defs/`."""
 
     part: Path
@@ -50,7 +69,7 @@ class _Part(ComponentTree):
         return decl
 
 
-def _isolated(project: Path, tree: ComponentTree, wrong: Sequence[Declaration]) -> dg.Definitions:
+def _isolated(project: Path, tree: dg.ComponentTree, wrong: Sequence[Declaration]) -> dg.Definitions:
     reasons: dict[str, str] = {}
     for each in wrong:
         part = each.path.relative_to(tree.defs_module_path).parts[0]
@@ -71,26 +90,24 @@ def _isolated(project: Path, tree: ComponentTree, wrong: Sequence[Declaration]) 
     return definitions
 
 
-def _together(tree: ComponentTree, loaded: Mapping[str, dg.Definitions], reasons: dict[str, str]) -> dg.Definitions:
+def _together(tree: dg.ComponentTree, loaded: Mapping[str, dg.Definitions], reasons: dict[str, str]) -> dg.Definitions:
     """All parts that go together: the first of two that claim one name stays."""
-    library = get_library_json_enriched_defs(tree)
 
     def merged(parts: Mapping[str, dg.Definitions]) -> dg.Definitions:
-        return dg.Definitions.merge(
-            library, *parts.values(), *(_note(tree.defs_module_path / name, why) for name, why in reasons.items())
-        )
+        notes = (_note(tree.defs_module_path / name, why) for name, why in reasons.items())
+        return _with_tree(tree, *parts.values(), *notes)
 
     try:
-        return _resolved(merged(loaded))
+        return _known_to_load(merged(loaded))
     except Exception:
         sound = {name: defs for name, defs in loaded.items() if Path(name).stem == SHARED}
     for name, defs in loaded.items():
         try:
-            _resolved(merged({**sound, name: defs}))
+            _known_to_load(merged({**sound, name: defs}))
             sound[name] = defs
         except Exception as error:
             reasons[name] = _why(tree.defs_module_path / name, error)
-    return _resolved(merged(sound))
+    return _known_to_load(merged(sound))
 
 
 def _parts(defs: Path) -> Iterator[Path]:
@@ -107,14 +124,16 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _built(project: Path, path: Path) -> dg.Definitions:
-    tree = _Part.for_project(project)
+    tree = _tree(project, _Part)
     object.__setattr__(tree, "part", path)  # a record is frozen
     return tree.build_defs(path)
 
 
-def _resolved(defs: dg.Definitions) -> dg.Definitions:
-    """The definitions, known to load as a code location does; Dagster keeps what was resolved here."""
-    defs.get_repository_def().load_all_definitions()
+def _known_to_load(defs: dg.Definitions, *, jobs: bool = True) -> dg.Definitions:
+    """The definitions, known to load as a code location does, all `jobs` too; Dagster keeps what was resolved here."""
+    repository = defs.get_repository_def()
+    if jobs:
+        repository.load_all_definitions()
     return defs
 
 

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from aerocast.common.errors import AeroCastError
-from aerocast.storage.folder import FolderStore
-from aerocast.storage.objects import ObjectStore
-from aerocast.storage.store import Store
 
 if TYPE_CHECKING:
     from aerocast.storage.settings import Settings
+    from aerocast.storage.store import Store
 
 _URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_.=-]*[A-Za-z0-9_=-])*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -56,6 +54,10 @@ Home: TypeAlias = Path | ObjectHome
 
 def store_of(home: Home | str) -> Store:
     """The storage of a home, a folder or a URL; `store_of(Path(home))` is that of this machine alone."""
+    # The code location only names homes, and loads without either.
+    from aerocast.storage.folder import FolderStore
+    from aerocast.storage.objects import ObjectStore
+
     if isinstance(home, ObjectHome) or "://" in str(home):
         return ObjectStore(str(home).rstrip("/"))
     return FolderStore(Path(home).absolute())

@@ -1,5 +1,6 @@
 """claims: what brokers announce, taken into the raw tables of all feeds; one asset, since feeds share the topics."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 GROUP = "platform"
 KEY = dg.AssetKey([GROUP, "claims"])
-UNSET = "no broker: set AEROCAST_BROKER"
+BROKER = "AEROCAST_BROKER"
+UNSET = f"no broker: set {BROKER}"
 PREVIEWED = 20  # dead letters in the metadata; all of them are at the broker
 
 
@@ -28,9 +30,8 @@ def declared_feed(name: str) -> Feed | None:
 
 def listening() -> dg.DefaultSensorStatus:
     """Whether the sensors of a broker are on: without one each tick would be a row that says so, four a minute."""
-    from aerocast.storage.settings import Settings
-
-    return dg.DefaultSensorStatus.RUNNING if Settings().broker else dg.DefaultSensorStatus.STOPPED
+    # Not from the settings, whose library takes longer to import than all sensors to define.
+    return dg.DefaultSensorStatus.RUNNING if os.environ.get(BROKER) else dg.DefaultSensorStatus.STOPPED
 
 
 def claims(find: Callable[[str], Feed | None] = declared_feed) -> dg.AssetsDefinition:

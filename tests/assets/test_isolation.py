@@ -116,6 +116,32 @@ def test_broken_part_is_left_out_and_named(defs: Path, home: Path, caplog: pytes
     assert "season: 'daily' is not allowed" in str(shown.description)
 
 
+DAILY = "{target: 'key:daily/silver', attributes: {partitions_def: {type: daily, start_date: '2024-01-01'}}}"
+LOST = "import dagster as dg\n\njob = dg.define_asset_job('lost', dg.AssetSelection.assets('nowhere'))\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "content", "reason"),
+    [
+        ("lost", "lost.py", LOST, "no AssetsDefinition objects supply these keys"),
+        (
+            "daily",
+            "daily/defs.yaml",
+            f"{text('daily')}post_processing: {{assets: [{DAILY}]}}\n",
+            "must have the same partitions definitions",
+        ),
+    ],
+)
+def test_part_whose_jobs_do_not_resolve_is_left_out(
+    defs: Path, part: str, name: str, content: str, reason: str
+) -> None:
+    write(defs / name, content)
+    specs = {spec.key.to_user_string(): spec for spec in load(defs.parent).resolve_all_asset_specs()}
+    assert {"good/raw", "better/raw"} <= specs.keys()
+    assert [key for key in specs if key.startswith(part)] == [f"{part}/declaration"]
+    assert reason in str(specs[f"{part}/declaration"].description)
+
+
 def test_sound_parts_give_no_notice(defs: Path) -> None:
     keys = load(defs.parent).resolve_asset_graph().get_all_asset_keys()
     assert dg.AssetKey(["better", "raw"]) in keys

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 HEAVY = (
-    "numpy pandas pyarrow duckdb deltalake scipy torch xgboost onnx mlflow great_expectations matplotlib pint tenacity"
+    "numpy pandas pyarrow duckdb deltalake scipy torch xgboost onnx mlflow great_expectations matplotlib pint tenacity "
+    "pydantic_settings"
 )
 
 
