@@ -14,6 +14,12 @@ def count(number: float, noun: str, many: str = "") -> str:
     return f"{amount:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
+def printable(text: str, most: int = 1000) -> str:
+    """Foreign text for a message, a log or a file name: one line of characters that can be seen, at most so many."""
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:most])
+    return shown if len(text) <= most else f"{shown}..."
+
+
 def the_newest(number: int, noun: str) -> str:
     """`the newest run`, `the newest 3 runs`."""
     return f"the newest {noun if number == 1 else count(number, noun)}"

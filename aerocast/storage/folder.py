@@ -92,7 +92,7 @@ class FolderStore(Store):
         try:
             with os.scandir(self.folder / folder) as entries:
                 for each in entries:
-                    if not each.is_file():
+                    if not each.is_file(follow_symlinks=False):
                         others.append(each.name)
                     elif entry := _entry(each.name, each):
                         files.append(entry)
@@ -113,6 +113,8 @@ class FolderStore(Store):
         path, new = self.folder / name, self.folder / target
         try:
             atomic.make_folder(new.parent)
+            if not os.path.lexists(path):  # nor does one whose name is too long
+                return
             os.replace(path, new)
             atomic.sync(new.parent)
             atomic.sync(path.parent)

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The content of a folder: its files, and the names of everything else."""
+    """The content of a folder: its files, and the names of everything else, links among them."""
 
     files: list[Entry]
     others: list[str]

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS
-from aerocast.ingest.channels.definition import Columns, Definition, ReadingError, ReadingRows
+from aerocast.ingest.channels.definition import LONGEST_TEXT, Columns, Definition, ReadingError, ReadingRows
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
@@ -106,10 +107,15 @@ def value_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
+        _check_dictionary(column, name)
         return value_texts(column.cast(kind.value_type), name)
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        _check_lengths(column, name)
+        return column.cast(pa.string())
+    if pa.types.is_null(kind) or kind == pa.string_view():
+        for chunk in column.chunks if kind == pa.string_view() else ():
+            lengths = np.frombuffer(chunk.buffers()[1] or b"", np.int32)[4 * chunk.offset :: 4]  # each begins a view
+            _refuse_long(max(lengths[: len(chunk)], default=0), name)
         return column.cast(pa.string())
     if not any(matches(kind) for matches in _NUMBERS):
         raise ReadingError(name, str(kind), "a column of numbers or texts")
@@ -132,6 +138,7 @@ def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
+        _check_dictionary(column, name)
         return time_texts(column.cast(kind.value_type), name)
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("ms"))
@@ -140,6 +147,22 @@ def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
             raise ReadingError(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
         return value_texts(column, name)
     return _iso_texts(column)
+
+
+def _check_dictionary(column: pa.ChunkedArray, name: str) -> None:
+    """Raises ReadingError before few long texts, of which there are many rows, are unpacked."""
+    for chunk in column.chunks:
+        if pa.types.is_string(chunk.dictionary.type) or pa.types.is_large_string(chunk.dictionary.type):
+            _check_lengths(chunk.dictionary, name)
+
+
+def _check_lengths(texts: pa.Array | pa.ChunkedArray, name: str) -> None:
+    _refuse_long(pc.max(pc.binary_length(texts)).as_py() or 0, name)
+
+
+def _refuse_long(longest: int, name: str) -> None:
+    if longest > 4 * LONGEST_TEXT:  # bytes of as many characters
+        raise ReadingError(name, f"a text of {longest} bytes", f"at most {LONGEST_TEXT} characters")
 
 
 def _iso_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

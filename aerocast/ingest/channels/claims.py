@@ -25,7 +25,6 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aerocast.common.errors import AeroCastError, first_line
 from aerocast.common.lineage import config_hash
@@ -34,6 +33,7 @@ from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
+from aerocast.ingest.channels.files import open_parquet, parquet_batches
 from aerocast.ingest.channels.past_claims import ClaimLedger, message_position
 from aerocast.ingest.channels.patience import Patience
 from aerocast.ingest.channels.readings import ignored_columns, to_raw
@@ -51,7 +51,7 @@ QUIET = 1.0  # seconds without a message after which a run ends
 MOST = 1000  # claims that one run takes
 OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
 DELAYS = "broker-claims"  # what is postponed (see `aerocast.ingest.channels.patience`), by a name that no feed can have
-_OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00]+(?:/[^/\x00]+)*)")
+_OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00-\x1f\x7f]+(?:/[^/\x00-\x1f\x7f]+)*)")
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,14 +152,14 @@ def _handle(
             delay = None
     except Unusable as error:
         delay, why = None, str(error)
-    except UnreadableError as error:
-        delay = patience.fail(key, str(error), now)
+    except Exception as error:  # whatever one claim leads to must not stop those behind it
+        if isinstance(error, AeroCastError) and not isinstance(error, UnreadableError):
+            broker.later(message)
+            report.later.append(RejectedClaim(*about, str(error)))
+            return
+        delay = patience.fail(key, first_line(error), now)
         last = patience.delays[key]
-        why = f"{error}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
-    except AeroCastError as error:
-        broker.later(message)
-        report.later.append(RejectedClaim(*about, str(error)))
-        return
+        why = f"{last.reason}; tried {count(last.tries, 'time')} since {to_minute(last.since)}"
     if delay:
         broker.postpone(message, (delay.due - now).total_seconds())
         report.postponed.append(RejectedClaim(*about, delay.reason))
@@ -263,7 +263,7 @@ def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str,
         raise UnreadableError(str(error)) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != claim.sha256:
-        raise Unusable(f"sha256: {claim.uri} has {digest}, the claim says {claim.sha256}")
+        raise Unusable(f"sha256: {claim.uri} holds other content, the claim says {claim.sha256}")
     rows = _parquet(data, claim.uri, Unusable)
     if len(rows) != claim.rows:
         raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
@@ -317,8 +317,9 @@ def _check_size(size: int, uri: str, wrong: type[Exception]) -> None:
 def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
     """The whole file; raises `wrong` where it is none."""
     try:
-        return pq.read_table(pa.BufferReader(data))
+        with open_parquet(pa.BufferReader(data), len(data)) as file:
+            return pa.concat_tables([file.schema_arrow.empty_table(), *parquet_batches(file)])
     except MemoryError:  # one of Arrow's own, too, and no fault of the file
         raise
-    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+    except (pa.ArrowException, AeroCastError, OSError, ValueError, TypeError) as error:
         raise wrong(f"uri: {uri} cannot be read as Parquet: {first_line(error)}") from error

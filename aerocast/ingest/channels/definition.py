@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,14 +21,14 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
 from aerocast.contracts.declared import Declared
 
-LONGEST_STATION = 200
+LONGEST_STATION = LONGEST_TEXT = 200
 MOST_IGNORED, _TEXT_LIMIT, _EXCERPT = 20, 300, 60
 STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
 
 Value = int | float | str | None
 _UNFIT = re.compile(r'["\\\x00-\x1f]')  # in names that msgspec does not give to a field
-_PLAIN = {str, float, int, type(None), UnsetType}
+_PLAIN = {float, int, type(None), UnsetType}
 _INFINITE = {float("inf"), float("-inf")}
 _ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
 
@@ -115,11 +115,12 @@ class Definition:
 
     def _kind(self, station: str, time: str, *, is_decoded: bool = True) -> type[Any]:
         """The type of a reading that has these names and no other; not `named`: one that JSON is not decoded into."""
-        value = int | float | str | None | UnsetType
+        text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+        value = int | float | text | None | UnsetType
         fields = [(f"f{number}", value, UNSET) for number in range(len(self.measured))]
         return msgspec.defstruct(
             "Reading",
-            [("station", int | float | str), ("time", int | float | str), *fields],
+            [("station", int | float | text), ("time", int | float | text), *fields],
             rename={"station": station, "time": time} | {f"f{n}": name for n, name in enumerate(self.measured)}
             if is_decoded
             else None,
@@ -156,7 +157,7 @@ class Definition:
             return ReadingRows(content if many else [content], many, ())
         content = _decode_json(body, "body", "JSON")
         many = isinstance(content, list)
-        return self._each([("", record) for record in (content if many else [content])], many)
+        return self._each((("", record) for record in (content if many else [content])), many)
 
     def json_lines(self, body: bytes, first: int = 1) -> ReadingRows:
         """One reading a line; `first` is the number of the first line. Raises ReadingError that names the line."""
@@ -165,8 +166,9 @@ class Definition:
                 return ReadingRows(decoder.decode_lines(body), True, ())
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
-        lines = ((f"line {number}", line) for number, line in enumerate(body.splitlines(), first) if line.strip())
-        return self._each([(where, _decode_json(line, where, "a JSON object a line")) for where, line in lines], True)
+        # As `decode_lines` splits: a CR alone ends no line.
+        lines = ((f"line {number}", line) for number, line in enumerate(body.split(b"\n"), first) if line.strip())
+        return self._each(((where, _decode_json(line, where, "a JSON object a line")) for where, line in lines), True)
 
     def check_readings(self, readings: ReadingRows) -> None:
         """Each reading says where and when, and one of them something else. Raises ReadingError.
@@ -220,7 +222,7 @@ class Definition:
         detail = f"No reading has a field that {self.name} measures ({joined_names(self.measured)}); there is: {there}."
         return ReadingError("fields", there, rule, slug="no-measured-field", detail=detail)
 
-    def _each(self, records: Sequence[tuple[str, Any]], many: bool) -> ReadingRows:
+    def _each(self, records: Iterable[tuple[str, Any]], many: bool) -> ReadingRows:
         """The readings in objects of JSON, each with where it is in a file, if it is told by more than its index."""
         ignored: dict[str, None] = {}
         rows = [
@@ -247,11 +249,8 @@ class Definition:
         assert time is not None
         in_use = (station, time, *self.measured)
         values = [fields.get(name, UNSET) for name in in_use]
-        if not _PLAIN.issuperset(map(type, values)) or not _INFINITE.isdisjoint(values):
-            name, value = next(
-                each for each in zip(in_use, values, strict=True) if type(each[1]) not in _PLAIN or each[1] in _INFINITE
-            )
-            raise ReadingError(name, value, self._rule(name, station, time), where, index=index)
+        if wrong := next((name for name, value in zip(in_use, values, strict=True) if not _is_plain(value)), None):
+            raise ReadingError(wrong, fields[wrong], self._rule(wrong, station, time), where, index=index)
         if len(fields) > len(values) - values.count(UNSET):
             ignored |= dict.fromkeys(name for name in fields if name not in in_use)
         return self._struct(*values)
@@ -259,7 +258,9 @@ class Definition:
     def _rule(self, name: str, station: str, time: str) -> str:
         if name == station:
             return STATION_RULE
-        return self.time_rule if name == time else f"a number, a text or null (in {self._units[name]})"
+        if name == time:
+            return self.time_rule
+        return f"a number, a text of at most {LONGEST_TEXT} characters or null (in {self._units[name]})"
 
     def _flat(self, record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         """Fields of nested objects under dotted names, as far as one is declared."""
@@ -271,6 +272,13 @@ class Definition:
             else:
                 flat[name] = value
         return flat
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it can be a field of a reading."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT
+    return type(value) in _PLAIN and value not in _INFINITE
 
 
 def is_station(value: object) -> bool:

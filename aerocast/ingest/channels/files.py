@@ -20,12 +20,14 @@ from aerocast.ingest.channels import arrow
 from aerocast.ingest.channels.definition import Columns, Definition
 from aerocast.ingest.channels.readings import ReadingError, definition_of
 from aerocast.ingest.deliveries.csv_file import Piece, open_csv, undeclared_note
-from aerocast.ingest.deliveries.csv_lines import CsvFault
+from aerocast.ingest.deliveries.csv_lines import LONGEST_BROKEN, CsvFault
 from aerocast.tables.raw import MALFORMED
 
 ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 _LINE = 1 << 20
-_ROWS = 20_000
+_ROWS, _BYTES = 20_000, 8 << 20  # of a piece
+_MOST_DECODED = 1 << 30  # bytes of the columns of a Parquet file, unpacked
+_ROWS_A_BYTE = 10  # more than any file with readings in its rows has
 _MAGIC = b"\x1f\x8b"
 
 
@@ -73,16 +75,43 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
             yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
 
 
+@contextmanager
+def open_parquet(source: Path | pa.BufferReader, size: int) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of so many bytes, if it does not unpack to too much; texts stay dictionaries, for the same reason.
+
+    Raises:
+        ReadingError: it does.
+        pa.ArrowException, OSError: it cannot be read.
+    """
+    metadata = pq.read_metadata(source)
+    columns = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    decoded = sum(group.column(number).total_uncompressed_size for group in groups for number in range(len(columns)))
+    if decoded > _MOST_DECODED or metadata.num_rows > 1000 + _ROWS_A_BYTE * size:
+        rule = f"at most {_MOST_DECODED} bytes unpacked, and {_ROWS_A_BYTE} rows for each byte"
+        raise ReadingError("file", f"{decoded} bytes unpacked, {metadata.num_rows} rows, {size} bytes as it is", rule)
+    with pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20, read_dictionary=columns) as file:
+        yield file
+
+
+def parquet_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Its rows, a bounded number at a time. Raises ArrowInvalid for texts that are not UTF-8."""
+    for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+        batch.validate(full=True)
+        yield pa.Table.from_batches([batch])
+
+
 def _parquet(path: Path, feed: Feed) -> FileContent:
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+    size = path.stat().st_size
+    with open_parquet(path, size) as file:
         definition = definition_of(feed)
         schema = arrow.flatten(file.schema_arrow.empty_table(), definition.names).schema
         names = definition.check_columns(arrow.table_columns(definition, schema)).names
 
     def pieces() -> Iterator[Piece]:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=names):
-                yield Piece(arrow.flatten(pa.Table.from_batches([batch]), names).select(names))
+        with open_parquet(path, size) as file:
+            for table in parquet_batches(file, names):
+                yield Piece(arrow.flatten(table, names).select(names))
 
     notes = undeclared_note(sorted(set(schema.names) - set(names)))
     return FileContent(sum(len(piece.table) for piece in pieces()), pieces, notes)
@@ -139,7 +168,7 @@ class _JsonLines:
         empty = pa.nulls(1, pa.string())
         names = (self.definition.station[0], self.definition.time[0], *self.definition.measured)
         table = pa.table(dict.fromkeys(names, empty))
-        return Piece(table, pa.array([f"{MALFORMED}{number}: {reason}"]), pa.array([text]))
+        return Piece(table, pa.array([f"{MALFORMED}{number}: {reason}"]), pa.array([text[:LONGEST_BROKEN]]))
 
 
 def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
@@ -159,8 +188,12 @@ def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
 
 
 def _some_lines(file: BinaryIO) -> Iterator[bytes]:
+    size = 0
     for _ in range(_ROWS):
+        if size > _BYTES:
+            return
         line = file.readline(_LINE)
+        size += len(line)
         if len(line) == _LINE:
             raise ReadingError("line", line[:20], f"less than {_LINE} bytes")
         if not line:
@@ -184,7 +217,7 @@ def _as_malformed(path: Path) -> Iterator[None]:
         yield
     except CsvFault as fault:
         raise ReadingError(fault.field, fault.value, fault.rule) from fault
-    except (pa.ArrowException, EOFError, zlib.error, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowException, EOFError, zlib.error, ValueError, RecursionError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         rule = f"whole and readable ({first_line(error)})"

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
-from aerocast.common.words import count
+from aerocast.common.words import count, printable
 from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import inbox_files
@@ -38,6 +38,7 @@ from aerocast.ingest.channels.inbox_files import DONE, MANIFEST, REJECTED, Rejec
 from aerocast.ingest.channels.patience import Delay, Patience, delay_text, read_delays
 from aerocast.ingest.channels.readings import ReadingError, one_batch, to_raw
 from aerocast.ingest.instants import Instants
+from aerocast.storage.folder import FolderStore
 from aerocast.storage.home import Home, address, store_of
 from aerocast.storage.settings import Settings
 from aerocast.storage.store import Entry, Listing, UnreachableError
@@ -49,6 +50,8 @@ PART_ROWS = 200_000
 OBSTACLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 REASONS_READ = 100  # rejected files whose reasons are read
 REASON = ".reason.json"
+LARGEST_MANIFEST = 64 << 10  # bytes
+LONGEST_NAME = 160  # characters of the name of a file that was put away
 log = logging.getLogger("aerocast.ingest.channels")
 
 
@@ -104,21 +107,25 @@ class Inbox:
         Raises:
             AeroCastError: the inbox cannot be read, or no file of it can be for now.
         """
+        self._unlink_folders()
         listing, self._now = self._store.listing(), clock.now(self._home, feed.name, feed.end)
         patience = Patience(self._home, self._delays, self._limit)
         self.notes = [
-            f"{self._store}/{note}" for note in inbox_files.leftover_notes(listing, not self._store.local, self._grace)
+            printable(f"{self._store}/{note}")
+            for note in inbox_files.leftover_notes(listing, not self._store.local, self._grace)
         ]
         for stranger in strangers(listing, self._grace):
             self._reject(stranger, ReadingError("ending", stranger.name, ", ".join(f".{ending}" for ending in ENDINGS)))
         trouble, candidates = [], self._candidates(listing)
         for one in candidates:
             if not patience.is_due(one.entry.identity, datetime.now(UTC)):
-                self.notes.append(f"{one.entry.name}: {delay_text([patience.delays[one.entry.identity]])}")
+                self.notes.append(f"{printable(one.entry.name)}: {delay_text([patience.delays[one.entry.identity]])}")
                 continue
             try:
                 if one.trouble:
                     raise one.trouble
+                if not one.entry.name.isascii() and "\\udc" in ascii(one.entry.name):  # DuckDB takes no such path
+                    raise ReadingError("name", printable(one.entry.name), "a name in UTF-8")
                 with self._store.local_copy(one.entry) as path:
                     yield from self._batches(feed, one, path)
                 patience.clear(one.entry.identity)
@@ -126,9 +133,9 @@ class Inbox:
                 self._reject(one.entry, error)
             except FileNotFoundError:  # taken back, or taken up by another process
                 continue
-            except (OSError, AeroCastError) as error:
-                why = (error.strerror if isinstance(error, OSError) else None) or error
-                sentence = f"{self._store}/{one.entry.name} cannot be read: {why}"
+            except Exception as error:  # whatever one file leads to must not stop those behind it
+                why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+                sentence = printable(f"{self._store}/{one.entry.name} cannot be read: {why}")
                 if isinstance(error, UnreachableError) or getattr(error, "errno", None) in OBSTACLES:
                     trouble.append(sentence)
                 else:
@@ -168,6 +175,13 @@ class Inbox:
             self._store.remove(name)
         return len(old)
 
+    def _unlink_folders(self) -> None:
+        """What is put away must not go where somebody's link leads."""
+        for name in (DONE, REJECTED) if isinstance(self._store, FolderStore) else ():
+            if (path := Path(str(self._store), name)).is_symlink():
+                log.warning("%s is a link; it is replaced by a folder", path)
+                path.unlink()
+
     def _candidates(self, listing: Listing) -> list[_Candidate]:
         """The files that may be complete, oldest first."""
         entries = {one.name: one for one in listing.files}
@@ -184,7 +198,8 @@ class Inbox:
     def _with_manifest(self, one: Entry, beside: Entry) -> _Candidate:
         last_change = max(one.changed, beside.changed)
         try:
-            return _Candidate(one, self._store.read(beside.name), last_change)
+            is_small = beside.size <= LARGEST_MANIFEST  # another one is none, and waits until it is one
+            return _Candidate(one, self._store.read(beside.name) if is_small else b"", last_change)
         except UnreachableError:
             raise
         except AeroCastError as error:  # of this file alone
@@ -211,7 +226,7 @@ class Inbox:
             rows = parse_manifest(one.manifest).rows if one.manifest is not None else None
             if rows not in (None, content.rows):
                 raise ReadingError("rows", content.rows, f"{rows}, as the manifest says")
-            self.notes += [f"{one.entry.name}: {note}" for note in content.notes]
+            self.notes += [printable(f"{one.entry.name}: {note}") for note in content.notes]
             if not content.rows and self._is_same(whole):
                 self._put_away(whole.entry, DONE, whole.sha256)
             yield from self._parts(feed, whole, content)
@@ -250,7 +265,7 @@ class Inbox:
         return _ReadFile(entry, path, sha256)
 
     def _raw(self, feed: Feed, name: str, content: FileContent) -> Iterator[pa.Table]:
-        now, source = self._now, f"{self.name}/{name}"
+        now, source = self._now, printable(f"{self.name}/{name}")
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
             instants = Instants(con, feed.source.timezone)  # one a file: of an hour that is repeated it remembers
@@ -287,15 +302,18 @@ class Inbox:
         patience.clear(entry.identity)
 
     def _reject(self, entry: Entry, error: ReadingError) -> None:
-        log.warning("%s/%s is rejected: %s", self._store, entry.name, error)
-        self.rejections.append(f"{entry.name}: {error}")
-        reason = Rejection(entry.name, str(error), error.field, error.value, error.rule, datetime.now(UTC))
+        name = printable(entry.name)
+        log.warning("%s/%s is rejected: %s", self._store, name, error)
+        self.rejections.append(f"{name}: {error}")
+        field, value, rule = map(printable, (error.field, error.value, error.rule))
+        reason = Rejection(name, printable(str(error)), field, value, rule, datetime.now(UTC))
         if self._store.stamp(entry.name) == entry.stamp:  # else another one has its name now, and its turn comes
             self._put_away(entry, REJECTED, f"{time.time_ns()}", msgspec.json.encode(reason))
 
     def _put_away(self, entry: Entry, folder: str, unique: str, reason: bytes | None = None) -> None:
         """The file and its manifest out of the way, beside one of the same name that may be there already."""
-        name = entry.name
+        name = printable(entry.name)
+        name = name if len(name.encode()) <= LONGEST_NAME else f"{name[:20]}...{name[-20:]}"
         if self._store.exists(f"{folder}/{name}"):
             name = f"{unique[:20]}-{name}"
         if reason:

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
 from aerocast.common.words import duration
 from aerocast.ingest.channels.definition import ReadingError
 from aerocast.ingest.channels.files import ENDINGS, kind_of
+from aerocast.storage.documents import decode
 from aerocast.storage.store import Entry, Listing
 
 MANIFEST, PARTIAL_ENDINGS = ".manifest.json", (".part", ".tmp", ".filepart", ".partial", ".crdownload")
@@ -37,15 +39,15 @@ class Rejection(msgspec.Struct, frozen=True):
 
 def parse_manifest(data: bytes) -> InboxManifest:
     try:
-        return msgspec.json.decode(data, type=InboxManifest)
-    except msgspec.DecodeError as error:
+        return decode(data, InboxManifest, "it")
+    except AeroCastError as error:
         raise ReadingError("manifest", data[:200], f'{{"sha256": "...", "rows": 1}} ({error})') from error
 
 
 def parse_rejection(data: bytes) -> Rejection | None:
     try:
-        return msgspec.json.decode(data, type=Rejection)
-    except msgspec.DecodeError:
+        return decode(data, Rejection, "it")
+    except AeroCastError:
         return None
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from aerocast.common.errors import AeroCastError
+from aerocast.common.words import printable
 from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.arrow import as_texts, parse_arrow, table_of
@@ -71,10 +72,11 @@ class HttpChannel:
         """What the post holds; None if it had to be put aside."""
         try:
             return _body(definition, post)
-        except (AeroCastError, pa.ArrowException) as error:
-            log.warning("post %d of %s is set aside: %s", post.id, definition.name, error)
-            self.rejections.append(f"post {post.id}: {error}")
-            self._store.put_aside(file, post, str(error))
+        except Exception as error:  # whatever one post leads to must not stop those behind it
+            reason = printable(str(error) or type(error).__name__)
+            log.warning("post %d of %s is set aside: %s", post.id, definition.name, reason)
+            self.rejections.append(f"post {post.id}: {reason}")
+            self._store.put_aside(file, post, reason)
             return None
 
 

@@ -191,6 +191,7 @@ class PostStore:
         with self._transaction(file) as con:
             con.execute(copy, (reason, post.id))
             self._drop(con, "id = ?", (post.id,))
+            con.execute("UPDATE state SET bytes = bytes + ?", (len(post.body),))  # it still takes its room
 
     @staticmethod
     def _next_part(con: sqlite3.Connection, after: int, end: int, rows: int, size: int) -> int | None:

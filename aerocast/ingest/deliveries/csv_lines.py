@@ -19,6 +19,7 @@ from aerocast.tables.raw import MALFORMED
 
 BLOCK = 4 << 20
 LONGEST = 1 << 20  # bytes of a line
+LONGEST_BROKEN = 2000  # characters of a broken line that are kept
 _VALUE_LINES = 1000  # a quoted value of more lines is taken for a mark that nothing closes
 _EXCERPT = 200
 _LEADING_FIELDS = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+')  # fields that end before a comma
@@ -228,7 +229,7 @@ class Repair:
     def _set_aside(self, what: str, text: str) -> None:
         self.example = self.example or f"line {self._line}: {what}: {text[:_EXCERPT]!r}"
         row = [""] * self._width
-        row[self._header.station], row[self._header.time] = f"{MALFORMED}{self._line}: {what}", text
+        row[self._header.station], row[self._header.time] = f"{MALFORMED}{self._line}: {what}", text[:LONGEST_BROKEN]
         self.broken_rows.append(self.records)
         self._write(row)
 

@@ -202,6 +202,7 @@ def test_unwritable_table_delays_claims(channel: Channel, monkeypatch: pytest.Mo
     assert channel.take(1).rows == {"small": 3}
 
 
+LATIN = pa.Array.from_buffers(pa.string(), 3, [None, pa.py_buffer(bytes(12) + b"\1\0\0\0"), pa.py_buffer(b"\xfc")])
 POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
     "no JSON": (lambda claim, _: b"{", "the message is not a claim"),
     "no UTF-8": (lambda claim, _: b'{"feed": "\xff"}', "the message is not a claim"),
@@ -216,6 +217,8 @@ POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
     "a relative path": (lambda claim, _: changed(claim, uri="a.parquet"), "neither an absolute path"),
     "another scheme": (lambda claim, _: changed(claim, uri="http://127.0.0.1/a"), "neither an absolute path"),
     "a way out of a bucket": (lambda claim, _: changed(claim, uri="s3://bucket/../a"), "neither an absolute path"),
+    "two lines": (lambda claim, _: changed(claim, uri="s3://bucket/a\r\nb"), "neither an absolute path"),
+    "another encoding": (lambda claim, place: stored(claim, place, w=LATIN), "cannot be read as Parquet"),
     "a path too long": (lambda claim, _: changed(claim, uri="/" + "a" * 5000), "File name too long"),
     "a path with a NUL": (lambda claim, _: changed(claim, uri="/a\0"), "there is no file"),
     "other content": (lambda claim, _: changed(claim, sha256="0" * 64), "the claim says 000"),

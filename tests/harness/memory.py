@@ -1,0 +1,21 @@
+"""How much memory a piece of work takes at its peak (Linux)."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def memory_bounded(most: int) -> Iterator[None]:
+    """Assert that the block takes at most so many megabytes more than this process has, at any moment."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten
+    before = _megabytes("VmRSS")
+    yield
+    assert _megabytes("VmHWM") - before <= most
+
+
+def _megabytes(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found.group(1)) // 1024
