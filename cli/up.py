@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from aerocast.storage.home import Home
 
 
+UI_HOST = "127.0.0.1"  # whoever reaches the UI can run anything (docs/security.md)
+
+
 def add(commands: Commands) -> None:
     parser = add_command(commands, "up", _run, "Dagster's UI and daemon, and the server, until Ctrl-C")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="of the server; the UI stays on loopback")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--ui-port", type=int, default=3000)
     add_wait(parser)
@@ -55,14 +58,14 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
             print(left_out(each.name, each.mistakes), flush=True)
         print("Starting Dagster and the server, in about half a minute; Ctrl-C stops both ...", flush=True)
         logs = {name: ChildLog(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
-        ui = ("-h", host, "-p", str(ui_port), "--log-level", "warning")
+        ui = ("-h", UI_HOST, "-p", str(ui_port), "--log-level", "warning")
         pages = {"AEROCAST_SERVER": url(_reachable(host), port)}
         command = ("dagster", "dev", "-w", "workspace.yaml", *ui)
         children = {
             "dagster": processes.start(*command, variables=pages, log=logs["dagster"].file),
             "server": processes.start("serving", "--host", host, "--port", str(port), log=logs["server"].file),
         }
-        addresses = {"Dagster UI": (host, ui_port), "Server": (host, port)}
+        addresses = {"Dagster UI": (UI_HOST, ui_port), "Server": (host, port)}
         failures = Failures(instance)
         try:
             while not stopped:
@@ -89,7 +92,7 @@ def _check(host: str, port: int, ui_port: int) -> None:
     if port == ui_port:
         raise AeroCastError(f"--port and --ui-port: both are {port}; they must differ")
     check_port("--port", host, port)
-    check_port("--ui-port", host, ui_port)
+    check_port("--ui-port", UI_HOST, ui_port)
 
 
 def check_port(option: str, host: str, port: int) -> None:

@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         home,
         options.poll_seconds,
         settings.log_seconds if settings.log else None,
-        Access(settings.token, _is_loopback(host)),
+        Access(settings.token, _is_loopback(host), frozenset(filter(None, settings.hosts.lower().split(",")))),
         Limits(rows=settings.most_waiting),
     )
     _server(app, settings).run(sockets=[listener])
@@ -65,9 +65,12 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
         settings.head_bytes,
         settings.stall_seconds,
         settings.least_rate,
+        most_forecasts=settings.most_forecasts,
     )
     metrics: ServerMetrics = app.state.metrics
-    connection = partial(Connection, bounds=bounds, count=lambda slug: metrics.connections.labels(slug).inc())
+    connection = partial(
+        Connection, bounds=bounds, count=lambda slug: metrics.connections.labels(slug).inc(), load=set()
+    )
     config = uvicorn.Config(
         answering_head(app),
         http=cast(type[asyncio.Protocol], connection),  # uvicorn only calls it

@@ -1,23 +1,45 @@
-"""Who may write: anybody on loopback, and with `AEROCAST_TOKEN` only who sends it; elsewhere never without a token."""
+"""Who may write, and from where a request may come (docs/security.md).
+
+Anybody on loopback may write, and with `AEROCAST_TOKEN` only who sends it; elsewhere nobody without a token. A browser
+sends for every page that it shows: so what names another host than this one, or comes from a page of another, is
+refused.
+"""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from serving.problems import problem
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`token` is what writers must send, if there is one; `local`: bound to loopback."""
+    """`token` is what writers must send, if there is one; `local`: bound to loopback.
+
+    `hosts` are further names by which people reach the server, such as those of a proxy in front of it.
+    """
 
     token: str = ""
     local: bool = True
+    hosts: frozenset[str] = frozenset()
+
+    def is_writer(self, authorization: str) -> bool:
+        """Whether a request with this header field, empty without one, may write."""
+        scheme, _, token = authorization.partition(" ")
+        sent = token.strip().encode("latin-1", errors="replace")  # as it came, whatever its encoding
+        return (
+            scheme.lower() == "bearer" and hmac.compare_digest(sent, self.token.encode()) if self.token else self.local
+        )
 
 
 async def may_write(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -26,12 +48,41 @@ async def may_write(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     A coroutine: Litestar runs any other guard in a thread, which costs more than all the rest of a small request.
     """
     access: Access = connection.app.state.access
+    if access.is_writer(connection.headers.get("authorization", "")):
+        return
     if not access.token:
-        if access.local:
-            return
         detail = "This server listens beyond loopback and has no token: set AEROCAST_TOKEN to open what writes."
         raise problem("no-token-set", detail, status=403, field="Authorization", rule="a server with AEROCAST_TOKEN")
-    authorization = connection.headers.get("authorization", "")
-    if not hmac.compare_digest(authorization.encode(), f"Bearer {access.token}".encode()):
-        detail = "This endpoint writes: send the header Authorization: Bearer <AEROCAST_TOKEN>."
-        raise problem("unauthorized", detail, status=401, field="Authorization", rule="Bearer <AEROCAST_TOKEN>")
+    detail = "This endpoint writes: send the header Authorization: Bearer <AEROCAST_TOKEN>."
+    raise problem("unauthorized", detail, status=401, field="Authorization", rule="Bearer <AEROCAST_TOKEN>")
+
+
+async def check_origin(request: Request[Any, Any, Any]) -> None:
+    """Before every request. Raises a problem: 421 for another host's name, 403 for a page of another host."""
+    access: Access = request.app.state.access
+    host = request.headers.get("host", "")
+    if host and access.local and not _is_loopback(host) and _name(host) not in access.hosts:
+        detail = f"This server is not {host[:80]}; AEROCAST_HOSTS lists the names that it has besides loopback's."
+        raise problem("unknown-host", detail, status=421, field="Host", value=host, rule="a name of this server")
+    origin = request.headers.get("origin")
+    if origin is None or request.method in SAFE_METHODS or access.token:  # a page elsewhere does not know the token
+        return
+    if origin.partition("://")[2] != host and _name(origin.partition("://")[2]) not in access.hosts:
+        detail = "A page of another origin must not use this server: it has no token, and so trusts who can reach it."
+        raise problem("cross-origin", detail, status=403, field="Origin", value=origin, rule="this server's own pages")
+
+
+def _name(authority: str) -> str:
+    """The host of `host:port`, empty if there is none."""
+    try:
+        return urlsplit(f"//{authority}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(authority: str) -> bool:
+    name = _name(authority)
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -15,7 +15,7 @@ from litestar.datastructures import State
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, problems
-from serving.access import Access
+from serving.access import Access, check_origin
 from serving.controllers import (
     ask_for_retrain,
     docs,
@@ -69,6 +69,7 @@ def create_app(
             ask_for_retrain,
             metrics,
         ],
+        before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(_version()),
         lifespan=[_watching(store, loop, observations, poll_seconds)],

@@ -11,7 +11,8 @@ class ServerSettings(Settings):
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
     prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
-    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access); `AEROCAST_MOST_WAITING`: how many
+    tries a release out; `AEROCAST_TOKEN`: what writers must send, and `AEROCAST_HOSTS`: by which names, with commas
+    between, people reach a server on loopback, such as a proxy's (see access); `AEROCAST_MOST_WAITING`: how many
     readings of a feed may wait on the disk for the platform before clients are asked to come back later.
 
     What a client may leave undone (see `connections`): `AEROCAST_MOST_CONNECTIONS` that are open at once, as far as the
@@ -19,12 +20,14 @@ class ServerSettings(Settings):
     idleness, more than the 60 s after which proxies let go, for else they would send into a closed connection.
     `AEROCAST_HEAD_SECONDS` and `AEROCAST_HEAD_BYTES` for address and header fields. `AEROCAST_STALL_SECONDS` without a
     byte of a body, or of an answer that is read; and after 30 s of either `AEROCAST_LEAST_RATE` bytes a second.
+    `AEROCAST_MOST_FORECASTS`: requests that may wait before `/predict` answers 429.
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
     log_seconds: float = Field(default=10.0, gt=0, le=3600)
     log: bool = True
     token: str = ""
+    hosts: str = ""
     most_waiting: int = Field(default=5_000_000, ge=1)
     most_connections: int = Field(default=4096, ge=1, le=60_000)
     keep_alive_seconds: float = Field(default=75.0, ge=1, le=86_400)
@@ -32,6 +35,7 @@ class ServerSettings(Settings):
     head_bytes: int = Field(default=16 << 10, ge=1 << 10, le=1 << 20)
     stall_seconds: float = Field(default=15.0, ge=1, le=3600)
     least_rate: int = Field(default=4096, ge=1)
+    most_forecasts: int = Field(default=64, ge=1)
 
 
 def read_settings() -> ServerSettings:

@@ -14,6 +14,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ HELD_UP_SECONDS = 2.0  # between two looks, which should be one
 GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
+LIMITED = "/predict"  # the one path whose answers take the processor's time
 MOST_OVERHEAD = 1 << 20  # bytes of chunk sizes, extensions and trailers, beside 8 a byte of the body
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
@@ -43,6 +45,7 @@ REFUSALS = {
     "request-timeout": (408, "The request did not arrive in time.", "a request that arrives without a break"),
     "request-entity-too-large": (413, "The body is larger than the largest allowed.", "a shorter body"),
     "too-many-pipelined": (429, "Too many requests were sent ahead.", f"at most {MOST_PIPELINED} requests ahead"),
+    "too-many-forecasts": (429, "Too many requests wait for their answers.", "a request after the answers to others"),
     "request-head-too-large": (431, "Address and header fields are too long.", "a shorter head"),
     "too-many-connections": (503, "All connections are in use; try again in a moment.", "fewer connections"),
     "stopping": (503, "The server is being stopped; try again in a moment.", "a request that arrives in time"),
@@ -60,6 +63,7 @@ class Bounds:
     stall: float = 15.0
     least_rate: int = 4096
     body_bytes: int = 9 << 20
+    most_forecasts: int = 64
 
 
 class Phase(Enum):
@@ -69,7 +73,10 @@ class Phase(Enum):
 
 
 class Connection(HttpToolsProtocol):
-    """One client. `began` is when the phase began, `moved` when something came last, in the loop's time."""
+    """One client. `load`: requests of all connections that only wait for the processor.
+
+    `began` is when the phase began, `moved` when something came last, in the loop's time.
+    """
 
     def __init__(
         self,
@@ -80,9 +87,10 @@ class Connection(HttpToolsProtocol):
         *,
         bounds: Bounds,
         count: Callable[[str], None],
+        load: set[RequestResponseCycle],
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._bounds, self._count = bounds, count
+        self._bounds, self._count, self._load = bounds, count, load
         self._phase = Phase.IDLE
         self._began = self._moved = self.loop.time()
         self._head = self._body = self._raw = 0
@@ -179,7 +187,23 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(self._admit, cycle, app))
+        self._note_whole()
+
+    def _note_whole(self) -> None:
+        """Notes that nothing but the processor's time is missing for an answer; of each connection at most one."""
+        if self._running and not self._running.more_body and self._running.scope["path"] == LIMITED:
+            self._load.add(self._running)
+
+    async def _admit(self, cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        """Our application; in its place a short refusal while more requests wait than are answered at once."""
+        is_busy = len(self._load) > self._bounds.most_forecasts and cycle in self._load
+        if is_busy:
+            self._count("too-many-forecasts")
+        try:
+            await (_busy if is_busy else app)(scope, receive, send)
+        finally:
+            self._load.discard(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
@@ -190,6 +214,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._phase = Phase.NOTHING
+        self._note_whole()
         self._rest()
 
     def on_response_complete(self) -> None:
@@ -287,10 +312,24 @@ def room_for(size: int) -> int:
     return min(room, size)
 
 
-def _answer(slug: str) -> bytes:
+async def _busy(scope: Any, receive: Any, send: Any) -> None:
+    """The application in the place of ours while that has enough to do; the connection stays."""
+    status, body = _problem("too-many-forecasts")
+    kind = (b"content-type", b"application/problem+json")
+    length = (b"content-length", str(len(body)).encode())
+    headers = [kind, length, (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _problem(slug: str) -> tuple[int, bytes]:
     status, detail, rule = REFUSALS[slug]
     kind, title = f"urn:aerocast:problem:{slug}", slug.replace("-", " ").capitalize()
-    body = msgspec.json.encode(Problem(kind, title, status, detail, "request", rule=rule))
+    return status, msgspec.json.encode(Problem(kind, title, status, detail, "request", rule=rule))
+
+
+def _answer(slug: str) -> bytes:
+    status, body = _problem(slug)
     head = f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
     if status in (429, 503):
         head += "retry-after: 1\r\n"

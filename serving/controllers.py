@@ -42,6 +42,7 @@ REFUSED = {
     422: ResponseSpec(Problem, description="A field breaks a rule; the problem names field, value and rule."),
     503: ResponseSpec(Problem, description="No release, or no readings to forecast from."),
 }
+BUSY = {429: ResponseSpec(Problem, description="Too many requests wait; try again after Retry-After seconds.")}
 DENIED = {
     401: ResponseSpec(Problem, description="The token is wrong."),
     403: ResponseSpec(Problem, description="The server listens beyond loopback and has no token set."),
@@ -107,7 +108,7 @@ async def picture(state: State, feed: FromPath[str], target: FromPath[str], name
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
-      operation_class=PredictOperation, responses=REFUSED)  # fmt: skip
+      operation_class=PredictOperation, responses=REFUSED | BUSY)  # fmt: skip
 async def predict(request: HttpRequest, state: State) -> Prediction:
     """From a station's newest readings, or from a sequence of steps that the request brings along.
 
@@ -118,7 +119,7 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
     body = await _body(request, state)
     began = time.perf_counter()
     answered = predictor.predict(state.store, parse(body))
-    state.loop.answered(answered)
+    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
     state.metrics.predictions.labels(answered.served.manifest.kind).inc()
     prediction: Prediction = answered.prediction

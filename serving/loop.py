@@ -32,11 +32,15 @@ class Loop:
         self._store = store
         self._recent = Recent()
 
-    def answered(self, answered: Answered) -> None:
-        """Keeps an answer before it is sent; a disk that refuses does not hold it up."""
+    def answered(self, answered: Answered, is_writer: bool) -> None:
+        """Keeps an answer before it is sent; a disk that refuses does not hold it up.
+
+        The log is evidence about the model: of a client that may not write it takes what the platform's own readings
+        lead to, each forecast once, and nothing that comes from the client's.
+        """
         served = answered.served
         self._recent.remember(served.key, served.manifest.horizons, answered.prediction)
-        if not self._logs:
+        if not self._logs or not (is_writer or answered.is_first):
             return
         self.log.append(logged(answered.prediction, answered.graph, shadow=False))
         if challenger := self._store.challenger(served.key):

@@ -36,11 +36,15 @@ class Question(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An answer, the release that gave it, and what was asked."""
+    """An answer, the release that gave it, and what was asked.
+
+    `is_first`: the first answer of a forecast from the station's own newest readings.
+    """
 
     served: Served
     question: Question
     prediction: Prediction
+    is_first: bool
 
     @property
     def graph(self) -> Literal["station", "sequence"]:
@@ -54,7 +58,9 @@ def predict(store: ServingStore, request: PredictRequest) -> Answered:
     state = store.drift(feed.name)
     faults = state.open_faults(station) if state and station is not None else ()
     question = Question(request, store.tail(feed.name), faults, store.now(feed))
-    return Answered(served, question, answer(served, question, str(uuid.uuid4()), datetime.now(UTC)))
+    before = served.answers.get(station or "")
+    prediction = answer(served, question, str(uuid.uuid4()), datetime.now(UTC))
+    return Answered(served, question, prediction, served.answers.get(station or "") is not before)
 
 
 def answer(served: Served, question: Question, name: str, issued_at: datetime) -> Prediction:

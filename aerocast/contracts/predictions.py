@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from aerocast.storage.home import Home
 
 SYNC_SECONDS = 0.5
 MOST_ROWS = 20_000
+MOST_BYTES = 1 << 30  # of a feed's closed segments: more waits while nothing is evaluated
 OPEN, CLOSED = ".open", ".jsonl"
 
 
@@ -165,6 +167,7 @@ class PredictionLog:
         self.error: str | None = None
         self._home, self._seconds, self._rows = Path(home), seconds, rows
         self._open: dict[str, _Segment] = {}
+        self._full: set[str] = set()  # feeds of which too much waits
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -174,6 +177,8 @@ class PredictionLog:
         line = _ENCODER.encode(record) + b"\n"
         with self._lock:
             try:
+                if record.feed in self._full:
+                    raise OSError(errno.EDQUOT, f"more than {MOST_BYTES} bytes of {record.feed} wait for evaluation")
                 _write(self._open.get(record.feed) or self._begin(record.feed), line)
             except OSError as error:
                 self._note_failure(1, error)
@@ -198,7 +203,11 @@ class PredictionLog:
 
     def _run(self) -> None:
         while not self._stopped.wait(min(SYNC_SECONDS, self._seconds)):
-            self._sync_and_close(self._is_over)
+            try:
+                self._sync_and_close(self._is_over)
+            except Exception as error:  # whatever a disk does, the next segments are closed, too
+                with self._lock:
+                    self._note_failure(0, error)
 
     def _is_over(self, segment: _Segment) -> bool:
         return segment.rows >= self._rows or time.monotonic() - segment.start >= self._seconds
@@ -220,13 +229,29 @@ class PredictionLog:
             try:
                 _close(segment)
             except OSError as error:
-                with self._lock:
-                    self._note_failure(0 if segment.path.exists() else segment.rows, error)
+                with self._lock:  # `Path.exists` raises where a folder is closed to us
+                    self._note_failure(0 if os.path.exists(segment.path) else segment.rows, error)
+        for feed in {segment.path.parent.name for segment in finished} | self._full:
+            full = {feed} if _size(log_folder(self._home, feed)) > MOST_BYTES else set[str]()
+            with self._lock:
+                self._full = self._full - {feed} | full
 
-    def _note_failure(self, records: int, error: OSError) -> None:
+    def _note_failure(self, records: int, error: Exception) -> None:
         """Notes that `records` are lost; the caller holds the lock."""
         self.failures += records
-        self.error = f"the prediction log of {self._home} could not be written: {error.strerror or error}"
+        self.error = (
+            f"the prediction log of {self._home} could not be written: {getattr(error, 'strerror', '') or error}"
+        )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files that are there; they may be removed meanwhile."""
+    size = 0
+    with suppress(OSError), os.scandir(folder) as files:
+        for each in files:
+            with suppress(OSError):
+                size += each.stat().st_size
+    return size
 
 
 def _create(folder: Path) -> _Segment:

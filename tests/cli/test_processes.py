@@ -170,7 +170,7 @@ def test_both_signals_are_noted_and_end_nothing() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_up_serves_both_and_leaves_no_process(tmp_path: Path, home: Path, number: int) -> None:
     port, ui_port = free_port(), free_port()
-    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(ui_port)]
+    command = [*MODULE, "up", "--host", "0.0.0.0", "--port", str(port), "--ui-port", str(ui_port)]
     log = (tmp_path / "log").open("w")
     # As a shell's background job: born ignoring Ctrl-C.
     ignore = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -179,6 +179,8 @@ def test_up_serves_both_and_leaves_no_process(tmp_path: Path, home: Path, number
     try:
         assert b"status" in answer(f"http://127.0.0.1:{port}/health", up)
         assert b"dagster_version" in answer(f"http://127.0.0.1:{ui_port}/server_info", up)
+        listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+        assert {address.ip for address in listening if address.port == ui_port} == {"127.0.0.1"}
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 4
         deadline = time.monotonic() + 120

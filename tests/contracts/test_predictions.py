@@ -198,6 +198,34 @@ def test_unwritable_folder_is_counted_and_never_raised(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["three"]
 
 
+def test_log_that_nobody_evaluates_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "MOST_BYTES", 1000)
+    log = PredictionLog(tmp_path, seconds=0.05, rows=2)
+    until(lambda: not log.append(logged("more")), 60)
+    assert log.error
+    assert "wait for evaluation" in log.error
+    assert log.append(logged("one", "other")), "each feed has its own"
+    for path in predictions.closed_segments(tmp_path, "noaa"):
+        path.unlink()
+    until(lambda: log.append(logged("again")), 60)
+    log.close()
+
+
+def test_thread_survives_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = PredictionLog(tmp_path, seconds=0.05)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        patch.setattr(predictions, "_close", fail)
+        log.append(logged("one"))
+        until(lambda: "nobody thought of this" in (log.error or ""))
+    log.append(logged("two"))
+    until(lambda: ids(tmp_path)[-1:] == ["two"])
+    log.close()
+
+
 FULL = """
 import sys, resource
 from pathlib import Path

@@ -125,7 +125,7 @@ class _Request:
         (_, method, path, kinds), *_ = self.chance.choices(ENDPOINTS, [each[0] for each in ENDPOINTS])
         method = method if self.chance.random() < 0.95 else pick(METHODS)
         kind, body = self._body(pick(kinds) if self.chance.random() < 0.95 else pick(KINDS))
-        headers = [(b"host", b"x"), (b"content-type", kind), (b"authorization", f"Bearer {TOKEN}".encode())]
+        headers = [(b"host", b"localhost"), (b"content-type", kind), (b"authorization", f"Bearer {TOKEN}".encode())]
         if path.startswith("observations") and self.chance.random() < 0.2:
             encoding = pick((b"gzip", b"deflate", b"x-gzip", b"identity", b"br", self._bytes(8)))
             body = self._bent(self._packed(encoding, body), 0.3)

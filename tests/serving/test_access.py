@@ -16,7 +16,7 @@ WRITES: dict[str, Any] = {"/eval": {"predicted": 40.0, "actual": 41.0}, "/routin
 BEARER = {"authorization": "Bearer secret"}
 
 
-def statuses(http: httpx.Client, headers: dict[str, str] | None = None) -> list[int]:
+def statuses(http: httpx.Client, headers: dict[str, Any] | None = None) -> list[int]:
     return [http.post(path, json=body, headers=headers or {}).status_code for path, body in WRITES.items()]
 
 
@@ -54,3 +54,32 @@ def test_other_address_with_token_accepts_writes(home: Path, serve: Start) -> No
     with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
         assert statuses(http) == [401, 401]
         assert statuses(http, BEARER) == [200, 200]
+
+
+def test_token_of_any_characters_and_scheme_in_any_case(home: Path, serve: Start) -> None:
+    _, http = serve(TOKEN="schlüssel €")
+    for sent in ("bearer schlüssel €", "BEARER  schlüssel €"):
+        assert statuses(http, {"authorization": sent.encode()}) == [200, 200]
+    assert statuses(http, {"authorization": "Bearer schlüssel".encode("latin-1")}) == [401, 401]
+
+
+def test_page_of_another_origin_writes_nothing(home: Path, serve: Start) -> None:
+    _, http = serve()
+    own = {"origin": str(http.base_url).rstrip("/")}
+    for origin in ("http://evil.example", "null", "http://localhost:1", "http://127.0.0.1"):
+        refused = http.post("/eval", json=WRITES["/eval"], headers={"origin": origin})
+        assert (refused.status_code, refused.json()["type"]) == (403, "urn:aerocast:problem:cross-origin"), origin
+        assert http.post("/routine-retrain-check", headers={"origin": origin}).status_code == 403
+    assert statuses(http, own) == [200, 200]
+
+
+def test_other_host_name_is_refused_unless_declared(home: Path, serve: Start) -> None:
+    """A name that somebody else lets lead here makes a page of theirs one of ours."""
+    _, http = serve(HOSTS="forecasts.example,other.example")
+    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::"):
+        refused = http.get("/health", headers={"host": host})
+        assert (refused.status_code, refused.json()["field"]) == (421, "Host"), host
+    for host in ("localhost:1", "127.0.0.1", "[::1]:8000", "Forecasts.example", "other.example:443"):
+        assert http.get("/health", headers={"host": host}).status_code == 200, host
+    proxied = {"host": "127.0.0.1:8000", "origin": "https://forecasts.example"}
+    assert statuses(http, proxied) == [200, 200]

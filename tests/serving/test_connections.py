@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.e2e  # servers as processes, and time-outs that are wai
 FILES = 256
 QUICK = {"AEROCAST_HEAD_SECONDS": "3", "AEROCAST_STALL_SECONDS": "3"}
 READING = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5}'
-GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
-POST = b"POST /observations/small HTTP/1.1\r\nhost: x\r\n"
+GET = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+POST = b"POST /observations/small HTTP/1.1\r\nhost: localhost\r\n"
 MEGABYTE = b" " * (1 << 20)
 
 
@@ -149,7 +150,7 @@ def test_unfinished_heads_are_ended(server: Server, http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("sent", [
-    b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
     b"GET /health?" + b"a" * 70_000,
     b"GET /health HTTP/1.1\r\nx: " + b"a" * 70_000 + b"\r\n\r\n",
     b"GET /health HTTP/1.1\r\n" + b"x: y\r\n" * 9000,
@@ -165,7 +166,7 @@ def test_oversized_head_is_refused(server: Server, sent: bytes) -> None:
     [
         b"\0\1\2\3\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
-        b"GET http://[::1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "GET /é HTTP/1.1\r\n\r\n".encode(),
         b"POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -193,7 +194,7 @@ def flood(client: socket.socket, part: bytes) -> tuple[int, bytes]:
 @pytest.mark.parametrize("path", ["/observations/small", "/predict", "/health", "/nothing"])
 def test_chunked_body_ends_at_size_limit(server: Server, path: str) -> None:
     method = "GET" if path == "/health" else "POST"
-    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     before = server.memory()
     with connect(server, head) as client:
         assert flood(client, chunked(MEGABYTE))[0] in (0, 200, 404, 405, 413)
@@ -265,6 +266,28 @@ def test_pipelined_requests_are_limited(server: Server) -> None:
         assert b"429" in answer(client)[1]
 
 
+def test_more_forecasts_than_answered_at_once_are_refused(server: Server) -> None:
+    body = json.dumps({"sequence": [[40.0, 9.0, 1015.0]] * 48}).encode()
+    ask = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    counts: Counter[bytes] = Counter()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server)) for _ in range(100)]
+        while not {b"200", b"429"} <= counts.keys():
+            server.process.send_signal(signal.SIGSTOP)  # all of them are there when it looks again
+            for client in clients:
+                client.sendall(ask)
+            server.process.send_signal(signal.SIGCONT)
+            for client in clients:
+                head = client.recv(1 << 16)
+                while not head.endswith(b"}"):
+                    head += client.recv(1 << 16)
+                status = head.split()[1]
+                assert status in (b"200", b"429"), head
+                assert (b"retry-after: 1" in head) == (status == b"429")
+                counts[status] += 1
+    assert httpx.post(f"{server.url}/predict", json={"station": "JFK"}).status_code == 200
+
+
 def test_aborted_clients_leave_nothing_behind(server: Server, http: httpx.Client) -> None:
     for sent in (b"", GET[:10], GET, POST + b"content-length: 1000000\r\n\r\n[", GET * 50):
         for _ in range(60):
@@ -279,7 +302,7 @@ def test_client_that_does_not_read_is_disconnected(server: Server, http: httpx.C
     client = connect(server)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
     client.setblocking(False)
-    ask = b"GET /schema/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    ask = b"GET /schema/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
     def ended() -> bool:
         with suppress(BlockingIOError):
@@ -327,7 +350,7 @@ def test_stop_answers_running_requests_and_waits_for_no_other(serve: Callable[..
     server, _ = serve()
     with (
         connect(server) as idle,
-        connect(server, b"POST /eval HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{") as stalled,
+        connect(server, b"POST /eval HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{") as stalled,
         connect(server, GET[:9]) as begun,
     ):
         until(lambda: metric(httpx.Client(base_url=server.url), "aerocast_connections ") >= 4)

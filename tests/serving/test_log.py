@@ -57,6 +57,21 @@ def test_cached_answers_and_sequences_are_logged_each_time(tmp_path: Path, serve
     assert found[asked[3]].forecasts[0].time == datetime(2013, 7, 1, 13, tzinfo=UTC)
 
 
+def test_client_without_token_makes_no_evidence(tmp_path: Path, serve: Start) -> None:
+    """Of such a client the log takes what the platform's own readings lead to, each forecast once."""
+    publish(tmp_path)
+    write_tail(tmp_path)
+    server, http = serve(LOG_SECONDS="0.1", TOKEN="secret")
+    made_up = {"sequence": [STEP] * 48, "station": "EWR", "time": "2013-07-01T12:00:00Z"}
+    for body in ({"station": "JFK"}, {"station": "JFK"}, {"sequence": [STEP] * 5}, made_up):
+        assert http.post("/predict", json=body).status_code == 200
+    trusted = http.post("/predict", json=made_up, headers={"authorization": "Bearer secret"}).json()["id"]
+    server.process.terminate()
+    server.process.wait(60)
+    assert [one.station for one in logged_answers(tmp_path)] == ["JFK", "EWR"]
+    assert logged_answers(tmp_path)[1].id == trusted
+
+
 def test_server_that_tries_release_logs_nothing(tmp_path: Path, serve: Start) -> None:
     publish(tmp_path)
     write_tail(tmp_path)

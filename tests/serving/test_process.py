@@ -38,7 +38,7 @@ from pathlib import Path
 from litestar.testing import TestClient
 import serving.__main__
 from serving.app import create_app
-with TestClient(create_app(Path(sys.argv[1]))) as http:
+with TestClient(create_app(Path(sys.argv[1])), base_url="http://localhost") as http:
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
     assert http.post("/eval", json={"predicted": 40.0, "actual": 41.0}).status_code == 200
     assert http.post("/routine-retrain-check").status_code == 200
