@@ -156,12 +156,12 @@ async def observe(
     with posts.room.share() as share:
         body = await read(request, MAX_BODY, share)
         if encoding:
-            share.grow(MAX_BODY)  # so much it may become
-            body = await asyncio.to_thread(decoded, body, encoding)
+            body = await posts.check(decoded, body, encoding)
+            share.grow(len(body))
         if len(body) < observations.LARGE_BODY and kind != "arrow":
             rows, ignored = check(definition, kind, body)
         else:
-            rows, ignored = await asyncio.to_thread(check, definition, kind, body)
+            rows, ignored = await posts.check(check, definition, kind, body)
         receipt = await posts.keep(feed, key, kind, body, rows)
     return Accepted(receipt.id, receipt.accepted, receipt.duplicate, list(ignored))
 

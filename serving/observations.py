@@ -6,9 +6,10 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar.plugins.problem_details import ProblemDetailsException
 
@@ -21,10 +22,11 @@ from serving.body import Room
 from serving.problems import problem
 from serving.slots import ReloadSlot
 
+T = TypeVar("T")
 LONGEST_KEY = 200
 # Larger bodies are checked in a thread, so that others are answered meanwhile.
 LARGE_BODY = 32 << 10
-MOST_IN_FLIGHT = 128 << 20
+MOST_IN_FLIGHT = 48 << 20
 LOOK_SECONDS, MISS_SECONDS = 2.0, 0.2
 _STATUS = {Why.FULL: 429, Why.DISK: 507, Why.KEY: 422, Why.UNUSABLE: 503}
 _SLUG = {Why.FULL: "too-much-waits", Why.DISK: "disk-full", Why.KEY: "key-reused", Why.UNUSABLE: "not-kept"}
@@ -45,6 +47,7 @@ class Observations:
         self._looked = -LOOK_SECONDS
         self._lock = threading.Lock()
         self.room = Room(MOST_IN_FLIGHT)
+        self._checks = ThreadPoolExecutor(1, "check")
 
     def look(self, every: float = LOOK_SECONDS) -> None:
         """Looks up what waits, and what is declared if that is so long ago; never raises for what lies on disk.
@@ -99,8 +102,13 @@ class Observations:
             self.accepted[feed] += receipt.accepted
         return receipt
 
+    async def check(self, work: Callable[..., T], *arguments: Any) -> T:
+        """The result of `work`, made in a thread: one at a time, for a body takes many times its size meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._checks, work, *arguments)
+
     def close(self) -> None:
         """What was taken is on the disk when this returns."""
+        self._checks.shutdown(cancel_futures=True)
         for posted in list(self._posts.values()):
             posted.close()
 

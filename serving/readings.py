@@ -5,20 +5,30 @@ What is well-formed is said by `aerocast.ingest.channels.definition`, by which t
 
 from __future__ import annotations
 
+import re
 import zlib
 
+import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast.ingest.channels.definition import Definition, ReadingError
+from serving.body import SMALL_BODY
 from serving.problems import problem, too_large
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object of JSON; nothing of it is kept."""
+
 
 MOST_READINGS = 100_000
 MAX_BODY = 8 << 20
+MOST_VALUES = 1_000_000  # in JSON: each takes a hundred bytes of memory, however short it is
 KINDS = {
     "application/json": "json",
     "application/x-ndjson": "ndjson",
     "application/vnd.apache.arrow.stream": "arrow",
 }
+_OBJECTS = msgspec.json.Decoder(list[_Object] | _Object)
 MOST_MEMBERS = 256  # a gzip stream may have several; each costs a copy of all that follows
 # The argument of zlib that reads each; "deflate" is its own format, as RFC 9110 says.
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -32,12 +42,31 @@ def check(definition: Definition, kind: str, body: bytes) -> tuple[int, tuple[st
     try:
         if kind == "arrow":
             return _check_arrow(definition, body)
+        _check_amount(kind, body)
         readings = definition.json(body) if kind == "json" else definition.json_lines(body)
         checked_count(len(readings.rows))
         definition.check_readings(readings)
     except ReadingError as error:
         raise refused(error) from None
     return len(readings.rows), readings.ignored
+
+
+def _check_amount(kind: str, body: bytes) -> None:
+    """Raises ReadingError or a problem for a body that would take many times its size once its values are objects."""
+    if sum(map(body.count, (b",", b"[", b"{", b"\n"))) > MOST_VALUES:
+        detail, rule = f"The body holds more than {MOST_VALUES} values.", f"at most {MOST_VALUES} values"
+        raise problem("too-many-values", detail, status=413, field="body", rule=rule)
+    if kind == "json" and len(body) > SMALL_BODY:
+        try:
+            content = _OBJECTS.decode(body)
+        except msgspec.ValidationError as error:
+            at = re.search(r"\$\[(\d+)\]", str(error))
+            rule = "a reading, or an array of readings, which are objects"
+            raise ReadingError("body", str(error), rule, index=int(at[1]) if at else None) from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            detail = f"The body is not JSON: {error}."
+            raise ReadingError("body", body[:60], "JSON", slug="malformed-json", detail=detail) from None
+        checked_count(len(content) if isinstance(content, list) else 1)
 
 
 def _check_arrow(definition: Definition, body: bytes) -> tuple[int, tuple[str, ...]]:

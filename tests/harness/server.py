@@ -86,9 +86,9 @@ class Server:
                 time.sleep(0.005)
         raise AssertionError("".join(self.log))
 
-    def memory(self) -> float:
-        """Resident megabytes (Linux)."""
+    def memory(self, figure: str = "VmRSS") -> float:
+        """Resident megabytes (Linux); with `VmHWM` the most that there ever were."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+)", status)
+        found = re.search(rf"{figure}:\s+(\d+)", status)
         assert found is not None, "every process has a resident size"
         return int(found.group(1)) / 1024

@@ -6,6 +6,7 @@ The server imports this module only when the first Arrow stream comes: pyarrow a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from flatbuffers import encode, packer
+from flatbuffers.table import Table
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS
@@ -21,6 +24,7 @@ from aerocast.ingest.channels.definition import LONGEST_TEXT, Columns, Definitio
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 _EXCERPT = 60
+_MOST_UNPACKED, _MOST_MESSAGES = 32 << 20, 1000  # of a stream
 
 
 def parse_arrow(body: bytes) -> pa.Table:
@@ -42,7 +46,9 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
         for batch in stream:
             if rows + batch.num_rows <= most:
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
-                table = flatten(pa.Table.from_batches([batch]), (*definition.station, *definition.time))
+                table = flatten(pa.Table.from_batches([batch]), definition.names)
+                for name in columns.measured:
+                    _check_texts(table.column(name), name)
                 stations = station_texts(table.column(columns.station), columns.station).to_pylist()
                 times = time_texts(table.column(columns.time), columns.time).to_pylist()
                 definition.check_keys(stations, times, rows)
@@ -106,16 +112,12 @@ def value_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         ReadingError: it holds something else.
     """
     kind = column.type
+    _check_texts(column, name)
     if pa.types.is_dictionary(kind):
-        _check_dictionary(column, name)
         return value_texts(column.cast(kind.value_type), name)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        _check_lengths(column, name)
-        return column.cast(pa.string())
-    if pa.types.is_null(kind) or kind == pa.string_view():
-        for chunk in column.chunks if kind == pa.string_view() else ():
-            lengths = np.frombuffer(chunk.buffers()[1] or b"", np.int32)[4 * chunk.offset :: 4]  # each begins a view
-            _refuse_long(max(lengths[: len(chunk)], default=0), name)
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
         return column.cast(pa.string())
     if not any(matches(kind) for matches in _NUMBERS):
         raise ReadingError(name, str(kind), "a column of numbers or texts")
@@ -138,7 +140,7 @@ def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        _check_dictionary(column, name)
+        _check_texts(column, name)
         return time_texts(column.cast(kind.value_type), name)
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("ms"))
@@ -149,20 +151,18 @@ def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return _iso_texts(column)
 
 
-def _check_dictionary(column: pa.ChunkedArray, name: str) -> None:
-    """Raises ReadingError before few long texts, of which there are many rows, are unpacked."""
+def _check_texts(column: pa.ChunkedArray, name: str) -> None:
+    """Raises ReadingError for long texts, before few of them, in many rows, are unpacked."""
     for chunk in column.chunks:
-        if pa.types.is_string(chunk.dictionary.type) or pa.types.is_large_string(chunk.dictionary.type):
-            _check_lengths(chunk.dictionary, name)
-
-
-def _check_lengths(texts: pa.Array | pa.ChunkedArray, name: str) -> None:
-    _refuse_long(pc.max(pc.binary_length(texts)).as_py() or 0, name)
-
-
-def _refuse_long(longest: int, name: str) -> None:
-    if longest > 4 * LONGEST_TEXT:  # bytes of as many characters
-        raise ReadingError(name, f"a text of {longest} bytes", f"at most {LONGEST_TEXT} characters")
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        if texts.type == pa.string_view():
+            views = np.frombuffer(texts.buffers()[1] or b"", np.int32)  # four numbers each, the first is the length
+            longest = int(max(views[4 * texts.offset :: 4][: len(texts)], default=0))
+        else:
+            is_text = pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)
+            longest = (pc.max(pc.binary_length(texts)).as_py() or 0) if is_text else 0
+        if longest > 4 * LONGEST_TEXT:  # bytes of as many characters
+            raise ReadingError(name, f"a text of {longest} bytes", f"at most {LONGEST_TEXT} characters")
 
 
 def _iso_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -189,9 +189,10 @@ def _texts_of(values: Sequence[Any]) -> pa.Array:
 @contextmanager
 def _stream(body: bytes) -> Iterator[Any]:
     try:
+        _check_size(body)
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             yield stream
-    except (pa.ArrowException, OSError, EOFError, OverflowError, ValueError) as error:
+    except (pa.ArrowException, OSError, EOFError, OverflowError, ValueError, struct.error) as error:
         reason = (str(error).strip() or "it is truncated").splitlines()[0][:200]
         form = "an Arrow IPC stream"
         raise ReadingError(
@@ -201,3 +202,29 @@ def _stream(body: bytes) -> Iterator[Any]:
             slug="malformed-arrow",
             detail=f"The body is no {form[3:]}: {reason}.",
         ) from None
+
+
+def _check_size(body: bytes) -> None:
+    """Raises ReadingError for a stream of too many batches, or one that unpacks to too much, before it is unpacked."""
+    size = count = 0
+    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
+        size, count = size + _unpacked_size(message), count + 1
+        if size > _MOST_UNPACKED or count > _MOST_MESSAGES:
+            rule = f"an Arrow IPC stream of at most {_MOST_MESSAGES} batches and {_MOST_UNPACKED} bytes, unpacked"
+            raise ReadingError("body", f"{count} messages of {size} bytes", rule, slug="too-many-values")
+
+
+def _unpacked_size(message: pa.Message) -> int:
+    """Bytes of a batch's buffers, of which each compressed one begins with its size (Arrow's format, Message.fbs)."""
+    if message.type not in ("record batch", "dictionary batch"):
+        return 0
+    metadata, body = message.metadata.to_pybytes(), message.body
+    root = Table(metadata, encode.Get(packer.uoffset, metadata, 0))
+    batch = Table(metadata, root.Indirect(root.Offset(8) + root.Pos))
+    if message.type == "dictionary batch":
+        batch = Table(metadata, batch.Indirect(batch.Offset(6) + batch.Pos))
+    if not batch.Offset(10):  # no compression
+        return int(body.size)
+    vector = batch.Offset(8)
+    buffers = struct.iter_unpack("<qq", metadata[batch.Vector(vector) :][: 16 * batch.VectorLen(vector)])
+    return sum(max(size, struct.unpack_from("<q", body, offset)[0]) for offset, size in buffers if size >= 8)

@@ -22,6 +22,7 @@ from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
 from aerocast.contracts.declared import Declared
 
 LONGEST_STATION = LONGEST_TEXT = 200
+LARGEST_READING = 64 << 10  # bytes in JSON
 MOST_IGNORED, _TEXT_LIMIT, _EXCERPT = 20, 300, 60
 STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
@@ -30,6 +31,7 @@ Value = int | float | str | None
 _UNFIT = re.compile(r'["\\\x00-\x1f]')  # in names that msgspec does not give to a field
 _PLAIN = {float, int, type(None), UnsetType}
 _INFINITE = {float("inf"), float("-inf")}
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
 
 
@@ -155,9 +157,10 @@ class Definition:
                 continue
             many = isinstance(content, list)
             return ReadingRows(content if many else [content], many, ())
-        content = _decode_json(body, "body", "JSON")
-        many = isinstance(content, list)
-        return self._each((("", record) for record in (content if many else [content])), many)
+        try:  # one after the other: all at once, they take a hundred times their size
+            return self._each((("", _decode_json(each, "body", "JSON")) for each in _ARRAY.decode(body)), True)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not an array, or not JSON
+            return self._each([("", _decode_json(body, "body", "JSON"))], False)
 
     def json_lines(self, body: bytes, first: int = 1) -> ReadingRows:
         """One reading a line; `first` is the number of the first line. Raises ReadingError that names the line."""
@@ -252,7 +255,8 @@ class Definition:
         if wrong := next((name for name, value in zip(in_use, values, strict=True) if not _is_plain(value)), None):
             raise ReadingError(wrong, fields[wrong], self._rule(wrong, station, time), where, index=index)
         if len(fields) > len(values) - values.count(UNSET):
-            ignored |= dict.fromkeys(name for name in fields if name not in in_use)
+            others = (name for name in fields if name not in in_use)
+            ignored |= dict.fromkeys(islice(others, MOST_IGNORED)) if len(ignored) < MOST_IGNORED else {}
         return self._struct(*values)
 
     def _rule(self, name: str, station: str, time: str) -> str:
@@ -312,8 +316,10 @@ def _first_name(fields: dict[str, Any], names: Sequence[str]) -> str | None:
     return None
 
 
-def _decode_json(data: bytes, field: str, rule: str) -> Any:
+def _decode_json(data: bytes | msgspec.Raw, field: str, rule: str) -> Any:
     """What JSON says. Raises ReadingError that says of which field it was no JSON."""
+    if memoryview(data).nbytes > LARGEST_READING:
+        raise ReadingError(field, bytes(memoryview(data)[:_EXCERPT]), f"a reading of at most {LARGEST_READING} bytes")
     try:
         try:
             return msgspec.json.decode(data)
@@ -321,7 +327,8 @@ def _decode_json(data: bytes, field: str, rule: str) -> Any:
             return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = f"The {field} is not JSON: {error}."
-        raise ReadingError(field, data[:_EXCERPT], f"{rule} ({error})", slug="malformed-json", detail=detail) from None
+        start = bytes(memoryview(data)[:_EXCERPT])
+        raise ReadingError(field, start, f"{rule} ({error})", slug="malformed-json", detail=detail) from None
 
 
 def _unique(*names: str | None) -> tuple[str, ...]:

@@ -168,5 +168,9 @@ def test_carriage_return_ends_no_line(feed: Feed) -> None:
     """Also where a field is not declared, and each line is looked at."""
     body = b'{"station": "AAA",\r"time": "2024-01-01T00:00:00Z", "t": 1, "more": 2}\n'
     assert len(definition_of(feed).json_lines(body * 2).rows) == 2
-    with pytest.raises(ReadingError, match="at most 200 characters"):
-        definition_of(feed).json_lines(LINE)
+
+
+def test_long_text_is_refused(feed: Feed) -> None:
+    for length, rule in ((201, "a text of at most 200 characters"), (100_000, "a reading of at most 65536 bytes")):
+        with pytest.raises(ReadingError, match=rule):
+            definition_of(feed).json(b'{"station": "A", "time": "2024-01-01T00:00:00Z", "t": "%s"}' % (b"1" * length))

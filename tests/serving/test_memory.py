@@ -1,0 +1,97 @@
+"""Bodies that take many times their size once they are read: refused, and the server's memory stays bounded."""
+
+import gzip
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from aerocast.contracts import declared
+from tests.factories.bodies import ARROW
+from tests.factories.feeds import small_feed
+from tests.factories.releases import publish
+from tests.factories.tails import write_tail
+from tests.harness.server import Server
+
+pytestmark = pytest.mark.e2e
+
+MOST = 400  # megabytes
+AT_ONCE = 12
+TIME = "2024-01-01T00:00:00Z"
+READING = b'{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1'
+
+
+def stream(batches: int = 1, compression: str | None = None, **columns: object) -> bytes:
+    sink, table = io.BytesIO(), pa.table(columns)
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        for _ in range(batches):
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def repeated(text: str, times: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * times, pa.int16()), pa.array([text]))
+
+
+def array(*parts: bytes) -> bytes:
+    return b"[" + b",".join(parts) + b"]"
+
+
+JSON, LINES, ZIPPED = {}, {"content-type": "application/x-ndjson"}, {"content-encoding": "gzip"}
+STREAM = {"content-type": ARROW}
+LONG = "9" * 4_000_000
+BOMBS: dict[str, tuple[dict[str, str], Callable[[], bytes]]] = {
+    "empty objects": (JSON, lambda: array(*[b"{}"] * 2_700_000)),
+    "fewer empty objects": (JSON, lambda: array(*[b"{}"] * 490_000)),
+    "short texts": (JSON, lambda: array(*[b'"aa"'] * 990_000)),
+    "short texts without an end": (JSON, lambda: array(*[b'"aa"'] * 990_000)[:-1]),
+    "empty arrays": (JSON, lambda: b'{"a": ' + array(*[b"[]"] * 490_000) + b"}"),
+    "many names": (JSON, lambda: b"{" + b",".join(b'"%06d":1' % number for number in range(700_000)) + b"}"),
+    "many readings": (JSON, lambda: array(*[READING + b"}"] * 100_000)),
+    "fields that nobody declared": (JSON, lambda: array(*[READING + b', "x": 1}'] * 100_000)),
+    "empty lines": (LINES, lambda: b"\n" * 8_000_000),
+    "lines of empty objects": (LINES, lambda: b"{}\n" * 990_000),
+    "empty objects in gzip": (ZIPPED, lambda: gzip.compress(array(*[b"{}"] * 2_700_000), 1)),
+    "a long station": (STREAM, lambda: stream(station=repeated(LONG, 1500), time=[TIME] * 1500, t=[1.0] * 1500)),
+    "a long value": (STREAM, lambda: stream(station=["A"] * 1500, time=[TIME] * 1500, t=repeated(LONG, 1500))),
+    "zeros": (STREAM, lambda: stream(1, "zstd", station=["A"] * 1000, time=[TIME] * 1000, t=["0" * 1_000_000] * 1000)),
+    "many batches": (STREAM, lambda: stream(20_000, station=["AAA"], time=[TIME], t=[1.0])),
+    "many rows": (STREAM, lambda: stream(1, "zstd", station=["A"] * 10**6, time=[TIME] * 10**6, t=[1.0] * 10**6)),
+}
+
+
+def test_no_body_takes_much_memory(home: Path) -> None:
+    publish(home)
+    write_tail(home)
+    declared.publish(home, small_feed(home))
+    with Server(home) as server:
+        for name, (headers, build) in BOMBS.items():
+            body, statuses = build(), list[int]()
+            assert len(body) <= 8 << 20, name
+
+            def send(body: bytes = body, headers: dict[str, str] = headers, statuses: list[int] = statuses) -> None:
+                url = f"{server.url}/observations/small"
+                statuses.append(httpx.post(url, content=body, headers=headers, timeout=240).status_code)
+
+            threads = [threading.Thread(target=send) for _ in range(AT_ONCE)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            is_well_formed = name in ("many readings", "fields that nobody declared")
+            assert set(statuses) - {429} <= ({202} if is_well_formed else {400, 413}), (name, statuses)
+            assert server.memory("VmHWM") < MOST, name
+        assert httpx.post(f"{server.url}/predict", json={"station": "JFK"}).status_code == 200
+
+
+def test_compressed_stream_that_unpacks_to_little_is_accepted(home: Path) -> None:
+    declared.publish(home, small_feed(home))
+    with Server(home) as server:
+        for codec in ("zstd", "lz4"):
+            body = stream(2, codec, station=["AAA"] * 5000, time=[TIME] * 5000, t=[1.5] * 5000, p=pa.nulls(5000))
+            answer = httpx.post(f"{server.url}/observations/small", content=body, headers=STREAM, timeout=60)
+            assert (answer.status_code, answer.json().get("accepted")) == (202, 10_000), answer.text
