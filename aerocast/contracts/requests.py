@@ -39,38 +39,38 @@ def request_retrain(home: Home, feed: str, target: str, reason: str, *, force: b
     Raises:
         AeroCastError: the disk fails, or a name is invalid.
     """
-    document = _document(home, feed, target)
+    stored = document(home, feed, target)
     while True:
         try:
-            present, stamp = document.read_stamped()
+            present, stamp = stored.read_stamped()
         except AeroCastError:  # a damaged request, which cannot be handled, is replaced
-            present, stamp = None, document.stamp()
+            present, stamp = None, stored.stamp()
         if present and (present.force or not force):
             return present
         request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
         if present:
             request = msgspec.structs.replace(present, force=True, reason=reason)
-        if document.swap(request, stamp):
+        if stored.swap(request, stamp):
             return request
 
 
 def open_requests(home: Home, feed: str) -> list[Request]:
     """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
     folder = (Path(home) / "requests" / feed).glob("[a-z]*.json")
-    requests = [_document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
+    requests = [document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
     return sorted(filter(None, requests), key=lambda request: request.asked_at)
 
 
 def close_request(home: Home, request: Request) -> None:
     """Removes a request that was handled, not a newer one of its target. Raises AeroCastError as `request_retrain`."""
-    document = _document(home, request.feed, request.target)
-    present = document.read()
+    stored = document(home, request.feed, request.target)
+    present = stored.read()
     if present and present.id == request.id:
-        document.remove()
+        stored.remove()
 
 
-def _document(home: Home, feed: str, target: str) -> Document[Request]:
-    """Raises AeroCastError if a name is invalid."""
+def document(home: Home, feed: str, target: str) -> Document[Request]:
+    """The open request of a target. Raises AeroCastError if a name is invalid."""
     for name in (feed, target):
         if not _NAME.match(name):
             raise AeroCastError(f"{name!r} is not the name of a feed or target: lower case, digits and underscores")

@@ -196,7 +196,11 @@ class LakeReader:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable | None:
         try:
-            return DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options())
+            table = DeltaTable(self.uri(name), version=version, storage_options=self.store.delta_options())
+            commit = f"{name}/_delta_log/{table.version():020d}.json"
+            if self.store.local and self.store.size(commit) == 0:  # which Delta reads as a commit of nothing
+                raise OSError(f"its newest commit, {commit}, is empty")
+            return table
         except TableNotFoundError as error:
             if (
                 "os error 2)" in (fault := str(error))

@@ -89,21 +89,22 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def candidate_path(home: Home, feed: str, target: str, kind: str) -> Path:
     """The file of a candidate."""
-    return Path(home) / _document(home, feed, target, kind).name
+    return Path(home) / document(home, feed, target, kind).name
 
 
 def write_candidate(home: Home, candidate: Candidate) -> None:
     """Replaces the candidate's file atomically. Raises AeroCastError when the disk refuses, and keeps the old one."""
-    _document(home, candidate.feed, candidate.target, candidate.kind).write(candidate)
+    document(home, candidate.feed, candidate.target, candidate.kind).write(candidate)
 
 
 def read_candidate(home: Home, feed: str, target: str, kind: str) -> Candidate | None:
     """The newest candidate of this kind; None if there is none. Raises AeroCastError when it cannot be read."""
     try:
-        return _document(home, feed, target, kind).read()
+        return document(home, feed, target, kind).read()
     except AeroCastError as error:
         raise AeroCastError(f"{error}; materialise {feed}/{target}/{kind} again") from error
 
 
-def _document(home: Home, feed: str, target: str, kind: str) -> Document[Candidate]:
+def document(home: Home, feed: str, target: str, kind: str) -> Document[Candidate]:
+    """The newest candidate of this kind."""
     return Document(store_of(Path(home)), f"candidates/{feed}/{target}/{kind}.msgpack", Candidate, "candidate")

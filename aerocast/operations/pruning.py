@@ -104,10 +104,11 @@ def _trainings(home: Home, feed: Feed, limit: timedelta | None) -> int:
         return 0
     # Also of targets and kinds that are not declared any more: their files stay.
     run_ids = {
-        release.load(home, feed.name, target, version).manifest.lineage.mlflow_run_id
+        each.manifest.lineage.mlflow_run_id
         for name, target, _ in release.discover(home)
         if name == feed.name
-        for version in release.versions(home, feed.name, target)
+        for each in release.history(home, feed.name, target)
+        if each.manifest
     }
     for path in (Path(home) / "candidates" / feed.name).glob("*/*.msgpack"):
         candidate = candidates.read_candidate(home, feed.name, path.parent.name, path.stem)

@@ -13,7 +13,7 @@ The server imports this module: numpy, msgspec and the standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -153,6 +153,23 @@ def challenge(home: Home, feed: str, target: str, version: str | None) -> Curren
             break
     _stop_challenging_itself(home, feed, target)
     return pointer
+
+
+def mend_pointers(home: Home, feed: str, target: str, promoted: Callable[[], str | None]) -> list[str]:
+    """Replaces damaged pointers, that to the champion by `promoted()`, if it is sound; what was wrong with each.
+
+    Raises:
+        AeroCastError: the disk refuses.
+    """
+
+    def champion() -> Current | None:
+        version = promoted()
+        return Current(version, datetime.now(UTC)) if version and version in versions(home, feed, target) else None
+
+    return [
+        _pointer(home, feed, target, POINTER).mend(champion),
+        _pointer(home, feed, target, CHALLENGER).mend(),
+    ]
 
 
 def current(home: Home, feed: str, target: str) -> Current | None:

@@ -5,6 +5,7 @@ The server imports this module: msgspec and the standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
@@ -19,6 +20,10 @@ from aerocast.storage.store import Store
 LARGEST = 64 << 20  # bytes of a JSON document
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # instants with and without an offset do not compare
 T = TypeVar("T")
+
+
+class Damage(AeroCastError):
+    """Bytes that are not what they should be, on a disk that answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,18 @@ class Document(Generic[T]):
         """Writes if the stamp is still `expected` (None: there is no value); False if another writer was first."""
         return self.store.swap(self.name, self._encoded(value), expected)
 
+    def mend(self, remake: Callable[[], T | None] = lambda: None) -> str:
+        """Replaces a value that is damaged by one made again, or removes it; what was wrong, empty if nothing was."""
+        try:
+            self.read()
+        except Damage as damage:
+            value = remake()
+            self.remove() if value is None else self.write(value)
+            return str(damage)
+        except AeroCastError:  # of the storage, and no fault of the value
+            pass
+        return ""
+
     def stamp(self) -> Stamp | None:
         """Changes whenever the value is written; None while there is none."""
         return self.store.stamp(self.name)
@@ -77,8 +94,8 @@ class Document(Generic[T]):
 
 
 def decode(data: bytes, kind: type[T], what: str, *, packed: bool = False) -> T:
-    """Decodes a struct. Raises AeroCastError that begins with `what`."""
+    """Decodes a struct. Raises Damage that begins with `what`."""
     try:
         return msgspec.msgpack.decode(data, type=kind) if packed else msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
-        raise AeroCastError(f"{what} cannot be read: {error}") from error
+        raise Damage(f"{what} cannot be read: {error}") from error

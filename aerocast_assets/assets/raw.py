@@ -62,9 +62,10 @@ def raw(feed: Feed) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock, declared
+        from aerocast.operations.healing import heal
 
         lake, name, months = platform.lake, table(feed, "raw"), sorted(context.partition_keys)
-        now, notes = clock.now(platform.root, feed.name, feed.end), list[str]()
+        now, notes = clock.now(platform.root, feed.name, feed.end), heal(platform.root, feed)
         declared.publish(platform.root, feed)
         intake = _take(context, feed, platform, lake, now, notes)
         notes += intake.notes

@@ -89,7 +89,10 @@ def live_sensor(feed: Feed, job: AssetJob) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast.contracts import clock, declared
         from aerocast.ingest.channels import channels_of
+        from aerocast.operations.healing import heal
 
+        for note in heal(platform.root, feed):
+            context.log.warning(note)
         root, before = platform.root, cursors.read(context, LiveCursor, "a run over the present makes a new one")
         now = clock.now(root, feed.name, feed.end)
         declared.publish(root, feed)  # a feed without a source begins with the server that knows it
@@ -266,14 +269,14 @@ def grouped(keys: Sequence[str], stale: Iterable[str]) -> list[list[str]]:
 
 def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: datetime) -> dg.RunRequest:
     """A live run over these months, which have no gap."""
-    from aerocast.releases import release
+    from aerocast.promotion.rollout import serving_release
 
-    serving = [target for target in feed.targets if release.current(root, feed.name, target)]
+    serving = [target for target in feed.targets if serving_release(root, feed.name, target).release]
     layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
     layers += [key(feed, target, "training_set") for target in feed.targets]
     return dg.RunRequest(
         job_name=live_job_name(feed),
-        # A target without a champion has no forecasts to make yet.
+        # A target without a sound champion has no forecasts to make yet.
         asset_selection=None
         if len(serving) == len(feed.targets)
         else [*layers, *(key(feed, target, "forecasts") for target in serving)],

@@ -66,9 +66,12 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         from aerocast.contracts import clock
         from aerocast.contracts import drift_state as state
+        from aerocast.operations.healing import heal
         from aerocast.retraining.policy import RetrainMemory
 
         root = platform.root
+        for note in heal(root, feed):
+            context.log.warning(note)
         now = clock.now(root, feed.name, feed.end)
         tick = Tick(context.instance, root, feed, state.document(root, feed.name).read(), now)
         # Keys of runs hold no state of the cursor, so that starting without it repeats nothing.

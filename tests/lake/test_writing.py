@@ -460,3 +460,13 @@ def test_dropped_column_disappears_and_returns(tmp_path: Path) -> None:
         assert stored() == without
         lake.replace("f/bronze", pa.table({"a": [6.0], "b": [7.0], "month": ["2024-01"]}), ["2024-01"])
         assert stored() == [("a", "month", "b"), (6.0, "2024-01", 7.0), (2.0, "2024-02", None)]
+
+
+def test_emptied_commit_is_named(lake: Lake) -> None:
+    """Delta reads it as a commit of nothing: what it appended would vanish without a word."""
+    for segment in "ab":
+        lake.append(RAW, rows("2013-01", segment), segment)
+    newest = max(Path(lake.root, RAW, "_delta_log").glob("*.json"))
+    newest.write_bytes(b"")
+    with pytest.raises(AeroCastError, match=f"{RAW}.*{newest.name}, is empty"):
+        lake.rows(RAW)
