@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,13 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in vars(ort_state).values() if isinstance(kind, type) and issubclass(kind, Exception)
 )
 RUN_ERRORS: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError)
+WARM_UP_SECONDS = 10.0
+MOST_MEMORY = 128 << 20  # bytes of what graphs compute: a few numbers in a graph make a tensor of any size
+# One arena of bounded size for all sessions; weights, which are as large as their files, lie beside it.
+ort.create_and_register_allocator(
+    ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT),
+    ort.OrtArenaCfg({"max_mem": MOST_MEMORY, "arena_extend_strategy": 1, "initial_chunk_size_bytes": 1 << 16}),
+)
 
 
 def _options() -> ort.SessionOptions:
@@ -31,7 +39,8 @@ def _options() -> ort.SessionOptions:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.enable_cpu_mem_arena = False  # hundreds of small sessions live in one process
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.log_severity_level = 4
     return options
 
@@ -76,14 +85,19 @@ class GraphRunner:
 
     def _warm_up(self, graph: Graph, horizons: int) -> None:
         """Two batch sizes, numbers and missing ones: what the contract promises must run now, not in a request."""
-        for rows, value in ((1, 0.0), (2, np.nan), (1, 0.0)):
-            batch = np.full((rows, len(graph.features)), value, dtype=np.float32)
-            try:
-                shape = np.shape(self.session.run([OUTPUT], {INPUT: batch})[0])
-            except RUN_ERRORS as error:
-                raise AeroCastError(f"{graph.file} does not run: {str(error).splitlines()[0]}") from error
-            if shape != (rows, horizons):
-                raise AeroCastError(f"{graph.file} answers {shape} for {rows} rows and {horizons} horizons")
+        options = ort.RunOptions()
+        limit = threading.Timer(WARM_UP_SECONDS, setattr, (options, "terminate", True))
+        limit.start()
+        try:
+            for rows, value in ((1, 0.0), (2, np.nan), (1, 0.0)):
+                batch = np.full((rows, len(graph.features)), value, dtype=np.float32)
+                shape = np.shape(self.session.run([OUTPUT], {INPUT: batch}, options)[0])
+                if shape != (rows, horizons):
+                    raise AeroCastError(f"{graph.file} answers {shape} for {rows} rows and {horizons} horizons")
+        except RUN_ERRORS as error:
+            raise AeroCastError(f"{graph.file} does not run: {str(error).splitlines()[0]}") from error
+        finally:
+            limit.cancel()
 
     def _try_places(self, graph: Graph) -> None:
         """A place of an unknown time zone, say, must fail now, too."""

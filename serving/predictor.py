@@ -15,7 +15,7 @@ from aerocast.common.times import from_numpy, to_minute, to_numpy
 from aerocast.common.words import duration
 from aerocast.contracts.drift_state import Fault
 from serving import inputs
-from serving.graph import GraphRunner
+from serving.graph import ORT_ERRORS, GraphRunner
 from serving.hot_swap import ServingStore
 from serving.inputs import Input
 from serving.loading import Served, Tail
@@ -140,7 +140,10 @@ def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
 
 def _answer(served: Served, runner: GraphRunner, features: Input, station: str | None) -> Prediction:
     manifest = served.manifest
-    levels, lower, upper = runner.answer(features.grid, features.origin, features.others)
+    try:
+        levels, lower, upper = runner.answer(features.grid, features.origin, features.others)
+    except ORT_ERRORS:  # what a graph does with some numbers, such as more memory than it may take
+        levels = np.full(1, np.nan, dtype=np.float32)
     if not np.isfinite(levels).all():
         raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
     moment = features.grid.time[features.origin]

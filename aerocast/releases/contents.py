@@ -22,6 +22,9 @@ from aerocast.storage.documents import decode
 MANIFEST = "manifest.json"
 SUMS = storage.LAST_FILE
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+# A node's operator in ONNX's bytes (field 4 of NodeProto, its length, its name): those that repeat a graph for as long
+# as their inputs say. Numbers may be written with more bytes than they need.
+_REPEATING = re.compile(rb'(?:"|\xa2\x80*\0)(?:(?:\x04|\x84\x80*\0)(?:Loop|Scan)|(?:\x0b|\x8b\x80*\0)SequenceMap)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ def validate(manifest: Manifest, files: Mapping[str, bytes]) -> None:
     if sorted(names) != sorted(files):
         raise AeroCastError(f"release: the manifest names {sorted(names)}, the files given are {sorted(files)}")
     for name in names:
+        check_graph(name, files[name])
         if not _FILE.match(name) or name in (MANIFEST, SUMS):
             raise AeroCastError(f"release: {name!r} is not a valid file name for a graph")
     if not re.match(r"^[0-9a-f]{8,}$", manifest.lineage.config_hash):
@@ -57,6 +61,13 @@ def validate(manifest: Manifest, files: Mapping[str, bytes]) -> None:
         msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
     except msgspec.ValidationError as error:  # NaN and infinity have no JSON: they come back as null
         raise AeroCastError(f"release: the manifest does not survive JSON: {error}") from error
+
+
+def check_graph(name: str, data: bytes) -> None:
+    """Raises AeroCastError for a graph that may take any time for an answer."""
+    if operator := _REPEATING.search(data):
+        kind = re.sub(rb"[^A-Za-z]", b"", operator[0]).decode()
+        raise AeroCastError(f"release: {name} has the operator {kind}, which may run for ever; no graph may have it")
 
 
 def bundle_contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -30,6 +30,7 @@ from aerocast.releases.contents import (
     SUMS,
     Bundle,
     bundle_contents,
+    check_graph,
     read_manifest,
     read_sums,
     read_verified,
@@ -197,7 +198,12 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
     sums = read_sums(bundle)
     manifest = read_manifest(bundle, sums)
     files = {graph.file: read_verified(bundle, graph.file, sums) for graph in manifest.graphs.all()}
+    if (manifest.feed.name, manifest.target) != (feed, target):
+        raise AeroCastError(
+            f"release {bundle} is not of {feed}/{target}, but of {manifest.feed.name}/{manifest.target}"
+        )
     for graph in manifest.graphs.all():
+        check_graph(graph.file, files[graph.file])
         if sums[graph.file] != graph.sha256:
             raise AeroCastError(f"release {bundle} is damaged: {MANIFEST} and {SUMS} disagree on {graph.file}")
     return Release(manifest, files)

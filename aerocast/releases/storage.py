@@ -35,6 +35,7 @@ LAST_FILE = "SHA256SUMS"
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 VERSION = re.compile(r"^(\d{4,})-([0-9a-f]{8})$")
 ABANDONED_AFTER = timedelta(days=1)
+LARGEST = 64 << 20  # bytes of a file of a release
 
 
 class BundleStorage(Protocol):
@@ -140,7 +141,7 @@ class _FolderBundles:
         return str(self.folder / version)
 
     def read(self, version: str, file: str) -> bytes:
-        return atomic.read_file(self.folder / version / file)
+        return atomic.read_file(self.folder / version / file, LARGEST)
 
     @contextmanager
     def writer(self, purpose: str) -> Iterator[None]:
@@ -205,7 +206,7 @@ class _ObjectBundles:
         return self.store.link(f"{self.prefix}/{version}")
 
     def read(self, version: str, file: str) -> bytes:
-        data = self.store.read(f"{self.prefix}/{version}/{file}")
+        data = self.store.read(f"{self.prefix}/{version}/{file}", LARGEST)
         if data is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such object")
         return data
