@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,16 +80,27 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         """A connection to DuckDB in memory: the engine, never the store. What does not fit goes to the system's
         folder for temporary files (`TMPDIR`), apart from other processes' and only while the connection is open."""
         import os
-        import tempfile
 
         from dagster_duckdb import DuckDBResource
 
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         config = {
-            "temp_directory": f"{tempfile.gettempdir()}/aerocast-{os.getpid()}",
+            "temp_directory": _spill_folder(),
             "memory_limit": f"{min(MEMORY, machine * 3 // 4) >> 20}MiB",
         }
         return DuckDBResource(database=":memory:", connection_config=config).get_connection()
+
+
+@cache
+def _spill_folder() -> str:
+    """This process's own folder for what does not fit into memory, which nobody else can have made before."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="aerocast-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Refresh(dg.Config):

@@ -58,10 +58,9 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
 
     feed = _simulated(feed_name)
     instant, limit = _instant("--at", at), _instant("--until", until) if until else None
-    if not 0 <= speed < float("inf"):
-        raise AeroCastError(
-            f"--speed: {speed} is not allowed: seconds of the feed in a second, 0 (stands still) or more"
-        )
+    if not 0 <= speed <= clock.FASTEST:
+        rule = f"seconds of the feed in a second, from 0 (stands still) to {clock.FASTEST:g}"
+        raise AeroCastError(f"--speed: {speed} is not allowed: {rule}")
     if limit and limit < instant:
         raise AeroCastError(f"--until: {until} is before --at {at}")
     clock.document(home, feed.name).write(Clock(instant, datetime.now(UTC), speed, limit))

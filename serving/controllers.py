@@ -34,31 +34,39 @@ from serving.schemas import (
 Feed = Annotated[str | None, QueryParameter(description="Needed only where several feeds are served.")]
 Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
+
+
+def _refusal(description: str) -> ResponseSpec:
+    """A problem document in the description of an endpoint."""
+    return ResponseSpec(Problem, description=description, media_type="application/problem+json")
+
+
 REFUSED = {
-    400: ResponseSpec(Problem, description="The body is not JSON."),
-    410: ResponseSpec(Problem, description="The feed, or the target, is retired: it is no longer declared."),
-    413: ResponseSpec(Problem, description="The body is too large."),
-    415: ResponseSpec(Problem, description="The body is of another content type."),
-    422: ResponseSpec(Problem, description="A field breaks a rule; the problem names field, value and rule."),
-    503: ResponseSpec(Problem, description="No release, or no readings to forecast from."),
+    400: _refusal("The body is not JSON."),
+    410: _refusal("The feed, or the target, is retired: it is no longer declared."),
+    413: _refusal("The body is too large."),
+    415: _refusal("The body is of another content type."),
+    422: _refusal("A field breaks a rule; the problem names field, value and rule."),
+    503: _refusal("No release, or no readings to forecast from."),
 }
-BUSY = {429: ResponseSpec(Problem, description="Too many requests wait; try again after Retry-After seconds.")}
+BUSY = {429: _refusal("Too many requests wait; try again after Retry-After seconds.")}
 DENIED = {
-    401: ResponseSpec(Problem, description="The token is wrong."),
-    403: ResponseSpec(Problem, description="The server listens beyond loopback and has no token set."),
+    401: _refusal("The token is wrong."),
+    403: _refusal("The server listens beyond loopback and has no token set."),
 }
 NOT_KEPT = {
-    400: ResponseSpec(Problem, description="A reading is malformed; the problem names its index, field, value, rule."),
-    404: ResponseSpec(Problem, description="There is no such feed; the problem lists the feeds."),
-    410: ResponseSpec(Problem, description="The feed is retired: it is no longer declared."),
+    400: _refusal("A reading is malformed; the problem names its index, field, value, rule."),
+    404: _refusal("There is no such feed; the problem lists the feeds."),
+    410: _refusal("The feed is retired: it is no longer declared."),
     413: REFUSED[413],
     415: REFUSED[415],
-    422: ResponseSpec(Problem, description="The key was used for another body."),
-    429: ResponseSpec(Problem, description="Too much waits for the platform; try again after Retry-After seconds."),
-    503: ResponseSpec(Problem, description="The readings cannot be stored; none of them is."),
-    507: ResponseSpec(Problem, description="The disk is full; nothing is stored."),
+    422: _refusal("The key was used for another body."),
+    429: _refusal("Too much waits for the platform; try again after Retry-After seconds."),
+    503: _refusal("The readings cannot be stored; none of them is."),
+    507: _refusal("The disk is full; nothing is stored."),
 }
-UNKNOWN = {404: ResponseSpec(Problem, description="No answer with that id is known.")}
+ODD = {400: _refusal("A parameter breaks a rule.")}
+UNKNOWN = {404: _refusal("No answer with that id is known.")}
 
 
 @get("/", include_in_schema=False, status_code=302)
@@ -87,7 +95,7 @@ async def feeds(state: State) -> list[FeedView]:
 
 
 @get("/models", tags=["state"], summary="Current and past releases",
-     responses={404: ResponseSpec(Problem, description="Nothing is released under that name.")})  # fmt: skip
+     responses=ODD | {404: _refusal("Nothing is released under that name.")})  # fmt: skip
 async def models(
     state: State,
     feed: Feed = None,
@@ -99,7 +107,7 @@ async def models(
 
 
 @get("/reports/{feed:str}/{target:str}/{name:str}", tags=["state"], summary="A picture of a report",
-     responses={404: ResponseSpec(Problem, description="There is no such picture.")})  # fmt: skip
+     responses=ODD | {404: _refusal("There is no such picture.")})  # fmt: skip
 async def picture(state: State, feed: FromPath[str], target: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
     headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
@@ -179,7 +187,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     return evaluation
 
 
-@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses={503: REFUSED[503]})
+@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses=ODD | {503: REFUSED[503]})
 async def retrain_check(state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """Its age in the feed's own time, the declared limit, and whether a retrain is due or asked for."""
     return await asyncio.to_thread(routine.check, state.store, feed, target)

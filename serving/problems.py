@@ -15,7 +15,7 @@ from prometheus_client import Counter
 
 log = logging.getLogger("aerocast.serving")
 
-LONGEST_VALUE = 80
+LONGEST_VALUE, LONGEST_TEXT = 80, 1000
 MAX_BODY = 256 * 1024
 _SENTENCES = {
     404: "There is nothing at this path; /schema lists the endpoints.",
@@ -74,7 +74,11 @@ def as_sent(value: object) -> object:
 
 
 def _sendable(text: str) -> str:
-    """Half a character, which JSON's escapes can name and UTF-8 cannot hold, is shown as that escape."""
+    """Half a character, which JSON's escapes can name and UTF-8 cannot hold, is shown as that escape.
+
+    A long text is cut: an answer must not carry a body back.
+    """
+    text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
     return text.encode(errors="backslashreplace").decode()
 
 

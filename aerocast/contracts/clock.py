@@ -18,6 +18,7 @@ from aerocast.common.times import LATEST
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
 
+FASTEST = 1e6  # seconds in a second: eleven days
 RENEWED = timedelta(hours=1)  # files for people cost as much as all else of a live run, which may come each minute
 
 
@@ -29,7 +30,7 @@ class Clock(msgspec.Struct, frozen=True):
 
     instant: Instant
     started: Instant
-    speed: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    speed: Annotated[float, msgspec.Meta(ge=0, le=FASTEST)] = 1.0
     until: Instant | None = None
 
     def at(self, real: datetime) -> datetime:

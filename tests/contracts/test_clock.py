@@ -65,6 +65,7 @@ def test_simulate_command_sets_clock(home: Path, capsys: pytest.CaptureFixture[s
         (["--at", "soon"], "--at: 'soon' is not a time"),
         (["--at", "2024-04-01", "--speed", "-1"], "--speed: -1.0 is not allowed"),
         (["--at", "2024-04-01", "--speed", "nan"], "--speed: nan is not allowed"),
+        (["--at", "2024-04-01", "--speed", "1e18"], "--speed: 1e+18 is not allowed"),
         (["--at", "2024-04-02", "--until", "2024-04-01"], "--until: 2024-04-01 is before"),
         (["--at", "2024-04-02", "--feed", "nothing"], "no feed 'nothing'"),
     ],

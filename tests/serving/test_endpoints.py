@@ -166,6 +166,9 @@ def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: htt
         for operation in methods.values():
             assert operation["description"]
             assert not any(word in operation["description"] for word in lonely)
+            refusals = {int(status): each for status, each in operation["responses"].items() if int(status) >= 400}
+            kinds = {kind for status, each in refusals.items() for kind in each["content"] if status != 503}
+            assert kinds <= {"application/problem+json"}
     page = http.get("/schema").text
     assert "/schema/openapi.json" in page
     assert "//" not in page.replace("<!doctype", "")

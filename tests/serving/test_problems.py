@@ -92,6 +92,13 @@ def test_problem_repeats_value_as_sent(http: httpx.Client) -> None:
     assert (problem["value"], problem["rule"]) == ("LAX", "one of JFK, LGA, EWR")
 
 
+@pytest.mark.parametrize("path", ["/predict", "/eval", "/observations/small"])
+def test_answer_does_not_carry_long_names_back(http: httpx.Client, path: str) -> None:
+    answer = http.post(path, content=b'{"actual": 1, "' + b"k" * 250_000 + b'": 1}')
+    assert 400 <= answer.status_code < 500
+    assert len(answer.content) < 5000
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"])
 def test_other_content_types_are_refused(http: httpx.Client, kind: str) -> None:
     problem = problem_of(http.post("/predict", content=b'{"station": "JFK"}', headers={"content-type": kind}), 415,

@@ -16,6 +16,7 @@ from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.definition import Definition, ReadingRows, short_list
 from aerocast.ingest.channels.posted import Post, PostStore
 from aerocast.ingest.channels.readings import definition_of, one_batch, to_raw
+from aerocast.lake import Lake
 from aerocast.storage.home import Home
 
 SOURCE = "http"
@@ -47,6 +48,9 @@ class HttpChannel:
     def take(self, feed: Feed) -> Iterator[Batch]:
         """A part at a time. A post that does not fit the declaration any more is put aside in the file of posts."""
         definition, ignored_names = definition_of(feed), dict[str, None]()
+        ledger = Lake(self._home).ledger(f"{feed.name}/raw")
+        if self._store.rename_restored(lambda file: ledger.position(f"{SOURCE}/{file}")):
+            self.notes.append(f"{SOURCE}: an older copy of the posts was put back; what raw has of it is taken again")
         for part in self._store.parts():
             segment, now = f"{SOURCE}/{part.file}", clock.now(self._home, feed.name, feed.end)
             bodies = [

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -184,6 +185,27 @@ class PostStore:
                     self._drop(con, "id <= ?", ids[-1])
                 if not more:
                     con.execute("DELETE FROM parts WHERE last <= ?", (position,))
+
+    def rename_restored(self, newest: Callable[[str], int | None]) -> bool:
+        """Gives the file another name if it is an older copy: its next numbers are those of posts that raw has.
+
+        `newest` is the newest number that raw has of a file's name. Whether it was renamed; what raw has of the copy
+        comes once more then. Raises AeroCastError as `parts`.
+        """
+        with self._connection() as con:
+            if con is None:
+                return False
+            con.execute("BEGIN IMMEDIATE")
+            file, last = con.execute("SELECT name, last FROM state").fetchone()
+            known = newest(file)
+            first = con.execute("SELECT min(id) FROM posts").fetchone()[0]
+            # Posts that raw has may still be here, too, if a part was appended and its taker killed.
+            killed = con.execute("SELECT 1 FROM parts WHERE last = ?", (known,)).fetchone()
+            is_copy = known is not None and (last < known or (first is not None and first <= known and not killed))
+            if is_copy:
+                con.execute("UPDATE state SET name = ?", (secrets.token_hex(8),))
+            con.execute("COMMIT")
+            return is_copy
 
     def put_aside(self, file: str, post: Post, reason: str) -> None:
         """This post cannot be taken; it stays in the file, with the reason. Raises AeroCastError as `forget`."""

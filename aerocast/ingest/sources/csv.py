@@ -79,5 +79,6 @@ class CsvSource(SourceKind):
             path = Path(folders[0]) / path
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
-            raise AeroCastError(f"source.path {self.path!r}: {path} {what}")
+            place = self.path if "$" in self.path else str(path)  # a variable may hold a secret
+            raise AeroCastError(f"source.path {self.path!r}: {place} {what}")
         return path

@@ -164,6 +164,34 @@ def test_post_that_unpacks_to_much_is_set_aside(tmp_path: Path, feed: Feed) -> N
         PostStore(tmp_path, feed.name, Limits(bytes=1000)).post(None, b" " * 100, "json", 1)
 
 
+def test_older_copy_of_posts_loses_no_later_post(tmp_path: Path, feed: Feed) -> None:
+    body = b'{"station": "AAA", "time": "2024-01-0%dT00:00:00Z", "t": %d}'
+
+    def post(*days: int) -> None:
+        store = PostStore(tmp_path, feed.name)
+        for day in days:
+            store.post(None, body % (day, day), "json", 1)
+        store.close()
+
+    post(1)
+    copy = store_file(tmp_path, feed).read_bytes()
+    post(2, 3)
+    assert taken(tmp_path, feed).rows == {"http": 3}
+    for path in store_file(tmp_path, feed).parent.glob(f"{feed.name}.sqlite*"):
+        path.unlink()
+    store_file(tmp_path, feed).write_bytes(copy)
+    post(4, 5, 6)
+    report = taken(tmp_path, feed)
+    assert report.rows == {"http": 4}, "the first one once more, which says nothing new"
+    assert any("older copy" in note for note in report.notes)
+    post(7)
+    assert (taken(tmp_path, feed).rows, taken(tmp_path, feed).rows) == ({"http": 1}, {})
+
+
+def store_file(home: Path, feed: Feed) -> Path:
+    return PostStore(home, feed.name).path
+
+
 def test_carriage_return_ends_no_line(feed: Feed) -> None:
     """Also where a field is not declared, and each line is looked at."""
     body = b'{"station": "AAA",\r"time": "2024-01-01T00:00:00Z", "t": 1, "more": 2}\n'

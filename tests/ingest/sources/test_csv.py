@@ -463,3 +463,10 @@ def test_csv_writer_of_tests_quotes_like_standard_library() -> None:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(['a"b', "c,d"])
     assert out.getvalue() == '"a""b","c,d"\n'
+
+
+def test_variable_in_path_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", "hunter2")
+    with pytest.raises(AeroCastError, match=r"\$MY_SECRET/x\.csv does not exist") as refused:
+        feed({"path": "$MY_SECRET/x.csv"}).source.fingerprint(feed({"path": "$MY_SECRET/x.csv"}))
+    assert "hunter2" not in str(refused.value)
