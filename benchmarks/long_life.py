@@ -1,19 +1,21 @@
 """What a home takes at day 1, 30 and 90 of a feed that is polled every 5 minutes beside 10 requests a second, and what
 60 deliveries cost in a new home and after 30 and 90 days of one every ten seconds. Simulated time.
 
-A sampled day: `--polls` polls of five minutes each through the live sensor, real Dagster runs and the prediction log;
-then the rest of the day in one run, and a night of maintenance as of three days later, when nothing is young. The days
-between the sampled ones pass in a run each ten days. What a server would have logged when it was not sampled is written
-by the functions of the intake, as many rows as an intake each five minutes would have left. So tables, logs and exports
-are what they would be. Of Dagster's runs a night leaves one a day, however many there were. `Net` is what the home has
-more after the whole day and its night; `by day` what the sampled polls wrote, counted 288 / polls times, which is there
-until the night, or for a day. Answers are kept for a declared time: from then on a day's share goes each day.
-Deliveries of the days in between are appended by the thousand, by the code of an intake, each with a name of its own.
+A sampled day: `--polls` polls of five minutes each through the live sensor, real Dagster runs and the prediction log
+(an hour of them, since some files are written once an hour); then the rest of the day in one run, and a night of
+maintenance as of three days later, when nothing is young. The days between the sampled ones pass in a run each ten
+days. What a server would have logged when it was not sampled is written by the functions of the intake, as many rows as
+an intake each five minutes would have left. So tables, logs and exports are what they would be. Of Dagster's runs a
+night leaves one a day, however many there were. `Net` is what the home has more after the whole day and its night; `by
+day` what the sampled polls wrote, counted 288 / polls times, which is there until the night, or for a day. Answers are
+kept for a declared time: from then on a day's share goes each day. Deliveries of the days in between are appended by
+the thousand, by the code of an intake, each with a name of its own. Day 1 is the first of a month, and day 90 the last.
 `--full` samples whole days. Target: at most 50 MB a day net.
 """
 
 import tempfile
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from measuring.aging import Age, Aging
@@ -100,8 +102,10 @@ def show_live(found: dict[int, Sampled]) -> None:
     timed = [
         ["tick of the live sensor, s", *(Spread.of(each.ticks).text(3) for each in found.values())],
         ["its runs, s a poll", *(Spread.of(each.runs).text(2) for each in found.values())],
+        ["its runs, s a poll, mean", *(f"{fmean(each.runs):.2f}" for each in found.values())],
         ["ticks, x day 1", *(_times(each.ticks, first.ticks) for each in found.values())],
         ["runs, x day 1", *(_times(each.runs, first.runs) for each in found.values())],
+        ["runs, mean x day 1", *(f"{fmean(each.runs) / fmean(first.runs):.2f}" for each in found.values())],
         ["night of maintenance, s", *(f"{each.night:.1f}" for each in found.values())],
         ["runs in the sampled polls", *(f"{each.count} of {len(each.ticks)}" for each in found.values())],
     ]
@@ -127,7 +131,7 @@ def show_deliveries(found: list[Age]) -> None:
 
 def main() -> None:
     made = parser(__doc__, rounds=5)
-    made.add_argument("--polls", type=int, default=3, help="polls of each sampled day (default: %(default)s)")
+    made.add_argument("--polls", type=int, default=YOUNG, help="polls of each sampled day (default: %(default)s)")
     made.add_argument("--full", action="store_true", help="sample whole days of 288 polls")
     made.add_argument("--only", choices=("live", "deliveries"), help="one of the two parts")
     options = made.parse_args()

@@ -22,7 +22,6 @@ from aerocast.releases.release import Release
 from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import STATUS
 from aerocast_assets.assets.forecasts import picture_path
-from aerocast_assets.assets.windows import csv_path
 from aerocast_assets.checks.skill import SKILL
 from aerocast_assets.keys import table
 from aerocast_assets.progress import verdict
@@ -217,6 +216,8 @@ def print_times(done: Sequence[Step], seconds: float, *, verbose: bool) -> None:
 
 def print_files(home: Home, feed: Feed, waiting: Mapping[str, str]) -> None:
     """Where to look, and what to type next."""
+    from aerocast.tables.training import csv_path
+
     for target in feed.targets:
         if target not in waiting:
             print(f"\nPlot          {picture_path(home, feed, target)}")

@@ -29,7 +29,9 @@ from aerocast.features.windows import (
     windowed_csv_columns,
     windowed_rows,
 )
+from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,6 +70,11 @@ def lookback_and_horizon(spec: WindowSpec) -> tuple[timedelta, timedelta]:
     """How far windows look back before a month's start, and ahead after its end."""
     step = timedelta(seconds=spec.cadence)
     return (spec.look_back - 1) * step, spec.horizons[-1] * step
+
+
+def csv_path(home: Home, feed: Feed, target: str) -> Path:
+    """Where people find the windowed CSV of a target."""
+    return home / "exports" / feed.name / target / "windows.csv"
 
 
 def outcome(spec: WindowSpec, horizon: int) -> str:

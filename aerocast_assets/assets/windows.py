@@ -1,7 +1,6 @@
 """windows: what models are trained on, as a table for us and as the windowed CSV for people."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,7 +8,6 @@ import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.declaration import Feed
-from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import LIVE_TAG, table
@@ -18,13 +16,17 @@ if TYPE_CHECKING:
     from aerocast.features.windows import Grid, WindowSpec
 
 
-def csv_path(root: Home, feed: Feed, target: str) -> Path:
-    """Where people find the windowed CSV of a target."""
-    return root / "exports" / feed.name / target / "windows.csv"
-
-
 def windows(feed: Feed) -> dg.AssetsDefinition:
-    """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
+    """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV; in live runs once an hour."""
+
+    def ready(context: dg.AssetExecutionContext, work: Refreshed) -> bool:
+        from aerocast.tables.layers import windows_are_due
+
+        # Only training reads them, and they cost as much as all of silver.
+        if LIVE_TAG not in context.run.tags or windows_are_due(work.platform.root, feed):
+            return True
+        context.log.info("windows are less than an hour old: a later live run, or one by hand, brings them up to date")
+        return False
 
     def show(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         live = LIVE_TAG in context.run.tags
@@ -37,7 +39,9 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         return metadata
 
     description = "Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin."
-    return layer_asset(feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show)
+    return layer_asset(
+        feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show, ready=ready
+    )
 
 
 def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, A
     from aerocast.tables import training
 
     spec, silver, lake = WindowSpec.of(feed, target), table(feed, "silver"), work.lake
-    path, parts = csv_path(work.platform.root, feed, target), {"spec": msgspec.to_builtins(spec)}
+    path, parts = training.csv_path(work.platform.root, feed, target), {"spec": msgspec.to_builtins(spec)}
     parts |= {"code": code_version(*MODULES["windows"]), "salt": work.platform.hash_salt}
     origin = config_hash(**parts, silver=lake.ledger(silver).content(lake.months(silver)))
     # Not by stale months: a run that was killed after the rows were committed has none, but an old file.

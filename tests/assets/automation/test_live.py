@@ -14,6 +14,7 @@ from aerocast.ingest.channels import patience
 from aerocast.ingest.channels.posted import PostStore
 from aerocast.lake import Lake
 from aerocast.tables import faults
+from aerocast.tables.training import csv_path
 from aerocast_assets.automation import live, runs
 from aerocast_assets.keys import key, live_job_name
 from tests.factories.drift import set_clock
@@ -76,6 +77,27 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
     assert "source has not changed" in tick.said()
 
 
+def test_windows_wait_for_an_hour_to_pass(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
+    tick, lake, name = LiveLoop(polled, home, instance), Lake(home), "small/temperature/windows"
+    set_clock(home, polled, START + 69 * DAY)
+    assert tick.run(tick.asks()).success
+    first = lake.rows(name)
+    set_clock(home, polled, START + 70 * DAY)
+    with Path(polled.source.path).open("ab") as source:
+        source.write(b"\n")
+    soon = tick.run(tick.asks())
+    assert soon.success
+    assert metadata(soon, key(polled, "silver"))["months_computed"] == 1
+    assert lake.rows(name) == first
+    assert "every month is up to date" in tick.said(), "windows alone are no reason for a run"
+    os.utime(csv_path(home, polled, "temperature"), (0, 0))
+    request = tick.asks()
+    assert request.tags["aerocast/live"] == "readings are new in 2024-03"
+    assert tick.run(request).success
+    assert lake.rows(name)["2024-03"] > first["2024-03"]
+    assert "every month is up to date" in tick.said()
+
+
 def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = LiveLoop(polled, home, instance)
     set_clock(home, polled, START + 20 * DAY)
@@ -134,7 +156,7 @@ def test_broken_source_delays_no_channel(
     posted.close()
     request = tick.asks()
     assert request.tags["aerocast/live"] == "readings wait: 1 at http", "no pause, and no try of the source"
-    assert metadata(tick.run(request), key(polled, "windows"))["months_computed"] == 1
+    assert metadata(tick.run(request), key(polled, "bronze"))["months_computed"] == 1
     source.write_bytes(whole)
     mended = tick.run(tick.asks())
     assert mended.success
