@@ -50,10 +50,12 @@ class Habits:
     spikes: int
     lattice: Reals
 
-    def run_limit_at(self, value: float) -> float:
-        """Longest credible run at this value."""
-        same = np.flatnonzero(self.rests == value)
-        return float(self.rest_limits[same[0]]) if len(same) else self.run_limit
+    def run_limits_at(self, values: Reals) -> Reals:
+        """Longest credible run at each of these values."""
+        limits = np.full(len(values), self.run_limit)
+        for rest, limit in zip(self.rests, self.rest_limits, strict=True):
+            limits[values == rest] = limit
+        return limits
 
 
 def habits(profile: Profile, column: str) -> Habits:

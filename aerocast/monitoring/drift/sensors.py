@@ -49,7 +49,7 @@ def flat_line(column: str, recent: Reals, habits: Habits, open_since: int | None
     if not len(first):
         return SensorTest(Evidence("flat_line", column, None, None, False, f"{column} has no reading"))
     counts, _ = run_lengths(recent)
-    limits = np.array([habits.run_limit_at(float(value)) for value in values])
+    limits = habits.run_limits_at(values)
     wrong = counts > limits
     if open_since is not None and last[-1] >= open_since >= first[-1]:
         wrong[-1] = True

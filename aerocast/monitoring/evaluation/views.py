@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -32,54 +33,59 @@ STATION, SEQUENCE = "station", "sequence"  # graphs of a release, as the log nam
 REFERENCE = 36  # newest months of a training span: enough for three of each season
 
 
-def outcomes(
-    con: duckdb.DuckDBPyConnection,
-    lake: LakeReader,
-    feed: Feed,
-    manifest: Manifest,
-    station: str,
-    faults: Sequence[Fault],
-    now: datetime,
-    graph: str = STATION,
-) -> Outcomes:
-    """The newest outcomes of the release at the station, oldest first, none after `now`; each forecast once, no shadow.
+@dataclass(frozen=True)
+class ReleaseOutcomes:
+    """The newest months' outcomes of one release, each forecast once, no shadow; of all stations, and read once."""
 
-    A forecast whose input overlaps a fault of the station says nothing about the model, so it is left out.
-    """
-    name, level = f"{feed.name}/outcomes", manifest.graphs.station.intervals.level
-    months = lake.months(name)[-MONTHS:]
-    if not months:
-        empty = np.empty(0)
-        return Outcomes(np.empty(0, "datetime64[s]"), np.empty(0, np.int64), empty, empty, empty, level)
-    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
-    rows = con.sql(f"""
-        SELECT epoch_us(time) // 1000000 AS time, horizon, error, (upper - lower) / 2 AS half,
-            actual - persistence AS baseline
-        FROM watched_outcomes
-        WHERE {_own(manifest, station)} AND graph = {literal(graph)} AND time <= {timestamptz(now)}
-            AND NOT ({_faulty_inputs(feed, manifest, faults)})
-        ORDER BY time DESC, horizon LIMIT {NEWEST * len(manifest.horizons)}""").to_arrow_table()
-    columns = {name: rows[name].to_numpy(zero_copy_only=False)[::-1] for name in rows.column_names}
-    return Outcomes(
-        time=columns["time"].astype("datetime64[s]"),
-        horizon=columns["horizon"].astype(np.int64),
-        error=columns["error"].astype(np.float64),
-        half=columns["half"].astype(np.float64),
-        baseline=columns["baseline"].astype(np.float64),
-        level=level,
-    )
+    con: duckdb.DuckDBPyConnection
+    feed: Feed
+    manifest: Manifest
 
+    @classmethod
+    def read(cls, con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest) -> ReleaseOutcomes:
+        """Those of the newest months; what was read before on this connection is replaced."""
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE watched_outcomes (station VARCHAR, graph VARCHAR, origin TIMESTAMPTZ,"
+            " time TIMESTAMPTZ, horizon INTEGER, error DOUBLE, half DOUBLE, baseline DOUBLE)"
+        )
+        name = f"{feed.name}/outcomes"
+        if months := lake.months(name)[-MONTHS:]:
+            lake.relation(con, name, months).create_view("watched_stored", replace=True)
+            con.execute(f"""
+                INSERT INTO watched_outcomes
+                SELECT station, graph, origin, time, horizon, error, (upper - lower) / 2, actual - persistence
+                FROM watched_stored
+                WHERE target = {literal(manifest.target)} AND version = {literal(manifest.version)}
+                    AND NOT shadow AND NOT repeated AND error IS NOT NULL""")
+        return cls(con, feed, manifest)
 
-def main_graph(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest, station: str) -> str:
-    """The graph that gave most of the station's newest answers: the errors of the two differ, so one is tested."""
-    name = f"{feed.name}/outcomes"
-    months = lake.months(name)[-MONTHS:]
-    if not months or not manifest.metrics.sequence:
-        return STATION
-    lake.relation(con, name, months).create_view("watched_outcomes", replace=True)
-    newest = f"SELECT graph FROM watched_outcomes WHERE {_own(manifest, station)} ORDER BY time DESC LIMIT {NEWEST}"
-    counts = dict(con.sql(f"SELECT graph, count(*) FROM ({newest}) GROUP BY graph").fetchall())
-    return SEQUENCE if counts.get(SEQUENCE, 0) > counts.get(STATION, 0) else STATION
+    def newest(self, station: str, faults: Sequence[Fault], now: datetime, graph: str = STATION) -> Outcomes:
+        """The newest of a station from one graph, oldest first, none after `now`.
+
+        A forecast whose input overlaps a fault of the station says nothing about the model, so it is left out.
+        """
+        rows = self.con.sql(f"""
+            SELECT epoch_us(time) // 1000000 AS time, horizon, error, half, baseline FROM watched_outcomes
+            WHERE station = {literal(station)} AND graph = {literal(graph)} AND time <= {timestamptz(now)}
+                AND NOT ({_faulty_inputs(self.feed, self.manifest, faults)})
+            ORDER BY time DESC, horizon LIMIT {NEWEST * len(self.manifest.horizons)}""").to_arrow_table()
+        columns = {name: rows[name].to_numpy(zero_copy_only=False)[::-1] for name in rows.column_names}
+        return Outcomes(
+            time=columns["time"].astype("datetime64[s]"),
+            horizon=columns["horizon"].astype(np.int64),
+            error=columns["error"].astype(np.float64),
+            half=columns["half"].astype(np.float64),
+            baseline=columns["baseline"].astype(np.float64),
+            level=self.manifest.graphs.station.intervals.level,
+        )
+
+    def main_graph(self, station: str) -> str:
+        """The graph of most of a station's newest answers: the errors of the two differ, so one is tested."""
+        if not self.manifest.metrics.sequence:
+            return STATION
+        own = f"SELECT graph FROM watched_outcomes WHERE station = {literal(station)} ORDER BY time DESC LIMIT {NEWEST}"
+        counts = dict(self.con.sql(f"SELECT graph, count(*) FROM ({own}) GROUP BY graph").fetchall())
+        return SEQUENCE if counts.get(SEQUENCE, 0) > counts.get(STATION, 0) else STATION
 
 
 def manifest_of_graph(manifest: Manifest, graph: str) -> Manifest:
@@ -88,14 +94,6 @@ def manifest_of_graph(manifest: Manifest, graph: str) -> Manifest:
         return manifest
     metrics = msgspec.structs.replace(manifest.metrics, horizons=manifest.metrics.sequence, stations={})
     return msgspec.structs.replace(manifest, metrics=metrics)
-
-
-def _own(manifest: Manifest, station: str) -> str:
-    """Answers of this release for the station that have an outcome, each once, none of a shadow's."""
-    return (
-        f"target = {literal(manifest.target)} AND version = {literal(manifest.version)}"
-        f" AND station = {literal(station)} AND NOT shadow AND NOT repeated AND error IS NOT NULL"
-    )
 
 
 def _faulty_inputs(feed: Feed, manifest: Manifest, faults: Sequence[Fault]) -> str:

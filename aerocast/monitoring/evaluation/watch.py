@@ -127,10 +127,11 @@ def examine_feed(
     faults_of: dict[str, tuple[Fault, ...]] = {}
     for target, manifest in manifests.items():
         references = views.references(con, lake, feed, manifest)
+        judged = views.ReleaseOutcomes.read(con, lake, feed, manifest)
         for station in [each for each in feed.station_ids if each in grids and each in references]:
             own = [fault for fault in open_faults if fault.station == station]
-            graph = views.main_graph(con, lake, feed, manifest, station)
-            outcomes = views.outcomes(con, lake, feed, manifest, station, own, now, graph)
+            graph = judged.main_graph(station)
+            outcomes = judged.newest(station, own, now, graph)
             test_manifest = views.manifest_of_graph(manifest, graph)
             outcomes_of[target, station], readings[target, station] = outcomes, (grids[station], references[station])
             still = [fault for fault in own if fault.end is None]

@@ -118,14 +118,14 @@ def test_outcomes_belong_to_serving_release(con: duckdb.DuckDBPyConnection, lake
     serve(con, lake, home, feed, serving.version)
     serve(con, lake, home, feed, "0000-00000000", error=20.0)
     serve(con, lake, home, feed, serving.version, error=20.0, shadow=True)
-    seen = views.outcomes(con, lake, feed, serving, "AAA", [], NOW)
+    seen = views.ReleaseOutcomes.read(con, lake, feed, serving).newest("AAA", [], NOW)
     assert 380 < len(seen.time) <= 400
     assert float(np.sqrt(np.mean(seen.error**2))) == pytest.approx(0.5, rel=0.1)
     assert (np.diff(seen.time.astype(np.int64)) >= 0).all(), "oldest first"
     assert set(seen.horizon) == set(HORIZONS)
     assert (seen.half == 2).all()
     assert seen.level == 0.9
-    before = views.outcomes(con, lake, feed, serving, "AAA", [], NOW - 100 * HOUR)
+    before = views.ReleaseOutcomes.read(con, lake, feed, serving).newest("AAA", [], NOW - 100 * HOUR)
     assert before.time.max() <= np.datetime64((NOW - 100 * HOUR).replace(tzinfo=None))
     assert (seen.time[: len(before.time)] == before.time).all()
 
@@ -137,9 +137,9 @@ def test_graph_that_answered_is_judged_by_its_own_test_scores(
     worse = {horizon: msgspec.structs.replace(made.metrics.overall, rmse=4.0) for horizon in HORIZONS}
     serving = champion(home, metrics=msgspec.structs.replace(made.metrics, sequence=worse))
     serve(con, lake, home, feed, serving.version, hours=50, error=1.0)
-    assert views.main_graph(con, lake, feed, serving, "AAA") == "station"
+    assert views.ReleaseOutcomes.read(con, lake, feed, serving).main_graph("AAA") == "station"
     serve(con, lake, home, feed, serving.version, hours=150, error=4.0, graph="sequence")
-    assert views.main_graph(con, lake, feed, serving, "AAA") == "sequence"
+    assert views.ReleaseOutcomes.read(con, lake, feed, serving).main_graph("AAA") == "sequence"
     seen = watch.examine_feed(con, lake, home, feed, NOW)
     outcomes = seen.outcomes["temperature", "AAA"]
     assert 280 < len(outcomes.time) <= 300, "those of the other graph are another model's"
@@ -154,7 +154,9 @@ def test_forecasts_from_faulty_sensor_are_excluded(
     serving = champion(home)
     serve(con, lake, home, feed, serving.version)
     start, end = NOW - 150 * HOUR, NOW - 140 * HOUR
-    seen = views.outcomes(con, lake, feed, serving, "AAA", [Fault("AAA", "pressure", "x", start, end, "")], NOW)
+    seen = views.ReleaseOutcomes.read(con, lake, feed, serving).newest(
+        "AAA", [Fault("AAA", "pressure", "x", start, end, "")], NOW
+    )
     origins = [
         time.item().replace(tzinfo=UTC) - int(horizon) * HOUR
         for time, horizon in zip(seen.time, seen.horizon, strict=True)
@@ -162,7 +164,9 @@ def test_forecasts_from_faulty_sensor_are_excluded(
     assert any(origin < start for origin in origins)
     # The window of the origin at `end + 22 h` begins with the fault's last reading, an hour before its end.
     assert min(origin for origin in origins if origin >= start) == end + 23 * HOUR
-    still = views.outcomes(con, lake, feed, serving, "AAA", [Fault("AAA", "pressure", "x", start, None, "")], NOW)
+    still = views.ReleaseOutcomes.read(con, lake, feed, serving).newest(
+        "AAA", [Fault("AAA", "pressure", "x", start, None, "")], NOW
+    )
     assert len(still.time) == sum(origin < start for origin in origins)
 
 
