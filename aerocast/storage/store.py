@@ -154,13 +154,19 @@ class Store(ABC):
         return self.stamp(name) is not None
 
     def origin(self, name: str) -> str | None:
-        """The hash that `note_origin` stored for this document; None without one, or without the document."""
+        """The hash that `note_origin` stored for this document; None if it is not there as it was then."""
         note = self.read(_note(name))
-        return note.decode() if note is not None and self.exists(name) else None
+        config_hash, _, form = (note or b"").decode(errors="replace").partition(" ")
+        return config_hash if form and form == self._form(name) else None
 
     def note_origin(self, name: str, config_hash: str) -> None:
         """Stores a hash of what a document was made from, after the document: a kill in between leaves it stale."""
-        self.replace(_note(name), config_hash.encode())
+        self.replace(_note(name), f"{config_hash} {self._form(name)}".encode())
+
+    def _form(self, name: str) -> str:
+        """Changes when anybody writes the document, but not when it moves with its home."""
+        stamp = self.stamp(name)
+        return "-".join(map(str, stamp[1:])) if isinstance(stamp, tuple) else stamp or ""
 
 
 def _note(name: str) -> str:
