@@ -25,9 +25,10 @@ from aerocast.features.dataset import Dataset
 from aerocast.features.grid import Floats
 from aerocast.features.sequences import shortest_rows
 from aerocast.feed.model_kind import SEQUENCE, model, silent
+from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Role, split_span
-from aerocast.models.trainer import TrainingResult, roles, train
+from aerocast.models.trainer import roles, train
 from aerocast.promotion.decision import decide
 from aerocast.promotion.scoring import score
 
@@ -61,7 +62,7 @@ class Tested:
         return np.ones(len(self.station), bool) if station is None else self.station == station
 
 
-def trained(prepared: Prepared, kind: str, seed: int) -> TrainingResult:
+def trained(prepared: Prepared, kind: str, seed: int) -> Candidate:
     """One training with this seed, as the platform does it."""
     feed, params = prepared.feed, dict(prepared.feed.candidates)
     if model(kind).is_seeded:

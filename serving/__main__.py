@@ -50,7 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         home,
         options.poll_seconds,
         settings.log_seconds if settings.log else None,
-        Access(settings.token, _is_loopback(host), frozenset(filter(None, settings.hosts.lower().split(",")))),
+        Access(
+            settings.token,
+            ipaddress.ip_address(host.partition("%")[0]).is_loopback,
+            frozenset(filter(None, settings.hosts.lower().split(","))),
+        ),
         Limits(rows=settings.most_waiting),
     )
     _server(app, settings).run(sockets=[listener])
@@ -86,10 +90,6 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
     server = Server(config)
     metrics.open_connections.set_function(lambda: len(server.server_state.connections))
     return server
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from litestar import Request
-from litestar.plugins.problem_details import ProblemDetailsException
 
 from serving.problems import problem, too_large
 
@@ -60,15 +59,11 @@ async def read(request: Request[Any, Any, Any], most: int, share: BodyShare) -> 
     while more:
         event = await request.receive()
         if event["type"] != "http.request":
-            raise _cut_off()
+            detail = "The connection ended before the body did."
+            raise problem("incomplete-body", detail, status=400, field="body", rule="a whole body")
         body += event["body"]
         more = event.get("more_body", False)
         if len(body) > most:
             raise too_large(most)
         share.grow(len(event["body"]))
     return bytes(body)
-
-
-def _cut_off() -> ProblemDetailsException:
-    detail = "The connection ended before the body did."
-    return problem("incomplete-body", detail, status=400, field="body", rule="a whole body")

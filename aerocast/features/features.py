@@ -116,10 +116,6 @@ def _lags(rows: _Rows) -> NDArray[Any]:
     return np.concatenate([_flat(near), _flat(far)])
 
 
-def _age_names(spec: WindowSpec) -> list[str]:
-    return [f"{column}_age" for column in spec.inputs]
-
-
 def _ages(rows: _Rows) -> NDArray[Any]:
     return _padded(rows.spec, rows.grid.columns, rows.grid.age[rows.origins])[:, :-1]
 
@@ -140,18 +136,10 @@ def _spans(spec: WindowSpec) -> list[tuple[int, int]]:
     return [span for span in SPANS if span[1] <= spec.look_back]
 
 
-def _mean_names(spec: WindowSpec) -> list[str]:
-    return [f"{column}_mean{start}to{end}" for column in spec.inputs for start, end in _spans(spec)]
-
-
 def _means(rows: _Rows) -> NDArray[Any]:
     """Means over spans minus the newest value; missing values do not count."""
     means = _averages(rows.change, rows.lags.spans)
     return _flat(np.stack(means, axis=1)) if means else np.empty((0, len(rows.origins)))
-
-
-def _range_names(spec: WindowSpec) -> list[str]:
-    return [f"{spec.target}_{stat}{end}" for _, end in _spans(spec) for stat in ("std", "min", "max")]
 
 
 def _ranges(rows: _Rows) -> NDArray[Any]:
@@ -165,10 +153,6 @@ def _ranges(rows: _Rows) -> NDArray[Any]:
         spread = np.sqrt(np.maximum(square - mean**2, 0))
         parts.append(np.stack([spread, np.fmin.reduce(span), np.fmax.reduce(span)]))
     return np.concatenate(parts)
-
-
-def _near_names(spec: WindowSpec) -> list[str]:
-    return [f"near_{column}_lag{lag}" for column in spec.inputs for lag in _others_lags(spec)]
 
 
 def _near(rows: _Rows) -> NDArray[Any]:
@@ -211,10 +195,6 @@ def _averages(table: NDArray[Any], spans: Sequence[tuple[int, int]]) -> list[NDA
     return means
 
 
-def _station_names(spec: WindowSpec) -> list[str]:
-    return [f"station_{place.id}" for place in spec.places]
-
-
 def _station(rows: _Rows) -> NDArray[Any]:
     code = np.array([place.id == rows.grid.station for place in rows.spec.places], dtype=np.float32)
     code = code if code.any() else np.full_like(code, np.nan)
@@ -223,13 +203,13 @@ def _station(rows: _Rows) -> NDArray[Any]:
 
 _BLOCKS: tuple[Block, ...] = (
     (lag_names, _lags),
-    (_age_names, _ages),
+    (lambda spec: [f"{column}_age" for column in spec.inputs], _ages),
     (change_names, _changes),
-    (_mean_names, _means),
-    (_range_names, _ranges),
-    (_near_names, _near),
+    (lambda spec: [f"{column}_mean{start}to{end}" for column in spec.inputs for start, end in _spans(spec)], _means),
+    (lambda spec: [f"{spec.target}_{stat}{end}" for _, end in _spans(spec) for stat in ("std", "min", "max")], _ranges),
+    (lambda spec: [f"near_{column}_lag{lag}" for column in spec.inputs for lag in _others_lags(spec)], _near),
     (sky.names, lambda rows: rows.sky),
-    (_station_names, _station),
+    (lambda spec: [f"station_{place.id}" for place in spec.places], _station),
 )
 
 

@@ -44,10 +44,7 @@ class Slot(NamedTuple):
     segment: str
 
     def is_delivered(self, ledger: Ledger) -> bool:
-        content = ledger.records.get(self.slot)
-        # In an older home a slot has the number of its turn, and each of its segments the turn in which it came.
-        turn = ledger.records.get(f"{self.slot}@{self.segment}")
-        return content is not None and content in (fingerprints.fingerprint(self.segment), turn)
+        return ledger.records.get(self.slot) == fingerprints.fingerprint(self.segment)
 
     def records(self, commit: int) -> dict[str, int]:
         return {self.slot: fingerprints.fingerprint(self.segment)}

@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 class Ledger:
     """The records of one version of a table; empty for a table that does not exist.
 
-    `load` reads them, by name; `files` gives the data files of a month, the fingerprint of one in an older home.
+    `load` reads them, by name.
     """
 
-    def __init__(
-        self, version: int | None, load: Callable[[], dict[str, int]], files: Callable[[str], list[str]]
-    ) -> None:
-        self.version, self._load, self._files = version, load, files
+    def __init__(self, version: int | None, load: Callable[[], dict[str, int]]) -> None:
+        self.version, self._load = version, load
 
     @cached_property
     def records(self) -> dict[str, int]:
@@ -66,12 +64,9 @@ class Ledger:
         return contents
 
     def fingerprint(self, month: str) -> str:
-        """That of all that a month holds; in an older home, that of its files; empty for a month never made."""
+        """That of all that a month holds; empty for a month never made."""
         number = self.records.get(fingerprints.content_key(month))
-        if number is None:
-            files = self._files(month)
-            return fingerprints.to_text(fingerprints.fingerprint("files", *files)) if files else ""
-        return fingerprints.to_text(number)
+        return "" if number is None else fingerprints.to_text(number)
 
     def origins(self) -> dict[str, str]:
         """The content of the layer above that each month was made from, as `replace` recorded it."""

@@ -24,17 +24,16 @@ if TYPE_CHECKING:
 MEMORY = 1000  # deliveries in each channel
 EXPIRY = "delta.setTransactionRetentionDuration"
 EXPIRED = 0  # `lastUpdated` of a forgotten transaction; no other has one
-# The group is the delivery: a file comes in parts. By name, so that the records of an older home match, too.
+# The group is the delivery: a file comes in parts.
 CHANNELS = tuple(
     map(re.compile, (r"(inbox/[0-9a-f]{64})/\d+", r"(claim/.+)", r"(\d{19}-[0-9a-f]{8})", r"([0-9a-f]{64})"))
 )
-_AT_ONCE = 100_000  # in one commit, because an older home has one for every delivery ever
 
 
 def expirations(table: "DeltaTable", records: Mapping[str, int]) -> "list[Transaction]":
     """The transactions that expire the deliveries beyond each channel's memory; `records` are all of the table.
 
-    Those of one number count as one, so those of an older home are remembered until there are enough new ones.
+    Those of one number count as one.
     """
     from deltalake import Transaction
 
@@ -49,4 +48,4 @@ def expirations(table: "DeltaTable", records: Mapping[str, int]) -> "list[Transa
         if len(newest) > MEMORY:
             least = sorted(newest.values())[-MEMORY]
             old += [name for name, delivery in deliveries.items() if newest[delivery] < least]
-    return [Transaction(name, records[name], EXPIRED) for name in old[:_AT_ONCE]]
+    return [Transaction(name, records[name], EXPIRED) for name in old]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -62,22 +62,19 @@ class LakeReader:
 
     def rows(self, name: str) -> dict[str, int]:
         """The number of rows of each month, from the table's log alone."""
-        counts = {month: sum(numbers) for month, numbers in self._of_files(name, "num_records").items()}
-        return {month: rows for month, rows in counts.items() if rows}
+        return {month: rows for month, rows in self._by_month(name, "num_records", "sum").items() if rows}
 
     def file_sizes(self, name: str) -> dict[str, list[int]]:
         """The bytes of each file, by month, from the table's log alone."""
-        return self._of_files(name, "size_bytes")
+        return self._by_month(name, "size_bytes", "list")
 
-    def _of_files(self, name: str, column: str) -> dict[str, list[int]]:
-        """What the table's log says of each file, by month."""
+    def _by_month(self, name: str, column: str, function: str) -> dict[str, Any]:
+        """An aggregate of a column that the table's log has of each file, by month; nothing without a table."""
         table = self._open(name)
-        numbers: dict[str, list[int]] = {}
-        if table is not None:
-            actions = _actions(table)
-            for month, number in zip(actions[_MONTH].to_pylist(), actions[column].to_pylist(), strict=True):
-                numbers.setdefault(month, []).append(number)
-        return numbers
+        if table is None:
+            return {}
+        months = _actions(table).group_by(_MONTH).aggregate([(column, function)])
+        return dict(zip(months[_MONTH].to_pylist(), months[f"{column}_{function}"].to_pylist(), strict=True))
 
     def span(self, name: str) -> tuple[datetime, datetime] | None:
         """The oldest and the newest `time` in the table, to the millisecond, from its log alone; None without rows."""
@@ -90,15 +87,13 @@ class LakeReader:
         actions = _actions(table) if table is not None else None
         if actions is None or "min.time" not in actions.column_names:
             return {}
-        spans: dict[str, tuple[datetime, datetime]] = {}
         # As numbers: pyarrow imports pandas to make a time with a zone.
-        bounds = (actions[f"{side}.time"].cast(pa.int64()).to_pylist() for side in ("min", "max"))
-        for month, low, high in zip(actions[_MONTH].to_pylist(), *bounds, strict=True):
-            if low is not None and high is not None:
-                start, end = from_microseconds(low), from_microseconds(high)
-                first, last = spans.get(month, (start, end))
-                spans[month] = min(first, start), max(last, end)
-        return spans
+        bounds = {side: actions[f"{side}.time"].cast(pa.int64()) for side in ("min", "max")}
+        files = pa.table({"month": actions[_MONTH], **bounds}).drop_null()
+        months = files.group_by("month").aggregate([(side, side) for side in bounds]).to_pylist()
+        return {
+            each["month"]: (from_microseconds(each["min_min"]), from_microseconds(each["max_max"])) for each in months
+        }
 
     def chunks(self, name: str, months: Sequence[str], limit: int = 1_000_000) -> list[list[str]]:
         """`months` in order, cut into pieces of at most `limit` rows of table `name`; a month stays whole.
@@ -178,10 +173,7 @@ class LakeReader:
             except (OSError, ValueError, KeyError, pa.ArrowException) as error:
                 raise self._failure(name, "read", error) from None
 
-        def files(month: str) -> list[str]:
-            return [] if table is None else self._files(table, [month])
-
-        return Ledger(None if table is None else table.version(), records, files)
+        return Ledger(None if table is None else table.version(), records)
 
     @cached_property
     def _engine(self) -> duckdb.DuckDBPyConnection:

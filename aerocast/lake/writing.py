@@ -223,7 +223,8 @@ class Lake(LakeReader):
 
         `overwrite` replaces the rows of `months`, or the whole table and its columns.
         """
-        self._check_room(name)
+        if (free := self.store.free()) is not None and free < _LEAST_FREE:  # the writer's own error is a page long
+            raise AeroCastError(f"table {name} in {self.root} could not be written: the disk is full")
         store, token = self.store.below(name), f"part-{uuid4().hex}"
         data = self._rows(rows)
         whole = mode == "overwrite" and months is None
@@ -304,12 +305,6 @@ class Lake(LakeReader):
             commit_properties=CommitProperties(max_commit_retries=0),
         )
         raise _Overtaken
-
-    def _check_room(self, name: str) -> None:
-        """Refuses a full disk early: the writer's own error would be a page long."""
-        free = self.store.free()
-        if free is not None and free < _LEAST_FREE:
-            raise AeroCastError(f"table {name} in {self.root} could not be written: the disk is full")
 
     def _guarded(self, name: str, attempt: Callable[[], Result]) -> Result:
         """Tries until no other writer commits in between; turns every other error into a sentence."""

@@ -67,10 +67,6 @@ class Candidate(msgspec.Struct, frozen=True):
     feed: str
     target: str
     kind: str
-    config_hash: str
-    data_version: str
-    delta_versions: dict[str, int]
-    code_version: str
     graph: bytes
     features: tuple[str, ...]
     intervals: Intervals
@@ -79,6 +75,10 @@ class Candidate(msgspec.Struct, frozen=True):
     rows: int
     seconds: float
     validation: dict[str, float]
+    config_hash: str = ""
+    data_version: str = ""
+    delta_versions: dict[str, int] = {}
+    code_version: str = ""
     mlflow_run_id: str = ""
     model_uri: str = ""
     since: datetime | None = None

@@ -1,5 +1,6 @@
 """Trains one model, from the stored table to a candidate: the split, the fit, the export, the interval calibration."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,6 @@ from aerocast.models.candidates import Candidate, StoredForecasts
 from aerocast.models.forward import forward_factors
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Cut, Role, split_regime, split_span
-from aerocast.models.trained_rows import describe_rows
 from aerocast.tables.training import Samples, load
 
 if TYPE_CHECKING:
@@ -33,33 +33,6 @@ if TYPE_CHECKING:
 FAR_BETTER = 0.5
 # Rows from before a change for each one after it, at most; both sides count alike.
 EARLIER_PER_NEW = 5
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """`graph` is serialised ONNX over `features`, or empty, with `forecasts` of all later rows, of what cannot serve;
-    `start` and `end` bound the origins (UTC) of its `rows`;
-    `validation` holds the best errors on rows that the fit had not seen then, and those on calibration rows;
-    `rows_read` says what rows it was given, and which part of the split each was.
-    """
-
-    graph: bytes
-    features: tuple[str, ...]
-    intervals: Intervals
-    start: np.datetime64
-    end: np.datetime64
-    rows: int
-    seconds: float
-    validation: dict[str, float]
-    rows_read: TrainingRows
-    forecasts: StoredForecasts | None
-
-    def candidate(self, feed: str, target: str, kind: str, **about: Any) -> Candidate:
-        """What is stored of the training; `about` are the other fields of a candidate: hashes, versions, parameters."""
-        names = ("graph", "features", "intervals", "rows", "seconds", "validation", "forecasts")
-        about |= {name: getattr(self, name) for name in names} | {"read": self.rows_read}
-        start, end = from_numpy(self.start), from_numpy(self.end)
-        return Candidate(feed=feed, target=target, kind=kind, start=start, end=end, **about)
 
 
 def split_samples(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None = None) -> Cut:
@@ -79,8 +52,10 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None
 
 def train(
     feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log, since: datetime | None = None
-) -> TrainingResult:
+) -> Candidate:
     """Fits `kind` on train rows, tunes it on validation rows, and calibrates its graph on calibration rows.
+
+    What it was made from, hashes and versions, is for the caller to fill in.
 
     Where a new regime began at `since`, it is fitted twice, with what lies before it and on its own train rows alone;
     its validation rows choose, and its rows calibrate.
@@ -99,16 +74,20 @@ def train(
     intervals, calm = _calibrate(feed, fit, samples, role, plan, graph)
     origins = samples.time[np.union1d(fit.rows, np.flatnonzero(role == Role.VALIDATION))]
     later = samples.take(samples.time > origins.max() + plan.reach)
-    return TrainingResult(
+    return Candidate(
+        feed=feed.name,
+        target=target,
+        kind=kind,
         graph=graph,
         features=tuple(sequence_names(spec)) if fit.model.learns_sequences else samples.names,
         intervals=intervals,
-        start=origins.min(),
-        end=origins.max(),
+        start=from_numpy(origins.min()),
+        end=from_numpy(origins.max()),
         rows=len(origins),
         seconds=time.monotonic() - begin,
         validation=fit.metrics | calm,
-        rows_read=describe_rows(samples, plan),
+        since=since,
+        read=describe_rows(samples, plan),
         forecasts=None if graph else StoredForecasts.of(later.station, later.time, fit.model.predict(later.rows.x)),
     )
 
@@ -154,7 +133,11 @@ def _choose_fit(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role:
     if model(kind).is_baseline or not len(earlier):
         return _fit(feed, kind, spec, samples, role, new, log)
     broad = _fit(feed, kind, spec, samples, role, _balance(new, earlier), log)
-    alone = _fit(feed, kind, spec, samples, role, new, _prefix_metrics(log))
+
+    def log_alone(step: int, values: Mapping[str, float]) -> None:
+        log(step, {f"new_regime_{name}": value for name, value in values.items()})
+
+    alone = _fit(feed, kind, spec, samples, role, new, log_alone)
     ratio = float(np.mean([alone.error(horizon) / max(broad.error(horizon), 1e-9) for horizon in spec.horizons]))
     choice = alone if ratio < FAR_BETTER else broad
     metrics = {"new_regime_alone": float(choice is alone), "new_regime_alone_error_ratio": ratio}
@@ -167,15 +150,6 @@ def _balance(new: Ints, earlier: Ints) -> Ints:
     sample = np.random.default_rng(0).permutation(earlier)[: EARLIER_PER_NEW * len(new)]
     times = max(1, round(len(sample) / len(new)))
     return np.concatenate([np.sort(sample), np.tile(new, times)])
-
-
-def _prefix_metrics(log: Log) -> Log:
-    """A log that keeps the curves of the second fit beside those of the first."""
-
-    def log_prefixed(step: int, metrics: Mapping[str, float]) -> None:
-        log(step, {f"new_regime_{name}": value for name, value in metrics.items()})
-
-    return log_prefixed
 
 
 def _fit(
@@ -238,3 +212,31 @@ def _widening(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_
     past = Dataset(data.spec, data.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
     blocks = feed.split.model_copy(update={"block": timedelta(seconds=int(plan.block / np.timedelta64(1, "s")))})
     return forward_factors(past, before.time, blocks, feed.promotion.coverage)
+
+
+def describe_rows(samples: Samples, cut: Cut) -> TrainingRows:
+    """The manifest's record of a training's rows, and of how they were split."""
+    return TrainingRows(
+        digest=digest(samples),
+        count=len(samples.time),
+        start=from_numpy(cut.start),
+        end=from_numpy(cut.end),
+        test=from_numpy(cut.test),
+        block=_seconds(cut.block),
+        reach=_seconds(cut.reach),
+        roles=tuple(str(role) for role in cut.roles),
+        earlier=None if cut.earlier is None else from_numpy(cut.earlier),
+    )
+
+
+def digest(samples: Samples) -> str:
+    """SHA-256 of rows in their order: names of the features, stations, times, features and outcomes."""
+    whole = hashlib.sha256("\0".join(samples.names).encode())
+    whole.update("\0".join(samples.station.tolist()).encode())
+    for array in (samples.time.astype("datetime64[s]").astype(np.int64), samples.rows.x, samples.rows.y):
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()
+
+
+def _seconds(span: np.timedelta64) -> int:
+    return int(span / np.timedelta64(1, "s"))

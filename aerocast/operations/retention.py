@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,8 @@ def maintain(
             upkeep.removals.update(expire(lake, feed, present))
         except AeroCastError as error:
             upkeep.failures[feed.name] = str(error)
-    for feed_name, names in _tables_by_feed(lake).items():
+    for feed_name, tables in groupby(lake.tables(), key=lambda name: name.split("/")[0]):
+        names = list(tables)
         try:
             needs = lineage_versions(home, lake, feed_name)
         except AeroCastError as error:
@@ -141,7 +143,9 @@ def lineage_versions(home: Home, lake: LakeReader, feed: str) -> dict[str, set[i
         AeroCastError: one of them cannot be read, so it is not known.
     """
     versions: dict[str, set[int]] = {}
-    for target in _targets(lake, feed):
+    # Of every target that has a training table, still declared or not.
+    names = [name.split("/") for name in lake.tables()]
+    for target in [rest[0] for own, *rest in names if own == feed and rest[1:] == [WINDOWS]]:
         lineages = []
         for entry in release.history(home, feed, target):
             if entry.manifest is None:
@@ -197,19 +201,6 @@ def disk(home: Home) -> tuple[int, int]:
         path = path.parent
     usage = shutil.disk_usage(path)
     return usage.free, usage.total
-
-
-def _tables_by_feed(lake: LakeReader) -> dict[str, list[str]]:
-    tables: dict[str, list[str]] = {}
-    for name in lake.tables():
-        tables.setdefault(name.split("/")[0], []).append(name)
-    return tables
-
-
-def _targets(lake: LakeReader, feed: str) -> list[str]:
-    """The targets of a feed that have a training table, still declared or not."""
-    names = [name.split("/") for name in lake.tables()]
-    return [parts[1] for parts in names if len(parts) == 3 and parts[0] == feed and parts[2] == WINDOWS]
 
 
 def _actions(lake: LakeReader, name: str) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
     Raises:
         AeroCastError: shapes differ, or the lag is negative.
     """
+    from scipy import stats
+
     champion, challenger = (np.asarray(loss, dtype=np.float64) for loss in (loss_champion, loss_challenger))
     if champion.shape != challenger.shape or champion.ndim != 1 or lag < 0:
         shapes = f"{champion.shape} and {challenger.shape}"
@@ -63,16 +65,11 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
         return Comparison(0.0 if mean > 0 else 1.0, None, n, mean, lags, why)
     shrunk = np.sqrt((n - lags) * (n - lags - 1) / n**2)
     statistic = float(shrunk * mean / np.sqrt(variance / n))
-    return Comparison(_chance(statistic, min(n - 1, 1.5 * n / (lags + 1))), statistic, n, mean, lags)
+    chance = float(stats.t.sf(statistic, min(n - 1, 1.5 * n / (lags + 1))))
+    return Comparison(chance, statistic, n, mean, lags)
 
 
 def _bartlett(deviations: NDArray[np.float64], n: int, lags: int) -> float:
     """Long-run variance; an unknown instant (0) adds to no product, so the estimate stays positive (Parzen 1963)."""
     products = [float(deviations[lag:] @ deviations[: len(deviations) - lag]) / n for lag in range(lags + 1)]
     return products[0] + 2 * sum((1 - lag / (lags + 1)) * products[lag] for lag in range(1, lags + 1))
-
-
-def _chance(statistic: float, freedom: float) -> float:
-    from scipy import stats
-
-    return float(stats.t.sf(statistic, freedom))

@@ -12,7 +12,7 @@ from aerocast.common.times import to_numpy
 from aerocast.contracts.manifest import Manifest, TrainingRows
 from aerocast.features.dataset import Rows
 from aerocast.models.splits import Cut, Role
-from aerocast.models.trained_rows import digest
+from aerocast.models.trainer import digest
 from aerocast.tables.training import Samples, matrix, outcome
 
 if TYPE_CHECKING:

@@ -108,7 +108,8 @@ def decide(
         memory = _credit_promotion(memory)
     if not heat.hot:
         return Action(False, _cool(heat), memory)
-    waits = (hold, _no_evidence(heat), _too_early(limits, heat, now), _back_off(limits, memory, now, last))
+    silence = "" if heat.spoke else "the newest examination shows no drift: waiting for the next"
+    waits = (hold, silence, _too_early(limits, heat, now), _back_off(limits, memory, now, last))
     obstacle = next(filter(None, waits), "") or _budget_spent(limits, memory, now)
     return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _start_retrain(heat, memory, now)
 
@@ -266,11 +267,6 @@ def _credit_promotion(memory: RetrainMemory) -> RetrainMemory:
         return memory
     good = msgspec.structs.replace(newest, outcome="helped")
     return msgspec.structs.replace(memory, tries=0, failures=0, attempts=(*memory.attempts[:-1], good))
-
-
-def _no_evidence(heat: Heat) -> str:
-    """Why the newest examination gives nothing to learn from: a broken sensor, silence or the first calm."""
-    return "" if heat.spoke else "the newest examination shows no drift: waiting for the next"
 
 
 def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:

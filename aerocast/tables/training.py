@@ -105,15 +105,14 @@ def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.da
         {
             "station": pa.repeat(grid.station, len(time)),
             "time": pa.array(time.astype("datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-            **{name: _nullable(column) for name, column in zip(names, values, strict=True)},
+            # NaN as null; without one, the array's own memory.
+            **{
+                name: pa.array(column, pa.float32(), from_pandas=bool(np.isnan(column).any()))
+                for name, column in zip(names, values, strict=True)
+            },
             PARTITION: pa.array(labels.astype(str).tolist(), pa.string()).take(pa.array(month)),
         }
     )
-
-
-def _nullable(column: Floats) -> pa.Array:
-    """NaN as null; without one, the array's own memory."""
-    return pa.array(column, pa.float32(), from_pandas=bool(np.isnan(column).any()))
 
 
 def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:

@@ -17,7 +17,6 @@ from aerocast_assets.keys import ONCE, TRAINING, key, table
 from aerocast_assets.resources import Platform, TrainingConfig
 
 if TYPE_CHECKING:
-    from aerocast.lake import LakeReader
     from aerocast.models.candidates import Candidate
 
 
@@ -30,12 +29,6 @@ def parameters(feed: Feed, kind: str) -> dict[str, Any]:
     """What trains this kind: what the declaration says, and the defaults for what it leaves open."""
     parsed: Parameters = model(kind).parse(feed.candidates.get(kind, {}))
     return parsed.model_dump(mode="json")
-
-
-def _versions(lake: "LakeReader", feed: Feed, target: str) -> dict[str, int]:
-    """The version of each table that a training rests on."""
-    read = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
-    return read | {"windows": lake.version(table(feed, target, "windows")) or 0}
 
 
 def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
@@ -76,7 +69,8 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
             version = trained.config_hash
             context.log.info(f"unchanged: trained before from the same rows (config_hash {version[:8]})")
         else:
-            read = _versions(lake, feed, target)
+            read = {layer: lake.version(table(feed, layer)) or 0 for layer in ("raw", "bronze", "silver")}
+            read["windows"] = lake.version(table(feed, target, "windows")) or 0
             with platform.sql() as con:
                 relation = lake.relation(con, table(feed, target, "windows"), version=read["windows"])
                 hashes = (version, data_version)
@@ -137,10 +131,13 @@ def _train(
         curves.steps.append((step, dict(metrics)))
         context.log.debug(f"{kind} {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
-    trained = trainer.train(feed, target, kind, relation, log, since)
-    about = {"config_hash": hashes[0], "data_version": hashes[1], "delta_versions": versions, "since": since}
-    candidate = trained.candidate(
-        feed.name, target, kind, code_version=code(kind), parameters=parameters(feed, kind), **about
+    candidate = msgspec.structs.replace(
+        trainer.train(feed, target, kind, relation, log, since),
+        config_hash=hashes[0],
+        data_version=hashes[1],
+        delta_versions=versions,
+        code_version=code(kind),
+        parameters=parameters(feed, kind),
     )
     return recorded(context, platform.root, candidate, curves), curves.steps
 

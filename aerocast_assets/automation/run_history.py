@@ -63,7 +63,8 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
         _delete(instance, run_id)
     _forget_ticks(instance, now)
     logs = _delete_tick_logs(instance, place, now)
-    return Pruned(len(superfluous[:MOST]), logs, sum(map(_rewrite, _databases(place))), bytes_below(place))
+    shared = [path for path in place.rglob("*.db") if path.stem in ("index", "runs", "schedules")]  # by all runs
+    return Pruned(len(superfluous[:MOST]), logs, sum(map(_rewrite, shared)), bytes_below(place))
 
 
 def _age(record: dg.RunRecord, now: datetime) -> timedelta:
@@ -154,11 +155,6 @@ def _is_before(path: Path, old: float) -> bool:
         return path.is_file() and path.stat().st_mtime < old
     except FileNotFoundError:  # deleted meanwhile, such as with its other half
         return False
-
-
-def _databases(place: Path) -> list[Path]:
-    """Those that all runs share."""
-    return [path for path in place.rglob("*.db") if path.stem in ("index", "runs", "schedules")]
 
 
 def _rewrite(database: Path) -> bool:

@@ -76,15 +76,15 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             examination = watch.newest_examination(con, platform.lake.view(), platform.root, feed)
         nothing = "" if examination.diagnoses else "no champion serves yet, so nothing was examined"
         broken = [fault for fault in examination.faults if fault.end is None]
+        names = "; ".join(f"{fault.station}: {fault.column}, {fault.kind}" for fault in broken)
         shifted = sorted({each.station for each in examination.diagnoses if each.verdict == "covariate_shift"})
         yield dg.AssetCheckResult(
             passed=not broken,
             asset_key=silver,
             check_name="sensors",
             severity=dg.AssetCheckSeverity.WARN,
-            description=_faults_text(broken)
-            if broken or not nothing
-            else f"{nothing} but single readings for their unit",
+            description=names
+            or (f"{nothing} but single readings for their unit" if nothing else "all can be believed"),
             metadata={"faults_open": len(broken), "faults": preview([_fault(fault) for fault in broken])},
         )
         yield dg.AssetCheckResult(
@@ -135,7 +135,3 @@ def _figures(diagnoses: "Sequence[Diagnosis]") -> dict[str, float]:
 
 def _fault(fault: "Fault") -> dict[str, Any]:
     return {name: getattr(fault, name) for name in ("station", "column", "kind", "start", "detail")}
-
-
-def _faults_text(broken: "Sequence[Fault]") -> str:
-    return "; ".join(f"{fault.station}: {fault.column}, {fault.kind}" for fault in broken) or "all can be believed"

@@ -28,7 +28,7 @@ def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
         _expectations(feed),
         _freshness(feed),
         _values_believed(feed),
-        *_training_blocked(feed),
+        *(_trainable(feed, target) for target in feed.targets if feed.quality.block is not None),
     ]
 
 
@@ -94,12 +94,8 @@ def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
     return check
 
 
-def _training_blocked(feed: Feed) -> list[dg.AssetChecksDefinition]:
-    """A check a target that stops what would be trained on rows of which too much is lacking; none if none is asked."""
-    return [_trainable(feed, target) for target in feed.targets] if feed.quality.block is not None else []
-
-
 def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+    """Stops what would be trained on rows of which too much is lacking."""
     block = feed.quality.block
 
     @dg.asset_check(

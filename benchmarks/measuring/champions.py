@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,9 +98,7 @@ def _candidate(
 ) -> Candidate:
     trained = train(feed, spec.target, kind, con.table("windows"), silent, since)
     hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
-    return trained.candidate(
-        feed.name, spec.target, kind, **hashes, delta_versions={}, code_version="benchmark", since=since
-    )
+    return msgspec.structs.replace(trained, **hashes, code_version="benchmark")
 
 
 def alone(feed: Feed, grid: Grid) -> Champion | None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from aerocast.features.daylight import local_hours
 from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.features.sky import local_hours
 from aerocast.tables.training import Samples
 
 LAGS = 24

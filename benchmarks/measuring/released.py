@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from aerocast.contracts import tail
 from aerocast.feed.declaration import BASELINES
 from aerocast.feed.model_kind import SEQUENCE, silent
@@ -27,7 +29,6 @@ def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
 
 
 def _candidate(prepared: Prepared, kind: str) -> Candidate:
-    target = prepared.spec.target
-    trained = train(prepared.feed, target, kind, prepared.windows, silent)
+    trained = train(prepared.feed, prepared.spec.target, kind, prepared.windows, silent)
     hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
-    return trained.candidate(prepared.feed.name, target, kind, **hashes, delta_versions={}, code_version="benchmark")
+    return msgspec.structs.replace(trained, **hashes, code_version="benchmark")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.features.daylight import local_hours, sun_height
 from aerocast.features.features import select, together
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.features.sequences import sequence_names, sequence_rows, shortest_rows
+from aerocast.features.sky import local_hours, sun_height
 from aerocast.features.windows import (
     feature_names,
     features,

@@ -1,4 +1,4 @@
-"""Fingerprints: content decides, in any order; a neighbour sees the edge that it reads; chains of raw; older homes."""
+"""Fingerprints: content decides, in any order; a neighbour sees the edge that it reads; chains of raw."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -113,15 +113,6 @@ def test_unrecorded_reach_counts_whole_month(lake: Lake) -> None:
     before = lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40)))
     append_rows(lake, "2024-01", [70], "two months back")
     assert lake.ledger(RAW).inputs(["2024-03"], Edges(tail=timedelta(days=40))) != before
-
-
-def test_home_without_fingerprints_is_identified_by_files(lake: Lake) -> None:
-    lake.replace(MADE, hourly_rows("2024-01", [50]), ["2024-01"])
-    old = lake.ledger(MADE).content(["2024-01", "2024-02"], EDGES)
-    assert old.keys() == {"2024-01"}
-    assert lake.ledger(MADE).content(["2024-01"], EDGES) == old
-    assert replaced(lake, hourly_rows("2024-01", [50]), ["2024-01"]) != old["2024-01"]
-    assert lake.ledger(MADE).origins() == {}
 
 
 def test_one_scan_reads_transactions_before_and_after_checkpoint(lake: Lake) -> None:

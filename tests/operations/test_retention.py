@@ -23,7 +23,7 @@ from aerocast.features.dataset import Rows
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, fingerprints
 from aerocast.models.splits import Cut, Role
-from aerocast.models.trained_rows import describe_rows
+from aerocast.models.trainer import describe_rows
 from aerocast.operations import retention
 from aerocast.releases import release
 from aerocast.releases.readback import training_rows

@@ -75,8 +75,7 @@ class Nats(Broker):
         self._call(self._insist(lambda: message.token.ack_sync(timeout=STEP)))
 
     def later(self, message: Message) -> None:
-        self._blocked.add((message.topic, message.position))
-        self._call(message.token.nak(delay=AGAIN))
+        self.postpone(message, AGAIN)
 
     def postpone(self, message: Message, seconds: float) -> None:
         self._blocked.add((message.topic, message.position))

@@ -64,10 +64,10 @@ def difference(
     relation.create_view("slot_raw", replace=True)
     con.register("slot_new", delivery.table.append_column(_PLACE, pa.array(range(len(delivery.table)), pa.int64())))
     common = [name for name in ("time", "flags", *names) if name in relation.columns]
-    new_columns = [name for name in ("time", "flags", *names) if name not in relation.columns]
+    new_columns = [name for name in names if name not in relation.columns]
     old = f"row({', '.join([*map(quoted, common), *('NULL' for _ in new_columns)])})"
     new = f"row({', '.join(map(quoted, [*common, *new_columns]))})"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE slot_lines AS {_lines(feed, old, new, 'flags' in common)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE slot_lines AS {_lines(feed, old, new)}")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE slot_changed AS
         SELECT DISTINCT o.station, o.time_text FROM slot_lines o LEFT JOIN slot_lines w ON w.place IS NOT NULL
@@ -123,10 +123,9 @@ def _note_spellings(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         ) m ON m.own = s.own AND m.time = s.time WHERE s.place IS NULL""")
 
 
-def _lines(feed: Feed, old: str, new: str, has_flags: bool) -> str:
+def _lines(feed: Feed, old: str, new: str) -> str:
     """A select of the slot's lines that count now (`place` null) and of the new ones, numbered within their key."""
     key, label = "PARTITION BY station, time_text", literal(feed.source.label)
-    withdrawal = f"flags = {literal(WITHDRAWAL)}" if has_flags else "false"
     return f"""
         SELECT station, time, time_text, said, row_number() OVER ({key} ORDER BY delivered) AS n, NULL::BIGINT AS place,
             row_number() OVER (ORDER BY delivered) AS turn
@@ -134,7 +133,7 @@ def _lines(feed: Feed, old: str, new: str, has_flags: bool) -> str:
             SELECT *, max(CASE WHEN withdrawal THEN delivered END) OVER ({key}) AS upto
             FROM (
                 SELECT station, time, time_text, {old} AS said, ({DELIVERY}, line) AS delivered,
-                    ({withdrawal}) IS TRUE AS withdrawal
+                    (flags = {literal(WITHDRAWAL)}) IS TRUE AS withdrawal
                 FROM slot_raw WHERE source = {label}))
         WHERE NOT withdrawal AND (upto IS NULL OR delivered > upto)
         UNION ALL

@@ -157,8 +157,7 @@ def _deliveries(rows: pa.Table) -> pa.ChunkedArray:
 def _live(raw: _Snapshot, months: list[str], which: str) -> None:
     """The view `live_rows`: raw's rows that `which` (SQL) chooses, but for withdrawals and what they take back."""
     relation = raw.lake.relation(raw.con, raw.table, months, raw.version)
-    flags = "" if "flags" in relation.columns else ", NULL::VARCHAR AS flags"  # of a raw table of an older home
-    relation.select(f"*{flags}").create_view("strays_raw", replace=True)
+    relation.create_view("strays_raw", replace=True)
     is_withdrawal = f"flags = {literal(WITHDRAWAL)}"
     key = "PARTITION BY month, source, station, time_text"
     upto = f"max(CASE WHEN {is_withdrawal} THEN ({DELIVERY}, line) END) OVER ({key})"

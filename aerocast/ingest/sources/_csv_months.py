@@ -40,10 +40,9 @@ def read_months(source: CsvSource, feed: Feed, request: ReadRequest) -> Iterator
         ):
             request.notes.extend(f"source {label}: {note}" for note in file.notes)
             con.execute(f"SET temp_directory = {literal(folder)}; SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
-            _load(con, file.pieces(), feed, request.months, request.now or datetime.now(UTC))
-            present = con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall() if _is_loaded(con) else []
-            for (month,) in present:
-                yield _delivery(con, feed, file.columns, month)
+            if _load(con, file.pieces(), feed, request.months, request.now or datetime.now(UTC)):
+                for (month,) in con.sql("SELECT DISTINCT month FROM rows ORDER BY month").fetchall():
+                    yield _delivery(con, feed, file.columns, month)
     except AeroCastError as error:
         raise AeroCastError(f"source {label} {error}") from error
     except (OSError, pa.ArrowException, duckdb.Error) as error:
@@ -71,8 +70,12 @@ def _load(
     feed: Feed,
     months: Sequence[str] | None,
     now: datetime,
-) -> None:
-    """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row."""
+) -> bool:
+    """Fills DuckDB's table `rows`, in the file's order: texts as `f0`, `f1` ..., then what is known of each row.
+
+    False, and there is no such table, if the file has no rows.
+    """
+    is_loaded = False
     low, high = (literal(f"{bound:%Y-%m-%d}") for bound in placeable(feed, now))
     condition = "" if months is None else f"WHERE month IN ({', '.join(map(literal, ['', *months]))})"
     before, instants = month_of(feed.start), Instants(con, feed.source.timezone)
@@ -90,14 +93,12 @@ def _load(
         for name, column in {"flags": flags, "text": texts}.items():
             rows = rows.append_column(name, pa.nulls(len(rows), pa.string()) if column is None else column)
         rows = rows.append_column("time", time).append_column("month", month)
-        verb = "INSERT INTO rows" if _is_loaded(con) else "CREATE TEMP TABLE rows AS"
+        verb = "INSERT INTO rows" if is_loaded else "CREATE TEMP TABLE rows AS"
         con.register("batch", rows)
         con.execute(f"{verb} SELECT * FROM batch {condition}")
         con.unregister("batch")
-
-
-def _is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
-    return bool(con.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'rows'").fetchall())
+        is_loaded = True
+    return is_loaded
 
 
 def _delivery(con: duckdb.DuckDBPyConnection, feed: Feed, columns: Columns, month: str) -> Delivery:

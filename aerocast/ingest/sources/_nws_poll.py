@@ -27,7 +27,7 @@ from aerocast.common.times import EARLIEST
 from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
-from aerocast.ingest.sources._nws_readings import NwsReading, Page, field_units, parse_page
+from aerocast.ingest.sources._nws_readings import NwsReading, field_units, parse_page
 from aerocast.ingest.sources.nws import NwsSource
 from aerocast.storage.documents import Document
 from aerocast.storage.home import store_of
@@ -145,7 +145,8 @@ def _visit(
             page_memory = page_memory or StationMemory(
                 address, answer.headers.get("ETag", ""), answer.headers.get("Last-Modified", "")
             )
-            if not part.next_page or not _as_new_as(part, since):
+            # Their order means nothing.
+            if not part.next_page or not any(each.time and each.time >= since for each in part.readings):
                 break
             address = client.path(part.next_page)
     except AeroCastError as error:
@@ -163,11 +164,6 @@ def _conditions(memory: StationMemory | None, address: str) -> dict[str, str]:
         return {}
     pairs = {"If-None-Match": memory.etag, "If-Modified-Since": memory.modified}
     return {name: value for name, value in pairs.items() if value}
-
-
-def _as_new_as(part: Page, since: datetime) -> bool:
-    """Whether any of its readings is; their order means nothing."""
-    return any(reading.time is not None and reading.time >= since for reading in part.readings)
 
 
 def _latest(client: NwsClient, feed: Feed, station: str, home: str, until: float) -> list[NwsReading]:

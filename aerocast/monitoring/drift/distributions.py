@@ -81,7 +81,7 @@ def distances(reference: Reals, cuts: Reals, recent: Reals) -> dict[str, float]:
     distance = float(stats.wasserstein_distance(reference, recent))
     return {
         "psi": psi(shares(reference, cuts), shares(recent, cuts)),
-        "ks": kolmogorov_smirnov(reference, recent),
+        "ks": float(stats.ks_2samp(reference, recent, method="asymp").statistic),
         "wasserstein": distance / deviation if deviation > 0 else (0.0 if distance == 0 else float("inf")),
         "jensen_shannon": jensen_shannon(shares(reference, cuts), shares(recent, cuts)),
     }
@@ -114,12 +114,6 @@ def psi(reference: Reals, recent: Reals) -> float:
     """Population stability index of two rows of shares."""
     p, q = np.maximum(reference, FLOOR), np.maximum(recent, FLOOR)
     return float(np.sum((q - p) * np.log(q / p)))
-
-
-def kolmogorov_smirnov(reference: Reals, recent: Reals) -> float:
-    """The two-sample statistic; its p-value is of no use here."""
-    stats: Any = import_module("scipy.stats")
-    return float(stats.ks_2samp(reference, recent, method="asymp").statistic)
 
 
 def jensen_shannon(reference: Reals, recent: Reals) -> float:

@@ -247,17 +247,13 @@ def _sequential(part: _Horizon, target: str) -> tuple[np.datetime64 | None, list
     detail = f"squares of standardised residuals rose by {height:.0f} in all above their mean, {part.horizon} ahead"
     newest = float(adwin.estimation)
     split = "cut" if has_cut else "not cut"
+    # The mean seems to have risen where the sum of departures from it is least.
+    onset = min(int(np.argmin(np.cumsum(squares - squares.mean()))) + 1, len(squares) - 1)
     adwin_detail = f"{split}; the newest {adwin.width:.0f} residuals have a mean square of {newest:.2f}"
-    return np.datetime64(int(part.seconds[_rise(squares)]), "s"), [
+    return np.datetime64(int(part.seconds[onset]), "s"), [
         Evidence("page_hinkley", target, height, PAGE_HINKLEY, bool(rose), detail),
         Evidence("adwin", target, newest, ADWIN_SQUARE, bool(has_cut and newest > ADWIN_SQUARE), adwin_detail),
     ]
-
-
-def _rise(squares: Reals) -> int:
-    """The row where the mean seems to have risen: the argmin of the cumulative sum of departures from the mean."""
-    total = np.cumsum(squares - squares.mean())
-    return min(int(np.argmin(total)) + 1, len(squares) - 1)
 
 
 def _coverage(outcomes: Outcomes, times: Times, target: str) -> Evidence:

@@ -73,9 +73,6 @@ def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Fe
             with atomic.folder_lock(folder, f"the history of predictions of {feed.name}"):
                 _write(con, folder / f"{month}.csv")
             store.note_origin(f"{month}.csv", origins[month])
-        # Of an older home: all months, or the newest, in one file.
-        for old in (f"{FOLDER}.csv", f".{FOLDER}.csv.from"):
-            (folder.parent / old).unlink(missing_ok=True)
     return folder
 
 

@@ -77,7 +77,6 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     """Raw's rows with their content as one hash, `said`, and of each column the text and whether it is a value."""
     columns = range(len(feed.columns))
     texts = ", ".join(f"r.{quoted(name)}" for name in raw_names(feed).values() if name in have)
-    flags = readings.flags(have)
     spoken = ", ".join(
         f"{value_rules.is_value(feed, i)} AS s{i}, {value_rules.is_withdrawal(feed, i)} AS w{i},"
         f" {value_rules.is_rejected(feed, i)} AS x{i}"
@@ -85,9 +84,9 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     )
     return f"""
         SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
-            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, {flags} AS flags,
-                coalesce({flags} = {literal(WITHDRAWAL)}, false) AS withdrawal,
-                hash(r.month, r.station, r.time_text, {flags}, {texts or "NULL"}) AS said,
+            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, r.flags AS flags,
+                coalesce(r.flags = {literal(WITHDRAWAL)}, false) AS withdrawal,
+                hash(r.month, r.station, r.time_text, r.flags, {texts or "NULL"}) AS said,
                 {value_rules.texts(feed, have)}
             FROM audit_raw r)"""
 

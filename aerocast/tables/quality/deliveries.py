@@ -56,7 +56,8 @@ def merge(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         SELECT month, station, time, max_by(delivery, turn) AS delivery, max_by(line, turn) AS line,
             max_by(segment, turn) AS segment, {_flags(feed)} AS flags, {values}, NULL AS rule, false AS bad
         FROM quality_many GROUP BY month, station, time""")
-    _forget_withdrawn(con, feed)
+    for i in range(len(feed.columns)) if feed.source.withdrawn else ():
+        con.execute(f"UPDATE quality_rows SET v{i} = NULL WHERE v{i} = {WITHDRAWN}")
 
 
 def fall_back(con: duckdb.DuckDBPyConnection, i: int, column: Column) -> None:
@@ -112,10 +113,3 @@ def _flags(feed: Feed) -> str:
         own = f"regexp_extract(flags, {literal(f'(?:^| )({column.name}=[^ ]+)')}, 1)"
         codes.append(f"nullif(arg_max({own}, turn) FILTER (WHERE v{i} IS NOT NULL), '')")
     return f"CASE WHEN count(flags) > 0 THEN nullif(concat_ws(' ', {', '.join(codes)}), '') END"
-
-
-def _forget_withdrawn(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    if not feed.source.withdrawn:
-        return
-    for i in range(len(feed.columns)):
-        con.execute(f"UPDATE quality_rows SET v{i} = NULL WHERE v{i} = {WITHDRAWN}")

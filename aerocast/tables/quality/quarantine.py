@@ -53,12 +53,12 @@ def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[s
     value = "CASE q.rule WHEN 'unknown_station' THEN r.station WHEN 'sensor_fault' THEN NULL ELSE r.time_text END"
     return f"""
         SELECT coalesce(q.station, r.station) AS station, r.time, r.time_text, NULL::VARCHAR AS "column",
-            {value} AS value, q.rule, {_reading_reason(feed, now, faults, have)} AS reason, r.source, r.segment,
+            {value} AS value, q.rule, {_reading_reason(feed, now, faults)} AS reason, r.source, r.segment,
             r.delivery, r.line, r.month
         FROM quality_raw r JOIN quality_rows q ON {_SAME}
         WHERE q.rule IS NOT NULL AND {within}
         QUALIFY row_number() OVER (
-            PARTITION BY r.month, r.station, r.time_text, {readings.flags(have)}, {texts or "NULL"}
+            PARTITION BY r.month, r.station, r.time_text, r.flags, {texts or "NULL"}
             ORDER BY r.delivery DESC, r.line DESC, r.segment DESC) = 1"""
 
 
@@ -67,7 +67,7 @@ def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) 
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE quality_suspects AS SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, q.station, q.time, r.time_text, r.source, r.segment, r.delivery, r.line,
-                {readings.flags(have)} AS flags, {value_rules.texts(feed, have)}
+                r.flags AS flags, {value_rules.texts(feed, have)}
             FROM quality_raw r JOIN (SELECT DISTINCT * FROM quality_bad) q ON {_SAME})""")
 
 
@@ -132,10 +132,10 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
     return _case(cases)
 
 
-def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[str]) -> str:
+def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
     time, station = _escaped(feed.source.time_field), _escaped(feed.source.station_field)
     text = f"left(coalesce(r.time_text, ''), {_EXCERPT})"
-    message = f"substr({readings.flags(have)}, {len(MALFORMED) + 1})"
+    message = f"substr(r.flags, {len(MALFORMED) + 1})"
     line = f"split_part({message}, ':', 1)"
     fault = f"trim(substr({message}, length({line}) + 2))"
     cases = {

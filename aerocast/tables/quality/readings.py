@@ -34,13 +34,8 @@ def typed(
             {bad} AS bad
         FROM (SELECT *, {numbers} FROM (SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, {station(feed)} AS station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line,
-                r.segment, {flags(have)} AS flags, {value_rules.texts(feed, have)}, b.low, b.high
+                r.segment, r.flags AS flags, {value_rules.texts(feed, have)}, b.low, b.high
             FROM {source} r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month)))"""
-
-
-def flags(have: Collection[str]) -> str:
-    """The flags of a row of raw; a raw table of an older home has no such column."""
-    return "r.flags" if "flags" in have else "NULL::VARCHAR"
 
 
 def station(feed: Feed) -> str:
