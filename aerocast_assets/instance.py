@@ -1,18 +1,17 @@
 """Parts of Dagster's instance for `dagster.yaml`: all of it is in this machine's folder of the home.
 
 Plain YAML cannot say so: it takes a folder from one variable, which must be set, while the home has a default and may
-be an object store with `AEROCAST_WORK` beside it, and an older home is moved first. Each class stands for Dagster's
-local one and takes no configuration. Runs, launcher and coordinator also behave differently; see there.
+be an object store with `AEROCAST_WORK` beside it. Each class stands for Dagster's local one and takes no configuration.
+Runs, launcher and coordinator also behave differently; see there.
 """
 
 import socket
-import uuid
 from pathlib import Path
 from typing import Any, Self
 
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, QueuedRunCoordinator
 
-from aerocast.storage import atomic, mark
+from aerocast.storage import mark
 from aerocast.storage.home import home_of
 from aerocast.storage.settings import Settings
 from aerocast_assets import liveness
@@ -23,40 +22,10 @@ NAME, LOGS, TICK_LOGS = "dagster", "storage", "__repository__"  # folder in the 
 
 
 def folder() -> Path:
-    """Where all of Dagster's things lie, `<home>/dagster`; those of an older home are moved there.
-
-    Raises:
-        AeroCastError: the disk refuses it, or the home is of a newer format.
-    """
+    """Where all of Dagster's things lie, `<home>/dagster`. Raises AeroCastError if the home is of a newer format."""
     home = Path(home_of(Settings()))
     mark.read_mark(home)
-    own = home / NAME
-    if (home / "history").is_dir():
-        with atomic.folder_lock(own, "the move of Dagster's folders"):
-            _move(home, own)
-    return own
-
-
-def _move(home: Path, own: Path) -> None:
-    """What runs and ticks printed first, databases last: a move that was killed goes on at the next start."""
-    (own / LOGS).mkdir(exist_ok=True)
-    logs_before = home / LOGS
-    logs = [path for path in home.iterdir() if path.name == TICK_LOGS or _is_run(path.name)]
-    for path in (*logs, *(logs_before.iterdir() if logs_before.is_dir() else ())):
-        if not (own / LOGS / path.name).exists():
-            path.rename(own / LOGS / path.name)
-    if logs_before.is_dir():
-        logs_before.rmdir()
-    for name in ("schedules", "history"):
-        if (home / name).is_dir():
-            (home / name).rename(own / name)
-
-
-def _is_run(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
+    return home / NAME
 
 
 class _Runs(private.SqliteRunStorage):

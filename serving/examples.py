@@ -20,6 +20,7 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
     copied = copy.deepcopy(document)
     first = [next(iter(targets.values())) for targets in store.index.values()]
     bodies = {"/predict": {}, "/eval": {}, "/observations/{feed}": _readings(observations)}
+    bodies["/routine-retrain-check"] = {"check": _example("Only if due", {})}
     for served in first:
         own = f" of {served.feed.name}" if len(first) > 1 else ""
         bodies["/predict"] |= _questions(served, store.tail(served.feed.name), own)

@@ -16,9 +16,8 @@ from serving.loading import Key
 from serving.outcomes import LiveErrors, Recent
 from serving.predictor import Answered
 from serving.problems import invalid, problem
-from serving.records import logged
 from serving.schemas import EvalRequest, Evaluation
-from serving.shadow import Shadows
+from serving.shadow import Shadows, logged
 
 
 class Loop:

@@ -10,7 +10,7 @@ from litestar import Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct, json
 
@@ -44,22 +44,6 @@ def _body(kind: type[Struct], *forms: list[str]) -> Schema:
     )
 
 
-_EXAMPLES = {
-    "station": Example(summary="A station's newest readings", value={"station": "JFK"}),
-    "sequence": Example(
-        summary="Five steps of temperature, wind and pressure",
-        value={
-            "sequence": [
-                [40.1, 9.2, 1016.0],
-                [39.9, 9.2, 1016.2],
-                [39.0, 8.1, 1016.5],
-                [39.0, 8.1, 1016.9],
-                [37.9, 6.9, 1017.2],
-            ],
-            "time": "2013-12-30T23:00:00Z",
-        },
-    ),
-}
 _READING = Schema(
     type=OpenAPIType.OBJECT,
     title="Reading",
@@ -77,16 +61,11 @@ _READING = Schema(
         description="In the source's unit, as a number or as a number's text.",
     ),
 )
-_ONE = {"station": "JFK", "time": "2013-12-30T19:00:00Z", "temp": 37.04, "wind_speed": 6.9, "pressure": None}
-_READINGS = {
-    "one": Example(summary="One reading", value=_ONE),
-    "many": Example(summary="Many readings", value=[_ONE, {**_ONE, "station": "LGA", "temp": 38.1}]),
-}
 
 
-def _json(schema: Schema, examples: dict[str, Example], required: bool = True) -> RequestBody:
-    media = OpenAPIMediaType(schema=schema, examples=dict(examples))
-    return RequestBody(content={"application/json": media}, required=required)
+def _json(schema: Schema, required: bool = True) -> RequestBody:
+    """A body whose examples are made when the document is asked for (see `DocumentRenderPlugin`)."""
+    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=required)
 
 
 def _operation(body: RequestBody) -> type[Operation]:
@@ -104,13 +83,12 @@ def _text(description: str, form: OpenAPIFormat | None = None) -> OpenAPIMediaTy
     return OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=form, description=description))
 
 
-PredictOperation = _operation(_json(_body(PredictRequest, ["station"], ["sequence"]), _EXAMPLES))
+PredictOperation = _operation(_json(_body(PredictRequest, ["station"], ["sequence"])))
 ObserveOperation = _operation(
     RequestBody(
         content={
             "application/json": OpenAPIMediaType(
-                schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, items=_READING)]),
-                examples=dict(_READINGS),
+                schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, items=_READING)])
             ),
             "application/x-ndjson": _text("One reading a line."),
             "application/vnd.apache.arrow.stream": _text(
@@ -121,15 +99,8 @@ ObserveOperation = _operation(
         required=True,
     )
 )
-EvalOperation = _operation(
-    _json(
-        _body(EvalRequest, ["id", "horizon"], ["predicted"]),
-        {"pair": Example(summary="A pair of numbers", value={"predicted": 41.3, "actual": 40.1})},
-    )
-)
-RetrainOperation = _operation(
-    _json(_body(RetrainRequest), {"check": Example(summary="Only if due", value={})}, required=False)
-)
+EvalOperation = _operation(_json(_body(EvalRequest, ["id", "horizon"], ["predicted"])))
+RetrainOperation = _operation(_json(_body(RetrainRequest), required=False))
 
 
 class PageRenderPlugin(OpenAPIRenderPlugin):

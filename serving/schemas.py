@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from aerocast.contracts.manifest import Lineage, Metrics
+from aerocast.contracts.manifest import ColumnInfo, Lineage, Metrics
 from aerocast.contracts.pointer import Hold
 
 Nullable = datetime | None
@@ -184,15 +184,6 @@ class Health(Struct, frozen=True):
     releases: list[ReleaseHealth]
 
 
-class ColumnView(Struct, frozen=True):
-    """A measured column, its canonical unit and physical range."""
-
-    name: str
-    label: str
-    unit: str
-    range: tuple[float, float]
-
-
 class StationView(Struct, frozen=True):
     """A station and the time of its newest reading (null: none is known)."""
 
@@ -226,7 +217,7 @@ class FeedView(Struct, frozen=True):
     name: str
     description: str
     stations: list[StationView]
-    columns: list[ColumnView]
+    columns: tuple[ColumnInfo, ...]
     window: WindowView
     targets: list[TargetView]
     retired: Annotated[str | None, Meta(description="Why it is no longer served: it is no longer declared.")] = None

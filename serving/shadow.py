@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, get_args
 
-from aerocast.contracts.predictions import Logged
+from aerocast.contracts.predictions import Logged, LoggedForecast
 from serving import predictor
 from serving.loading import Key, Served
 from serving.predictor import Answered
-from serving.records import logged
+from serving.schemas import Prediction
 
 MOST_WAITING = 64
 Result = Literal["answered", "failed", "skipped"]
@@ -69,3 +69,25 @@ class Shadows:
 def is_in_share(name: str, share: float) -> bool:
     """Whether the answer of this id (a random UUID) is among the share, 0 .. 1: always the same for the same id."""
     return int(name[:8], 16) < share * 2**32
+
+
+def logged(prediction: Prediction, graph: str, shadow: bool) -> Logged:
+    """The record of an answer that was sent, or of a challenger's beside it (`shadow`)."""
+    return Logged(
+        id=prediction.id,
+        feed=prediction.feed,
+        target=prediction.target,
+        station=prediction.station,
+        issued_at=prediction.issued_at,
+        origin=prediction.origin,
+        version=prediction.model.version,
+        kind=prediction.model.kind,
+        graph=graph,
+        shadow=shadow,
+        degraded=prediction.degraded,
+        reasons=tuple(reason.code for reason in prediction.reasons),
+        level=prediction.level,
+        forecasts=tuple(
+            LoggedForecast(one.horizon, one.time, one.value, one.lower, one.upper) for one in prediction.forecasts
+        ),
+    )

@@ -15,7 +15,6 @@ from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem
 from serving.schemas import (
-    ColumnView,
     FeedView,
     Health,
     LeftOut,
@@ -100,7 +99,7 @@ def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -
         name=feed.name,
         description=feed.description,
         stations=[StationView(s.id, s.name, s.timezone, instants.get(s.id)) for s in feed.stations],
-        columns=[ColumnView(c.name, c.label, c.unit, c.range) for c in feed.columns],
+        columns=feed.columns,
         window=WindowView(window.columns, window.steps, window.look_back, window.cadence),
         targets=[
             TargetView(one.manifest.target, one.manifest.unit, one.manifest.horizons, one.manifest.version)

@@ -15,13 +15,15 @@ from dagster._core.definitions.repository_definition.valid_definitions import SI
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
 
 # In the signatures of a launcher, of which only the class is public.
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
+from dagster._core.launcher import LaunchRunContext as LaunchRunContext
+from dagster._core.launcher import WorkerStatus as WorkerStatus
 
 # The origin of a run that a command executes, without which the UI does not find its job.
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 # In the signature of a coordinator, of which only the class is public.
-from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.run_coordinator import SubmitRunContext as SubmitRunContext
 
 # `purge_ticks` is public and takes such statuses.
 from dagster._core.scheduler.instigation import TickStatus
@@ -33,41 +35,23 @@ from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogSt
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 # What runs print lies in the home, which a setting without a default in YAML names: the base of `ComputeLogs`.
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 
 # The same for `Artifacts`.
-from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.root import LocalArtifactStorage as LocalArtifactStorage
 
 # The base of the run storage that notes runs as the UI's pages expect them.
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage as SqliteRunStorage
 
 # The base of `Storage`, which holds that run storage and lies in the home.
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 
 # In the signatures of what `dagster.yaml` configures.
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 
 # Dagster's records are immutable and have no public `replace`.
-from dagster_shared.record import copy
+from dagster_shared.record import copy as copy
 from sqlalchemy import select
-
-__all__ = [
-    "CheckRunHealthResult",
-    "ConfigurableClassData",
-    "DagsterSqliteStorage",
-    "LaunchRunContext",
-    "LocalArtifactStorage",
-    "LocalComputeLogManager",
-    "SqliteRunStorage",
-    "SubmitRunContext",
-    "WorkerStatus",
-    "check_keys",
-    "copy",
-    "delete_leftovers",
-    "forget_ticks",
-    "job_origin",
-    "open_backfills",
-]
 
 
 def job_origin(job: str, location: str) -> RemoteJobOrigin:

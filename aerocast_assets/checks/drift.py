@@ -75,6 +75,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
         with platform.sql() as con:
             examination = watch.newest_examination(con, platform.lake.view(), platform.root, feed)
         nothing = "" if examination.diagnoses else "no champion serves yet, so nothing was examined"
+        sound = f"{nothing} but single readings for their unit" if nothing else "all can be believed"
         broken = [fault for fault in examination.faults if fault.end is None]
         names = "; ".join(f"{fault.station}: {fault.column}, {fault.kind}" for fault in broken)
         shifted = sorted({each.station for each in examination.diagnoses if each.verdict == "covariate_shift"})
@@ -83,8 +84,7 @@ def _readings(feed: Feed) -> dg.AssetChecksDefinition:
             asset_key=silver,
             check_name="sensors",
             severity=dg.AssetCheckSeverity.WARN,
-            description=names
-            or (f"{nothing} but single readings for their unit" if nothing else "all can be believed"),
+            description=names or sound,
             metadata={"faults_open": len(broken), "faults": preview([_fault(fault) for fault in broken])},
         )
         yield dg.AssetCheckResult(

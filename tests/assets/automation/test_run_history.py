@@ -1,7 +1,6 @@
 """Old runs go; what Dagster or the loop still reads stays. On a real instance with the project's dagster.yaml."""
 
 import os
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,20 +176,3 @@ def test_databases_return_free_space(home: Path, instance: dg.DagsterInstance) -
     assert (done.runs, done.rewritten) == (8, 1)
     assert database.stat().st_size < before / 2
     assert runs(instance) == set()
-
-
-def test_runs_of_older_home_are_pruned(
-    home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make(instance, months, "a")
-    for name in ("history", "schedules", "storage"):
-        (home / "dagster" / name).rename(home / name)
-    (home / "storage" / made).rename(home / made)
-    other = home / str(uuid.uuid4()).upper()  # none of Dagster's
-    other.mkdir()
-    (home / "__repository__").mkdir()
-    with dg.DagsterInstance.get() as again:
-        assert runs(again) == {made}
-        assert again.get_latest_materialization_event(months.key) is not None
-    assert {path.name for path in home.iterdir()} == {"dagster", other.name}
-    assert {path.name for path in (home / "dagster" / "storage").iterdir()} >= {made, "__repository__"}
