@@ -86,17 +86,6 @@ def test_slot_remembers_its_content_only(tmp_path: Path) -> None:
     assert not Slot("file/x 2024-01", "28").is_delivered(lake.ledger(RAW))
 
 
-def test_slot_of_older_home_keeps_its_segment(tmp_path: Path) -> None:
-    lake, slot = Lake(tmp_path), "file/x 2024-01"
-    assert lake.amend(RAW, ROWS, {slot: 2, f"{slot}@a": 1, f"{slot}@b": 2}, upon=None)
-    assert Slot(slot, "b").is_delivered(lake.ledger(RAW))
-    assert not Slot(slot, "a").is_delivered(lake.ledger(RAW))
-    assert not lake.append(RAW, ROWS, Slot(slot, "b"))
-    assert lake.append(RAW, ROWS, Slot(slot, "a"))
-    assert Slot(slot, "a").is_delivered(lake.ledger(RAW))
-    assert not Slot(slot, "b").is_delivered(lake.ledger(RAW))
-
-
 def test_claims_repeated_after_years_are_recognised(tmp_path: Path) -> None:
     feed, broker, lake = small_feed(tmp_path / "none.csv"), MemoryBroker(), Lake(tmp_path / "home")
     for hour in range(3):

@@ -395,11 +395,6 @@ def test_value_rejected_by_sender_is_quarantined(con: duckdb.DuckDBPyConnection)
     assert result.rules == {"future": 1, "rejected": 2}
 
 
-def test_raw_of_older_home_has_no_flags(con: duckdb.DuckDBPyConnection) -> None:
-    table = raw(feed(), series([50])).drop_columns("flags")
-    assert [row["flags"] for row in Result(con, feed(), table, MONTHS).bronze] == [None]
-
-
 # Steps ---------------------------------------------------------------------------------------------------------------
 
 
