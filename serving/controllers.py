@@ -130,8 +130,7 @@ async def predict(request: HttpRequest, state: State) -> Prediction:
     state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
     state.metrics.predictions.labels(answered.served.manifest.kind).inc()
-    prediction: Prediction = answered.prediction
-    return prediction
+    return answered.prediction
 
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],

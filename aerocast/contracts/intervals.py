@@ -110,8 +110,7 @@ def coverage(intervals: Intervals, x: Floats, names: Sequence[str], forecast: Fl
 
 def _logs(x: Floats, names: Sequence[str], drivers: Sequence[str]) -> NDArray[np.float64]:
     columns = x[:, [list(names).index(name) for name in drivers]]
-    logs: NDArray[np.float64] = np.log1p(columns.astype(np.float64))
-    return logs
+    return np.log1p(columns.astype(np.float64))
 
 
 def _drivers(

@@ -46,8 +46,7 @@ class Dataset:
 
     def change(self, rows: Rows) -> Floats:
         """(n, H): the change from the last value, which models predict."""
-        change: Floats = rows.y - rows.x[:, [self.last]]
-        return change
+        return rows.y - rows.x[:, [self.last]]
 
     def both(self) -> Rows:
         """Train and validation rows, for the final fit after the selection."""

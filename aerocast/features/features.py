@@ -71,8 +71,7 @@ class _Rows:
         """(C, look_back, n) of the spec's inputs, index = steps before the origin."""
         first = max(0, int(self.origins.min()) - self.spec.look_back + 1)
         values = _padded(self.spec, self.grid.columns, self.grid.values[first : int(self.origins.max()) + 1])
-        window: Floats = values[:, np.maximum(self.origins - first - self.lags.back, -1)]
-        return window
+        return values[:, np.maximum(self.origins - first - self.lags.back, -1)]
 
     @cached_property
     def change(self) -> Floats:

@@ -52,8 +52,7 @@ class StoredForecasts(msgspec.Struct, frozen=True):
         indices = [index_of.get(row, -1) for row in zip(station.tolist(), seconds, strict=True)]
         if absent := indices.count(-1):
             raise AeroCastError(f"{absent} of {len(indices)} rows did not exist when it was trained")
-        levels: Floats = np.frombuffer(self.levels, np.float32).reshape(len(index_of), -1)[indices]
-        return levels
+        return np.frombuffer(self.levels, np.float32).reshape(len(index_of), -1)[indices]
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -48,8 +48,7 @@ class _Blocks:
         gram += PENALTY * np.isin(self.block, train).sum() * np.eye(len(gram), dtype=np.float32)
         weights = np.linalg.solve(gram, self.moment[train].sum(axis=0))
         rows = np.isin(self.block, test)
-        errors: NDArray[np.float64] = np.abs(self.change[rows] - self.matrix[rows] @ weights)
-        return errors
+        return np.abs(self.change[rows] - self.matrix[rows] @ weights)
 
 
 def forward_factors(data: Dataset, times: Times, split: Split, level: float) -> tuple[float, ...]:

@@ -30,5 +30,4 @@ def forecast(graph: bytes, x: Floats, names: Sequence[str], inputs: Sequence[str
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     parts = [session.run(None, {"features": x[at : at + 4096]})[0] for at in range(0, len(x), 4096)]
-    levels: Floats = np.concatenate(parts)
-    return levels
+    return np.concatenate(parts)

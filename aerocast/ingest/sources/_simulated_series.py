@@ -110,13 +110,11 @@ def _heat(source: SimulatedSource, seconds: Series) -> Series:
     """0 up to the onset, 1 at the heatwave's height, and smooth in between."""
     since = seconds - source.onset.timestamp()
     share = np.clip(since / max(1.0, source.ramp.total_seconds()), 0, 1)
-    heat: Series = share**2 * (3 - 2 * share)
-    return heat
+    return share**2 * (3 - 2 * share)
 
 
 def _day(hour: Series, peak: float) -> Series:
-    day: Series = np.cos(2 * np.pi * (hour - peak) / 24)
-    return day
+    return np.cos(2 * np.pi * (hour - peak) / 24)
 
 
 def _weather(source: SimulatedSource, station: Station, seconds: Series) -> Series:

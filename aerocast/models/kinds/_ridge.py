@@ -81,8 +81,7 @@ class Ridge:
 
     def change(self, x: Floats) -> Floats:
         """(n, H) change from the last value."""
-        change: Floats = self.design.matrix(x) @ self.weights + self.bias
-        return change
+        return self.design.matrix(x) @ self.weights + self.bias
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds its nodes; (n, H) change from the last value."""

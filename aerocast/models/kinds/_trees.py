@@ -31,8 +31,7 @@ class Trees:
     columns: tuple[int, ...]
 
     def predict(self, x: Floats) -> Floats:
-        change: Floats = self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
-        return change
+        return self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds the booster's node, as onnxmltools writes it, over its own columns; (n, 1)."""

@@ -45,8 +45,7 @@ class Linear(Model[LinearParameters]):
         return cls(choose(data, parameters.penalties, log).refit(data), data.last)
 
     def predict(self, x: Floats) -> Floats:
-        levels: Floats = x[:, [self.last]] + self.ridge.change(x)
-        return levels
+        return x[:, [self.last]] + self.ridge.change(x)
 
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.models.kinds._onnx import GraphBuilder

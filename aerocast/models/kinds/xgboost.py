@@ -75,8 +75,7 @@ class Xgboost(Model[XgboostParameters]):
         from aerocast.models.kinds import _trees
 
         change = self.weights * _trees.predict(self.trees, x) + (1 - self.weights) * self.ridge.change(x)
-        levels: Floats = x[:, [self.last]] + change
-        return levels
+        return x[:, [self.last]] + change
 
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.models.kinds._onnx import GraphBuilder

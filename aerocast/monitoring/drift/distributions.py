@@ -97,8 +97,7 @@ def edges(reference: Reals) -> Reals:
     margin = max(1e-6, 1e-6 * max(abs(low), abs(high)))
     inner = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
     inner = inner[(inner > low) & (inner < high)]
-    cuts: Reals = np.concatenate([[low - margin], inner, [high + margin]])
-    return cuts
+    return np.concatenate([[low - margin], inner, [high + margin]])
 
 
 def shares(values: Reals, cuts: Reals) -> Reals:
@@ -106,8 +105,7 @@ def shares(values: Reals, cuts: Reals) -> Reals:
     bin_of: Indices = np.searchsorted(cuts, values, side="right")
     outside = (bin_of == 0) | (bin_of == len(cuts))
     counts = np.bincount(bin_of[~outside] - 1, minlength=len(cuts) - 1)
-    in_bins: Reals = np.append(counts, outside.sum()) / max(1, len(values))
-    return in_bins
+    return np.append(counts, outside.sum()) / max(1, len(values))
 
 
 def psi(reference: Reals, recent: Reals) -> float:

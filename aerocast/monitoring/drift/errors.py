@@ -126,8 +126,7 @@ def error_verdict(
 def standard_scores(outcomes: Outcomes) -> Reals:
     """(n,) errors in the standard deviations that their intervals claim."""
     width = NormalDist().inv_cdf((1 + outcomes.level) / 2)
-    z: Reals = np.asarray(outcomes.error, dtype=np.float64) / np.maximum(outcomes.half / width, 1e-9)
-    return z
+    return np.asarray(outcomes.error, dtype=np.float64) / np.maximum(outcomes.half / width, 1e-9)
 
 
 def rms(values: Reals) -> float:
