@@ -1,7 +1,5 @@
 """`python -m serving [--host 127.0.0.1] [--port 8000] [--poll-seconds 1]`: serve until SIGTERM or Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import ipaddress

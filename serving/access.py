@@ -5,8 +5,6 @@ sends for every page that it shows: so what names another host than this one, or
 refused.
 """
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The application: endpoints, problem details, OpenAPI, and the background look-up that swaps releases."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable

@@ -5,8 +5,6 @@ longest makes room; only where none is idle a new one is refused), how long the 
 reading of an answer may take, and how long a head may be. One look a second finds who is over time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

@@ -1,7 +1,5 @@
 """The endpoints: they translate between HTTP and the store, and decide nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """Examples of the API's document that work as they stand: made from what is served at the moment."""
 
-from __future__ import annotations
-
 import copy
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """HEAD on every path that knows GET: the same answer without its body."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 

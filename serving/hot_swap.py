@@ -4,8 +4,6 @@
 leaves the old one serving; the error stays visible until a good one is loaded.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ missing, and a missing value takes the last one for at most the feed's gap polic
 readings would be if they had come through the feed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The server's part in the loop: it logs what it answers and what came true, and starts nothing itself."""
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Prometheus metrics under the names that dashboards know. What the store knows is read from it at each scrape."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics

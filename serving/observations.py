@@ -1,7 +1,5 @@
 """Observations on their way to the platform: which feeds take them, and what waits on this server's disk."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """The OpenAPI document, and a page that shows and tries it with nothing from the internet."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any

@@ -1,7 +1,5 @@
 """From the bytes of a request to a checked struct: what is wrong is said with field, value and rule."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """One forecast from one release: inputs, graph, intervals, answer. Runs in the event loop; nothing here waits."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta

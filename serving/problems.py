@@ -1,7 +1,5 @@
 """Errors as RFC 9457 problem details: every 4xx names the field, the value and the rule that it broke."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from http import HTTPStatus

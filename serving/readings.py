@@ -3,8 +3,6 @@
 What is well-formed is said by `aerocast.ingest.channels.definition`, by which the platform reads what is kept, too.
 """
 
-from __future__ import annotations
-
 import re
 import zlib
 

@@ -1,7 +1,5 @@
 """The pictures of the home's reports: who sees a link in the platform's pages can open it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Is a champion too old: the age in the feed's own time, its limit, and the request for a retrain that follows."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from aerocast.common.errors import AeroCastError

@@ -4,8 +4,6 @@ It works in a thread of its own, after the champion's answer is made: a slow one
 and neither is felt by who asked.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One thing that is looked up on disk again and again: what serves of it, and what went wrong with its successor."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

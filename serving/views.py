@@ -1,7 +1,5 @@
 """What the server tells about itself: the store as answers of /health, /feeds and /models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -4,8 +4,6 @@ The module of a kind has its name and defines one class with that `kind`: a clas
 that one value. Modules whose name begins with an underscore are not kinds. Only the kinds asked for are imported.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points

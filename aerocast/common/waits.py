@@ -4,8 +4,6 @@ An instant in the future cannot be when something happened, so it starts no paus
 instant of its own. So no wait is ever longer than the pause itself.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 # After a first failure; twice as long after each further one in a row.

@@ -6,8 +6,6 @@ sources, the rule `future`, freshness, the loop's limits, and the server.
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated

@@ -5,8 +5,6 @@ the evaluation asset; the history is the table `<feed>/drift`.
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -7,8 +7,6 @@ stated. That the future is harder than a week in between, which blocks cannot sh
 The server imports this module: numpy and msgspec only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

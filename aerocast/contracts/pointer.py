@@ -4,8 +4,6 @@ During a hold the loop does not replace the champion. A hold ends when a person 
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import msgspec

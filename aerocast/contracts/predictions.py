@@ -6,8 +6,6 @@ asset appends each closed segment to the lake exactly once, by its name, and the
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -4,8 +4,6 @@
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from datetime import UTC, datetime

@@ -6,8 +6,6 @@ by step from the newest, so one origin alone gets the same bits as among a milli
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

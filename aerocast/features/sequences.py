@@ -4,8 +4,6 @@ The graph for such requests learns from the same rows without what a request may
 stations, and the time. So requests look like its training rows.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

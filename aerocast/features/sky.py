@@ -4,8 +4,6 @@ They depend on no reading, so those of one origin are cached for all requests fr
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any

@@ -3,8 +3,6 @@
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

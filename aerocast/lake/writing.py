@@ -3,8 +3,6 @@
 A writer that dies leaves no half-written commit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, TypeAlias, TypeVar

@@ -1,7 +1,5 @@
 """Runs an exported graph over feature rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

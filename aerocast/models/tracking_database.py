@@ -3,8 +3,6 @@
 Nothing in it is ever deleted: a file that cannot be used is renamed.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import uuid

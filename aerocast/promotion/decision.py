@@ -13,8 +13,6 @@ Where the incumbent lacks what is declared now (a horizon, a station), it is eno
 had when it was judged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence, Set
 
 import msgspec

@@ -8,8 +8,6 @@ freedom as that estimate is worth (Priestley 1981, 6.2.4). So a null is rejected
 often where few days speak (the tests measure it).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

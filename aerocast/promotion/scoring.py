@@ -5,8 +5,6 @@ horizon on the same rows, so a horizon, an hour or a day ahead, weighs as much a
 Skill is 1 - RMSE(model) / RMSE(better baseline), each horizon against its own better one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

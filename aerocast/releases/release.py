@@ -11,8 +11,6 @@ This module is the only writer and reader of releases. A release is data, not co
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

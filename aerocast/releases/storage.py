@@ -5,8 +5,6 @@ is written under a temporary name and renamed. An object store has no rename, so
 its last file, and a number belongs to the writer whose claim came first.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

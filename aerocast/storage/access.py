@@ -3,8 +3,6 @@
 The server imports this module: the standard library only.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

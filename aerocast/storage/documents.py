@@ -3,8 +3,6 @@
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime

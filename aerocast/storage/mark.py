@@ -5,8 +5,6 @@ none.
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Tells AeroCast's own files in a home from those of others, by name; only its own are moved or removed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -5,8 +5,6 @@ replaced by compare-and-swap and that expires unless its holder renews it. The p
 part of it. Readers need no lock.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import getpass

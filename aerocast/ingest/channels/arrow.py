@@ -4,8 +4,6 @@ A number becomes the shortest text that reads back as the same number, whatever 
 The server imports this module only when the first Arrow stream comes: pyarrow and numpy, no engine.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -7,8 +7,6 @@ number is decided by bronze. What is malformed is refused here with field, value
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """Reads files of readings piece by piece in bounded memory: CSV, Parquet, JSON lines; damage is a `ReadingError`."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from codecs import BOM_UTF8

@@ -9,8 +9,6 @@ one that the disk cannot read, after some patience; until then it does not hold 
 A file put there once more is a new delivery, whatever it holds: the newest one counts.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import logging

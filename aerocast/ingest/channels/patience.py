@@ -4,8 +4,6 @@
 given up once its patience is over; a channel as a whole is only tried after ever longer pauses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 

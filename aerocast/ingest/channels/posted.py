@@ -6,8 +6,6 @@ half-way comes back just as it was. Several processes may write and read one fil
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import queue

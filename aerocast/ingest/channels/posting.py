@@ -4,8 +4,6 @@ Here, too, the file that keeps them is created and opened, with the settings tha
 The server imports this module: msgspec and the standard library only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import hashlib

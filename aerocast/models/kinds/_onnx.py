@@ -1,7 +1,5 @@
 """Writes an ONNX graph by hand: nodes and constants, from `features` to `forecast`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ as if no time had passed; from then on the day's shape is shifted. Each candidat
 of the reference, which were on time, ever fitted that shift by chance.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ values: a column that only knows certain values (whole knots, tenths of a degree
 are known again; that needs no jump, so it finds what two units of a gusty wind hide.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Turns tests into one diagnosis: a broken sensor explains everything, then growing errors, then other weather."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 

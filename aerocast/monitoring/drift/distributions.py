@@ -9,8 +9,6 @@ PSI and Jensen-Shannon use bins fixed by the reference and one for what lies bey
 deviations of the reference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Examines a (target, station): runs every test, and makes the one diagnosis that follows from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Learns what a healthy sensor does: limits from its own reference, computed once a release."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

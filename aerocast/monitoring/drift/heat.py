@@ -4,8 +4,6 @@ A target is hot while concept drift lasts at any station; only the edge cool -> 
 little to turn either way, and an examination of nothing new is none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 

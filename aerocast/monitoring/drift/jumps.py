@@ -6,8 +6,6 @@ is degF and then degC. The tests on the grid (`conversions`) know a sensor's hab
 one sees at once, from the first hours of a feed on.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import NamedTuple
 

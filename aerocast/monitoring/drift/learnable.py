@@ -6,8 +6,6 @@ Roberts et al. 2017), so that dependence within a block counts for nothing; with
 weather looks like a bias to it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

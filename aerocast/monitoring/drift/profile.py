@@ -1,7 +1,5 @@
 """Prepares a station's trusted past once a release, so that examinations are cheap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Runs every sensor test on every column of a station."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

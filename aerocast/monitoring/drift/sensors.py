@@ -3,8 +3,6 @@
 A fault is open from its first wrong reading until readings are healthy again. Times are rows of the examined grid.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

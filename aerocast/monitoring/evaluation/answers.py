@@ -5,8 +5,6 @@ all that it says. `<feed>/answers` holds which forecast each answer was, 16 byte
 outcome may be posted by the id of any of them. Ids are kept as numbers too, of half the bits of their MD5.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence

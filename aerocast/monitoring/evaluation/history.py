@@ -9,8 +9,6 @@ Columns: `time` (UTC, target time), `target`, `station`, `horizon` (steps), `ori
 often the same forecast was asked for; `issued_at` and `id` are those of the last time. In the target's unit.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path
