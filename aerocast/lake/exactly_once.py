@@ -3,14 +3,10 @@
 A token's records are committed with the rows (`aerocast.lake.ledger`): a delivery that comes again finds them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from aerocast.lake import fingerprints
-
-if TYPE_CHECKING:
-    from aerocast.lake.ledger import Ledger
+from aerocast.lake.ledger import Ledger
 
 
 class Token(Protocol):

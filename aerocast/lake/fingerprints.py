@@ -9,15 +9,14 @@ it is committed with the rows.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
 
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import literal, quoted
 from aerocast.common.times import MICROSECOND, to_microseconds, utc
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
 
 NOTHING = timedelta(0)
 NONE = 0  # the fingerprint of an edge without rows; a neighbour that does not exist counts the same
@@ -76,8 +75,8 @@ def to_text(number: int) -> str:
 
 
 def fingerprint_rows(
-    con: "duckdb.DuckDBPyConnection",
-    rows: "duckdb.DuckDBPyRelation",
+    con: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
     months: Sequence[str],
     edges: Edges,
     ignore: Sequence[str] = (),
@@ -137,7 +136,7 @@ def extend(
     return numbers
 
 
-def sides_of(rows: "pa.Table", edges: Edges) -> dict[str, list[str]]:
+def sides_of(rows: pa.Table, edges: Edges) -> dict[str, list[str]]:
     """Where rows to be appended lie: month -> `all`, and `head` and `tail` if a reading lies there."""
     if "month" not in rows.column_names:
         return {}

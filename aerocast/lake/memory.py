@@ -16,10 +16,8 @@ Delta cannot delete a transaction, but expires those whose `lastUpdated` is olde
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from deltalake import DeltaTable, Transaction
+from deltalake import DeltaTable, Transaction
 
 MEMORY = 1000  # deliveries in each channel
 EXPIRY = "delta.setTransactionRetentionDuration"
@@ -30,7 +28,7 @@ CHANNELS = tuple(
 )
 
 
-def expirations(table: "DeltaTable", records: Mapping[str, int]) -> "list[Transaction]":
+def expirations(table: DeltaTable, records: Mapping[str, int]) -> list[Transaction]:
     """The transactions that expire the deliveries beyond each channel's memory; `records` are all of the table.
 
     Those of one number count as one.

@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,6 @@ from aerocast.models.forward import forward_factors
 from aerocast.models.inference import forecast
 from aerocast.models.splits import Cut, Role, split_regime, split_span
 from aerocast.tables.training import Samples, load
-
-if TYPE_CHECKING:
-    import duckdb
 
 # Of a new regime: a fit on its own rows alone must have this share of the other's error to be taken.
 FAR_BETTER = 0.5
@@ -51,7 +49,7 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None
 
 
 def train(
-    feed: Feed, target: str, kind: str, table: "duckdb.DuckDBPyRelation", log: Log, since: datetime | None = None
+    feed: Feed, target: str, kind: str, table: duckdb.DuckDBPyRelation, log: Log, since: datetime | None = None
 ) -> Candidate:
     """Fits `kind` on train rows, tunes it on validation rows, and calibrates its graph on calibration rows.
 

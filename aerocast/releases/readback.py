@@ -3,28 +3,23 @@
 The manifest says which version of the table was read, a digest of what was read, and how the rows were split.
 """
 
-from typing import TYPE_CHECKING
-
+import duckdb
 import numpy as np
+import pyarrow as pa
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_numpy
 from aerocast.contracts.manifest import Manifest, TrainingRows
 from aerocast.features.dataset import Rows
+from aerocast.lake import LakeReader
 from aerocast.models.splits import Cut, Role
 from aerocast.models.trainer import digest
 from aerocast.tables.training import Samples, matrix, outcome
 
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
-
-    from aerocast.lake import LakeReader
-
 LAYER = "windows"
 
 
-def training_rows(con: "duckdb.DuckDBPyConnection", lake: "LakeReader", manifest: Manifest) -> "pa.Table":
+def training_rows(con: duckdb.DuckDBPyConnection, lake: LakeReader, manifest: Manifest) -> pa.Table:
     """The rows that a release was trained on: `station`, `time`, `role`, its features, its outcomes; by time, station.
 
     `role` is what each row was used for (`Role`); all that the training read is there, in that order.

@@ -1,23 +1,19 @@
 """Declares the layers of a feed: bronze from raw, silver and sliding from bronze, windows from silver."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from aerocast.common.months import month_span
 from aerocast.feed.declaration import Feed
+from aerocast.lake import LakeReader, Rows
 from aerocast.lake.fingerprints import Edges
 from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
-
-    from aerocast.lake import LakeReader, Rows
 
 Months: TypeAlias = Sequence[str]
 FAULTS = "faults"  # the part of bronze's origin that says which sensor faults its readings were judged with

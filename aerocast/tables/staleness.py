@@ -5,22 +5,17 @@ sensor asks only whether the content above differs (`Layer.changes`); a recomput
 code is a backfill, and a person's choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import months_around
-from aerocast.lake import LakeReader, fingerprints
+from aerocast.lake import Lake, LakeReader, Rows, fingerprints
 from aerocast.lake.fingerprints import NO_EDGES, NOTHING, Edges
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
-
-    from aerocast.lake import Lake, LakeReader, Rows
 
 ROWS = "rows"  # the part of a month's origin that comes from the table above
 
@@ -37,9 +32,9 @@ class Facts(NamedTuple):
 
 
 # From connection, lake, months and the feed's present; None while the layer has nothing to be made from.
-Observe = Callable[["DuckDBPyConnection", "LakeReader", Sequence[str], datetime], Facts | None]
+Observe = Callable[[DuckDBPyConnection, LakeReader, Sequence[str], datetime], Facts | None]
 # From connection, rows of the source, months and the facts' value: tables with their rows, in the order of writing.
-Build = Callable[["DuckDBPyConnection", "DuckDBPyRelation", Sequence[str], Any], "Mapping[str, Rows]"]
+Build = Callable[[DuckDBPyConnection, DuckDBPyRelation, Sequence[str], Any], Mapping[str, Rows]]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -32,10 +32,6 @@ from aerocast.features.windows import (
 from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION
 from aerocast.storage.home import Home
-
-if TYPE_CHECKING:
-    import duckdb
-
 
 # Rows of silver at a time: each becomes hundreds of float32 columns.
 PIECE = 200_000
@@ -115,7 +111,7 @@ def _piece(spec: WindowSpec, grid: Grid, others: Together, months: NDArray[np.da
     )
 
 
-def load(spec: WindowSpec, relation: "duckdb.DuckDBPyRelation") -> Samples:
+def load(spec: WindowSpec, relation: duckdb.DuckDBPyRelation) -> Samples:
     """Reads the training table, in time order.
 
     Raises:

@@ -3,22 +3,18 @@
 A target that nothing serves yet, since no model was good enough, is tried again when there are newer rows.
 """
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import dagster as dg
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.words import duration
 from aerocast.feed.declaration import BASELINES, Feed
+from aerocast.storage.home import Home
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.automation import runs
 from aerocast_assets.automation.switch import described, schedule_status
 from aerocast_assets.resources import Platform
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from aerocast.storage.home import Home
 
 
 def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefinition:
@@ -73,7 +69,7 @@ def routine_schedule(feed: Feed, target: str, job: AssetJob) -> dg.ScheduleDefin
     return schedule
 
 
-def _tried(root: "Home", feed: Feed, target: str) -> "tuple[datetime | None, bool]":
+def _tried(root: Home, feed: Feed, target: str) -> tuple[datetime | None, bool]:
     """When models were judged last, in the feed's time, and whether there are other rows than they learned from."""
     from aerocast.lake import Lake
     from aerocast.models import candidates

@@ -7,21 +7,17 @@ all stations at one instant are one value, and the mean of these is judged by th
 variance counts how they hang together (`diebold_mariano`).
 """
 
-from __future__ import annotations
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
+import duckdb
 import numpy as np
+import pyarrow as pa
 
 from aerocast.common.sql import literal
 from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.monitoring.evaluation.views import MONTHS
 from aerocast.promotion.diebold_mariano import diebold_mariano
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
 
 FEWEST = 96  # target times below which nothing is said
 MAX_P = 0.005  # in 400 simulated series of right intervals each horizon fires once at most

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,9 +21,6 @@ from aerocast.contracts.predictions import Logged, PostedOutcome
 from aerocast.lake import PARTITION, Lake, LakeReader, compaction, memory
 from aerocast.monitoring.evaluation import answers
 from aerocast.storage.home import Home
-
-if TYPE_CHECKING:
-    import duckdb
 
 ROUND, ROUND_BYTES = memory.MEMORY // 2, 64 << 20  # segments taken at once, and about how long they are
 NEXT = ROUND // 5  # segments of the next round in which may be what an outcome of this one is about

@@ -11,11 +11,11 @@ A measured value counts before a posted one, and a posted one not at all where t
 is in quarantine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import duckdb
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import months_around
@@ -23,9 +23,6 @@ from aerocast.common.sql import literal, quoted
 from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.lake.fingerprints import NO_EDGES
-
-if TYPE_CHECKING:
-    import duckdb
 
 PAIR = "pair"
 # What is asked for again is the same forecast; grouped apart, because few are, and a window sorts whole rows.

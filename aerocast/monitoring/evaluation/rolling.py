@@ -5,11 +5,11 @@ the target time). A group is (target, station or `all`, horizon, version, shadow
 bare has neither horizon nor version, and counts in none. A forecast that was asked for twice counts once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.sql import literal
@@ -17,10 +17,6 @@ from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.monitoring.evaluation.outcomes import PAIR
 from aerocast.promotion.scoring import ALL
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
 
 NEWEST = 500  # outcomes of a group in its rolling metrics
 MONTHS = 3  # months of outcomes in which they are looked for: the cost does not grow with history

@@ -1,12 +1,11 @@
 """One evaluation of a feed, from the prediction log to the drift state; safe to be killed and run again anywhere."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
@@ -19,9 +18,6 @@ from aerocast.monitoring.evaluation import history, intake, outcomes, rolling, w
 from aerocast.releases import compatibility
 from aerocast.storage import atomic
 from aerocast.storage.home import Home
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Live evidence on a challenger: the same requests answered by the champion and, unseen, by the challenger."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +14,6 @@ from aerocast.monitoring.evaluation.rolling import MONTHS
 from aerocast.promotion.diebold_mariano import diebold_mariano
 from aerocast.releases import release
 from aerocast.storage.home import Home
-
-if TYPE_CHECKING:
-    import duckdb
 
 _Numbers = NDArray[Any]
 

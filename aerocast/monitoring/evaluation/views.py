@@ -1,12 +1,10 @@
 """Reads what an examination needs: live outcomes of the release that serves, readings as measured, the reference."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+import duckdb
 import msgspec
 import numpy as np
 
@@ -22,9 +20,6 @@ from aerocast.monitoring.drift.errors import Outcomes
 from aerocast.monitoring.drift.jumps import Series
 from aerocast.monitoring.drift.profile import Profile, profile
 from aerocast.tables import quality, silver, wholeness
-
-if TYPE_CHECKING:
-    import duckdb
 
 NEWEST = 340  # outcomes of a station at each horizon that an examination sees: its longest span is 320 target times
 MONTHS = 3  # newest months of outcomes in which they are looked for

@@ -8,15 +8,15 @@ the instant of the feed at which it was first examined. A later run on the same 
 other code or limits) may come to another diagnosis, which then stands in the drift state, but counts no second time.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+import duckdb
 import msgspec
+import pyarrow as pa
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import month_of
@@ -39,10 +39,6 @@ from aerocast.releases import release
 from aerocast.releases.compatibility import incompatibilities
 from aerocast.storage.home import Home
 from aerocast.tables import faults
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
 
 Value = TypeVar("Value")
 HISTORY, HISTORY_MONTHS = 400, 2  # diagnoses that are shown over time
