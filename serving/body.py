@@ -1,7 +1,5 @@
 """The body of a request, read as it comes: what is in memory of all bodies is counted, so that it stays bounded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +18,7 @@ class Room:
         self._most, self._size = most, 0
 
     @contextmanager
-    def share(self) -> Iterator[BodyShare]:
+    def share(self) -> "Iterator[BodyShare]":
         """A share for one body, given back at the end."""
         share = BodyShare(self)
         try:

@@ -1,7 +1,5 @@
 """One ONNX graph of a release, ready to answer: checked against the contract and warmed up before it serves."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +60,7 @@ class GraphRunner:
     intervals: Intervals
 
     @classmethod
-    def build(cls, manifest: Manifest, graph: Graph, data: bytes) -> GraphRunner:
+    def build(cls, manifest: Manifest, graph: Graph, data: bytes) -> "GraphRunner":
         """Raises AeroCastError when the graph does not load, or breaks its contract with windows and horizons."""
         names = [*dict.fromkeys([*graph.features, *graph.intervals.drivers])]
         unknown = sorted({*names} - {*feature_names(manifest.window)})

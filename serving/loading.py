@@ -1,7 +1,5 @@
 """From disk into memory: a release that is verified, built and warmed up, and a feed's tail."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +44,7 @@ class Served:
     newest_release: datetime
     key: Key
     limits: Floats
-    answers: dict[str, tuple[Tail, Prediction]] = field(default_factory=dict)
+    answers: "dict[str, tuple[Tail, Prediction]]" = field(default_factory=dict)
 
     @property
     def active_hold(self) -> Hold | None:

@@ -1,7 +1,5 @@
 """Feature rows with their outcomes, and the two parts of them that a model learns from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +16,7 @@ class Rows:
     x: Floats
     y: Floats
 
-    def take(self, keep: NDArray[Any]) -> Rows:
+    def take(self, keep: NDArray[Any]) -> "Rows":
         return Rows(self.x[keep], self.y[keep])
 
 
@@ -48,7 +46,7 @@ class Dataset:
         """(n, H): the change from the last value, which models predict."""
         return rows.y - rows.x[:, [self.last]]
 
-    def both(self) -> Rows:
+    def both(self) -> "Rows":
         """Train and validation rows, for the final fit after the selection."""
         x = np.concatenate([self.train.x, self.validation.x])
         return Rows(x, np.concatenate([self.train.y, self.validation.y]))

@@ -33,8 +33,6 @@ def expirations(table: DeltaTable, records: Mapping[str, int]) -> list[Transacti
 
     Those of one number count as one.
     """
-    from deltalake import Transaction
-
     if table.metadata().configuration.get(EXPIRY) is None:  # then nothing expires
         return []
     old: list[str] = []

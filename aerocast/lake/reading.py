@@ -1,7 +1,5 @@
 """Reads tables: a reader sees each one as one commit left it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -44,7 +42,7 @@ class LakeReader:
         """The address of the table `name`."""
         return f"{self.root}/{name}"
 
-    def view(self) -> LakeView:
+    def view(self) -> "LakeView":
         """The tables as they are now (see `LakeView`)."""
         return LakeView(self)
 

@@ -6,8 +6,6 @@ scattered, from weeks all around. The ratio of their error quantiles says how fa
 (rolling-origin evaluation: Tashman 2000). Only rows before the test span are used.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +34,7 @@ class _Blocks:
     moment: Floats  # (B, K, H)
 
     @classmethod
-    def of(cls, matrix: Floats, change: Floats, block: Ints) -> _Blocks:
+    def of(cls, matrix: Floats, change: Floats, block: Ints) -> "_Blocks":
         own = [block == index for index in range(block.max() + 1)]
         gram = np.stack([matrix[rows].T @ matrix[rows] for rows in own])
         moment = np.stack([matrix[rows].T @ change[rows] for rows in own])

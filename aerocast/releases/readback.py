@@ -28,9 +28,6 @@ def training_rows(con: duckdb.DuckDBPyConnection, lake: LakeReader, manifest: Ma
         AeroCastError: the release does not say which rows they were, their version is no longer readable, or what is
             read is not what was trained on.
     """
-    import duckdb
-    import pyarrow as pa
-
     record, name = manifest.lineage.rows, f"{manifest.feed.name}/{manifest.target}/{LAYER}"
     version = manifest.lineage.delta_versions.get(LAYER)
     if record is None or version is None:

@@ -1,7 +1,5 @@
 """A folder of this machine as a `Store`. The server imports this module: the standard library only."""
 
-from __future__ import annotations
-
 import glob
 import os
 import shutil
@@ -28,7 +26,7 @@ class FolderStore(Store):
     def __str__(self) -> str:
         return str(self.folder)
 
-    def below(self, folder: str) -> FolderStore:
+    def below(self, folder: str) -> "FolderStore":
         return FolderStore(self.folder / folder)
 
     def read_stamped(self, name: str, most: int = atomic.LARGEST) -> tuple[bytes, Stamp] | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from duckdb import DuckDBPyConnection, DuckDBPyRelation, connect
 
 from aerocast.common.months import month_span
 from aerocast.feed.declaration import Feed
@@ -42,10 +42,8 @@ def stale_months(feed: Feed, lake: LakeReader, now: datetime, *, windows: bool =
     A step that is over at the feed's `now` counts as new rows of silver, even if no reading came since. Below bronze a
     layer that does not exist yet has no stale months. Without `windows` those for training do not count.
     """
-    import duckdb
-
     stale: dict[str, set[str]] = {}
-    with duckdb.connect() as con:
+    with connect() as con:
         for layer in layers_of(feed):
             if not windows and layer.modules == MODULES["windows"]:
                 continue

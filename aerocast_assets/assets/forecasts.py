@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aerocast.common.lineage import code_version, config_hash
+from aerocast.common.lineage import code_version, config_hash, digest
 from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report, status
@@ -56,7 +56,6 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         automation_condition=forward(feed),
     )
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast.common import lineage
         from aerocast.contracts import clock, tail
         from aerocast.lake import WHOLE
         from aerocast.releases import issue
@@ -68,7 +67,7 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         version = config_hash(
             release=serving.version,
             code=CODE,
-            tail={name: [str(grid.time[-1:]), lineage.digest(grid.values, grid.age)] for name, grid in grids.items()},
+            tail={name: [str(grid.time[-1:]), digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
         lake, name, path = platform.lake, table(feed, target, "forecasts"), picture_path(root, feed, target)
         fresh = config.force or not (lake.ledger(name).is_current(WHOLE, version) and path.exists())

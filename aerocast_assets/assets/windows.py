@@ -48,7 +48,6 @@ def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, A
     """Brings the windowed CSV up to date, in live runs at most each hour; what to show of it."""
     from aerocast.contracts import clock
     from aerocast.features.windows import WindowSpec, feature_names
-    from aerocast.storage.home import store_of
     from aerocast.tables import training
 
     spec, silver, lake = WindowSpec.of(feed, target), table(feed, "silver"), work.lake

@@ -14,7 +14,8 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import remaining
-from aerocast.storage.home import Home
+from aerocast.promotion import table
+from aerocast.storage.home import Home, store_of
 from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.assets.claims import UNSET, listening
 from aerocast_assets.automation import cursors
@@ -178,7 +179,6 @@ def _training(root: Home, run: dg.DagsterRun, of: str, status: Status, at: float
 def _served(root: Home, feed: str, target: str, run_id: str) -> tuple[str | None, str | None]:
     """Version and config hash of what serves after a run: by its own decision, or the one that stood."""
     from aerocast.lake import Lake
-    from aerocast.promotion import table
     from aerocast.releases import release
 
     lake = Lake(root)
@@ -225,7 +225,6 @@ def _selections(
 def _promotions(root: Home, feed: str, target: str, before: RunAnnouncements) -> Iterator[tuple[int, Selected]]:
     """The rows of the promotions table behind the one told of last, oldest first, as messages."""
     from aerocast.lake import Lake
-    from aerocast.promotion import table
 
     for row in table.promotions_after(Lake(root), feed, target, before.row, PAGE):
         yield row["delivery"], _selected(root, feed, target, row["version"], row["decided_at"], row)
@@ -234,7 +233,6 @@ def _promotions(root: Home, feed: str, target: str, before: RunAnnouncements) ->
 def _selected(root: Home, feed: str, target: str, version: str, at: datetime, row: dict[str, Any]) -> Selected:
     """The message of one promotion; its release may be damaged or gone by now, which does not unmake it."""
     from aerocast.releases import release
-    from aerocast.storage.home import store_of
 
     try:
         manifest = release.load(root, feed, target, version).manifest

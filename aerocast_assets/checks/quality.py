@@ -8,7 +8,7 @@ import dagster as dg
 
 from aerocast.common.words import count, duration
 from aerocast.feed.declaration import Feed
-from aerocast.tables.expectations import Verdict, rules
+from aerocast.tables.expectations import Verdict, rules, validate
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
@@ -152,8 +152,6 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
         specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
     )
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        from aerocast.tables.expectations import validate
-
         lake, name = platform.lake.view(), table(feed, "bronze")
         with platform.sql() as con:
             # Without a row there is still one frame, whose columns are judged.

@@ -10,8 +10,6 @@ Hours depend on one another, so no threshold is a p-value: each is set where qui
 (benchmarks/calibration.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -63,7 +61,7 @@ class Outcomes:
     baseline: Reals
     level: float
 
-    def at(self, rows: Flags) -> Outcomes:
+    def at(self, rows: Flags) -> "Outcomes":
         return Outcomes(
             self.time[rows], self.horizon[rows], self.error[rows], self.half[rows], self.baseline[rows], self.level
         )

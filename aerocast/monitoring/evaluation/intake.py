@@ -4,8 +4,6 @@ A prediction lies in the month of its target time (of its issue, where it has no
 the prediction that it is about, so that a month of outcomes is a function of one month of each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -56,7 +54,7 @@ class LogIntake:
     damaged: int = 0
     unknown: int = 0
 
-    def plus(self, other: LogIntake) -> LogIntake:
+    def plus(self, other: "LogIntake") -> "LogIntake":
         return LogIntake(*(own + more for own, more in zip(astuple(self), astuple(other), strict=True)))
 
 

@@ -284,8 +284,6 @@ def _plain(diagnosis: Diagnosis) -> Diagnosis:
 
 def _rows(diagnoses: Sequence[Diagnosis], examination: str) -> pa.Table:
     """One row a diagnosis, its evidence as JSON."""
-    import pyarrow as pa
-
     time, text, number = pa.timestamp("us", "UTC"), pa.string(), pa.float64()
     schema = pa.schema(
         [
