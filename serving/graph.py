@@ -13,9 +13,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import Graph, Manifest
-from aerocast.features.features import Selection, select
+from aerocast.features.features import Selection, feature_names, features, select
 from aerocast.features.grid import Floats, Grid, WindowSpec
-from aerocast.features.windows import feature_names, features, sequence_grid
+from aerocast.features.windows import sequence_grid
 
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.

@@ -14,7 +14,8 @@ import numpy as np
 from aerocast.common.times import from_numpy, to_minute
 from aerocast.common.words import count, duration
 from aerocast.contracts.manifest import FeedSnapshot
-from aerocast.features.windows import Grid, WindowSpec, sequence_grid, valid_origins
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.windows import sequence_grid, valid_origins
 from serving.loading import Served, Tail
 from serving.problems import invalid, problem
 from serving.schemas import NewestStep, Reason

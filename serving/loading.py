@@ -13,7 +13,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts import tail
 from aerocast.contracts.manifest import FeedSnapshot, Manifest
 from aerocast.contracts.pointer import Current, Hold
-from aerocast.features.windows import Floats, Grid
+from aerocast.features.grid import Floats, Grid
 from aerocast.releases import release
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aerocast.contracts.intervals import Intervals
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import WindowSpec
 from aerocast.storage.documents import Instant
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """One ONNX file with its intervals: `features` names its F inputs, of `windows.feature_names`."""
+    """One ONNX file with its intervals: `features` names its F inputs, of `features.feature_names`."""
 
     file: str
     features: tuple[str, ...]

@@ -10,26 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
-from aerocast.features.features import feature_names, features
-from aerocast.features.grid import Floats, Grid, Ints, Place, Times, WindowSpec
-from aerocast.features.sequences import sequence_names
-
-__all__ = [
-    "Floats",
-    "Grid",
-    "Ints",
-    "Place",
-    "Times",
-    "WindowSpec",
-    "feature_names",
-    "features",
-    "sequence_grid",
-    "sequence_names",
-    "targets",
-    "valid_origins",
-    "windowed_csv_columns",
-    "windowed_rows",
-]
+from aerocast.features.grid import Floats, Grid, Ints, WindowSpec
 
 
 def targets(spec: WindowSpec, grid: Grid, origins: Ints) -> Floats:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso, to_numpy
 from aerocast.common.words import duration
-from aerocast.features.windows import Times, WindowSpec
+from aerocast.features.grid import Times, WindowSpec
 from aerocast.feed.policies import Split
 
 TEST_SINCE = 0.3  # share of a new regime that judges: it is short, and the proof needs days

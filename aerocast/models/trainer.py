@@ -17,8 +17,9 @@ from aerocast.common.times import from_numpy
 from aerocast.contracts.intervals import Intervals, calibrate
 from aerocast.contracts.manifest import TrainingRows
 from aerocast.features.dataset import Dataset, Rows, rmse
+from aerocast.features.features import feature_names
+from aerocast.features.grid import Ints, WindowSpec
 from aerocast.features.sequences import none_whole, sequence_names, shortest_rows
-from aerocast.features.windows import Ints, WindowSpec, feature_names
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import Log, Model, Untrainable, model
 from aerocast.models.candidates import Candidate, StoredForecasts

@@ -6,8 +6,8 @@ import numpy as np
 
 from aerocast.contracts.intervals import coverage
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
+from aerocast.features.grid import WindowSpec
 from aerocast.features.sequences import shortest_rows
-from aerocast.features.windows import WindowSpec
 from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast

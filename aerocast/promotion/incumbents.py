@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from aerocast.common.errors import AeroCastError
+from aerocast.features.features import feature_names, features
 from aerocast.features.grid import Floats, Grid, WindowSpec
-from aerocast.features.windows import feature_names, features
 from aerocast.models.inference import forecast
 from aerocast.releases.release import Release
 from aerocast.tables.training import Samples

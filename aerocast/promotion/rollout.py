@@ -10,7 +10,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.splits import parse_since

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_numpy
 from aerocast.contracts.intervals import coverage
-from aerocast.features.grid import Floats, Grid, Times
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import Floats, Grid, Times, WindowSpec
 from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import model
 from aerocast.models.candidates import Candidate

@@ -188,7 +188,7 @@ def _sliding(feed: Feed) -> Layer:
 def _windows(feed: Feed, target: str) -> Layer:
     import msgspec
 
-    from aerocast.features.windows import WindowSpec
+    from aerocast.features.grid import WindowSpec
     from aerocast.tables import silver, training
 
     spec, table = WindowSpec.of(feed, target), f"{feed.name}/{target}/windows"

@@ -16,19 +16,9 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import months_around
 from aerocast.features.dataset import Rows
-from aerocast.features.features import Together, together
-from aerocast.features.windows import (
-    Floats,
-    Grid,
-    Times,
-    WindowSpec,
-    feature_names,
-    features,
-    targets,
-    valid_origins,
-    windowed_csv_columns,
-    windowed_rows,
-)
+from aerocast.features.features import Together, feature_names, features, together
+from aerocast.features.grid import Floats, Grid, Times, WindowSpec
+from aerocast.features.windows import targets, valid_origins, windowed_csv_columns, windowed_rows
 from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION
 from aerocast.storage.home import Home

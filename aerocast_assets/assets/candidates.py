@@ -95,7 +95,7 @@ def candidate(feed: Feed, target: str, kind: str) -> dg.AssetsDefinition:
 
 def _version(feed: Feed, target: str, kind: str, data_version: str, since: datetime | None, salt: str) -> str:
     """The config hash of a candidate: everything that it depends on."""
-    from aerocast.features.windows import WindowSpec
+    from aerocast.features.grid import WindowSpec
 
     return config_hash(
         kind=kind,

@@ -132,7 +132,7 @@ def _try(
     since: "datetime | None",
 ) -> "Trial":
     """The trial of these candidates and the incumbent, on what the tables hold now."""
-    from aerocast.features.windows import WindowSpec
+    from aerocast.features.grid import WindowSpec
     from aerocast.promotion.trial import run_trial
     from aerocast.tables import silver, training
 

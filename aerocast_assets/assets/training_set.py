@@ -34,7 +34,7 @@ def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
     """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
 
     from aerocast.common.times import to_numpy
-    from aerocast.features.windows import WindowSpec
+    from aerocast.features.grid import WindowSpec
     from aerocast.models.splits import split_span
 
     span = lake.span(table(feed, target, "windows"))

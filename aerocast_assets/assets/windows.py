@@ -13,7 +13,7 @@ from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import LIVE_TAG, table
 
 if TYPE_CHECKING:
-    from aerocast.features.windows import Grid, WindowSpec
+    from aerocast.features.grid import Grid, WindowSpec
 
 
 def windows(feed: Feed) -> dg.AssetsDefinition:
@@ -47,7 +47,8 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
 def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:
     """Brings the windowed CSV up to date, in live runs at most each hour; what to show of it."""
     from aerocast.contracts import clock
-    from aerocast.features.windows import WindowSpec, feature_names
+    from aerocast.features.features import feature_names
+    from aerocast.features.grid import WindowSpec
     from aerocast.tables import training
 
     spec, silver, lake = WindowSpec.of(feed, target), table(feed, "silver"), work.lake

@@ -8,7 +8,8 @@ import duckdb
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import quoted
 from aerocast.common.units import conversion
-from aerocast.features.windows import WindowSpec, feature_names
+from aerocast.features.features import feature_names
+from aerocast.features.grid import WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables.quality import VALUE_RULES, step_reach

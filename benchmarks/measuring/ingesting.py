@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from aerocast.common.units import registry
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import silver, training

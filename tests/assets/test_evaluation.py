@@ -27,7 +27,7 @@ import pytest
 from aerocast.contracts import clock, predictions
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.drift_state import Fault
-from aerocast.features.windows import Grid
+from aerocast.features.grid import Grid
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import faults, silver

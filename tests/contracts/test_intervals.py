@@ -9,7 +9,8 @@ import pytest
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.intervals import Intervals, calibrate, coverage
 from aerocast.features.dataset import Dataset, Rows
-from aerocast.features.windows import feature_names, features, targets
+from aerocast.features.features import feature_names, features
+from aerocast.features.windows import targets
 from aerocast.feed.policies import Split
 from aerocast.models.forward import forward_factors
 from tests.factories.series import HOUR, SPEC, START, grid

@@ -8,7 +8,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import tail
-from aerocast.features.windows import Grid
+from aerocast.features.grid import Grid
 from aerocast.storage import atomic
 from tests.factories.releases import damage
 from tests.factories.tails import grid

@@ -19,7 +19,8 @@ from aerocast.contracts.manifest import (
     Scores,
     StationInfo,
 )
-from aerocast.features.windows import Place, WindowSpec, feature_names
+from aerocast.features.features import feature_names
+from aerocast.features.grid import Place, WindowSpec
 from aerocast.releases import release
 from aerocast.storage.home import Home
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from aerocast.features.dataset import Dataset, Rows
+from aerocast.features.features import feature_names, features
 from aerocast.features.grid import Grid, Place, WindowSpec
-from aerocast.features.windows import feature_names, features, targets, valid_origins
+from aerocast.features.windows import targets, valid_origins
 
 START = np.datetime64("2024-01-01T00:00:00", "s")
 HOUR = np.timedelta64(3600, "s")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from aerocast.contracts import tail
-from aerocast.features.windows import Grid
+from aerocast.features.grid import Grid
 from aerocast.storage.home import Home
 from tests.factories.releases import NAMES
 

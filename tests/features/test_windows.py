@@ -9,19 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.features.features import select, together
+from aerocast.features.features import feature_names, features, select, together
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.features.sequences import sequence_names, sequence_rows, shortest_rows
 from aerocast.features.sky import local_hours, sun_height
-from aerocast.features.windows import (
-    feature_names,
-    features,
-    sequence_grid,
-    targets,
-    valid_origins,
-    windowed_csv_columns,
-    windowed_rows,
-)
+from aerocast.features.windows import sequence_grid, targets, valid_origins, windowed_csv_columns, windowed_rows
 from aerocast.feed.declaration import Feed
 from tests.factories.series import HOUR, SPEC, START, grid
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_numpy
 from aerocast.features.dataset import rmse
-from aerocast.features.grid import Grid
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import Grid, WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE, silent
 from aerocast.models.candidates import Candidate

@@ -13,8 +13,8 @@ import pytest
 
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Manifest, Metrics, Scores
+from aerocast.features.features import feature_names
 from aerocast.features.grid import Grid, WindowSpec
-from aerocast.features.windows import feature_names
 from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.promotion.incumbents import levels

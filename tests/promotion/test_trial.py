@@ -11,7 +11,7 @@ import pytest
 
 from aerocast.common.errors import AeroCastError
 from aerocast.features.dataset import Rows
-from aerocast.features.windows import WindowSpec
+from aerocast.features.grid import WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.splits import Role

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.features.windows import Grid, WindowSpec, feature_names, features, targets, valid_origins
+from aerocast.features.features import feature_names, features
+from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.windows import targets, valid_origins
 from aerocast.feed.declaration import Feed
 from aerocast.tables import training
 
