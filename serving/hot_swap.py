@@ -143,8 +143,12 @@ class ServingStore:
         self._index()
 
     def _index(self) -> None:
-        self.index = self._indexed()
-        self.owners = self._owned()
+        """Looks up again what serves, and which feeds have a station of each name."""
+        self.index, owners = self._indexed(), dict[str, tuple[str, ...]]()
+        for feed, targets in self.index.items():
+            for station in next(iter(targets.values())).feed.stations:
+                owners[station.id] = (*owners.get(station.id, ()), feed)
+        self.owners = owners
 
     def _look_at_feed(self, feed: str) -> None:
         home = self.home
@@ -178,14 +182,6 @@ class ServingStore:
             rank = {name: place for place, name in enumerate(order)}
             index[feed] = dict(sorted(targets.items(), key=lambda item: rank.get(item[0], len(order))))
         return index
-
-    def _owned(self) -> Mapping[str, tuple[str, ...]]:
-        """station -> the feeds that have one of this name."""
-        owners: dict[str, tuple[str, ...]] = {}
-        for feed, targets in self.index.items():
-            for station in next(iter(targets.values())).feed.stations:
-                owners[station.id] = (*owners.get(station.id, ()), feed)
-        return owners
 
 
 def _of(slots: Mapping[Name, ReloadSlot[T]], name: Name) -> T | None:

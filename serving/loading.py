@@ -123,7 +123,7 @@ def open_tail(home: Home, feed: str) -> Tail:
 def _open(home: Home, key: Key, version: str, pointer: Current) -> Served:
     loaded = release.load(home, *key, version)
     manifest = loaded.manifest
-    graphs = manifest.graphs
+    graphs, names = manifest.graphs, manifest.window.columns
     newest = release.history(home, *key, limit=1)[0]
     return Served(
         manifest=manifest,
@@ -140,10 +140,8 @@ def _open(home: Home, key: Key, version: str, pointer: Current) -> Served:
         releases=len(release.versions(home, *key)),
         newest_release=(newest.manifest or manifest).lineage.created_at,
         key=key,
-        limits=np.array([_range(manifest.feed, name) for name in manifest.window.columns], dtype=np.float32),
+        limits=np.array(
+            [column.range if (column := manifest.feed.column(name)) else (-np.inf, np.inf) for name in names],
+            dtype=np.float32,
+        ),
     )
-
-
-def _range(feed: FeedSnapshot, name: str) -> tuple[float, float]:
-    column = feed.column(name)
-    return column.range if column else (-np.inf, np.inf)

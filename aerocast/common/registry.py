@@ -55,7 +55,11 @@ class Registry(Generic[T]):
         return self._only(kind, [value] if self._is_kind(value, kind) else [], entries[0].value)
 
     def _is_kind(self, value: object, kind: str) -> bool:
-        return isinstance(value, type) and issubclass(value, self._base) and kind in _kinds(value)
+        """Whether it is a class of that kind: its attribute `kind`, or a value of a field's `Literal`."""
+        if not (isinstance(value, type) and issubclass(value, self._base)):
+            return False
+        field = getattr(value, "model_fields", {}).get("kind")
+        return kind in (get_args(field.annotation) if field else (getattr(value, "kind", None),))
 
     def _only(self, kind: str, classes: list[type[T]], module: object) -> type[T]:
         if len(classes) != 1:
@@ -71,9 +75,3 @@ class Registry(Generic[T]):
 
     def _installed(self) -> list[EntryPoint]:
         return list(entry_points(group=self._group))
-
-
-def _kinds(value: Any) -> tuple[Any, ...]:
-    """The kinds that a class stands for: its attribute `kind`, or the values of a field's `Literal`."""
-    field = getattr(value, "model_fields", {}).get("kind")
-    return get_args(field.annotation) if field else (getattr(value, "kind", None),)

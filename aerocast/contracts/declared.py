@@ -67,13 +67,13 @@ class Declared(msgspec.Struct, frozen=True):
 
 def publication_of(feed: Feed) -> Declared:
     """The part of a declaration that is published."""
-    station, time = _key_names(feed)
-    source = feed.source
+    source, measured = feed.source, {field.casefold() for column in feed.columns for field in column.fields}
     return Declared(
         feed.name,
         feed.description,
-        station,
-        time,
+        # The source's names for the two where a measured field has such a name.
+        source.station_field if "station" in measured else "station",
+        source.time_field if "time" in measured else "time",
         feed.station_ids,
         tuple(field for column in feed.columns for field in _fields(column)),
         source.station_field,
@@ -89,13 +89,6 @@ def _fields(column: Column) -> list[DeclaredField]:
     former = {each.field: each.source_unit for each in column.former if each.field}
     units = {name: former.get(name) or column.source_unit for name in column.fields}
     return [DeclaredField(name, column.name, unit) for name, unit in units.items()]
-
-
-def _key_names(feed: Feed) -> tuple[str, str]:
-    """`station` and `time`, or the source's names for them where a measured field has such a name."""
-    measured = {field.casefold() for column in feed.columns for field in column.fields}
-    station = feed.source.station_field if "station" in measured else "station"
-    return station, feed.source.time_field if "time" in measured else "time"
 
 
 def publish(home: Home, feed: Feed) -> bool:

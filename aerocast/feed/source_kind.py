@@ -96,7 +96,9 @@ class SourceKind(Strict):
 
     def mistakes(self, feed: Feed) -> Iterator[Mistake]:
         """Mistakes between the source and the rest of the feed, whose fields are valid on their own."""
-        if self.watch == "polled" and feed.poll and not _divides_an_hour(feed.poll):
+        hour, minute = timedelta(hours=1), timedelta(minutes=1)
+        divides = not feed.poll or (minute <= feed.poll <= hour and not feed.poll % minute and not hour % feed.poll)
+        if self.watch == "polled" and feed.poll and not divides:
             allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
             yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
 
@@ -123,11 +125,6 @@ class SourceKind(Strict):
             AeroCastError: the source is missing or cannot be read.
         """
         return self.kind
-
-
-def _divides_an_hour(poll: timedelta) -> bool:
-    hour, minute = timedelta(hours=1), timedelta(minutes=1)
-    return minute <= poll <= hour and not poll % minute and not hour % poll
 
 
 DEFAULT = "csv"

@@ -69,7 +69,11 @@ def choose(
             person holds another one and this choice is the loop's.
     """
     try:
-        pointer = _promote(root, feed, target, version, hold)
+        if version in release.versions(root, feed.name, target):
+            manifest = release.load(root, feed.name, target, version).manifest
+            if reasons := compatibility.incompatibilities(manifest, feed):
+                raise AeroCastError(f"release {version} of {feed.name}/{target} cannot serve: {'; '.join(reasons)}")
+        pointer = release.promote(root, feed.name, target, version, hold)
     except HoldError:
         raise
     except AeroCastError as error:
@@ -133,14 +137,6 @@ def hold_for(length: timedelta | None, reason: str) -> Hold:
     """A person's hold from now on, for this long or until it is lifted."""
     now = datetime.now(UTC)
     return Hold(now, now + length if length else None, reason)
-
-
-def _promote(root: Home, feed: Feed, target: str, version: str, hold: Hold | None) -> Current:
-    if version in release.versions(root, feed.name, target):
-        manifest = release.load(root, feed.name, target, version).manifest
-        if why := compatibility.incompatibilities(manifest, feed):
-            raise AeroCastError(f"release {version} of {feed.name}/{target} cannot serve: {'; '.join(why)}")
-    return release.promote(root, feed.name, target, version, hold)
 
 
 def _choice_reason(pointer: Current, why: str, *, is_switch: bool) -> str:

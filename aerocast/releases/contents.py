@@ -86,7 +86,10 @@ def read_sums(bundle: Bundle) -> dict[str, str]:
 
 def read_manifest(bundle: Bundle, sums: Mapping[str, str]) -> Manifest:
     data = read_verified(bundle, MANIFEST, sums)
-    _check_format(bundle, data)
+    with suppress(msgspec.DecodeError):  # decoding the whole manifest reports what is no manifest at all
+        if (number := msgspec.json.decode(data, type=_Format).format) > FORMAT:
+            newest = f"this version of AeroCast reads formats up to {FORMAT}; update it, or roll back"
+            raise AeroCastError(f"release {bundle} is of format {number}: {newest}")
     manifest = decode(data, Manifest, f"the manifest of release {bundle}")
     if manifest.version != bundle.version:
         raise AeroCastError(f"release {bundle} is damaged: its manifest is that of {manifest.version!r}")
@@ -110,10 +113,3 @@ class _Format(msgspec.Struct):
     """The one field that every format of the manifest has."""
 
     format: int = FORMAT
-
-
-def _check_format(bundle: Bundle, data: bytes) -> None:
-    with suppress(msgspec.DecodeError):  # decoding the whole manifest reports what is no manifest at all
-        if (number := msgspec.json.decode(data, type=_Format).format) > FORMAT:
-            newest = f"this version of AeroCast reads formats up to {FORMAT}; update it, or roll back"
-            raise AeroCastError(f"release {bundle} is of format {number}: {newest}")

@@ -46,6 +46,7 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
     or that belongs to a backfill that goes on: without it Dagster and the loop would decide otherwise.
     """
     from aerocast.operations.retention import bytes_below
+    from aerocast_assets._compat.storage import forget_ticks
     from aerocast_assets.instance import folder
 
     place = folder()
@@ -61,7 +62,9 @@ def prune(instance: dg.DagsterInstance, now: datetime, limit: int = LIMIT) -> Pr
             excess -= 2 * _bytes(place, run.run_id)
     for run_id in superfluous[:MOST]:
         _delete(instance, run_id)
-    _forget_ticks(instance, now)
+    forget_ticks(instance, now, TICKS, FAILED_TICKS)
+    if storage := instance.schedule_storage:
+        storage.purge_asset_evaluations((now - EVALUATIONS).timestamp())
     logs = _delete_tick_logs(instance, place, now)
     shared = [path for path in place.rglob("*.db") if path.stem in ("index", "runs", "schedules")]  # by all runs
     return Pruned(len(superfluous[:MOST]), logs, sum(map(_rewrite, shared)), bytes_below(place))
@@ -126,15 +129,6 @@ def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     delete_leftovers(instance, run_id)
-
-
-def _forget_ticks(instance: dg.DagsterInstance, now: datetime) -> None:
-    """Ticks of each sensor and schedule, also of those that are no longer there, and evaluations of conditions."""
-    from aerocast_assets._compat.storage import forget_ticks
-
-    forget_ticks(instance, now, TICKS, FAILED_TICKS)
-    if storage := instance.schedule_storage:
-        storage.purge_asset_evaluations((now - EVALUATIONS).timestamp())
 
 
 def _delete_tick_logs(instance: dg.DagsterInstance, place: Path, now: datetime) -> int:

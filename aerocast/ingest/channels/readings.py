@@ -52,7 +52,11 @@ def to_raw(
     readings, _ = arrow.as_texts(definition, rows)
     texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
     texts |= {name: readings[field] for field, name in raw_names(feed).items()}
-    times, months = _times_and_months(feed, texts["time_text"], _clocks(texts["station"], deliveries), now, instants)
+    clocks = texts["station"]  # whose wall clock a time is read from: a station's, and of each delivery again
+    if deliveries:
+        number = pa.array([str(at) for at, count in enumerate(deliveries) for _ in range(count)], pa.string())
+        clocks = pc.binary_join_element_wise(pc.fill_null(clocks, ""), number, "/")
+    times, months = _times_and_months(feed, texts["time_text"], clocks, now, instants)
     constants = {"source": source, "segment": segment, "flags": None}
     whole = texts | {name: _repeat(text, len(rows)) for name, text in constants.items()}
     whole |= {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
@@ -84,14 +88,6 @@ def one_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
 
 def _repeat(text: str | None, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(text, pa.string()), count)
-
-
-def _clocks(stations: pa.ChunkedArray, deliveries: Sequence[int]) -> pa.ChunkedArray:
-    """Whose wall clock each row is read from: a station's, and of each delivery again."""
-    if not deliveries:
-        return stations
-    number = pa.array([str(number) for number, count in enumerate(deliveries) for _ in range(count)], pa.string())
-    return pc.binary_join_element_wise(pc.fill_null(stations, ""), number, "/")
 
 
 def _times_and_months(

@@ -134,8 +134,10 @@ def open_csv(
             file.write(",".join(f"c{i}" for i in range(len(start.header.names))).encode() + b"\n")
             repair = Repair(start.header, start.pieces, file, start.line)
             repair.repair_all()
-        if len(repair.broken_rows) > broken_lines * repair.records:
-            raise _too_broken(repair, broken_lines)
+        if (count := len(repair.broken_rows)) > broken_lines * repair.records:
+            rule = f"at most {broken_lines:.0%} of the lines; the first is {repair.example}"
+            sentence = f"has {count} broken lines of {repair.records}, allowed: {rule}"
+            raise CsvFault(sentence, "broken lines", f"{count} of {repair.records}", rule)
         notes, spanning = [*undeclared_note(start.undeclared), *_notes(repair)], bool(repair.multiline.count)
         yield CsvFile(copy, start.header, start.columns, repair.records, spanning, repair.broken_rows, notes)
 
@@ -207,12 +209,6 @@ def _count_regular(start: _Start) -> int | None:
             return None
         rows += piece.count(b"\n")
     return rows if start.regular else None
-
-
-def _too_broken(repair: Repair, limit: float) -> CsvFault:
-    count, rule = len(repair.broken_rows), f"at most {limit:.0%} of the lines"
-    sentence = f"has {count} broken lines of {repair.records}, allowed: {rule}; the first is {repair.example}"
-    return CsvFault(sentence, "broken lines", f"{count} of {repair.records}", f"{rule}; the first is {repair.example}")
 
 
 def undeclared_note(names: Iterable[str]) -> list[str]:

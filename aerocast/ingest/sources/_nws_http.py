@@ -108,7 +108,11 @@ class NwsClient:
             sleep=self._sleep,
             reraise=True,
         )
-        self._keep_quiet(path, latest)
+        remaining = self.quiet - self.clock()  # as long as the service asked, whichever question it was about
+        if self.quiet > latest:
+            raise RefusedError(f"{path}: the service asked to wait another {remaining:.0f} s", 429)
+        if remaining > 0:
+            self._sleep(remaining)
         return retry(self._once, path, headers or {}, latest)
 
     def path(self, address: str) -> str:
@@ -117,14 +121,6 @@ class NwsClient:
         own = urlsplit(self.base).path
         path = parts.path.removeprefix(own) if own else parts.path
         return f"{path}?{parts.query}" if parts.query else path
-
-    def _keep_quiet(self, path: str, latest: float) -> None:
-        """Waits as long as the service asked us to, whichever question it was about."""
-        remaining = self.quiet - self.clock()
-        if self.quiet > latest:
-            raise RefusedError(f"{path}: the service asked to wait another {remaining:.0f} s", 429)
-        if remaining > 0:
-            self._sleep(remaining)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -85,7 +85,10 @@ def poll(source: NwsSource, feed: Feed, request: ReadRequest, client: NwsClient 
         return
     with client or NwsClient(settings.nws_url, settings.user_agent) as service:
         memory = _recall(feed, service.base, request)
-        _respect(service, memory)
+        # A pause that the service asked for holds for later polls too.
+        remaining = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
+        if 0 < remaining <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
+            service.quiet = service.clock() + remaining
         visits = _visit_all(service, source, feed, memory, now)
     quiet = datetime.now(UTC) + timedelta(seconds=service.quiet - service.clock())
     news, omissions = _news(feed, visits, now, source.reach, request.months)
@@ -242,13 +245,6 @@ def _recall(feed: Feed, base: str, request: ReadRequest) -> PollMemory:
     if memory.declared != empty.declared or not newest or max(newest) > newest_in_table:
         return msgspec.structs.replace(empty, quiet=memory.quiet)
     return memory
-
-
-def _respect(client: NwsClient, memory: PollMemory) -> None:
-    """A pause that the service asked for holds for later polls too."""
-    remaining = (memory.quiet - datetime.now(UTC)).total_seconds() if memory.quiet else 0.0
-    if 0 < remaining <= LONGEST_QUIET:  # no pause is longer: a clock was ahead when it was noted
-        client.quiet = client.clock() + remaining
 
 
 def _remember(feed: Feed, after: PollMemory, before: PollMemory, request: ReadRequest) -> None:

@@ -119,7 +119,7 @@ def jensen_shannon(reference: Reals, recent: Reals) -> float:
 
 
 def _column(column: str, values: Reals, season: Season) -> list[Evidence]:
-    sample = _changes(values) if season.steps else values
+    sample = np.diff(values) if season.steps else values
     sample = sample[np.isfinite(sample)]
     if len(sample) < max(12, len(values) // 3):
         return []
@@ -138,10 +138,6 @@ def _column(column: str, values: Reals, season: Season) -> list[Evidence]:
     ]
 
 
-def _changes(values: Reals) -> Reals:
-    return np.diff(values)
-
-
 def _season(past: Profile, column: str, time: Times) -> Season | None:
     """The column's season around the middle of `time`, cached in the profile; None if the reference is too short."""
     middle, size = time[len(time) // 2 : len(time) // 2 + 1], len(time)
@@ -156,7 +152,7 @@ def _learn_season(past: Profile, column: str, day: float, size: int) -> Season |
     near = np.minimum(apart, 365.25 - apart) <= SEASON_DAYS
     steps = np.isfinite(values[near]).sum() < SEASON_LEAST * past.per_day
     if steps:
-        values, near = np.append(_changes(values), np.nan), np.ones(len(values), dtype=bool)
+        values, near = np.append(np.diff(values), np.nan), np.ones(len(values), dtype=bool)
     season = near & np.isfinite(values)
     if season.sum() < 3 * size:
         return None

@@ -56,8 +56,12 @@ def examine(
         tests = [*tests[:-1], *sense_clocks(feed, recent, past, open_before, suspect=True)]
     since = from_numpy(recent.time[-1]) - feed.drift.recent * feed.cadence
     current = merge(station, recent.time, tests, open_before)
+    # The end of one that was open must be reported.
+    open_keys = {(each.column, each.kind, each.start) for each in open_before}
     faults = tuple(
-        fault for fault in current if fault.end is None or fault.end >= since or _was_open(fault, open_before)
+        each
+        for each in current
+        if each.end is None or each.end >= since or (each.column, each.kind, each.start) in open_keys
     )
     input_faults = broken_inputs(feed, faults, manifest)
     shifts = compare(feed, recent, past, (target, *(name for name in manifest.window.inputs if name != target)))
@@ -65,11 +69,6 @@ def examine(
     evidence = (*(test.evidence for test in tests), *shifts.evidence, *errors.evidence)
     figures = errors.rmse, errors.expected_rmse, errors.coverage
     return Diagnosis(target, station, verdict, now, onset, *figures, len(usable.time), evidence), faults
-
-
-def _was_open(fault: Fault, before: Sequence[Fault]) -> bool:
-    """Whether the fault was open before, so that its end must be reported."""
-    return any((fault.column, fault.kind, fault.start) == (old.column, old.kind, old.start) for old in before)
 
 
 def _healthy_outcomes(feed: Feed, outcomes: Outcomes, faults: Sequence[Fault], manifest: Manifest) -> Outcomes:

@@ -69,8 +69,8 @@ def _learn_habits(values: Reals, per_day: int) -> Habits:
     step, far, most = (float(np.quantile(steps, q)) for q in (0.75, 0.995, 1.0)) if len(steps) else (0.0, 0.0, 0.0)
     sizes = spike_sizes(values)
     spike = max(SPIKE_SIZE * float(np.quantile(sizes, 0.999)), SPIKE_STEPS * step)
-    window = 3 * per_day if per_day > 1 else 28
-    often = np.convolve(sizes > spike, np.ones(min(window, len(sizes))), "valid") if spike > 0 else np.zeros(1)
+    span = np.ones(min(3 * per_day if per_day > 1 else 28, len(sizes)))
+    often = np.convolve(sizes > spike, span, "valid") if spike > 0 else np.zeros(1)
     return Habits(
         readings=len(readings),
         rests=rests,
@@ -80,7 +80,7 @@ def _learn_habits(values: Reals, per_day: int) -> Habits:
         far=far,
         most=most,
         gap_limit=_gap_limit(values, per_day),
-        missing_share=_missing_share(values, window),
+        missing_share=float(np.quantile(np.convolve(~np.isfinite(values), span / len(span), "valid"), 0.99)),
         spike=spike,
         gross=max(spike, GROSS * float(sizes.max(initial=0.0))),
         spikes=int(often.max(initial=0)),
@@ -154,12 +154,6 @@ def _gap_limit(values: Reals, per_day: int) -> float:
     if np.mean(~np.isfinite(values)) > SPARSE:
         return max(float(GAP_FLOOR), SPARSE_MARGIN * float(silences[0]))
     return max(float(GAP_FLOOR), GAP_MARGIN * usual + 2)
-
-
-def _missing_share(values: Reals, window: int) -> float:
-    absent = (~np.isfinite(values)).astype(np.float64)
-    shares = np.convolve(absent, np.ones(min(window, len(absent))) / min(window, len(absent)), "valid")
-    return float(np.quantile(shares, 0.99))
 
 
 def _lattice(readings: Reals) -> Reals:

@@ -44,7 +44,8 @@ def unit_jumps(
         return [open_fault] if open_fault else []
     faults: list[Fault] = []
     if open_fault is not None and from_numpy(series.time[0]) > open_fault.start:
-        at, unit = 0, _unit_in(column, open_fault.detail)
+        units, at = mistakes(column.source_unit, column.unit), 0
+        unit = next((unit for unit in units if f" {unit[0]} " in open_fault.detail), None)
         if unit is None:
             return [open_fault]
         end = _return_row(feed, column, unit, series, at)
@@ -115,11 +116,6 @@ def _credible(feed: Feed, column: Column, series: Series) -> NDArray[np.float64]
     """How far each neighbour may lie from the one before, by the time between them."""
     apart = np.diff(series.time) / np.timedelta64(1, "us") / (feed.cadence.total_seconds() * 1e6)
     return (column.max_step or 0.0) * np.clip(apart, LEAST, 1)
-
-
-def _unit_in(column: Column, detail: str) -> Affine | None:
-    """The unit that a fault's sentence names."""
-    return next((unit for unit in mistakes(column.source_unit, column.unit) if f" {unit[0]} " in detail), None)
 
 
 def _time_of(series: Series, row: int | None) -> datetime | None:
