@@ -1,5 +1,7 @@
 """A feed's whole asset graph: every layer's assets, their checks, and the job that runs them all."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from aerocast.feed.declaration import Feed
@@ -57,28 +59,18 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
         *(make(feed, target) for make in (coverage_check, retraining_check) for target in feed.targets),
     ]
     everything = [asset.key for asset in (*layers, *trained, *served)]
+    about = f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped."
+    whole = _job(feed, job_name(feed), everything, about)
+    observe = _job(
+        feed, observe_job_name(feed), [key(feed, "source")], f"Whether the source of {feed.name} has changed."
+    )
     live = _live_job(feed)
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
+    rollbacks = [_rollback_job(feed, target) for target in feed.targets]
     return dg.Definitions(
         assets=labelled(feed, [source(feed), *layers, *trained, *served]),
         asset_checks=checks,
-        jobs=[
-            dg.define_asset_job(
-                job_name(feed),
-                selection=dg.AssetSelection.assets(*everything),
-                description=f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped.",
-                owners=feed.owners,
-            ),
-            dg.define_asset_job(
-                observe_job_name(feed),
-                selection=dg.AssetSelection.assets(key(feed, "source")),
-                description=f"Whether the source of {feed.name} has changed.",
-                owners=feed.owners,
-            ),
-            live,
-            *retrains.values(),
-            *(_rollback_job(feed, target) for target in feed.targets),
-        ],
+        jobs=[whole, observe, live, *retrains.values(), *rollbacks],
         sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[
             *(routine_schedule(feed, target, job) for target, job in retrains.items()),
@@ -87,34 +79,27 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     )
 
 
+def _job(
+    feed: Feed, name: str, assets: Iterable[dg.AssetKey], description: str, tags: dict[str, str] | None = None
+) -> AssetJob:
+    selection = dg.AssetSelection.assets(*assets)
+    return dg.define_asset_job(name, selection=selection, description=description, tags=tags, owners=feed.owners)
+
+
 def _live_job(feed: Feed) -> AssetJob:
-    layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
-    return dg.define_asset_job(
-        live_job_name(feed),
-        selection=dg.AssetSelection.assets(
-            *layers, *(key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts"))
-        ),
-        description="New readings and logged forecasts, up to evaluation and drift; models are left as they are.",
-        owners=feed.owners,
-    )
+    assets = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
+    assets += [key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts")]
+    about = "New readings and logged forecasts, up to evaluation and drift; models are left as they are."
+    return _job(feed, live_job_name(feed), assets, about)
 
 
 def _retrain_job(feed: Feed, target: str) -> AssetJob:
-    names = ("training_set", *models(feed), "champion", "forecasts")
-    return dg.define_asset_job(
-        retrain_job_name(feed, target),
-        selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in names)),
-        tags={RETRAIN_OF: f"{feed.name}/{target}"},
-        description=f"Retrains candidates for {target}, promotes the best if it is proven better, and forecasts.",
-        owners=feed.owners,
-    )
+    assets = [key(feed, target, name) for name in ("training_set", *models(feed), "champion", "forecasts")]
+    about = f"Retrains candidates for {target}, promotes the best if it is proven better, and forecasts."
+    return _job(feed, retrain_job_name(feed, target), assets, about, {RETRAIN_OF: f"{feed.name}/{target}"})
 
 
 def _rollback_job(feed: Feed, target: str) -> AssetJob:
-    return dg.define_asset_job(
-        rollback_job_name(feed, target),
-        selection=dg.AssetSelection.assets(*(key(feed, target, name) for name in ("champion", "forecasts"))),
-        tags={"dagster/priority": "100"},
-        description=f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it.",
-        owners=feed.owners,
-    )
+    assets = [key(feed, target, name) for name in ("champion", "forecasts")]
+    about = f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it."
+    return _job(feed, rollback_job_name(feed, target), assets, about, {"dagster/priority": "100"})
