@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from aerocast.feed.declaration import Feed
+from aerocast_assets import keys
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import candidate
@@ -27,16 +28,7 @@ from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.retraining import retraining_check
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.keys import (
-    RETRAIN_OF,
-    job_name,
-    key,
-    live_job_name,
-    models,
-    retrain_job_name,
-    rollback_job_name,
-    tables,
-)
+from aerocast_assets.keys import RETRAIN_OF, key, models, tables
 from aerocast_assets.labels import labelled
 
 
@@ -60,7 +52,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     ]
     everything = [asset.key for asset in (*layers, *trained, *served)]
     about = f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped."
-    whole = _job(feed, job_name(feed), everything, about)
+    whole = _job(feed, keys.job_name(feed), everything, about)
     observe = _job(
         feed, observe_job_name(feed), [key(feed, "source")], f"Whether the source of {feed.name} has changed."
     )
@@ -90,16 +82,16 @@ def _live_job(feed: Feed) -> AssetJob:
     assets = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
     assets += [key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts")]
     about = "New readings and logged forecasts, up to evaluation and drift; models are left as they are."
-    return _job(feed, live_job_name(feed), assets, about)
+    return _job(feed, keys.live_job_name(feed), assets, about)
 
 
 def _retrain_job(feed: Feed, target: str) -> AssetJob:
     assets = [key(feed, target, name) for name in ("training_set", *models(feed), "champion", "forecasts")]
     about = f"Retrains candidates for {target}, promotes the best if it is proven better, and forecasts."
-    return _job(feed, retrain_job_name(feed, target), assets, about, {RETRAIN_OF: f"{feed.name}/{target}"})
+    return _job(feed, keys.retrain_job_name(feed, target), assets, about, {RETRAIN_OF: f"{feed.name}/{target}"})
 
 
 def _rollback_job(feed: Feed, target: str) -> AssetJob:
     assets = [key(feed, target, name) for name in ("champion", "forecasts")]
     about = f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it."
-    return _job(feed, rollback_job_name(feed, target), assets, about, {"dagster/priority": "100"})
+    return _job(feed, keys.rollback_job_name(feed, target), assets, about, {"dagster/priority": "100"})

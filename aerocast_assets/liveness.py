@@ -19,13 +19,7 @@ import dagster as dg
 
 from aerocast.storage import atomic
 from aerocast.storage.home import home_of
-from aerocast_assets._compat import (
-    GRPC_INFO_TAG,
-    IN_PROC_CONFIG,
-    ExecutionPlan,
-    InProcessExecutor,
-    PlanOrchestrationContext,
-)
+from aerocast_assets import _compat
 
 FOLDER = "dagster/running"  # of this machine's part of the home
 COMMAND_TAG = "aerocast/command"  # of a run that a command executes in its own process: which one
@@ -61,7 +55,7 @@ def is_dead(run: dg.DagsterRun) -> bool:
     after it, which only the machine where it listens can tell.
     """
     state = _state(run.run_id)
-    server, host = run.tags.get(GRPC_INFO_TAG), run.tags.get(HOST_TAG, socket.gethostname())
+    server, host = run.tags.get(_compat.GRPC_INFO_TAG), run.tags.get(HOST_TAG, socket.gethostname())
     if state == "unknown" and server and host == socket.gethostname():
         return not _answers(json.loads(server))
     return state == "dead"
@@ -72,23 +66,23 @@ def forget(run_id: str) -> None:
     _place(run_id).unlink(missing_ok=True)
 
 
-class _Executor(InProcessExecutor):
+class _Executor(_compat.InProcessExecutor):
     def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+        self, plan_context: _compat.PlanOrchestrationContext, execution_plan: _compat.ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         with alive(plan_context.run_id):
             yield from super().execute(plan_context, execution_plan)
 
 
-def _executor(context: dg.InitExecutorContext) -> InProcessExecutor:
+def _executor(context: dg.InitExecutorContext) -> _compat.InProcessExecutor:
     create: Any = dg.in_process_executor.executor_creation_fn
-    plain: InProcessExecutor = create(context)
+    plain: _compat.InProcessExecutor = create(context)
     return _Executor(plain.retries, plain.step_dependency_config)
 
 
 # Dagster's own one, but for the lock.
 in_process_executor = dg.ExecutorDefinition(
-    name="in_process", config_schema=IN_PROC_CONFIG, executor_creation_fn=_executor
+    name="in_process", config_schema=_compat.IN_PROC_CONFIG, executor_creation_fn=_executor
 )
 
 

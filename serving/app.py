@@ -14,20 +14,7 @@ from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access, check_origin
-from serving.controllers import (
-    ask_for_retrain,
-    docs,
-    evaluate,
-    feeds,
-    health,
-    index,
-    metrics,
-    models,
-    observe,
-    picture,
-    predict,
-    retrain_check,
-)
+from serving.controllers import ENDPOINTS
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
@@ -53,20 +40,7 @@ def create_app(
     observations = Observations(home, limits)
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
-        route_handlers=[
-            index,
-            docs,
-            health,
-            feeds,
-            models,
-            picture,
-            predict,
-            observe,
-            evaluate,
-            retrain_check,
-            ask_for_retrain,
-            metrics,
-        ],
+        route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(_version()),

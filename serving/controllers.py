@@ -211,3 +211,19 @@ async def _body(request: HttpRequest, state: State) -> bytes:
 async def metrics(state: State) -> Response[bytes]:
     """Prometheus text format."""
     return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+ENDPOINTS = [
+    index,
+    docs,
+    health,
+    feeds,
+    models,
+    picture,
+    predict,
+    observe,
+    evaluate,
+    retrain_check,
+    ask_for_retrain,
+    metrics,
+]

@@ -20,18 +20,8 @@ from aerocast.contracts.drift_state import DriftState
 from aerocast.contracts.manifest import FeedSnapshot
 from aerocast.releases import release
 from aerocast.storage.home import Home
-from serving.loading import (
-    Key,
-    ReleaseListing,
-    Served,
-    Tail,
-    listing,
-    open_challenger,
-    open_current,
-    open_previous,
-    open_tail,
-    refuse,
-)
+from serving import loading
+from serving.loading import Key, ReleaseListing, Served, Tail
 from serving.slots import NEVER, ReloadSlot
 
 log = logging.getLogger("aerocast.serving")
@@ -60,17 +50,17 @@ class ServingStore:
 
     def poll(self) -> None:
         """Look up everything, load what is new; never raises for what lies on disk."""
-        self.listing.look(time.monotonic, partial(listing, self.home))
+        self.listing.look(time.monotonic, partial(loading.listing, self.home))
         releases = self.listing.served
         if self.listing.error or not releases:
             return
         self.unlisted = {file: self.unlisted.get(file) or ReloadSlot(file) for file in releases.left_out}
         for file, reason in releases.left_out.items():
-            self.unlisted[file].look(partial(str, reason), partial(refuse, reason))
+            self.unlisted[file].look(partial(str, reason), partial(loading.refuse, reason))
         for key in releases.stamps.keys() - self.releases.keys():
             self._add(key)
         for key, slot in self.releases.items():
-            if slot.look(partial(releases.stamps.get, key), partial(open_current, self.home, key)):
+            if slot.look(partial(releases.stamps.get, key), partial(loading.open_current, self.home, key)):
                 self._loaded(key, slot)
         for feed in self.tails:
             self._look_at_feed(feed)
@@ -139,7 +129,7 @@ class ServingStore:
         if slot.error is None and slot.served:
             log.info("%s/%s is served by release %s", *key, slot.served.manifest.version)
         elif slot.served is None:
-            slot.served = open_previous(self.home, key)
+            slot.served = loading.open_previous(self.home, key)
         self._index()
 
     def _index(self) -> None:
@@ -154,7 +144,7 @@ class ServingStore:
         home = self.home
         at, drift, publication = clock.document(home, feed), state.document(home, feed), declared.document(home, feed)
         self.clocks[feed].look(at.stamp, at.read)
-        self.tails[feed].look(partial(tail.stamp, home, feed), partial(open_tail, home, feed))
+        self.tails[feed].look(partial(tail.stamp, home, feed), partial(loading.open_tail, home, feed))
         self.drifts[feed].look(drift.stamp, drift.read)
         if self.declared[feed].look(publication.stamp, publication.read):
             self._index()
@@ -164,7 +154,7 @@ class ServingStore:
         served = self.index.get(key[0], {}).get(key[1])
         if served and served.feed.shadow > 0:
             stamp = partial(release.challenger_stamp, self.home, *key)
-            slot.look(stamp, partial(open_challenger, self.home, key))
+            slot.look(stamp, partial(loading.open_challenger, self.home, key))
         elif slot.last_stamp:
             slot.clear()
 

@@ -8,21 +8,11 @@ from aerocast.common.times import from_numpy
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.predictions import PredictionLog
 from aerocast.releases import release
+from serving import schemas
 from serving.hot_swap import ServingStore
 from serving.inputs import outdated
 from serving.loading import Key, Served, Tail
 from serving.problems import problem
-from serving.schemas import (
-    FeedView,
-    Health,
-    LeftOut,
-    ReleaseHealth,
-    ReleaseView,
-    StationView,
-    TargetModels,
-    TargetView,
-    WindowView,
-)
 from serving.slots import ReloadSlot
 
 STUCK_POLLS = 10
@@ -30,11 +20,11 @@ STUCK_POLLS = 10
 
 def health(
     store: ServingStore, log: PredictionLog, poll_seconds: float, others: Sequence[ReloadSlot[Any]] = ()
-) -> Health:
+) -> schemas.Health:
     """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
     errors = [log.error] if log.error else []
     left_out = [
-        LeftOut(slot.file, slot.error, slot.since, slot.failures)
+        schemas.LeftOut(slot.file, slot.error, slot.since, slot.failures)
         for slot in (*store.slots(), *others)
         if slot.error is not None
     ]
@@ -48,10 +38,12 @@ def health(
         status = (
             "degraded" if errors or left_out or any(one.status not in ("ok", "retired") for one in releases) else "ok"
         )
-    return Health(status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, left_out, releases)
+    return schemas.Health(
+        status, store.started_at, store.last_poll, poll_seconds, log.failures, errors, left_out, releases
+    )
 
 
-def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> ReleaseHealth:
+def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> schemas.ReleaseHealth:
     served, tail, state = slot.served, store.tails[key[0]], store.drift(key[0])
     retired = store.retirement(*key)
     looked_at = (slot, tail, store.clocks[key[0]], store.drifts[key[0]], store.declared[key[0]], store.challengers[key])
@@ -60,7 +52,7 @@ def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> Release
         errors.append(why)
     challenger = store.challenger(key)
     newest = tail.served.feed_newest if tail.served else None
-    return ReleaseHealth(
+    return schemas.ReleaseHealth(
         feed=key[0],
         target=key[1],
         status="retired" if retired else "no release" if served is None else "degraded" if errors else "ok",
@@ -79,7 +71,7 @@ def _release(key: Key, slot: ReloadSlot[Served], store: ServingStore) -> Release
     )
 
 
-def feeds(store: ServingStore) -> list[FeedView]:
+def feeds(store: ServingStore) -> list[schemas.FeedView]:
     """What is served, and then the feeds that were and are not declared any more."""
     views = [_feed(list(targets.values()), store.tail(feed)) for feed, targets in store.index.items()]
     for feed in sorted({feed for feed, _ in store.releases}):
@@ -89,18 +81,18 @@ def feeds(store: ServingStore) -> list[FeedView]:
     return views
 
 
-def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -> FeedView:
+def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -> schemas.FeedView:
     newest = max(served, key=lambda one: one.manifest.lineage.created_at)
     feed, window = newest.feed, newest.manifest.window
     instants = {station: from_numpy(newest) for station, newest in tail.newest.items()} if tail else {}
-    return FeedView(
+    return schemas.FeedView(
         name=feed.name,
         description=feed.description,
-        stations=[StationView(s.id, s.name, s.timezone, instants.get(s.id)) for s in feed.stations],
+        stations=[schemas.StationView(s.id, s.name, s.timezone, instants.get(s.id)) for s in feed.stations],
         columns=feed.columns,
-        window=WindowView(window.columns, window.steps, window.look_back, window.cadence),
+        window=schemas.WindowView(window.columns, window.steps, window.look_back, window.cadence),
         targets=[
-            TargetView(one.manifest.target, one.manifest.unit, one.manifest.horizons, one.manifest.version)
+            schemas.TargetView(one.manifest.target, one.manifest.unit, one.manifest.horizons, one.manifest.version)
             for one in served
             if not retired
         ],
@@ -108,7 +100,7 @@ def _feed(served: list[Served], tail: Tail | None, retired: str | None = None) -
     )
 
 
-def models(store: ServingStore, feed: str | None, target: str | None, limit: int) -> list[TargetModels]:
+def models(store: ServingStore, feed: str | None, target: str | None, limit: int) -> list[schemas.TargetModels]:
     """Current and past releases, newest first, of what was asked for. Reads the disk; 404 for nothing of the kind."""
     keys = [key for key in sorted(store.releases) if feed in (None, key[0]) and target in (None, key[1])]
     if not keys and (feed or target):
@@ -119,9 +111,9 @@ def models(store: ServingStore, feed: str | None, target: str | None, limit: int
     for key in keys:
         slot, entries = store.releases[key], release.history(store.home, *key, limit=limit)
         current = slot.served.manifest.version if slot.served else None
-        past = [ReleaseView(e.version, e.version == current, e.error, *_facts(e.manifest)) for e in entries]
+        past = [schemas.ReleaseView(e.version, e.version == current, e.error, *_facts(e.manifest)) for e in entries]
         hold = slot.served.active_hold if slot.served else None
-        targets.append(TargetModels(*key, current, len(release.versions(store.home, *key)), hold, past))
+        targets.append(schemas.TargetModels(*key, current, len(release.versions(store.home, *key)), hold, past))
     return targets
 
 

@@ -22,18 +22,7 @@ import msgspec
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.pointer import Current, Hold, HoldError
-from aerocast.releases import storage
-from aerocast.releases.contents import (
-    MANIFEST,
-    SUMS,
-    Bundle,
-    bundle_contents,
-    check_graph,
-    read_manifest,
-    read_sums,
-    read_verified,
-    validate,
-)
+from aerocast.releases import contents, storage
 from aerocast.releases.storage import VERSION, bundle_storage
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.documents import Document
@@ -73,14 +62,14 @@ def write(home: Home, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     Raises:
         AeroCastError: the manifest does not fit the files or JSON, or the disk refuses; nothing is visible then.
     """
-    validate(manifest, files)
+    contents.validate(manifest, files)
     bundles = bundle_storage(home, manifest.feed.name, manifest.target)
     with bundles.writer(f"release of {manifest.feed.name}/{manifest.target}"):
         number = 0
         while (same := _version_of_hash(home, manifest)) is None:
             number = max(number, *map(_number, bundles.versions()), 0) + 1
             version = f"{number:04d}-{manifest.lineage.config_hash[:8]}"
-            if bundles.add(number, version, bundle_contents(manifest, version, files)):
+            if bundles.add(number, version, contents.bundle_contents(manifest, version, files)):
                 return version
     return same
 
@@ -193,17 +182,19 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
         AeroCastError: no such version, a missing or changed file, a manifest of an unknown form.
     """
     bundle = _bundle(home, feed, target, version)
-    sums = read_sums(bundle)
-    manifest = read_manifest(bundle, sums)
-    files = {graph.file: read_verified(bundle, graph.file, sums) for graph in manifest.graphs.all()}
+    sums = contents.read_sums(bundle)
+    manifest = contents.read_manifest(bundle, sums)
+    files = {graph.file: contents.read_verified(bundle, graph.file, sums) for graph in manifest.graphs.all()}
     if (manifest.feed.name, manifest.target) != (feed, target):
         raise AeroCastError(
             f"release {bundle} is not of {feed}/{target}, but of {manifest.feed.name}/{manifest.target}"
         )
     for graph in manifest.graphs.all():
-        check_graph(graph.file, files[graph.file])
+        contents.check_graph(graph.file, files[graph.file])
         if sums[graph.file] != graph.sha256:
-            raise AeroCastError(f"release {bundle} is damaged: {MANIFEST} and {SUMS} disagree on {graph.file}")
+            raise AeroCastError(
+                f"release {bundle} is damaged: {contents.MANIFEST} and {contents.SUMS} disagree on {graph.file}"
+            )
     return Release(manifest, files)
 
 
@@ -251,16 +242,16 @@ def folder(home: Path, feed: str, target: str) -> Path:
     return home / Path(bundle_storage(home, feed, target).pointer(POINTER)).parent
 
 
-def _bundle(home: Home, feed: str, target: str, version: str) -> Bundle:
+def _bundle(home: Home, feed: str, target: str, version: str) -> contents.Bundle:
     bundles = bundle_storage(home, feed, target)
     if not VERSION.match(version) or not bundles.has(version):
         raise AeroCastError(f"there is no release {version!r} of {feed}/{target}")
-    return Bundle(bundles, version)
+    return contents.Bundle(bundles, version)
 
 
 def _read_manifest(home: Home, feed: str, target: str, version: str) -> Manifest:
     bundle = _bundle(home, feed, target, version)
-    return read_manifest(bundle, read_sums(bundle))
+    return contents.read_manifest(bundle, contents.read_sums(bundle))
 
 
 _cached_manifest = lru_cache(maxsize=256)(_read_manifest)
