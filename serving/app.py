@@ -5,11 +5,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from importlib import metadata
 
 from litestar import Litestar
 from litestar.datastructures import State
 
+from aerocast import __version__
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, problems
@@ -43,7 +43,7 @@ def create_app(
         route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
-        openapi_config=openapi.config(_version()),
+        openapi_config=openapi.config(__version__),
         lifespan=[_watching(store, loop, observations, poll_seconds)],
         state=State(
             {
@@ -93,10 +93,3 @@ async def _watch(store: ServingStore, observations: Observations, seconds: float
             await asyncio.sleep(seconds)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("aerocast")
-    except metadata.PackageNotFoundError:
-        return "0"

@@ -17,7 +17,8 @@ from flatbuffers.table import Table
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS
-from aerocast.ingest.channels.definition import LONGEST_TEXT, Columns, Definition, ReadingError, ReadingRows
+from aerocast.ingest.channels.definition import LONGEST_TEXT, Definition, ReadingError, ReadingRows
+from aerocast.ingest.deliveries.columns import Columns
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)

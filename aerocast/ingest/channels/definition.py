@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
 from aerocast.contracts.declared import Declared
+from aerocast.ingest.deliveries.columns import Columns
 
 LONGEST_STATION = LONGEST_TEXT = 200
 LARGEST_READING = 64 << 10  # bytes in JSON
@@ -66,20 +67,6 @@ class ReadingRows(NamedTuple):
     rows: Sequence[Any]
     many: bool
     ignored: tuple[str, ...]
-
-
-class Columns(NamedTuple):
-    """What a table of readings calls station and time, which measured fields it has, and what is ignored in it."""
-
-    station: str
-    time: str
-    measured: tuple[str, ...]
-    ignored: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        """What is read of the table, each name once."""
-        return list(dict.fromkeys([self.station, self.time, *self.measured]))
 
 
 class Definition:

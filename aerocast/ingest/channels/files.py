@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from aerocast.common.errors import first_line
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import arrow
-from aerocast.ingest.channels.definition import Columns, Definition
+from aerocast.ingest.channels.definition import Definition
 from aerocast.ingest.channels.readings import ReadingError, definition_of
+from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_file import Piece, open_csv, undeclared_note
 from aerocast.ingest.deliveries.csv_lines import LONGEST_BROKEN, CsvFault
 from aerocast.tables.raw import MALFORMED

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.sql import literal
-from aerocast.ingest.channels.definition import Columns
+from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_lines import BLOCK, CsvFault, Header, Oddity, Repair, blocks, is_regular, pattern
 
 _ROWS = 122_880  # of a batch: DuckDB's row group

@@ -19,7 +19,7 @@ from aerocast.common.months import month_of
 from aerocast.common.sql import literal, quoted
 from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
-from aerocast.ingest.channels.definition import Columns
+from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_file import Piece, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from aerocast.ingest.instants import Instants

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from aerocast.ingest.channels.definition import Columns
 from aerocast.ingest.deliveries import csv_lines
+from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_file import CsvFile, open_csv
 from aerocast.ingest.deliveries.csv_lines import CsvFault
 from tests import SHARED
