@@ -22,11 +22,10 @@ from aerocast_assets.automation.live import live_sensor
 from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
-from aerocast_assets.checks.coverage import coverage_check
 from aerocast_assets.checks.drift import drift_checks
 from aerocast_assets.checks.intake import intake_checks
+from aerocast_assets.checks.live import coverage_check, retraining_check
 from aerocast_assets.checks.quality import quality_checks
-from aerocast_assets.checks.retraining import retraining_check
 from aerocast_assets.checks.skill import skill_checks
 from aerocast_assets.keys import RETRAIN_OF, key, models, tables
 from aerocast_assets.labels import labelled

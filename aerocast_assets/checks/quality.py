@@ -23,12 +23,13 @@ NEWEST = 2  # months in which a station's newest reading is looked for
 
 def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     """The feed's checks on raw, bronze and silver."""
+    block, training_sets = feed.quality.block, [key(feed, target, "training_set") for target in feed.targets]
     return [
         _nothing_lost(feed),
         _expectations(feed),
         _freshness(feed),
-        _values_believed(feed),
-        *(_trainable(feed, target) for target in feed.targets if feed.quality.block is not None),
+        _values_believed(feed, key(feed, "bronze")),
+        *(_values_believed(feed, asset, block) for asset in training_sets if block is not None),
     ]
 
 
@@ -79,64 +80,35 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
     return check
 
 
-def _values_believed(feed: Feed) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=key(feed, "bronze"),
-        name="values_believed",
-        description="No column of any station lacks more of its values, missing or quarantined, than is usual.",
-    )
+def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None) -> dg.AssetChecksDefinition:
+    """With a share that blocks it stops what would be trained on rows of which too much is lacking."""
+    description = "No column of any station lacks more of its values, missing or quarantined, than is usual."
+    if block is not None:
+        description = f"No column of any station lacks {block:.0%} of its values (quality.block)."
+
+    @dg.asset_check(asset=asset, name="values_believed", blocking=block is not None, description=description)
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.tables.quality import shares_above
+        from aerocast.tables import quality
 
-        shares = _shares(context, platform, feed)
-        return _shares_result(shares, shares_above(shares), dg.AssetCheckSeverity.WARN)
-
-    return check
-
-
-def _trainable(feed: Feed, target: str) -> dg.AssetChecksDefinition:
-    """Stops what would be trained on rows of which too much is lacking."""
-    block = feed.quality.block
-
-    @dg.asset_check(
-        asset=key(feed, target, "training_set"),
-        name="values_believed",
-        blocking=True,
-        description=f"No column of any station lacks {block:.0%} of its values (quality.block).",
-    )
-    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.tables.quality import shares_above
-
-        shares = _shares(context, platform, feed)
-        return _shares_result(shares, shares_above(shares, block), dg.AssetCheckSeverity.ERROR)
-
-    return check
-
-
-def _shares(context: dg.AssetCheckExecutionContext, platform: Platform, feed: Feed) -> "list[QuarantineShare]":
-    from aerocast.tables import quality
-
-    lake, names = platform.lake.view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
-    with platform.sql() as con:
-        return quality.total_shares(
-            quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
-            for piece in lake.chunks(names[0], _open(context, lake, feed))
+        lake, names = platform.lake.view(), [table(feed, layer) for layer in ("bronze", "quarantine")]
+        with platform.sql() as con:
+            shares = quality.total_shares(
+                quality.shares(con, feed, *(lake.relation(con, name, piece) for name in names))
+                for piece in lake.chunks(names[0], _open(context, lake, feed))
+            )
+        high = quality.shares_above(shares, block)
+        return dg.AssetCheckResult(
+            passed=not high,
+            severity=dg.AssetCheckSeverity.WARN if block is None else dg.AssetCheckSeverity.ERROR,
+            description="; ".join(map(str, high)) or "as usual",
+            metadata={
+                "largest_share": max((each.share for each in shares), default=0.0),
+                "high": preview([_row(each) for each in high]),
+                "shares": preview([_row(each) for each in sorted(shares, key=lambda each: -each.share)[:PREVIEWED]]),
+            },
         )
 
-
-def _shares_result(
-    shares: "list[QuarantineShare]", high: "list[QuarantineShare]", severity: dg.AssetCheckSeverity
-) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=not high,
-        severity=severity,
-        description="; ".join(map(str, high)) or "as usual",
-        metadata={
-            "largest_share": max((each.share for each in shares), default=0.0),
-            "high": preview([_row(each) for each in high]),
-            "shares": preview([_row(each) for each in sorted(shares, key=lambda each: -each.share)[:PREVIEWED]]),
-        },
-    )
+    return check
 
 
 def _row(share: "QuarantineShare") -> dict[str, object]:
