@@ -14,8 +14,7 @@ from aerocast.lake import Lake
 from aerocast.promotion import table
 from aerocast.releases import release
 from aerocast_assets.assets import champion
-from aerocast_assets.graph import job_name
-from aerocast_assets.keys import key
+from aerocast_assets.keys import job_name, key
 from tests.factories.releases import damage, graph, manifest, publish
 from tests.harness.graph import definitions, metadata
 

@@ -11,8 +11,8 @@ import pytest
 from aerocast.feed.declaration import Feed
 from aerocast.releases import release
 from aerocast.storage.home import Home
-from aerocast_assets.graph import feed_definitions, job_name
-from aerocast_assets.keys import months
+from aerocast_assets.graph import feed_definitions
+from aerocast_assets.keys import job_name, months
 from aerocast_assets.resources import Platform
 from tests import PROJECT
 
