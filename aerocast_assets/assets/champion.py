@@ -1,7 +1,8 @@
 """champion: every candidate and the incumbent on the same rows; the better one is released, and the reason kept.
 
 While a person holds what serves, a trial is held and recorded, and replaces nothing. Run config `release` chooses one
-instead (see `aerocast_assets.assets.choice`).
+instead: a person's choice is a rollback, which holds until it is lifted. The loop chooses, too: a challenger that has
+proven itself on live requests. Its choice yields to a person's.
 """
 
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from aerocast.features.grid import Grid
     from aerocast.lake import LakeReader
     from aerocast.models.candidates import Candidate
+    from aerocast.promotion import choice
     from aerocast.promotion.trial import Trial
     from aerocast.releases.release import Release
 
@@ -50,7 +53,6 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ReleaseChoice, platform: Platform
     ) -> dg.MaterializeResult[None]:
         from aerocast.models import candidates
-        from aerocast_assets.assets import choice
 
         offers = [
             each
@@ -63,7 +65,7 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             sequence=sequence.config_hash if sequence else None,
         )
         if config.lift or config.release:
-            return choice.choose(context, platform, feed, target, config, offered)
+            return _choose(context, platform, feed, target, config, offered)
         return _judge(context, config, platform, feed, target, (offers, sequence), offered)
 
     return asset
@@ -99,7 +101,9 @@ def _judge(
         and (standing := choice.settled_reason(lake, feed.name, target, verdict, offered))
     ):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
-        return result(platform, now.release.manifest, status(None) | verdicts.describe(platform, feed, target), version)
+        return _result(
+            platform, now.release.manifest, status(None) | verdicts.describe(platform, feed, target), version
+        )
     trial = _try(platform, lake, feed, target, rivals, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
     rivals = tracked.record_scores(context, root, rivals, trial)
@@ -119,7 +123,7 @@ def _judge(
     )
     table.record(lake, feed, target, trial, outcome.decision, about, verdict)
     context.log.info(outcome.decision.reason)
-    return result(platform, outcome.serves, status(trial) | verdicts.describe(platform, feed, target, trial), version)
+    return _result(platform, outcome.serves, status(trial) | verdicts.describe(platform, feed, target, trial), version)
 
 
 def _try(
@@ -147,7 +151,7 @@ def _try(
         return run_trial(feed, spec, samples, rivals, incumbent, since, series)
 
 
-def result(
+def _result(
     platform: Platform, serves: "Manifest | None", described: dict[str, Any], version: str
 ) -> dg.MaterializeResult[None]:
     metadata = dict(described)
@@ -169,3 +173,51 @@ def result(
             },
         }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
+
+
+def _choose(
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: ReleaseChoice, offered: str
+) -> dg.MaterializeResult[None]:
+    """Lets a release serve from now on, and holds it unless the loop chose it; or ends such a hold. History keeps all.
+
+    Raises:
+        Failure: there is no such release, it is damaged, or a person holds another one; the one that serves goes on.
+            Nothing of this changes by itself, so that the run is not repeated.
+    """
+    from aerocast.promotion import choice
+
+    root, lake, tag = platform.root, platform.lake, context.run.tags.get(RETRAIN_TAG)
+    try:
+        if config.lift:
+            outcome = choice.lift(root, feed, target)
+        else:
+            length = choice.parse_length(config.hold_for, "hold_for")
+            hold = None if config.automatic else choice.hold_for(length, tag or "")
+            outcome = choice.choose(lake, root, feed, target, config.release, hold, tag or "", offered)
+            _follow(context, platform, feed, target, outcome)
+    except AeroCastError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    if outcome.segment:
+        choice.record(lake, root, feed, target, outcome, context.run.run_id, tag)
+    context.log.info(outcome.reason if outcome.segment else f"unchanged: {outcome.reason}")
+    described = verdicts.describe(platform, feed, target)
+    hold = outcome.pointer.hold
+    state = config_hash(
+        release=outcome.serves.version,
+        promoted_at=outcome.pointer.promoted_at.isoformat(),
+        hold=hold.since.isoformat() if hold else None,
+    )
+    return _result(platform, outcome.serves, status(outcome.segment) | described, state)
+
+
+def _follow(
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, outcome: "choice.Choice"
+) -> None:
+    """MLflow's alias follows what serves."""
+    from aerocast.models.tracking import model_name
+
+    name, run_id = model_name(feed.name, target), outcome.serves.lineage.mlflow_run_id
+    tags = {"verdict": "promoted", "reason": outcome.reason} if outcome.is_switch else {}
+    if tracked.noted(context, platform.root, lambda tracker: tracker.follow(name, run_id, tags)) is False:
+        version = outcome.serves.version
+        context.log.warning(f"MLflow does not know the training of {version}, so its alias stays where it is")
