@@ -16,8 +16,8 @@ def count(number: float, noun: str, many: str = "") -> str:
 
 def printable(text: str, most: int = 1000) -> str:
     """Foreign text for a message, a log or a file name: one line of characters that can be seen, at most so many."""
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:most])
-    return shown if len(text) <= most else f"{shown}..."
+    visible = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:most])
+    return visible if len(text) <= most else f"{visible}..."
 
 
 def the_newest(number: int, noun: str) -> str:
