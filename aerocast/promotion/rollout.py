@@ -6,10 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from aerocast.common.errors import AeroCastError
 from aerocast.contracts import clock
 from aerocast.contracts.manifest import Manifest
-from aerocast.contracts.pointer import Current, Hold
 from aerocast.features.grid import WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
@@ -18,25 +16,7 @@ from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
 from aerocast.promotion.trial import Trial
 from aerocast.releases import release
-from aerocast.releases.release import Release
 from aerocast.storage.home import Home
-
-
-@dataclass(frozen=True)
-class ServingRelease:
-    """The pointer of a target, its release, and a person's hold on it; `note` says why a release does not count."""
-
-    pointer: Current | None
-    release: Release | None
-    note: str
-
-    @property
-    def hold(self) -> Hold | None:
-        return self.pointer.active_hold if self.pointer else None
-
-    def verdict(self, version: str) -> str:
-        """The name of a trial of this version: what was refused only because of a hold is tried again after it."""
-        return f"{version}@{self.hold.since.isoformat()}" if self.hold else version
 
 
 @dataclass(frozen=True)
@@ -46,16 +26,6 @@ class Outcome:
     serves: Manifest | None
     challenger: str | None
     decision: Decision
-
-
-def serving_release(root: Home, feed: str, target: str) -> ServingRelease:
-    """The release that serves now; one that cannot be read, such as one of a newer format, does not count."""
-    pointer = release.current(root, feed, target)
-    try:
-        return ServingRelease(pointer, release.load(root, feed, target, pointer.version) if pointer else None, "")
-    except AeroCastError as error:
-        assert pointer
-        return ServingRelease(pointer, None, f" The incumbent {pointer.version} does not count: {error}.")
 
 
 def regime(since: str, candidates: Sequence[Candidate]) -> datetime | None:
@@ -68,7 +38,7 @@ def apply_decision(
     feed: Feed,
     trial: Trial,
     graphs: tuple[Candidate | None, Candidate | None],
-    before: ServingRelease,
+    before: release.ServingRelease,
     run_id: str,
     reason: str | None,
 ) -> Outcome:

@@ -45,6 +45,23 @@ class Release:
         return self.manifest.version
 
 
+@dataclass(frozen=True)
+class ServingRelease:
+    """The pointer of a target, its release, and a person's hold on it; `note` says why a release does not count."""
+
+    pointer: Current | None
+    release: Release | None
+    note: str
+
+    @property
+    def hold(self) -> Hold | None:
+        return self.pointer.active_hold if self.pointer else None
+
+    def verdict(self, version: str) -> str:
+        """The name of a trial of this version: what was refused only because of a hold is tried again after it."""
+        return f"{version}@{self.hold.since.isoformat()}" if self.hold else version
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One line of the history: the manifest, or the sentence that says why it cannot be read."""
@@ -196,6 +213,16 @@ def load(home: Home, feed: str, target: str, version: str) -> Release:
                 f"release {bundle} is damaged: {contents.MANIFEST} and {contents.SUMS} disagree on {graph.file}"
             )
     return Release(manifest, files)
+
+
+def serving_release(home: Home, feed: str, target: str) -> ServingRelease:
+    """The release that serves now; one that cannot be read, such as one of a newer format, does not count."""
+    pointer = current(home, feed, target)
+    try:
+        return ServingRelease(pointer, load(home, feed, target, pointer.version) if pointer else None, "")
+    except AeroCastError as error:
+        assert pointer
+        return ServingRelease(pointer, None, f" The incumbent {pointer.version} does not count: {error}.")
 
 
 def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[HistoryEntry]:

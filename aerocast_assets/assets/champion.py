@@ -83,6 +83,7 @@ def _judge(
     """Holds the trial, unless it was held before; who serves afterwards, and why."""
     from aerocast.contracts import clock
     from aerocast.promotion import choice, rollout
+    from aerocast.releases import release
 
     root, lake, (rivals, sequence) = platform.root, platform.lake, entrants
     since = rollout.regime(config.since, rivals)
@@ -92,7 +93,7 @@ def _judge(
         promotion=feed.promotion.model_dump(mode="json"),
         code=CODE,
     )
-    now = rollout.serving_release(root, feed.name, target)
+    now = release.serving_release(root, feed.name, target)
     verdict = now.verdict(version)
     verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
     if (

@@ -270,7 +270,7 @@ def grouped(keys: Sequence[str], stale: Iterable[str]) -> list[list[str]]:
 
 def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: datetime) -> dg.RunRequest:
     """A live run over these months, which have no gap."""
-    from aerocast.promotion.rollout import serving_release
+    from aerocast.releases.release import serving_release
 
     serving = [target for target in feed.targets if serving_release(root, feed.name, target).release]
     layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]

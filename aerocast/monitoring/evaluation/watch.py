@@ -34,7 +34,6 @@ from aerocast.monitoring.drift.examine import examine
 from aerocast.monitoring.drift.heat import advance
 from aerocast.monitoring.drift.profile import Profile
 from aerocast.monitoring.evaluation import shadow, views
-from aerocast.promotion.rollout import serving_release
 from aerocast.releases import release
 from aerocast.releases.compatibility import incompatibilities
 from aerocast.storage.home import Home
@@ -260,7 +259,7 @@ def _advance_heat(
 
 def _champion_manifests(home: Home, feed: Feed) -> dict[str, Manifest]:
     """The manifest of each target's champion, of those that have a sound one which can still answer for the feed."""
-    serving = {target: serving_release(home, feed.name, target).release for target in feed.targets}
+    serving = {target: release.serving_release(home, feed.name, target).release for target in feed.targets}
     releases = {target: each for target, each in serving.items() if each}
     return {target: each.manifest for target, each in releases.items() if not incompatibilities(each.manifest, feed)}
 
