@@ -8,6 +8,7 @@ import msgspec
 
 from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.declaration import Feed
+from aerocast.storage.home import store_of
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.layers import Refreshed, layer_asset
 from aerocast_assets.keys import LIVE_TAG, table

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.manifest import Manifest
-from aerocast.releases import release
+from aerocast.releases import contents, release
 from aerocast.releases.contents import bundle_contents
 from serving import graph as serving_graph
 from serving import predictor
@@ -108,6 +108,6 @@ def test_hostile_release_keeps_old_one_serving(home: Path, reader: Reader, name:
 def test_warm_up_ends(home: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an operator is written in bytes that nobody searches for."""
     monkeypatch.setattr(serving_graph, "WARM_UP_SECONDS", 0.5)
-    monkeypatch.setattr(release, "check_graph", lambda *_: None)
+    monkeypatch.setattr(contents, "check_graph", lambda *_: None)
     plant(home, manifest(2), repeating())
     assert "does not run" in reader.look().releases[0].errors[0]

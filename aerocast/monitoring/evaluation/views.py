@@ -37,7 +37,9 @@ class ReleaseOutcomes:
     manifest: Manifest
 
     @classmethod
-    def read(cls, con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest) -> ReleaseOutcomes:
+    def read(
+        cls, con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest
+    ) -> "ReleaseOutcomes":
         """Those of the newest months; what was read before on this connection is replaced."""
         con.execute(
             "CREATE OR REPLACE TEMP TABLE watched_outcomes (station VARCHAR, graph VARCHAR, origin TIMESTAMPTZ,"
