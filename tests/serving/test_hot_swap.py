@@ -1,5 +1,6 @@
 """Releases and tails come and go while requests flow: none fails, and a bad one never replaces a good one."""
 
+import os
 import shutil
 import threading
 from collections import Counter
@@ -247,3 +248,39 @@ def test_silent_feed_degrades_its_answers(tmp_path: Path, serve: Start) -> None:
     answer = http.post("/predict", json=JFK).json()
     assert answer["degraded"]
     assert [reason["code"] for reason in answer["reasons"]] == ["stale_feed"]
+
+
+def test_swaps_with_corrupt_ones_among_them_fail_no_request(tmp_path: Path, serve: Start) -> None:
+    """`AEROCAST_SWAPS=1000` swaps more often."""
+    publish(tmp_path, 1)
+    write_tail(tmp_path)
+    server, http = serve()
+    statuses: Counter[int] = Counter()
+    done = threading.Event()
+
+    def client() -> None:
+        with httpx.Client(base_url=server.url, timeout=60) as mine:
+            while not done.is_set():
+                statuses[mine.post("/predict", json=JFK).status_code] += 1
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    try:
+        for number in range(2, 2 + int(os.environ.get("AEROCAST_SWAPS", "30"))):
+            if number % 10 == 0:
+                version = release.write(tmp_path, manifest(number), {"model.onnx": graph()})
+                damage(release.folder(tmp_path, "noaa", "temperature") / version / "model.onnx")
+                before = metric(http, "aerocast_release_load_failures_total")
+                point(tmp_path, version)
+                until(lambda before=before: metric(http, "aerocast_release_load_failures_total") > before)
+            else:
+                version = publish(tmp_path, number)
+                until(lambda version=version: serving(http) == version)
+    finally:
+        done.set()
+        for thread in clients:
+            thread.join()
+    assert set(statuses) == {200}
+    assert server.memory("VmHWM") < 400
+    print(f"{statuses.total()} requests")
