@@ -37,18 +37,18 @@ def request_retrain(home: Home, feed: str, target: str, reason: str, *, force: b
     Raises:
         AeroCastError: the disk fails, or a name is invalid.
     """
-    stored = document(home, feed, target)
+    file = document(home, feed, target)
     while True:
         try:
-            present, stamp = stored.read_stamped()
+            present, stamp = file.read_stamped()
         except AeroCastError:  # a damaged request, which cannot be handled, is replaced
-            present, stamp = None, stored.stamp()
+            present, stamp = None, file.stamp()
         if present and (present.force or not force):
             return present
         request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
         if present:
             request = msgspec.structs.replace(present, force=True, reason=reason)
-        if stored.swap(request, stamp):
+        if file.swap(request, stamp):
             return request
 
 
@@ -61,10 +61,10 @@ def open_requests(home: Home, feed: str) -> list[Request]:
 
 def close_request(home: Home, request: Request) -> None:
     """Removes a request that was handled, not a newer one of its target. Raises AeroCastError as `request_retrain`."""
-    stored = document(home, request.feed, request.target)
-    present = stored.read()
+    file = document(home, request.feed, request.target)
+    present = file.read()
     if present and present.id == request.id:
-        stored.remove()
+        file.remove()
 
 
 def document(home: Home, feed: str, target: str) -> Document[Request]:

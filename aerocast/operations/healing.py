@@ -2,7 +2,7 @@
 
 A pointer follows from the table of promotions, drift state and candidates from tables and trainings; a request can be
 made once more. What lies on a disk that does not answer is no damage, and is left alone. Tables and releases are not
-made again: whoever reads a damaged one says so by name.
+made again: what reads a damaged one names it.
 """
 
 from collections.abc import Iterator

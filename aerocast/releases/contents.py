@@ -65,7 +65,7 @@ def check_graph(name: str, data: bytes) -> None:
     """Raises AeroCastError for a graph that may take any time for an answer."""
     if operator := _REPEATING.search(data):
         kind = re.sub(rb"[^A-Za-z]", b"", operator[0]).decode()
-        raise AeroCastError(f"release: {name} has the operator {kind}, which may run for ever; no graph may have it")
+        raise AeroCastError(f"release: {name} has the operator {kind}, which may never end; no graph may have it")
 
 
 def bundle_contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -195,11 +195,11 @@ class PostStore:
                 return False
             con.execute("BEGIN IMMEDIATE")
             file, last = con.execute("SELECT name, last FROM state").fetchone()
-            known = newest(file)
+            latest = newest(file)
             first = con.execute("SELECT min(id) FROM posts").fetchone()[0]
             # Posts that raw has may still be here, too, if a part was appended and its taker killed.
-            killed = con.execute("SELECT 1 FROM parts WHERE last = ?", (known,)).fetchone()
-            is_copy = known is not None and (last < known or (first is not None and first <= known and not killed))
+            killed = con.execute("SELECT 1 FROM parts WHERE last = ?", (latest,)).fetchone()
+            is_copy = latest is not None and (last < latest or (first is not None and first <= latest and not killed))
             if is_copy:
                 con.execute("UPDATE state SET name = ?", (secrets.token_hex(8),))
             con.execute("COMMIT")
