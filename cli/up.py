@@ -60,7 +60,7 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
         logs = {name: ChildLog(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
         ui = ("-h", UI_HOST, "-p", str(ui_port), "--log-level", "warning")
         pages = {"AEROCAST_SERVER": url(_reachable(host), port)}
-        command = ("dagster", "dev", "-w", "workspace.yaml", *ui)
+        command = ("aerocast_assets._compat.ui", "-w", "workspace.yaml", *ui)
         children = {
             "dagster": processes.start(*command, variables=pages, log=logs["dagster"].file),
             "server": processes.start("serving", "--host", host, "--port", str(port), log=logs["server"].file),

@@ -60,7 +60,16 @@ class Stage:
         workspace = {"grpc_server": {"host": HOST, "port": self._code_port, "location_name": LOCATION}}
         (self.home / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [workspace]}))
         self._wait("code", self._code_port)
-        self._open("webserver", "dagster_webserver", *self._workspace, "-h", HOST, "-p", str(self.ui_port))
+        self._open(
+            "webserver",
+            "aerocast_assets._compat.ui",
+            "webserver",
+            *self._workspace,
+            "-h",
+            HOST,
+            "-p",
+            str(self.ui_port),
+        )
 
     def daemon(self) -> None:
         self._open("daemon", DAEMON, "run", *self._workspace)

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         Access(
             settings.token,
             ipaddress.ip_address(host.partition("%")[0]).is_loopback,
-            frozenset(filter(None, settings.hosts.lower().split(","))),
+            settings.host_names,
         ),
         Limits(rows=settings.most_waiting),
     )

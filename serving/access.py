@@ -6,15 +6,14 @@ refused.
 """
 
 import hmac
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from aerocast.common.origins import is_known_host, is_own_origin
 from serving.problems import problem
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -59,28 +58,12 @@ async def check_origin(request: Request[Any, Any, Any]) -> None:
     """Before every request. Raises a problem: 421 for another host's name, 403 for a page of another host."""
     access: Access = request.app.state.access
     host = request.headers.get("host", "")
-    if host and access.local and not _is_loopback(host) and _name(host) not in access.hosts:
+    if access.local and not is_known_host(host, access.hosts):
         detail = f"This server is not {host[:80]}; AEROCAST_HOSTS lists the names that it has besides loopback's."
         raise problem("unknown-host", detail, status=421, field="Host", value=host, rule="a name of this server")
     origin = request.headers.get("origin")
-    if origin is None or request.method in SAFE_METHODS or access.token:  # a page elsewhere does not know the token
+    if request.method in SAFE_METHODS or access.token:  # a page elsewhere does not know the token
         return
-    if origin.partition("://")[2] != host and _name(origin.partition("://")[2]) not in access.hosts:
+    if not is_own_origin(origin, host, access.hosts):
         detail = "A page of another origin must not use this server: it has no token, and so trusts who can reach it."
         raise problem("cross-origin", detail, status=403, field="Origin", value=origin, rule="this server's own pages")
-
-
-def _name(authority: str) -> str:
-    """The host of `host:port`, empty if there is none."""
-    try:
-        return urlsplit(f"//{authority}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_loopback(authority: str) -> bool:
-    name = _name(authority)
-    try:
-        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

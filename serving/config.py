@@ -11,8 +11,7 @@ class ServerSettings(Settings):
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
     prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
-    tries a release out; `AEROCAST_TOKEN`: what writers must send, and `AEROCAST_HOSTS`: by which names, with commas
-    between, people reach a server on loopback, such as a proxy's (see access); `AEROCAST_MOST_WAITING`: how many
+    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access); `AEROCAST_MOST_WAITING`: how many
     readings of a feed may wait on the disk for the platform before clients are asked to come back later.
 
     What a client may leave undone (see `connections`): `AEROCAST_MOST_CONNECTIONS` that are open at once, as far as the
@@ -27,7 +26,6 @@ class ServerSettings(Settings):
     log_seconds: float = Field(default=10.0, gt=0, le=3600)
     log: bool = True
     token: str = ""
-    hosts: str = ""
     most_waiting: int = Field(default=5_000_000, ge=1)
     most_connections: int = Field(default=4096, ge=1, le=60_000)
     keep_alive_seconds: float = Field(default=75.0, ge=1, le=86_400)

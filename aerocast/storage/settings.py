@@ -17,7 +17,8 @@ class Settings(BaseSettings):
     `AEROCAST_PATIENCE` (ISO 8601) is how long an unreadable claim or file is tried again before it is set aside;
     `AEROCAST_DAGSTER_HOME` is a folder with another `dagster.yaml` than the project's, for the commands.
     `AEROCAST_SERVER` is where people reach the server, whose pictures the UI shows; `AEROCAST_MLFLOW_URL` where they
-    reach MLflow. `AEROCAST_OPT_IN` names the opt-in feeds that run by themselves
+    reach MLflow; `AEROCAST_HOSTS` by which names besides loopback's, with commas between, people reach what listens
+    there, such as a proxy's. `AEROCAST_OPT_IN` names the opt-in feeds that run by themselves
     (`aerocast_assets/automation/switch.py`). Source kinds have settings of their own, next to their code.
     """
 
@@ -32,3 +33,9 @@ class Settings(BaseSettings):
     hash_salt: str = ""
     mlflow_url: str = ""
     dagster_home: str = ""
+    hosts: str = ""
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names in `hosts`."""
+        return frozenset(filter(None, self.hosts.lower().split(",")))

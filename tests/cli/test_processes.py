@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import psutil
 import pytest
 
@@ -179,6 +180,11 @@ def test_up_serves_both_and_leaves_no_process(tmp_path: Path, home: Path, number
     try:
         assert b"status" in answer(f"http://127.0.0.1:{port}/health", up)
         assert b"dagster_version" in answer(f"http://127.0.0.1:{ui_port}/server_info", up)
+        graphql = f"http://127.0.0.1:{ui_port}/graphql"
+        asked = {"query": "{ version }"}
+        assert httpx.post(graphql, json=asked, timeout=60).status_code == 200
+        assert httpx.post(graphql, json=asked, headers={"origin": "http://evil.example"}).status_code == 403
+        assert httpx.get(graphql, params=asked).status_code == 403
         listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
         assert {address.ip for address in listening if address.port == ui_port} == {"127.0.0.1"}
         family = psutil.Process(up.pid).children(recursive=True)
