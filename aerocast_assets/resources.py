@@ -1,7 +1,7 @@
 """What assets are given: the platform's home (lake, candidates, releases, tracking) and the SQL engine."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from aerocast.common.sql import damage_explained
 from aerocast.storage.home import Home, home_of
 
 if TYPE_CHECKING:
@@ -76,9 +77,14 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
     def hash_salt(self) -> str:
         return self.settings.hash_salt
 
-    def sql(self) -> "AbstractContextManager[DuckDBPyConnection]":
+    @contextmanager
+    def sql(self) -> "Iterator[DuckDBPyConnection]":
         """A connection to DuckDB in memory: the engine, never the store. What does not fit goes to the system's
-        folder for temporary files (`TMPDIR`), apart from other processes' and only while the connection is open."""
+        folder for temporary files (`TMPDIR`), apart from other processes' and only while the connection is open.
+
+        Raises:
+            AeroCastError: in the block, a table's file cannot be read.
+        """
         import os
 
         from dagster_duckdb import DuckDBResource
@@ -88,7 +94,8 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
             "temp_directory": _spill_folder(),
             "memory_limit": f"{min(MEMORY, machine * 3 // 4) >> 20}MiB",
         }
-        return DuckDBResource(database=":memory:", connection_config=config).get_connection()
+        with damage_explained(), DuckDBResource(database=":memory:", connection_config=config).get_connection() as con:
+            yield con
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from duckdb import DuckDBPyConnection, DuckDBPyRelation, connect
 
 from aerocast.common.months import month_span
+from aerocast.common.sql import damage_explained
 from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader, Rows
 from aerocast.lake.fingerprints import Edges
@@ -43,7 +44,7 @@ def stale_months(feed: Feed, lake: LakeReader, now: datetime, *, windows: bool =
     layer that does not exist yet has no stale months. Without `windows` those for training do not count.
     """
     stale: dict[str, set[str]] = {}
-    with connect() as con:
+    with damage_explained(), connect() as con:
         for layer in layers_of(feed):
             if not windows and layer.modules == MODULES["windows"]:
                 continue
