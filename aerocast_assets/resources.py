@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from aerocast.common.sql import damage_explained
 from aerocast.storage.home import Home, home_of
 
 if TYPE_CHECKING:
@@ -88,6 +87,8 @@ class Platform(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         import os
 
         from dagster_duckdb import DuckDBResource
+
+        from aerocast.lake.refusals import damage_explained
 
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         config = {

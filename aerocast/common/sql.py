@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from aerocast.common.errors import AeroCastError, first_line
-
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-
-@contextmanager
-def damage_explained() -> Iterator[None]:
-    """Turns the error of a file that DuckDB cannot read, which names the file, into an AeroCastError."""
-    import duckdb
-
-    try:
-        yield
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-        raise AeroCastError(f"a table's file cannot be read: {first_line(error)}") from error
 
 
 def quoted(name: str) -> str:

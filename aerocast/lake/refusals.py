@@ -2,8 +2,13 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import duckdb
 from deltalake.exceptions import CommitFailedError
+
+from aerocast.common.errors import AeroCastError, first_line
 
 _DISK = {  # the system's error numbers, as the store spells them
     "os error 28": "the disk is full",
@@ -36,3 +41,12 @@ def is_overtaken(error: Exception) -> bool:
     """Whether another writer committed first."""
     conflict = isinstance(error, CommitFailedError) or "already exists" in str(error)
     return conflict and "os error" not in with_error_number(str(error))
+
+
+@contextmanager
+def damage_explained() -> Iterator[None]:
+    """Turns the error of a file that DuckDB cannot read, which names the file, into an AeroCastError."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+        raise AeroCastError(f"a table's file cannot be read: {first_line(error)}") from error

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 from duckdb import DuckDBPyConnection, DuckDBPyRelation, connect
 
 from aerocast.common.months import month_span
-from aerocast.common.sql import damage_explained
 from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader, Rows
 from aerocast.lake.fingerprints import Edges
+from aerocast.lake.refusals import damage_explained
 from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
