@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 def is_known_host(host: str, names: Container[str] = ()) -> bool:
-    """Whether the header field `Host` names the loopback, or one of these names; a client that is no browser may omit it."""
+    """Whether the header field `Host` names the loopback, or one of these names; only a browser must send it."""
     return not host or _is_loopback(_name(host)) or _name(host) in names
 
 
