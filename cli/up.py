@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aerocast.common.errors import AeroCastError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aerocast.storage.home import Home
 
 
+ENDS, LATELY = 3, 600.0  # a child that ends more often in so many seconds cannot be helped by another start
 UI_HOST = "127.0.0.1"  # whoever reaches the UI can run anything (docs/security.md)
 
 
@@ -43,7 +45,7 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
     """Runs both until a person stops them. What they write goes to files; warnings and failures are shown, too.
 
     Raises:
-        AeroCastError: a port cannot be used, or one of the two ended by itself (then the other is stopped).
+        AeroCastError: a port cannot be used, or one of the two ends again and again (then the other is stopped).
         KeyboardInterrupt: a person stopped it.
     """
     import dagster as dg
@@ -60,11 +62,11 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
         logs = {name: ChildLog(home / "processes" / f"{name}.log") for name in ("dagster", "server")}
         ui = ("-h", UI_HOST, "-p", str(ui_port), "--log-level", "warning")
         pages = {"AEROCAST_SERVER": url(_reachable(host), port)}
-        command = ("aerocast_assets._compat.ui", "-w", "workspace.yaml", *ui)
-        children = {
-            "dagster": processes.start(*command, variables=pages, log=logs["dagster"].file),
-            "server": processes.start("serving", "--host", host, "--port", str(port), log=logs["server"].file),
+        commands = {
+            "dagster": ("aerocast_assets._compat.ui", "-w", "workspace.yaml", *ui),
+            "server": ("serving", "--host", host, "--port", str(port)),
         }
+        children = [Supervised(name, command, pages, logs[name]) for name, command in commands.items()]
         addresses = {"Dagster UI": (UI_HOST, ui_port), "Server": (host, port)}
         failures = Failures(instance)
         try:
@@ -75,16 +77,43 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
                     addresses = {}
                 for line in (*failures.new(), *(line for log in logs.values() for line in log.notices())):
                     print(line, flush=True)
-                for name, child in children.items():
-                    if child.poll() is not None:
-                        raise AeroCastError(
-                            f"the {name} ended unexpectedly with status {child.returncode}; stopped the rest; "
-                            f"its last line: {logs[name].last()} ({logs[name].path})"
-                        )
+                for child in children:
+                    if said := child.revive():
+                        print(said, flush=True)
+                        _recover(instance)
         finally:
             print("\nStopping ...", flush=True)
-            processes.stop(list(children.values()))
+            processes.stop([child.process for child in children])
     raise KeyboardInterrupt
+
+
+class Supervised:
+    """A child that is started again when it ends by itself, so that the other one need not end with it."""
+
+    def __init__(self, name: str, command: Sequence[str], variables: Mapping[str, str], log: ChildLog) -> None:
+        self.name, self.log, self._ends = name, log, list[float]()
+        self._start = partial(processes.start, *command, variables=variables, log=log.file)
+        self.process = self._start()
+
+    def revive(self) -> str:
+        """Starts the child again if it ended, and says so; empty while it runs.
+
+        Raises:
+            AeroCastError: it has ended too often.
+        """
+        if (status := self.process.poll()) is None:
+            return ""
+        now = time.monotonic()
+        self._ends = [*(end for end in self._ends if now - end < LATELY), now]
+        ended = f"the {self.name} ended unexpectedly with status {status}"
+        if len(self._ends) > ENDS:
+            raise AeroCastError(
+                f"{ended}, {len(self._ends)} times in {LATELY / 60:.0f} minutes; stopped the rest; "
+                f"its last line: {self.log.last()} ({self.log.path})"
+            )
+        processes.stop([self.process])  # what it started lives on, and holds the port
+        self.process = self._start()
+        return f"{ended}; it is started again"
 
 
 def _check(host: str, port: int, ui_port: int) -> None:

@@ -1,5 +1,6 @@
 """The commands as people run them: real processes, their output, and one clear sentence when they cannot."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -216,20 +217,40 @@ def test_mlflow_pages_answer_until_stopped(home: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_up_ends_when_either_process_ends(tmp_path: Path, home: Path) -> None:
-    command = [*MODULE, "up", "--port", str(free_port()), "--ui-port", str(free_port())]
-    up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    family: list[psutil.Process] = []
-    deadline = time.monotonic() + 240
-    while not (servers := [each for each in family if "serving" in each.cmdline()]) and time.monotonic() < deadline:
-        time.sleep(0.1)
+def test_up_restarts_what_ends_and_gives_up_on_what_ends_again_and_again(tmp_path: Path, home: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    command = [*MODULE, "up", "--port", str(port), "--ui-port", str(free_port())]
+    with log.open("w") as stream:
+        up = subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=stream, stderr=stream)
+    try:
+        answer(f"http://127.0.0.1:{port}/health", up)
+        server, dagster = child_of(up, "serving"), child_of(up, "aerocast_assets._compat.ui")
+        dagster.kill()
+        assert child_of(up, "aerocast_assets._compat.ui", after=dagster.pid)
+        assert child_of(up, "serving") == server, "the server goes on"
+        assert "the dagster ended unexpectedly with status -9; it is started again" in log.read_text()
         family = psutil.Process(up.pid).children(recursive=True)
-    family = psutil.Process(up.pid).children(recursive=True)
-    servers[0].kill()
-    _, said = up.communicate(timeout=240)
-    assert up.returncode == 1
-    assert "error: the server ended unexpectedly with status -9; stopped the rest" in said
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+        while up.poll() is None:
+            server.kill()
+            family += psutil.Process(up.pid).children(recursive=True)
+            server = child_of(up, "serving", after=server.pid) or server
+        assert up.returncode == 1
+        assert "error: the server ended unexpectedly with status -9, 4 times in 10 minutes; stopped" in log.read_text()
+        assert psutil.wait_procs(family, timeout=60)[1] == []
+    finally:
+        for left in (*psutil.Process(up.pid).children(recursive=True), up) if up.poll() is None else ():
+            left.kill()
+
+
+def child_of(up: subprocess.Popen[bytes], module: str, after: int = 0) -> psutil.Process | None:
+    """The child that runs a module, another process than `after`; None if the parent ends first."""
+    while up.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(up.pid).children():
+                if child.pid != after and module in child.cmdline():
+                    return child
+        time.sleep(0.1)
+    return None
 
 
 @pytest.mark.e2e
