@@ -4,6 +4,8 @@ The server imports this module: msgspec and the standard library only.
 """
 
 import hashlib
+import hmac
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +21,9 @@ from aerocast.storage.documents import decode
 
 MANIFEST = "manifest.json"
 SUMS = storage.LAST_FILE
+SIGNATURE = "SHA256SUMS.hmac"
+KEY = "AEROCAST_RELEASE_KEY"  # a secret of the platform and the server, read where it is used, like the store's own
+LEAST_KEY = 16  # characters
 _FILE = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 # A node's operator in ONNX's bytes (field 4 of NodeProto, its length, its name): those that repeat a graph for as long
 # as their inputs say. Numbers may be written with more bytes than they need.
@@ -69,19 +74,39 @@ def check_graph(name: str, data: bytes) -> None:
 
 
 def bundle_contents(manifest: Manifest, version: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of a release in the order in which they are written: the checksums last."""
+    """The files of a release in the order in which they are written: the checksums last, signed if there is a key."""
     final = manifest.stamped(version, {name: _sha(data) for name, data in files.items()})
     contents = {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(final), indent=1)}
-    sums = "".join(f"{_sha(data)}  {name}\n" for name, data in contents.items())
-    return {**contents, SUMS: sums.encode()}
+    sums = "".join(f"{_sha(data)}  {name}\n" for name, data in contents.items()).encode()
+    signature = _signature(sums)
+    return contents | ({SIGNATURE: signature} if signature else {}) | {SUMS: sums}
+
+
+def _signature(sums: bytes) -> bytes:
+    """HMAC-SHA256 of the checksums, in hexadecimal; empty without a key."""
+    key = os.environ.get(KEY, "")
+    if key and len(key) < LEAST_KEY:
+        raise AeroCastError(f"{KEY} has {len(key)} characters; it must have at least {LEAST_KEY}")
+    return hmac.digest(key.encode(), sums, "sha256").hex().encode() if key else b""
 
 
 def read_sums(bundle: Bundle) -> dict[str, str]:
-    lines = bundle.read(SUMS).decode(errors="replace").splitlines()
+    """The checksums by file. Raises AeroCastError if they are damaged, or not signed with the key that is set."""
+    sums = bundle.read(SUMS)
+    if (signature := _signature(sums)) and not hmac.compare_digest(signature, _stored_signature(bundle)):
+        raise AeroCastError(f"release {bundle} is not signed with the key in {KEY}")
+    lines = sums.decode(errors="replace").splitlines()
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 for pair in pairs):
         raise AeroCastError(f"release {bundle} is damaged: {SUMS} has a line that is not 'sha256  file'")
     return {name: digest for digest, name in pairs}
+
+
+def _stored_signature(bundle: Bundle) -> bytes:
+    try:
+        return bundle.read(SIGNATURE)
+    except AeroCastError:
+        return b""
 
 
 def read_manifest(bundle: Bundle, sums: Mapping[str, str]) -> Manifest:

@@ -123,6 +123,30 @@ def test_unreadable_pointer_raises_one_sentence(tmp_path: Path) -> None:
         release.challenger(tmp_path, *KEY)
 
 
+def test_only_releases_signed_with_the_key_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsigned = publish(tmp_path, 1)
+    monkeypatch.setenv("AEROCAST_RELEASE_KEY", "a secret of ours")
+    with pytest.raises(AeroCastError, match="is not signed with the key in AEROCAST_RELEASE_KEY"):
+        release.load(tmp_path, "noaa", "temperature", unsigned)
+    signed = publish(tmp_path, 2)
+    assert release.load(tmp_path, "noaa", "temperature", signed).version == signed
+    sums = release.folder(tmp_path, "noaa", "temperature") / signed / "SHA256SUMS"
+    whole = sums.read_bytes()
+    for changed in (whole + b"\n", whole.replace(b"a", b"b", 1)):
+        sums.write_bytes(changed)
+        with pytest.raises(AeroCastError, match="is not signed"):
+            release.load(tmp_path, "noaa", "temperature", signed)
+    sums.write_bytes(whole)
+    monkeypatch.setenv("AEROCAST_RELEASE_KEY", "a secret of others")
+    with pytest.raises(AeroCastError, match="is not signed"):
+        release.load(tmp_path, "noaa", "temperature", signed)
+    monkeypatch.setenv("AEROCAST_RELEASE_KEY", "short")
+    with pytest.raises(AeroCastError, match="has 5 characters; it must have at least 16"):
+        publish(tmp_path, 3)
+    monkeypatch.delenv("AEROCAST_RELEASE_KEY")
+    assert release.load(tmp_path, "noaa", "temperature", signed).version == signed, "a key is no duty"
+
+
 def test_promoted_targets_are_discovered(tmp_path: Path) -> None:
     assert list(release.discover(tmp_path)) == []
     publish(tmp_path, 1)
