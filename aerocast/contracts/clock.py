@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from aerocast.common.times import LATEST
+from aerocast.common.times import EARLIEST, LATEST
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
 
@@ -66,14 +66,18 @@ def real_duration(home: Home, feed: str, span: timedelta) -> timedelta:
 def is_due(home: Home, feed: str, path: Path, since: datetime | None = None) -> bool:
     """Whether a file for people is missing, from before `since`, or older than `RENEWED` of the feed's time.
 
+    One from before the feed's clock was set is of any age.
+
     Raises:
         AeroCastError: its clock cannot be read.
     """
     if not path.exists():
         return True
     time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    clock = document(home, feed).read()
+    first = max(each for each in (since, clock and clock.started, EARLIEST) if each)
     recent = timedelta(0) <= datetime.now(UTC) - time < real_duration(home, feed, RENEWED)
-    return not recent or (since is not None and time < since)
+    return not recent or time < first
 
 
 def document(home: Home, feed: str) -> Document[Clock]:

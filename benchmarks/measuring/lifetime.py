@@ -137,7 +137,8 @@ class Life:
 
     def _set(self, now: datetime) -> None:
         self.now = now
-        clock.document(self.home, self.feed.name).write(clock.Clock(now, datetime.now(UTC), speed=0.0))
+        # Set long ago, as a clock that nobody sets: what was written before one is set is of any age.
+        clock.document(self.home, self.feed.name).write(clock.Clock(now, FIRST, speed=0.0))
 
     def _tick(self) -> list[dg.RunRequest]:
         name = live_job_name(self.feed)

@@ -26,7 +26,11 @@ def write_heat(home: Path, feed: Feed, *heats: Heat, shadows: tuple[Shadow, ...]
         for heat in heats
         if heat.hot
     )
-    state.document(home, feed.name).write(DriftState(feed.name, now, datetime.now(UTC), found, (), heats, shadows))
+    document = state.document(home, feed.name)
+    basis = document.store.origin(document.name)
+    document.write(DriftState(feed.name, now, datetime.now(UTC), found, (), heats, shadows))
+    if basis:  # else the next evaluation would examine again
+        document.store.note_origin(document.name, basis)
 
 
 def hot(since: datetime, edge: int = 1, target: str = "temperature", onset: datetime | None = None) -> Heat:

@@ -79,12 +79,11 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
 
 def test_windows_wait_for_an_hour_to_pass(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick, lake, name = LiveLoop(polled, home, instance), Lake(home), "small/temperature/windows"
-    set_clock(home, polled, START + 69 * DAY)
+    set_clock(home, polled, START + 71 * DAY)
     assert tick.run(tick.asks()).success
     first = lake.rows(name)
-    set_clock(home, polled, START + 70 * DAY)
-    with Path(polled.source.path).open("ab") as source:
-        source.write(b"\n")
+    with Path(polled.source.path).open("a") as source:
+        source.writelines(f"AAA,2024-03-11T{hour:02}:00:00Z,{7 + hour / 9:.2f},3.0,1000.0\n" for hour in range(24))
     soon = tick.run(tick.asks())
     assert soon.success
     assert metadata(soon, key(polled, "silver"))["months_computed"] == 1
