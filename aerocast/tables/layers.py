@@ -12,7 +12,6 @@ from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader, Rows
 from aerocast.lake.fingerprints import Edges
 from aerocast.lake.refusals import damage_explained
-from aerocast.storage.home import Home
 from aerocast.tables.modules import MODULES
 from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
 
@@ -37,34 +36,20 @@ def raw_edges(feed: Feed) -> Edges:
     return edges_of([_bronze(feed)], f"{feed.name}/raw")
 
 
-def stale_months(feed: Feed, lake: LakeReader, now: datetime, *, windows: bool = True) -> dict[str, list[str]]:
+def stale_months(feed: Feed, lake: LakeReader, now: datetime) -> dict[str, list[str]]:
     """The months that any layer has made from other content than there is above it now, by part, oldest first.
 
     A step that is over at the feed's `now` counts as new rows of silver, even if no reading came since. Below bronze a
-    layer that does not exist yet has no stale months. Without `windows` those for training do not count.
+    layer that does not exist yet has no stale months.
     """
     stale: dict[str, set[str]] = {}
     with damage_explained(), connect() as con:
         for layer in layers_of(feed):
-            if not windows and layer.modules == MODULES["windows"]:
-                continue
             # Raw may exist before the first run has made bronze.
             if layer.table == f"{feed.name}/bronze" or lake.exists(layer.table):
                 for part, months in layer.changes(con, lake, now).items():
                     stale.setdefault(part, set()).update(months)
     return {part: sorted(months) for part, months in stale.items()}
-
-
-def windows_are_due(home: Home, feed: Feed) -> bool:
-    """Whether a live run of a polled feed computes the windows: a windowed CSV is missing or an hour old.
-
-    Another feed's layers also follow each other without the live sensor, which would start a run for them alone.
-    """
-    from aerocast.contracts import clock
-    from aerocast.tables import training
-
-    paths = [training.csv_path(home, feed, target) for target in feed.targets]
-    return feed.poll is None or any(clock.is_due(home, feed.name, path) for path in paths)
 
 
 def _bronze(feed: Feed) -> Layer:

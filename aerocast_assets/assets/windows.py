@@ -18,16 +18,7 @@ if TYPE_CHECKING:
 
 
 def windows(feed: Feed) -> dg.AssetsDefinition:
-    """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV; in live runs once an hour."""
-
-    def ready(context: dg.AssetExecutionContext, work: Refreshed) -> bool:
-        from aerocast.tables.layers import windows_are_due
-
-        # Only training reads them, and they cost as much as all of silver.
-        if LIVE_TAG not in context.run.tags or windows_are_due(work.platform.root, feed):
-            return True
-        context.log.info("windows are less than an hour old: a later live run, or one by hand, brings them up to date")
-        return False
+    """`<feed>/windows`: for each target a table `<feed>/<target>/windows` and its CSV."""
 
     def show(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
         live = LIVE_TAG in context.run.tags
@@ -40,9 +31,7 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
         return metadata
 
     description = "Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin."
-    return layer_asset(
-        feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show, ready=ready
-    )
+    return layer_asset(feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show)
 
 
 def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:

@@ -189,8 +189,7 @@ def _touched(root: Home, feed: Feed, now: datetime) -> dict[str, list[str]]:
     from aerocast.tables import layers
     from aerocast.tables.staleness import ROWS
 
-    keys, windows = set(months(feed).get_partition_keys()), layers.windows_are_due(root, feed)
-    stale = layers.stale_months(feed, Lake(root).view(), now, windows=windows)
+    keys, stale = set(months(feed).get_partition_keys()), layers.stale_months(feed, Lake(root).view(), now)
     reasons = {"sensor faults have changed": layers.FAULTS, "readings are new": ROWS}
     return {reason: sorted(keys & set(stale.get(part, ()))) for reason, part in reasons.items()}
 

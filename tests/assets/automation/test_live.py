@@ -14,7 +14,6 @@ from aerocast.ingest.channels import patience
 from aerocast.ingest.channels.posted import PostStore
 from aerocast.lake import Lake
 from aerocast.tables import faults
-from aerocast.tables.training import csv_path
 from aerocast_assets.automation import live, runs
 from aerocast_assets.keys import key, live_job_name
 from tests.factories.drift import set_clock
@@ -75,26 +74,6 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
     assert span(looked_back) == ["2024-03", "2024-03"], "its first windows look back over the border"
     assert tick.run(looked_back).success
     assert "source has not changed" in tick.said()
-
-
-def test_windows_wait_for_an_hour_to_pass(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
-    tick, lake, name = LiveLoop(polled, home, instance), Lake(home), "small/temperature/windows"
-    set_clock(home, polled, START + 71 * DAY)
-    assert tick.run(tick.asks()).success
-    first = lake.rows(name)
-    with Path(polled.source.path).open("a") as source:
-        source.writelines(f"AAA,2024-03-11T{hour:02}:00:00Z,{7 + hour / 9:.2f},3.0,1000.0\n" for hour in range(24))
-    soon = tick.run(tick.asks())
-    assert soon.success
-    assert metadata(soon, key(polled, "silver"))["months_computed"] == 1
-    assert lake.rows(name) == first
-    assert "every month is up to date" in tick.said(), "windows alone are no reason for a run"
-    os.utime(csv_path(home, polled, "temperature"), (0, 0))
-    request = tick.asks()
-    assert request.tags["aerocast/live"] == "readings are new in 2024-03"
-    assert tick.run(request).success
-    assert lake.rows(name)["2024-03"] > first["2024-03"]
-    assert "every month is up to date" in tick.said()
 
 
 def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
