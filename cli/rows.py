@@ -27,17 +27,16 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
     Raises:
         AeroCastError: there is no such release, or its rows cannot be read back as they were.
     """
-    import duckdb
     import pyarrow.parquet as pq
 
-    from aerocast.lake import Lake
+    from aerocast.lake import Lake, connection
     from aerocast.releases import release
     from aerocast.releases.readback import LAYER, training_rows
 
     _check_target(home, feed, target)
     chosen = version or _serving(home, feed, target)
     manifest = release.load(home, feed, target, chosen).manifest
-    with duckdb.connect() as con:
+    with connection() as con:
         found = training_rows(con, Lake(home), manifest)
     lineage, roles = manifest.lineage, Counter(found["role"].to_pylist())
     print(f"release {chosen} of {feed}/{target} ({manifest.kind}), config_hash {lineage.config_hash[:8]}")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
@@ -13,7 +12,7 @@ from aerocast.common.words import count, duration
 from aerocast.contracts.manifest import Manifest, Scores
 from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import MODELS, SEQUENCE
-from aerocast.lake import Lake, LakeReader
+from aerocast.lake import Lake, LakeReader, connection
 from aerocast.models import candidates
 from aerocast.promotion import table as promotions
 from aerocast.promotion.scoring import ALL
@@ -102,7 +101,7 @@ def print_rows(home: Home, feed: Feed) -> None:
     bad = table(feed, "quarantine")
     if not lake.exists(bad):
         return
-    with duckdb.connect() as con:
+    with connection() as con:
         by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
         for rule, rows, values, reason in by_rule.order("rule").fetchall():
             parts = [(values, "value"), (rows - values, "reading")]

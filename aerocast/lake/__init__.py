@@ -7,7 +7,7 @@ what the tables mean (`aerocast.tables`), when old months are removed (`aerocast
 from aerocast.lake.exactly_once import Once, Slot, Stream
 from aerocast.lake.fingerprints import NO_EDGES, Edges, MonthContent
 from aerocast.lake.ledger import Ledger
-from aerocast.lake.reading import DELIVERY, PARTITION, LakeReader, LakeView, Rows
+from aerocast.lake.reading import DELIVERY, PARTITION, LakeReader, LakeView, Rows, connection
 from aerocast.lake.writing import LOG_PROPERTIES, WHOLE, Lake
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Rows",
     "Slot",
     "Stream",
+    "connection",
 ]

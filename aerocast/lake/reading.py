@@ -1,6 +1,7 @@
 """Reads tables: a reader sees each one as one commit left it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from aerocast.common.sql import quoted, scan
 from aerocast.common.times import from_microseconds
 from aerocast.lake import ledger
 from aerocast.lake.ledger import Ledger
-from aerocast.lake.refusals import explain, with_error_number
+from aerocast.lake.refusals import damage_explained, explain, with_error_number
 from aerocast.storage.home import Home, store_of
 
 Rows: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
@@ -25,6 +26,13 @@ DELIVERY = "delivery"
 
 _MONTH = f"partition.{PARTITION}"  # as the log's table of files names it
 _AT_ONCE = 120  # months
+
+
+@contextmanager
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own to read tables with. Raises AeroCastError if, in the block, a table's file cannot be read."""
+    with damage_explained(), duckdb.connect() as con:
+        yield con
 
 
 class LakeReader:

@@ -45,7 +45,7 @@ def is_overtaken(error: Exception) -> bool:
 
 @contextmanager
 def damage_explained() -> Iterator[None]:
-    """Turns the error of a file that DuckDB cannot read, which names the file, into an AeroCastError."""
+    """Turns DuckDB's error of a file that it cannot read into an AeroCastError, which names the file."""
     try:
         yield
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:

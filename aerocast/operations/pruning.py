@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claims
 from aerocast.ingest.channels.inbox import Inbox, inbox_of
-from aerocast.lake import LakeReader
+from aerocast.lake import LakeReader, connection
 from aerocast.models import candidates
 from aerocast.models.tracking import Tracker
 from aerocast.models.tracking_database import FILE, TrackingUnavailable
@@ -92,7 +91,7 @@ def _claims(home: Home, lake: LakeReader, feed: Feed, limit: timedelta | None) -
     old = [path for path in (Path(home) / claims.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]
     if not old or not lake.exists(raw):
         return 0
-    with duckdb.connect() as con:
+    with connection() as con:
         rows = lake.relation(con, raw).filter("starts_with(segment, 'claim/')")
         in_raw = {row[0] for row in rows.select("split_part(segment, '/', 2)").distinct().fetchall()}
     return _delete([path for path in old if path.stem in in_raw])

@@ -143,11 +143,11 @@ def promotions_after(lake: "LakeReader", feed: str, target: str, delivery: int, 
 
 def promotion_times(lake: "LakeReader", feed: str, target: str) -> dict[str, datetime]:
     """When each version was promoted last."""
-    import duckdb
+    from aerocast.lake import connection
 
     if not lake.exists(name := table_name(feed, target)):
         return {}
-    with duckdb.connect() as con:
+    with connection() as con:
         con.execute("SET TimeZone = 'UTC'")
         promotions = lake.relation(con, name).filter("promoted AND version IS NOT NULL")
         return dict(promotions.aggregate("version, max(decided_at)", "version").fetchall())
@@ -185,11 +185,11 @@ def _last_row(lake: "LakeReader", feed: str, target: str, where: str) -> Row | N
 
 
 def _rows(lake: "LakeReader", name: str, where: str, order: str, limit: int | None = None) -> list[Row]:
-    import duckdb
+    from aerocast.lake import connection
 
     if not lake.exists(name):
         return []
-    with duckdb.connect() as con:
+    with connection() as con:
         rows = lake.relation(con, name).filter(where).order(order)
         table: list[Row] = (rows.limit(limit) if limit else rows).to_arrow_table().to_pylist()
     return table

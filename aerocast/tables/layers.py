@@ -5,13 +5,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from duckdb import DuckDBPyConnection, DuckDBPyRelation, connect
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from aerocast.common.months import month_span
 from aerocast.feed.declaration import Feed
-from aerocast.lake import LakeReader, Rows
+from aerocast.lake import LakeReader, Rows, connection
 from aerocast.lake.fingerprints import Edges
-from aerocast.lake.refusals import damage_explained
 from aerocast.tables.modules import MODULES
 from aerocast.tables.staleness import ROWS, Facts, Layer, edges_of
 
@@ -43,7 +42,7 @@ def stale_months(feed: Feed, lake: LakeReader, now: datetime) -> dict[str, list[
     layer that does not exist yet has no stale months.
     """
     stale: dict[str, set[str]] = {}
-    with damage_explained(), connect() as con:
+    with connection() as con:
         for layer in layers_of(feed):
             # Raw may exist before the first run has made bronze.
             if layer.table == f"{feed.name}/bronze" or lake.exists(layer.table):

@@ -45,12 +45,12 @@ def preview(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
 
 def sample(lake: "LakeReader", name: str, month: str | None = None) -> dg.MarkdownMetadataValue:
     """The newest rows of a table, or of one of its months."""
-    import duckdb
+    from aerocast.lake import connection
 
     months = [month] if month else lake.months(name)[-1:]
     if not months:
         return dg.MetadataValue.md("(no rows)")
-    with duckdb.connect() as con:
+    with connection() as con:
         rows = lake.relation(con, name, months).order("time DESC, station").limit(PREVIEW)
         return preview([dict(zip(rows.columns[:WIDTH], map(_short, row), strict=False)) for row in rows.fetchall()])
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash, digest
 from aerocast.common.words import duration
 from aerocast.feed.declaration import Feed
@@ -15,7 +14,6 @@ from aerocast_assets.keys import table
 
 if TYPE_CHECKING:
     from aerocast.features.grid import Progress
-    from aerocast.storage.home import Home
 
 
 def silver(feed: Feed) -> dg.AssetsDefinition:
@@ -42,15 +40,6 @@ def silver(feed: Feed) -> dg.AssetsDefinition:
     return layer_asset(feed, "silver", "bronze", description=description, kinds=kinds, show=show, ready=ready)
 
 
-def _is_sound(root: "Home", feed: Feed) -> bool:
-    from aerocast.contracts import tail
-
-    try:
-        return bool(tail.read_grids(root, feed.name))
-    except AeroCastError:
-        return False
-
-
 def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") -> None:
     """The tail that the server reads, if it is not what silver holds now.
 
@@ -68,7 +57,7 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
         for station, each in progress.items()
     }
     origin = config_hash(content=lake.ledger(name).content(newest), rows=rows, progress=habits)
-    if store_of(root).origin(place) != origin or not _is_sound(root, feed):
+    if store_of(root).origin(place) != origin:
         newest_grids = grids(work.con, feed, lake.relation(work.con, name, newest), last=rows)
         published = {each: replace(grid, progress=progress.get(each)) for each, grid in newest_grids.items()}
         tail.write_grids(root, feed.name, published)

@@ -193,13 +193,17 @@ def connect(url: str) -> Broker:
     address = Address.of(url)
     try:
         if address.scheme == "nats":
-            from aerocast.ingest.brokers.nats import Nats as Chosen
+            from aerocast.ingest.brokers.nats import Nats
+
+            kind: type[Broker] = Nats
         else:
-            from aerocast.ingest.brokers.kafka import Kafka as Chosen  # type: ignore[assignment]  # either of two
+            from aerocast.ingest.brokers.kafka import Kafka
+
+            kind = Kafka
     except ImportError as error:
         raise AeroCastError(f"{address.scheme}: its client library is not installed ({error})") from error
     address.probe()
-    return Chosen(address)
+    return kind(address)
 
 
 def valid_topic(topic: str) -> str:

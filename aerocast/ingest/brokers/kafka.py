@@ -10,14 +10,15 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import Message as Record
+from confluent_kafka.cimpl import NewTopic
 
 from aerocast.common.errors import AeroCastError
 from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, valid_topic
-
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Producer, TopicPartition
-    from confluent_kafka.cimpl import Message as Record
 
 Result = TypeVar("Result")
 
@@ -30,8 +31,6 @@ class Kafka(Broker):
     """A connection to a Kafka cluster."""
 
     def __init__(self, address: Address) -> None:
-        from confluent_kafka import Consumer
-
         super().__init__(address)
         self._topics: set[str] = set()
         self._blocked: set[tuple[str, int]] = set()
@@ -121,8 +120,6 @@ class Kafka(Broker):
                 self._request(self._consumer.unassign)
 
     def commit(self, message: Message) -> None:
-        from confluent_kafka import TopicPartition
-
         topic, partition, offset, _ = message.token
         if (topic, partition) in self._blocked:
             raise AeroCastError(f"{topic} {message.position}: an earlier message of its partition was postponed")
@@ -158,8 +155,6 @@ class Kafka(Broker):
             self._consumer.close()
 
     def _producer(self) -> "Producer":
-        from confluent_kafka import Producer
-
         if self._current_producer is None:
             own = {"enable.idempotence": True, "linger.ms": 2, "message.timeout.ms": int(PATIENCE * 1000)}
             self._current_producer = Producer({**self._config, **own})
@@ -167,9 +162,6 @@ class Kafka(Broker):
 
     def _make(self, topic: str) -> None:
         """The topic, made with the cluster's own defaults where there is none and it may be made."""
-        from confluent_kafka.admin import AdminClient
-        from confluent_kafka.cimpl import NewTopic
-
         if topic in self._topics:
             return
         # A producer's question makes the topic where the cluster lets clients do so.
@@ -185,8 +177,6 @@ class Kafka(Broker):
 
     def _positions(self, topics: Sequence[str]) -> "list[TopicPartition]":
         """Every partition of the topics, at the offset that was committed; at its beginning if none was."""
-        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
-
         partitions = []
         for topic in topics:
             metadata = self._request(partial(self._consumer.list_topics, topic, timeout=STEP)).topics.get(topic)
@@ -201,16 +191,12 @@ class Kafka(Broker):
 
     def _is_end(self, error: "KafkaError") -> bool:
         """Whether a partition's end is what is told; most else the client gets over by itself."""
-        from confluent_kafka import KafkaError
-
         if error.fatal():
             raise AeroCastError(f"the broker {self.address.public_url} refused: {error.str()}")
         return error.code() == KafkaError._PARTITION_EOF
 
     def _request(self, step: Callable[[], Result]) -> Result:
         """The step's result; its failure as a sentence."""
-        from confluent_kafka import KafkaException
-
         try:
             return step()
         except KafkaException as error:

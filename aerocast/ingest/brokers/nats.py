@@ -9,14 +9,18 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
 
 from aerocast.common.errors import AeroCastError
 from aerocast.ingest.brokers.base import PATIENCE, Address, Broker, Letter, Message, valid_topic
-
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-    from nats.js import JetStreamContext
 
 Result = TypeVar("Result")
 
@@ -31,8 +35,6 @@ class Nats(Broker):
     """A connection to a NATS server with JetStream; it comes back by itself after the server was away."""
 
     def __init__(self, address: Address) -> None:
-        import nats  # noqa: F401  # absent: connect() says so
-
         super().__init__(address)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
@@ -90,8 +92,6 @@ class Nats(Broker):
         self._end()
 
     async def _open(self) -> "tuple[Any, JetStreamContext]":
-        import nats
-
         async def note_error(error: Exception) -> None:
             """Keeps the error for the next time-out; the client keeps trying."""
             if not (self._fault and isinstance(error, OSError)):  # a lost connection says less than the server did
@@ -128,8 +128,6 @@ class Nats(Broker):
 
     async def _stream(self, topic: str) -> str:
         """The stream that keeps the topic, made where there is none: on disk, without a limit of age or size."""
-        from nats.js.api import RetentionPolicy, StorageType, StreamConfig
-
         if topic not in self._streams:
             name = await self._find(topic)
             if name is None:
@@ -146,7 +144,6 @@ class Nats(Broker):
 
     async def _find(self, topic: str) -> str | None:
         """The stream that takes the topic's messages, whatever its name: an operator may have made it."""
-        from nats.js.errors import NotFoundError
 
         async def stream_name() -> str | None:
             try:
@@ -161,8 +158,6 @@ class Nats(Broker):
         return f"{self.address.group}-{topic}"
 
     async def _bind(self, topic: str) -> "JetStreamContext.PullSubscription":
-        from nats.js.api import AckPolicy, ConsumerConfig
-
         stream, name = await self._stream(topic), self._consumer(topic)
         config = ConsumerConfig(
             ack_policy=AckPolicy.EXPLICIT,
@@ -205,8 +200,6 @@ class Nats(Broker):
                 await subscription.unsubscribe()
 
     async def _lag(self, topic: str) -> int:
-        from nats.js.errors import NotFoundError
-
         stream = self._streams.get(topic) or await self._find(topic)
         if stream is None:
             return 0
@@ -233,9 +226,6 @@ class Nats(Broker):
 
     def _call(self, work: Coroutine[Any, Any, Result], seconds: float = PATIENCE) -> Result:
         """The result of what runs on the loop; every failure becomes a sentence."""
-        import nats.errors
-        import nats.js.errors
-
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds + 1)
@@ -263,9 +253,6 @@ def _headers(letter: Letter) -> dict[str, str]:
 
 def _is_temporary(error: Exception) -> bool:
     """Whether it is worth another attempt: no answer, no connection, or JetStream is not up again yet."""
-    import nats.errors
-    import nats.js.errors
-
     return isinstance(
         error,
         asyncio.TimeoutError

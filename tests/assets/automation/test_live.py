@@ -134,7 +134,7 @@ def test_broken_source_delays_no_channel(
     posted.close()
     request = tick.asks()
     assert request.tags["aerocast/live"] == "readings wait: 1 at http", "no pause, and no try of the source"
-    assert metadata(tick.run(request), key(polled, "bronze"))["months_computed"] == 1
+    assert metadata(tick.run(request), key(polled, "windows"))["months_computed"] == 1
     source.write_bytes(whole)
     mended = tick.run(tick.asks())
     assert mended.success

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -188,3 +189,11 @@ def test_invalid_topic_name_is_refused(running: RunningBroker) -> None:
 def test_message_id_is_its_position() -> None:
     letter = DeadLetter.of(Message("t", b"a", "3:7", 1, None), "why", datetime.now(UTC))
     assert (letter.position, letter.size) == ("3:7", 1)
+
+
+@pytest.mark.parametrize(("scheme", "library"), [("nats", "nats"), ("kafka", "confluent_kafka")])
+def test_missing_client_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, scheme: str, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"aerocast.ingest.brokers.{scheme}")
+    with pytest.raises(AeroCastError, match=f"{scheme}: its client library is not installed"):
+        connect(f"{scheme}://127.0.0.1:1")
