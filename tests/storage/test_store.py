@@ -69,6 +69,17 @@ def test_origin_note_belongs_to_its_document(home: Home) -> None:
     assert store_of(home).origin("tail/noaa.npz") is None
 
 
+def test_origin_holds_only_while_document_is_as_noted(home: Home) -> None:
+    for damaged in (b"rows and colum", b"rows and c0lumns", b"", b"\xff"):
+        store_of(home).replace("tail/noaa.npz", b"rows and columns")
+        store_of(home).note_origin("tail/noaa.npz", "cafe")
+        assert store_of(home).origin("tail/noaa.npz") == "cafe"
+        store_of(home).replace("tail/noaa.npz", damaged)
+        assert store_of(home).origin("tail/noaa.npz") is None
+        store_of(home).replace("tail/.noaa.npz.from", damaged)
+        assert store_of(home).origin("tail/noaa.npz") is None
+
+
 def test_missing_bucket_reports_no_documents(objects: None, tmp_path: Path) -> None:
     home = ObjectHome("s3://nobody-has-this/home", tmp_path)
     for use in (
