@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv "$(VENV)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
-	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
 
@@ -40,7 +40,7 @@ make up                 Dagster's UI and daemon, and the server, until Ctrl-C [H
 make demo-drift         the self-healing loop on a simulated heatwave, with real processes, in 3 minutes
 make sql                DuckDB's shell with a view of every table
 make test               the tests, in about 6 minutes
-make test-e2e           the tests that start whole processes or kill them, in up to 40 minutes
+make test-e2e           the tests that start whole processes or kill them, in about 45 minutes
 make bench              every speed and accuracy figure, measured beside its peers
 make lint               ruff, mypy, import contracts, and a check of every declaration
 make docs               docs/feed-reference.md, generated from the declaration's model
@@ -92,10 +92,11 @@ lint: setup
 docs: setup
 	@$(BIN)/python -m aerocast.feed.reference > docs/feed-reference.md
 
-# Everything but torch, which a lock written on one machine would tie to that machine's build.
+# Everything but torch, which a lock written on one machine would tie to that machine's build; the hashes of all
+# wheels and sources of a version, for every machine.
 lock:
 	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(BIN)/pip-compile --quiet --extra serve --extra platform --extra dev --unsafe-package torch --strip-extras \
+	@$(BIN)/pip-compile --quiet --generate-hashes --extra serve --extra platform --extra dev --unsafe-package torch --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
 	  -o requirements.lock pyproject.toml
 

@@ -7,7 +7,7 @@ import os
 
 import dagster as dg
 
-from aerocast_assets.defs import platform as shared
+from aerocast_assets.defs.platform import shared
 from aerocast_assets.feeds import find_feed
 from aerocast_assets.graph import feed_definitions
 
@@ -15,4 +15,4 @@ from aerocast_assets.graph import feed_definitions
 @dg.definitions
 def defs() -> dg.Definitions:
     feed = find_feed(os.environ.get("AEROCAST_FEED", "heatwave"))
-    return dg.Definitions.merge(feed_definitions(feed), shared.platform())
+    return dg.Definitions.merge(feed_definitions(feed), shared([feed]))

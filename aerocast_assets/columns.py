@@ -9,10 +9,18 @@ from typing import NamedTuple
 import dagster as dg
 
 from aerocast.feed.declaration import Feed
+from aerocast.feed.layout import status_names
 from aerocast.tables.raw import raw_names
 from aerocast_assets.keys import key
 
 # The layer whose columns a layer is made of; that of raw is a source, which has none.
+_VALUES = dict.fromkeys(("instant", "mean"), "mean") | {
+    "sum": "sum of the readings",
+    "last": "newest reading",
+    "min": "lowest reading",
+    "max": "highest reading",
+    "counter": "what the counter counted",
+}
 ABOVE = {"bronze": "raw", **dict.fromkeys(("silver", "sliding"), "bronze")}
 ABOVE |= dict.fromkeys(("windows", "forecasts", "evaluation"), "silver")
 FIGURES = {"mean": "double", "std": "double", "min": "double", "max": "double", "count": "integer"}
@@ -67,7 +75,8 @@ def _raw(feed: Feed, _: str) -> Iterator[_Column]:
     yield from _delivered()
     owner = {field: column for column in reversed(feed.columns) for field in column.fields}
     for field, name in raw_names(feed).items():
-        yield _Column(name, TEXT, f"{owner[field].name} as sent, {owner[field].source_unit}")
+        meaning = f"{owner[field].name} as sent, {owner[field].source_unit}" if field in owner else "status as sent"
+        yield _Column(name, TEXT, meaning)
     yield _Column("line", "bigint", "the row's place in its segment")
     yield _Column("month", TEXT, "the partition")
     yield _Column("delivery", "bigint", "the commit that brought it: the order of all that was delivered")
@@ -78,7 +87,7 @@ def _bronze(feed: Feed, _: str) -> Iterator[_Column]:
     yield _Column("time", TIME, "when it was measured, UTC", ("time",))
     names = raw_names(feed)
     for column in feed.columns:
-        above = tuple(names[field] for field in column.fields)
+        above = tuple(names[field] for field in (*column.fields, *status_names(feed, column)))
         low, high = column.range
         limits = f"{low:g} to {high:g} {column.unit}"
         yield _Column(column.name, NUMBER, f"{column.name}, {column.unit}; null if not believed", above, limits)
@@ -89,8 +98,10 @@ def _bronze(feed: Feed, _: str) -> Iterator[_Column]:
 def _silver(feed: Feed, _: str) -> Iterator[_Column]:
     yield _station(feed)
     yield _Column("time", TIME, "the beginning of the step, UTC", ("time",))
+    columns = {column.name: column for column in feed.columns}
     for name, unit, above, limits in _series(feed):
-        yield _Column(name, NUMBER, f"mean of the step, or the last value before it, {unit}", above, limits)
+        value = _VALUES[columns[name].quantity] if name in columns else _VALUES["mean"]
+        yield _Column(name, NUMBER, f"{value} of the step, or the last value before it, {unit}", above, limits)
         yield _Column(f"{name}_age", "smallint", "steps since it was measured, 0 in its own step", above)
         yield from _figures(name, unit, above)
     yield _Column("month", TEXT, "the partition", ("time",))
@@ -101,6 +112,10 @@ def _sliding(feed: Feed, _: str) -> Iterator[_Column]:
     yield _Column("time", TIME, "the beginning of the window, UTC", ("time",))
     for name, unit, above, _limits in _series(feed):
         yield from _figures(name, unit, above)
+        for column in feed.columns:
+            if column.name == name and not column.is_averaged:
+                value = _VALUES[column.quantity]
+                yield _Column(f"{name}_value", NUMBER, f"{value} of the window, {unit}; null if not whole", above)
     yield _Column("readings", "integer", "how many readings the window has", ("time",))
     yield _Column("month", TEXT, "the partition", ("time",))
 

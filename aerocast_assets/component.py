@@ -1,14 +1,16 @@
 """Feed as a Dagster component: a declaration in `defs/<feed>/defs.yaml` in, its asset graph out."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from aerocast.feed.declaration import Feed
 from aerocast_assets.labels import OWNERS
+from aerocast_assets.origin import origin, origin_metadata
 
 TEMPLATE = Path(__file__).parent / "new_feed.yaml"
 
@@ -34,6 +36,8 @@ class FeedScaffolder(dg.Scaffolder[BaseModel]):
 class FeedAttributes(Feed):
     """The attributes of a feed's declaration, as `dg` and Dagster's pages of components show them."""
 
+    model_config = ConfigDict(defer_build=True)  # only they need it
+
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
         """The feed's schema with the scaffolded declaration as its example."""
@@ -53,8 +57,9 @@ class FeedComponent(dg.Component):
     `aerocast check` names its mistakes.
     """
 
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
+    def __init__(self, feed: Feed, declaration: dg.LocalFileCodeReference | None = None) -> None:
+        """`declaration` is where the feed is declared; without it Dagster adds that to the definitions."""
+        self.feed, self.declaration = feed, declaration
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -79,4 +84,16 @@ class FeedComponent(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from aerocast_assets.graph import feed_definitions
 
-        return feed_definitions(self.feed)
+        with origin(self, self.declaration) if self.declaration else nullcontext():
+            return feed_definitions(self.feed)
+
+    def with_origin(self, defs: dg.Definitions) -> dg.Definitions:
+        """The definitions of `build_defs` with the component on jobs, sensors and schedules, too."""
+        assert self.declaration
+        with origin(self, self.declaration):
+            own = origin_metadata()
+        assets = dg.Definitions(assets=defs.assets, asset_checks=defs.asset_checks)
+        starters = dg.Definitions(jobs=defs.jobs, sensors=defs.sensors, schedules=defs.schedules)
+        return dg.Definitions.merge(
+            assets, starters.with_definition_metadata_update(lambda metadata: {**metadata, **own})
+        )

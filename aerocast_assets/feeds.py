@@ -36,6 +36,7 @@ class Declaration(NamedTuple):
     feed: Feed | None = None
     mistakes: tuple[str, ...] = ()
     is_plain: bool = False  # a valid feed and nothing else in the file, such as post processing of its assets
+    line: int = 1  # where it begins
 
     @property
     def error(self) -> AeroCastError:
@@ -101,7 +102,7 @@ def read(path: Path, defs: Path | None = None) -> Declaration | None:
         return Declaration(name, path, mistakes=(str(error),))
     mistakes = tuple(f"{path}:{root.line(place)}: {Mistake(_field(place), text)}" for place, text in wrong)
     is_plain = not mistakes and root.value.keys() == {"type", "attributes"}
-    return Declaration(name, path, None if mistakes else feed, mistakes, is_plain)
+    return Declaration(name, path, None if mistakes else feed, mistakes, is_plain, root.begin)
 
 
 def files(defs: Path) -> Iterator[Path]:
@@ -132,6 +133,11 @@ class _Document(NamedTuple):
     value: Any
     node: Any
     twice: list[Mistake]
+
+    @property
+    def begin(self) -> int:
+        """The line of its first key."""
+        return self.node.start_mark.line + 1 if self.node is not None else 1
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest thing around it that is there."""

@@ -8,7 +8,7 @@ from aerocast.feed.declaration import Feed
 from aerocast_assets import keys
 from aerocast_assets._compat import AssetJob
 from aerocast_assets.assets.bronze import bronze
-from aerocast_assets.assets.candidates import candidate
+from aerocast_assets.assets.candidates import candidates
 from aerocast_assets.assets.champion import champion
 from aerocast_assets.assets.evaluation import evaluation
 from aerocast_assets.assets.forecasts import forecasts
@@ -22,13 +22,13 @@ from aerocast_assets.automation.live import live_sensor
 from aerocast_assets.automation.polling import poll_schedule
 from aerocast_assets.automation.retraining import retrain_sensor
 from aerocast_assets.automation.routine import routine_schedule
-from aerocast_assets.checks.drift import drift_checks
+from aerocast_assets.checks.drift import readings_checks
 from aerocast_assets.checks.intake import intake_checks
-from aerocast_assets.checks.live import coverage_check, retraining_check
+from aerocast_assets.checks.live import live_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.skill import skill_checks
+from aerocast_assets.checks.training import training_checks
 from aerocast_assets.keys import RETRAIN_OF, key, models, tables
-from aerocast_assets.labels import labelled
 
 
 def observe_job_name(feed: Feed) -> str:
@@ -40,16 +40,17 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     """Definitions of one feed; nothing in them is shared with another feed."""
     layers = [raw(feed), bronze(feed), *sliding_layer(feed), silver(feed), windows(feed)]
     layers += [training_set(feed, target) for target in feed.targets]
-    trained = [candidate(feed, target, kind) for target in feed.targets for kind in models(feed)]
+    trained = [candidates(feed, target) for target in feed.targets]
     served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
     checks = [
         *intake_checks(feed),
         *quality_checks(feed),
-        *drift_checks(feed),
+        *training_checks(feed),
+        readings_checks(feed),
         *(check for target in feed.targets for check in skill_checks(feed, target)),
-        *(make(feed, target) for make in (coverage_check, retraining_check) for target in feed.targets),
+        live_checks(feed),
     ]
-    everything = [asset.key for asset in (*layers, *trained, *served)]
+    everything = [each for asset in (*layers, *trained, *served) for each in asset.keys]
     about = f"Everything of {feed.name}, from readings to forecasts; what has not changed is skipped."
     whole = _job(feed, keys.job_name(feed), everything, about)
     observe = _job(
@@ -59,7 +60,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     rollbacks = [_rollback_job(feed, target) for target in feed.targets]
     return dg.Definitions(
-        assets=labelled(feed, [source(feed), *layers, *trained, *served]),
+        assets=[source(feed), *layers, *trained, *served],
         asset_checks=checks,
         jobs=[whole, observe, live, *retrains.values(), *rollbacks],
         sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],

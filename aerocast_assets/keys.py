@@ -45,12 +45,12 @@ HOURLY = _MISSING | _Condition.on_cron("5 * * * *")
 FOLLOW = FORWARD & ~_Condition.any_deps_match(_Condition.missing())
 
 
-def forward(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]  # not subscriptable at runtime
+def forward(feed: Feed) -> "dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] | None":
     """How a layer of the feed follows the one above; a polled feed's layers run together, by its live sensor alone."""
     return None if feed.poll else FORWARD
 
 
-def follow(feed: Feed) -> dg.AutomationCondition | None:  # type: ignore[type-arg]  # the same
+def follow(feed: Feed) -> "dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] | None":
     """How raw follows its source."""
     return None if feed.poll else FOLLOW
 

@@ -1,56 +1,57 @@
 """What the UI says of assets besides what they do: owners, tags, columns, freshness, and where their code is."""
 
-import sys
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
-from types import CodeType
+from types import FunctionType as Function
+from typing import Any
 
 import dagster as dg
 
 from aerocast.feed.declaration import Feed
-from aerocast.feed.model_kind import model
-from aerocast.tables.modules import MODULES
 from aerocast_assets.columns import column_metadata
-from aerocast_assets.keys import models, tables
+from aerocast_assets.keys import key, tables
+from aerocast_assets.origin import origin_metadata
 
 LEAST = timedelta(minutes=1)  # the shortest window that Dagster takes
 RETRAIN = timedelta(days=1)  # how long a champion may outlive its age until the routine retrain has replaced it
 OWNERS = ["team:aerocast"]  # of what feeds share
-LAYERS = Path(__file__).parent / "assets"
-Label = Callable[[dg.AssetSpec], dg.AssetSpec]
+Draft = partial[dg.AssetSpec]
 
 
-def labelled(feed: Feed, assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """A feed's assets with owners, tags, columns, freshness policy and links to their code.
+def feed_spec(feed: Feed, layer: str, target: str = "", **own: Any) -> Draft:
+    """An asset of a feed with its group, owners, tags, columns and freshness policy, and what is its `own`.
 
-    A component adds the link to its declaration itself.
+    Links to code are missing: `linked` adds them, since an asset that is changed later is copied.
     """
-    label = partial(_of_feed, feed)
-    return [_linked(asset, label, _own_file(feed, asset.key.path[-1])) for asset in assets]
+    tags = {"aerocast/feed": feed.name, "aerocast/layer": layer} | ({"aerocast/target": target} if target else {})
+    limit = None if feed.end else _limit(feed, layer)
+    return partial(
+        dg.AssetSpec,
+        key(feed, *([target] if target else []), layer),
+        group_name=feed.name,
+        owners=list(feed.owners),
+        tags=feed.tags | tags,
+        metadata=column_metadata(feed, layer, target),
+        freshness_policy=dg.FreshnessPolicy.time_window(max(LEAST, limit)) if limit else None,
+        **own,
+    )
 
 
-def shared(*assets: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
-    """Assets that belong to no feed, with owners, the tag of their layer and a link to their code."""
-    return [_linked(asset, of_layer) for asset in assets]
+def linked(draft: Draft, function: Function, file: str | None = None) -> dg.AssetSpec:
+    """The asset with links to the function that makes it and, before that, to a file of its own."""
+    return draft(metadata={**draft.keywords["metadata"], **_links(function, file)})
+
+
+def shared(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """An asset that belongs to no feed, with owners, the tag of its layer and a link to its code."""
+    function: Any = asset.op.compute_fn
+    links = _links(function.decorated_fn)
+    return asset.map_asset_specs(lambda spec: of_layer(spec).merge_attributes(metadata=links))
 
 
 def of_layer(spec: dg.AssetSpec) -> dg.AssetSpec:
     """The asset with the platform's owners and the tag of its layer."""
     return spec.replace_attributes(owners=OWNERS, tags={**spec.tags, "aerocast/layer": spec.key.path[-1]})
-
-
-def _of_feed(feed: Feed, spec: dg.AssetSpec) -> dg.AssetSpec:
-    _, *targets, layer = spec.key.path
-    own = {"aerocast/feed": feed.name, "aerocast/layer": layer, **({"aerocast/target": targets[0]} if targets else {})}
-    limit = None if feed.end else _limit(feed, layer)
-    return spec.replace_attributes(
-        owners=list(feed.owners),
-        tags={**spec.tags, **feed.tags, **own},
-        metadata={**spec.metadata, **column_metadata(feed, layer, *targets)},
-        freshness_policy=dg.FreshnessPolicy.time_window(max(LEAST, limit)) if limit else None,
-    )
 
 
 def _limit(feed: Feed, layer: str) -> timedelta | None:
@@ -60,21 +61,9 @@ def _limit(feed: Feed, layer: str) -> timedelta | None:
     return feed.retraining.max_age + RETRAIN if layer == "champion" else None
 
 
-def _own_file(feed: Feed, layer: str) -> str | None:
-    """What an asset has of its own, where the function that Dagster calls is that of several."""
-    if layer in MODULES:
-        return str(LAYERS / f"{layer}.py")
-    return sys.modules[model(layer).__module__].__file__ if layer in models(feed) else None
-
-
-def _linked(asset: dg.AssetsDefinition, label: Label, *files: str | None) -> dg.AssetsDefinition:
-    """The labelled asset with links to files and to its function.
-
-    As `dg.with_source_code_references`, which reads the source to find a line that the function knows.
-    """
-    function = asset.op.compute_fn
-    code: CodeType = getattr(function, "decorated_fn", function).__code__  # type: ignore[union-attr]  # one or the other
-    links = [dg.LocalFileCodeReference(file_path=file) for file in files if file]
-    links += [dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno)]
-    metadata = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
-    return asset.map_asset_specs(lambda spec: label(spec).merge_attributes(metadata=metadata))
+def _links(function: Function, file: str | None = None) -> dict[str, Any]:
+    """As `dg.with_source_code_references`, which reads the source to find a line that the function knows."""
+    code = function.__code__
+    links = [dg.LocalFileCodeReference(file_path=file)] if file else []
+    links.append(dg.LocalFileCodeReference(file_path=code.co_filename, line_number=code.co_firstlineno))
+    return origin_metadata(*links)

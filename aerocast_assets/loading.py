@@ -4,22 +4,18 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
 
 import dagster as dg
-from dagster.components.core.decl import ComponentDecl, build_filesystem_component_decl_from_context
-from dagster.components.core.defs_module import ComponentPath
 
-from aerocast_assets.feeds import FILES, Declaration, declarations, left_out
+from aerocast_assets.feeds import FILES, Declaration, left_out
 from aerocast_assets.keys import HOURLY
 from aerocast_assets.labels import of_layer
+from aerocast_assets.tree import PartTree, WholeTree, tree_of
 
 log = logging.getLogger("aerocast")
 
 SHARED = "platform"  # what all feeds need: without it nothing loads
-Tree = TypeVar("Tree", bound=dg.ComponentTree)
 
 
 def load(project: Path) -> dg.Definitions:
@@ -28,8 +24,8 @@ def load(project: Path) -> dg.Definitions:
     Raises:
         Exception: what all parts share does not load.
     """
-    tree = _tree(project, dg.ComponentTree)
-    feeds = declarations(tree.defs_module_path)
+    tree = tree_of(project, WholeTree)
+    feeds = tree.declarations
     wrong = [each for each in feeds if each.mistakes]
     if not wrong:
         # The jobs of valid feeds resolve: Dagster does it where it needs them. Only other parts are tried out.
@@ -42,11 +38,6 @@ def load(project: Path) -> dg.Definitions:
     return _isolated(project, tree, wrong)
 
 
-def _tree(project: Path, kind: type[Tree]) -> Tree:
-    """The components of the package `<project>.defs`; `pyproject.toml`, which `dg` reads, names the same one."""
-    return kind(defs_module=import_module(f"{project.name}.defs"), project_root=project.parent)
-
-
 def _with_tree(tree: dg.ComponentTree, *parts: dg.Definitions) -> dg.Definitions:
     """All parts, and the tree for the UI.
 
@@ -54,19 +45,6 @@ def _with_tree(tree: dg.ComponentTree, *parts: dg.Definitions) -> dg.Definitions
     a fifth of an `import dagster`, and a feed needs none.
     """
     return dg.Definitions.merge(dg.Definitions(component_tree=tree), *parts)
-
-
-class _Part(dg.ComponentTree):
-    """The tree of one folder or file below `defs/`."""
-
-    part: Path
-
-    def _get_filesystem_decl(self) -> ComponentDecl[Any]:
-        context = self.decl_load_context.for_component_loc(ComponentPath.from_path(self.part))
-        decl = build_filesystem_component_decl_from_context(context)
-        if decl is None:
-            raise dg.DagsterInvalidDefinitionError(f"{self.part} holds no definitions")
-        return decl
 
 
 def _isolated(project: Path, tree: dg.ComponentTree, wrong: Sequence[Declaration]) -> dg.Definitions:
@@ -124,9 +102,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _built(project: Path, path: Path) -> dg.Definitions:
-    tree = _tree(project, _Part)
-    object.__setattr__(tree, "part", path)  # a record is frozen
-    return tree.build_defs(path)
+    return tree_of(project, PartTree).of(path).build_defs(path)
 
 
 def _known_to_load(defs: dg.Definitions, *, jobs: bool = True) -> dg.Definitions:

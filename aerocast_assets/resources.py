@@ -134,6 +134,10 @@ class ReleaseChoice(TrainingConfig):
         default="", description="How long it is held: ISO 8601, such as P7D; empty: until it is lifted"
     )
     lift: bool = Field(default=False, description="End the hold")
+    as_judged: bool = Field(
+        default=False,
+        description="What the trial of `release` judged serves, without what was learned after it",
+    )
     automatic: bool = Field(
         default=False, description="The choice is not a person's: it yields to a hold, and sets none"
     )

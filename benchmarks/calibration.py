@@ -66,7 +66,7 @@ def quiet_case(name: str) -> Case:
         feed = declare("street", units | {"ws": ("m/s", 0.0, 60.0)}, "no2")
         series = street()
     else:
-        feed = declare("load", {"load": ("MW", 0.0, 1e6)}, "load", season=168, look_back=168, horizons=(1, 24))
+        feed = declare("load", {"load": ("MW", 0.0, 1e6)}, "load", seasons=["P7D"], look_back=168, horizons=(1, 24))
         series = load(name)
     live = len(series.time) - 300 * 24
     return replace(natural(name, 0, feed, series, live, live + 288, 720, 24, "none"), source=name)

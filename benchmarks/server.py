@@ -52,7 +52,7 @@ def serving(home: Path) -> Iterator[tuple[psutil.Process, int, float]]:
     began = time.perf_counter()
     server = subprocess.Popen(command, env=environment(home), cwd=PROJECT, stderr=subprocess.DEVNULL)
     try:
-        while not _healthy(port):
+        while not healthy(port):
             if server.poll() is not None or time.perf_counter() - began > PATIENCE:
                 raise SystemExit(f"the server on {home} did not become healthy (status {server.poll()})")
             time.sleep(0.005)
@@ -62,7 +62,8 @@ def serving(home: Path) -> Iterator[tuple[psutil.Process, int, float]]:
         server.wait()
 
 
-def _healthy(port: int) -> bool:
+def healthy(port: int) -> bool:
+    """Whether a server on this port answers that it is well."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=PATIENCE) as answer:
             return bool(answer.status == 200)

@@ -18,7 +18,7 @@ import pandas as pd
 from measuring.spread import parser
 from measuring.table import show
 
-from aerocast.feed.declaration import Column
+from aerocast.feed.column import Column
 from aerocast.ingest.sources.csv import CsvSource
 from aerocast.monitoring.drift.conversions import mistakes
 from aerocast.monitoring.drift.jumps import Series, unit_jumps

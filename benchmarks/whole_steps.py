@@ -46,13 +46,16 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Forecasts of one minute: origins and their ends (n,), levels and half widths (n, H), the baselines' levels."""
+    """Forecasts of one minute: origins and their ends (n,), levels and the ends of their intervals, less
+    the levels (n, H), the baselines' levels.
+    """
 
     minute: int
     partial: bool
     origin: NDArray[np.datetime64]
     level: Numbers
-    half: Numbers
+    low: Numbers
+    high: Numbers
     persistence: Numbers
     seasonal: Numbers
 
@@ -111,12 +114,13 @@ def ask(champion: Champion, feed: Feed, bronze: pa.Table, start: datetime, minut
                 rows.append(features(spec, grid, np.array(at))[0])
                 origins.append(grid.time[at[0]])
     x = np.array(rows)
-    level, half = champion.answer(x)
+    level, low, high = champion.answer(x)
     names = champion.names
     last = x[:, [names.index(f"{spec.target}_lag0")]]
-    lags = [names.index(f"{spec.target}_lag{(spec.season - horizon) % spec.season}") for horizon in spec.horizons]
-    seasonal = np.where(np.isnan(x[:, lags]), last, x[:, lags])
-    return Asked(minute, partial, np.array(origins), level, half, np.repeat(last, len(lags), axis=1), seasonal)
+    before = x[:, [names.index(f"{spec.target}_season{spec.season}_{horizon}") for horizon in spec.horizons]]
+    seasonal = np.where(np.isnan(before), last, before)
+    persistence = np.repeat(last, before.shape[1], axis=1)
+    return Asked(minute, partial, np.array(origins), level, low, high, persistence, seasonal)
 
 
 def _us(time: datetime) -> int:
@@ -138,10 +142,9 @@ def errors_of(champion: Champion, history: Grid, asked: Asked) -> list[list[str]
     known, rows = actual(champion.spec, history, asked), []
     for at, horizon in enumerate(champion.spec.horizons):
         error = {name: rmse((known - getattr(asked, name))[:, [at]]) for name in ("level", "persistence", "seasonal")}
-        inside = (
-            np.abs(known[:, at] - asked.level[:, at])[np.isfinite(known[:, at])]
-            <= (asked.half[np.isfinite(known[:, at]), at])
-        )
+        own = np.isfinite(known[:, at])
+        wrong = (known - asked.level)[own, at]
+        inside = (asked.low[own, at] <= wrong) & (wrong <= asked.high[own, at])
         name = f":{asked.minute:02d}" + (" as if whole" if asked.partial else "")
         rows.append([name, str(horizon), *(f"{value:.3f}" for value in error.values()), f"{inside.mean():.1%}"])
     return rows
@@ -166,7 +169,8 @@ def verdicts(feed: Feed, champion: Champion, history: Grid, asked: Asked, start:
             due[row, which],
             np.array(spec.horizons)[which],
             errors[row, which],
-            asked.half[row, which],
+            asked.low[row, which],
+            asked.high[row, which],
             naive[row, which],
             manifest.graphs.station.intervals.level,
         )

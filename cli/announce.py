@@ -15,7 +15,8 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--feed", required=True)
     parser.add_argument("--topic", default="training-data", choices=("training-data", "inference-data"))
-    parser.add_argument("--to", help="folder or s3://bucket/prefix that the platform can read; default: the home")
+    place = "folder or s3://bucket/prefix, one of the platform's AEROCAST_CLAIM_PREFIXES; default: the home"
+    parser.add_argument("--to", help=place)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
 
 
@@ -35,12 +36,12 @@ def send(home: Home, feed: str, topic: str, files: Sequence[Path], place: str | 
     from aerocast_assets.assets.claims import UNSET
     from aerocast_assets.feeds import find_feed
 
-    found, address = find_feed(feed), Settings().broker
+    own_feed, address = find_feed(feed), Settings().broker
     if not address:
         raise AeroCastError(UNSET)
     target = home_of(Settings(home=place), "--to") if place else home
     paths = [expanded(file, "FILE") for file in files]
     with brokers.connect(address) as broker:
-        for claim in announce(broker, topic, found, paths, target):
+        for claim in announce(broker, topic, own_feed, paths, target):
             print(f"{topic}: {claim.rows} readings of {claim.feed} in {claim.uri}")
     return 0

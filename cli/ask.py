@@ -9,7 +9,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import numpy as np
+
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import tail
 from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from cli.processes import free_port
@@ -18,7 +21,7 @@ PATIENCE = 30.0
 
 
 def ask_server(home: Home, feed: Feed) -> tuple[dict[str, Any], float]:
-    """`POST /predict` for the feed's first station; the answer, and seconds from start to answer.
+    """`POST /predict` for a station of the feed; the answer, and seconds from start to answer.
 
     Raises:
         AeroCastError: the server ended, or did not answer within half a minute.
@@ -30,14 +33,14 @@ def ask_server(home: Home, feed: Feed) -> tuple[dict[str, Any], float]:
     own = {"AEROCAST_HOME": str(home), "AEROCAST_LOG": "false"}
     server = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE)
     try:
-        question = json.dumps({"feed": feed.name, "station": feed.station_ids[0]}).encode()
+        question = json.dumps({"feed": feed.name, "station": _station(home, feed)}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/predict", data=question, headers={"Content-Type": "application/json"}
         )
         while time.monotonic() - started < PATIENCE:
             if server.poll() is not None:
-                said = server.stderr.read().decode().strip() if server.stderr else ""
-                raise AeroCastError(f"the server ended with status {server.returncode}: {said}")
+                output = server.stderr.read().decode().strip() if server.stderr else ""
+                raise AeroCastError(f"the server ended with status {server.returncode}: {output}")
             try:
                 with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                     return json.load(response), time.monotonic() - started
@@ -49,3 +52,16 @@ def ask_server(home: Home, feed: Feed) -> tuple[dict[str, Any], float]:
     finally:
         server.terminate()
         server.wait()
+
+
+def _station(home: Home, feed: Feed) -> str:
+    """The first station whose newest reading is as fresh as the feed's newest; stations may end years apart."""
+    newest = {
+        station: grid.time[measured[-1]]
+        for station, grid in tail.read_grids(home, feed.name).items()
+        if len(measured := np.flatnonzero((grid.age == 0).any(axis=1)))
+    }
+    limit = max(newest.values(), default=None)
+    fresh = np.timedelta64(int(feed.freshness.total_seconds()), "s")
+    recent = (each for each in feed.station_ids if each in newest and limit - newest[each] <= fresh)
+    return next(recent, feed.station_ids[0])

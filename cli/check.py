@@ -32,15 +32,15 @@ def check(paths: Sequence[Path]) -> int:
     """
     from aerocast_assets.feeds import declarations
 
-    found = [each for path in paths for each in _declarations(path)] if paths else declarations()
-    for each in found:
+    checked = [each for path in paths for each in _declarations(path)] if paths else declarations()
+    for each in checked:
         for mistake in each.mistakes:
             print(mistake)
-    wrong = [each.name for each in found if each.mistakes]
+    wrong = [each.name for each in checked if each.mistakes]
     if wrong:
-        print(f"{len(wrong)} of {len(found)} declarations not valid: {', '.join(wrong)}")
+        print(f"{len(wrong)} of {len(checked)} declarations not valid: {', '.join(wrong)}")
         return 1
-    print(f"{len(found)} declarations valid: {', '.join(each.name for each in found)}")
+    print(f"{len(checked)} declarations valid: {', '.join(each.name for each in checked)}")
     return 0
 
 
@@ -49,11 +49,11 @@ def _declarations(path: Path) -> Iterator[Declaration]:
     from aerocast_assets import feeds
 
     if path.is_file():
-        found = [feeds.read(path)]
+        declarations_here = [feeds.read(path)]
     elif own := next((path / name for name in feeds.FILES if (path / name).is_file()), None):
-        found = [feeds.read(own)]
+        declarations_here = [feeds.read(own)]
     else:
-        found = [feeds.read(each) for each in feeds.files(path)]
-    yield from (each for each in found if each)
-    if not any(found):
+        declarations_here = [feeds.read(each) for each in feeds.files(path)]
+    yield from (each for each in declarations_here if each)
+    if not any(declarations_here):
         raise AeroCastError(f"{path}: there is no declaration of a feed")

@@ -47,8 +47,8 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
         for home in (folder, folder / rooms.DEMO):
             if home.is_dir():
                 stack.enter_context(writer.hold(home, "aerocast clean", wait=wait))
-        found = list(rooms.files(folder))
-        _describe(folder, found)
+        contents = list(rooms.files(folder))
+        _describe(folder, contents)
         if not (yes or _agreed()):
             print("Nothing was removed.")
             return 1
@@ -60,14 +60,14 @@ def clean(folder: Path, *, yes: bool, wait: bool = False) -> int:
     return 0
 
 
-def _describe(folder: Path, found: list[tuple[str, bool]]) -> None:
+def _describe(folder: Path, contents: list[tuple[str, bool]]) -> None:
     """What goes and what stays, by the first part of their names."""
-    size = sum((folder / name).stat().st_size for name, own in found if own)
-    own = Counter(name.partition("/")[0] for name, is_own in found if is_own)
-    kept = Counter(name.partition("/")[0] for name, is_own in found if not is_own)
+    size = sum((folder / name).stat().st_size for name, own in contents if own)
+    own = Counter(name.partition("/")[0] for name, is_own in contents if is_own)
+    others = Counter(name.partition("/")[0] for name, is_own in contents if not is_own)
     print(f"Home {folder}\nto remove: {own.total():,} files, {size / 1e6:,.1f} MB: {', '.join(sorted(own))}")
-    if kept:
-        print("to keep, not made by AeroCast: " + ", ".join(f"{name} ({number})" for name, number in kept.items()))
+    if others:
+        print("to keep, not made by AeroCast: " + ", ".join(f"{name} ({number})" for name, number in others.items()))
 
 
 def _agreed() -> bool:

@@ -45,13 +45,15 @@ def use_own_instance() -> None:
     from aerocast.storage.settings import Settings
 
     own, given = Settings().dagster_home, os.environ.get("DAGSTER_HOME")
-    chosen = expanded(own, "AEROCAST_DAGSTER_HOME") if own else PROJECT
-    if not (chosen / "dagster.yaml").is_file():
-        raise AeroCastError(f"AEROCAST_DAGSTER_HOME={own!r} cannot be used: there is no {chosen / 'dagster.yaml'}")
-    if given and expanded(given, "DAGSTER_HOME") != chosen:
+    dagster_home = expanded(own, "AEROCAST_DAGSTER_HOME") if own else PROJECT
+    if not (dagster_home / "dagster.yaml").is_file():
+        raise AeroCastError(
+            f"AEROCAST_DAGSTER_HOME={own!r} cannot be used: there is no {dagster_home / 'dagster.yaml'}"
+        )
+    if given and expanded(given, "DAGSTER_HOME") != dagster_home:
         print(
             f"DAGSTER_HOME={given} of the environment is not used, AeroCast has a Dagster instance of its own; "
             "AEROCAST_DAGSTER_HOME would choose another",
             file=sys.stderr,
         )
-    os.environ["DAGSTER_HOME"] = str(chosen)
+    os.environ["DAGSTER_HOME"] = str(dagster_home)

@@ -21,12 +21,12 @@ def notice(line: str) -> str:
     """What a person should know of a line of a log; empty for what is no warning."""
     plain = _COLOURS.sub("", line).strip()
     if failed := _CHECK.search(plain):
-        at, name, asset, said = failed.groups()
-        return f"{at} check {name} of {asset}: {said.strip().removeprefix('Description: ')}"[:WIDTH]
-    found = _DAGSTER.match(plain) or _SERVER.match(plain)
-    if found is None or _KNOWN.search(plain):
+        at, name, asset, reason = failed.groups()
+        return f"{at} check {name} of {asset}: {reason.strip().removeprefix('Description: ')}"[:WIDTH]
+    match = _DAGSTER.match(plain) or _SERVER.match(plain)
+    if match is None or _KNOWN.search(plain):
         return ""
-    at, source, level, text = found.groups()
+    at, source, level, text = match.groups()
     return " ".join(filter(None, [at, level.lower(), source and f"{source}:", text]))[:WIDTH]
 
 
@@ -39,7 +39,7 @@ class ChildLog:
         self.file: IO[bytes] = path.open("ab")  # appends: the file may be cut while a child writes
         self._read = self.file.tell()
         self._rest = b""
-        self._shown: dict[str, float] = {}
+        self._shown_at: dict[str, float] = {}
 
     def notices(self) -> list[str]:
         """Of the lines since the last call, each message at most once an hour; cuts a file that is too long."""
@@ -48,12 +48,12 @@ class ChildLog:
             new = file.read()
         self._read += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
-        found = [text for line in lines if (text := notice(line.decode(errors="replace"))) and self._is_news(text)]
+        news = [text for line in lines if (text := notice(line.decode(errors="replace"))) and self._is_news(text)]
         if self._read > MOST:
             shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.1"))
             self.file.truncate(0)
             self._read = 0
-        return found
+        return news
 
     def last(self) -> str:
         """The last line."""
@@ -62,5 +62,5 @@ class ChildLog:
 
     def _is_news(self, text: str) -> bool:
         now, message = time.monotonic(), re.sub(r"\d+", "#", text)
-        self._shown = {known: at for known, at in self._shown.items() if now - at < QUIET}
-        return self._shown.setdefault(message, now) == now
+        self._shown_at = {line: at for line, at in self._shown_at.items() if now - at < QUIET}
+        return self._shown_at.setdefault(message, now) == now

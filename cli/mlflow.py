@@ -25,6 +25,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from aerocast.common.errors import AeroCastError
     from aerocast.models import tracking_database as database
+    from aerocast.storage.settings import Settings
     from cli import processes
     from cli.up import check_port
 
@@ -33,7 +34,9 @@ def _run(options: argparse.Namespace) -> int:
     for note in database.prepare(folder):
         print(note, file=sys.stderr)
     address = f"http://{options.host}:{options.port}"
-    print(f"MLflow  {address}  (AEROCAST_MLFLOW_URL={address} links to it from the Dagster pages)", flush=True)
+    is_linked = address == Settings().mlflow_url
+    hint = "" if is_linked else f"  (set AEROCAST_MLFLOW_URL={address}, and Dagster's pages link there)"
+    print(f"MLflow  {address}{hint}", flush=True)
     place = ("--backend-store-uri", database.uri(folder), "--default-artifact-root", str(folder / database.ARTIFACTS))
     with processes.stoppable() as stopped:
         pages = processes.start("mlflow", "ui", *place, "--host", options.host, "--port", str(options.port))

@@ -75,7 +75,7 @@ def stoppable() -> Iterator[list[int]]:
     To be entered before the children exist: a signal that was ignored when we started would be ignored by them, too.
     """
     received: list[int] = []  # not an Event: its lock is not for signal handlers
-    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in STOPS}
+    before = {number: signal.signal(number, lambda signum, _: received.append(signum)) for number in STOPS}
     try:
         yield received
     finally:

@@ -12,11 +12,11 @@ OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRun
 
 def recover(instance: dg.DagsterInstance) -> list[str]:
     """Fails the open runs of which nothing is alive any more, so that they hold no slot and no asset; their ids."""
-    lost = []
+    dead = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=OPEN)):
         if liveness.is_dead(run):
             instance.report_run_failed(run, "The process of this run was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             liveness.forget(run.run_id)
-            lost.append(run.run_id)
-    return lost
+            dead.append(run.run_id)
+    return dead

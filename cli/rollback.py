@@ -37,9 +37,9 @@ def rollback(home: Home, feed_name: str, target_name: str, version: str, hold_fo
     parse_length(hold_for, "--hold-for")
     feed, target = find_target(feed_name, target_name)
     pointer = release.current(home, feed.name, target)
-    if not (chosen := version or (pointer.previous if pointer else None) or ""):
+    if not (target_version := version or (pointer.previous if pointer else None) or ""):
         raise AeroCastError(f"--to: no release of {feed.name}/{target} served before; see `aerocast releases`")
-    print(choose(home, feed, target, {"release": chosen, "hold_for": hold_for}))
+    print(choose(home, feed, target, {"release": target_version, "hold_for": hold_for}))
     return 0
 
 
@@ -65,24 +65,24 @@ def choose(home: Home, feed: Feed, target: str, config: dict[str, Any]) -> str:
     from aerocast.promotion import table
     from aerocast.releases import release
     from aerocast_assets import liveness
-    from aerocast_assets.defs.platform import platform
+    from aerocast_assets.defs.platform import shared
     from aerocast_assets.graph import feed_definitions
     from aerocast_assets.keys import key, rollback_job_name
-    from cli import summary
+    from cli.failures import failures
     from cli.home import use_own_instance
 
-    definitions = dg.Definitions.merge(feed_definitions(feed), platform())
+    definitions = dg.Definitions.merge(feed_definitions(feed), shared([feed]))
     job = definitions.resolve_job_def(rollback_job_name(feed, target))
     ops = {f"{feed.name}__{target}__champion": {"config": config}}
     use_own_instance()
     with dg.DagsterInstance.get() as instance:
         config_of_run = {"loggers": {"progress": {}}, "ops": ops}
         result = liveness.execute(job, instance, run_config=config_of_run, raise_on_error=False)
-    own, failures = key(feed, target, "champion"), summary.failures(result)
-    made = [each for each in result.get_asset_materialization_events() if each.asset_key == own]
-    if not made:
-        raise AeroCastError("; ".join(each.partition(": ")[2] for each in failures))
+    own, failed = key(feed, target, "champion"), failures(result.all_events)
+    events = [each for each in result.get_asset_materialization_events() if each.asset_key == own]
+    if not events:
+        raise AeroCastError("; ".join(each.reason for each in failed))
     decision, pointer = table.newest(Lake(home), feed.name, target), release.current(home, feed.name, target)
     facts = [str(decision["reason"])] if decision else []
     facts += [str(pointer.active_hold)] if pointer and pointer.active_hold else []
-    return f"{feed.name}/{target}: {'; '.join([*facts, *failures])}"
+    return f"{feed.name}/{target}: {'; '.join([*facts, *map(str, failed)])}"

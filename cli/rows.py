@@ -34,17 +34,17 @@ def rows(home: Home, feed: str, target: str, version: str = "", output: str = ""
     from aerocast.releases.readback import LAYER, training_rows
 
     _check_target(home, feed, target)
-    chosen = version or _serving(home, feed, target)
-    manifest = release.load(home, feed, target, chosen).manifest
+    own_version = version or _serving(home, feed, target)
+    manifest = release.load(home, feed, target, own_version).manifest
     with connection() as con:
-        found = training_rows(con, Lake(home), manifest)
-    lineage, roles = manifest.lineage, Counter(found["role"].to_pylist())
-    print(f"release {chosen} of {feed}/{target} ({manifest.kind}), config_hash {lineage.config_hash[:8]}")
-    print(f"{len(found)} rows of {feed}/{target}/{LAYER} version {lineage.delta_versions[LAYER]}, content verified")
+        table = training_rows(con, Lake(home), manifest)
+    lineage, roles = manifest.lineage, Counter(table["role"].to_pylist())
+    print(f"release {own_version} of {feed}/{target} ({manifest.kind}), config_hash {lineage.config_hash[:8]}")
+    print(f"{len(table)} rows of {feed}/{target}/{LAYER} version {lineage.delta_versions[LAYER]}, content verified")
     print("roles: " + ", ".join(f"{role} {count}" for role, count in sorted(roles.items())))
     if output:
         try:
-            pq.write_table(found, expanded(output, "--output"))
+            pq.write_table(table, expanded(output, "--output"))
         except OSError as error:
             raise AeroCastError(f"--output: {output} cannot be written: {error.strerror or error}") from error
         print(f"written to {output}")

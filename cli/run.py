@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aerocast.common.errors import AeroCastError
 from cli import interrupts
 from cli.command import Commands, add_command, add_wait
 from cli.quiet import stderr_to
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from aerocast.feed.declaration import Feed
     from aerocast.storage.home import Home
+    from cli import summary
+    from cli.failures import Failure
 
 POOR = 3  # exit status: no model was good enough to serve
 
@@ -53,7 +56,8 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     """Materialises everything of the feed that is out of date, then prints what there is.
 
     Returns:
-        The exit status: 0, or 1 if it could not, or `POOR`.
+        The exit status: 0, or 1 if a step failed or nothing can be trained yet, or `POOR` if no model was good enough
+        for a target.
 
     Raises:
         AeroCastError: no such feed, or a source, disk or server that cannot be used.
@@ -64,8 +68,7 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
     from aerocast_assets.automation.declaring import settle_declarations
     from aerocast_assets.definitions import defs as load_definitions
     from aerocast_assets.feeds import broken, find_feed, left_out
-    from cli import summary
-    from cli.ask import ask_server
+    from cli import packages
     from cli.recovery import recover
 
     started = time.monotonic()
@@ -79,28 +82,56 @@ def run(feed_name: str, home: Home, *, force: bool = False, verbose: bool = Fals
         for run_id in recover(instance):
             print(f"Run {run_id[:8]} was killed; continuing from what it had finished.", flush=True)
         print(f"AeroCast: {feed.description}\nHome {home}\n\nMaterialising {feed.name}/* ...", flush=True)
+        packages.fetch(feed)
         observe(definitions, feed, instance)
         interrupts.check()
         result = refresh(definitions, feed, instance, force=force, verbose=verbose)
         interrupts.check()
-        waiting = unserved(home, feed)
-        poor = [target for target, lack in waiting.items() if not lack]
-        if not result.success and not (poor and summary.only_poor(result)):
-            summary.print_failure(result)
-            return 1
-        steps = summary.steps(result)
-    summary.print_rows(home, feed)
-    for target in feed.targets:
-        summary.print_target(home, feed, target, waiting)
-    if len(waiting) < len(feed.targets):
-        asked = time.monotonic()
-        answer, served = ask_server(home, feed)
-        steps.append(("server: start, forecast, stop", time.monotonic() - asked, f"first answer after {served:.1f} s"))
-        summary.print_answer(answer)
-    summary.print_times(steps, time.monotonic() - started, verbose=verbose)
-    summary.print_files(home, feed, waiting)
+    return _report(home, feed, result, started, verbose=verbose)
+
+
+def _report(home: Home, feed: Feed, result: dg.ExecuteInProcessResult, started: float, *, verbose: bool) -> int:
+    """Prints what a run came to, every target apart from the others; the exit status."""
+    from cli import summary
+    from cli.failures import Failure, beside_targets, failures, standings
+
+    failed, waiting, steps = failures(result.all_events), unserved(home, feed), summary.steps(result)
+    targets = standings(home, feed, failed, waiting)
+    fatal = beside_targets(feed, failed) or ([] if result.success or failed else [Failure("run", "see its log")])
+    if fatal:
+        summary.print_failures(failed or fatal)
+    else:
+        summary.print_rows(home, feed)
+        for each in targets:
+            summary.print_target(home, feed, each)
+        fatal = _ask(home, feed, steps) if len(waiting) < len(feed.targets) else []
+        summary.print_times(steps, time.monotonic() - started, verbose=verbose)
+        summary.print_files(home, feed, waiting)
     summary.print_checks(result)
-    return POOR if poor else int(len(waiting) == len(feed.targets))
+    summary.print_standings(targets)
+    states = {each.state for each in targets}
+    if fatal or "failed" in states:
+        print("\nFinished work is kept: the same command continues from there.", flush=True)
+        return 1
+    return POOR if "poor" in states else int(states == {"waits"})
+
+
+def _ask(home: Home, feed: Feed, steps: list[summary.Step]) -> list[Failure]:
+    """Prints the forecast of a real server, and adds what it took to the steps; what went wrong."""
+    from cli import summary
+    from cli.ask import ask_server
+    from cli.failures import Failure
+
+    began = time.monotonic()
+    try:
+        answer, served = ask_server(home, feed)
+    except AeroCastError as error:
+        failure = Failure("server", str(error))
+        summary.print_failures([failure])
+        return [failure]
+    steps.append(("server: start, forecast, stop", time.monotonic() - began, (f"first answer after {served:.1f} s",)))
+    summary.print_answer(answer)
+    return []
 
 
 def unserved(home: Home, feed: Feed) -> dict[str, str]:

@@ -64,10 +64,10 @@ def simulate(home: Home, feed_name: str, at: str, speed: float, until: str | Non
     if limit and limit < instant:
         raise AeroCastError(f"--until: {until} is before --at {at}")
     clock.document(home, feed.name).write(Clock(instant, datetime.now(UTC), speed, limit))
-    shown = clock.now(home, feed.name, feed.end)
+    present = clock.now(home, feed.name, feed.end)
     stops = f", until {to_minute(limit)}" if limit else ""
     pace = f"{count(speed, 'second')} of its time in each of ours"
-    print(f"{feed.name} lives at {to_minute(shown)} now; {pace}{stops}.")
+    print(f"{feed.name} lives at {to_minute(present)} now; {pace}{stops}.")
     if feed.end and instant > feed.end:
         print(f"Its readings end at {to_minute(feed.end)}, so it stays there.")
     if hint := switch(feed):

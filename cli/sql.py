@@ -62,19 +62,19 @@ def _library(home: Home, statements: Sequence[str]) -> int:
     with duckdb.connect() as con:
         Lake(home).prepare(con).execute("\n".join(statements))
         if not sys.stdin.isatty():
-            return 0 if _said(con, sys.stdin.read()) else 1
+            return 0 if _run_sql(con, sys.stdin.read()) else 1
         print("One view a table, each on its newest version; Ctrl-D leaves.")
-        _said(con, "SHOW TABLES")
+        _run_sql(con, "SHOW TABLES")
         with contextlib.suppress(EOFError):
             while True:
                 lines = [input("SQL> ")]
                 while lines[-1].strip() and not lines[-1].rstrip().endswith(";"):
                     lines.append(input("...> "))
-                _said(con, "\n".join(lines))
+                _run_sql(con, "\n".join(lines))
     return 0
 
 
-def _said(con: duckdb.DuckDBPyConnection, text: str) -> bool:
+def _run_sql(con: duckdb.DuckDBPyConnection, text: str) -> bool:
     """Says the results of statements, until one fails."""
     import duckdb
 

@@ -10,7 +10,7 @@ from aerocast.releases import release
 from aerocast.storage.home import Home
 from aerocast_assets.automation.switch import switch
 from aerocast_assets.feeds import feeds
-from cli.summary import why_failed
+from cli.failures import EVENTS, failures
 
 LOOK = 5.0  # seconds
 
@@ -21,7 +21,7 @@ def feed_lines(home: Home) -> Iterator[str]:
     width = max((len(feed.name) for feed in every), default=0)
     for feed in every:
         pointers = {target: release.current(home, feed.name, target) for target in feed.targets}
-        serving = ", ".join(f"{target} by {found.version}" for target, found in pointers.items() if found)
+        serving = ", ".join(f"{target} by {pointer.version}" for target, pointer in pointers.items() if pointer)
         hint = switch(feed)
         state = f"off until {hint} is set" if hint else "runs by itself"
         yield f"{feed.name:<{width}}  {state}; {f'serving {serving}' if serving else 'nothing serves yet'}"
@@ -34,7 +34,7 @@ class Failures:
         self._instance = instance
         self._since = datetime.now(UTC)
         self._looked = 0.0
-        self._known: set[str] = set()
+        self._run_ids: set[str] = set()
 
     def new(self) -> Iterator[str]:
         """A line a run, with the step and the reason; looks at most every few seconds."""
@@ -43,9 +43,9 @@ class Failures:
         self._looked = time.monotonic()
         filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=self._since)
         for run in reversed(self._instance.get_runs(filters)):
-            if run.run_id not in self._known:
-                self._known.add(run.run_id)
-                failures = self._instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-                reasons = "; ".join(why_failed(each.dagster_event) for each in failures if each.dagster_event)
+            if run.run_id not in self._run_ids:
+                self._run_ids.add(run.run_id)
+                logs = self._instance.all_logs(run.run_id, of_type={*EVENTS})
+                reasons = "; ".join(map(str, failures(each.dagster_event for each in logs if each.dagster_event)))
                 at = f"{datetime.now(UTC):%H:%M:%S}"
                 yield f"{at} run {run.run_id[:8]} of {run.job_name} failed: {reasons or 'see its page in the UI'}"

@@ -1,12 +1,12 @@
 """What `aerocast run` ends with: rows, candidates, champion, forecast, times, and what to type next."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import msgspec
 
-from aerocast.common.errors import AeroCastError
 from aerocast.common.times import to_minute
 from aerocast.common.words import count, duration
 from aerocast.contracts.manifest import Manifest, Scores
@@ -14,68 +14,54 @@ from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import MODELS, SEQUENCE
 from aerocast.lake import Lake, LakeReader, connection
 from aerocast.models import candidates
+from aerocast.promotion import gate
 from aerocast.promotion import table as promotions
-from aerocast.promotion.scoring import ALL
+from aerocast.promotion.overview import rows_of_scores, shortfall
+from aerocast.promotion.scoring import ALL, Score
 from aerocast.releases import release
 from aerocast.releases.release import Release
 from aerocast.storage.home import Home
-from aerocast_assets.assets.describe import STATUS
+from aerocast_assets.assets.describe import COMPUTED, STATUS, UNCHANGED
 from aerocast_assets.assets.forecasts import picture_path
-from aerocast_assets.checks.skill import SKILL
 from aerocast_assets.keys import table
 from aerocast_assets.progress import verdict
+from cli.failures import Failure, Standing
 
-Step = tuple[str, float, str]
+Step = tuple[str, float, tuple[str, ...]]
 
 
 def steps(result: dg.ExecuteInProcessResult) -> list[Step]:
-    """Each step's name, seconds, and whether it found its work done already."""
-    said: dict[str | None, str] = {}
+    """Each step's name, seconds, and of each asset that it makes whether that was there already."""
+    statuses: dict[str | None, dict[dg.AssetKey | None, str]] = {}
     for event in result.get_asset_materialization_events():
-        status = event.materialization.metadata.get(STATUS)
-        said[event.step_key] = str(status.value) if status else ""
-    done = [event for event in result.all_events if event.event_type_value == "STEP_SUCCESS" and event.step_key]
+        if status := event.materialization.metadata.get(STATUS):
+            statuses.setdefault(event.step_key, {})[event.asset_key] = str(status.value)
+    ends = [event for event in result.all_events if event.event_type_value == "STEP_SUCCESS" and event.step_key]
     return [
         (
             str(event.step_key).replace("__", "/"),
             event.step_success_data.duration_ms / 1000,
-            said.get(event.step_key, ""),
+            tuple(statuses.get(event.step_key, {}).values()),
         )
-        for event in done
+        for event in ends
     ]
 
 
-def only_poor(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether a run failed for nothing but that no model was good enough."""
-    failed = [event.step_key or "" for event in result.all_events if event.event_type_value == "STEP_FAILURE"]
-    return all(step.endswith(f"champion_{SKILL}") for step in failed)
-
-
-def print_failure(result: dg.ExecuteInProcessResult) -> None:
-    """One paragraph a failure: the step and the innermost reason, without a traceback."""
+def print_failures(failed: Sequence[Failure]) -> None:
+    """A paragraph of failures, one line each."""
     print("\nFAILED", flush=True)
-    for failure in failures(result):
+    for failure in failed:
         print(f"  {failure}")
-    print_checks(result)
-    print("\nFinished work is kept: the same command continues from there.", flush=True)
 
 
-def failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Each failed step, and why, without a traceback."""
-    failed = [each for each in result.all_events if each.event_type_value == "STEP_FAILURE"]
-    return [why_failed(each) for each in failed if each.step_failure_data.error]
-
-
-def why_failed(event: dg.DagsterEvent) -> str:
-    """A failed step, and our own sentence where there is one, or else what was raised first of all."""
-    step, failure = str(event.step_key).replace("__", "/"), event.step_failure_data
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return f"{step}: {failure.user_failure_data.description}"
-    error = failure.error
-    while error and error.cause and error.cls_name != AeroCastError.__name__:
-        error = error.cause
-    said = str(error.message).strip().removeprefix("aerocast.common.errors.AeroCastError: ") if error else "no reason"
-    return f"{step}: {said}"
+def print_standings(standings: Sequence[Standing]) -> None:
+    """One line a target, where there are several."""
+    if len(standings) < 2:
+        return
+    _heading("Targets")
+    width = max(len(each.target) for each in standings)
+    for each in standings:
+        print(f"  {each.target:<{width}}  {each.text}")
 
 
 def print_checks(result: dg.ExecuteInProcessResult) -> None:
@@ -105,21 +91,33 @@ def print_rows(home: Home, feed: Feed) -> None:
         by_rule = lake.relation(con, bad).aggregate('rule, count(*), count("column"), any_value(reason)', "rule")
         for rule, rows, values, reason in by_rule.order("rule").fetchall():
             parts = [(values, "value"), (rows - values, "reading")]
-            shown = " and ".join(count(number, what) for number, what in parts if number)
-            print(f"  in quarantine by rule {rule}: {shown}, such as: {reason}")
+            parts_text = " and ".join(count(number, what) for number, what in parts if number)
+            print(f"  in quarantine by rule {rule}: {parts_text}, such as: {reason}")
 
 
-def print_target(home: Home, feed: Feed, target: str, waiting: Mapping[str, str]) -> None:
-    """The candidates, and the champion; or why nothing serves, by `waiting` (see `cli.run.unserved`)."""
-    lake = Lake(home)
+def print_target(home: Home, feed: Feed, standing: Standing) -> None:
+    """The candidates, and the champion; or why nothing serves."""
+    lake, target = Lake(home), standing.target
     if scores := promotions.newest_scores(lake, feed.name, target):
         _candidates(scores, feed, target)
-    if target not in waiting:
+    if release.current(home, feed.name, target):
         _champion(lake, home, feed, target)
+        return
+    _heading(f"Nothing serves {target} yet")
+    if standing.state == "poor" and scores:
+        print(f"  {shortfall(scores, feed, target)}.")
+        _table(rows_of_scores(scores, feed.horizons, feed.column(target).unit))
     else:
-        _heading(f"Nothing serves {target} yet")
-        poor = "No model was good enough: a candidate must beat both baselines at each horizon."
-        print(f"  {waiting[target] or poor}")
+        print(f"  {standing.text}")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of texts and numbers in columns: the first to the left, all others to the right."""
+    names = list(rows[0])
+    width = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in names}
+    for line in (dict(zip(names, names, strict=True)), *rows):
+        cells = [f"{line[name]!s:>{width[name]}}" for name in names[1:]]
+        print(f"  {line[names[0]]!s:<{width[names[0]]}}  " + "  ".join(cells))
 
 
 def _heading(text: str) -> None:
@@ -132,21 +130,31 @@ def _candidates(scores: Sequence[promotions.Row], feed: Feed, target: str) -> No
         if row["station"] == ALL:
             models.setdefault(row["model"], {})[row["horizon"]] = row
     unit = feed.column(target).unit
+    parsed = [msgspec.convert(row, Score) for row in scores]
+    skills = {model: gate.skills(parsed, model) for model in models}
     _heading(f"Candidates for {target}, newest {feed.split.test:.0%} of time, all stations")
     print("  skill over the better of persistence and seasonal naive | MAE | share of outcomes inside the interval")
-    print(f"  {'':<15}{'composite':>9}" + "".join(f"{duration(h * feed.cadence):>28}" for h in feed.horizons))
-    for model, found in sorted(models.items(), key=lambda item: (item[1][0]["composite"], item[0])):
+    print(f"  {'':<15}{'composite':>9}" + "".join(f"{duration(h * feed.cadence):>32}" for h in feed.horizons))
+    for model, rows_by_horizon in sorted(models.items(), key=lambda item: (item[1][0]["composite"], item[0])):
         cells = []
         for horizon in feed.horizons:
-            row, share = found[horizon], found[horizon]["coverage"]
+            row, share = rows_by_horizon[horizon], rows_by_horizon[horizon]["coverage"]
             share = "" if share is None else f"{share:.1%}"
-            cells.append(f"{row['skill']:+.3f} | {row['mae']:.2f} {unit} | {share:>5}")
-        beaten = (
-            "" if min(found[h]["skill"] for h in feed.horizons) > 0 else "   does not beat both baselines everywhere"
-        )
+            cells.append(f"  {row['skill']:+.3f} | {_figure(row['mae'])} {unit} | {share:>5}")
+        weak = [
+            duration(h * feed.cadence) for h in feed.horizons if not skills[model][h].beat(feed.promotion.min_skill)
+        ]
+        beaten = f"   does not beat both baselines at {' and '.join(weak)}" if weak else ""
         beaten = "   (baseline)" if model in BASELINES else beaten
         beaten += "   (cannot serve)" if model in feed.candidates and not MODELS.find(model).serves else ""
-        print(f"  {model:<15}{found[0]['composite']:>9.4f}" + "".join(f"{cell:>28}" for cell in cells) + beaten)
+        print(
+            f"  {model:<15}{rows_by_horizon[0]['composite']:>9.4f}" + "".join(f"{cell:>32}" for cell in cells) + beaten
+        )
+
+
+def _figure(value: float) -> str:
+    """Two decimals, or two digits of what has none there."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _champion(lake: LakeReader, home: Home, feed: Feed, target: str) -> None:
@@ -167,27 +175,38 @@ def _champion(lake: LakeReader, home: Home, feed: Feed, target: str) -> None:
 def _release(home: Home, serving: Release, feed: Feed) -> None:
     manifest = serving.manifest
     print(f"  serving {serving.version}: {manifest.kind}, trained to {to_minute(manifest.lineage.training_end)}")
+    for horizon in manifest.horizons if manifest.kinds else ():
+        if (kind := manifest.kind_at(horizon)) != manifest.kind or horizon in manifest.served_by:
+            name = manifest.served_by.get(horizon)
+            why = f"{name}, for no new model is better than both baselines there" if name else kind
+            print(f"    {duration(horizon * feed.cadence)} ahead by {why}")
     short = ", ".join(
         f"{scores.skill:+.3f} at {duration(horizon * feed.cadence)}"
         for horizon, scores in manifest.metrics.sequence.items()
     )
     if short:
         print(f"  sequences of {manifest.window.steps} steps without a time: skill {short}")
-    _cover(home, feed, manifest, manifest.kind, manifest.metrics.horizons)
-    _cover(home, feed, manifest, SEQUENCE, manifest.metrics.sequence)
+    sequence = candidates.read_candidate(home, feed.name, manifest.target, SEQUENCE)
+    _cover(feed, manifest, manifest.kind_at, manifest.metrics.horizons, manifest.lineage.validation)
+    _cover(feed, manifest, lambda _: SEQUENCE, manifest.metrics.sequence, sequence.validation if sequence else {})
 
 
-def _cover(home: Home, feed: Feed, manifest: Manifest, kind: str, scored: Mapping[int, Scores]) -> None:
+def _cover(
+    feed: Feed,
+    manifest: Manifest,
+    kind_at: Callable[[int], str],
+    scored: Mapping[int, Scores],
+    calibration: Mapping[str, float],
+) -> None:
     """Why an interval covers more or less than it says: how errors compare with those that calibrated it."""
-    found = candidates.read_candidate(home, feed.name, manifest.target, kind)
     for horizon, scores in scored.items():
         if abs((scores.coverage or 0.0) - feed.promotion.coverage) <= feed.promotion.coverage_tolerance:
             continue
-        ahead = duration(horizon * feed.cadence)
-        said = f"the {feed.promotion.coverage:.0%} interval of {kind} at {ahead} covers {scores.coverage:.1%}"
-        before = found.validation.get(f"calibration_rmse_{horizon}") if found else None
+        kind, ahead = kind_at(horizon), duration(horizon * feed.cadence)
+        sentence = f"the {feed.promotion.coverage:.0%} interval of {kind} at {ahead} covers {scores.coverage:.1%}"
+        before = calibration.get(f"calibration_rmse_{horizon}")
         why = f": RMSE {scores.rmse:.2f} {manifest.unit} there, {before:.2f} in the calibration weeks" if before else ""
-        print(f"  {said} of the test rows{why}")
+        print(f"  {sentence} of the test rows{why}")
 
 
 def print_answer(answer: Mapping[str, Any]) -> None:
@@ -196,20 +215,22 @@ def print_answer(answer: Mapping[str, Any]) -> None:
     for forecast in answer["forecasts"]:
         low, high = forecast["lower"], forecast["upper"]
         interval = f"{answer['level']:.0%} interval {low:.1f} to {high:.1f}"
-        print(f"  {forecast['time']}  {forecast['value']:6.1f} {answer['unit']}   {interval}")
+        stand_in = f"   by {forecast['served_by']}" if "served_by" in forecast else ""
+        print(f"  {forecast['time']}  {forecast['value']:6.1f} {answer['unit']}   {interval}{stand_in}")
     inputs = "its inputs are degraded:" if answer["degraded"] else "from measured, fresh inputs"
-    print(f"  by {answer['model']['kind']} {answer['model']['version']}, {inputs}")
+    print(f"  by release {answer['model']['version']} ({answer['model']['kind']}), {inputs}")
     for reason in answer["reasons"]:
         print(f"    {reason['detail']}")
 
 
-def print_times(done: Sequence[Step], seconds: float, *, verbose: bool) -> None:
+def print_times(durations: Sequence[Step], seconds: float, *, verbose: bool) -> None:
     """The seconds in all; `verbose`: of each step, too."""
     _heading("Seconds")
-    for name, took, note in done if verbose else ():
+    for name, took, statuses in durations if verbose else ():
+        note = statuses[0] if len(statuses) == 1 else ", ".join(f"{n} {word}" for word, n in Counter(statuses).items())
         print(f"  {name:<48}{took:>7.1f}  {note}".rstrip())
-    unchanged = sum(note == "unchanged" for _, _, note in done)
-    computed = sum(note == "computed" for _, _, note in done)
+    words = Counter(status for _, _, statuses in durations for status in statuses)
+    computed, unchanged = words[COMPUTED], words[UNCHANGED]
     print(f"  {'in all':<{48 if verbose else 6}}{seconds:>7.1f}  {computed} computed, {unchanged} unchanged")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 ENDS, LATELY = 3, 600.0  # a child that ends more often in so many seconds cannot be helped by another start
-UI_HOST = "127.0.0.1"  # whoever reaches the UI can run anything (docs/security.md)
+UI_HOST = "127.0.0.1"  # everybody who reaches the UI can run anything (docs/security.md)
 
 
 def add(commands: Commands) -> None:
@@ -78,8 +78,8 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
                 for line in (*failures.new(), *(line for log in logs.values() for line in log.notices())):
                     print(line, flush=True)
                 for child in children:
-                    if said := child.revive():
-                        print(said, flush=True)
+                    if news := child.revive():
+                        print(news, flush=True)
                         _recover(instance)
         finally:
             print("\nStopping ...", flush=True)

@@ -39,7 +39,7 @@ SPEED = 4 * 3600.0  # the feed's seconds a second, until it is known how long an
 SLOWEST, FASTEST = 0.5 * 3600.0, 8 * 3600.0
 PACE = timedelta(hours=48)  # of the feed from one examination to the next, however fast the machine is
 CALM = timedelta(days=4)  # of live forecasts before the heatwave
-LOOKS = 2  # examinations that must stay calm: before the heatwave, and again after the recovery
+LOOKS = 2  # examinations that must stay calm: before the heatwave, if there is time, and after the recovery
 POLL = 0.5  # seconds between looks
 PATIENCE = 180.0  # seconds for one chapter, on a slow machine
 METRICS = ("aerocast_drift_flag", "aerocast_drift_count", "aerocast_retrain_total", "aerocast_last_rmse")
@@ -62,14 +62,14 @@ class Storyline:
 class Demo:
     """The chapters, in order; each waits for facts, and tells what is new in them meanwhile."""
 
-    def __init__(self, feed: Feed, home: Path, made: Stage, watch: Watch, stopped: list[int]) -> None:
+    def __init__(self, feed: Feed, home: Path, stage: Stage, watch: Watch, stopped: list[int]) -> None:
         change = feed.source.change
         if change is None:
             raise AeroCastError(f"feed {feed.name} is not simulated: its world cannot be changed for a demonstration")
-        self.feed, self.home, self.stage, self.watch, self.stopped = feed, home, made, watch, stopped
+        self.feed, self.home, self.stage, self.watch, self.stopped = feed, home, stage, watch, stopped
         self.change, self.target = change, feed.targets[0]
         self.timeline = Timeline(feed.column(self.target).unit, feed.cadence)
-        self.told = Storyline(onset=change)
+        self.story = Storyline(onset=change)
         self.start = change - CALM
         self._examined: datetime | None = None
         self._speed = SPEED
@@ -92,7 +92,7 @@ class Demo:
         pointer = release.current(self.home, self.feed.name, self.target)
         if pointer is None:
             raise AeroCastError("no first champion: no candidate beats the baselines")
-        self.told.first = pointer.version
+        self.story.first = pointer.version
         rows = sum(Lake(self.home).rows(f"{self.feed.name}/raw").values())
         self.timeline.say(self.start, "history", f"{rows:,} readings imported, {pointer.version} trained and serving")
         self.timeline.news(self.watch.look(), silent=True)
@@ -111,52 +111,61 @@ class Demo:
 
     def _calm(self) -> None:
         self._run_clock(until=self.change)
-        self._wait("calm", lambda facts: self._judged(facts, LOOKS, self.told.first))
+
+        def is_calm(facts: LoopFacts) -> bool:
+            # Where the clock stands already there is nothing new to look at: a slow machine has had one look.
+            return self._is_examined(facts, LOOKS if facts.now < self.change else 1, self.story.first)
+
+        self._wait("calm", is_calm)
 
     def _heatwave(self) -> None:
         self._run_clock(None)
         self.timeline.say(self.change, "HEATWAVE BEGINS", "the world changes; the platform is not told", "heatwave")
-        found = self._wait("detection", lambda facts: facts.heat.hot)
-        self.told.detected = found.heat.since or found.now
+        hot_facts = self._wait("detection", lambda facts: facts.heat.hot)
+        self.story.detected = hot_facts.heat.since or hot_facts.now
 
     def _retrained(self) -> None:
         self._wait("a retrain", lambda facts: bool(facts.retrains))
-        found = self._wait("a promotion", lambda facts: facts.released not in (None, self.told.first))
-        self.told.second = str(found.released)
-        found = self._wait("the server's swap", lambda facts: facts.served == self.told.second)
-        self.told.swapped = found.now
+        new_facts = self._wait("a promotion", lambda facts: facts.released not in (None, self.story.first))
+        self.story.second = str(new_facts.released)
+        new_facts = self._wait("the server's swap", lambda facts: facts.served == self.story.second)
+        self.story.swapped = new_facts.now
 
     def _recovered(self) -> None:
         def recovered(facts: LoopFacts) -> bool:
-            found = facts.diagnosis
-            small = found is not None and found.rmse is not None and found.rmse < RECOVERED * self.told.worst
-            return small and not facts.heat.hot and facts.heat.version == self.told.second
+            diagnosis = facts.diagnosis
+            small = (
+                diagnosis is not None and diagnosis.rmse is not None and diagnosis.rmse < RECOVERED * self.story.worst
+            )
+            return small and not facts.heat.hot and facts.heat.version == self.story.second
 
-        found = self._wait("recovery", recovered)
-        self.timeline.say(found.now, "RECOVERED", f"the forecasts of {self.told.second} are good again", "recovered")
+        new_facts = self._wait("recovery", recovered)
+        self.timeline.say(
+            new_facts.now, "RECOVERED", f"the forecasts of {self.story.second} are good again", "recovered"
+        )
 
     def _calm_again(self) -> None:
-        from_now, judged = self.watch.look(), set[str]()
+        from_now, examinations = self.watch.look(), set[str]()
 
         def calm(facts: LoopFacts) -> bool:
             if facts.drift and facts.drift.judged_at > from_now.now:
-                judged.add(facts.drift.judged_at.isoformat())
-            return len(judged) >= LOOKS
+                examinations.add(facts.drift.judged_at.isoformat())
+            return len(examinations) >= LOOKS
 
-        found = self._wait("calm again", calm)
-        if found.heat.edges != 1 or len(found.retrains) != 1 or found.released != self.told.second:
+        calm_facts = self._wait("calm again", calm)
+        if calm_facts.heat.edges != 1 or len(calm_facts.retrains) != 1 or calm_facts.released != self.story.second:
             raise AeroCastError(
-                f"the story did not end calm: {found.heat.edges} edges, {len(found.retrains)} retrains, "
-                f"{found.released} serves"
+                f"the story did not end calm: {calm_facts.heat.edges} edges, {len(calm_facts.retrains)} retrains, "
+                f"{calm_facts.released} serves"
             )
-        self.told.metrics = found.metrics
-        self.timeline.say(found.now, "CALM AGAIN", f"{LOOKS} more examinations, no second retrain", "still calm")
+        self.story.metrics = calm_facts.metrics
+        self.timeline.say(calm_facts.now, "CALM AGAIN", f"{LOOKS} more examinations, no second retrain", "still calm")
 
-    def _judged(self, facts: LoopFacts, looks: int, version: str) -> bool:
+    def _is_examined(self, facts: LoopFacts, looks: int, version: str) -> bool:
         """Whether so many examinations in a row were calm while there were outcomes of the version to look at."""
-        found = facts.diagnosis
-        known = found is not None and found.outcomes > 0 and facts.heat.version == version
-        return known and not facts.heat.hot and facts.heat.calm >= looks
+        diagnosis = facts.diagnosis
+        is_examined = diagnosis is not None and diagnosis.outcomes > 0 and facts.heat.version == version
+        return is_examined and not facts.heat.hot and facts.heat.calm >= looks
 
     def _run_clock(self, until: datetime | None) -> None:
         """The feed's time passes from where it stands."""
@@ -165,14 +174,14 @@ class Demo:
 
     def _keep_pace(self, facts: LoopFacts) -> None:
         """Time flies as fast as examinations follow it: PACE between two, on a fast machine and on a slow one."""
-        written = facts.drift.written_at if facts.drift else None
-        if written is None or written == self._examined:
+        written_at = facts.drift.written_at if facts.drift else None
+        if written_at is None or written_at == self._examined:
             return
         if self._examined:
-            taken = (written - self._examined).total_seconds()
-            self._speed = min(FASTEST, max(SLOWEST, PACE.total_seconds() / taken))
+            seconds = (written_at - self._examined).total_seconds()
+            self._speed = min(FASTEST, max(SLOWEST, PACE.total_seconds() / seconds))
             self._run_clock(self._until)
-        self._examined = written
+        self._examined = written_at
 
     def _wait(self, chapter: str, happened: Callable[[LoopFacts], bool]) -> LoopFacts:
         """The facts in which the chapter has happened.
@@ -190,7 +199,7 @@ class Demo:
             self.timeline.news(facts)
             self._keep_pace(facts)
             if facts.diagnosis and facts.diagnosis.rmse:
-                self.told.worst = max(self.told.worst, facts.diagnosis.rmse)
+                self.story.worst = max(self.story.worst, facts.diagnosis.rmse)
             if happened(facts):
                 self.timeline.seconds[chapter] = self.timeline.elapsed - began
                 return facts
@@ -214,17 +223,17 @@ def demo(home: Home) -> int:
     print(f"The loop on simulated time: {feed.description}\nHome {own}\n", flush=True)
     with (
         processes.stoppable() as stopped,
-        stage(own, feed) as made,
+        stage(own, feed) as own_stage,
         _environment(own, feed),
         dg.DagsterInstance.get() as instance,
     ):
-        told = Demo(feed, own, made, Watch(own, feed, feed.targets[0], made.url, instance), stopped)
+        demonstration = Demo(feed, own, own_stage, Watch(own, feed, feed.targets[0], own_stage.url, instance), stopped)
         try:
-            told.prepare(instance)
-            told.tell()
+            demonstration.prepare(instance)
+            demonstration.tell()
         finally:
-            path = _draw(told)
-    _result(told, path)
+            path = _draw(demonstration)
+    _result(demonstration, path)
     return 0
 
 
@@ -232,35 +241,35 @@ def _draw(demo: Demo) -> Path | None:
     """The picture of what happened so far; None if nothing was forecast yet."""
     lake, feed = Lake(demo.home), demo.feed
     with duckdb.connect() as con:
-        found = stories.load_story(con, lake, demo.home, feed, demo.target, feed.station_ids[0], demo.start - CALM)
-    if not len(found.forecasts.time):
+        recording = stories.load_story(con, lake, demo.home, feed, demo.target, feed.station_ids[0], demo.start - CALM)
+    if not len(recording.forecasts.time):
         return None
     path = demo.home / "reports" / "demo-drift.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = stories.draw_story(found, demo.timeline.marks, f"{feed.name}: the loop notices, retrains and recovers")
+    figure = stories.draw_story(recording, demo.timeline.marks, f"{feed.name}: the loop notices, retrains and recovers")
     figure.savefig(path, dpi=110)
     return path
 
 
 def _result(demo: Demo, path: Path | None) -> None:
     """Numbers, from the tables."""
-    told, feed = demo.told, demo.feed
-    if told.onset is None or told.detected is None or told.swapped is None:
+    story, feed = demo.story, demo.feed
+    if story.onset is None or story.detected is None or story.swapped is None:
         return
     with duckdb.connect() as con:
         start = demo.start - CALM
-        found = stories.load_story(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
+        recording = stories.load_story(con, Lake(demo.home), demo.home, feed, demo.target, feed.station_ids[0], start)
     far = LATEST
-    spans = {"before": (demo.start, told.onset), "during": (told.onset, told.swapped), "after": (told.swapped, far)}
+    spans = {"before": (demo.start, story.onset), "during": (story.onset, story.swapped), "after": (story.swapped, far)}
     unit = feed.column(demo.target).unit
     print(f"\nResult\n------\n  RMSE of the live forecasts, {feed.horizons[0]} step ahead")
     for name, span in spans.items():
-        rmse = found.rmse(*span)
+        rmse = recording.rmse(*span)
         print(f"    {name:<8}{'none' if rmse is None else f'{rmse:.2f} {unit}'}")
-    delay = (told.detected - told.onset) / feed.cadence
-    print(f"  detected {delay:.0f} readings after the onset; one retrain; {told.first} -> {told.second}")
-    shown = ", ".join(f"{name} {told.metrics[name]:g}" for name in METRICS if name in told.metrics)
-    print(f"  the server's metrics: {shown}\n  {demo.timeline.elapsed:.0f} s in all")
+    delay = (story.detected - story.onset) / feed.cadence
+    print(f"  detected {delay:.0f} readings after the onset; one retrain; {story.first} -> {story.second}")
+    metrics_text = ", ".join(f"{name} {story.metrics[name]:g}" for name in METRICS if name in story.metrics)
+    print(f"  the server's metrics: {metrics_text}\n  {demo.timeline.elapsed:.0f} s in all")
     if path:
         print(f"\nPicture  {path}")
 

@@ -19,7 +19,7 @@ from cli.home import PROJECT
 from cli.processes import Child, free_port
 
 HOST = "127.0.0.1"
-MARK = ".demo"  # of a demonstration of before homes had marks
+MARK = ".demo"  # of a demonstration from when homes had no marks
 LOCATION = "aerocast"
 PATIENCE = 60.0
 
@@ -86,8 +86,8 @@ class Stage:
         """Raises AeroCastError if one of them has ended by itself, with the last line that it said."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                said = self._log(name).read_text(errors="replace").strip().splitlines()
-                last = f": {said[-1]}" if said else ""
+                lines = self._log(name).read_text(errors="replace").strip().splitlines()
+                last = f": {lines[-1]}" if lines else ""
                 raise AeroCastError(
                     f"the {name} ended unexpectedly with status {child.returncode}{last} ({self._log(name)})"
                 )
@@ -138,8 +138,8 @@ def stage(home: Path, feed: Feed) -> Iterator[Stage]:
         # Simulated time flies: a run that waits five seconds to be taken from the queue waits for days.
         configuration["run_coordinator"]["config"] = {"dequeue_interval_seconds": 1}
         (home / "dagster.yaml").write_text(yaml.safe_dump(configuration))
-        made = Stage(home, feed)
+        own_stage = Stage(home, feed)
         try:
-            yield made
+            yield own_stage
         finally:
-            made.close()
+            own_stage.close()

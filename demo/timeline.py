@@ -17,7 +17,7 @@ class Timeline:
     def __init__(self, unit: str, cadence: timedelta) -> None:
         self._started = time.monotonic()
         self._unit, self._cadence = unit, cadence
-        self._told: set[tuple[str, ...]] = set()
+        self._history: set[tuple[str, ...]] = set()
         self._silent = False
         self.marks: list[tuple[datetime, str]] = []
         self.seconds: dict[str, float] = {}
@@ -31,9 +31,9 @@ class Timeline:
         """One event, at an instant of the feed; with a `mark` the picture shows it, too."""
         if self._silent:
             return
-        shown = f"{at:%Y-%m-%d %H:%M}" if at else ""
+        clock_text = f"{at:%Y-%m-%d %H:%M}" if at else ""
         lines = textwrap.wrap(evidence, WIDTH - INDENT) or [""]
-        print(f"{self.elapsed:6.1f} s  {shown:<16}  {event:<16}  {lines[0]}".rstrip(), flush=True)
+        print(f"{self.elapsed:6.1f} s  {clock_text:<16}  {event:<16}  {lines[0]}".rstrip(), flush=True)
         for line in lines[1:]:
             print(f"{'':<{INDENT}}{line}", flush=True)
         if at and mark:
@@ -60,9 +60,9 @@ class Timeline:
             self.say(facts.now, "server answers", f"with {facts.served}")
 
     def _examination(self, facts: LoopFacts) -> None:
-        found, heat = facts.diagnosis, facts.heat
-        if found and self._new("judged", found.judged_at.isoformat()):
-            self.say(found.judged_at, found.verdict.replace("_", " "), self._evidence(found))
+        diagnosis, heat = facts.diagnosis, facts.heat
+        if diagnosis and self._new("judged", diagnosis.judged_at.isoformat()):
+            self.say(diagnosis.judged_at, diagnosis.verdict.replace("_", " "), self._evidence(diagnosis))
         if heat.hot and self._new("hot", str(heat.edges)):
             since = f"cool -> hot, edge {heat.edges}"
             onset = f"; it seems to have begun {heat.onset:%Y-%m-%d %H:%M}" if heat.onset else ""
@@ -70,20 +70,22 @@ class Timeline:
         if heat.edges and not heat.hot and self._new("cool", str(heat.edges)):
             self.say(heat.since or facts.now, "cool again", f"after {heat.calm} calm examinations")
 
-    def _evidence(self, found: Diagnosis) -> str:
-        parts = [f"{found.outcomes} outcomes"]
-        if found.rmse is not None:
-            parts.append(f"RMSE {found.rmse:.2f} {self._unit}")
-        if found.expected_rmse is not None:
-            parts.append(f"{found.expected_rmse:.2f} expected")
-        if found.coverage is not None:
-            parts.append(f"intervals cover {found.coverage:.0%}")
-        fired = [each.detail for each in sorted(found.evidence, key=_telling) if each.fired and found.verdict != "ok"]
+    def _evidence(self, diagnosis: Diagnosis) -> str:
+        parts = [f"{diagnosis.outcomes} outcomes"]
+        if diagnosis.rmse is not None:
+            parts.append(f"RMSE {diagnosis.rmse:.2f} {self._unit}")
+        if diagnosis.expected_rmse is not None:
+            parts.append(f"{diagnosis.expected_rmse:.2f} expected")
+        if diagnosis.coverage is not None:
+            parts.append(f"intervals cover {diagnosis.coverage:.0%}")
+        fired = [
+            each.detail for each in sorted(diagnosis.evidence, key=_telling) if each.fired and diagnosis.verdict != "ok"
+        ]
         return ", ".join(parts) + ("; " + "; ".join(fired[:2]) if fired else "")
 
     def _new(self, *what: str) -> bool:
-        new = what not in self._told
-        self._told.add(what)
+        new = what not in self._history
+        self._history.add(what)
         return new
 
 

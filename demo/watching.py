@@ -59,15 +59,15 @@ class Watch:
     def look(self) -> LoopFacts:
         """Raises AeroCastError when a clock, a state or a table cannot be read."""
         feed, target = self._feed, self._target
-        seen = state.document(self._home, feed.name).read()
-        own = [each for each in seen.diagnoses if each.target == target] if seen else []
+        drift = state.document(self._home, feed.name).read()
+        own = [each for each in drift.diagnoses if each.target == target] if drift else []
         pointer = release.current(self._home, feed.name, target)
         runs = self._retrains()
         return LoopFacts(
             now=clock.now(self._home, feed.name, feed.end),
-            drift=seen,
+            drift=drift,
             diagnosis=own[0] if own else None,
-            heat=seen.of(target) if seen else Heat(target),
+            heat=drift.of(target) if drift else Heat(target),
             retrains=runs,
             released=pointer.version if pointer else None,
             promotion=self._decision(pointer.version if pointer else None, [(run.run_id, run.status) for run in runs]),
@@ -77,26 +77,26 @@ class Watch:
 
     def _retrains(self) -> tuple[Retrain, ...]:
         """Oldest first."""
-        found = self._instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: f"{self._feed.name}/{self._target}"}))
-        return tuple(Retrain(r.run_id, r.tags.get(RETRAIN_TAG, ""), r.status.value) for r in reversed(found))
+        runs = self._instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: f"{self._feed.name}/{self._target}"}))
+        return tuple(Retrain(r.run_id, r.tags.get(RETRAIN_TAG, ""), r.status.value) for r in reversed(runs))
 
     def _decision(self, released: str | None, runs: object) -> Mapping[str, Any] | None:
-        known, held = self._promotion
+        basis, decision = self._promotion
         # The row is written beside the pointer, not with it: it may be a moment late.
-        if known != (released, runs) or (held and held["version"] != released):
+        if basis != (released, runs) or (decision and decision["version"] != released):
             self._promotion = ((released, runs), table.newest(Lake(self._home), self._feed.name, self._target))
         return self._promotion[1]
 
     def _served(self) -> str | None:
         """The version with which the server answers now; None while it cannot be asked."""
-        found = json.loads(self._get("/health") or "{}").get("releases", [])
-        own = [each for each in found if (each["feed"], each["target"]) == (self._feed.name, self._target)]
+        releases = json.loads(self._get("/health") or "{}").get("releases", [])
+        own = [each for each in releases if (each["feed"], each["target"]) == (self._feed.name, self._target)]
         return own[0]["version"] if own else None
 
     def _metrics(self) -> Mapping[str, float]:
         """The feed's gauges and counters, by name."""
-        wanted = rf'^(\w+)\{{[^}}]*feed="{self._feed.name}"[^}}]*\}} (\S+)$'
-        return {name: float(value) for name, value in re.findall(wanted, self._get("/metrics") or "", re.MULTILINE)}
+        pattern = rf'^(\w+)\{{[^}}]*feed="{self._feed.name}"[^}}]*\}} (\S+)$'
+        return {name: float(value) for name, value in re.findall(pattern, self._get("/metrics") or "", re.MULTILINE)}
 
     def _get(self, path: str) -> str | None:
         try:

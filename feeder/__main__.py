@@ -64,11 +64,11 @@ def _go_through(options: argparse.Namespace, replay: Replay, stopped: Event) -> 
     """Once, or with --follow each time that there are newer readings."""
     readings, feed = Readings(options.home, options.feed), replay.feed
     pace = Pace(options.rate, stopped, lambda: say(line(replay)))
-    seen: int | None = None
+    last_version: int | None = None
     while not stopped.is_set():
         version = readings.version()
-        if version is not None and version != seen:
-            seen = version
+        if version is not None and version != last_version:
+            last_version = version
             replay.run(readings.rows(feed.window.columns, replay.first()), options.until, stopped, pace)
             say(line(replay))
         if not options.follow:

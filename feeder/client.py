@@ -51,7 +51,7 @@ class Client:
     def __init__(self, url: str, token: str, stopped: Event, say: Callable[[str], None]) -> None:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
-        self._url, self._say, self._told = url, say, False
+        self._url, self._say, self._has_warned = url, say, False
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Away),
             wait=wait_exponential(multiplier=0.05, max=2),
@@ -68,12 +68,12 @@ class Client:
         """
 
         def look() -> FeedView:
-            found = {feed.name: feed for feed in self._get("/feeds", list[FeedView])}
-            if name in found:
-                return found[name]
-            if wait or not found:
+            views = {feed.name: feed for feed in self._get("/feeds", list[FeedView])}
+            if name in views:
+                return views[name]
+            if wait or not views:
                 raise _Away(f"{self._url} does not serve {name} yet")
-            raise AeroCastError(f"{self._url} does not serve {name}; it serves {', '.join(found)}")
+            raise AeroCastError(f"{self._url} does not serve {name}; it serves {', '.join(views)}")
 
         return self._patiently(look)
 
@@ -93,9 +93,9 @@ class Client:
 
     def outcome(self, feed: str, pending: Pending, actual: float) -> Evaluation:
         """Posts what came of a forecast; as a pair where the server does not remember the id. Raises Refusal."""
-        named = {"id": pending.id, "horizon": pending.horizon, "actual": actual}
+        body = {"id": pending.id, "horizon": pending.horizon, "actual": actual}
         try:
-            return self._patiently(lambda: self._post("/eval", named, Evaluation))
+            return self._patiently(lambda: self._post("/eval", body, Evaluation))
         except Refusal as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
@@ -111,14 +111,14 @@ class Client:
             answer = self._retrying(ask)
         except RetryError:
             raise Stopped from None
-        self._told = False
+        self._has_warned = False
         return answer
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if not self._told and state.attempt_number >= 3:
+        if not self._has_warned and state.attempt_number >= 3:
             self._say(f"waiting: {error}")
-            self._told = True
+            self._has_warned = True
 
     def _get(self, path: str, kind: type[T]) -> T:
         return _decoded(self._send("GET", path, None), kind)
@@ -142,10 +142,10 @@ class Client:
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(answer.content)
+        document = msgspec.json.decode(answer.content)
     except msgspec.DecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _decoded(answer: httpx.Response, kind: type[T]) -> T:

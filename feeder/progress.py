@@ -19,13 +19,13 @@ class Pace:
         self._gap = 1 / rate if rate else 0.0
         self._stopped, self._show = stopped, show
         self._next = time.monotonic()
-        self._shown = self._next
+        self._shown_at = self._next
 
     def __call__(self) -> None:
         """Waits until the next request may go out."""
         now = time.monotonic()
-        if now - self._shown >= EVERY_SECONDS:
-            self._shown = now
+        if now - self._shown_at >= EVERY_SECONDS:
+            self._shown_at = now
             self._show()
         if self._gap:
             self._stopped.wait(max(0.0, self._next - now))
@@ -42,9 +42,9 @@ def line(replay: Replay) -> str:
     place = f"{replay.place:%Y-%m-%d %H:%M}" if replay.place else "-"
     parts = [f"{place}  asked {counts.get('asked', 0):,}  posted {counts.get('posted', 0):,}"]
     parts += [f"{name} {counts[name]:,}" for name in ("skipped", "refused", "unknown") if counts.get(name)]
-    for target, found in replay.latest.items():
-        rmse = "-" if found.rmse is None else f"{found.rmse:.3g}"
-        parts.append(f"{target} rmse {rmse} ({found.n})  drift {'YES' if found.drift_flagged else 'no'}")
+    for target, latest in replay.latest.items():
+        rmse = "-" if latest.rmse is None else f"{latest.rmse:.3g}"
+        parts.append(f"{target} rmse {rmse} ({latest.n})  drift {'YES' if latest.drift_flagged else 'no'}")
     return "  ".join([*parts, f"versions {', '.join(state.versions) or '-'}"])
 
 

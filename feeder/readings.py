@@ -52,11 +52,11 @@ class Readings:
         try:
             with duckdb.connect() as con:
                 self._lake.relation(con, self._name, [month]).create_view("silver")
-                found = con.execute(
+                rows = con.execute(
                     f"SELECT station, epoch_us(time), {values} FROM silver"
                     f" WHERE epoch_us(time) >= {low} ORDER BY time, station"
                 )
-                while batch := found.fetchmany(BATCH):
+                while batch := rows.fetchmany(BATCH):
                     for station, moment, *numbers in batch:
                         yield Row(station, EPOCH + timedelta(microseconds=moment), tuple(numbers))
         except duckdb.Error as error:

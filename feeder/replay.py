@@ -79,7 +79,7 @@ class Replay:
         due: dict[tuple[str, datetime], list[Pending]] = defaultdict(list)
         for pending in self.journal.pending:
             due[pending.station, pending.time].append(pending)
-        known = {station.id for station in self.feed.stations}
+        ids = {station.id for station in self.feed.stations}
         for row in rows:
             if stopped.is_set() or (until is not None and row.time > until):
                 break
@@ -87,7 +87,7 @@ class Replay:
             runs[row.station].add(row, self._cadence)
             for pending in due.pop((row.station, row.time), ()):
                 self._settle(pending, row)
-            for target in self.feed.targets if row.station in known else ():
+            for target in self.feed.targets if row.station in ids else ():
                 if self._is_new(target.name, row):
                     for pending in self._ask(target.name, row, runs[row.station], pace):
                         due[pending.station, pending.time].append(pending)
@@ -96,10 +96,10 @@ class Replay:
 
     def _is_new(self, target: str, row: Row) -> bool:
         """A step without a reading is left alone: it may come late."""
-        done = self.journal.origin(target, row.station)
+        last_origin = self.journal.origin(target, row.station)
         if row.values[self._columns[target]] is None or row.time < self._since.get(target, EARLIEST):
             return False
-        return done is None or row.time > done
+        return last_origin is None or row.time > last_origin
 
     def _ask(self, target: str, row: Row, run: _Run, pace: Callable[[], None]) -> tuple[Pending, ...]:
         if len(run.rows) < self.feed.window.steps:
@@ -144,6 +144,6 @@ class Replay:
                 self.journal.record(Settled(pending.id, pending.horizon, "unknown"))
         for target in self.feed.targets:
             for station in self.feed.stations:
-                done = self.journal.origin(target.name, station.id) or self._since.get(target.name, EARLIEST)
-                if done < old:
+                last_origin = self.journal.origin(target.name, station.id) or self._since.get(target.name, EARLIEST)
+                if last_origin < old:
                     self.journal.record(Passed(target.name, station.id, old, "silent"))

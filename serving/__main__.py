@@ -22,7 +22,7 @@ from aerocast.storage.home import Home, home_of
 from serving.access import Access
 from serving.app import create_app
 from serving.config import ServerSettings, read_settings
-from serving.connections import GRACE_SECONDS, Bounds, Connection, Server, room_for
+from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection, Server, room_for
 from serving.heads import answering_head
 from serving.metrics import ServerMetrics
 
@@ -71,7 +71,10 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
     )
     metrics: ServerMetrics = app.state.metrics
     connection = partial(
-        Connection, bounds=bounds, count=lambda slug: metrics.connections.labels(slug).inc(), load=set()
+        Connection,
+        bounds=bounds,
+        count=lambda slug: metrics.connections.labels(slug).inc(),
+        load={path: set() for path in LIMITED},
     )
     config = uvicorn.Config(
         answering_head(app),

@@ -15,6 +15,7 @@ from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access, check_origin
 from serving.controllers import ENDPOINTS
+from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
@@ -38,17 +39,19 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
+    explainer = Explainer()
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
         route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__),
-        lifespan=[_watching(store, loop, observations, poll_seconds)],
+        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
+                "explainer": explainer,
                 "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,
@@ -57,6 +60,15 @@ def create_app(
         ),
         logging_config=None,
     )
+
+
+def _closing(explainer: Explainer) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(explainer.close)
+
+    return lifespan
 
 
 def _watching(

@@ -19,7 +19,7 @@ class ServerSettings(Settings):
     idleness, more than the 60 s after which proxies let go, for else they would send into a closed connection.
     `AEROCAST_HEAD_SECONDS` and `AEROCAST_HEAD_BYTES` for address and header fields. `AEROCAST_STALL_SECONDS` without a
     byte of a body, or of an answer that is read; and after 30 s of either `AEROCAST_LEAST_RATE` bytes a second.
-    `AEROCAST_MOST_FORECASTS`: requests that may wait before `/predict` answers 429.
+    `AEROCAST_MOST_FORECASTS`: requests that may wait before `/predict`, and as many before `/explain`, answer 429.
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -32,7 +32,7 @@ HELD_UP_SECONDS = 2.0  # between two looks, which should be one
 GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
-LIMITED = "/predict"  # the one path whose answers take the processor's time
+LIMITED = ("/predict", "/explain")  # the paths whose answers take the processor's time
 MOST_OVERHEAD = 1 << 20  # bytes of chunk sizes, extensions and trailers, beside 8 a byte of the body
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
@@ -71,7 +71,7 @@ class Phase(Enum):
 
 
 class Connection(HttpToolsProtocol):
-    """One client. `load`: requests of all connections that only wait for the processor.
+    """One client. `load`: by path, requests of all connections that only wait for the processor.
 
     `began` is when the phase began, `moved` when something came last, in the loop's time.
     """
@@ -85,7 +85,7 @@ class Connection(HttpToolsProtocol):
         *,
         bounds: Bounds,
         count: Callable[[str], None],
-        load: set[RequestResponseCycle],
+        load: Mapping[str, set[RequestResponseCycle]],
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds, self._count, self._load = bounds, count, load
@@ -190,18 +190,23 @@ class Connection(HttpToolsProtocol):
 
     def _note_whole(self) -> None:
         """Notes that nothing but the processor's time is missing for an answer; of each connection at most one."""
-        if self._running and not self._running.more_body and self._running.scope["path"] == LIMITED:
-            self._load.add(self._running)
+        if self._running and not self._running.more_body:
+            self._waiting(self._running).add(self._running)
+
+    def _waiting(self, cycle: RequestResponseCycle) -> set[RequestResponseCycle]:
+        """The requests that wait as this one does; none that are not limited."""
+        return self._load.get(cycle.scope["path"], set())
 
     async def _admit(self, cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any) -> None:
         """Our application; in its place a short refusal while more requests wait than are answered at once."""
-        is_busy = len(self._load) > self._bounds.most_forecasts and cycle in self._load
+        waiting = self._waiting(cycle)
+        is_busy = len(waiting) > self._bounds.most_forecasts and cycle in waiting
         if is_busy:
             self._count("too-many-forecasts")
         try:
             await (_busy if is_busy else app)(scope, receive, send)
         finally:
-            self._load.discard(cycle)
+            waiting.discard(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)

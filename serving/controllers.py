@@ -10,16 +10,18 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
 
-from serving import observations, predictor, problems, reports, routine, views
+from serving import explaining, forms, observations, predictor, problems, reports, routine, views
 from serving.access import may_write
 from serving.body import read
 from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation, page
-from serving.parsing import check_content_type, decode, parse
+from serving.parsing import addressed, check_content_type, decode, parse
+from serving.predictor import Answered
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
 from serving.schemas import (
     Accepted,
     EvalRequest,
     Evaluation,
+    ExplainedPrediction,
     FeedView,
     Health,
     Prediction,
@@ -48,6 +50,7 @@ REFUSED = {
     503: _refusal("No release, or no readings to forecast from."),
 }
 BUSY = {429: _refusal("Too many requests wait; try again after Retry-After seconds.")}
+UNEXPLAINED = {409: _refusal("The release is older than explanations: it has no typical rows.")}
 DENIED = {
     401: _refusal("The token is wrong."),
     403: _refusal("The server listens beyond loopback and has no token set."),
@@ -115,20 +118,50 @@ async def picture(state: State, feed: FromPath[str], target: FromPath[str], name
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
       operation_class=PredictOperation, responses=REFUSED | BUSY)  # fmt: skip
-async def predict(request: HttpRequest, state: State) -> Prediction:
+async def predict(
+    request: HttpRequest, state: State, feed: Feed = None, target: Target = None
+) -> Prediction | dict[str, Any]:
     """From a station's newest readings, or from a sequence of steps that the request brings along.
 
     With both the sequence is what that station measured: its place and local clock count. Impossible values in a
     sequence (outside the column's physical range) are set aside as they would be in the feed: they count as missing,
-    the answer is marked degraded and names them.
+    the answer is marked degraded and names them. A feed may declare other forms, for clients of older systems: flat
+    requests and answers (`request_forms`).
     """
     body = await _body(request, state)
     began = time.perf_counter()
-    answered = predictor.predict(state.store, parse(body))
-    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
+    formed = forms.find(state.store, body, feed, target)
+    question = formed.request if formed else addressed(parse(body), feed, target)
+    answered = predictor.predict(state.store, question, formed.values if formed else None)
+    _note(request, state, answered)
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
+    return forms.answer(formed, answered.prediction) if formed else answered.prediction
+
+
+@post("/explain", tags=["forecast"], summary="Forecast, and what it comes from", status_code=200,
+      operation_class=PredictOperation, responses=REFUSED | BUSY | UNEXPLAINED)  # fmt: skip
+async def explain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> ExplainedPrediction:
+    """Takes what `/predict` takes, and answers the same forecast with its parts.
+
+    A part says by how much a group of inputs moves the forecast away from the mean forecast for typical rows, in the
+    target's unit: a column, the target's recent values or earlier seasons, the calendar and the sun, the station, the
+    other stations, or what is known ahead. The parts come from the very graph that serves. They say what the model
+    does, not what causes the weather or the load: of inputs that move together each gets a share.
+    """
+    body = await _body(request, state)
+    formed = forms.find(state.store, body, feed, target)
+    question = formed.request if formed else addressed(parse(body), feed, target)
+    explaining.check(state.store, question)
+    answered = predictor.predict(state.store, question, formed.values if formed else None)
+    _note(request, state, answered)
+    explanation: ExplainedPrediction = await state.explainer.explain(answered)
+    return explanation
+
+
+def _note(request: HttpRequest, state: State, answered: Answered) -> None:
+    """Logs and counts an answer before it is sent."""
+    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
     state.metrics.predictions.labels(answered.served.manifest.kind).inc()
-    return answered.prediction
 
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
@@ -186,7 +219,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
 
 @get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses=ODD | {503: REFUSED[503]})
 async def retrain_check(state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
-    """Its age in the feed's own time, the declared limit, and whether a retrain is due or asked for."""
+    """Its age in the feed's own time, the declared limit, and whether a retrain is due or question for."""
     return await asyncio.to_thread(routine.check, state.store, feed, target)
 
 
@@ -221,6 +254,7 @@ ENDPOINTS = [
     models,
     picture,
     predict,
+    explain,
     observe,
     evaluate,
     retrain_check,

@@ -23,6 +23,7 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
         own = f" of {served.feed.name}" if len(first) > 1 else ""
         bodies["/predict"] |= _questions(served, store.tail(served.feed.name), own)
         bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _names(served) | _pair(served))
+    bodies["/explain"] = bodies["/predict"]
     for path, examples in bodies.items():
         if examples:
             copied["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples

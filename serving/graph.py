@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import explanations
+from aerocast.contracts.adaptation import Adaptation
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import Graph, Manifest
 from aerocast.features.features import Selection, feature_names, features, select
 from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.features.groups import feature_groups
 from aerocast.features.windows import sequence_grid
 
+Floats64 = NDArray[np.float64]
 INPUT, OUTPUT = "features", "forecast"
 # onnxruntime's errors have no common base but Exception.
 ORT_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -24,6 +28,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 RUN_ERRORS: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError)
 WARM_UP_SECONDS = 10.0
+PIECE = 128  # rows of a graph at a time
 MOST_MEMORY = 128 << 20  # bytes of what graphs compute: a few numbers in a graph make a tensor of any size
 # One arena of bounded size for all sessions; weights, which are as large as their files, lie beside it.
 ort.create_and_register_allocator(
@@ -43,12 +48,22 @@ def _options() -> ort.SessionOptions:
     return options
 
 
+def _typical(graph: Graph) -> Floats:
+    """The graph's typical rows (B, F). Raises AeroCastError for what is none."""
+    try:
+        return explanations.unpack(graph.typical, len(graph.features))
+    except AeroCastError as error:
+        raise AeroCastError(f"{graph.file}: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class GraphRunner:
     """From a grid to levels and bounds.
 
     `selection` are the features that are made: first the graph's `inputs`, then what else the intervals' width follows;
-    `drivers` says where the latter are. `constant` is the half width (1, H) of intervals that follow nothing.
+    `drivers` says where the latter are. `constant` are the distances (1, H, Q) of quantiles that follow nothing.
+    `groups` are those of the inputs, `owner` (F,) is each input's, and `typical` (B, F) what forecasts are explained
+    against.
     """
 
     session: Any
@@ -58,11 +73,14 @@ class GraphRunner:
     drivers: NDArray[np.int64]
     constant: Floats | None
     intervals: Intervals
+    groups: tuple[str, ...]
+    owner: NDArray[np.int64]
+    typical: Floats
 
     @classmethod
     def build(cls, manifest: Manifest, graph: Graph, data: bytes) -> "GraphRunner":
         """Raises AeroCastError when the graph does not load, or breaks its contract with windows and horizons."""
-        names = [*dict.fromkeys([*graph.features, *graph.intervals.drivers])]
+        names = [*dict.fromkeys([*graph.features, *graph.intervals.inputs])]
         unknown = sorted({*names} - {*feature_names(manifest.window)})
         if unknown:
             raise AeroCastError(f"{graph.file} needs features that this server cannot build: {', '.join(unknown[:5])}")
@@ -72,13 +90,16 @@ class GraphRunner:
             session = ort.InferenceSession(data, _options(), providers=["CPUExecutionProvider"])
         except ORT_ERRORS as error:
             raise AeroCastError(f"{graph.file} cannot be loaded: {str(error).splitlines()[0]}") from error
-        drivers = np.array([names.index(name) for name in graph.intervals.drivers], dtype=np.int64)
+        drivers = np.array([names.index(name) for name in graph.intervals.inputs], dtype=np.int64)
         selection = select(manifest.window, names)
-        constant = None if len(drivers) else graph.intervals.widths(np.empty((1, 0), dtype=np.float32), ())
-        runner = cls(session, manifest.window, selection, len(graph.features), drivers, constant, graph.intervals)
+        levels = np.zeros((1, len(manifest.horizons)), dtype=np.float32)
+        constant = None if graph.intervals.drivers else graph.intervals.distances(levels, levels[:, :0], ())
+        groups = *feature_groups(manifest.window, graph.features), _typical(graph)
+        inputs = len(graph.features)
+        runner = cls(session, manifest.window, selection, inputs, drivers, constant, graph.intervals, *groups)
         runner._warm_up(graph, len(manifest.horizons))
         runner._try_places(graph)
-        runner.bounds(np.zeros((1, len(manifest.horizons)), dtype=np.float32), np.zeros((1, len(names)), np.float32))
+        runner.intervals.at(levels, runner.distances(levels, np.zeros((1, len(names)), np.float32)))
         return runner
 
     def _warm_up(self, graph: Graph, horizons: int) -> None:
@@ -108,15 +129,38 @@ class GraphRunner:
                 reason = f"{type(error).__name__}: {error}"
                 raise AeroCastError(f"{graph.file} cannot answer for {place.id}: {reason}") from error
 
-    def answer(self, grid: Grid, origin: int, others: Sequence[Grid]) -> tuple[Floats, Floats, Floats]:
-        """(H,) forecasts in the target's unit from one row of a grid, and their lower and upper bounds."""
+    def answer(
+        self,
+        grid: Grid,
+        origin: int,
+        others: Sequence[Grid],
+        wider: Floats | float = 1.0,
+        adaptation: Adaptation | None = None,
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """(H,) forecasts in the target's unit from one row of a grid, their bounds, and quantiles (H, Q).
+
+        The distances from the forecast are adapted, and `wider` by a factor or factors (H,).
+        """
         row = features(self.window, grid, np.array([origin]), others, self.selection)
         levels: Floats = self.session.run([OUTPUT], {INPUT: row[:, : self.inputs]})[0]
-        lower, upper = self.bounds(levels, row)
-        return levels[0], lower[0], upper[0]
+        distances = self.distances(levels, row)
+        distances = adaptation.apply(distances) if adaptation else distances
+        lower, upper = self.intervals.around(levels, distances, wider)
+        return levels[0], lower[0], upper[0], self.intervals.at(levels, distances, wider)[0]
 
-    def bounds(self, levels: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """Lower and upper bounds (n, H) of levels (n, H) for the features (n, F) of the selection they came from."""
+    def explain(self, grid: Grid, origin: int, others: Sequence[Grid]) -> tuple[Floats64, Floats64]:
+        """Base (H,) and each group's part (G, H) of the forecast that `answer` gives (see `explanations.explain`)."""
+        row = features(self.window, grid, np.array([origin]), others, self.selection)
+        base, parts = explanations.explain(self._levels, row[:, : self.inputs], self.typical, self.owner)
+        return base, parts[0]
+
+    def _levels(self, x: Floats) -> Floats:
+        """(n, H) forecasts of rows (n, F), some at a time: what graphs compute must have room."""
+        pieces = range(0, len(x), PIECE)
+        return np.concatenate([self.session.run([OUTPUT], {INPUT: x[at : at + PIECE]})[0] for at in pieces])
+
+    def distances(self, levels: Floats, features: Floats) -> Floats:
+        """(n, H, Q) of the quantiles from levels (n, H), for the features (n, F) of the selection they came from."""
         if self.constant is not None:
-            return levels - self.constant, levels + self.constant
-        return self.intervals.apply(levels, features[:, self.drivers], self.intervals.drivers)
+            return np.repeat(self.constant, len(levels), axis=0)
+        return self.intervals.distances(levels, features[:, self.drivers], self.intervals.inputs)

@@ -144,9 +144,9 @@ class ServingStore:
         home = self.home
         at, drift, publication = clock.document(home, feed), state.document(home, feed), declared.document(home, feed)
         self.clocks[feed].look(at.stamp, at.read)
-        self.tails[feed].look(partial(tail.stamp, home, feed), partial(loading.open_tail, home, feed))
+        has_changed = self.tails[feed].look(partial(tail.stamp, home, feed), partial(loading.open_tail, home, feed))
         self.drifts[feed].look(drift.stamp, drift.read)
-        if self.declared[feed].look(publication.stamp, publication.read):
+        if self.declared[feed].look(publication.stamp, publication.read) or has_changed:
             self._index()
 
     def _look_at_challenger(self, key: Key, slot: ReloadSlot[Served]) -> None:
@@ -165,7 +165,11 @@ class ServingStore:
             if slot.served and not self.retirement(feed, target):
                 declared_now = self.declared[feed].served
                 current = slot.served.manifest.feed.under(declared_now.policy if declared_now else None)
-                index.setdefault(feed, {})[target] = replace(slot.served, feed=current)
+                newest = self.tails[feed].served
+                ids = (*(declared_now.stations if declared_now else ()), *(newest.grids if newest else ()))
+                current = current.with_stations(ids)
+                places = {place.id: place for place in declared_now.places} if declared_now else {}
+                index.setdefault(feed, {})[target] = replace(slot.served, feed=current, places=places)
         for feed, targets in index.items():
             declared_now = self.declared[feed].served
             order = (declared_now and declared_now.targets) or next(iter(targets.values())).feed.targets

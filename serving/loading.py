@@ -11,9 +11,10 @@ import numpy as np
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import tail
+from aerocast.contracts.adaptation import Adaptation
 from aerocast.contracts.manifest import FeedSnapshot, Manifest
 from aerocast.contracts.pointer import Current, Hold
-from aerocast.features.grid import Floats, Grid
+from aerocast.features.grid import Floats, Grid, Place
 from aerocast.releases import release
 from aerocast.storage.atomic import Stamp
 from aerocast.storage.home import Home
@@ -30,7 +31,8 @@ Key = tuple[str, str]
 class Served:
     """One release in memory. `answers` keeps what was computed for a station from one tail (see predictor).
 
-    `feed` is the manifest's, by the policy that is declared now; `limits` (C, 2) are the window's physical ranges.
+    `feed` is the manifest's, by the policy that is declared now; `limits` (C, 2) are the window's physical ranges;
+    `places` those of the stations that are declared now.
     """
 
     manifest: Manifest
@@ -44,7 +46,8 @@ class Served:
     newest_release: datetime
     key: Key
     limits: Floats
-    answers: "dict[str, tuple[Tail, Prediction]]" = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    answers: "dict[str, tuple[Tail, Adaptation | None, Prediction]]" = field(default_factory=dict)
 
     @property
     def active_hold(self) -> Hold | None:

@@ -42,9 +42,21 @@ def parse(body: bytes) -> PredictRequest:
     if request.station is None and request.sequence is None:
         detail, rule = "Give a station, a sequence, or both.", "at least one of station and sequence"
         raise problem("station-or-sequence", detail, field="station, sequence", value=None, rule=rule)
+    if request.covariates is not None and request.sequence is not None:
+        rule = "only with a station's own readings"
+        raise invalid("covariates", sorted(request.covariates), rule, "covariates go with a station, not a sequence.")
     if request.time is not None:
         _check_time(request, request.time)
     return request
+
+
+def addressed(request: PredictRequest, feed: str | None, target: str | None) -> PredictRequest:
+    """The request with feed and target of its address. Raises a 422 problem where the body names others."""
+    for name, value in (("feed", feed), ("target", target)):
+        own = getattr(request, name)
+        if value is not None and own not in (None, value):
+            raise invalid(name, own, f"{value}, as the address says")
+    return msgspec.structs.replace(request, feed=feed or request.feed, target=target or request.target)
 
 
 def _check_time(request: PredictRequest, time: datetime) -> None:

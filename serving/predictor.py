@@ -1,7 +1,7 @@
 """One forecast from one release: inputs, graph, intervals, answer. Runs in the event loop; nothing here waits."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -11,26 +11,38 @@ import numpy as np
 
 from aerocast.common.times import from_numpy, to_minute, to_numpy
 from aerocast.common.words import duration
-from aerocast.contracts.drift_state import Fault
-from serving import inputs
+from aerocast.contracts.adaptation import Adaptation
+from aerocast.contracts.drift_state import DriftState, Fault
+from serving import covariates, inputs
 from serving.graph import ORT_ERRORS, GraphRunner
 from serving.hot_swap import ServingStore
 from serving.inputs import Input
 from serving.loading import Served, Tail
 from serving.problems import problem
-from serving.schemas import Forecast, ModelInfo, Prediction, PredictRequest, Reason
+from serving.schemas import Adapted, Forecast, ModelInfo, Prediction, PredictRequest, Reason
 
 
 class Question(NamedTuple):
     """All that an answer depends on beside the release, so that a second release can answer the very same.
 
-    `now` is the feed's present; `faults` are those of the station that are open.
+    `now` is the feed's present; `faults` are those of the station that are open; `values` stand for what the station
+    measured in its newest step, by column; `state` is what the platform believes of the feed.
     """
 
     request: PredictRequest
     tail: Tail | None
     faults: Sequence[Fault]
     now: datetime
+    values: Mapping[str, float] = {}
+    state: DriftState | None = None
+
+    def adaptation(self, served: Served) -> Adaptation | None:
+        """How the release's intervals for the station have adapted to live outcomes."""
+        if self.state is None or self.request.sequence is not None:
+            return None
+        manifest = served.manifest
+        horizons = len(manifest.horizons)
+        return self.state.adaptation(manifest.target, self.request.station, manifest.version, horizons)
 
 
 class Answered(NamedTuple):
@@ -49,36 +61,53 @@ class Answered(NamedTuple):
         return "station" if whole(self.served, self.question.request) else "sequence"
 
 
-def predict(store: ServingStore, request: PredictRequest) -> Answered:
-    """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong."""
+def predict(store: ServingStore, request: PredictRequest, values: Mapping[str, float] | None = None) -> Answered:
+    """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong.
+
+    `values` of the client stand for what the station measured in its newest step, by column.
+    """
     served = choose(store, request.feed, request.target, request.station)
     feed, station = served.feed, request.station
     state = store.drift(feed.name)
     faults = state.open_faults(station) if state and station is not None else ()
-    question = Question(request, store.tail(feed.name), faults, store.now(feed))
+    question = Question(request, store.tail(feed.name), faults, store.now(feed), values or {}, state)
     before = served.answers.get(station or "")
     prediction = answer(served, question, str(uuid.uuid4()), datetime.now(UTC))
-    return Answered(served, question, prediction, served.answers.get(station or "") is not before)
+    after = served.answers.get(station or "")
+    is_first = after is not before and (before is None or after is None or before[0] is not after[0])
+    return Answered(served, question, prediction, is_first)
 
 
 def answer(served: Served, question: Question, name: str, issued_at: datetime) -> Prediction:
     """What `served` says to a question, under the id `name`. Raises a problem that names what is wrong."""
-    request, tail = question.request, question.tail
-    if request.sequence is not None:
-        time = None if request.time is None else to_numpy(request.time)
-        features = inputs.of_sequence(served, request.sequence, time, request.station)
-        runner = served.station if whole(served, request) else served.sequence or served.station
-        forecast, reasons = _answer(served, runner, features, request.station), []
+    if question.request.sequence is not None:
+        forecast, reasons = _answer(served, question), []
     else:
-        assert request.station is not None  # parse() lets none through without both
-        forecast = _of_station(served, tail, request.station)
-        reasons = _staleness(served, tail, question.now)
+        forecast = _of_station(served, question)
+        reasons = _staleness(served, question.tail, question.now)
     reasons += [_fault(fault) for fault in question.faults]
     if reasons:
         return msgspec.structs.replace(
             forecast, id=name, issued_at=issued_at, degraded=True, reasons=[*forecast.reasons, *reasons]
         )
     return msgspec.structs.replace(forecast, id=name, issued_at=issued_at)
+
+
+def runner(served: Served, request: PredictRequest) -> GraphRunner:
+    """The graph that answers a request."""
+    return served.station if whole(served, request) else served.sequence or served.station
+
+
+def source(served: Served, question: Question) -> Input:
+    """What the graph is given for a question. Raises a problem that names what is wrong with it."""
+    request = question.request
+    if request.sequence is not None:
+        time = None if request.time is None else to_numpy(request.time)
+        return inputs.of_sequence(served, request.sequence, time, request.station)
+    assert request.station is not None  # parse() lets none through without both
+    own = inputs.of_station(served, question.tail, request.station)
+    own = inputs.with_values(own, question.values) if question.values else own
+    return covariates.looked_up(served, own, request.covariates)
 
 
 def whole(served: Served, request: PredictRequest) -> bool:
@@ -125,21 +154,32 @@ def _unknown(field: str, value: str | None, allowed: Iterable[str], sentence: st
     return problem(slug, f"{sentence} {names}.", field=field, value=value, rule=f"one of {names}")
 
 
-def _of_station(served: Served, tail: Tail | None, station: str) -> Prediction:
+def _of_station(served: Served, question: Question) -> Prediction:
     """The same release on the same readings gives the same answer, so it is computed once."""
+    station, tail = question.request.station or "", question.tail
+    if question.values or question.request.covariates:
+        return _answer(served, question)
     cached = served.answers.get(station)
-    if cached and cached[0] is tail:
-        return cached[1]
-    answer = _answer(served, served.station, inputs.of_station(served, tail, station), station)
+    adaptation = question.adaptation(served)
+    if cached and cached[0] is tail and cached[1] == adaptation:
+        return cached[2]
+    answer = _answer(served, question)
     if tail:
-        served.answers[station] = (tail, answer)
+        served.answers[station] = (tail, adaptation, answer)
     return answer
 
 
-def _answer(served: Served, runner: GraphRunner, features: Input, station: str | None) -> Prediction:
-    manifest = served.manifest
+def _answer(served: Served, question: Question) -> Prediction:
+    features, graph = source(served, question), runner(served, question.request)
+    manifest, adaptation = served.manifest, question.adaptation(served)
+    changes: list[Adapted | None] = [None] * len(manifest.horizons)
+    if adaptation:
+        pairs = zip(adaptation.factor, adaptation.shift, strict=True)
+        changes = [Adapted(round(factor, 4), round(shift, 4)) for factor, shift in pairs]
     try:
-        levels, lower, upper = runner.answer(features.grid, features.origin, features.others)
+        levels, lower, upper, quantiles = graph.answer(
+            features.grid, features.origin, features.others, features.wider, adaptation
+        )
     except ORT_ERRORS:  # what a graph does with some numbers, such as more memory than it may take
         levels = np.full(1, np.nan, dtype=np.float32)
     if not np.isfinite(levels).all():
@@ -147,9 +187,27 @@ def _answer(served: Served, runner: GraphRunner, features: Input, station: str |
     moment = features.grid.time[features.origin]
     origin = None if np.isnat(moment) else from_numpy(moment)
     step = timedelta(seconds=manifest.window.cadence)
+    stand_ins = manifest.served_by if graph is served.station else {}
     forecasts = [
-        Forecast(horizon, None if origin is None else origin + horizon * step, *(round(x, 4) for x in numbers))
-        for horizon, *numbers in zip(manifest.horizons, levels.tolist(), lower.tolist(), upper.tolist(), strict=True)
+        Forecast(
+            horizon,
+            None if origin is None else origin + horizon * step,
+            round(value, 4),
+            round(low, 4),
+            round(high, 4),
+            {f"{level:g}": round(each, 4) for level, each in zip(graph.intervals.levels, own, strict=True)},
+            stand_ins.get(horizon),
+            change,
+        )
+        for horizon, value, low, high, own, change in zip(
+            manifest.horizons,
+            levels.tolist(),
+            lower.tolist(),
+            upper.tolist(),
+            quantiles.tolist(),
+            changes,
+            strict=True,
+        )
     ]
     lineage = manifest.lineage
     return Prediction(
@@ -157,11 +215,11 @@ def _answer(served: Served, runner: GraphRunner, features: Input, station: str |
         feed=served.feed.name,
         target=manifest.target,
         unit=manifest.unit,
-        station=station,
+        station=question.request.station,
         issued_at=served.since,
         origin=origin,
         newest_step=features.newest,
-        level=runner.intervals.level,
+        level=graph.intervals.level,
         model=ModelInfo(
             manifest.kind, manifest.version, lineage.config_hash, lineage.data_version, lineage.training_end
         ),
@@ -169,6 +227,7 @@ def _answer(served: Served, runner: GraphRunner, features: Input, station: str |
         reasons=features.reasons,
         notes=features.notes,
         forecasts=forecasts,
+        covariates=features.covariates,
     )
 
 

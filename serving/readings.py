@@ -9,7 +9,8 @@ import zlib
 import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from aerocast.ingest.channels.definition import Definition, ReadingError
+from aerocast.ingest.channels.definition import Definition
+from aerocast.ingest.channels.reading_error import ReadingError
 from serving.body import SMALL_BODY
 from serving.problems import problem, too_large
 

@@ -35,9 +35,26 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
         | None
     ) = None
     target: Annotated[str, Meta(description="Default: the feed's first served target.")] | None = None
+    covariates: (
+        Annotated[
+            dict[str, list[float]],
+            Meta(
+                description="What is known ahead, with a station: by column one number a horizon, in the column's unit."
+                " It counts before what the feed has."
+            ),
+        ]
+        | None
+    ) = None
 
 
-class Forecast(Struct, frozen=True):
+class Adapted(Struct, frozen=True):
+    """What the outcomes of earlier forecasts have changed: the interval and the quantiles, not the value."""
+
+    factor: Annotated[float, Meta(description="How many times as far they lie from the value.", examples=[1.08])]
+    shift: Annotated[float, Meta(description="By how much they are moved then, in `unit`.", examples=[-0.3])]
+
+
+class Forecast(Struct, frozen=True, omit_defaults=True):
     """One horizon: the level and the interval that holds the outcome with the nominal probability `level`."""
 
     horizon: Annotated[int, Meta(description="Steps of the feed's cadence ahead of the origin.", examples=[6])]
@@ -45,6 +62,25 @@ class Forecast(Struct, frozen=True):
     value: Annotated[float, Meta(description="Forecast in `unit`.", examples=[41.3])]
     lower: Annotated[float, Meta(description="Lower bound in `unit`.", examples=[36.1])]
     upper: Annotated[float, Meta(description="Upper bound in `unit`.", examples=[46.2])]
+    quantiles: Annotated[
+        dict[str, float],
+        Meta(
+            description="By level, the value in `unit` that the outcome does not exceed with that probability.",
+            examples=[{"0.05": 36.1, "0.5": 41.2, "0.95": 46.2}],
+        ),
+    ]
+    served_by: (
+        Annotated[
+            str,
+            Meta(
+                description="Only where no new model beat both baselines at this horizon: the baseline that answers, or"
+                " the model of an older release.",
+                examples=["seasonal_naive"],
+            ),
+        ]
+        | None
+    ) = None
+    adapted: Annotated[Adapted, Meta(description="Only where outcomes of the release are known.")] | None = None
 
 
 class ModelInfo(Struct, frozen=True):
@@ -60,14 +96,22 @@ class ModelInfo(Struct, frozen=True):
 class Reason(Struct, frozen=True):
     """One reason why the inputs were degraded.
 
-    `code`: `gap_filled`, `missing`, `thin_step`, `stale_station`, `stale_feed`, `short_history`, `short_sequence`,
-    `out_of_range` or `sensor_fault`; `age` in steps.
+    `code`: `gap_filled`, `bridged`, `missing`, `thin_step`, `stale_station`, `stale_feed`, `short_history`,
+    `short_sequence`, `new_station`, `out_of_range`, `late_covariates` or `sensor_fault`; `age` in steps.
     """
 
     code: Annotated[str, Meta(examples=["gap_filled"])]
     detail: Annotated[str, Meta(examples=["pressure was measured 3 steps ago; the value is carried forward"])]
     column: str | None = None
     age: int | None = None
+
+
+class Covariates(Struct, frozen=True):
+    """What is known ahead of time: a forecast that a model was given."""
+
+    used: Annotated[bool, Meta(description="False: some of it is late, and a model without it answers.")]
+    age: Annotated[int | None, Meta(description="Steps between its issue and the origin, of the oldest.")]
+    source: Annotated[str, Meta(description="`feed` or `request`", examples=["feed"])]
 
 
 class NewestStep(Struct, frozen=True):
@@ -97,6 +141,30 @@ class Prediction(Struct, frozen=True):
     reasons: list[Reason]
     notes: Annotated[list[str], Meta(description="What else was done with the request.")]
     forecasts: list[Forecast]
+    covariates: Annotated[Covariates | None, Meta(description="Null where the model knows nothing ahead.")] = None
+
+
+class Part(Struct, frozen=True):
+    """What one group of inputs adds to a forecast."""
+
+    group: Annotated[str, Meta(examples=["temperature, recent"])]
+    value: Annotated[float, Meta(description="In `unit`; 0 where the model does not use the group.", examples=[-3.2])]
+    features: Annotated[int, Meta(description="How many inputs of the model the group has.", examples=[48])]
+
+
+class Explanation(Struct, frozen=True):
+    """One horizon: `base` and the `parts` sum to the forecast, but for rounding."""
+
+    horizon: Annotated[int, Meta(description="Steps of the feed's cadence ahead of the origin.", examples=[6])]
+    base: Annotated[float, Meta(description="The mean forecast for typical rows, in `unit`.", examples=[55.1])]
+    parts: Annotated[list[Part], Meta(description="One a group of inputs, the largest first.")]
+
+
+class ExplainedPrediction(Prediction, frozen=True, kw_only=True):
+    """A forecast, and at each horizon what its inputs add to the forecast for typical rows."""
+
+    method: Annotated[str, Meta(description="How the parts are computed, and what the base is.")]
+    explanations: list[Explanation]
 
 
 class EvalRequest(Struct, forbid_unknown_fields=True):
@@ -255,11 +323,15 @@ class ReleaseView(Struct, frozen=True):
     version: str
     serving: bool
     error: str | None = None
-    kind: str | None = None
+    kind: Annotated[str | None, Meta(description="`by_horizon` where several models serve.")] = None
     unit: str | None = None
     horizons: tuple[int, ...] = ()
     metrics: Metrics | None = None
     lineage: Lineage | None = None
+    kinds: Annotated[dict[int, str], Meta(description="What kind of model serves each horizon.")] = {}
+    served_by: Annotated[
+        dict[int, str], Meta(description="What serves the horizons at which no new model beat both baselines.")
+    ] = {}
 
 
 class TargetModels(Struct, frozen=True):

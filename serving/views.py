@@ -120,4 +120,6 @@ def models(store: ServingStore, feed: str | None, target: str | None, limit: int
 def _facts(manifest: Manifest | None) -> tuple[Any, ...]:
     if manifest is None:
         return ()
-    return manifest.kind, manifest.unit, manifest.horizons, manifest.metrics, manifest.lineage
+    kinds = {horizon: manifest.kind_at(horizon) for horizon in manifest.horizons}
+    facts = (manifest.kind, manifest.unit, manifest.horizons, manifest.metrics, manifest.lineage)
+    return *facts, kinds, manifest.served_by

@@ -37,6 +37,7 @@ NOT_COUNTED = frozenset(
         ),
     )
 )
+_NOT_COUNTED = tuple(f"{name}." for name in NOT_COUNTED)
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -104,10 +105,11 @@ class Package:
         if module not in self._sources:
             if module not in self._files:
                 raise ValueError(f"{module} is not a module of {self._folder}")
-            path = Path(self._files[module])
-            text, source = path.read_bytes(), self._cache.get(module)
+            with open(self._files[module], "rb") as file:
+                text, source = file.read(), self._cache.get(module)
             if source is None or source.text != _sha(text):
-                source = parse_source(text, module if path.stem == "__init__" else module.rpartition(".")[0])
+                is_package = self._files[module].endswith("__init__.py")
+                source = parse_source(text, module if is_package else module.rpartition(".")[0])
             self._sources[module] = source
         return self._sources[module]
 
@@ -136,7 +138,7 @@ def _files(folder: Path) -> dict[str, str]:
     """The file of each module of a package, or of a single module."""
     files = {} if folder.is_dir() else {folder.stem: str(folder)}
     for parent, _, names in os.walk(folder):
-        parts = [folder.name, *Path(parent).relative_to(folder).parts]
+        parts = [folder.name, *filter(None, parent.removeprefix(str(folder)).split(os.sep))]
         for name in names:
             if name.endswith(".py"):
                 module = parts if name == "__init__.py" else [*parts, name.removesuffix(".py")]
@@ -200,7 +202,7 @@ def _imported(node: ast.Import | ast.ImportFrom, package: str) -> list[tuple[str
 
 
 def _counts(module: str) -> bool:
-    return not any(f"{module}.".startswith(f"{name}.") for name in NOT_COUNTED)
+    return not f"{module}.".startswith(_NOT_COUNTED)
 
 
 def _sha(text: bytes) -> str:

@@ -100,6 +100,9 @@ def _text(each: Any) -> str:
     if kind in ("value_error", "unknown_field", "rule"):
         return str(each["msg"]).removeprefix("Value error, ")
     excerpt = text if len(text := repr(value)) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        rule = "must be text; YAML reads an unquoted NO as false and 06610 as a number: write it in quotation marks"
+        return f"{excerpt} is not allowed: {rule}"
     rule = _RULES.get(kind, str(each["msg"]).replace("Input should be", "must be", 1)).format(**_context(each))
     return f"{excerpt} is not allowed: {rule}"
 

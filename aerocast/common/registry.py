@@ -5,6 +5,7 @@ that one value. Modules whose name begins with an underscore are not kinds. Only
 """
 
 import pkgutil
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Every kind, ours first, each group sorted; no kind is imported."""
-        own = self._own()
+        own = self._own
         return [*own, *sorted({each.name for each in self._installed()} - set(own))]
 
     def find(self, kind: str) -> type[T]:
@@ -39,7 +40,7 @@ class Registry(Generic[T]):
         return self._classes[kind]
 
     def _load(self, kind: str) -> type[T]:
-        if kind in self._own():
+        if kind in self._own:
             module = import_module(f"{self._package}.{kind}")
             return self._only(kind, [each for each in vars(module).values() if self._is_kind(each, kind)], module)
         entries = [each for each in self._installed() if each.name == kind]
@@ -68,6 +69,7 @@ class Registry(Generic[T]):
             raise AeroCastError(f"kind {kind!r} ({module}) does not define {', '.join(absent)}")
         return classes[0]
 
+    @cached_property
     def _own(self) -> list[str]:
         package = find_spec(self._package)
         folders = package.submodule_search_locations if package else None

@@ -1,10 +1,10 @@
-"""Converts instants and durations, and reads the times of readings: one grammar for Python and for SQL.
+"""Converts instants and durations, and reads times in ISO 8601: one grammar for Python and for SQL.
 
 The grammar is ISO 8601 and RFC 3339, to the microsecond: a date in extended or basic form; `T`, `t` or blanks; hours
 and minutes, optionally seconds and a fraction (`.` or `,`, cut to microseconds); 24:00 is the next day's 00:00; then,
 also after blanks, `Z`, `z`, +HH, +HHMM, +HH:MM, `UTC` or `GMT`, and RFC 9557's suffix `[Europe/Paris]`, which is
-ignored like blanks around the text. A date alone is its 00:00. Leap seconds, epoch numbers and other orders of day and
-month are not read.
+ignored like blanks around the text. A date alone is its 00:00. Leap seconds are not read. For other
+spellings see `aerocast.common.time_format`.
 
 A time without an offset is a wall clock's. It is an instant only where the feed's `source.timezone` names its zone. Of
 an hour that the clocks repeat, the first mention (of a station, in a delivery) is the earlier instant, any later one
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from aerocast.common.errors import AeroCastError
@@ -25,7 +25,6 @@ from aerocast.common.sql import literal
 if TYPE_CHECKING:
     import numpy as np
 
-Reason = Literal["unreadable", "naive", "skipped"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -42,7 +41,7 @@ _USUAL = r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?"
 _USUAL_OFFSET = r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)"
 _TEXT = re.compile(_GRAMMAR, re.ASCII)
 _USUAL_TEXT = re.compile(f"{_USUAL}Z", re.ASCII)
-_YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
+YEARS = (-62_135_596_800_000_000, 253_402_300_800_000_000)  # microseconds since 1970 of the years 1 and 10000
 # Durations as a declaration spells them, ISO 8601: `PT1H`, `P30D`. For people see `aerocast.common.words`.
 DURATION = r"^P(?=.)(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$"
 _SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
@@ -124,14 +123,6 @@ def parse(text: str) -> datetime | None:
         return None
 
 
-def parse_instant(text: str, zone: ZoneInfo | None, *, again: bool = False) -> datetime | None:
-    """Reads an instant, in UTC; None for other text. `again` chooses the later one of an hour that clocks repeat."""
-    time = parse(text)
-    if time is None or time.tzinfo:
-        return time
-    return from_wall_clock(time, zone, again=again) if zone else None
-
-
 def from_wall_clock(wall: datetime, zone: ZoneInfo, *, again: bool = False) -> datetime | None:
     """The instant at which the zone's clocks show a time, the later one of two if `again`; None if they skip it."""
     try:
@@ -139,11 +130,6 @@ def from_wall_clock(wall: datetime, zone: ZoneInfo, *, again: bool = False) -> d
         return time if time.astimezone(zone).replace(tzinfo=None) == wall else None
     except OverflowError:
         return None
-
-
-def fault_of(text: str, zone: ZoneInfo | None) -> Reason:
-    """Why a text is not an instant: it is no time, it has no offset and no zone is declared, or the clocks skip it."""
-    return "unreadable" if parse(text) is None else "skipped" if zone else "naive"
 
 
 def zone_of(name: str | None) -> ZoneInfo | None:
@@ -188,11 +174,6 @@ def sql_wall_time(text: str) -> str:
     return f"make_timestamp({_microseconds(text, usual, _USUAL, offset=False)})"
 
 
-def sql_fault(text: str, zone: str | None) -> str:
-    """SQL, as `fault_of`: why an expression's text is not an instant."""
-    return f"CASE WHEN {sql_wall_time(text)} IS NULL THEN 'unreadable' ELSE '{'skipped' if zone else 'naive'}' END"
-
-
 # Names that no column has, or SQL would take the column instead.
 _US, _PARTS = '"microseconds since 1970"', '"parts of a time"'
 
@@ -213,7 +194,7 @@ def _microseconds(text: str, usual: str, shape: str, *, offset: bool) -> str:
             f"CAST({_PARTS}.shift[2:3] AS BIGINT) * 60 + CAST('0' || replace({_PARTS}.shift[4:], ':', '') AS BIGINT)"
         )
         count += f" - CASE {_PARTS}.shift[1] WHEN '+' THEN {ahead} WHEN '-' THEN -({ahead}) ELSE 0 END * 60000000"
-    low, high = _YEARS
+    low, high = YEARS
     within = f"CASE WHEN {_US} BETWEEN {low} AND {high - 1} THEN {_US} END"
     is_usual = f"regexp_full_match({text}, {literal(shape)}) AND {text} >= '0002' AND {text} < '9999'"
     closer = _let(_US, _let(_PARTS, parts, f"{count} END"), within)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from aerocast.contracts.adaptation import Adaptation
 from aerocast.storage.documents import Document, Instant
 from aerocast.storage.home import Home, store_of
 
@@ -79,7 +80,10 @@ class Heat(msgspec.Struct, frozen=True):
 
 
 class Shadow(msgspec.Struct, frozen=True):
-    """Live evidence on a challenger beside the champion: the same requests, both judged by their outcomes."""
+    """Live evidence on a challenger beside the champion: the same requests, both judged by their outcomes.
+
+    `as_judged`: the challenger is what the trial of the champion's own release judged.
+    """
 
     target: str
     challenger: str
@@ -87,10 +91,11 @@ class Shadow(msgspec.Struct, frozen=True):
     pairs: int
     gain: float
     p_value: float | None
+    as_judged: bool = False
 
 
 class DriftState(msgspec.Struct, frozen=True):
-    """Everything at `judged_at` (the feed's time); `written_at` is real time."""
+    """Everything at `judged_at` (the feed's time); `written_at` is real time. `adaptations` by target and station."""
 
     feed: str
     judged_at: Instant
@@ -99,10 +104,16 @@ class DriftState(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
     heat: tuple[Heat, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    adaptations: dict[str, dict[str, Adaptation]] = {}
 
     def of(self, target: str) -> Heat:
         """The target's heat; a cool one if it is unknown."""
         return next((heat for heat in self.heat if heat.target == target), Heat(target))
+
+    def adaptation(self, target: str, station: str | None, version: str, horizons: int) -> Adaptation | None:
+        """How intervals of this release for a station have adapted to its outcomes; None if they have not."""
+        own = self.adaptations.get(target, {}).get(station or "")
+        return own if own and own.version == version and len(own.factor) == horizons else None
 
     def open_faults(self, station: str) -> list[Fault]:
         """The station's sensors that are faulty now."""

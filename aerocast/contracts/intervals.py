@@ -1,9 +1,9 @@
-"""Calibrates prediction intervals for each horizon (split conformal), on rows that no model was fitted or chosen on.
+"""Quantiles of the outcome around a forecast, by horizon; the interval lies between two of them.
 
-The score is |error| / spread, where spread follows how much the target varied in the last day or two: an error of the
-same size means less in unsettled weather (locally weighted conformal: Lei et al. 2018). Neighbouring hours and stations
-err together, so the quantile's level is raised until blocks of calibration time, left out in turn, are covered as
-stated. That the future is harder than a week in between, which blocks cannot show, comes as a factor.
+The distance from the forecast is in units of a spread, which follows how much the target varied in the last day or
+two, the forecast's level and how far it lies from the newest value, and the hour: an error of the same size means less
+in unsettled weather and at high load. Where that pays, the distance itself follows them too: near zero, outcomes lie
+above a forecast rather than below. `aerocast.models.calibration` makes them.
 The server imports this module: numpy and msgspec only.
 """
 
@@ -14,19 +14,36 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.common.errors import AeroCastError
+from aerocast.contracts.cold_start import ColdStart
+from aerocast.contracts.outages import Outages
 from aerocast.features.grid import Floats, WindowSpec
+from aerocast.features.lags import hour_of
 
-SPREADS = ("std24", "std48")
-SHRINK = 0.1  # ridge on the spread's exponents, a share of the rows
-REACH = 3.0  # standard deviations of recent variability beyond which spread grows no further
-LEVELS = 40
+SPREADS = (24, 48)  # hours
+LEVEL, CHANGE = "forecast", "forecast-"  # drivers that are no features; what is behind the second is one
+REACH = 3.0  # standard deviations of a driver beyond which nothing follows it any further
+_DIGITS = 6  # (1 - 0.9) / 2 is 0.05, and a little less in floats
+
+
+def bounds_of(level: float) -> tuple[float, float]:
+    """The quantiles between which the interval of a level lies."""
+    return round((1 - level) / 2, _DIGITS), round((1 + level) / 2, _DIGITS)
+
+
+def levels_of(level: float, quantiles: Sequence[float]) -> tuple[float, ...]:
+    """The quantiles in order, with those that bound the interval among them."""
+    return tuple(sorted({*bounds_of(level), *(round(each, _DIGITS) for each in quantiles)}))
 
 
 class Intervals(msgspec.Struct, frozen=True):
-    """Per horizon: `half` = half width at usual variability (target units); `exponents` (H, K) of the K `drivers`.
+    """Per horizon and quantile: `offsets` (H, Q), the distance from the forecast where all is usual (target units).
 
-    A driver is a feature, as (log(1 + value) - mean) / scale, within REACH; missing counts as usual.
+    `slopes` (H, Q, K), if any, are how much farther it is for each of the K `drivers`, and `exponents` (H, K) how much
+    the spread follows them. A driver is a feature, the forecast, or its distance from a feature; each is standardised
+    with `mean` and `scale`, within REACH, and counts as usual where it is missing (see `_driver`). No quantile lies
+    below `lowest` or above `highest`; `cold_start` is how much wider intervals are for a station that was not learned,
+    `late` (H,) where something that is known ahead is late, and `outages` while the target is silent. An older release
+    has `half` (H,), the half width of an interval alone.
     """
 
     level: float
@@ -37,66 +54,81 @@ class Intervals(msgspec.Struct, frozen=True):
     scale: tuple[float, ...]
     exponents: tuple[tuple[float, ...], ...]
     rows: int
+    lowest: float | None = None
+    cold_start: ColdStart | None = None
+    late: tuple[float, ...] = ()
+    highest: float | None = None
+    quantiles: tuple[float, ...] = ()
+    offsets: tuple[tuple[float, ...], ...] = ()
+    slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    outages: Outages | None = None
 
-    def widths(self, x: Floats, names: Sequence[str]) -> Floats:
-        """Half widths (n, H) in target units for feature rows (n, F) called `names`."""
-        drivers = _drivers(x, names, self.drivers, np.array(self.mean), np.array(self.scale))
-        spread = np.exp(drivers @ np.array(self.exponents, dtype=np.float64).reshape(len(self.horizons), -1).T)
-        return (np.array(self.half) * spread).astype(np.float32)
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """(Q,) the quantiles that it knows, in order."""
+        return self.quantiles or bounds_of(self.level)
 
-    def apply(self, forecast: Floats, x: Floats, names: Sequence[str]) -> tuple[Floats, Floats]:
-        """Lower and upper bounds (n, H) around `forecast` (n, H)."""
-        widths = self.widths(x, names)
-        return forecast - widths, forecast + widths
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features that the quantiles follow."""
+        features = (name.removeprefix(CHANGE) for name in self.drivers if name != LEVEL)
+        return tuple(dict.fromkeys(features))
 
+    def usual(self) -> NDArray[np.float64]:
+        """(H, Q) distances from the forecast where all is usual."""
+        half = np.array(self.half, dtype=np.float64)
+        return np.array(self.offsets, dtype=np.float64) if self.quantiles else np.stack([-half, half], axis=1)
 
-def calibrate(
-    spec: WindowSpec,
-    x: Floats,
-    names: Sequence[str],
-    forecast: Floats,
-    actual: Floats,
-    blocks: NDArray[Any],
-    level: float,
-    widen: Sequence[float] | None = None,
-) -> Intervals:
-    """Intervals from calibration rows: features (n, F), forecasts and outcomes (n, H); `blocks` (n,) labels of time.
+    def distances(self, forecast: Floats, x: Floats, names: Sequence[str]) -> Floats:
+        """(n, H, Q) of each quantile from forecasts (n, H), from feature rows (n, F) called `names`; target units."""
+        table = driver_table(forecast, x, names, self.drivers)
+        drivers = standard(table, np.array(self.mean), np.array(self.scale))
+        exponents = np.array(self.exponents, dtype=np.float64).reshape(len(self.horizons), -1)
+        spread = np.exp(np.einsum("nhk,hk->nh", drivers, exponents))[:, :, None]
+        usual: NDArray[np.float64] = np.broadcast_to(self.usual(), (*forecast.shape, len(self.levels)))
+        if self.slopes:
+            usual = usual + np.einsum("nhk,hqk->nhq", drivers, np.array(self.slopes))
+        distances: Floats = np.sort(spread * usual, axis=2).astype(np.float32)
+        return distances
 
-    `widen` (H,) are factors for what these rows cannot show, as from `forward.forward_factors`.
+    def excess(self, forecast: Floats, actual: Floats, x: Floats, names: Sequence[str]) -> Floats:
+        """(n, H) distances of outcomes from their forecasts, in those of the interval's bound on the same side."""
+        low, high = self._bounds(self.distances(forecast, x, names))
+        error = actual - forecast
+        excess: Floats = np.where(error < 0, error / np.minimum(low, -1e-9), error / np.maximum(high, 1e-9))
+        return excess
 
-    Raises:
-        AeroCastError: a horizon has fewer rows than the level needs.
-    """
-    drivers = tuple(name for name in (f"{spec.target}_{spread}" for spread in SPREADS) if name in names)
-    logs = _logs(x, names, drivers)
-    finite = np.isfinite(logs)
-    count = np.maximum(finite.sum(axis=0), 1)
-    mean = np.where(finite, logs, 0).sum(axis=0) / count
-    scale = np.maximum(np.sqrt(np.where(finite, (logs - mean) ** 2, 0).sum(axis=0) / count), 1e-6)
-    table = _drivers(x, names, drivers, mean, scale)
-    half, exponents = [], []
-    for at, horizon in enumerate(spec.horizons):
-        error = np.abs(np.asarray(forecast[:, at], dtype=np.float64) - actual[:, at])
-        finite_error = np.isfinite(error)
-        if finite_error.sum() < np.ceil(round(1 / (1 - level), 6)):  # 1 / (1 - 0.9) is 10, and a little more in floats
-            raise AeroCastError(
-                f"intervals: {int(finite_error.sum())} calibration rows at horizon {horizon} are too few"
-            )
-        exponent = _exponents(table[finite_error], error[finite_error])
-        factor = 1.0 if widen is None else widen[at]
-        scores = error[finite_error] / np.exp(table[finite_error] @ exponent)
-        half.append(factor * _half(scores, blocks[finite_error], level))
-        exponents.append(tuple(float(value) for value in exponent))
-    return Intervals(
-        level,
-        spec.horizons,
-        tuple(half),
-        drivers,
-        tuple(mean.tolist()),
-        tuple(scale.tolist()),
-        tuple(exponents),
-        len(x),
-    )
+    def apply(
+        self, forecast: Floats, x: Floats, names: Sequence[str], wider: Floats | float = 1.0
+    ) -> tuple[Floats, Floats]:
+        """Lower and upper bounds (n, H) around `forecast` (n, H), `wider` by a factor or factors (n, H)."""
+        return self.around(forecast, self.distances(forecast, x, names), wider)
+
+    def around(self, forecast: Floats, distances: Floats, wider: Floats | float = 1.0) -> tuple[Floats, Floats]:
+        """Lower and upper bounds (n, H) from `distances` (n, H, Q); the forecast lies between them."""
+        low, high = self._bounds(distances)
+        low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
+        return self._clip(forecast + low * wider), self._clip(forecast + high * wider)
+
+    def at(self, forecast: Floats, distances: Floats, wider: Floats | float = 1.0) -> Floats:
+        """Values (n, H, Q) of the quantiles; those of the interval are its bounds."""
+        factors = np.broadcast_to(np.asarray(wider, dtype=np.float32), forecast.shape)[:, :, None]
+        values = self._clip(forecast[:, :, None] + distances * factors)
+        first, last = (self.levels.index(each) for each in bounds_of(self.level))
+        lower, upper = self.around(forecast, distances, wider)
+        values[:, :, : first + 1] = np.minimum(values[:, :, : first + 1], lower[:, :, None])
+        values[:, :, last:] = np.maximum(values[:, :, last:], upper[:, :, None])
+        return values
+
+    def _bounds(self, distances: Floats) -> tuple[Floats, Floats]:
+        first, last = (self.levels.index(each) for each in bounds_of(self.level))
+        return distances[:, :, first], distances[:, :, last]
+
+    def _clip(self, values: Floats) -> Floats:
+        if self.lowest is None and self.highest is None:
+            return values
+        within: Floats = np.clip(values, self.lowest, self.highest)
+        return within
 
 
 def coverage(intervals: Intervals, x: Floats, names: Sequence[str], forecast: Floats, actual: Floats) -> list[float]:
@@ -106,35 +138,33 @@ def coverage(intervals: Intervals, x: Floats, names: Sequence[str], forecast: Fl
     return [float(value) for value in (inside & measured).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)]
 
 
-def _logs(x: Floats, names: Sequence[str], drivers: Sequence[str]) -> NDArray[np.float64]:
-    columns = x[:, [list(names).index(name) for name in drivers]]
-    return np.log1p(columns.astype(np.float64))
+def drivers_of(spec: WindowSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """The drivers that rows with these features have."""
+    spreads = [f"{spec.target}_std{hours * hour_of(spec)}" for hours in SPREADS]
+    newest = f"{spec.target}_lag0"
+    features = [name for name in (*spreads, "hour_sin_0", "hour_cos_0") if name in names]
+    return (*features, LEVEL, CHANGE + newest) if newest in names else tuple(features)
 
 
-def _drivers(
-    x: Floats, names: Sequence[str], drivers: Sequence[str], mean: NDArray[Any], scale: NDArray[Any]
-) -> NDArray[np.float64]:
-    """(n, K) standardised drivers; 0 where missing."""
-    standard = np.clip((_logs(x, names, drivers) - mean) / scale, -REACH, REACH)
-    return np.where(np.isnan(standard), 0.0, standard)
+def driver_table(forecast: Floats, x: Floats, names: Sequence[str], drivers: Sequence[str]) -> NDArray[np.float64]:
+    """(n, H, K) drivers of forecasts (n, H)."""
+    table = np.empty((*forecast.shape, len(drivers)))
+    for at, name in enumerate(drivers):
+        table[:, :, at] = _driver(name, forecast, x, names)
+    return table
 
 
-def _exponents(table: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ridge of log |error| on the drivers."""
-    logs = np.log(error + 0.05 * error.mean() + 1e-9)
-    gram = table.T @ table + SHRINK * len(table) * np.eye(table.shape[1])
-    return np.linalg.solve(gram, table.T @ (logs - logs.mean()))
+def _driver(name: str, forecast: Floats, x: Floats, names: Sequence[str]) -> NDArray[np.float64]:
+    """(n, H) or (n, 1) of one driver: waves of the hour as they are, all else on a scale of logarithms."""
+    if name == LEVEL:
+        return np.arcsinh(forecast.astype(np.float64))
+    values = x[:, [list(names).index(name.removeprefix(CHANGE))]].astype(np.float64)
+    if name.startswith(CHANGE):
+        return np.arcsinh(np.abs(forecast - values))
+    return values if name.startswith("hour_") else np.log1p(values)
 
 
-def _half(scores: NDArray[np.float64], blocks: NDArray[Any], level: float) -> float:
-    """The smallest quantile of the scores, at or above the conformal one, that covers left-out blocks as stated."""
-    count = len(scores)
-    start = min(1.0, level * (count + 1) / count)
-    labels = np.unique(blocks)
-    if len(labels) < 3:
-        return float(np.quantile(scores, start))
-    for quantile in np.linspace(start, 1.0, LEVELS, endpoint=False):
-        inside = [scores[blocks == label] <= np.quantile(scores[blocks != label], quantile) for label in labels]
-        if np.concatenate(inside).mean() >= level:
-            break
-    return float(np.quantile(scores, quantile))
+def standard(table: NDArray[np.float64], mean: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, H, K) standardised drivers; 0 where missing."""
+    values = np.clip((table - mean) / scale, -REACH, REACH)
+    return np.where(np.isnan(values), 0.0, values)

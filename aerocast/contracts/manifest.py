@@ -6,8 +6,8 @@ The server imports this module: numpy, msgspec and the standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,26 +31,45 @@ class StationInfo(msgspec.Struct, frozen=True):
     timezone: str
 
 
-class ColumnInfo(msgspec.Struct, frozen=True):
-    """One column: its canonical unit and its physical range in that unit."""
+class ColumnInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One column: its canonical unit, the physical range of a step's value in it, and how gaps are filled."""
 
     name: str
     label: str
     unit: str
     range: tuple[float, float]
+    gap: str = "last"
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Form(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A flat request of an older client and its answer, by field (see `aerocast.feed.request_form`)."""
+
+    answer: dict[str, str]
+    station: str | None = None
+    time: str | None = None
+    columns: dict[str, str] = {}
+    ignored: tuple[str, ...] = ()
+    target: str | None = None
+
+    @property
+    def fields(self) -> set[str]:
+        """Every field that such a request may have."""
+        return {*filter(None, (self.station, self.time)), *self.columns, *self.ignored}
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parts of a declaration that no model depends on: the present ones hold for every release."""
 
     end: Instant | None
     freshness: timedelta
     max_age: timedelta
     shadow: float
+    forms: tuple[Form, ...] = ()
 
     @classmethod
     def of(cls, feed: Feed) -> Policy:
-        return cls(feed.end, feed.freshness, feed.retraining.max_age, feed.promotion.shadow)
+        forms = tuple(Form(**form.model_dump()) for form in feed.request_forms)
+        return cls(feed.end, feed.freshness, feed.retraining.max_age, feed.promotion.shadow, forms)
 
 
 class FeedSnapshot(msgspec.Struct, frozen=True):
@@ -71,21 +90,29 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
     end: Instant | None = None
     max_age: timedelta | None = None
     shadow: float = 0.0
+    forms: tuple[Form, ...] = ()
 
     @classmethod
     def of(cls, feed: Feed) -> FeedSnapshot:
         return cls(
             name=feed.name,
             description=feed.description,
-            stations=tuple(StationInfo(s.id, s.name, s.timezone) for s in feed.stations),
-            columns=tuple(ColumnInfo(c.name, c.short, c.unit, c.range) for c in feed.columns),
+            stations=tuple(StationInfo(s.id, s.name, feed.zones[s.id]) for s in feed.stations),
+            columns=tuple(ColumnInfo(c.name, c.short, c.unit, c.step_range, feed.gap_of(c.name)) for c in feed.columns),
             targets=feed.targets,
             gap_steps=feed.gap_policy.max_steps,
             freshness=feed.freshness,
             end=feed.end,
             max_age=feed.retraining.max_age,
             shadow=feed.promotion.shadow,
+            forms=Policy.of(feed).forms,
         )
+
+    def with_stations(self, ids: Iterable[str]) -> FeedSnapshot:
+        """The same feed with the stations that it has got since."""
+        own = {station.id for station in self.stations}
+        more = [StationInfo(each, "", "UTC") for each in dict.fromkeys(ids) if each not in own]
+        return msgspec.structs.replace(self, stations=(*self.stations, *more)) if more else self
 
     def under(self, policy: Policy | None) -> FeedSnapshot:
         """The same feed with the policy that is declared now; None: with its own."""
@@ -96,29 +123,44 @@ class FeedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """One ONNX file with its intervals: `features` names its F inputs, of `features.feature_names`."""
+    """One ONNX file with its intervals: `features` names its F inputs, of `features.feature_names`.
+
+    `typical` are rows that forecasts are explained against (see `explanations.pack`); older releases have none.
+    """
 
     file: str
     features: tuple[str, ...]
     intervals: Intervals
     sha256: str = ""
+    typical: bytes = b""
 
 
 class Graphs(msgspec.Struct, frozen=True):
-    """`station` answers for a known station; `sequence`, where there is one, for a bare sequence of readings."""
+    """`station` answers for a known station; `sequence`, where there is one, for a bare sequence of readings.
+
+    `trial` is what the trial judged, and what the next one compares with: `station` is the same, fitted on the rows
+    that judged as well. An older release serves what was judged.
+    """
 
     station: Graph
     sequence: Graph | None = None
+    trial: Graph | None = None
 
     def all(self) -> Iterator[Graph]:
-        yield self.station
-        if self.sequence and self.sequence.file != self.station.file:
-            yield self.sequence
+        """Each file once."""
+        graphs = [each for each in (self.station, self.sequence, self.trial) if each]
+        yield from {each.file: each for each in reversed(graphs)}.values()
+
+    @property
+    def for_trial(self) -> Graph:
+        """What a trial compares with."""
+        return self.trial or self.station
 
 
 class Scores(msgspec.Struct, frozen=True):
     """Errors on the test span, never trained on. `rmse`, `mae` in the target's unit, `mse` its square; `composite`
-    0.5 rmse + 0.3 mae + 0.2 mse on standardised errors; `skill` against the better baseline; `coverage` of intervals.
+    0.5 rmse + 0.3 mae + 0.2 mse on standardised errors; `skill` in RMSE and `skill_mae` in MAE against the better
+    baseline (None in an older release, or of more than one horizon); `coverage` of intervals.
     """
 
     rows: int
@@ -128,6 +170,7 @@ class Scores(msgspec.Struct, frozen=True):
     composite: float
     skill: float
     coverage: float | None = None
+    skill_mae: float | None = None
 
 
 class Metrics(msgspec.Struct, frozen=True):
@@ -165,7 +208,8 @@ class Lineage(msgspec.Struct, frozen=True):
 
     `feed_time` is the feed's own present when it was made (see `clock`); `since` the start of the regime it
     was trained for, where drift asked for it; `rows` are the windows at `delta_versions["windows"]`. `parameters` and
-    `validation` (errors on rows that chose the model) are those of its training.
+    `validation` (errors on rows that chose the model) are those of its training. `training_end` is the newest origin
+    that what serves has learned, and `trial_end` that of what was judged, where the two differ.
     """
 
     run_id: str
@@ -183,10 +227,21 @@ class Lineage(msgspec.Struct, frozen=True):
     rows: TrainingRows | None = None
     parameters: dict[str, Any] = {}
     validation: dict[str, float] = {}
+    trial_end: Instant | None = None
+
+    @property
+    def end_before_trial(self) -> datetime:
+        """The newest origin of what was judged."""
+        return self.trial_end or self.training_end
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`manifest.json`. `version` and the graphs' `sha256` are filled in by `release.write`; `format`: how to read."""
+    """`manifest.json`. `version` and the graphs' `sha256` are filled in by `release.write`; `format`: how to read.
+
+    `kinds` says what kind of model serves each horizon of the station's graph: by `kind` alone where all are one.
+    `served_by` names what serves a horizon at which no new candidate beat the baselines: a baseline, or a kind of an
+    older release.
+    """
 
     feed: FeedSnapshot
     target: str
@@ -199,11 +254,18 @@ class Manifest(msgspec.Struct, frozen=True):
     lineage: Lineage
     version: str = ""
     format: int = FORMAT
+    kinds: dict[int, str] = {}
+    served_by: dict[int, str] = {}
+
+    def kind_at(self, horizon: int) -> str:
+        """The kind of model that serves a horizon; older releases have one for all."""
+        return self.kinds.get(horizon, self.kind)
 
     def stamped(self, version: str, sums: Mapping[str, str]) -> Manifest:
         """The same manifest with its version and its graphs' checksums."""
-        station = msgspec.structs.replace(self.graphs.station, sha256=sums[self.graphs.station.file])
-        sequence = self.graphs.sequence
-        if sequence:
-            sequence = msgspec.structs.replace(sequence, sha256=sums[sequence.file])
-        return msgspec.structs.replace(self, version=version, graphs=Graphs(station, sequence))
+
+        def stamp(graph: Graph | None) -> Graph | None:
+            return msgspec.structs.replace(graph, sha256=sums[graph.file]) if graph else None
+
+        stamped = {name: stamp(graph) for name, graph in msgspec.structs.asdict(self.graphs).items()}
+        return msgspec.structs.replace(self, version=version, graphs=msgspec.structs.replace(self.graphs, **stamped))

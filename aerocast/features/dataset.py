@@ -57,3 +57,9 @@ def rmse(predicted: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:
     errors = np.asarray(predicted, dtype=np.float64) - actual
     roots: NDArray[np.float64] = np.sqrt(np.nanmean(errors**2, axis=0))
     return roots
+
+
+def mae(predicted: NDArray[Any], actual: NDArray[Any]) -> NDArray[np.float64]:
+    """(H,) mean absolute errors over the rows with an `actual` value."""
+    means: NDArray[np.float64] = np.nanmean(np.abs(np.asarray(predicted, dtype=np.float64) - actual), axis=0)
+    return means

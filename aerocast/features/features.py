@@ -15,15 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.features import sky
-from aerocast.features.grid import Floats, Grid, Ints, WindowSpec
+from aerocast.features import ahead, calendar, profile, seasons, sky
+from aerocast.features.gaps import between_measured, newest_measured
+from aerocast.features.grid import Floats, Grid, Ints, Place, WindowSpec
+from aerocast.features.lags import (
+    change_lags,
+    change_names,
+    far_lags,
+    lag_names,
+    near_lags,
+    others_lags,
+    span_ends,
+    spans_of,
+)
 
-NEAR = 12
-FAR = (14, 17, 20, 23, 29, 35, 41, 47)
-CHANGES = (1, 3, 6, 12, 24)
-SPANS = ((0, 3), (0, 6), (0, 12), (0, 24), (24, 48))
-OTHERS = (0, 1, 3)
 CHUNK = 4096  # origins at a time: their windows stay in the processor's cache
+WIDTH = 64  # steps of a window; of a wider one, fewer origins at a time
+
+# From spec, place, a time and steps after it (n,) to rows (F, n) for these origins; NaT where the time is unknown.
+Clock = Callable[[WindowSpec, Place, np.datetime64, Ints], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,13 +51,16 @@ class Together:
 
 
 class _Lags:
-    """The indices of a spec's features in a window, computed once."""
+    """The lags of a spec's features, computed once; `back` are the newest steps, without a gap."""
 
     def __init__(self, spec: WindowSpec) -> None:
-        self.near, self.far = np.array(near_lags(spec)), np.array(_far_lags(spec), dtype=np.int64)
-        self.change, self.others = np.array(_change_lags(spec)), np.array(_others_lags(spec))
-        self.back = np.arange(spec.look_back)[:, None]
-        self.spans = _spans(spec)
+        self.near, far = np.array(near_lags(spec)), far_lags(spec)
+        self.far = np.array([lag for _, lag in far], dtype=np.int64)[:, None]
+        self.far_columns = np.array([spec.columns.index(column) for column, _ in far], dtype=np.int64)[:, None]
+        self.change, self.others = np.array(change_lags(spec)), np.array(others_lags(spec))
+        self.spans, self.ends = spans_of(spec), span_ends(spec)
+        nearest = [*near_lags(spec), *change_lags(spec), *others_lags(spec), *(end - 1 for _, end in self.spans)]
+        self.back = np.arange(max(nearest) + 1)[:, None]
         self.target = spec.columns.index(spec.target)
 
 
@@ -65,26 +78,63 @@ class _Rows:
     others: Together
 
     @cached_property
+    def series(self) -> Floats:
+        """(C, T + 1) of the spec's inputs, from what the oldest origin looks back to; the last column is empty."""
+        return _padded(self.spec, self.grid.columns, self.grid.values[self.first : int(self.origins.max()) + 1])
+
+    @cached_property
+    def first(self) -> int:
+        return max(0, int(self.origins.min()) - self.spec.look_back + 1)
+
+    def before(self, lags: Ints) -> Ints:
+        """Columns of `series` so many steps (k, 1) or (k, n) before each origin (n,)."""
+        return np.where(lags < self.spec.look_back, np.maximum(self.origins - self.first - lags, -1), -1)
+
+    @cached_property
     def window(self) -> Floats:
-        """(C, look_back, n) of the spec's inputs, index = steps before the origin."""
-        first = max(0, int(self.origins.min()) - self.spec.look_back + 1)
-        values = _padded(self.spec, self.grid.columns, self.grid.values[first : int(self.origins.max()) + 1])
-        return values[:, np.maximum(self.origins - first - self.lags.back, -1)]
+        """(C, steps, n) of the spec's inputs' newest steps, index = steps before the origin."""
+        return self.values(np.arange(len(self.series))[:, None, None], self.lags.back)
+
+    def values(self, columns: Ints | int, lags: Ints) -> Floats:
+        """Inputs so many steps before each origin (n,), by their places in `series`; gaps closed by then are lines."""
+        rows = self.before(lags)
+        values: Floats = self.series[columns, rows]
+        if not self.spec.interpolated:
+            return values
+        lines, newest = self.lines
+        is_closed = (rows >= 0) & (rows <= newest[columns, np.arange(len(self.origins))])
+        return np.where(is_closed, lines[columns, rows], values)
+
+    @cached_property
+    def lines(self) -> tuple[Floats, Ints]:
+        """`series` with lines in the gaps of interpolated columns, and each input's newest measured row (C, n)."""
+        lines, names, own = self.series.copy(), self.spec.inputs, slice(self.first, int(self.origins.max()) + 1)
+        newest = np.full((len(names), len(self.origins)), -1)
+        for name in {*self.spec.interpolated} & {*names} & {*self.grid.columns}:
+            at, column = names.index(name), self.grid.columns.index(name)
+            lines[at, :-1] = between_measured(self.grid.values[own, column], self.grid.age[own, column])
+            newest[at] = newest_measured(self.grid.age[own, column])[self.origins - self.first]
+        return lines, newest
 
     @cached_property
     def change(self) -> Floats:
         """The window less its newest step."""
         return self.window - self.window[:, :1]
 
-    @cached_property
-    def sky(self) -> NDArray[Any]:
-        """Clock and sun; for one origin they are cached, because all requests of that step need the same."""
+    def by_clock(self, rows: Clock) -> NDArray[Any]:
+        """(F, n) that depend on time and place alone; all requests of one step need the same, so those are cached."""
         oldest, newest = int(self.origins.min()), int(self.origins.max())
-        place, start = self.spec.place_of(self.grid.station), self.grid.time[oldest]
+        place = self.grid.place or self.spec.place_of(self.grid.station)
+        start = self.grid.time[oldest]
         if oldest < newest:
-            return sky.rows(self.spec.horizons, self.spec.cadence, place, start, self.origins - oldest)
-        one = sky.row(self.spec.horizons, self.spec.cadence, place, int(start.astype(np.int64)))
+            return rows(self.spec, place, start, self.origins - oldest)
+        one = _row_by_clock(rows, self.spec, place, int(start.astype(np.int64)))
         return np.broadcast_to(one, (len(one), len(self.origins)))
+
+
+@lru_cache(maxsize=4096)
+def _row_by_clock(rows: Clock, spec: WindowSpec, place: Place, origin: int) -> NDArray[Any]:
+    return rows(spec, place, np.datetime64(origin, "s"), np.zeros(1, dtype=np.int64))
 
 
 _NO_STATIONS = Together(frozenset(), np.datetime64("NaT", "s"), np.empty((0, 1)), np.empty((0, 1), dtype=np.int32))
@@ -92,45 +142,37 @@ _NO_STATIONS = Together(frozenset(), np.datetime64("NaT", "s"), np.empty((0, 1))
 Block = tuple[Callable[[WindowSpec], list[str]], Callable[[_Rows], NDArray[Any]]]
 
 
-def near_lags(spec: WindowSpec) -> list[int]:
-    """The lags of every input: the newest ones, without a gap (a recurrent model's sequence)."""
-    return list(range(min(NEAR, spec.look_back)))
-
-
-def _far_lags(spec: WindowSpec) -> list[int]:
-    """Older lags of the window's columns, with those one season before each target."""
-    lags = {*FAR, *((spec.season - horizon) % spec.season for horizon in spec.horizons)}
-    return sorted(lag for lag in lags if NEAR <= lag < spec.look_back)
-
-
-def lag_names(spec: WindowSpec) -> list[str]:
-    near = [f"{column}_lag{lag}" for column in spec.inputs for lag in near_lags(spec)]
-    return near + [f"{column}_lag{lag}" for column in spec.columns for lag in _far_lags(spec)]
-
-
 def _lags(rows: _Rows) -> NDArray[Any]:
-    near, far = rows.window[:, rows.lags.near], rows.window[: len(rows.spec.columns), rows.lags.far]
-    return np.concatenate([_flat(near), _flat(far)])
+    far = rows.values(rows.lags.far_columns, rows.lags.far)
+    return np.concatenate([_flat(rows.window[:, rows.lags.near]), far])
+
+
+def _seasons(rows: _Rows) -> NDArray[Any]:
+    return rows.values(rows.lags.target, rows.by_clock(seasons.lags))
 
 
 def _ages(rows: _Rows) -> NDArray[Any]:
     return _padded(rows.spec, rows.grid.columns, rows.grid.age[rows.origins])[:, :-1]
 
 
-def _change_lags(spec: WindowSpec) -> list[int]:
-    return [lag for lag in CHANGES if lag < spec.look_back]
+def _history(rows: _Rows) -> NDArray[Any]:
+    """Means over seasons at the hour of the origin and of each target, minus the newest value."""
+    values = rows.values(rows.lags.target, rows.by_clock(seasons.history_lags)) - rows.window[rows.lags.target, 0]
+    table = values.reshape(len(values) // seasons.HISTORY[0], seasons.HISTORY[0], -1)
+    (means,) = _averages(table, [(0, table.shape[1])])
+    return means
 
 
-def change_names(spec: WindowSpec) -> list[str]:
-    return [f"{column}_change{lag}" for column in spec.inputs for lag in _change_lags(spec)]
+def _profile(rows: _Rows) -> NDArray[Any]:
+    """Means over seasons of the same step of each, minus the newest value; missing values do not count."""
+    season, spec = rows.spec.season, rows.spec
+    values = rows.values(rows.lags.target, np.arange(spec.profile * season)[:, None]) - rows.window[rows.lags.target, 0]
+    table = values.reshape(spec.profile, season, -1).transpose(1, 0, 2)
+    return np.concatenate(_averages(table, profile.blocks(spec)))[1:]  # the newest step less itself says nothing
 
 
 def _changes(rows: _Rows) -> NDArray[Any]:
     return -_flat(rows.change[:, rows.lags.change])
-
-
-def _spans(spec: WindowSpec) -> list[tuple[int, int]]:
-    return [span for span in SPANS if span[1] <= spec.look_back]
 
 
 def _means(rows: _Rows) -> NDArray[Any]:
@@ -142,7 +184,7 @@ def _means(rows: _Rows) -> NDArray[Any]:
 def _ranges(rows: _Rows) -> NDArray[Any]:
     """The target's spread since the start of a span, and its extremes minus its newest value."""
     series = rows.change[rows.lags.target, None]
-    spans = [(0, end) for _, end in rows.lags.spans]
+    spans = [(0, end) for end in rows.lags.ends]
     powers = np.concatenate([series, np.square(series, dtype=np.float64)], dtype=np.float64)
     parts: list[NDArray[Any]] = [np.empty((0, len(rows.origins)))]
     for (start, end), (mean, square) in zip(spans, _averages(powers, spans), strict=True):
@@ -165,10 +207,6 @@ def _near(rows: _Rows) -> NDArray[Any]:
         measured = ~np.isnan(own)
         total, count = total - np.where(measured, own, 0), count - measured
     return _flat(np.where(count > 0, total / np.maximum(count, 1), np.nan) - own)
-
-
-def _others_lags(spec: WindowSpec) -> list[int]:
-    return [lag for lag in OTHERS if lag < spec.look_back]
 
 
 def _flat(table: NDArray[Any]) -> NDArray[Any]:
@@ -200,12 +238,20 @@ def _station(rows: _Rows) -> NDArray[Any]:
 
 _BLOCKS: tuple[Block, ...] = (
     (lag_names, _lags),
+    (seasons.names, _seasons),
+    (seasons.history_names, _history),
+    (profile.names, _profile),
     (lambda spec: [f"{column}_age" for column in spec.inputs], _ages),
     (change_names, _changes),
-    (lambda spec: [f"{column}_mean{start}to{end}" for column in spec.inputs for start, end in _spans(spec)], _means),
-    (lambda spec: [f"{spec.target}_{stat}{end}" for _, end in _spans(spec) for stat in ("std", "min", "max")], _ranges),
-    (lambda spec: [f"near_{column}_lag{lag}" for column in spec.inputs for lag in _others_lags(spec)], _near),
-    (sky.names, lambda rows: rows.sky),
+    (lambda spec: [f"{column}_mean{start}to{end}" for column in spec.inputs for start, end in spans_of(spec)], _means),
+    (
+        lambda spec: [f"{spec.target}_{stat}{end}" for end in span_ends(spec) for stat in ("std", "min", "max")],
+        _ranges,
+    ),
+    (lambda spec: [f"near_{column}_lag{lag}" for column in spec.inputs for lag in others_lags(spec)], _near),
+    (sky.names, lambda rows: rows.by_clock(sky.rows)),
+    (ahead.names, lambda rows: ahead.rows(rows.spec, rows.grid, rows.origins)),
+    (calendar.names, lambda rows: rows.by_clock(calendar.rows)),
     (lambda spec: [f"station_{place.id}" for place in spec.places], _station),
 )
 
@@ -276,11 +322,12 @@ def features(
             together(spec, [other for other in others if other.station != grid.station]) if others else _NO_STATIONS
         )
     rows = np.empty((only.width, len(origins)), dtype=np.float32)
-    for start in range(0, len(origins), CHUNK):
-        part = origins[start : start + CHUNK]
+    chunk = max(2, CHUNK * WIDTH // max(WIDTH, len(_lags_of(spec).back)))
+    for start in range(0, len(origins), chunk):
+        part = origins[start : start + chunk]
         inputs = _Rows(spec, _lags_of(spec), grid, np.repeat(part, 2) if len(part) == 1 else part, others)
         blocks = [block(inputs)[:, : len(part)] for block in only.blocks]
-        np.concatenate(blocks, out=rows[:, start : start + CHUNK], casting="same_kind")
+        np.concatenate(blocks, out=rows[:, start : start + chunk], casting="same_kind")
     return rows.T if only.order is None else rows[only.order].T
 
 

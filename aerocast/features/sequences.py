@@ -12,17 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.features import sky
-from aerocast.features.features import change_names, feature_names, lag_names
+from aerocast.features import calendar, seasons, sky
+from aerocast.features.features import feature_names
 from aerocast.features.grid import Floats, Ints, WindowSpec
+from aerocast.features.lags import change_names, lag_names
 
 SHORTEST = 0.5  # share of training rows cut to `steps`, the length of older clients' requests
 
 
 def sequence_names(spec: WindowSpec) -> list[str]:
-    """The features that a sequence request has: lags and changes of the window's columns, the clock, the sun."""
+    """The features that a sequence request has: lags and changes of the window's columns, seasons, clock and sun."""
     bare = msgspec.structs.replace(spec, covariates=())
-    names = {*lag_names(bare), *change_names(bare), *sky.names(spec)}
+    names = {*lag_names(bare), *change_names(bare), *seasons.names(spec), *sky.names(spec), *calendar.names(spec)}
     return [name for name in feature_names(spec) if name in names]
 
 
@@ -50,13 +51,14 @@ def cut(
     place = {name: index for index, name in enumerate(names)}
     own = sequence_names(spec)
     rows = x[:, [place[name] for name in own]].copy()
-    lags = np.array([_lag(name) for name in own])
+    seasonal = seasons.nominal_lags(spec)
+    lags = np.array([seasonal.get(name, _lag(name)) for name in own])
     values = np.array(["_lag" in name for name in own])
     # The oldest steps that are whole in every column: the first missing lag ends the sequence.
     missing = np.where(np.isnan(rows[:, values]), lags[values], spec.look_back).min(axis=1, initial=spec.look_back)
     lengths = np.minimum(lengths, missing)
     rows[lags[None, :] >= lengths[:, None]] = np.nan
-    clock = {*sky.names(spec)}
+    clock = {*sky.names(spec), *calendar.names(spec)}
     rows[~timed[:, None] & np.array([name in clock for name in own])] = np.nan
     whole = np.flatnonzero(lengths >= spec.steps)
     return whole, rows[whole]

@@ -22,12 +22,13 @@ def targets(spec: WindowSpec, grid: Grid, origins: Ints) -> Floats:
     return outcomes
 
 
-def valid_origins(spec: WindowSpec, grid: Grid) -> Ints:
+def valid_origins(spec: WindowSpec, grid: Grid, steps: int | None = None) -> Ints:
     """Rows that may be forecast from: no gap beyond the policy in the target's newest `steps` steps."""
-    if len(grid.time) < spec.steps:
+    steps = steps or spec.steps
+    if len(grid.time) < steps:
         return np.empty(0, dtype=np.int64)
     missing = np.isnan(grid.values[:, grid.columns.index(spec.target)])
-    return np.flatnonzero(~sliding_window_view(missing, spec.steps).any(axis=1)) + spec.steps - 1
+    return np.flatnonzero(~sliding_window_view(missing, steps).any(axis=1)) + steps - 1
 
 
 def sequence_grid(

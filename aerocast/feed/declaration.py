@@ -4,122 +4,24 @@ Every mistake becomes a sentence that names the field, the value and what is all
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 
 from aerocast.common import times
 from aerocast.common.declaration import Mistake, Strict, mistakes, raise_mistakes
 from aerocast.common.errors import AeroCastError
-from aerocast.feed import consistency
-from aerocast.feed.field_types import Duration, Name, Owner, Pair, Tags, Texts, Unit, Zone, kinds
+from aerocast.feed import consistency, holiday_calendar, known_ahead
+from aerocast.feed.column import Column, Gap, Vector
+from aerocast.feed.field_types import Duration, Hours, Name, Owner, Tags, kinds
+from aerocast.feed.holiday_calendar import Region
 from aerocast.feed.model_kind import MODELS
 from aerocast.feed.policies import Batching, Drift, Housekeeping, Promotion, Quality, Retention, Retraining, Split
+from aerocast.feed.request_form import RequestForm
 from aerocast.feed.source_kind import Source
+from aerocast.feed.station import Station
 
 BASELINES = ("persistence", "seasonal_naive")
-
-
-class Station(Strict):
-    """One place or instrument; `timezone` (IANA) gives the local clock that daily seasons follow."""
-
-    id: str = Field(
-        pattern=r"^[A-Za-z0-9_-]+$", description="Id by which requests and tables name it", examples=["JFK"]
-    )
-    name: str = Field(default="", description="Name for people", examples=["John F. Kennedy"])
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = Field(
-        default=None,
-        description="Degrees north; with the longitude it gives the models the sun's height",
-        examples=[40.64],
-    )
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = Field(
-        default=None, description="Degrees east", examples=[-73.78]
-    )
-    timezone: Zone = Field(
-        default="UTC", description="IANA zone of the station's local clock", examples=["Europe/Berlin"]
-    )
-    aliases: Texts = Field(
-        default=(), description="Other ids under which its readings arrive or arrived", examples=[["London Marylebone"]]
-    )
-
-
-class Former(Strict):
-    """How a column was sent before an instant: under another field, in another unit, or both."""
-
-    before: AwareDatetime = Field(
-        description="Readings of earlier instants are read in this way", examples=["2024-03-01T12:00:00Z"]
-    )
-    field: str | None = Field(
-        default=None, description="The source's name for the column then; null: as now", examples=["temp_f"]
-    )
-    source_unit: Unit | None = Field(
-        default=None, description="The column's unit then; null: as now", examples=["degF"]
-    )
-
-
-class Column(Strict):
-    """One measured column: where it comes from, its canonical unit, and what is credible in that unit."""
-
-    name: Name = Field(description="Name of the column in every table", examples=["temperature"])
-    label: Name | None = Field(
-        default=None, description="Short name in the windowed CSV; null: the name", examples=["temp"]
-    )
-    field: str = Field(
-        description="The source's name for it; a dot looks inside a nested object (`readings.temp`)", examples=["t"]
-    )
-    source_unit: Unit = Field(description="Unit in which the source sends it", examples=["degF"])
-    unit: Unit = Field(description="Canonical unit, in which it is stored and forecast", examples=["degC"])
-    range: Pair = Field(
-        description="Lowest and highest credible value in the canonical unit; others are quarantined",
-        examples=[[-50, 55]],
-    )
-    max_step: Annotated[float, Field(gt=0)] | None = Field(
-        default=None,
-        description="Largest credible change between neighbouring steps in the canonical unit; null: any",
-        examples=[12],
-    )
-    circular: bool = Field(default=False, description="Whether it is an angle: 359 and 1 degrees are neighbours")
-    aliases: Texts = Field(
-        default=(), description="Other names of the field; the first one that has a value counts", examples=[["temp"]]
-    )
-    former: tuple[Former, ...] = Field(
-        default=(),
-        description="How it was sent before some instants, oldest first",
-        examples=[[{"before": "2024-03-01T12:00:00Z", "source_unit": "degF"}]],
-    )
-    missing: Texts = Field(
-        default=(), description="Texts or numbers that mean not measured, in this column alone", examples=[[999.9]]
-    )
-    max_missing: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="Share of missing or quarantined values above which a check warns; null: `quality.warn`",
-        examples=[0.5],
-    )
-
-    @property
-    def short(self) -> str:
-        return self.label or self.name
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Every name under which the source sends it, or sent it, the present one first."""
-        names = [self.field, *self.aliases, *(each.field for each in self.former if each.field)]
-        return tuple(dict.fromkeys(names))
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        raise_mistakes("Column", [*consistency.column(self)])
-        return self
-
-
-class Vector(Strict):
-    """A speed and a direction that silver also keeps as components: `<name>_u` to the east, `<name>_v` to the north."""
-
-    name: Name = Field(description="Prefix of the two components", examples=["wind"])
-    speed: Name = Field(description="Column of the speed", examples=["windspeed"])
-    direction: Name = Field(
-        description="Column of the direction it comes from, clockwise from north", examples=["wind_direction"]
-    )
 
 
 class Window(Strict):
@@ -130,13 +32,27 @@ class Window(Strict):
         description="Columns in the windowed CSV and in a posted sequence, in this order; they include every target",
         examples=[["temperature"]],
     )
-    look_back: int = Field(ge=2, description="Steps that models see; at least `steps` and `season`", examples=[48])
+    look_back: int = Field(
+        ge=2, description="Steps that models see; at least `steps` and the longest season", examples=[48]
+    )
+    profile: int = Field(
+        default=0,
+        ge=0,
+        le=28,
+        description="Of so many of the shortest seasons models see the target step by step, older ones as means over"
+        " several; `long_linear` needs it, for forecasts many seasons ahead",
+        examples=[21],
+    )
 
 
 class GapPolicy(Strict):
-    """Causal: a missing value takes the last measured one for at most `max_steps`; its age is kept beside it."""
+    """How a missing value of a step is filled, for at most `max_steps`; its age is kept beside it."""
 
-    method: Literal["last"] = Field(default="last", description="How a gap is filled: with the last measured value")
+    method: Gap = Field(
+        default="last",
+        description="The `last` measured value, `zero`, `none`, or `interpolate`: in a model's window a gap that was"
+        " closed by the forecast's origin is a line, elsewhere the last value",
+    )
     max_steps: int = Field(ge=0, description="Longest gap that is filled, in steps", examples=[6])
 
 
@@ -182,9 +98,24 @@ class Feed(Strict):
     source: Source = Field(
         description="Where readings come from, and how they are written", examples=[{"kind": "push"}]
     )
-    cadence: Duration = Field(description="Step of the regular grid; it divides a day", examples=["PT1H"])
-    season: int = Field(
-        ge=1, description="Steps until the same is expected again: 24 for a day of hours", examples=[24]
+    cadence: Duration = Field(
+        description="Step of the regular grid: it divides a day, or is `P1D` or `P7D`, days of the stations' clocks",
+        examples=["PT1H"],
+    )
+    seasons: tuple[Duration, ...] = Field(
+        min_length=1,
+        description="Spans after which the same is expected again, rising, such as `[P1D, P7D]`",
+        examples=[["P1D"]],
+    )
+    holidays: Region | None = Field(
+        default=None,
+        description="Country whose public holidays matter, as in ISO 3166, or a part of it; null: none do",
+        examples=["DE-BY"],
+    )
+    operating_hours: tuple[Hours, ...] = Field(
+        default=(),
+        description="Local hours in which the targets are not zero, as OpenStreetMap spells them; empty: no such hours",
+        examples=[["Mo-Fr 06:00-22:30", "Sa 08:00-20:00", "PH off"]],
     )
     start: AwareDatetime = Field(
         description="First instant of the feed; earlier readings are quarantined", examples=["2026-01-01T00:00:00Z"]
@@ -205,6 +136,13 @@ class Feed(Strict):
     )
     stations: tuple[Station, ...] = Field(
         min_length=1, description="The places or instruments that send readings", examples=[[{"id": "A1"}]]
+    )
+    open_stations: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="How many stations that are not declared may join by their first reading",
+        examples=[20],
     )
     columns: tuple[Column, ...] = Field(
         min_length=1,
@@ -235,6 +173,11 @@ class Feed(Strict):
     promotion: Promotion = Field(default=Promotion(), description="What a candidate must reach to serve")
     retraining: Retraining = Field(default=Retraining(), description="When a target is trained again")
     drift: Drift = Field(default=Drift(), description="When evidence of drift counts")
+    request_forms: tuple[RequestForm, ...] = Field(
+        default=(),
+        description="How clients of older systems ask `/predict`, beside the common form",
+        examples=[[{"station": "site_id", "time": "timestamp", "answer": {"site_id": "station", "y": "value"}}]],
+    )
     sliding: Sliding | None = Field(
         default=None,
         description="Overlapping windows beside the grid; null: none",
@@ -254,6 +197,21 @@ class Feed(Strict):
         return tuple(station.id for station in self.stations)
 
     @property
+    def zones(self) -> dict[str, str]:
+        """The time zone of each station's clock."""
+        return {station.id: station.timezone or self.source.timezone or "UTC" for station in self.stations}
+
+    def holiday_days(self) -> dict[str, tuple[str, ...]]:
+        """The days of each declared region, from the feed's first year on."""
+        regions = {self.holidays, *(station.holidays for station in self.stations)}
+        return {region: holiday_calendar.days(region, self.start.year) for region in sorted(filter(None, regions))}
+
+    @property
+    def season_steps(self) -> tuple[int, ...]:
+        """The seasons' lengths in steps."""
+        return tuple(season // self.cadence for season in self.seasons)
+
+    @property
     def readings_wait(self) -> timedelta:
         """Time of the feed between two runs that delivered readings ask for."""
         declared = self.batching.readings
@@ -268,6 +226,11 @@ class Feed(Strict):
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
+    def gap_of(self, series: str) -> Gap:
+        """How gaps of a column are filled, or of a vector's component, whose speed decides."""
+        speeds = {f"{vector.name}_{axis}": vector.speed for vector in self.vectors for axis in "uv"}
+        return self.column(speeds.get(series, series)).gap or self.gap_policy.method
+
     def clock(self, now: datetime | None = None) -> datetime:
         """The feed's present: now, or a recorded feed's end if that is earlier."""
         now = now or datetime.now(UTC)
@@ -278,8 +241,10 @@ class Feed(Strict):
     def _same_grid_each_day(cls, cadence: timedelta) -> timedelta:
         if cadence <= timedelta(0):
             raise ValueError(f"{times.iso_duration(cadence)} must be longer than nothing")
-        if timedelta(days=1) % cadence:
-            raise ValueError(f"{times.iso_duration(cadence)} must divide a day, so that every day has the same grid")
+        if timedelta(days=1) % cadence and cadence != timedelta(days=7):
+            raise ValueError(
+                f"{times.iso_duration(cadence)} must divide a day, so that every day has the same grid, or be P7D"
+            )
         return cadence
 
     @field_validator("horizons")
@@ -307,6 +272,11 @@ class Feed(Strict):
         raise_mistakes("candidates", wrong)
         return candidates
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expanded(cls, declaration: Any) -> Any:
+        return known_ahead.expand(declaration)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         raise_mistakes("Feed", [*consistency.feed(self)])
@@ -330,4 +300,4 @@ class Feed(Strict):
         try:
             return cls.model_validate(declaration)
         except ValidationError as error:
-            return mistakes(error)
+            return known_ahead.at_declared_columns(declaration, mistakes(error))

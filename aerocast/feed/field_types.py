@@ -6,15 +6,17 @@ The schema is made only when a tool asks for it; loading a declaration does not 
 import re
 from contextlib import suppress
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from aerocast.common import times
+from aerocast.common import opening_hours, times
 from aerocast.common.declaration import Mistake, forbid_other_fields, raise_mistakes
 from aerocast.common.errors import AeroCastError
+from aerocast.common.time_format import format_mistake
 from aerocast.common.units import USUAL_UNITS, dimension, pattern
 from aerocast.feed.model_kind import MODELS
 
@@ -47,7 +49,7 @@ class _Unit:
 
 def _valid_unit(value: str) -> str:
     if dimension(value) is None:
-        raise ValueError(f"{value!r} is not a unit that pint knows; usual ones: {', '.join(USUAL_UNITS)}")
+        raise ValueError(f"{value!r} is not a unit; usual ones: {', '.join(USUAL_UNITS)}")
     return value
 
 
@@ -57,6 +59,12 @@ def _valid_timezone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{value!r} is not an IANA time zone, such as Europe/London") from error
     return value
+
+
+def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(one >= other for one, other in pairwise(values)):
+        raise ValueError(f"{list(values)} must increase, each above the one before it")
+    return values
 
 
 def _cron(value: str) -> str:
@@ -76,6 +84,11 @@ def _cron_field(field: str, limits: tuple[int, int]) -> bool:
         if not limits[0] <= low <= high <= limits[1]:
             return False
     return True
+
+
+def _hours(value: str) -> str:
+    opening_hours.parse(value)
+    return value
 
 
 def _owner(value: str) -> str:
@@ -118,6 +131,16 @@ def _as_text(value: Any) -> Any:
     return value
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else () if value is None else value
+
+
+def _time_format(value: str) -> str:
+    if mistake := format_mistake(value):
+        raise ValueError(mistake)
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Owner = Annotated[str, AfterValidator(_owner), WithJsonSchema({"type": "string", "format": "owner", "pattern": OWNER})]
 Tags = Annotated[
@@ -137,14 +160,31 @@ Pair = Annotated[
     tuple[float, float],
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
+Quantiles = Annotated[
+    tuple[Annotated[float, Field(gt=0, lt=1)], ...],
+    AfterValidator(_increasing),
+    WithJsonSchema(
+        {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}},
+    ),
+]
 Cron = Annotated[str, AfterValidator(_cron), WithJsonSchema({"type": "string", "format": "cron"})]
 Texts = Annotated[
     tuple[str, ...],
     BeforeValidator(_as_text),
     WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}),
 ]
+Formats = Annotated[
+    tuple[Annotated[str, AfterValidator(_time_format)], ...],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 Unit = Annotated[str, AfterValidator(_valid_unit), _Unit()]
 Zone = Annotated[str, AfterValidator(_valid_timezone), WithJsonSchema({"type": "string", "format": "timezone"})]
+Hours = Annotated[
+    str,
+    AfterValidator(_hours),
+    WithJsonSchema({"type": "string", "format": "hours", "examples": ["Mo-Fr 06:00-22:30"]}),
+]
 # ISO 8601, as PT1H or P30D; dg checks patterns, and no formats.
 Duration = Annotated[
     timedelta,

@@ -20,7 +20,7 @@ from aerocast.common.registry import Registry
 if TYPE_CHECKING:
     import onnx
 
-    from aerocast.features.dataset import Dataset
+    from aerocast.features.dataset import Dataset, Rows
     from aerocast.features.grid import Floats
 
 Log = Callable[[int, Mapping[str, float]], None]
@@ -102,6 +102,10 @@ class Model(ABC, Generic[P]):
     @abstractmethod
     def fit(cls, data: Dataset, parameters: P, log: Log) -> Self:
         """As `learn`, with valid parameters and usable rows."""
+
+    def refit(self, data: Dataset, rows: Rows) -> Self:
+        """The same choices, fitted on `rows` in place of `data`'s training rows; a kind that cannot stays as it is."""
+        return self
 
     @abstractmethod
     def predict(self, x: Floats) -> Floats:

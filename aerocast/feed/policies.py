@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from aerocast.common.declaration import Strict
-from aerocast.feed.field_types import Cron, Duration
+from aerocast.feed.field_types import Cron, Duration, Quantiles
 
 
 class Quality(Strict):
@@ -85,6 +85,9 @@ class Housekeeping(Strict):
     )
 
 
+BLOCK_MARGIN = 1.25  # times the longest horizon: what a block must hold, so that purging leaves some of it
+
+
 class Split(Strict):
     """Shares of time for each use of the rows; what is left of the time before `test` trains."""
 
@@ -92,7 +95,9 @@ class Split(Strict):
     validation: float = Field(default=0.12, gt=0, lt=0.5, description="Share for early stopping and choices")
     calibration: float = Field(default=0.12, gt=0, lt=0.5, description="Share that intervals are calibrated on")
     block: Duration = Field(
-        default=timedelta(days=7), description="Length of a validation or calibration block; blocks are spread evenly"
+        default=timedelta(days=7),
+        description="Length of a validation or calibration block, at least 1.25 times the longest horizon; blocks are"
+        " spread evenly",
     )
 
     @model_validator(mode="after")
@@ -102,10 +107,21 @@ class Split(Strict):
         return self
 
 
-class Promotion(Strict):
-    """What a candidate must reach to serve, on the rows that judge it, the baselines and the incumbent alike."""
+def able_block(reach: timedelta, cadence: timedelta) -> timedelta:
+    """The shortest usual `split.block` for forecasts as far ahead as `reach`: whole steps, whole days above one."""
+    need, day = BLOCK_MARGIN * reach, timedelta(days=1)
+    unit = max(cadence, day) if need > day else cadence
+    return -(-need // unit) * unit  # rounded up
 
-    min_skill: float = Field(default=0.0, description="Skill over the better baseline that it must exceed")
+
+class Promotion(Strict):
+    """What a challenger must reach to serve, on the rows that judge it, the baselines and the incumbent alike."""
+
+    min_skill: float = Field(
+        default=0.0,
+        description="Skill over the better baseline that it must exceed at a horizon to serve there, in RMSE and MAE;"
+        " below 0 a model that a baseline beats may serve",
+    )
     min_gain: float = Field(
         default=0.0, description="Share by which its composite error must fall below the incumbent's"
     )
@@ -124,6 +140,11 @@ class Promotion(Strict):
         description="Share of live requests that a refused challenger answers too; logged, never sent",
     )
     coverage: float = Field(default=0.9, gt=0, lt=1, description="Nominal level of the intervals")
+    quantiles: Quantiles = Field(
+        default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        description="Quantiles of the outcome that a forecast gives; those that bound the interval are always among"
+        " them",
+    )
     coverage_tolerance: float = Field(
         default=0.02, gt=0, lt=0.5, description="Distance from the nominal level above which a check warns"
     )

@@ -65,6 +65,8 @@ def _type(field: Json) -> str:
         return _code(field["const"])
     if "properties" in field:
         return "model kinds, below"
+    if "enum" in field:
+        return f"one of {', '.join(_code(each) for each in field['enum'] if each is not False)}"
     if field["type"] == "array":
         return f"list of {_type(field['items'])}"
     bounds = [f"{sign} {field[name]:g}" for name, sign in BOUNDS.items() if name in field]

@@ -15,15 +15,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAny
+from pydantic import AwareDatetime, BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAny
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from aerocast.common.declaration import Mistake, Strict, raise_mistakes
 from aerocast.common.errors import AeroCastError
 from aerocast.common.registry import Registry
+from aerocast.common.time_format import Repeated, Skipped, TimeFormat
 from aerocast.common.times import iso_duration
-from aerocast.feed.field_types import Texts, Zone
+from aerocast.feed import layout
+from aerocast.feed.field_types import Duration, Formats, Texts, Zone
+from aerocast.feed.status import Status
+from aerocast.feed.text_format import TextFormat
 
 if TYPE_CHECKING:
     from aerocast.feed.declaration import Feed
@@ -36,8 +40,9 @@ Watch = Literal["whole", "live", "polled", "pushed"]
 class ReadRequest:
     """What a source is asked for: all months or these, with nothing measured later than `now` (default: wall clock).
 
-    `after` is the newest reading of each month that the table has already, `work` the kind's own folder, and `notes`
-    takes sentences on what is left out or cannot be read.
+    `after` is the newest reading of each month that the table has already, `slots` the fingerprint of the segment that
+    it has in each slot (None: nobody has looked), `work` the kind's own folder, and `notes` takes sentences on what is
+    left out or cannot be read.
     """
 
     months: Sequence[str] | None = None
@@ -45,6 +50,7 @@ class ReadRequest:
     after: Mapping[str, datetime] = field(default_factory=dict)
     work: Path | None = None
     notes: list[str] = field(default_factory=list)
+    slots: Mapping[str, int] | None = None
 
 
 class SourceKind(Strict):
@@ -56,15 +62,68 @@ class SourceKind(Strict):
     something else; `pushed` has nothing to fetch.
     """
 
-    station_field: str = Field(default="station", description="The source's name for the station")
-    time_field: str = Field(
+    station_field: str | None = Field(
+        default="station",
+        description="The source's name for the station; null: there is one station, or `station_pattern` finds it",
+    )
+    station_pattern: str | None = Field(
+        default=None,
+        description="Regular expression with a group `station` that finds the station in the path of a file",
+        examples=[r"(?P<station>[A-Z]{4})_\d+\.csv$"],
+    )
+    wide: str | None = Field(
+        default=None,
+        description="Name of a field where each station has its own: `{station}`, with `{field}` for several columns",
+        examples=["{station} {field}"],
+    )
+    quantity_field: str | None = Field(
+        default=None,
+        description="Where a row has one value: the source's name for its quantity, which is a column's `field`",
+        examples=["parameter"],
+    )
+    value_field: str | None = Field(
+        default=None, description="The source's name for the value beside `quantity_field`", examples=["value"]
+    )
+    time_field: str | tuple[str, ...] = Field(
         default="time",
-        description="The source's name for the time: ISO 8601, with an offset unless `timezone` is given",
+        description="The source's name for the time, or several that are joined by a blank, such as date and hour",
+    )
+    first_time: AwareDatetime | None = Field(
+        default=None,
+        description="Instant of a file's first row, where rows have no time: each one is a cadence later",
+        examples=["1996-05-07T00:00:00+10:00"],
+    )
+    issued_field: str | None = Field(
+        default=None,
+        description="The source's name for the time at which a value that is known ahead was issued",
+        examples=["issued_at"],
+    )
+    time_format: Formats = Field(
+        default=(),
+        description="Times are written in ISO 8601, or as `epoch`, `epoch_ms`, `epoch_us`, `excel` or strptime says",
+        examples=["%d/%m/%Y %H:%M"],
+    )
+    time_marks: Literal["start", "end", "hour_ending"] = Field(
+        default="start",
+        description="What a time is of the period that was measured: its `start`, its `end`, or an `hour_ending` label"
+        " (1 to 24), which is an hour later than the clock at the start, whatever the clock does in between",
+    )
+    time_period: Duration | None = Field(
+        default=None, description="Length of that period; null: the cadence", examples=["PT1H"]
     )
     timezone: Zone | None = Field(
         default=None,
         description="IANA zone of times without an offset; null: they are refused",
         examples=["Europe/Amsterdam"],
+    )
+    repeated_hour: Repeated = Field(
+        default="order",
+        description="Of an hour that the zone's clocks show twice: by their `order` (of a station, in a delivery), or"
+        " always the `first` or the `second`",
+    )
+    skipped_hour: Skipped = Field(
+        default="refuse",
+        description="Of an hour that the zone's clocks skip: `refuse` (it goes to quarantine), or `shift` by the hour",
     )
     missing: Texts = Field(
         default=(),
@@ -75,8 +134,18 @@ class SourceKind(Strict):
     withdrawn: Texts = Field(
         default=(), description="Texts that take back what was delivered for the value before", examples=[["withdrawn"]]
     )
+    status: Status | None = Field(
+        default=None,
+        description="Which field says of values that they are good, suspect or missing; null: none does",
+        examples=[{"field": "quality", "suspect": ["SUSPECT"]}],
+    )
     broken_lines: float = Field(
         default=0.05, ge=0, lt=1, description="Largest share of broken lines in a file; they are quarantined one by one"
+    )
+    format: TextFormat = Field(
+        default=TextFormat(),
+        description="How text files are written, and the numbers in them",
+        examples=[{"delimiter": ";"}],
     )
     kind: str = Field(description="Name of the source kind")
 
@@ -90,6 +159,22 @@ class SourceKind(Strict):
         return self.kind
 
     @property
+    def time_fields(self) -> tuple[str, ...]:
+        """The fields that make a time together."""
+        return (self.time_field,) if isinstance(self.time_field, str) else self.time_field
+
+    @property
+    def times(self) -> TimeFormat:
+        """How times are read. Raises AeroCastError if this machine does not know the zone."""
+        return TimeFormat(self.time_format, self.timezone, self.repeated_hour, self.skipped_hour, self.wall_lead)
+
+    @property
+    def wall_lead(self) -> timedelta:
+        """How much later than a wall clock's time its label is."""
+        hour = self.time_period or timedelta(hours=1)
+        return hour if self.time_marks == "hour_ending" else timedelta(0)
+
+    @property
     def change(self) -> datetime | None:
         """When the world of a simulated feed changes; None: the readings are real, and so is their time."""
         return None
@@ -101,6 +186,10 @@ class SourceKind(Strict):
         if self.watch == "polled" and feed.poll and not divides:
             allowed = "a whole number of minutes that divides an hour (PT5M, PT1H): a schedule asks the service"
             yield Mistake(("poll",), f"{iso_duration(feed.poll)} must be {allowed}")
+        if self.time_period is not None and self.time_period <= timedelta(0):
+            yield Mistake(("source", "time_period"), f"{iso_duration(self.time_period)} must be longer than nothing")
+        for place, text in layout.mistakes(feed):
+            yield Mistake(("source", *place), text)
 
     @abstractmethod
     def read(self, feed: Feed, request: ReadRequest) -> Iterator[Delivery]:

@@ -55,12 +55,24 @@ class StoredForecasts(msgspec.Struct, frozen=True):
         return np.frombuffer(self.levels, np.float32).reshape(len(index_of), -1)[indices]
 
 
+class Newest(msgspec.Struct, frozen=True):
+    """What serves of a candidate that has proven itself: the same settings, fitted on the rows that judged as well.
+
+    `intervals` are calibrated on those rows too; `end` is the newest origin (UTC) that it learned from.
+    """
+
+    graph: bytes
+    intervals: Intervals
+    end: datetime
+    rows: int
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """`graph` is ONNX over the window's `features`, by name; `start` and `end` bound the origins (UTC) that it learned
     from; `data_version` names the rows of the training table, `delta_versions` the tables they came from; `since` is
     where the regime began that it was chosen and calibrated for, if one did; `read` says which rows those were. Where
     MLflow could not be used, `mlflow_run_id` and `model_uri` are empty. A kind that cannot serve has no `graph`, but
-    `forecasts`, to be judged by.
+    `forecasts`, to be judged by. What is judged is `graph`; `newest` serves in its place.
     """
 
     feed: str
@@ -84,6 +96,12 @@ class Candidate(msgspec.Struct, frozen=True):
     read: TrainingRows | None = None
     parameters: dict[str, Any] = {}
     forecasts: StoredForecasts | None = None
+    newest: Newest | None = None
+
+    @property
+    def serving(self) -> Newest:
+        """What serves if this candidate is promoted."""
+        return self.newest or Newest(self.graph, self.intervals, self.end, self.rows)
 
 
 def candidate_path(home: Home, feed: str, target: str, kind: str) -> Path:

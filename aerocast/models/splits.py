@@ -3,7 +3,9 @@
 The newest share of time is `test`: it judges and is never seen. The span before it is cut in blocks (a week); some,
 scattered evenly so that they meet every season, are `validation` (early stopping, choices) and `calibration`
 (intervals); the rest is `train`. A row whose labels would reach into a block of another role is purged, so label
-intervals (origin, origin + longest horizon] of two roles never overlap (purging: Lopez de Prado 2018, ch. 7).
+intervals (origin, origin + longest horizon] of two roles never overlap (purging: Lopez de Prado 2018, ch. 7). What was
+chosen and calibrated in this way is fitted once more on all that lies before `test`, and judged; what serves in its
+place is fitted on all rows.
 
 Where a new regime began (`since`), all that holds for the span after it alone, with blocks as short as that span asks
 for; what lies before is `earlier`: it may be learned from, but it never chooses, calibrates or judges.
@@ -20,12 +22,11 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso, to_numpy
 from aerocast.common.words import duration
 from aerocast.features.grid import Times, WindowSpec
-from aerocast.feed.policies import Split
+from aerocast.feed.policies import BLOCK_MARGIN, Split
 
 TEST_SINCE = 0.3  # share of a new regime that judges: it is short, and the proof needs days
 BLOCKS = 8  # a regime with room for fewer blocks has one each for validation and calibration, at its end
 LEAST = 4  # blocks: two to train, one to choose, one to calibrate
-MARGIN = 1.25  # times the longest horizon: what a block must hold, so that purging leaves some of it
 
 
 class Role(StrEnum):
@@ -63,6 +64,16 @@ class Cut:
         before = (times >= self.earlier) & (times + self.reach < self.start)
         return np.where(before, Role.EARLIER.value, role)
 
+    def inside(self, times: Times) -> NDArray[np.bool_]:
+        """Origins (n,) in the span, of any role."""
+        mask: NDArray[np.bool_] = (times >= self.start) & (times <= self.end)
+        return mask
+
+    def before_test(self, times: Times) -> NDArray[np.bool_]:
+        """Origins (n,) in the span whose labels end before `test`: of any role, with what is purged between two."""
+        mask: NDArray[np.bool_] = (times >= self.start) & (times + self.reach < self.test)
+        return mask
+
     def _blocks(self, times: Times) -> NDArray[np.int64]:
         """Index of each time's block; the test span is the last one."""
         index = ((times - self.start) // self.block).astype(np.int64)
@@ -91,7 +102,7 @@ def split_span(split: Split, spec: WindowSpec, start: np.datetime64, end: np.dat
         raise AeroCastError(
             f"split: {start} to {end} holds no block of {duration(split.block)} for each of train, validation and "
             f"calibration beyond the longest horizon ({duration(reach.astype('timedelta64[s]').item())}); "
-            "bring more data or shorten split.block"
+            f"bring more data or shorten split.block, to no less than {BLOCK_MARGIN} times that horizon"
         )
     return Cut(start, end, test, block, reach, roles)
 
@@ -106,7 +117,7 @@ def split_regime(split: Split, spec: WindowSpec, start: np.datetime64, end: np.d
     step = np.timedelta64(spec.cadence, "s")
     reach, season = spec.horizons[-1] * step, spec.season * step
     test = end - max(0, int(TEST_SINCE * ((end - begin) / step))) * step
-    past, least = (test - begin) / step, LEAST * MARGIN * spec.horizons[-1]
+    past, least = (test - begin) / step, LEAST * BLOCK_MARGIN * spec.horizons[-1]
     if past < least:
         span = timedelta(seconds=int(np.ceil(least / (1 - TEST_SINCE))) * spec.cadence)
         raise AeroCastError(

@@ -6,7 +6,6 @@ reads from here: what MLflow has lost is written again from the candidates, and 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -21,6 +20,7 @@ import msgspec
 
 from aerocast.models import tracking_database as database
 from aerocast.models.tracking_database import TrackingUnavailable
+from aerocast.models.tracking_rows import LoggedRows
 from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 ALIAS = "champion"
 # What a logged graph needs to run; given explicitly because inferring it costs seconds a model.
 REQUIREMENTS = ("onnxruntime",)
+NOTE = "mlflow.note.content"  # a run's description
 BATCH = 1000  # most metrics that MLflow takes in one call
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -112,7 +113,8 @@ class Tracker:
         end = 1 + max((step for step, _ in curves.steps), default=-1)
         self._log(run_id, [*curves.steps, (end, candidate.validation)], own | dict(tags))
         self.client.log_batch(run_id, params=[Param(name, str(v)) for name, v in candidate.parameters.items()])
-        self._log_rows(run_id, candidate)
+        if rows := LoggedRows.of_training(candidate):
+            self.client.log_inputs(run_id, datasets=[rows.as_input()])
         uri = self._log_graph(run_id, candidate, names, own) if candidate.graph else ""
         self.client.set_terminated(run_id, "FINISHED")
         return msgspec.structs.replace(candidate, mlflow_run_id=run_id, model_uri=uri)
@@ -134,18 +136,27 @@ class Tracker:
             raise
 
     @_guard
-    def add_scores(self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Adds a trial's scores to a training's run."""
+    def add_scores(
+        self, run_id: str, scores: Mapping[str, float], tags: Mapping[str, str], rows: LoggedRows | None = None
+    ) -> None:
+        """Adds a trial's scores to a training's run, with the rows that judged."""
         self._log(run_id, [(0, scores)], tags)
+        if rows:
+            self.client.log_inputs(run_id, datasets=[rows.as_input()])
 
     @_guard
-    def register(self, candidate: Candidate, tags: Mapping[str, str], *, champion: bool) -> str:
-        """Registers this training's graph once, tags its version and gives a champion the alias; the version."""
+    def register(self, candidate: Candidate, tags: Mapping[str, str], *, champion: bool, text: str = "") -> str:
+        """Registers this training's graph once, tags its version and gives a champion the alias; the version.
+
+        `text` is Markdown, which MLflow shows on the pages of the version and of the training's run.
+        """
         name, run_id = model_name(candidate.feed, candidate.target), candidate.mlflow_run_id
         version = self._version(name, run_id)
         if version is None:
             version = str(self.client.create_model_version(name, candidate.model_uri, run_id).version)
         self._mark(name, version, tags, champion=champion)
+        self.client.update_model_version(name, version, text)
+        self.client.set_tag(run_id, NOTE, text)
         return version
 
     @_guard
@@ -162,7 +173,7 @@ class Tracker:
         import mlflow.onnx
         import onnx
 
-        graph = onnx.load_model_from_string(candidate.graph)
+        graph = onnx.load_model_from_string(candidate.serving.graph)
         with mlflow.start_run(run_id=run_id):
             entry = mlflow.onnx.log_model(
                 graph,
@@ -181,26 +192,6 @@ class Tracker:
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[first : first + BATCH])
         self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-
-    def _log_rows(self, run_id: str, candidate: Candidate) -> None:
-        """Logs the rows that the training read as MLflow's dataset, named as the table: that stays when homes move."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        if candidate.read is None:
-            return
-        name, version = f"{candidate.feed}/{candidate.target}/windows", candidate.delta_versions.get("windows")
-        profile: dict[str, Any] = {"rows": candidate.read.count, "learned": candidate.rows}
-        profile |= {"start": _iso(candidate.read.start), "end": _iso(candidate.read.end)}
-        columns = [{"name": feature, "type": "float"} for feature in candidate.features]
-        rows = Dataset(
-            name=name,
-            digest=candidate.read.digest[:36],  # all that MLflow takes
-            source_type="delta",
-            source=json.dumps({"table": name, "version": version}),
-            schema=json.dumps({"mlflow_colspec": columns}),
-            profile=json.dumps(profile),
-        )
-        self.client.log_inputs(run_id, datasets=[DatasetInput(rows, [InputTag("mlflow.data.context", "training")])])
 
     @_guard
     def prune(self, feed: str, before: datetime, keep: Collection[str]) -> int:
@@ -284,7 +275,3 @@ def _signature(graph: Any) -> ModelSignature:
         )
 
     return ModelSignature(inputs=schema(graph.graph.input), outputs=schema(graph.graph.output))
-
-
-def _iso(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -3,8 +3,8 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -12,20 +12,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_numpy
-from aerocast.contracts.intervals import Intervals, calibrate
 from aerocast.contracts.manifest import TrainingRows
-from aerocast.features.dataset import Dataset, Rows, rmse
+from aerocast.features.dataset import Dataset, rmse
 from aerocast.features.features import feature_names
 from aerocast.features.grid import Ints, WindowSpec
-from aerocast.features.sequences import none_whole, sequence_names, shortest_rows
+from aerocast.features.sequences import sequence_names
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import Log, Model, Untrainable, model
-from aerocast.models.candidates import Candidate, StoredForecasts
-from aerocast.models.forward import forward_factors
-from aerocast.models.inference import forecast
+from aerocast.models.candidates import Candidate, Newest, StoredForecasts
+from aerocast.models.fallback import learn
+from aerocast.models.fit import Fit
 from aerocast.models.splits import Cut, Role, split_regime, split_span
+from aerocast.models.study import Study
+from aerocast.models.unseen import Calibration
 from aerocast.tables.training import Samples, load
 
 # Of a new regime: a fit on its own rows alone must have this share of the other's error to be taken.
@@ -54,6 +54,8 @@ def train(
 ) -> Candidate:
     """Fits `kind` on train rows, tunes it on validation rows, and calibrates its graph on calibration rows.
 
+    It is fitted with the same choices on all rows before the test span, to be judged, and on all rows, to serve.
+
     What it was made from, hashes and versions, is for the caller to fill in.
 
     Where a new regime began at `since`, it is fitted twice, with what lies before it and on its own train rows alone;
@@ -69,9 +71,22 @@ def train(
     plan = split_samples(feed, spec, samples, since)
     role = plan.of(samples.time)
     fit = _choose_fit(feed, kind, spec, samples, role, log)
-    graph = fit.model.to_onnx().SerializeToString() if fit.model.serves else b""
-    intervals, calm = _calibrate(feed, fit, samples, role, plan, graph)
-    origins = samples.time[np.union1d(fit.rows, np.flatnonzero(role == Role.VALIDATION))]
+    past = _add(fit.rows, np.flatnonzero(plan.before_test(samples.time)))
+    final, read = fit.again(samples.rows.take(past)), describe_rows(samples, plan)
+    calibration = Calibration.of(feed, (fit, final), samples, role, plan)
+    intervals, calm = calibration.intervals()
+    graph, newest = b"", None
+    if model(kind).serves:
+        rows, outages = _add(past, np.flatnonzero(plan.inside(samples.time))), None
+        last = fit.again(samples.rows.take(rows))
+        serving = calibration.newest(intervals)
+        if not fit.model.learns_sequences:
+            study = Study.of(feed, spec, samples, role, plan, read.digest)
+            (final, last), outages = study.bridge(fit, (final, last), intervals, role)
+        intervals, serving = (msgspec.structs.replace(each, outages=outages) for each in (intervals, serving))
+        graph, end = final.export(), from_numpy(samples.time[rows].max())
+        newest = Newest(last.export(), serving, end, len(np.unique(rows)))
+    origins = samples.time[past]
     later = samples.take(samples.time > origins.max() + plan.reach)
     return Candidate(
         feed=feed.name,
@@ -82,13 +97,20 @@ def train(
         intervals=intervals,
         start=from_numpy(origins.min()),
         end=from_numpy(origins.max()),
-        rows=len(origins),
+        rows=len(np.unique(past)),
         seconds=time.monotonic() - begin,
         validation=fit.metrics | calm,
         since=since,
-        read=describe_rows(samples, plan),
-        forecasts=None if graph else StoredForecasts.of(later.station, later.time, fit.model.predict(later.rows.x)),
+        read=read,
+        forecasts=None if graph else StoredForecasts.of(later.station, later.time, final.levels(later.rows.x)),
+        newest=newest,
     )
+
+
+def _add(rows: Ints, more: Ints) -> Ints:
+    """Rows (by index) with those of `more` that are not among them, as often as a new regime's are (`_balance`)."""
+    times = int(np.unique(rows, return_counts=True)[1].max())
+    return np.concatenate([rows, np.tile(np.setdiff1d(more, rows), times)])
 
 
 def _features(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Samples:
@@ -97,7 +119,7 @@ def _features(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Sam
         raise Untrainable(f"{kind.kind} needs CUDA, and this machine has none")
     if kind.takes_covariates:
         return samples
-    return samples.select(feature_names(msgspec.structs.replace(spec, covariates=())))
+    return samples.select(feature_names(msgspec.structs.replace(spec, covariates=(), ahead=())))
 
 
 def _has_cuda() -> bool:
@@ -106,21 +128,7 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """A model, the rows (by index) that it was fitted on, and its errors on validation rows it had not seen then."""
-
-    model: Model[Any]
-    data: Dataset
-    rows: Ints
-    metrics: dict[str, float]
-
-    def error(self, horizon: int) -> float:
-        """RMSE on validation rows."""
-        return self.metrics[f"{self.model.loss}_{horizon}"]
-
-
-def _choose_fit(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> _Fit:
+def _choose_fit(feed: Feed, kind: str, spec: WindowSpec, samples: Samples, role: NDArray[np.str_], log: Log) -> Fit:
     """Fits on all rows before the test span; in a new regime, on a balance of old and new rows, or on new ones alone.
 
     What lies before a change still holds in part (how days go) and steadies what a few days say, so the new regime's
@@ -159,7 +167,7 @@ def _fit(
     role: NDArray[np.str_],
     rows: Ints,
     log: Log,
-) -> _Fit:
+) -> Fit:
     data = Dataset(spec, samples.names, samples.rows.take(rows), samples.rows.take(role == Role.VALIDATION))
     best: dict[str, float] = {}
 
@@ -169,48 +177,15 @@ def _fit(
         )
         log(step, metrics)
 
-    forecaster = model(kind).learn(data, feed.candidates.get(kind), watch)
-    return _Fit(forecaster, data, rows, best or _baseline_errors(forecaster, data))
+    forecaster = learn(model(kind), data, feed.candidates.get(kind), watch)
+    errors, bounds = best or _baseline_errors(forecaster, data), feed.column(spec.target).bounds
+    return Fit(forecaster, data, rows, errors, model(kind).loss, bounds)
 
 
 def _baseline_errors(baseline: Model[Any], data: Dataset) -> dict[str, float]:
     """Errors of a model that learns nothing, and so has seen no validation row."""
     errors = rmse(baseline.predict(data.validation.x), data.validation.y)
     return {f"{baseline.loss}_{h}": float(error) for h, error in zip(data.spec.horizons, errors, strict=True)}
-
-
-def _calibrate(
-    feed: Feed, fit: _Fit, samples: Samples, role: NDArray[np.str_], plan: Cut, graph: bytes
-) -> tuple[Intervals, dict[str, float]]:
-    """Intervals of the graph that will serve, from rows that neither fitted nor chose it, and its RMSE there."""
-    spec, level, forecaster = fit.data.spec, feed.promotion.coverage, fit.model
-    own = samples.take(role == Role.CALIBRATION)
-    x, y, names = own.rows.x, own.rows.y, own.names
-    block = own.time.astype("datetime64[s]").astype(np.int64) // int(plan.block / np.timedelta64(1, "s"))
-    if forecaster.learns_sequences:
-        whole, x = shortest_rows(spec, names, x)
-        y, block, names = y[whole], block[whole], tuple(sequence_names(spec))
-        if not np.isfinite(y).any(axis=0).all():
-            raise Untrainable(none_whole(spec, "calibration"))
-    if not len(x):
-        raise AeroCastError(
-            f"{forecaster.kind}: no calibration rows: the blocks reserved for them contain no whole window"
-        )
-    widen = None if forecaster.is_baseline else _widening(feed, fit.data, samples, role, plan)
-    levels = forecast(graph, x, names) if graph else forecaster.predict(x)
-    errors = {f"calibration_rmse_{h}": float(error) for h, error in zip(spec.horizons, rmse(levels, y), strict=True)}
-    return calibrate(spec, x, names, levels, y, block, level, widen), errors
-
-
-def _widening(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
-    """The factors by which intervals must be wider for weeks after the training span.
-
-    Of a new regime, its own rows say so, if it is long enough; what lies before would say how much worse a change is.
-    """
-    before = samples.take(np.isin(role, [Role.TRAIN, Role.VALIDATION, Role.CALIBRATION]))
-    past = Dataset(data.spec, data.names, before.rows, Rows(before.rows.x[:0], before.rows.y[:0]))
-    blocks = feed.split.model_copy(update={"block": timedelta(seconds=int(plan.block / np.timedelta64(1, "s")))})
-    return forward_factors(past, before.time, blocks, feed.promotion.coverage)
 
 
 def describe_rows(samples: Samples, cut: Cut) -> TrainingRows:

@@ -13,7 +13,7 @@ import msgspec
 
 from aerocast.common.errors import AeroCastError
 from aerocast.feed.declaration import Feed
-from aerocast.ingest.channels import claims
+from aerocast.ingest.channels import claim_objects
 from aerocast.ingest.channels.inbox import Inbox, inbox_of
 from aerocast.lake import LakeReader, connection
 from aerocast.models import candidates
@@ -88,7 +88,7 @@ def _exports(home: Home, feed: Feed) -> int:
 def _claims(home: Home, lake: LakeReader, feed: Feed, limit: timedelta | None) -> int:
     """Removes old objects in this machine's folder that are in raw: any other one may still be needed."""
     raw = f"{feed.name}/raw"
-    old = [path for path in (Path(home) / claims.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]
+    old = [path for path in (Path(home) / claim_objects.FOLDER / feed.name).glob("*.parquet") if _is_old(path, limit)]
     if not old or not lake.exists(raw):
         return 0
     with connection() as con:

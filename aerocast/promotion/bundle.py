@@ -1,25 +1,35 @@
 """Makes a release of a trial's winner: its graphs, and a manifest with the trial's scores."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 
+from aerocast.common.times import from_numpy
+from aerocast.contracts.explanations import pack
 from aerocast.contracts.intervals import coverage
 from aerocast.contracts.manifest import FeedSnapshot, Graph, Graphs, Lineage, Manifest, Metrics, Scores
 from aerocast.features.grid import WindowSpec
-from aerocast.features.sequences import shortest_rows
+from aerocast.features.sequences import sequence_names, sequence_rows, shortest_rows
 from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.models.candidates import Candidate
-from aerocast.models.inference import forecast
+from aerocast.models.inference import forecast, select
+from aerocast.models.tracking_rows import LoggedRows
+from aerocast.models.trainer import digest
+from aerocast.promotion import gate
 from aerocast.promotion.scoring import ALL, Score, overall, score
 from aerocast.promotion.trial import Trial, label_end
+from aerocast.tables.training import Samples
 
-STATION_GRAPH, SEQUENCE_GRAPH = "model.onnx", "sequence.onnx"
+STATION_GRAPH, SEQUENCE_GRAPH, TRIAL_GRAPH = "model.onnx", "sequence.onnx", "trial.onnx"
 
 
 def files(winner: Candidate, sequence: Candidate | None) -> dict[str, bytes]:
     """A release's graphs by file name."""
-    return {STATION_GRAPH: winner.graph} | ({SEQUENCE_GRAPH: sequence.graph} if sequence else {})
+    graphs = {STATION_GRAPH: winner.serving.graph}
+    graphs |= {TRIAL_GRAPH: winner.graph} if winner.newest else {}
+    return graphs | ({SEQUENCE_GRAPH: sequence.serving.graph} if sequence else {})
 
 
 def manifest(
@@ -36,15 +46,16 @@ def manifest(
     `feed_time` is the feed's own present (see `aerocast.contracts.clock`).
     """
     winner, short = graphs
-    sequence = Graph(SEQUENCE_GRAPH, short.features, short.intervals) if short else None
     return Manifest(
         feed=FeedSnapshot.of(feed),
         target=spec.target,
         unit=feed.column(spec.target).unit,
         kind=winner.kind,
+        kinds=trial.decision.kinds,
+        served_by=trial.decision.served_by,
         horizons=spec.horizons,
         window=spec,
-        graphs=Graphs(Graph(STATION_GRAPH, winner.features, winner.intervals), sequence),
+        graphs=_graphs(spec, winner, short, trial.typical),
         metrics=_metrics(trial, winner.kind, _short_scores(spec, short, trial) if short else {}),
         lineage=Lineage(
             run_id=run_id,
@@ -52,7 +63,8 @@ def manifest(
             data_version=winner.data_version,
             delta_versions=winner.delta_versions,
             training_start=winner.start,
-            training_end=winner.end,
+            training_end=winner.serving.end,
+            trial_end=winner.end if winner.newest else None,
             code_version=winner.code_version,
             created_at=datetime.now(UTC),
             reason=reason,
@@ -66,14 +78,52 @@ def manifest(
     )
 
 
+def _graphs(spec: WindowSpec, winner: Candidate, short: Candidate | None, typical: Samples | None) -> Graphs:
+    """The graphs with the rows that their forecasts are explained against: for sequences as requests are."""
+    station = Graph(STATION_GRAPH, winner.features, winner.serving.intervals)
+    trial_graph = Graph(TRIAL_GRAPH, winner.features, winner.intervals) if winner.newest else None
+    sequence = Graph(SEQUENCE_GRAPH, short.features, short.serving.intervals) if short else None
+    if typical is None:
+        return Graphs(station, sequence, trial_graph)
+    x, names = typical.rows.x, typical.names
+    station = msgspec.structs.replace(station, typical=pack(select(x, names, winner.features)))
+    if sequence:
+        requests = select(sequence_rows(spec, names, x, seed=0)[1], sequence_names(spec), sequence.features)
+        sequence = msgspec.structs.replace(sequence, typical=pack(requests))
+    return Graphs(station, sequence, trial_graph)
+
+
 def trial_scores(trial: Trial, kind: str) -> dict[str, float]:
     """One candidate's scores in the trial, by metric name: `test_rmse_6` is the RMSE 6 steps ahead."""
     metrics = _metrics(trial, kind, {})
-    named_scores = {f"test_{name}": getattr(metrics.overall, name) for name in ("composite", "skill", "rmse", "mae")}
-    for horizon, scores in metrics.horizons.items():
-        values = {name: getattr(scores, name) for name in ("rmse", "mae", "skill", "coverage")}
-        named_scores |= {f"test_{name}_{horizon}": value for name, value in values.items() if value is not None}
-    return named_scores
+    overall_scores = {f"test_{name}": getattr(metrics.overall, name) for name in ("composite", "skill", "rmse", "mae")}
+    return overall_scores | _by_name(metrics.horizons)
+
+
+def sequence_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[str, float]:
+    """The scores of the graph for sequences on the trial's rows, by metric name; of the shortest sequences.
+
+    Empty for a graph of another declaration.
+    """
+    if short.intervals.horizons != spec.horizons or not {*short.features} <= {*sequence_names(spec)}:
+        return {}
+    return _by_name(_short_scores(spec, short, trial))
+
+
+def rows_of_trial(feed: Feed, target: str, trial: Trial, version: int | None) -> LoggedRows:
+    """The rows that judged, as MLflow shows them; `version` is that of the windows table."""
+    rows, start, end = trial.samples, from_numpy(trial.start), from_numpy(trial.end)
+    return LoggedRows(feed.name, target, "evaluation", digest(rows), version, rows.names, len(rows.time), start, end)
+
+
+def _by_name(horizons: Mapping[int, Scores]) -> dict[str, float]:
+    """Scores by horizon as metrics: `test_skill_mae_6` is the skill in MAE 6 steps ahead."""
+    return {
+        f"test_{name}_{horizon}": value
+        for horizon, scores in horizons.items()
+        for name in ("rmse", "mae", "skill", "skill_mae", "coverage")
+        if (value := getattr(scores, name)) is not None
+    }
 
 
 def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
@@ -81,9 +131,10 @@ def _metrics(trial: Trial, kind: str, sequence: dict[int, Scores]) -> Metrics:
     horizons = [each for each in own if each.station == ALL and each.horizon]
     shares = dict(zip((each.horizon for each in horizons), trial.coverage[kind], strict=True))
     stations = sorted({each.station for each in own} - {ALL})
+    skills = gate.skills(trial.scores, kind)
     return Metrics(
         overall=_scores(overall(trial.scores, kind), None),
-        horizons={each.horizon: _scores(each, shares[each.horizon]) for each in horizons},
+        horizons={each.horizon: _scores(each, shares[each.horizon], skills[each.horizon].mae) for each in horizons},
         stations={
             station: {each.horizon: _scores(each, None) for each in own if each.station == station and each.horizon}
             for station in stations
@@ -116,5 +167,5 @@ def _short_scores(spec: WindowSpec, short: Candidate, trial: Trial) -> dict[int,
     return {each.horizon: _scores(each, share) for each, share in zip(scores, shares, strict=True)}
 
 
-def _scores(score: Score, share: float | None) -> Scores:
-    return Scores(score.n, score.rmse, score.mae, score.mse, score.composite, score.skill, share)
+def _scores(score: Score, share: float | None, skill_mae: float | None = None) -> Scores:
+    return Scores(score.n, score.rmse, score.mae, score.mse, score.composite, score.skill, share, skill_mae)

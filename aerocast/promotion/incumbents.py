@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts.intervals import levels_of
 from aerocast.features.features import feature_names, features
 from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.models.candidates import Candidate, Newest
 from aerocast.models.inference import forecast
 from aerocast.releases.release import Release
 from aerocast.tables.training import Samples
@@ -27,7 +29,7 @@ def levels(incumbent: Release, spec: WindowSpec, test: Samples, series: Series) 
     Raises:
         AeroCastError: it cannot forecast any of these rows, with the reason.
     """
-    manifest, graph = incumbent.manifest, incumbent.manifest.graphs.station
+    manifest, graph = incumbent.manifest, incumbent.manifest.graphs.for_trial
     if manifest.window == spec:
         return forecast(incumbent.files[graph.file], test.rows.x, test.names, graph.features)
     own = _own_rows(manifest.window, test, series)
@@ -39,6 +41,40 @@ def levels(incumbent: Release, spec: WindowSpec, test: Samples, series: Series) 
     column_of = {horizon: at for at, horizon in enumerate(manifest.horizons)}
     empty = np.full(len(forecasts), np.nan, dtype=np.float32)
     return np.stack([forecasts[:, column_of[each]] if each in column_of else empty for each in spec.horizons], axis=1)
+
+
+def as_candidate(incumbent: Release, spec: WindowSpec, level: float, quantiles: Sequence[float]) -> Candidate | None:
+    """The incumbent as a candidate, whose forecasts may be columns of a new release; None if they may not.
+
+    It must be of the same window (stations, columns and calendars among it) and its intervals of the same `level`
+    and `quantiles`.
+    """
+    manifest, graph, lineage = incumbent.manifest, incumbent.manifest.graphs.for_trial, incumbent.manifest.lineage
+    serving = manifest.graphs.station
+    own = graph.intervals.level, graph.intervals.levels
+    if manifest.window != spec or own != (level, levels_of(level, quantiles)):
+        return None
+    return Candidate(
+        feed=manifest.feed.name,
+        target=manifest.target,
+        kind=manifest.kind,
+        graph=incumbent.files[graph.file],
+        features=graph.features,
+        intervals=graph.intervals,
+        start=lineage.training_start,
+        end=lineage.end_before_trial,
+        rows=0,
+        seconds=0.0,
+        validation=lineage.validation,
+        config_hash=lineage.config_hash,
+        data_version=lineage.data_version,
+        delta_versions=lineage.delta_versions,
+        code_version=lineage.code_version,
+        since=lineage.since,
+        read=lineage.rows,
+        parameters=lineage.parameters,
+        newest=Newest(incumbent.files[serving.file], serving.intervals, lineage.training_end, 0),
+    )
 
 
 def _own_rows(window: WindowSpec, test: Samples, series: Series) -> Floats:

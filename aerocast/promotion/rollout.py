@@ -50,7 +50,7 @@ def apply_decision(
     (winner, sequence), decision, hold = graphs, trial.decision, before.hold
     now = before.release.manifest if before.release else None
     if winner and now and winner.config_hash == now.lineage.config_hash:
-        same = f"Kept: the best candidate, {winner.kind}, already serves ({now.version})."
+        same = f"Kept: the challenger, {winner.kind}, already serves ({now.version})."
         return Outcome(now, now.version, msgspec.structs.replace(decision, promoted=True, reason=same))
     decision = msgspec.structs.replace(decision, reason=decision.reason + trial.note)
     if hold:

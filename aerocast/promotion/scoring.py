@@ -72,6 +72,11 @@ def score(
     ]
 
 
+def composite(rmse: NDArray[Any] | float, mae: NDArray[Any] | float) -> NDArray[Any] | float:
+    """The composite of standardised errors."""
+    return 0.5 * rmse + 0.3 * mae + 0.2 * rmse**2
+
+
 def losses(forecasts: Mapping[str, Floats], actual: Floats, pair: tuple[str, str]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Losses (n, H) of two models on the rows that count, NaN elsewhere; the means' difference is the composites'.
 
@@ -104,8 +109,14 @@ def _group(
     scores = []
     for name, error in errors.items():
         rmse, mae = _rms(error, mask), np.mean(np.abs(error), axis=0, where=mask)
-        standard = 0.5 * rmse / unit + 0.3 * mae / unit + 0.2 * (rmse / unit) ** 2
-        table = [rmse, mae, rmse**2, standard, _skill(rmse, better), _skill(rmse, persistence)]
+        table = [
+            rmse,
+            mae,
+            rmse**2,
+            composite(rmse / unit, mae / unit),
+            _skill(rmse, better),
+            _skill(rmse, persistence),
+        ]
         counts = mask.sum(axis=0)
         for at, horizon in enumerate(horizons):
             scores.append(Score(name, station, horizon, int(counts[at]), *(float(column[at]) for column in table)))

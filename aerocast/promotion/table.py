@@ -61,7 +61,8 @@ def record(
         at = feed.horizons.index(row["horizon"]) if row["horizon"] else None
         row["coverage"] = shares[at] if shares and at is not None and row["station"] == "all" else None
     decision = {
-        **msgspec.to_builtins(outcome),
+        **msgspec.structs.asdict(outcome),
+        **_texts(outcome.kinds, outcome.served_by),
         **msgspec.structs.asdict(context),
         "test_rows": len(trial.samples.time),
         "test_start": from_numpy(trial.start),
@@ -97,9 +98,16 @@ def record_choice(
         "reason": reason,
         "composite": overall.composite,
         "skill": overall.skill,
+        **_texts({horizon: manifest.kind_at(horizon) for horizon in manifest.horizons}, manifest.served_by),
         **_common_columns(verdict),
     }
     lake.append(table_name(feed.name, target), pa.Table.from_pylist([row], _decision_schema()), segment)
+
+
+def _texts(kinds: Mapping[int, str], served_by: Mapping[int, str]) -> dict[str, str]:
+    """What serves each horizon, as JSON: `{"1": "xgboost", "48": "linear"}`."""
+    columns = {"kinds": kinds, "served_by": served_by}
+    return {name: msgspec.json.encode(column).decode() for name, column in columns.items()}
 
 
 def _common_columns(verdict: str) -> dict[str, Any]:
@@ -120,6 +128,7 @@ def _decision_schema() -> "pa.Schema":
             *(("retrain_reason", text), ("since", time), ("feed_time", time)),
             *(("test_rows", pa.int64()), ("test_start", time), ("test_end", time)),
             *(("run_id", text), ("verdict", text), ("hold", text), ("month", text)),
+            *(("kinds", text), ("served_by", text)),
         ]
     )
 

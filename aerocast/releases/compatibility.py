@@ -1,6 +1,7 @@
 """Says whether a release may still answer for a feed whose declaration has changed, and what it cannot do."""
 
-from aerocast.common.units import conversion, dimension
+from aerocast.common.unit_names import spelling
+from aerocast.common.units import conversion, obstacle_to
 from aerocast.common.words import duration
 from aerocast.contracts.manifest import Manifest
 from aerocast.feed.declaration import Feed
@@ -39,11 +40,11 @@ def conversions(home: Home, feed: Feed) -> list[tuple[str, str, float | None, fl
     """
     changes: list[tuple[str, str, float | None, float | None]] = []
     for target in feed.targets:
-        unit = feed.column(target).unit
+        column = feed.column(target)
         for each in release.history(home, feed.name, target):
-            if each.manifest and each.manifest.unit != unit:
-                same = dimension(each.manifest.unit) == dimension(unit)
-                factor, offset = conversion(each.manifest.unit, unit) if same else (None, None)
+            if each.manifest and each.manifest.unit != column.unit:
+                units = (each.manifest.unit, column.unit, column.density)
+                factor, offset = (None, None) if obstacle_to(*units) else conversion(*units)
                 changes.append((target, each.version, factor, offset))
     return changes
 
@@ -56,5 +57,5 @@ def _units(manifest: Manifest, feed: Feed) -> dict[str, tuple[str, str]]:
         for column in manifest.feed.columns
         if column.name in {*manifest.window.columns, *manifest.window.covariates}
         and column.name in now
-        and column.unit != now[column.name]
+        and spelling(column.unit) != spelling(now[column.name])
     }

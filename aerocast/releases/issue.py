@@ -1,14 +1,19 @@
 """Issues forecasts: levels and intervals for every station from a release and the newest rows of its feed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aerocast.contracts.adaptation import Adaptation
+from aerocast.contracts.cold_start import history, is_new
+from aerocast.contracts.intervals import Intervals
+from aerocast.features import ahead
 from aerocast.features.features import feature_names, features, together
-from aerocast.features.grid import Floats, Grid, Times
+from aerocast.features.grid import Floats, Grid, Place, Times, WindowSpec
+from aerocast.features.outages import age_and_extent, bridged
 from aerocast.features.windows import valid_origins
 from aerocast.models.inference import forecast
 from aerocast.releases.release import Release
@@ -60,10 +65,27 @@ class ForecastBatch:
         )
 
 
-def forecast_newest(release: Release, grids: Mapping[str, Grid]) -> ForecastBatch:
-    """Forecasts from each station's newest step; a station with a gap there beyond the policy has none."""
+def forecast_newest(
+    release: Release,
+    grids: Mapping[str, Grid],
+    places: Iterable[Place] = (),
+    adaptations: Mapping[str, Adaptation] | None = None,
+) -> ForecastBatch:
+    """Forecasts from each station's newest step; one that is silent for longer than can be bridged has none.
+
+    A station that the release has not learned needs no more than its newest value, and its intervals are wider;
+    it is one of `places`, or else lies at the centre of those that the release knows. `adaptations` of this release, by
+    station, are applied to its intervals.
+    """
     spec, graph = release.manifest.window, release.manifest.graphs.station
-    ready = [g for g in grids.values() if len(g.time) and len(g.time) - 1 in valid_origins(spec, g)]
+    learned = graph.intervals.cold_start
+    new = {grid.station for grid in grids.values() if is_new(spec, learned, grid.station)}
+    place_by_id = {place.id: place for place in places if place.id in new}
+    ready = [
+        replace(own, place=place_by_id.get(own.station))
+        for own in (_ready(spec, grid, graph.intervals, is_new=grid.station in new) for grid in grids.values())
+        if own is not None
+    ]
     horizons = np.array(spec.horizons) * np.timedelta64(spec.cadence, "s")
     if not ready:
         empty = np.empty((0, len(horizons)), dtype=np.float32)
@@ -73,7 +95,29 @@ def forecast_newest(release: Release, grids: Mapping[str, Grid]) -> ForecastBatc
     rows = [features(spec, grid, np.array([len(grid.time) - 1]), others) for grid in ready]
     x = np.concatenate(rows)
     values = forecast(release.files[graph.file], x, names, graph.features)
-    lower, upper = graph.intervals.apply(values, x, names)
+    wider = np.ones((len(ready), len(horizons)), dtype=np.float32)
+    for at, grid in enumerate(ready):
+        if learned and grid.station in new:
+            wider[at] = learned.factors(history(spec, grid, len(grid.time) - 1))
+    if graph.intervals.outages:
+        silent = graph.intervals.outages.wider(*age_and_extent(spec, names, x))
+        wider *= np.where(np.array([grid.station in new for grid in ready])[:, None], np.float32(1), silent)
+    if graph.intervals.late:
+        ahead_values = x[:, [names.index(name) for name in ahead.value_names(spec)]]
+        wider[np.isnan(ahead_values).any(axis=1)] *= np.array(graph.intervals.late, dtype=np.float32)
+    distances = graph.intervals.distances(values, x, names)
+    for at, grid in enumerate(ready):
+        adaptation = (adaptations or {}).get(grid.station)
+        if adaptation and adaptation.version == release.version:
+            distances[at] = adaptation.apply(distances[at : at + 1])[0]
+    lower, upper = graph.intervals.around(values, distances, wider)
     origins: Times = np.array([grid.time[-1] for grid in ready], dtype="datetime64[s]")
     times: Times = np.add(origins[:, None], horizons)
     return ForecastBatch(release, tuple(ready), times, values, lower, upper)
+
+
+def _ready(spec: WindowSpec, grid: Grid, intervals: Intervals, *, is_new: bool) -> Grid | None:
+    """The grid, if its newest row may be forecast from, or what bridges a silence there; None for neither."""
+    if len(grid.time) and len(grid.time) - 1 in valid_origins(spec, grid, 1 if is_new else None):
+        return grid
+    return bridged(spec, grid) if intervals.outages and not is_new else None

@@ -4,14 +4,14 @@
         current.json                      {"version", "promoted_at", "previous", "hold"}; replaced atomically
         challenger.json                   the same of a release that answers in the shadow; only while there is one
         <NNNN>-<config_hash[:8]>/         complete or invisible; never changed afterwards
-            model.onnx [sequence.onnx] manifest.json SHA256SUMS
+            model.onnx [sequence.onnx trial.onnx] manifest.json SHA256SUMS
 
 In an object store the two pointers lie in `promoted/<feed>/<target>/` (see `aerocast.releases.storage`).
 This module is the only writer and reader of releases. A release is data, not code: ONNX and JSON, no pickle.
 The server imports this module: numpy, msgspec and the standard library only.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -228,14 +228,15 @@ def serving_release(home: Home, feed: str, target: str) -> ServingRelease:
 def history(home: Home, feed: str, target: str, limit: int | None = None) -> list[HistoryEntry]:
     """Releases, newest first, with their manifests; a damaged one is listed with its error.
 
-    Of an object store a sound manifest is read once a process: a release never changes, and each costs three requests.
+    A sound manifest is read once a process, in a folder again when one of its files has changed: who asks for a long
+    history again and again costs others nothing.
     """
     entries = []
-    reader = _read_manifest if store_of(home).local else _cached_manifest
     for version in reversed(versions(home, feed, target)[-limit:] if limit else versions(home, feed, target)):
         try:
-            entries.append(HistoryEntry(version, reader(home, feed, target, version)))
-        except AeroCastError as error:
+            stamps = _stamps(home, feed, target, version)
+            entries.append(HistoryEntry(version, _cached_manifest(home, feed, target, version, stamps)))
+        except (AeroCastError, OSError) as error:
             entries.append(HistoryEntry(version, None, str(error)))
     return entries
 
@@ -281,7 +282,20 @@ def _read_manifest(home: Home, feed: str, target: str, version: str) -> Manifest
     return contents.read_manifest(bundle, contents.read_sums(bundle))
 
 
-_cached_manifest = lru_cache(maxsize=256)(_read_manifest)
+@lru_cache(maxsize=512)
+def _cached_manifest(home: Home, feed: str, target: str, version: str, _: Sequence[Stamp | None]) -> Manifest:
+    return _read_manifest(home, feed, target, version)
+
+
+def _stamps(home: Home, feed: str, target: str, version: str) -> tuple[Stamp | None, ...]:
+    """What changes with a release in a folder; in an object store, whose releases nobody changes, nothing.
+
+    Raises:
+        OSError: the folder cannot be entered.
+    """
+    store, place = store_of(home), f"{storage.FOLDER}/{feed}/{target}/{version}"
+    names = (contents.MANIFEST, contents.SUMS, contents.SIGNATURE) if store.local else ()
+    return tuple(store.stamp(f"{place}/{name}") for name in names)
 
 
 def _pointer(home: Home, feed: str, target: str, file: str) -> Document[Current]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aerocast.common.words import count
 from aerocast.monitoring.drift.report import date_axis
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from aerocast.promotion.trial import Duel
+    from aerocast.promotion.duel import Duel
 
 PAST = 72
 
@@ -83,6 +84,21 @@ def skills(scores: Sequence[Score], horizons: Sequence[int], title: str) -> "Fig
     axis.grid(alpha=0.3, axis="y")
     figure.suptitle(title)
     _legend(figure, axis)
+    return figure
+
+
+def contributions(sizes: Mapping[str, NDArray[np.float64]], horizons: Sequence[int], title: str) -> "Figure":
+    """How much each group of features moves the forecast: a table of numbers (H,) by group, darker where it is more."""
+    table = np.stack(list(sizes.values()))
+    figure = _figure(max(5.0, 3.2 + 0.8 * len(horizons)), 1.4 + 0.34 * len(sizes))
+    axis = figure.subplots()
+    axis.imshow(table, cmap="Blues", aspect="auto", vmin=0)
+    for (row, column), value in np.ndenumerate(table):
+        ink = "white" if value > 0.6 * table.max() else "0.15"
+        axis.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=8, color=ink)
+    axis.set_xticks(range(len(horizons)), [count(horizon, "step") for horizon in horizons])
+    axis.set_yticks(range(len(sizes)), list(sizes))
+    figure.suptitle(title, fontsize=10)
     return figure
 
 

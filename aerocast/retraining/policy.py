@@ -22,6 +22,8 @@ Outcome = Literal["running", "promoted", "refused", "failed", "helped"]
 CONCLUSIVE: tuple[Outcome, ...] = ("promoted", "refused")
 
 FAILURE_SHARE = 4  # a failed run trained nothing: its first retry comes after this part of a cool-down
+WORTH = 0.05  # share of the loss that must be saved to give up what was learned last
+DAILY_LOOKS = 10  # times smaller must a p-value be that has a chance each day
 PAIRS = 50  # fewer live requests that both answered say nothing about a challenger
 OLDER_ATTEMPTS = 8  # attempts remembered beyond those of the day, for people who read the memory
 
@@ -189,9 +191,11 @@ def replacement_due(
 
 
 def has_proof(limits: Promotion, shadow: Shadow) -> bool:
-    """Whether live requests alone prove that the challenger is better than the champion."""
-    is_significant = shadow.p_value is not None and shadow.p_value <= limits.max_p
-    return is_significant and shadow.gain > 0 and shadow.pairs >= PAIRS
+    """Whether live outcomes alone prove that the challenger is better than the champion."""
+    # There is always something that was judged, and it is looked at each day: chance must not withdraw what serves.
+    max_p, least = (limits.max_p / DAILY_LOOKS, WORTH) if shadow.as_judged else (limits.max_p, 0.0)
+    is_significant = shadow.p_value is not None and shadow.p_value <= max_p
+    return is_significant and shadow.gain > least and shadow.pairs >= PAIRS
 
 
 def has_helped(limits: Retraining, heat: Heat, decided_at: datetime | None, now: datetime) -> tuple[bool, str]:

@@ -14,6 +14,8 @@ class Settings(BaseSettings):
     `AEROCAST_WORK` is the folder for this machine's own state if the home is an object store; `AEROCAST_HASH_SALT`
     starts a new lineage; `AEROCAST_INBOX` is the folder or prefix of files to take in (default: `inbox` in the home);
     `AEROCAST_BROKER` is the broker's address (`nats://host:port` or `kafka://host:port`; empty: none);
+    `AEROCAST_CLAIM_PREFIXES` are the folders and `s3://` prefixes, with commas between, that hold objects of claims
+    besides the home's own `claims`;
     `AEROCAST_PATIENCE` (ISO 8601) is how long an unreadable claim or file is tried again before it is set aside;
     `AEROCAST_DAGSTER_HOME` is a folder with another `dagster.yaml` than the project's, for the commands.
     `AEROCAST_SERVER` is where people reach the server, whose pictures the UI shows; `AEROCAST_MLFLOW_URL` where they
@@ -28,10 +30,11 @@ class Settings(BaseSettings):
     work: Path | None = None
     inbox: str = ""
     broker: str = ""
+    claim_prefixes: str = ""
     patience: timedelta = timedelta(days=1)
     server: str = "http://127.0.0.1:8000"
     hash_salt: str = ""
-    mlflow_url: str = ""
+    mlflow_url: str = "http://127.0.0.1:5000"
     dagster_home: str = ""
     hosts: str = ""
 

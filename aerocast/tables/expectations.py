@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aerocast.feed import known_ahead
 from aerocast.feed.declaration import Feed
 
 if TYPE_CHECKING:
@@ -56,11 +57,14 @@ def rules(feed: Feed) -> list[Rule]:
             "One row per station and time.",
         ),
         Rule("time_present", "expect_column_values_to_not_be_null", {"column": "time"}, "Every row has its time."),
-        Rule(
-            "station_declared",
-            "expect_column_values_to_be_in_set",
-            {"column": "station", "value_set": list(feed.station_ids)},
-            f"Stations are {', '.join(feed.station_ids)}.",
+        *(
+            Rule(
+                "station_declared",
+                "expect_column_values_to_be_in_set",
+                {"column": "station", "value_set": list(feed.station_ids)},
+                f"Stations are {', '.join(feed.station_ids)}.",
+            )
+            for _ in range(not feed.open_stations)  # else those that joined are stations, too
         ),
         *(
             Rule(
@@ -79,7 +83,8 @@ def rules(feed: Feed) -> list[Rule]:
                 f"The target {target} was measured in at least {TARGET_SHARE:.0%} of the readings.",
                 blocking=False,
             )
-            for target in feed.targets
+            # Where forecasts are issued, many readings hold nothing else.
+            for target in (() if known_ahead.series(feed) else feed.targets)
         ),
     ]
 

@@ -56,7 +56,7 @@ def _bronze(feed: Feed) -> Layer:
     raw, good, bad = (f"{feed.name}/{layer}" for layer in ("raw", "bronze", "quarantine"))
 
     def observe(con: DuckDBPyConnection, lake: LakeReader, months: Months, now: datetime) -> Facts | None:
-        from aerocast.tables import faults, quality
+        from aerocast.tables import faults, quality, roster
 
         if not lake.exists(raw):
             return None
@@ -67,12 +67,13 @@ def _bronze(feed: Feed) -> Layer:
             ROWS: {month: [f"{count} ahead"] for month, count in future.items()},
             FAULTS: {month: [str(fault) for fault in own] for month, own in relevant.items()},
         }
-        return Facts((now, every), parts)
+        return Facts((now, every, roster.read(con, lake, feed)), parts)
 
     def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, value: Any) -> Mapping[str, Rows]:
-        from aerocast.tables import quality
+        from aerocast.tables import quality, roster
 
-        cleaned = quality.clean(con, feed, rows, months, *value)
+        now, every, members = value
+        cleaned = quality.clean(con, roster.complete(feed, members), rows, months, now, every)
         # Quarantine first: a kill in between leaves bronze out of date, so both are made again.
         return {bad: cleaned.quarantine, good: cleaned.bronze}
 
@@ -98,32 +99,43 @@ def _rules(feed: Feed) -> dict[str, Any]:
         "max_step",
         "circular",
     }
+    # Left out where they are not declared, so that the tables of older declarations stay as they are.
+    later_fields = {"texts", "factor", "offset", "status_field", "gas", "molar_mass", "at"}
     source_fields = {"missing", "withdrawn", "station_field", "time_field", "timezone"}
+    time_fields = {"time_format", "time_marks", "time_period", "repeated_hour", "skipped_hour"}
+    later_source_fields: Any = dict.fromkeys({*time_fields, "status"}, True) | {"format": {"decimal", "thousands"}}
     return {
-        "columns": [column.model_dump(mode="json", include=column_fields) for column in feed.columns],
+        "columns": [
+            column.model_dump(mode="json", include=column_fields)
+            | column.model_dump(mode="json", include=later_fields, exclude_defaults=True)
+            for column in feed.columns
+        ],
         "stations": [[station.id, *station.aliases] for station in feed.stations],
-        "source": feed.source.model_dump(mode="json", include=source_fields),
+        "source": feed.source.model_dump(mode="json", include=source_fields)
+        | feed.source.model_dump(mode="json", include=later_source_fields, exclude_defaults=True),
         **feed.model_dump(mode="json", include={"cadence", "start", "end"}),
+        **feed.model_dump(mode="json", include={"open_stations"}, exclude_defaults=True),
     }
 
 
 def _silver(feed: Feed) -> Layer:
-    from aerocast.tables import gap_filling, silver
+    from aerocast.tables import silver
 
     def observe(con: DuckDBPyConnection, lake: LakeReader, months: Months, now: datetime) -> Facts | None:
-        from aerocast.tables import wholeness
+        from aerocast.tables import roster, wholeness
 
         if (span := wholeness.span_of(lake, feed)) is None:
             return None
         progress = wholeness.progress(con, lake, feed, span[1])
-        extent = wholeness.extent(feed, span, progress, now)
+        extent = wholeness.extent(roster.complete(feed, roster.read(con, lake, feed)), span, progress, now)
         return Facts((extent, progress), {ROWS: {month: _ends(extent, month) for month in months}})
 
     def build(con: DuckDBPyConnection, rows: DuckDBPyRelation, months: Months, value: Any) -> Mapping[str, Rows]:
         return {f"{feed.name}/silver": silver.build(con, feed, rows, months, value[0])}
 
     table, source = f"{feed.name}/silver", f"{feed.name}/bronze"
-    return Layer(table, source, MODULES["silver"], _grid(feed), build, gap_filling.lookback(feed), observe=observe)
+    before, after = silver.lookback(feed), silver.lookahead(feed)
+    return Layer(table, source, MODULES["silver"], _grid(feed), build, before, after, observe=observe)
 
 
 def _ends(extent: Any, month: str) -> list[str]:
@@ -144,18 +156,39 @@ def _series(feed: Feed) -> dict[str, Any]:
             [column.name, column.circular, column.unit if column.name in angles else ""] for column in feed.columns
         ],
         "bounds": [bound(feed, name) for name in names(feed) if name not in circular],
+        **_quantities(feed),
         **feed.model_dump(mode="json", include={"vectors"}),
     }
 
 
+def _quantities(feed: Feed) -> dict[str, Any]:
+    """How the values of steps follow from readings, of the columns whose value is not the mean; empty without any."""
+    own = {
+        column.name: [column.quantity, column.min_readings, column.max_step if column.quantity == "counter" else None]
+        for column in feed.columns
+        if not column.is_averaged
+    }
+    return {"quantities": own} if own else {}
+
+
 def _grid(feed: Feed) -> dict[str, Any]:
     """The part of the declaration that shapes the grid."""
+    from aerocast.tables import steps
+
     own = feed.model_dump(mode="json", include={"cadence", "gap_policy"})
-    return {**_series(feed), "stations": feed.station_ids, **own}
+    gaps = {column.name: column.gap for column in feed.columns if column.gap}
+    zones = feed.zones if steps.follow_clock(feed) else {}
+    return {
+        **_series(feed),
+        "stations": feed.station_ids,
+        **own,
+        **({"gaps": gaps} if gaps else {}),
+        **({"zones": zones} if zones else {}),
+    }
 
 
 def _sliding(feed: Feed) -> Layer:
-    from aerocast.tables import sliding
+    from aerocast.tables import quantities, sliding
 
     def observe(_: DuckDBPyConnection, lake: LakeReader, months: Months, __: datetime) -> Facts | None:
         if (span := lake.span(f"{feed.name}/bronze")) is None:
@@ -166,8 +199,9 @@ def _sliding(feed: Feed) -> Layer:
         return {f"{feed.name}/sliding": sliding.build(con, feed, rows, months, value)}
 
     declaration = {"series": _series(feed), **feed.model_dump(mode="json", include={"sliding"})}
-    table, source, after = f"{feed.name}/sliding", f"{feed.name}/bronze", sliding.lookahead(feed)
-    return Layer(table, source, MODULES["sliding"], declaration, build, after=after, observe=observe)
+    table, source = f"{feed.name}/sliding", f"{feed.name}/bronze"
+    before, after = quantities.reach(feed), sliding.lookahead(feed)
+    return Layer(table, source, MODULES["sliding"], declaration, build, before, after, observe)
 
 
 def _windows(feed: Feed, target: str) -> Layer:

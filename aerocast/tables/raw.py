@@ -11,6 +11,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import LATEST
 from aerocast.feed.declaration import Feed
+from aerocast.feed.layout import status_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,24 +27,29 @@ WITHDRAWAL, MALFORMED = "withdrawal", "malformed="
 class Delivery(NamedTuple):
     """Readings of one month as delivered; `segment` is the content's hash.
 
-    The `slot` of a file's month holds one content at a time: a changed file replaces, not adds. What a live source
-    delivers is taken row by row instead, as far as it is news (see `aerocast.ingest.channels.intake`).
+    One that `is_unchanged` is in the table as it is, and brings no rows. The `slot` of a file's month holds one content
+    at a time: a changed file replaces, not adds. What a live source delivers is taken row by row instead, as far as it
+    is news (see `aerocast.ingest.channels.intake`).
     """
 
     month: str
     segment: str
     slot: str
     table: pa.Table
+    is_unchanged: bool = False
 
 
 def raw_names(feed: Feed) -> dict[str, str]:
     """Column of raw for each source field that the feed declares, aliases included, in the declaration's order.
 
+    Behind the fields of values come those of their status.
+
     Raises:
         AeroCastError: two fields differ only in case, which no SQL engine tells apart.
     """
     names: dict[str, str] = {}
-    for field in (field for column in feed.columns for field in column.fields):
+    values = [field for column in feed.columns for field in column.fields]
+    for field in (*values, *(name for column in feed.columns for name in status_names(feed, column))):
         reserved = field.casefold() in (*BEFORE, *AFTER)
         names[field] = f"{field}_" if reserved else field
     folded = [name.casefold() for name in names.values()]

@@ -1,6 +1,6 @@
 """Turns bronze into silver: a regular grid per station, with the spread inside each step and a causal fill of gaps.
 
-A step is the tumbling window [label, label + cadence). Every step from the feed's first reading to a station's last
+Every step (`steps`) from the feed's first reading to a station's last
 whole step (`wholeness`) is there, so a dead station shows as nulls, and a step that is not over does not show.
 A fill uses what was measured at or before its step, never later.
 
@@ -19,11 +19,12 @@ import numpy as np
 
 from aerocast.common.months import month_span, months_around
 from aerocast.common.sql import literal, quoted, timestamptz
-from aerocast.common.times import EPOCH, MICROSECOND, from_microseconds
+from aerocast.common.times import MICROSECOND, from_microseconds, to_numpy
 from aerocast.common.units import conversion
 from aerocast.features.grid import Grid
-from aerocast.feed.declaration import Column, Feed
-from aerocast.tables import gap_filling
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
+from aerocast.tables import gap_filling, quantities, steps
 
 # Of a series' range. Squares of so many parts have room in 128 bits for a third of a million readings a step.
 _PARTS = f"{2**45}::DOUBLE"
@@ -31,7 +32,7 @@ _PARTS = f"{2**45}::DOUBLE"
 
 @dataclass(frozen=True)
 class Extent:
-    """Where the grid begins, at the feed's first reading, and where it ends for each station: with a whole step."""
+    """Where the grid begins, with the step of the feed's first reading, and where it ends for each station."""
 
     first: datetime
     ends: Mapping[str, datetime]
@@ -39,12 +40,17 @@ class Extent:
     @classmethod
     def of_recording(cls, feed: Feed, first: datetime, newest: datetime) -> Self:
         """From the first to the newest reading of a recording, in which every step is over."""
-        return cls(first, dict.fromkeys(feed.station_ids, floor(feed, newest) + feed.cadence))
+        return cls(begin(feed, first), dict.fromkeys(feed.station_ids, floor(feed, newest) + feed.cadence))
+
+
+def begin(feed: Feed, first: datetime) -> datetime:
+    """The label of the step in which the grid of a feed begins whose first reading is `first`."""
+    return steps.floor(feed, steps.clocks(feed, first)[0])
 
 
 def floor(feed: Feed, time: datetime) -> datetime:
-    """The label of the step that holds an instant."""
-    return time - (time - EPOCH) % feed.cadence
+    """The label of the step that holds an instant: the latest of all stations'."""
+    return steps.floor(feed, steps.clocks(feed, time)[1])
 
 
 def names(feed: Feed) -> tuple[str, ...]:
@@ -60,7 +66,17 @@ def units(feed: Feed) -> tuple[str, ...]:
 
 def source_months(feed: Feed, months: Sequence[str]) -> list[str]:
     """The months of bronze that silver of these months is made from: a fill looks back over a month's border."""
-    return months_around(months, gap_filling.lookback(feed), timedelta(0))
+    return months_around(months, lookback(feed), lookahead(feed))
+
+
+def lookback(feed: Feed) -> timedelta:
+    """How far before a month's start readings count in it: for its fills, and for the values of the steps there."""
+    return gap_filling.lookback(feed) + quantities.reach(feed) + steps.slack(feed)
+
+
+def lookahead(feed: Feed) -> timedelta:
+    """How far after a month's end readings count in it: those of the last step with a label in the month."""
+    return steps.slack(feed) and feed.cadence + steps.slack(feed)
 
 
 def build(
@@ -75,25 +91,32 @@ def build(
     """
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("silver_bronze", replace=True)
-    step = feed.cadence // MICROSECOND
     pieces = _pieces(feed, months, extent) or [(None, 0, 0)]
     runs = ", ".join(f"({literal(m) if m else 'NULL'}, {a}, {b})" for m, a, b in pieces)
-    stations = ", ".join(f"({literal(station)}, {_step(feed, extent.ends[station])})" for station in feed.station_ids)
+    stations = ", ".join(
+        f"({literal(station)}, {steps.number(feed, end)}, {station in feed.station_ids})"
+        for station, end in extent.ends.items()
+    )
+    # A station that joined by a reading is in the months in which it sends, so it changes none before.
+    joined = "is_declared OR month IS NULL OR (station, month) IN (SELECT DISTINCT station, month FROM silver_bronze)"
+    is_there = joined if extent.ends.keys() - {*feed.station_ids} else "true"
     series = names(feed)
-    means = ", ".join(quoted(f"{name}_mean") for name in series)
-    filled = ", ".join(gap_filling.last_measured(name) for name in series)
+    values = ", ".join(quoted(quantities.value_name(feed, name)) for name in series)
+    filled = ", ".join(gap_filling.last_measured(feed, name) for name in series)
     outputs = ", ".join(_outputs(feed, name) for name in series)
-    # The window sorts what it is given, so it gets only the means; the other figures are joined afterwards.
+    # The window sorts what it is given, so it gets only the values; the other figures are joined afterwards.
     return con.sql(f"""
         WITH pieces(month, low, high) AS (VALUES {runs}),
         steps AS (SELECT month, unnest(range(low, high)) AS step FROM pieces),
-        grid AS (SELECT station, step, month FROM (VALUES {stations}) s(station, after), steps WHERE step < after),
+        grid AS (
+            SELECT station, step, month FROM (VALUES {stations}) s(station, after, is_declared), steps
+            WHERE step < after AND ({is_there})),
         measured AS MATERIALIZED ({_measured(feed, pieces[0][1], pieces[-1][2])}),
         filled AS (
             SELECT station, step, month, {filled}
-            FROM grid LEFT JOIN (SELECT station, step, {means} FROM measured) USING (station, step)
+            FROM grid LEFT JOIN (SELECT station, step, {values} FROM measured) USING (station, step)
             WINDOW w AS (PARTITION BY station ORDER BY step))
-        SELECT station, make_timestamptz(step * {step}) AS time, {outputs}, month
+        SELECT station, make_timestamptz({steps.sql_label(feed, "step")}) AS time, {outputs}, month
         FROM (SELECT * FROM filled WHERE month IS NOT NULL) LEFT JOIN measured USING (station, step)""")
 
 
@@ -113,27 +136,29 @@ def grids(
     newest = con.sql("SELECT max(epoch_us(time)) FROM silver_rows").fetchall()[0][0]
     if newest is None:
         return {}
-    step, ids = feed.cadence // MICROSECOND, list(stations or feed.station_ids)
+    step, ids = feed.cadence // MICROSECOND, list(stations or _stations_in(con, feed))
     # A station's own end may lie a step before the feed's.
     since = f" AND time > make_timestamptz({newest - (last + 1) * step})" if last is not None else ""
     series = names(feed)
     columns = ", ".join(f"CAST({quoted(n)} AS FLOAT), CAST({quoted(f'{n}_age')} AS FLOAT)" for n in series)
     places = ", ".join(f"({literal(station)}, {place})" for place, station in enumerate(ids))
     rows = con.sql(
-        f"SELECT place, epoch_us(time) // {step} AS step, {columns} FROM silver_rows"
+        f"SELECT place, {steps.sql_number(feed, 'epoch_us(time)')} AS step, {columns} FROM silver_rows"
         f" JOIN (VALUES {places}) chosen(id, place) ON station = id WHERE true{since}"
     ).to_arrow_table()
     if not len(rows):
         return {}
-    place, steps, *numbers = (column.to_numpy(zero_copy_only=False) for column in rows.columns)
-    first, length = int(steps.min()), newest // step - int(steps.min()) + 1
-    time = ((first + np.arange(length)) * (step // 1_000_000)).astype("datetime64[s]")
+    place, step_numbers, *numbers = (column.to_numpy(zero_copy_only=False) for column in rows.columns)
+    first = int(step_numbers.min())
+    start, length = to_numpy(steps.label(feed, first)), steps.number(feed, from_microseconds(newest)) - first + 1
+    time = start + np.arange(length) * np.timedelta64(step // 1_000_000, "s")
+    row = step_numbers - first
     # Each row has its index, so nothing is sorted and no station is searched for in the rows of the others.
     values, ages = (np.full((len(ids), length, len(series)), np.nan, np.float32) for _ in range(2))
     for index in range(len(series)):
-        values[place, steps - first, index], ages[place, steps - first, index] = numbers[2 * index : 2 * index + 2]
+        values[place, row, index], ages[place, row, index] = numbers[2 * index : 2 * index + 2]
     ends = np.zeros(len(ids), dtype=np.int64)
-    np.maximum.at(ends, place, steps - first + 1)
+    np.maximum.at(ends, place, row + 1)
     grids, series_units = {}, units(feed)
     for at, station in enumerate(ids):
         own = slice(0, int(ends[at]) or length)  # without a row of its own it is a dead station
@@ -141,18 +166,27 @@ def grids(
     return {station: grid.tail(last) for station, grid in grids.items()} if last else grids
 
 
+def _stations_in(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[str]:
+    """The declared stations, and those in `silver_rows` that joined by a reading."""
+    if not feed.open_stations:
+        return list(feed.station_ids)
+    others = con.sql("SELECT DISTINCT station FROM silver_rows ORDER BY station").fetchall()
+    return list(dict.fromkeys([*feed.station_ids, *(station for (station,) in others)]))
+
+
 def _measured(feed: Feed, low: int, high: int) -> str:
     """A select of one row per (station, step in [low, high)) with a reading: the five figures of every series."""
-    step = feed.cadence // MICROSECOND
-    values, sums, _, figures = spreads(feed)
+    values, sums, _, figures = spreads(feed, feed.cadence, steps.sql_length(feed))
+    slack = steps.slack(feed)
+    since = timestamptz(steps.label(feed, low) - slack - quantities.reach(feed))
+    after = timestamptz(steps.label(feed, high) + slack)
+    number = steps.sql_number(feed, steps.sql_clock(feed))
+    rows = f"(SELECT *{with_vectors(feed)} FROM silver_bronze WHERE time >= {since} AND time < {after})"
     return f"""
         SELECT station, step, {figures} FROM (
             SELECT station, step, {sums} FROM (
-                SELECT station, epoch_us(time) // {step} AS step, {values}
-                FROM (SELECT *{with_vectors(feed)} FROM silver_bronze)
-                WHERE time >= {timestamptz(from_microseconds(low * step))}
-                AND time < {timestamptz(from_microseconds(high * step))})
-            GROUP BY station, step)"""
+                SELECT station, {number} AS step, {values} FROM {quantities.readings(feed, rows)})
+            WHERE step >= {low} AND step < {high} GROUP BY station, step)"""
 
 
 def with_vectors(feed: Feed) -> str:
@@ -194,14 +228,23 @@ def _components(feed: Feed, speed: str, heading: str) -> dict[str, str]:
     }
 
 
-def spreads(feed: Feed) -> tuple[str, str, str, str]:
-    """Select lists of all series: values of a reading, their sums, totals of sums, and from these the five figures."""
-    parts = zip(*(_spread(feed, i, name) for i, name in enumerate(names(feed))), strict=True)
+def spreads(feed: Feed, length: timedelta, span: str | None = None) -> tuple[str, str, str, str]:
+    """Select lists of all series: values of a reading, their sums, totals of sums, and from these the five figures.
+
+    The figures are those of windows of `length`, or of each one's own `span`, in microseconds as SQL; a value that is
+    not the mean is a sixth one (`quantities`).
+    """
+    parts = zip(
+        *(_spread(feed, i, name, length, span or str(length // MICROSECOND)) for i, name in enumerate(names(feed))),
+        strict=True,
+    )
     values, sums, totals, figures = (", ".join(text for texts in part for text in texts) for part in parts)
     return values, sums, totals, figures
 
 
-def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[str], list[str]]:
+def _spread(
+    feed: Feed, i: int, name: str, length: timedelta, span: str
+) -> tuple[list[str], list[str], list[str], list[str]]:
     """One series' part of the lists of `spreads`.
 
     Values are summed as whole numbers of tiny parts: sums of doubles differ in their last places with the order of
@@ -210,16 +253,16 @@ def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[s
     c, low, high, count = quoted(name), f"low{i}", f"high{i}", f"n{i}"
     values, sums = [f"{c} AS v{i}"], [f"min(v{i}) AS {low}", f"max(v{i}) AS {high}", f"count(v{i}) AS {count}"]
     totals = [f"min({low}) AS {low}", f"max({high}) AS {high}", f"sum({count})::BIGINT AS {count}"]
-    circular = next((column for column in feed.columns if column.name == name and column.circular), None)
-    if circular:
-        for axis, of in zip("xy", direction(circular), strict=True):
+    column = next((column for column in feed.columns if column.name == name), None)
+    parts = f"({_PARTS} / {bound(feed, name)!r})"
+    if column and column.circular:
+        for axis, of in zip("xy", direction(column), strict=True):
             values.append(f"CAST({of} * {_PARTS} AS BIGINT) AS {axis}{i}")
             sums.append(f"sum({axis}{i}) AS {axis}{i}")
             totals.append(f"sum({axis}{i}) AS {axis}{i}")
         x, y = (f"({axis}{i} / ({count} * {_PARTS}))" for axis in "xy")
-        mean, std = circular_statistics(circular, x, y, low, high, count)
+        mean, std = circular_statistics(column, x, y, low, high, count)
     else:
-        parts = f"({_PARTS} / {bound(feed, name)!r})"
         values.append(f"CAST({c} * {parts} AS BIGINT) AS w{i}")
         sums += [f"sum(w{i}) AS s{i}", f"sum(w{i}::HUGEINT * w{i}) AS q{i}"]
         totals += [f"sum(s{i}) AS s{i}", f"sum(q{i}) AS q{i}"]
@@ -227,6 +270,10 @@ def _spread(feed: Feed, i: int, name: str) -> tuple[list[str], list[str], list[s
         squares = f"({count} * q{i} - s{i} * s{i}) / ({count} * ({count} - 1)::DOUBLE)"
         std = f"CASE WHEN {count} > 1 THEN sqrt({squares}) / {parts} END"
     figures = {"mean": mean, "std": std, "min": low, "max": high, "count": f"CAST({count} AS INTEGER)"}
+    if column and not column.is_averaged:
+        terms = quantities.terms(feed, i, column, mean, parts, length, span)
+        values, sums, totals = values + terms.readings, sums + terms.sums, totals + terms.totals
+        figures["value"] = terms.value
     return values, sums, totals, [f"{figure} AS {quoted(f'{name}_{label}')}" for label, figure in figures.items()]
 
 
@@ -246,11 +293,11 @@ def _outputs(feed: Feed, name: str) -> str:
 
 def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str | None, int, int]]:
     """Runs of steps to lay out, [low, high): each month's own, and before a run of months the steps a fill needs."""
-    first, after = _step(feed, extent.first), _step(feed, max(extent.ends.values()))
+    first, after = steps.number(feed, extent.first), steps.number(feed, max(extent.ends.values()))
     pieces: list[tuple[str | None, int, int]] = []
     end = first
     for month in sorted(set(months)):
-        start, stop = (_step(feed, instant) for instant in month_span(month))
+        start, stop = (steps.first_from(feed, border) for border in month_span(month))
         low, high = max(start, first), min(stop, after)
         if low >= high:
             continue
@@ -259,8 +306,3 @@ def _pieces(feed: Feed, months: Sequence[str], extent: Extent) -> list[tuple[str
         pieces.append((month, low, high))
         end = high
     return pieces
-
-
-def _step(feed: Feed, time: datetime) -> int:
-    """The number of the step that holds an instant, counted from 1970."""
-    return (time - EPOCH) // feed.cadence

@@ -17,6 +17,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.months import month_span
 from aerocast.common.times import EPOCH, MICROSECOND
 from aerocast.feed.declaration import Feed, Sliding
+from aerocast.tables import quantities
 from aerocast.tables.silver import spreads, with_vectors
 
 
@@ -53,9 +54,10 @@ def build(
 ) -> duckdb.DuckDBPyRelation:
     """Windows of `months`: `station`, `time` (start), per series `c_mean` .. `c_count`, `readings`, `month`.
 
-    `bronze` is a relation of `con` with at least these months and `lookahead` after each; `newest` is the newest
-    reading of the whole feed (`Lake.span`). `c_std` is the sample's, null for one reading; angles and vectors are as in
-    silver, and `readings` counts rows, whatever was measured in them. The relation is read lazily.
+    `bronze` is a relation of `con` with at least these months, `lookahead` after each and `quantities.reach` before it;
+    `newest` is the newest reading of the whole feed (`Lake.span`). `c_std` is the sample's, null for one reading;
+    angles and vectors are as in silver, and `readings` counts rows, whatever was measured in them. A column whose value
+    is not its mean has it as `c_value`. The relation is read lazily.
     """
     con.execute("SET TimeZone = 'UTC'")
     bronze.create_view("sliding_bronze", replace=True)
@@ -63,16 +65,21 @@ def build(
     every, parts = sliding.every // MICROSECOND, sliding.size // sliding.every
     runs = _runs(feed, months, newest)
     windows = " OR ".join(f"bucket - back BETWEEN {low} AND {high - 1}" for low, high in runs)
-    readings = " OR ".join(
-        f"(time >= make_timestamptz({low * every}) AND time < make_timestamptz({(high + parts - 1) * every}))"
-        for low, high in runs
+    readings, near = (
+        " OR ".join(
+            f"(time >= make_timestamptz({low * every - before // MICROSECOND})"
+            f" AND time < make_timestamptz({(high + parts - 1) * every}))"
+            for low, high in runs
+        )
+        for before in (timedelta(0), quantities.reach(feed))
     )
-    values, sums, totals, figures = spreads(feed)
+    rows = f"(SELECT *{with_vectors(feed)} FROM sliding_bronze WHERE {near or 'false'})"
+    values, sums, totals, figures = spreads(feed, sliding.size)
     return con.sql(f"""
         WITH sums AS MATERIALIZED (
             SELECT station, bucket, count(*) AS readings, {sums} FROM (
-                SELECT station, epoch_us(time) // {every} AS bucket, {values}
-                FROM (SELECT *{with_vectors(feed)} FROM sliding_bronze) WHERE {readings or "false"})
+                SELECT station, epoch_us(time) // {every} AS bucket, {values} FROM {quantities.readings(feed, rows)}
+                WHERE {readings or "false"})
             GROUP BY station, bucket),
         windows AS (
             SELECT station, bucket - back AS slot, sum(readings) AS readings, {totals}

@@ -19,10 +19,11 @@ import numpy as np
 
 from aerocast.common.months import month_of, month_span, months_around
 from aerocast.common.sql import quoted, timestamp
-from aerocast.common.times import MICROSECOND, from_numpy
+from aerocast.common.times import from_numpy
 from aerocast.features.grid import Progress
 from aerocast.feed.declaration import Feed
-from aerocast.tables.silver import Extent, floor, names
+from aerocast.tables import steps
+from aerocast.tables.silver import Extent, begin, floor, names
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,7 +53,7 @@ def extent_of(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, now:
 
 def progress(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, newest: datetime) -> dict[str, Progress]:
     """How far the readings of each station have come; only stations with one in the newest steps up to `newest`."""
-    since = floor(feed, newest) - 2 * HABIT * feed.cadence
+    since = floor(feed, newest) - 2 * HABIT * feed.cadence - steps.slack(feed)
     months = months_around([month_of(since), month_of(newest)], _NOTHING, _NOTHING)
     rows = lake.relation(con, f"{feed.name}/bronze", months)
     return of_readings(con, feed, rows.filter(f"time >= {timestamp(since)}::TIMESTAMPTZ"))
@@ -60,7 +61,7 @@ def progress(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, newes
 
 def of_readings(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckDBPyRelation) -> dict[str, Progress]:
     """As `progress`, from all these readings."""
-    step = feed.cadence // MICROSECOND
+    label, number = steps.sql_label(feed, "step"), steps.sql_number(feed, steps.sql_clock(feed))
     columns = [column.name for column in feed.columns]
     values = "".join(f", {quoted(name)} AS v{i}" for i, name in enumerate(columns))
     counts = ", ".join(f"count(v{i}) AS n{i}" for i in range(len(columns)))
@@ -70,16 +71,16 @@ def of_readings(con: duckdb.DuckDBPyConnection, feed: Feed, bronze: duckdb.DuckD
     bronze.create_view("wholeness_readings", replace=True)
     rows = con.execute(f"""
         WITH readings AS (
-            SELECT station, epoch_us(time) AS moment, epoch_us(time) // {step} AS step{values} FROM wholeness_readings),
+            SELECT station, epoch_us(time) AS moment, {steps.sql_clock(feed)} AS shown, {number} AS step{values}
+            FROM wholeness_readings),
         gaps AS (SELECT station, moment - lag(moment) OVER (PARTITION BY station ORDER BY moment) AS gap FROM readings),
         intervals AS (SELECT station, coalesce(median(gap), 0) AS gap FROM gaps GROUP BY station),
         steps AS (
-            SELECT station, step, max(moment) AS last, {counts},
+            SELECT station, step, max(moment) AS last, max(shown) - {label} AS elapsed, {counts},
                 row_number() OVER (PARTITION BY station ORDER BY step DESC) - 1 AS back
             FROM readings GROUP BY station, step)
-        SELECT station, max(step) * {step // 1_000_000}, max(last) // 1000000,
-            coalesce(max(last - step * {step}) FILTER (back = 0)
-                >= median(last - step * {step}) {before} - any_value(gap) / {JITTER}, false),
+        SELECT station, max({label}) // 1000000, max(last) // 1000000,
+            coalesce(max(elapsed) FILTER (back = 0) >= median(elapsed) {before} - any_value(gap) / {JITTER}, false),
             [{here}], [{usual}]
         FROM steps JOIN intervals USING (station) GROUP BY station""").fetchall()
     return {station: _progress(feed, *row) for station, *row in rows}
@@ -102,20 +103,23 @@ def extent(feed: Feed, span: Span, progress: Mapping[str, Progress], now: dateti
     if _is_over(feed, span[1], now) or not own:
         return Extent.of_recording(feed, *span)
     begins = {station: from_numpy(each.step) for station, each in own.items()}
+    local_times = {station: steps.clock(feed, now, station) for station in feed.station_ids}
     whole = {
-        station: each.full or now >= begins[station] + feed.cadence + feed.freshness for station, each in own.items()
+        station: each.full or local_times[station] >= begins[station] + feed.cadence + feed.freshness
+        for station, each in own.items()
     }
     front = max(begins[station] + whole[station] * feed.cadence for station in own)
-    over = min(front, floor(feed, now))
-    ends = dict.fromkeys(feed.station_ids, over)
-    for station, begin in begins.items():
-        after = begin + feed.cadence
-        ends[station] = max(after, over) if whole[station] or after < front else begin
+    ends = {station: min(front, steps.floor(feed, moment)) for station, moment in local_times.items()}
+    for station, start in begins.items():
+        after = start + feed.cadence
+        ends[station] = max(after, ends[station]) if whole[station] or after < front else start
     # A feed's first step is there from the start: so the table has a row, and no window is as short.
-    first = floor(feed, span[0]) + feed.cadence
-    return Extent(span[0], {station: max(end, first) for station, end in ends.items()})
+    first = begin(feed, span[0])
+    return Extent(first, {station: max(end, first + feed.cadence) for station, end in ends.items()})
 
 
 def _is_over(feed: Feed, newest: datetime, now: datetime) -> bool:
     """Whether all readings that are expected have come."""
-    return now >= (feed.end or floor(feed, newest) + feed.cadence + feed.freshness)
+    if feed.end:
+        return now >= feed.end
+    return steps.clocks(feed, now)[0] >= floor(feed, newest) + feed.cadence + feed.freshness

@@ -9,6 +9,9 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERS
 # The public `in_process_executor` cannot be extended by the lock that shows a run to live; this is its config.
 from dagster._core.definitions.executor_definition import IN_PROC_CONFIG as IN_PROC_CONFIG
 
+# Definitions name the component that made them by such a value, which Dagster itself adds to copies only.
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue as ObjectMetadataValue
+
 # What `define_asset_job` returns has no public name.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 

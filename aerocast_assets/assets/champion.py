@@ -1,4 +1,4 @@
-"""champion: every candidate and the incumbent on the same rows; the better one is released, and the reason kept.
+"""champion: all candidates and the incumbent on the same rows; what is better is released, and the reason kept.
 
 While a person holds what serves, a trial is held and recorded, and replaces nothing. Run config `release` chooses one
 instead: a person's choice is a rollback, which holds until it is lifted. The loop chooses, too: a challenger that has
@@ -17,8 +17,10 @@ from aerocast.feed.model_kind import SEQUENCE
 from aerocast.promotion import table
 from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.assets.describe import status
+from aerocast_assets.assets.step import step
 from aerocast_assets.keys import ONCE, key, models
 from aerocast_assets.keys import table as name_of
+from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform, ReleaseChoice
 
 if TYPE_CHECKING:
@@ -40,15 +42,19 @@ RETRAIN_TAG = "retrain_reason"
 def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
     """`<feed>/<target>/champion`: the release that serves, and the tables `promotions` and `scores` behind it."""
 
-    @dg.asset(
-        key=key(feed, target, "champion"),
+    spec = feed_spec(
+        feed,
+        "champion",
+        target,
         deps=[key(feed, target, name) for name in (*models(feed), "training_set")],
-        group_name=feed.name,
         kinds={"onnx", "mlflow"},
         code_version=CODE,
-        description="Replaced only by a candidate that beats both baselines and, on the same rows, the incumbent.",
+        description="Replaced only by a challenger that beats both baselines and, on the same rows, the incumbent; "
+        "what does not beat them at a horizon does not serve it.",
         automation_condition=ONCE,
     )
+
+    @step(spec)
     def asset(
         context: dg.AssetExecutionContext, config: ReleaseChoice, platform: Platform
     ) -> dg.MaterializeResult[None]:
@@ -107,11 +113,11 @@ def _judge(
         )
     trial = _try(platform, lake, feed, target, rivals, now.release, since)
     trial = replace(trial, note=trial.note + now.note)
-    rivals = tracked.record_scores(context, root, rivals, trial)
-    winner = next((each for each in rivals if each.kind == trial.decision.winner), None)
+    by_kind = tracked.record_scores(context, platform, feed, target, entrants, trial)
+    winner = by_kind[trial.entry.kind] if trial.entry else None
     reason = context.run.tags.get(RETRAIN_TAG)
     outcome = rollout.apply_decision(root, feed, trial, (winner, sequence), now, context.run.run_id, reason)
-    tracked.registered(context, root, winner, outcome.decision, outcome.challenger)
+    tracked.registered(context, platform, by_kind, outcome.decision, outcome.challenger)
     about = table.Context(
         run_id=context.run.run_id,
         feed_time=clock.now(root, feed.name, feed.end),
@@ -161,8 +167,10 @@ def _result(
         metadata |= {
             "release": serves.version,
             "kind": serves.kind,
+            "kinds": dg.MetadataValue.json(_texts({at: serves.kind_at(at) for at in serves.horizons})),
+            **({"served_by": dg.MetadataValue.json(_texts(serves.served_by))} if serves.served_by else {}),
             "config_hash": lineage.config_hash,
-            **tracked.link(platform, lineage.mlflow_run_id),
+            **tracked.link(platform, lineage.mlflow_run_id, f"{serves.feed.name}.{serves.target}"),
             "trained_to": str(lineage.training_end),
             "delta_versions": dg.MetadataValue.json(lineage.delta_versions),
             "skill_overall": round(serves.metrics.overall.skill, 4),
@@ -176,6 +184,10 @@ def _result(
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
 
 
+def _texts(by_horizon: "Mapping[int, str]") -> dict[str, str]:
+    return {str(horizon): text for horizon, text in by_horizon.items()}
+
+
 def _choose(
     context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, config: ReleaseChoice, offered: str
 ) -> dg.MaterializeResult[None]:
@@ -186,6 +198,7 @@ def _choose(
             Nothing of this changes by itself, so that the run is not repeated.
     """
     from aerocast.promotion import choice
+    from aerocast.promotion.withdrawal import write_as_judged
 
     root, lake, tag = platform.root, platform.lake, context.run.tags.get(RETRAIN_TAG)
     try:
@@ -194,7 +207,10 @@ def _choose(
         else:
             length = choice.parse_length(config.hold_for, "hold_for")
             hold = None if config.automatic else choice.hold_for(length, tag or "")
-            outcome = choice.choose(lake, root, feed, target, config.release, hold, tag or "", offered)
+            version = config.release
+            if config.as_judged:
+                version = write_as_judged(root, feed.name, target, version, context.run.run_id, tag or "")
+            outcome = choice.choose(lake, root, feed, target, version, hold, tag or "", offered)
             _follow(context, platform, feed, target, outcome)
     except AeroCastError as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -45,13 +45,16 @@ def claims(find: Callable[[str], Feed | None] = declared_feed) -> dg.AssetsDefin
     )
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.ingest import brokers
+        from aerocast.ingest.channels.claim_objects import ClaimPrefixes
         from aerocast.ingest.channels.claims import TOPICS, take_claims
 
         address = platform.settings.broker
         if not address:
             raise AeroCastError(UNSET)
+        settings = platform.settings
+        prefixes = ClaimPrefixes.of(platform.root, settings.claim_prefixes)
         with brokers.connect(address) as broker:
-            intake = take_claims(broker, platform.root, find, limit=platform.settings.patience)
+            intake = take_claims(broker, platform.root, find, limit=settings.patience, prefixes=prefixes)
             backlog = broker.backlog(TOPICS)
         metadata = _describe(intake, backlog)
         summary = f"{intake.messages} messages: {intake.rows.total()} readings from {len(intake.claims)} objects"

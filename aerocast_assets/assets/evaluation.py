@@ -11,7 +11,9 @@ import dagster as dg
 from aerocast.common.lineage import code_version
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import drawing, preview, report, status
+from aerocast_assets.assets.step import step
 from aerocast_assets.keys import LIVE_TAG, forward, key
+from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -29,15 +31,17 @@ FIGURES = ("rmse", "bias", "coverage", "skill")
 def evaluation(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/evaluation`, of all targets; there need be no champion, and nothing in the log, yet."""
 
-    @dg.asset(
-        key=key(feed, "evaluation"),
+    spec = feed_spec(
+        feed,
+        "evaluation",
         deps=[key(feed, "silver"), *(key(feed, target, "champion") for target in feed.targets)],
-        group_name=feed.name,
         kinds={"deltalake", "duckdb", "csv"},
         code_version=code_version("aerocast.monitoring.evaluation.run"),
         description="Logged forecasts joined with outcomes: rolling RMSE, bias, coverage, skill; and the diagnosis.",
         automation_condition=forward(feed),
     )
+
+    @step(spec)
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.monitoring.evaluation.run import evaluate
 

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import msgspec
 
 from aerocast.common.lineage import code_version, config_hash, digest
 from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets.assets.describe import drawing, preview, report, status
+from aerocast_assets.assets.step import step
 from aerocast_assets.keys import forward, key, table
+from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -46,17 +49,21 @@ def _serving(root: Home, feed: Feed, target: str) -> "tuple[Current, Release]":
 def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
     """`<feed>/<target>/forecasts`."""
 
-    @dg.asset(
-        key=key(feed, target, "forecasts"),
+    spec = feed_spec(
+        feed,
+        "forecasts",
+        target,
         deps=[key(feed, target, "champion"), key(feed, "silver")],
-        group_name=feed.name,
         kinds={"deltalake"},
         code_version=CODE,
         description=f"Newest forecast of {target} for each station and horizon, with its interval.",
         automation_condition=forward(feed),
     )
+
+    @step(spec)
     def asset(context: dg.AssetExecutionContext, config: Refresh, platform: Platform) -> dg.MaterializeResult[None]:
-        from aerocast.contracts import clock, tail
+        from aerocast.contracts import clock, drift_state, tail
+        from aerocast.features.grid import Place
         from aerocast.lake import WHOLE
         from aerocast.releases import issue
         from aerocast.reporting import plots
@@ -64,14 +71,17 @@ def forecasts(feed: Feed, target: str) -> dg.AssetsDefinition:
         root = platform.root
         pointer, serving = _serving(root, feed, target)
         grids = tail.read_grids(root, feed.name)
+        beliefs = drift_state.document(root, feed.name).read()
+        adaptations = beliefs.adaptations.get(target, {}) if beliefs else {}
         version = config_hash(
             release=serving.version,
             code=CODE,
+            adaptations=msgspec.to_builtins(adaptations),
             tail={name: [str(grid.time[-1:]), digest(grid.values, grid.age)] for name, grid in grids.items()},
         )
         lake, name, path = platform.lake, table(feed, target, "forecasts"), picture_path(root, feed, target)
         fresh = config.force or not (lake.ledger(name).is_current(WHOLE, version) and path.exists())
-        issued = issue.forecast_newest(serving, grids)
+        issued = issue.forecast_newest(serving, grids, Place.of_feed(feed), adaptations)
         rows = issued.rows(datetime.now(UTC))
         drawn = fresh and (config.force or clock.is_due(root, feed.name, path, pointer.promoted_at))
         pictures = drawing(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -11,8 +12,10 @@ from aerocast.common.words import count
 from aerocast.feed.declaration import Feed
 from aerocast.tables.modules import MODULES
 from aerocast_assets.assets.describe import count_rows, status
+from aerocast_assets.assets.step import step
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import forward, key, months, pool
+from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform, Refresh
 
 if TYPE_CHECKING:
@@ -56,19 +59,19 @@ def layer_asset(
     `show` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised.
     """
 
-    @dg.asset(
-        key=key(feed, name),
+    spec = feed_spec(
+        feed,
+        name,
         deps=[key(feed, upstream)],
         partitions_def=months(feed),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=pool(feed),
-        group_name=feed.name,
         kinds=kinds,
         code_version=code_version(*MODULES[name]),
         description=description,
         automation_condition=forward(feed),
-        output_required=False,
+        skippable=True,
     )
+
+    @step(spec, pool=pool(feed), files=(str(Path(__file__).with_name(f"{name}.py")),))
     def asset(
         context: dg.AssetExecutionContext, config: Refresh, platform: Platform
     ) -> Iterator[dg.MaterializeResult[None]]:

@@ -9,9 +9,11 @@ import dagster as dg
 from aerocast.common.lineage import code_version
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import count_rows, status
+from aerocast_assets.assets.step import step, with_signature
 from aerocast_assets.assets.versions import contents, data_version
 from aerocast_assets.keys import HOURLY, follow, key, live_job_name, pool, table
 from aerocast_assets.keys import months as partitions
+from aerocast_assets.labels import feed_spec, linked
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -27,39 +29,40 @@ RECENT = 2  # newest months of raw in which a live source's newest reading is lo
 
 def source(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/source`: its data version is a fingerprint of what the source holds now."""
-    spec = dg.AssetSpec(
-        key(feed, "source"),
-        group_name=feed.name,
+    spec = feed_spec(
+        feed,
+        "source",
         kinds={feed.source.kind},
         description=f"Where the readings of {feed.name} come from: {feed.source.label}",
         automation_condition=HOURLY,
     )
 
-    @dg.multi_observable_source_asset(name=spec.key.to_python_identifier(), specs=[spec])  # type: ignore[untyped-decorator]  # no hints
     def observe(platform: Platform) -> dg.ObserveResult:
         from aerocast.contracts import clock
 
         now = clock.now(platform.root, feed.name, feed.end)
         return dg.ObserveResult(data_version=dg.DataVersion(feed.source.fingerprint(feed, now)))
 
-    return cast("dg.AssetsDefinition", observe)
+    own = linked(spec, with_signature(observe))
+    define = dg.multi_observable_source_asset(name=own.key.to_python_identifier(), specs=[own])
+    return cast("dg.AssetsDefinition", define(observe))
 
 
 def raw(feed: Feed) -> dg.AssetsDefinition:
     """`<feed>/raw`: what the source has of these months, and all that waits in the channels, whatever its month."""
 
-    @dg.asset(
-        key=key(feed, "raw"),
+    spec = feed_spec(
+        feed,
+        "raw",
         deps=[key(feed, "source")],
         partitions_def=partitions(feed),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=pool(feed),
-        group_name=feed.name,
         kinds={"deltalake"},
         code_version=code_version(type(feed.source).__module__),
         description="Readings as delivered, with station, UTC time, source and segment id. Append-only, exactly once.",
         automation_condition=follow(feed),
     )
+
+    @step(spec, pool=pool(feed))
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
         from aerocast.contracts import clock, declared
         from aerocast.operations.healing import heal
@@ -95,7 +98,7 @@ def _take(
 ) -> "IntakeReport":
     """Channels first: a source that cannot be read must not delay what people sent. Notes which ways could be read."""
     from aerocast.ingest.channels import channels_of
-    from aerocast.ingest.channels.intake import SOURCE, place_strays, take_all, take_source
+    from aerocast.ingest.channels.intake import SOURCE, admit_stations, place_strays, take_all, take_source
     from aerocast.ingest.channels.patience import Patience, delay_text
 
     settings, months, real = platform.settings, sorted(context.partition_keys), datetime.now(UTC)
@@ -115,6 +118,7 @@ def _take(
         else:
             patience.clear(way)
     place_strays(lake, feed, now, intake)
+    admit_stations(lake, feed, months, intake)
     return intake
 
 
@@ -126,6 +130,7 @@ def _read(
 
     from aerocast.common.months import month_of
     from aerocast.feed.source_kind import ReadRequest
+    from aerocast.ingest.channels.slots import fingerprints_of_slots
 
     name, after = table(feed, "raw"), dict[str, datetime]()
     whole = feed.source.watch == "whole"
@@ -136,7 +141,8 @@ def _read(
     # What retention has taken out is not asked for again.
     open_months = None if polled or whole else sorted(set(months) - lake.ledger(name).removed_months())
     work = Path(platform.root) / "sources" / feed.source.kind
-    yield from feed.source.read(feed, ReadRequest(open_months, now, after, work, notes))
+    slots = fingerprints_of_slots(lake, feed) if whole else None
+    yield from feed.source.read(feed, ReadRequest(open_months, now, after, work, notes, slots))
 
 
 def _newest(con: "DuckDBPyConnection", lake: "LakeReader", raw: str, months: Sequence[str]) -> dict[str, datetime]:

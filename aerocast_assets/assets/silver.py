@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -45,13 +46,18 @@ def _publish(work: Refreshed, feed: Feed, progress: "Mapping[str, Progress]") ->
 
     Whether a month was stale says nothing: a run that was killed after its rows were committed leaves an old tail.
     """
+    from aerocast.common.months import months_around
     from aerocast.contracts import tail
+    from aerocast.features.outages import rows_needed
     from aerocast.storage.home import store_of
     from aerocast.tables.silver import grids
 
     lake, root = work.lake, work.platform.root
-    name, place, rows = table(feed, "silver"), tail.document_name(feed.name), feed.window.look_back
-    newest = lake.months(name)[-2:]
+    name, place = table(feed, "silver"), tail.document_name(feed.name)
+    rows = rows_needed(feed.window.look_back, feed.season_steps[0], int(feed.cadence.total_seconds()))
+    months = lake.months(name)
+    back = months_around(months[-1:], rows * feed.cadence, timedelta(0))
+    newest = [month for month in months if month >= min([*months[-2:], *back], default="")]
     habits = {
         station: [str(each.step), str(each.reading), digest(each.readings, each.usual)]
         for station, each in progress.items()

@@ -14,7 +14,9 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview, sample, status
+from aerocast_assets.assets.step import step
 from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
+from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
@@ -30,9 +32,8 @@ def content(lake: "LakeReader", feed: Feed, target: str) -> str:
     return config_hash(windows={month: each.all for month, each in marks.items()})
 
 
-def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
-    """Why a target's rows cannot be split to learn, choose, calibrate and judge by; empty if they can."""
-
+def too_short(lake: "LakeReader", feed: Feed, target: str) -> str:
+    """Why a target's rows span too little to be split; empty if they do not. No row is read."""
     from aerocast.common.times import to_numpy
     from aerocast.features.grid import WindowSpec
     from aerocast.models.splits import split_span
@@ -40,26 +41,41 @@ def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
     span = lake.span(table(feed, target, "windows"))
     if span is None:
         return "there is no row with a whole look-back yet"
-    first, last = map(to_numpy, span)
     try:
-        split_span(feed.split, WindowSpec.of(feed, target), first, last)
+        split_span(feed.split, WindowSpec.of(feed, target), *map(to_numpy, span))
     except AeroCastError as error:
         return str(error)
     return ""
 
 
+def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
+    """Why a target's rows do not suffice to learn, choose, calibrate and judge by; empty if they do."""
+    from aerocast.features.grid import WindowSpec
+    from aerocast.lake import connection
+    from aerocast.models.enough import RoleRows
+
+    if short := too_short(lake, feed, target):
+        return short
+    with connection() as con:
+        relation = lake.relation(con, table(feed, target, "windows"))
+        return "; ".join(RoleRows.read(feed, WindowSpec.of(feed, target), relation).lacks(feed))
+
+
 def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
     """`<feed>/<target>/training_set`: nothing is written; the rows are those of `<feed>/<target>/windows`."""
 
-    @dg.asset(
-        key=key(feed, target, "training_set"),
+    spec = feed_spec(
+        feed,
+        "training_set",
+        target,
         deps=[key(feed, "windows")],
-        group_name=feed.name,
         kinds={"deltalake"},
         description=f"The rows that models of {target} are trained on: one version of all months, by content.",
         automation_condition=WHEN_ENOUGH,
-        output_required=False,
+        skippable=True,
     )
+
+    @step(spec)
     def asset(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:
 
         lake, name = platform.lake, table(feed, target, "windows")
@@ -67,13 +83,13 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
         before = context.instance.get_latest_materialization_event(context.asset_key)
         event = before.asset_materialization if before else None
-        if lacking := too_few(lake, feed, target):
+        fresh = event is None or (event.tags or {}).get("dagster/data_version") != version
+        if lacking := (too_few if fresh else too_short)(lake, feed, target):
             # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
             if event or RETRAIN_OF in context.run.tags:
                 raise AeroCastError(f"{name}: {lacking}")
             context.log.warning(f"{name}: no training set yet: {lacking}")
             return
-        fresh = event is None or (event.tags or {}).get("dagster/data_version") != version
         context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
         yield dg.MaterializeResult(
             metadata={

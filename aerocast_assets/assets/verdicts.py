@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aerocast.lake import LakeReader
     from aerocast.promotion.trial import Trial
 
+CONTRIBUTIONS = "contributions"  # the picture of what the champion looks at
 RELEASES = 20  # newest ones that are shown
 
 
@@ -28,7 +29,8 @@ def describe(platform: Platform, feed: Feed, target: str, trial: "Trial | None" 
 
     root, lake = platform.root, platform.lake
     metadata: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
-    if (pointer := release.current(root, feed.name, target)) and (hold := pointer.active_hold):
+    pointer = release.current(root, feed.name, target)
+    if pointer and (hold := pointer.active_hold):
         metadata["hold"] = str(hold)
     decision, newest_trial = (
         table.newest(lake, feed.name, target, by_trial=trial_only) for trial_only in (False, True)
@@ -47,6 +49,9 @@ def describe(platform: Platform, feed: Feed, target: str, trial: "Trial | None" 
     if trial and trial.duel:
         figure = plots.duel(trial.duel, f"{feed.name} {target}: challenger against incumbent")
         drawing(platform, report(root, feed.name, target, "proof"), "proof", figure)
+    if trial and pointer and decision["promoted"]:
+        _draw_contributions(platform, feed, target, trial, pointer.version)
+    metadata |= drawing(platform, report(root, feed.name, target, CONTRIBUTIONS), CONTRIBUTIONS)
     if decision.get("p_value") is not None:
         metadata |= drawing(platform, report(root, feed.name, target, "proof"), "proof")
     if newest_trial and not table.is_trial(decision):
@@ -56,6 +61,20 @@ def describe(platform: Platform, feed: Feed, target: str, trial: "Trial | None" 
     return metadata | (
         _scores(platform, lake, feed, target, newest_trial, draw=trial is not None) if newest_trial else {}
     )
+
+
+def _draw_contributions(platform: Platform, feed: Feed, target: str, trial: "Trial", version: str) -> None:
+    """What the champion looks at, when a trial has made it that."""
+    from aerocast.features.grid import WindowSpec
+    from aerocast.promotion.contributions import mean_contributions
+    from aerocast.reporting import plots
+
+    sizes, unit = mean_contributions(WindowSpec.of(feed, target), trial), feed.column(target).unit
+    if not sizes:
+        return
+    title = f"{feed.name} {target}: mean size of each group's part\nin the forecasts of {version} [{unit}]"
+    figure = plots.contributions(sizes, feed.horizons, title)
+    drawing(platform, report(platform.root, feed.name, target, CONTRIBUTIONS), CONTRIBUTIONS, figure)
 
 
 def _scores(

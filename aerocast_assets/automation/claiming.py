@@ -26,7 +26,7 @@ def claiming(find: Callable[[str], Feed | None] = declared_feed) -> dg.Definitio
         description="Takes what the broker announces into raw.",
     )
     return dg.Definitions(
-        assets=shared(claims(find)), asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)]
+        assets=[shared(claims(find))], asset_checks=[postponed_check()], jobs=[job], sensors=[_sensor(job)]
     )
 
 

@@ -5,7 +5,7 @@ What to do is decided by `policy`; here the state is read, runs are asked for, a
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import msgspec
@@ -156,26 +156,35 @@ def evidence(state: "DriftState | None", target: str) -> str:
 
 
 def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLook | None:
-    """A challenger that live requests have proven better than what serves is chosen, once, unless a person holds it."""
+    """A challenger that live outcomes have proven better than what serves is chosen, once, unless a person holds it.
+
+    What was judged challenges what serves, too: then what serves has learned something last that made it worse.
+    """
     from aerocast.releases import release
     from aerocast.retraining.policy import has_proof
 
     for shadow in tick.state.shadows if tick.state else ():
-        done_before = shadow.target != target or shadow.challenger == look.memory.challenger
+        name = f"{shadow.challenger} as judged" if shadow.as_judged else shadow.challenger
+        done_before = shadow.target != target or name == look.memory.challenger
         if done_before or not has_proof(tick.feed.promotion, shadow):
             continue
+        heat = tick.heat(target)
+        if shadow.as_judged and (heat.hot or heat.warm):  # the world has changed, and neither fit knows it
+            continue
         serves, rival = (read(tick.root, tick.feed.name, target) for read in (release.current, release.challenger))
+        rival = serves if shadow.as_judged else rival
         if not serves or not rival or (serves.version, rival.version) != (shadow.champion, shadow.challenger):
             continue
-        proof = f"{shadow.challenger} beats {shadow.champion} by {shadow.gain:.1%} on {shadow.pairs} live requests"
+        pairs = f"{shadow.pairs} live {'forecasts' if shadow.as_judged else 'requests'}"
+        proof = f"{name} beats {shadow.champion} by {shadow.gain:.1%} on {pairs}"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
         if hold:
             return RetrainLook(f"{look.reason}; {reason}, but {hold}", look.memory)
-        run_key = f"{target}/shadow/{shadow.challenger}"
+        choice: dict[str, Any] = {"release": shadow.challenger, "as_judged": shadow.as_judged}
         return RetrainLook(
             f"{look.reason}; {reason}",
-            msgspec.structs.replace(look.memory, challenger=shadow.challenger),
-            runs.ask(tick.feed, target, reason, tick.now, run_key=run_key, release=shadow.challenger),
+            msgspec.structs.replace(look.memory, challenger=name),
+            runs.ask(tick.feed, target, reason, tick.now, run_key=f"{target}/shadow/{name}", **choice),
         )
     return None
 

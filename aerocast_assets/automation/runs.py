@@ -12,8 +12,9 @@ from aerocast.common.words import duration, the_newest
 from aerocast.feed.declaration import Feed
 from aerocast.storage.home import Home
 from aerocast_assets._compat import StepEventStatus
+from aerocast_assets.assets.candidates import step_name
 from aerocast_assets.assets.champion import RETRAIN_TAG
-from aerocast_assets.keys import RETRAIN_OF, key, models, retrain_job_name
+from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
 
 if TYPE_CHECKING:
     from aerocast.retraining.policy import LastRun, Outcome
@@ -38,17 +39,20 @@ def ask(
     run_key: str | None = None,
     since: datetime | None = None,
     release: str = "",
+    as_judged: bool = False,
     force: bool = False,
     tags: dict[str, str] | None = None,
 ) -> dg.RunRequest:
     """A retrain of the target for the regime that began `since`; with `release` only that version is chosen.
+
+    With `as_judged` what its trial judged is chosen.
 
     With `force` models are trained and judged again, though nothing may have changed.
     """
     return dg.RunRequest(
         run_key=run_key,
         job_name=retrain_job_name(feed, target),
-        run_config=_config(feed, target, since, release, force=force),
+        run_config=_config(feed, target, since, (release, as_judged), force=force),
         tags={RETRAIN_TAG: shortened(reason), ASKED_TAG: now.isoformat(), **(tags or {})},
         asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")] if release else None,
     )
@@ -83,12 +87,16 @@ def shortened(reason: str) -> str:
     return reason if len(reason) <= LONGEST else reason[: LONGEST - 1] + "…"
 
 
-def _config(feed: Feed, target: str, since: datetime | None, release: str, *, force: bool) -> dict[str, Any]:
+def _config(
+    feed: Feed, target: str, since: datetime | None, choice: tuple[str, bool], *, force: bool
+) -> dict[str, Any]:
+    release, as_judged = choice
     training: dict[str, Any] = {"since": since.isoformat()} if since else {}
     training |= {"force": True} if force else {}
-    ops: dict[str, dict[str, Any]] = dict.fromkeys(models(feed), training)
-    ops["champion"] = {"release": release, "automatic": True} if release else training
-    return {"ops": {f"{feed.name}__{target}__{name}": {"config": values} for name, values in ops.items() if values}}
+    selection = {"release": release, "automatic": True} | ({"as_judged": True} if as_judged else {})
+    champion = selection if release else training
+    ops = {step_name(feed, target): training, f"{feed.name}__{target}__champion": champion}
+    return {"ops": {name: {"config": values} for name, values in ops.items() if values}}
 
 
 def retrains(

@@ -21,7 +21,7 @@ def upkeep(find: Callable[[], Sequence[Feed]] = feeds) -> dg.Definitions:
         description="Keeps the lake small and removes nothing that is needed.",
     )
     return dg.Definitions(
-        assets=shared(maintenance(find)),
+        assets=[shared(maintenance(find))],
         asset_checks=[disk_check()],
         jobs=[job],
         schedules=[

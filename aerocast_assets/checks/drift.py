@@ -1,4 +1,4 @@
-"""Drift as checks: errors on `evaluation`, sensors and seasons on silver. They warn and never stop a run."""
+"""Drift as checks: errors of each target, sensors and seasons on silver. They warn and never stop a run."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import dagster as dg
 
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import drawing, preview, report
+from aerocast_assets.assets.step import check_step
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
@@ -19,56 +20,46 @@ if TYPE_CHECKING:
 EVIDENCE = ("test", "subject", "value", "threshold", "fired", "detail")
 
 
-def drift_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
-    """One check of each target's errors, and the two on silver."""
-    return [*(_errors(feed, target) for target in feed.targets), _readings(feed)]
+def of_target(feed: Feed, target: str, platform: Platform) -> dg.AssetCheckResult:
+    """Whether the errors of a target are what season and weather allow, as the newest examination has it."""
+    from aerocast.contracts import drift_state as state
 
-
-def _errors(feed: Feed, target: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=key(feed, "evaluation"),
-        name=f"{target}_drift",
-        description=f"No concept drift: errors of {target} are what the same season and weather allow.",
+    beliefs = state.document(platform.root, feed.name).read()
+    own = [each for each in (beliefs.diagnoses if beliefs else ()) if each.target == target]
+    drifting = [each.station for each in own if each.verdict == "concept_drift"]
+    text = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"
+    heat = beliefs.of(target) if beliefs else None
+    return dg.AssetCheckResult(
+        passed=not drifting,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=text if own else "no champion serves yet, so nothing was examined",
+        metadata={
+            **_describe(own),
+            "hot": bool(heat and heat.hot),
+            "edges": heat.edges if heat else 0,
+            **{name: dg.MetadataValue.float(value) for name, value in _figures(own).items()},
+            **drawing(platform, report(platform.root, feed.name, target, "drift"), "drift"),
+        },
     )
-    def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.contracts import drift_state as state
-
-        beliefs = state.document(platform.root, feed.name).read()
-        own = [each for each in (beliefs.diagnoses if beliefs else ()) if each.target == target]
-        drifting = [each.station for each in own if each.verdict == "concept_drift"]
-        text = f"concept drift at {', '.join(drifting)}" if drifting else "no concept drift"
-        heat = beliefs.of(target) if beliefs else None
-        return dg.AssetCheckResult(
-            passed=not drifting,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=text if own else "no champion serves yet, so nothing was examined",
-            metadata={
-                **_describe(own),
-                "hot": bool(heat and heat.hot),
-                "edges": heat.edges if heat else 0,
-                **{name: dg.MetadataValue.float(value) for name, value in _figures(own).items()},
-                **drawing(platform, report(platform.root, feed.name, target, "drift"), "drift"),
-            },
-        )
-
-    return check
 
 
-def _readings(feed: Feed) -> dg.AssetChecksDefinition:
-    """After `evaluation`, where that runs too, for then the newest silver is examined already."""
+def readings_checks(feed: Feed) -> dg.AssetChecksDefinition:
+    """The two on silver: `sensors` and `season`.
+
+    After `evaluation`, where that runs too, for then the newest silver is examined already.
+    """
     after, silver = [key(feed, "evaluation")], key(feed, "silver")
     described = {
         "sensors": "Every sensor can be believed: none is stuck, spikes, changed its unit, jumps in time or is silent.",
         "season": "Readings are spread as in the same season of the champion's training span.",
     }
 
-    @dg.multi_asset_check(
-        name=f"{feed.name}_drift",
-        specs=[
-            dg.AssetCheckSpec(name, asset=silver, description=text, additional_deps=after)
-            for name, text in described.items()
-        ],
-    )
+    specs = [
+        dg.AssetCheckSpec(name, asset=silver, description=text, additional_deps=after)
+        for name, text in described.items()
+    ]
+
+    @check_step(*specs, name=f"{feed.name}_drift")
     def check(platform: Platform) -> Iterator[dg.AssetCheckResult]:
         from aerocast.monitoring.evaluation import watch
 

@@ -7,6 +7,7 @@ import dagster as dg
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.raw import UNREAD
+from aerocast_assets.assets.step import check_step
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
@@ -25,11 +26,13 @@ def intake_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
 
 
 def _nothing_put_aside(feed: Feed) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+    spec = dg.AssetCheckSpec(
+        PUT_ASIDE,
         asset=key(feed, "raw"),
-        name=PUT_ASIDE,
         description="No file lies in the inbox's rejected/, and no post was set aside: fix or remove them.",
     )
+
+    @check_step(spec)
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.ingest.channels.inbox import Inbox, inbox_of
         from aerocast.ingest.channels.patience import delay_text
@@ -54,16 +57,13 @@ def _all_read(feed: Feed) -> dg.AssetChecksDefinition:
     """`all_read` of raw: blocks nothing, since readings that came in another way are as good as ever."""
     asset = key(feed, "raw")
 
-    @dg.multi_asset_check(
-        name=all_read_name(feed),
-        specs=[
-            dg.AssetCheckSpec(
-                NAME,
-                asset=asset,
-                description="The source and every channel could be read. If not, the run fails, at its end.",
-            )
-        ],
+    spec = dg.AssetCheckSpec(
+        NAME,
+        asset=asset,
+        description="The source and every channel could be read. If not, the run fails, at its end.",
     )
+
+    @check_step(spec, name=all_read_name(feed))
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
         from aerocast.ingest.channels import patience
 

@@ -1,6 +1,6 @@
 """Checks of the tables: nothing lost, values believed, expectations, freshness. Blocking ones stop the run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from aerocast.common.words import count, duration
 from aerocast.feed.declaration import Feed
 from aerocast.tables.expectations import Verdict, rules, validate
 from aerocast_assets.assets.describe import preview
+from aerocast_assets.assets.step import check_step
 from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
 
@@ -52,12 +53,14 @@ def _open(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed
 
 
 def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+    spec = dg.AssetCheckSpec(
+        "nothing_lost",
         asset=key(feed, "bronze"),
-        name="nothing_lost",
         blocking=True,
         description="Every reading and every value of raw went to one place, counted from the three tables.",
     )
+
+    @check_step(spec)
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables.quality import EMPTY, Audit, audit
 
@@ -86,7 +89,9 @@ def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None)
     if block is not None:
         description = f"No column of any station lacks {block:.0%} of its values (quality.block)."
 
-    @dg.asset_check(asset=asset, name="values_believed", blocking=block is not None, description=description)
+    spec = dg.AssetCheckSpec("values_believed", asset=asset, blocking=block is not None, description=description)
+
+    @check_step(spec)
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables import quality
 
@@ -119,10 +124,9 @@ def _expectations(feed: Feed) -> dg.AssetChecksDefinition:
     bronze = key(feed, "bronze")
     suite = rules(feed)
 
-    @dg.multi_asset_check(
-        name=f"{feed.name}_expectations",
-        specs=[dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite],
-    )
+    specs = [dg.AssetCheckSpec(r.name, asset=bronze, description=r.description, blocking=r.blocking) for r in suite]
+
+    @check_step(*specs, name=f"{feed.name}_expectations")
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
         lake, name = platform.lake.view(), table(feed, "bronze")
         with platform.sql() as con:
@@ -161,11 +165,13 @@ def _unexpected(verdict: Verdict) -> str:
 
 
 def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+    spec = dg.AssetCheckSpec(
+        "fresh",
         asset=key(feed, "silver"),
-        name="fresh",
         description=f"Each station's newest reading is at most {duration(feed.freshness)} old, by the feed's clock.",
     )
+
+    @check_step(spec)
     def check(platform: Platform) -> dg.AssetCheckResult:
         from aerocast.contracts import clock
 
@@ -179,7 +185,9 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not late,
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(_late(station, ages[station], feed) for station in late)
+            description="; ".join(
+                [*(_late(station, ages[station], feed) for station in late), *_impatience(feed, late)]
+            )
             or f"every station's newest reading is at most {duration(feed.freshness)} old",
             metadata={
                 "late": ", ".join(late),
@@ -200,3 +208,13 @@ def _late(station: str, age: timedelta | None, feed: Feed) -> str:
     if age is None:
         return f"{station}: no reading lately"
     return f"{station}: the newest reading is {duration(age)} old, at most {duration(feed.freshness)} are allowed"
+
+
+def _impatience(feed: Feed, late: Sequence[str]) -> list[str]:
+    """That a limit below the cadence makes a station late which reports once a step."""
+    if not late or feed.freshness >= feed.cadence:
+        return []
+    steps = f"the cadence of {duration(feed.cadence)}"
+    return [
+        f"freshness {duration(feed.freshness)} is below {steps}: what reports once a step is late between two steps"
+    ]

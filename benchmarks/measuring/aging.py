@@ -42,7 +42,7 @@ def delivered_feed() -> Feed:
             "description": "Deliveries by the inbox.",
             "source": {"kind": "push", "station_field": "station", "time_field": "time"},
             "cadence": "PT1H",
-            "season": 24,
+            "seasons": ["P1D"],
             "start": START,
             "end": START + timedelta(days=200),
             "freshness": "PT6H",

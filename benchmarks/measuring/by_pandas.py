@@ -14,6 +14,7 @@ from measuring.script import BACK, HOUR, REACH, Job
 KEY = ["station", "sec"]  # of a reading
 SPANS = ((0, 3), (0, 6), (0, 12), (0, 24), (24, 48))
 LAGS = (*range(12), 14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
+SEASONAL = (18, 21, 23, 42, 45, 47)  # lags of the target that `_seasons` has
 
 
 def run(job: Job, out: Path) -> int:
@@ -190,6 +191,7 @@ def _windows(job: Job, grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
             others = (total[name] - own[name].fillna(0)) / (count[name] - own[name].notna()).replace(0, np.nan)
             columns |= {f"near_{name}_lag{k}": (others - own[name]).shift(k) for k in (0, 1, 3)}
         columns |= _sky(job, own.index.to_numpy(), places[str(station)])
+        columns |= _seasons(job, own)
         columns |= {f"station_{name}": np.float32(name == station) for name in places}
         outcome = own[job["target"]].where(own[f"{job['target']}_age"] == 0)
         columns |= {f"y_{job['target']}_{h}": outcome.shift(-h) for h in job["horizons"]}
@@ -201,7 +203,7 @@ def _windows(job: Job, grid: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
 
 def _series(names: list[str], target: str, own: pd.DataFrame) -> dict[str, pd.Series]:
     """What a station's own columns say."""
-    columns = {f"{n}_lag{k}": own[n].shift(k) for n in names for k in LAGS}
+    columns = {f"{n}_lag{k}": own[n].shift(k) for n in names for k in LAGS if n != target or k not in SEASONAL}
     columns |= {f"{n}_age": own[f"{n}_age"].astype("float32") for n in names}
     columns |= {f"{n}_change{k}": own[n] - own[n].shift(k) for n in names for k in (1, 3, 6, 12, 24)}
     for n in names:
@@ -212,6 +214,21 @@ def _series(names: list[str], target: str, own: pd.DataFrame) -> dict[str, pd.Se
         columns[f"{target}_std{end}"] = rolled.std(ddof=0)
         columns[f"{target}_min{end}"] = rolled.min() - own[target]
         columns[f"{target}_max{end}"] = rolled.max() - own[target]
+    return columns
+
+
+def _seasons(job: Job, own: pd.DataFrame) -> dict[str, pd.Series]:
+    """The target a day and two days before each target time, at the same local hour."""
+    local = pd.to_datetime(own.index.to_numpy() * HOUR, unit="s", utc=True).tz_convert(job["zone"])
+    hour, series, columns = pd.Series(local.hour, index=own.index), own[job["target"]], {}
+    for days in (1, 2):
+        for h in job["horizons"]:
+            lag = days * 24 - h
+            change = (hour.shift(-h) - hour.shift(lag)) % 24
+            values = series.shift(lag).where(change == 0)
+            values = values.mask(change == 1, series.shift(lag - 1))
+            values = values.mask(change == 23, series.shift(lag + 1) if lag + 1 < 48 else np.nan)
+            columns[f"{job['target']}_season24_{h}" + ("" if days == 1 else f"_{days}")] = values
     return columns
 
 

@@ -36,7 +36,7 @@ MEMORY = "6g"
 def run(job: Job, out: Path) -> dict[str, float]:
     """Writes bronze, quarantine, silver and windows below `out`: rows of windows, seconds once Spark is up, of
     which so many of a core, and MiB."""
-    from pyspark.sql import SparkSession  # type: ignore[import-not-found]  # in an environment of its own
+    from pyspark.sql import SparkSession  # in an environment of its own
 
     built = SparkSession.builder.master("local[2]").config("spark.driver.memory", MEMORY)
     options = {

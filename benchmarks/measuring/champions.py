@@ -1,10 +1,10 @@
 """Champions in memory: trained, judged and promoted by the platform itself, without lake, Dagster or server."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
 import duckdb
 import msgspec
@@ -18,6 +18,7 @@ from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.feed.model_kind import silent
 from aerocast.feed.policies import Split
 from aerocast.models.candidates import Candidate
+from aerocast.models.inference import runner, select
 from aerocast.models.trainer import train
 from aerocast.promotion import bundle
 from aerocast.promotion.decision import Decision
@@ -28,31 +29,26 @@ from aerocast.tables import training
 
 @dataclass(frozen=True)
 class Champion:
-    """A release that answers; `session` is kept open, for a loop asks it a hundred times."""
+    """A release that answers; its graph is loaded once, for a loop asks it a hundred times."""
 
     release: Release
     spec: WindowSpec
 
     @cached_property
-    def session(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        graph = self.release.files[self.release.manifest.graphs.station.file]
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    def levels(self) -> Callable[[Floats], Floats]:
+        """The graph, over its own features."""
+        return runner(self.release.files[self.release.manifest.graphs.station.file])
 
     @cached_property
     def names(self) -> list[str]:
         return feature_names(self.spec)
 
-    def answer(self, x: Floats) -> tuple[Floats, Floats]:
-        """Levels and half widths of their intervals, both (n, H), for feature rows (n, F)."""
+    def answer(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """Levels and the ends of their intervals, less the levels, all (n, H), for feature rows (n, F)."""
         graph = self.release.manifest.graphs.station
-        place = {name: index for index, name in enumerate(self.names)}
-        own = np.ascontiguousarray(x[:, [place[name] for name in graph.features]])
-        levels: Floats = self.session.run(None, {"features": own})[0]
-        return levels, graph.intervals.widths(x, self.names)
+        levels = self.levels(select(x, self.names, graph.features))
+        lower, upper = graph.intervals.apply(levels, x, self.names)
+        return levels, lower - levels, upper - levels
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,9 @@ def learn(
         trial = run_trial(feed, spec, samples, found, incumbent.release if incumbent else None, since)
     except AeroCastError as error:
         return Retrained(None, None, str(error))
-    if not trial.decision.promoted:
+    winner = trial.entry
+    if winner is None or not trial.decision.promoted:
         return Retrained(None, trial.decision, trial.decision.reason)
-    winner = next(each for each in found if each.kind == trial.decision.winner)
     made = bundle.manifest(feed, spec, (winner, None), trial, "benchmark", "benchmark")
     files = bundle.files(winner, None)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -40,7 +40,7 @@ def job(feed: Feed, lake: Lake, most: int = PIECE) -> Job:
         "columns": columns,
         "missing": missing,
         "stations": [[each.id, each.latitude, each.longitude] for each in feed.stations],
-        "zone": feed.stations[0].timezone,
+        "zone": next(iter(feed.zones.values())),
         "start": int(feed.start.timestamp()),
         "latest": int((feed.clock() + feed.cadence).timestamp()),
         "target": feed.targets[0],

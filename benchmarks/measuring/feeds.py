@@ -13,6 +13,7 @@ from aerocast.feed.source_kind import ReadRequest
 from aerocast.tables import quality, silver, training
 from aerocast.tables.training import Samples
 from aerocast_assets.feeds import find_feed
+from measuring.series import STATION, Series, grid
 
 
 @dataclass(frozen=True)
@@ -47,5 +48,15 @@ def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
     extent = silver.Extent.of_recording(feed, *con.sql("SELECT min(time), max(time) FROM bronze").fetchall()[0])
     con.register("silver", silver.build(con, feed, con.table("bronze"), months, extent).to_arrow_table())
     grids = silver.grids(con, feed, con.table("silver"))
+    con.register("windows", training.table(spec, grids, months))
+    return Prepared(feed, spec, grids, con, training.load(spec, con.table("windows")))
+
+
+def prepare_series(feed: Feed, series: Series) -> Prepared:
+    """The same of a series and the feed that is declared around it (`series.declare`)."""
+    spec, con = WindowSpec.of(feed, feed.targets[0]), duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    grids = {STATION: grid(series, feed.gap_policy.max_steps)}
+    months = {str(month) for month in series.time.astype("datetime64[M]")}
     con.register("windows", training.table(spec, grids, months))
     return Prepared(feed, spec, grids, con, training.load(spec, con.table("windows")))

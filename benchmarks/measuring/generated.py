@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from aerocast.common.months import month_of, month_span
 from aerocast.common.sql import literal
-from aerocast.feed.declaration import Feed, Station
+from aerocast.feed.declaration import Feed
+from aerocast.feed.station import Station
 from aerocast.lake import Lake
 from aerocast.tables.raw import raw_schema
 from aerocast_assets.feeds import find_feed

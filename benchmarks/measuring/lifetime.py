@@ -25,6 +25,7 @@ from aerocast.lake import PARTITION, Lake
 from aerocast.monitoring.evaluation import answers, intake
 from aerocast.operations.retention import maintain
 from aerocast.releases import release
+from aerocast.storage.home import store_of
 from aerocast_assets.automation import run_history
 from aerocast_assets.graph import feed_definitions
 from aerocast_assets.keys import job_name, live_job_name, months
@@ -51,7 +52,7 @@ def polled_feed() -> Feed:
             "description": "Six simulated stations.",
             "source": source,
             "cadence": "PT5M",
-            "season": 288,
+            "seasons": ["P1D"],
             "start": FIRST - 31 * DAY,
             "end": FIRST + 120 * DAY,
             "poll": "PT5M",
@@ -129,11 +130,17 @@ class Life:
         )
 
     def _age_files(self) -> None:
-        """Makes the files for people, written once an hour, a poll older: this clock stands between polls."""
+        """Makes the files for people, written once an hour, a poll older: this clock stands between polls.
+
+        What is noted of a file's origin holds for the file of that time, so it is noted again.
+        """
         for folder in ("exports", "reports"):
-            for path in (self.home / folder).rglob("*.*"):
-                written = path.stat().st_mtime - POLL.total_seconds()
+            for path in (self.home / folder).rglob("[!.]*.*"):
+                store = store_of(path.parent)
+                written, origin = path.stat().st_mtime - POLL.total_seconds(), store.origin(path.name)
                 os.utime(path, (written, written))
+                if origin is not None:
+                    store.note_origin(path.name, origin)
 
     def _set(self, now: datetime) -> None:
         self.now = now

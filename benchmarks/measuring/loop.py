@@ -49,12 +49,14 @@ class Retrain:
 class Live:
     """What the loop did over the rows of a series from `start` on; forecast arrays are (rows, H), NaN before `start`.
 
-    `persistence` and `seasonal` are the baselines' forecasts from the same rows,
+    `low` and `high` are the ends of the intervals, less the forecast; `persistence` and `seasonal` are the baselines'
+    forecasts from the same rows.
     """
 
     start: int
     forecast: NDArray[np.float64]
-    half: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
     persistence: NDArray[np.float64]
     seasonal: NDArray[np.float64]
     version: NDArray[np.int64]
@@ -64,7 +66,7 @@ class Live:
 
     @classmethod
     def empty(cls, start: int, rows: int, horizons: int) -> "Live":
-        made = [np.full((rows, horizons), np.nan) for _ in range(4)]
+        made = [np.full((rows, horizons), np.nan) for _ in range(5)]
         return cls(start, *made, np.full(rows, -1, dtype=np.int64))
 
 
@@ -104,7 +106,7 @@ class Loop:
         """The champion's training span, as the platform's tables hold it after `upto` rows."""
         lineage = self.champion.release.manifest.lineage
         first, last = (
-            np.datetime64(t.replace(tzinfo=None), "s") for t in (lineage.training_start, lineage.training_end)
+            np.datetime64(t.replace(tzinfo=None), "s") for t in (lineage.training_start, lineage.end_before_trial)
         )
         time = self.measured.time[:upto]
         own = (time >= first - self.spec.look_back * np.timedelta64(self.spec.cadence, "s")) & (time <= last)
@@ -129,14 +131,13 @@ class Loop:
         if not len(origins):
             return
         x = features(self.spec, near, origins)
-        levels, half = self.champion.answer(x)
         at = origins + first
-        self.live.forecast[at], self.live.half[at] = levels, half
+        self.live.forecast[at], self.live.low[at], self.live.high[at] = self.champion.answer(x)
         names = feature_names(self.spec)
         last = x[:, [names.index(f"{self.spec.target}_lag0")]]
-        lags = [(self.spec.season - h) % self.spec.season for h in self.spec.horizons]
-        before = x[:, [names.index(f"{self.spec.target}_lag{lag}") for lag in lags]]
-        self.live.persistence[at] = np.repeat(last, len(lags), axis=1)
+        season, horizons = self.spec.season, self.spec.horizons
+        before = x[:, [names.index(f"{self.spec.target}_season{season}_{horizon}") for horizon in horizons]]
+        self.live.persistence[at] = np.repeat(last, len(horizons), axis=1)
         self.live.seasonal[at] = np.where(np.isnan(before), last, before)
 
     def _outcomes(self, end: int) -> Outcomes:
@@ -157,7 +158,8 @@ class Loop:
             time=due[order],
             horizon=steps[order].astype(np.int64),
             error=errors[row, which].astype(np.float32),
-            half=self.live.half[first:end][row, which].astype(np.float32),
+            low=self.live.low[first:end][row, which].astype(np.float32),
+            high=self.live.high[first:end][row, which].astype(np.float32),
             baseline=naive[row, which].astype(np.float32),
             level=self.champion.release.manifest.graphs.station.intervals.level,
         )

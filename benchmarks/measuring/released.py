@@ -1,5 +1,6 @@
 """A home with a release and a tail, made by the domain functions alone: all that a server needs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,12 +18,18 @@ from measuring.feeds import Prepared, prepare
 
 def make_home(home: Path, name: str = "noaa", kind: str = "linear") -> str:
     """Trains `kind`, the baselines and the graph for sequences, and releases it; the release's version."""
-    prepared = prepare(name)
-    found = [_candidate(prepared, each) for each in (*BASELINES, kind)]
-    winner, short = found[-1], _candidate(prepared, SEQUENCE)
-    trial = run_trial(prepared.feed, prepared.spec, prepared.samples, found, None)
+    return publish(home, prepare(name), [kind])
+
+
+def publish(home: Path, prepared: Prepared, kinds: Sequence[str], *, sequences: bool = True) -> str:
+    """Trains these kinds, the baselines and the graph for `sequences`, and releases what is best; its version."""
+    candidates = [_candidate(prepared, each) for each in (*BASELINES, *kinds)]
+    trial = run_trial(prepared.feed, prepared.spec, prepared.samples, candidates, None)
+    winner = trial.entry or candidates[-1]
+    short = _candidate(prepared, SEQUENCE) if sequences else None
     made = bundle.manifest(prepared.feed, prepared.spec, (winner, short), trial, "benchmark", "benchmark")
-    tail.write_grids(home, name, {key: grid.tail(prepared.spec.look_back) for key, grid in prepared.grids.items()})
+    name, rows = prepared.feed.name, prepared.spec.look_back
+    tail.write_grids(home, name, {key: grid.tail(rows) for key, grid in prepared.grids.items()})
     version = release.write(home, made, bundle.files(winner, short))
     release.promote(home, name, prepared.spec.target, version)
     return version

@@ -156,7 +156,9 @@ def bike_growth(seed: int, kind: str) -> Case:
     """2012 after 2011: 65 % more rentals, by its publishers; a gradual drift from the first day on."""
     columns = {"rentals": ("dimensionless", 0.0, 5000.0), "temperature": ("degC", -40.0, 60.0)}
     place = {"latitude": 38.9, "longitude": -77.03}  # the recording keeps local time
-    feed = declare("bikes", columns, "rentals", season=168, look_back=168, horizons=(1, 24), place=place, kind=kind)
+    feed = declare(
+        "bikes", columns, "rentals", seasons=["P7D"], look_back=168, horizons=(1, 24), place=place, kind=kind
+    )
     series = bikes()
     live = _row(series, "2012-01-01")
     return replace(natural("bike growth", seed, feed, series, live, live, 60 * DAY, 24, "world"), expected="shift")
@@ -166,9 +168,7 @@ def market(seed: int, kind: str) -> Case:
     """Elec2: Victoria joins the market on 1997-05-02; its price, its demand and the transfer were constant before."""
     names = ("nswdemand", "nswprice", "vicprice", "vicdemand", "transfer")
     columns = dict.fromkeys(names, ("dimensionless", -1.0, 2.0))
-    feed = declare(
-        "elec2", columns, "nswprice", cadence="PT30M", season=48, look_back=48, horizons=(1, 12, 48), kind=kind
-    )
+    feed = declare("elec2", columns, "nswprice", cadence="PT30M", look_back=48, horizons=(1, 12, 48), kind=kind)
     series = electricity()
     onset = 17_424
     series = series.cut(0, onset + 120 * 48)
@@ -178,7 +178,7 @@ def market(seed: int, kind: str) -> Case:
 def midwest(seed: int, kind: str) -> Case:
     """degF becomes degC at 2026-01-27 23:15 in a recorded stream, and nothing in it says so."""
     station = ("KMSN", "KMKE", "KMDW")[seed]
-    step = {"cadence": "PT5M", "season": 288, "look_back": 288, "horizons": (1, 12), "block": "P2D"}
+    step = {"cadence": "PT5M", "look_back": 288, "horizons": (1, 12), "block": "P2D"}
     feed = declare("midwest", DEGREES, "temperature", kind=kind, **step)
     series, live = stream(station)
     onset = _row(series, "2026-01-27T23:15")
@@ -209,7 +209,6 @@ def idle_processor(seed: int, kind: str) -> Case:
         {"load": ("percent", 0.0, 100.0)},
         "load",
         cadence="PT5M",
-        season=288,
         look_back=288,
         horizons=(1, 12),
         block="PT12H",
@@ -230,7 +229,7 @@ def shut_service(seed: int, kind: str) -> Case:
         {"users": ("dimensionless", 0.0, 100_000.0)},
         "users",
         cadence="P1D",
-        season=7,
+        seasons=["P7D"],
         look_back=14,
         horizons=(1, 7),
         block="P28D",

@@ -201,7 +201,13 @@ def windows(job: Job, dialect: Dialect, grid: str, low: int, high: int, first: i
     others = "({n}_total - coalesce({n}, 0)) / nullif({n}_stations - CASE WHEN {n} IS NULL THEN 0 ELSE 1 END, 0)"
     near = ", ".join(f"{others.format(n=n)} - {n} AS {n}_near" for n in names)
     measured = f"CASE WHEN {target}_age = 0 THEN {target} END AS outcome"
-    features = [*_lags(names), *_spans(names, target), *_near(names), *_clock(horizons), *_sun(horizons)]
+    features = [
+        *_lags(names, target, horizons),
+        *_spans(names, target),
+        *_near(names),
+        *_clock(horizons),
+        *_sun(horizons),
+    ]
     places = [f"CASE WHEN station = '{name}' THEN 1 ELSE 0 END AS station_{name}" for name, *_ in job["stations"]]
     outcomes = [f"lead(outcome, {h}) {_OVER} AS y_{target}_{h}" for h in horizons]
     columns = ", ".join(
@@ -232,12 +238,29 @@ def _rows(start: int, end: int) -> str:
     return f"OVER ({BY_TIME} step ROWS BETWEEN {end - 1} PRECEDING AND {newest})"
 
 
-def _lags(names: list[str]) -> list[str]:
+def _lags(names: list[str], target: str, horizons: list[int]) -> list[str]:
     near, far = range(12), (14, 17, 18, 20, 21, 23, 29, 35, 41, 47)
-    lags = [f"lag({n}, {k}) {_OVER} AS {n}_lag{k}" for steps in (near, far) for n in names for k in steps]
+    seasonal = {days * 24 - h for days in (1, 2) for h in horizons}
+    lags = [
+        f"lag({n}, {k}) {_OVER} AS {n}_lag{k}"
+        for steps in (near, far)
+        for n in names
+        for k in steps
+        if steps is near or n != target or k not in seasonal
+    ]
+    lags += [_same_hour(target, h, days) for days in (1, 2) for h in horizons]
     ages = [f"{n}_age AS {n}_age" for n in names]
     changes = [f"{n} - lag({n}, {k}) {_OVER} AS {n}_change{k}" for n in names for k in (1, 3, 6, 12, 24)]
     return [*lags, *ages, *changes]
+
+
+def _same_hour(target: str, h: int, days: int) -> str:
+    """The target at the local hour of h steps ahead, days before; 23 or 25 hours where clocks were changed."""
+    lag, hour = days * 24 - h, "CAST(round(turn * 24 / 6.283185307179586) AS INT)"
+    change = f"(24 + lead({hour}, {h}) {_OVER} - lag({hour}, {lag}) {_OVER}) % 24"
+    later, same, earlier = (f"lag({target}, {k}) {_OVER}" if k < 48 else "NULL" for k in (lag - 1, lag, lag + 1))
+    name = f"{target}_season24_{h}" + ("" if days == 1 else f"_{days}")
+    return f"CASE {change} WHEN 0 THEN {same} WHEN 1 THEN {later} WHEN 23 THEN {earlier} END AS {name}"
 
 
 def _spans(names: list[str], target: str) -> list[str]:

@@ -5,7 +5,7 @@ with a year, a day and weather in them. Judging and calibration never share a re
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -54,27 +54,34 @@ def declare(
     target: str,
     *,
     cadence: str = "PT1H",
-    season: int = 24,
+    seasons: Sequence[str] = ("P1D",),
     horizons: Sequence[int] = (1, 6, 24),
     look_back: int = 48,
     block: str = "P7D",
     place: Mapping[str, Any] | None = None,
     kind: str = "linear",
+    known_ahead: Collection[str] = (),
+    non_negative: bool = False,
     **more: Any,
 ) -> Feed:
-    """A feed of one station; `columns` are name -> (unit, low, high), `kind` is trained beside the baselines."""
+    """A feed of one station; `columns` are name -> (unit, low, high), `kind` is trained beside the baselines.
+
+    Columns `known_ahead` count as perfectly known; `non_negative` is said of the target.
+    """
     return Feed.parse(
         {
             "name": name,
             "description": name,
             "source": {"path": "memory", "station_field": "station", "time_field": "time"},
             "cadence": cadence,
-            "season": season,
+            "seasons": list(seasons),
             "start": "1990-01-01T00:00:00Z",
             "freshness": "PT6H",
             "stations": [{"id": STATION, **(place or {})}],
             "columns": [
                 {"name": column, "field": column, "source_unit": unit, "unit": unit, "range": [low, high]}
+                | ({"known_ahead": True, "assume_perfect": True} if column in known_ahead else {})
+                | ({"non_negative": True} if non_negative and column == target else {})
                 for column, (unit, low, high) in columns.items()
             ],
             "targets": [target],

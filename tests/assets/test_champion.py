@@ -8,19 +8,22 @@ from typing import Any
 import dagster as dg
 import duckdb
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.contracts import clock
+from aerocast.contracts import clock, explanations
+from aerocast.features.groups import feature_groups
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake, Slot
 from aerocast.models import candidates
+from aerocast.models.inference import runner
 from aerocast.models.tracking import Tracker, model_name
 from aerocast.promotion import table as promotions
 from aerocast.promotion.decision import Decision
 from aerocast.releases import release
-from aerocast_assets.assets import verdicts
+from aerocast_assets.assets import tracked, verdicts
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 from tests.factories.feeds import HOURS, small_feed, write_readings
@@ -36,8 +39,9 @@ SINCE = datetime(2024, 3, 20, tzinfo=UTC)
 
 def configured(**champion: Any) -> dict[str, Any]:
     """Run config: the champion's, and `since` for the candidates, too."""
-    names = {f"small__temperature__{kind}": {"since": champion["since"]} for kind in KINDS if "since" in champion}
-    names["small__temperature__champion"] = champion
+    names = {"small__temperature__champion": champion}
+    if "since" in champion:
+        names["small__temperature__candidates"] = {"since": champion["since"]}
     return {"ops": {name: {"config": config} for name, config in names.items()}}
 
 
@@ -123,7 +127,7 @@ def test_retrain_for_regime_is_promoted_with_proof(feed: Feed, again: Path, inst
     assert (last["since"], last["p_value"]) == (SINCE, shown["p_value"])
     assert last["test_start"] > SINCE, "only the new regime judges"
     assert last["statistic"] > 1.6
-    assert manifest.lineage.training_end < last["test_start"]
+    assert manifest.lineage.end_before_trial < last["test_start"] < manifest.lineage.training_end
     assert candidates.read_candidate(again, *KEY, "linear").since == SINCE
 
     # A plain run has nothing to do: what drift trained stays good for as long as the rows do.
@@ -185,7 +189,7 @@ def test_invalid_regime_start_fails_and_champion_serves(feed: Feed, again: Path,
         result = retrain(feed, again, instance, since=since)
         assert not result.success
         failed = {event.step_key: str(event.step_failure_data.error) for event in result.get_step_failure_events()}
-        assert why in failed["small__temperature__linear"]
+        assert why in failed["small__temperature__candidates"]
     assert release.current(again, *KEY) == before
 
 
@@ -230,6 +234,67 @@ def test_promotions_table_without_proof_columns_is_extended(
     old, last = decisions(again)
     assert old["p_value"] is None
     assert last["p_value"] is not None
+
+
+def test_mlflow_shows_scores_rows_and_release_of_each_candidate(feed: Feed, again: Path) -> None:
+    pointer, tracker = release.current(again, *KEY), Tracker(again)
+    assert pointer
+    for kind in KINDS:
+        found = candidates.read_candidate(again, *KEY, kind)
+        assert found
+        run = tracker.client.get_run(found.mlflow_run_id)
+        assert run.info.run_name == f"temperature {kind}"
+        names = {f"test_{name}_{horizon}" for name in ("rmse", "mae", "skill", "coverage") for horizon in feed.horizons}
+        assert names <= run.data.metrics.keys(), kind
+        contexts = [tag.value for each in run.inputs.dataset_inputs for tag in each.tags]
+        assert sorted(contexts) == ["evaluation", "training"]
+    serves = release.load(again, *KEY, pointer.version).manifest
+    run = tracker.client.get_run(serves.lineage.mlflow_run_id or "")
+    horizons = ", ".join(map(str, feed.horizons))
+    assert {"release": pointer.version, "verdict": "promoted", "horizons": horizons}.items() <= run.data.tags.items()
+    link = f"[{pointer.version}](http://127.0.0.1:8000/models?feed=small&target=temperature)"
+    assert link in run.data.tags["mlflow.note.content"]
+    version = tracker.client.get_model_version_by_alias(model_name(*KEY), "champion")
+    assert link in version.description
+    assert version.run_id == run.info.run_id
+
+
+def test_pages_link_to_mlflow(tmp_path: Path) -> None:
+    shown = tracked.link(Platform(home=str(tmp_path)), "abc", "small.temperature")
+    assert {name: value.url for name, value in shown.items()} == {
+        "mlflow_run": "http://127.0.0.1:5000/#/runs/abc",
+        "mlflow_model": "http://127.0.0.1:5000/#/models/small.temperature",
+    }
+    assert tracked.link(Platform(home=str(tmp_path)), None, "small.temperature") == {}
+
+
+def test_each_kind_names_the_horizons_it_serves() -> None:
+    """What the incumbent still serves is not the new candidate's, though of the same kind."""
+    kinds, served_by = {1: "xgboost", 6: "gru", 24: "gru", 48: "persistence"}, {24: "gru of 0001-a", 48: "persistence"}
+    decision = Decision(True, "by_horizon", "", kinds=kinds, served_by=served_by)
+    horizons = {"by_horizon": "1, 6, 24, 48", "xgboost": "1", "gru": "6", "persistence": "48"}
+    assert tracked.horizons_by_kind(decision, "by_horizon") == horizons
+    alone = Decision(True, "gru", "", kinds={1: "gru", 6: "gru"})
+    assert tracked.horizons_by_kind(alone, "gru") == {"gru": "1, 6"}
+
+
+def test_champion_shows_what_it_looks_at_and_can_be_explained(feed: Feed, again: Path) -> None:
+    pointer = release.current(again, *KEY)
+    assert pointer
+    shown = verdicts.describe(Platform(home=str(again)), feed, "temperature")
+    assert shown["contributions"].url.endswith("/reports/small/temperature/contributions.png")
+    assert Path(shown["contributions_file"].path).read_bytes().startswith(b"\x89PNG")
+    made = release.load(again, *KEY, pointer.version)
+    graphs = made.manifest.graphs
+    assert graphs.sequence
+    for graph in (graphs.station, graphs.sequence):
+        rows = explanations.unpack(graph.typical, len(graph.features))
+        assert len(rows) > 8
+        levels = runner(made.files[graph.file])
+        groups, owner = feature_groups(made.manifest.window, graph.features)
+        base, parts = explanations.explain(levels, rows[:1], rows, owner)
+        assert base + parts[0].sum(axis=0) == pytest.approx(levels(rows[:1])[0], abs=1e-3)
+        assert np.abs(parts[0, groups.index("temperature, recent")]).max() > 0
 
 
 def test_candidate_without_regime_is_read(feed: Feed, again: Path) -> None:

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from aerocast.contracts import tail
+from aerocast.features.outages import rows_needed
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
 from aerocast.tables import training
@@ -221,6 +222,10 @@ def test_derived_file_is_written_after_run_died_behind_commit(
     fahrenheit = float(rows[newest][2]) * 1.8 + 32
     if derived == "tail":
         grid = tail.read_grids(home, "small")["AAA"]
+        cadence = int(feed.cadence.total_seconds())
+        assert (
+            len(grid.time) == rows_needed(feed.window.look_back, feed.season_steps[0], cadence) > feed.window.look_back
+        )
         assert grid.values[-1, grid.columns.index("temperature")] == pytest.approx(fahrenheit, abs=1e-3)
     else:
         lines = Path(metadata(again, key(feed, "windows"))["csv"]).read_text().splitlines()[1:]
@@ -280,3 +285,14 @@ def test_definitions_of_two_feeds_merge(readings: Path, feed: Feed, home: Path) 
     both = definitions(home, feed, other)
     keys = {asset.key.to_user_string() for asset in both.resolve_all_asset_specs()}
     assert {"small/bronze", "other/bronze", "other/temperature/champion"} <= keys
+
+
+def test_run_heals_damaged_documents_and_names_them(copied: FirstRun, instance: dg.DagsterInstance) -> None:
+    """As the sensors do, so that a home without a daemon is healed too."""
+    pointer = copied.home / "releases/small/temperature/current.json"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_bytes(b"{")
+    result = refresh(copied.feed, copied.home, instance, selection=[key(copied.feed, "raw")])
+    assert result.success
+    assert str(pointer) in str(metadata(result, key(copied.feed, "raw")))
+    assert not pointer.exists(), "nothing was promoted that it could name"

@@ -298,8 +298,9 @@ def test_command_reads_back_training_rows_of_release(
     learned = rows.filter(pc.is_in(rows["role"], pa.array(["train", "validation"])))["time"]
     assert (pc.min(learned).as_py(), pc.max(learned).as_py()) == (
         manifest.lineage.training_start,
-        manifest.lineage.training_end,
+        manifest.lineage.trial_end,
     )
+    assert pc.max(rows["time"]).as_py() == manifest.lineage.training_end
     assert main(["rows", "--feed", "small", "--release", "0009-00000000"]) == 1
     assert "0009-00000000" in capsys.readouterr().err
 

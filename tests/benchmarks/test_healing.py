@@ -121,6 +121,7 @@ def test_midwest_stream_changes_unit_at_onset() -> None:
     assert np.nanmin(hit.world.values[hit.onset : hit.onset + 4, 0]) == pytest.approx(12.2)
 
 
+@pytest.mark.e2e
 def test_loop_detects_learnable_change_and_recovers() -> None:
     """One made climate through the whole loop: hot, retrained for the new regime, promoted, better than before."""
     from measuring.scenarios import injected

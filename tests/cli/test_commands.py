@@ -17,7 +17,7 @@ from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast_assets.automation.flow import forward_flow
 from aerocast_assets.automation.switch import switch
-from aerocast_assets.feeds import declared, feeds, find_feed
+from aerocast_assets.feeds import feeds, find_feed
 from cli import interrupts, logs
 from cli.__main__ import main, parser
 from cli.run import forced
@@ -56,7 +56,7 @@ def test_force_reaches_computing_steps_and_no_check(feed: Feed, home: Path) -> N
     job = definitions(home, feed).resolve_job_def("small_refresh")
     config = forced(job)
     assert dg.validate_run_config(job, {"ops": config})
-    assert {"small__bronze", "small__temperature__linear", "small__temperature__champion"} <= set(config)
+    assert {"small__bronze", "small__temperature__candidates", "small__temperature__champion"} <= set(config)
     every = job.asset_layer.asset_graph.asset_check_keys
     checks = {key.to_user_string().replace("/", "__").replace(":", "_") for key in every}
     assert "small__bronze_nothing_lost" in checks
@@ -109,7 +109,7 @@ def test_opt_in_feed_waits_for_variable(
     assert set(off.values()) == {"STOPPED"}
     assert variable in switch(feed)
     asleep = forward_flow(feeds()).asset_selection.resolve(definitions(home, *feeds()).resolve_asset_graph())
-    assert {key.path[0] for key in asleep} == set(declared()) - {"midwest", "heatwave"}
+    assert {key.path[0] for key in asleep} == {each.name for each in feeds() if not each.opt_in}
     monkeypatch.setenv(variable, value)
     on = instigators(feed, home)
     assert set(on.values()) == {"RUNNING"}

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aerocast.common.errors import AeroCastError
-from aerocast.common.times import fault_of, parse, parse_instant, sql_fault, sql_instant, sql_wall_time, zone_of
+from aerocast.common.time_format import TimeFormat
+from aerocast.common.times import parse, sql_instant, sql_wall_time, zone_of
 from aerocast.ingest.instants import Instants
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -72,7 +73,7 @@ def in_sql(con: duckdb.DuckDBPyConnection, texts: list[str]) -> list[tuple[datet
     """What SQL reads: an instant, or a wall clock's time; and what it says of it where it is no instant."""
     con.register("texts", pa.table({"t": pa.array(texts, pa.string())}))
     rows = con.sql(
-        f"SELECT epoch_us({sql_instant('t')}), epoch_us({sql_wall_time('t')}), {sql_fault('t', None)} FROM texts"
+        f"SELECT epoch_us({sql_instant('t')}), epoch_us({sql_wall_time('t')}), {TimeFormat().sql_fault('t')} FROM texts"
     ).fetchall()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return [
@@ -91,8 +92,8 @@ def test_time_text_is_parsed_or_refused_with_reason(text: str, expected: str, co
     found, ((in_duckdb, reason),) = parse(text), in_sql(con, [text])
     assert found == in_duckdb
     if expected in ("naive", "unreadable"):
-        assert parse_instant(text, None) is None
-        assert reason == fault_of(text, None) == expected
+        assert TimeFormat().parse_instant(text) is None
+        assert reason == TimeFormat().fault_of(text) == expected
     else:
         assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
@@ -138,13 +139,13 @@ def test_python_and_sql_parse_any_text_alike(con: duckdb.DuckDBPyConnection, tex
     texts = [text.replace("\0", "") for text in texts]
     for text, (found, reason) in zip(texts, in_sql(con, texts), strict=True):
         assert parse(text) == found, repr(text)
-        if parse_instant(text, None) is None:
-            assert reason == fault_of(text, None), repr(text)
+        if TimeFormat().parse_instant(text) is None:
+            assert reason == TimeFormat().fault_of(text), repr(text)
 
 
 def of(con: duckdb.DuckDBPyConnection, zone: str, rows: list[tuple[str, str]]) -> list[datetime | None]:
     stations, texts = (pa.chunked_array([list(column)], pa.string()) for column in zip(*rows, strict=True))
-    return list(Instants(con, zone).of(texts, stations).to_pylist())
+    return list(Instants(con, TimeFormat(zone=zone)).of(texts, stations).to_pylist())
 
 
 def test_repeated_hour_is_resolved_by_order(con: duckdb.DuckDBPyConnection) -> None:
@@ -158,7 +159,7 @@ def test_repeated_hour_is_resolved_by_order(con: duckdb.DuckDBPyConnection) -> N
 
 def test_order_of_repeated_hour_spans_tables_of_one_delivery(con: duckdb.DuckDBPyConnection) -> None:
     reader, texts = (
-        Instants(con, "Europe/Amsterdam"),
+        Instants(con, TimeFormat(zone="Europe/Amsterdam")),
         pa.chunked_array([["2024-10-27 02:30", "2024-10-27T02:30+01:00"]]),
     )
     stations = pa.chunked_array([["M1", "M1"]])
@@ -173,7 +174,7 @@ def test_skipped_hour_is_refused(con: duckdb.DuckDBPyConnection) -> None:
     before, skipped, after = of(con, "Europe/Amsterdam", rows)
     assert (before, skipped) == (datetime(2024, 3, 31, 0, 59, tzinfo=UTC), None)
     assert after == datetime(2024, 3, 31, 1, tzinfo=UTC)
-    assert fault_of("2024-03-31 02:30", AMSTERDAM) == "skipped"
+    assert TimeFormat(zone="Europe/Amsterdam").fault_of("2024-03-31 02:30") == "skipped"
 
 
 walls = st.integers(-20 * 525_960, 90 * 525_960).map(  # minutes from 1950 to 2060
@@ -187,7 +188,7 @@ def test_column_of_times_parses_like_single_texts(
     con: duckdb.DuckDBPyConnection, zone: str, shown: list[datetime]
 ) -> None:
     rows = [("A", wall.isoformat(sep=" ")) for wall in shown]
-    assert of(con, zone, rows) == [parse_instant(text, ZoneInfo(zone)) for _, text in rows]
+    assert of(con, zone, rows) == [TimeFormat(zone=zone).parse_instant(text) for _, text in rows]
 
 
 @pytest.mark.parametrize("zone", zones[:4])

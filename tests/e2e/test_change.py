@@ -120,7 +120,7 @@ def test_changed_times_have_documented_result(base: dict[str, Any], change: Chan
     """Window, cadence, start and end, and a source that is not read any more."""
     change(window={**base["window"], "look_back": 30})
     anything = {"min_skill": -1.0}  # whether these models beat the baselines on steps of 2 hours is not the question
-    half = change(cadence="PT2H", season=12, window={**base["window"], "look_back": 12}, promotion=anything)
+    half = change(cadence="PT2H", window={**base["window"], "look_back": 12}, promotion=anything)
     assert "a step is 2 hours long, and was 1 hour" in metadata(half, CHAMPION)["decision"]
     assert serves(home).window.cadence == 7200
     change(promotion=anything)

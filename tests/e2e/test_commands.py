@@ -93,7 +93,12 @@ def test_forced_run_recomputes_all_but_deliveries(run: Run) -> None:
 def test_run_without_good_model_has_own_status_and_lists_candidates(run: Run) -> None:
     done = run("run", "--feed", "strict")
     assert done.returncode == POOR == 3, done.stdout
-    assert "No model was good enough" in done.stdout
+    sentence = (
+        "No model was good enough for temperature: at no horizon is one better than both baselines by more than 0.999"
+    )
+    assert done.stdout.count(sentence) == 3, "as it runs, under the candidates, and of the check"
+    for kind in ("linear", r"persistence \(baseline\)", r"seasonal_naive \(baseline\)"):
+        assert re.search(rf"^  {kind} +6 +[\d.]+ +[\d.]+ +[+-][\d.]+ +[+-][\d.]+$", done.stdout, re.MULTILINE), kind
     assert "Candidates for temperature" in done.stdout
     assert "FAILED strict/temperature/champion skill_above_zero" in done.stdout
     assert NOISE.findall(done.stdout) == []

@@ -13,6 +13,7 @@ from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import connect
 from aerocast.ingest.channels import channels_of, claims
+from aerocast.ingest.channels.claim_objects import ClaimPrefixes
 from aerocast.ingest.channels.intake import take_all
 from aerocast.ingest.channels.posted import PostRefusal, PostStore, Why
 from aerocast.lake import Lake
@@ -82,7 +83,8 @@ class Doors:
             wrong += taken.failures.values()
         except AeroCastError as error:
             wrong.append(str(error))
-        claimed = claims.take_claims(self.broker, self.home, lambda name: self.feed, quiet=0.1)
+        prefixes = ClaimPrefixes.of(self.home, str(self.outside))
+        claimed = claims.take_claims(self.broker, self.home, lambda name: self.feed, quiet=0.1, prefixes=prefixes)
         assert not claimed.dead
         return [*wrong, *(refused.error for refused in claimed.later)]
 

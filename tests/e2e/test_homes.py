@@ -42,7 +42,8 @@ def run(
 ) -> tuple[dg.ExecuteInProcessResult, str]:
     """A run in this home with an instance of its own, and its log."""
     monkeypatch.setenv("AEROCAST_HOME", str(home))
-    ops = {"__".join([*KEY, kind]): {"config": config} for kind in kinds}
+    steps = {kind if kind == "champion" else "candidates" for kind in kinds}
+    ops = {"__".join([*KEY, step]): {"config": config} for step in steps}
     selection = [dg.AssetKey([*KEY, kind]) for kind in kinds] or None
     with dg.DagsterInstance.get() as instance:
         result = refresh(feed, home, instance, selection=selection, config={"ops": ops} if ops else None)

@@ -23,7 +23,7 @@ from aerocast.lake import Lake
 from aerocast.releases import release
 from tests import PROJECT
 
-STEPS = ("silver", "windows", "temperature/gru", "temperature/champion", "temperature/forecasts")
+STEPS = ("silver", "windows", "temperature/candidates", "temperature/champion", "temperature/forecasts")
 BEGUN = " ...\n"  # ends the line of a step that begins
 TABLES = ("noaa/raw", "noaa/bronze", "noaa/quarantine", "noaa/silver", "noaa/temperature/windows")
 
@@ -172,7 +172,7 @@ def test_summary_is_readable(finished: Finished) -> None:
 
 def test_second_run_reports_nothing_to_do(finished: Finished) -> None:
     assert finished.second.returncode == 0
-    assert "0 computed, 14 unchanged" in finished.second.stdout
+    assert "0 computed, 13 unchanged" in finished.second.stdout
 
 
 def test_champion_beats_baselines(finished: Finished) -> None:
@@ -196,7 +196,8 @@ def test_manifest_is_plain_json(finished: Finished) -> None:
     path = release.folder(finished.home, "noaa", "temperature") / current.version / "manifest.json"
     manifest = json.loads(path.read_text())
     assert manifest["lineage"]["delta_versions"].keys() == {"raw", "bronze", "silver", "windows"}
-    assert {manifest["graphs"]["station"]["file"], manifest["graphs"]["sequence"]["file"]} == {
-        "model.onnx",
-        "sequence.onnx",
+    assert {name: graph["file"] for name, graph in manifest["graphs"].items()} == {
+        "station": "model.onnx",
+        "sequence": "sequence.onnx",
+        "trial": "trial.onnx",
     }

@@ -47,7 +47,7 @@ def declare() -> Feed:
             "description": "What a poller of the National Weather Service recorded.",
             "source": {"kind": "push"},
             "cadence": "PT5M",
-            "season": 12,
+            "seasons": ["PT1H"],
             "start": "2025-12-01T00:00:00Z",
             "end": "2026-01-29T12:00:00Z",
             "freshness": "PT6H",
@@ -159,10 +159,9 @@ def test_no_model_was_trained_on_faulty_readings(replayed: Replayed) -> None:
     assert (windows[windows["time"] >= CHANGED]["temperature_age"] > 0).all()
     outcomes = windows[windows["y_temperature_1"].notna()]
     assert (outcomes["time"] + replayed.feed.cadence).max() < CHANGED
-    seen, left = (
-        metadata(run, key(replayed.feed, "temperature", "training_set")) for run in (replayed.first, replayed.again)
-    )
-    assert seen["rows"] > left["rows"] == len(windows)  # before anything was diagnosed they were among them
+    own = key(replayed.feed, "windows")
+    seen, left = (metadata(run, own)["dagster/row_count"] for run in (replayed.first, replayed.again))
+    assert seen > left == len(windows)  # before anything was diagnosed they were among them
 
 
 def test_check_reports_fault(replayed: Replayed) -> None:

@@ -30,7 +30,7 @@ def feed(**changes: Any) -> Feed:
         "description": "",
         "source": {"path": "x.csv", "station_field": "where", "time_field": "when"},
         "cadence": "PT1H",
-        "season": 24,
+        "seasons": ["P1D"],
         "start": "2013-01-01T00:00:00Z",
         "freshness": "PT6H",
         "stations": [{"id": "A"}, {"id": "B"}],

@@ -22,7 +22,7 @@ def declaration(path: Path, **changes: Any) -> dict[str, Any]:
         "description": "Made readings of two stations.",
         "source": {"kind": "csv", "path": str(path), "station_field": "place", "time_field": "at"},
         "cadence": "PT1H",
-        "season": 24,
+        "seasons": ["P1D"],
         "start": "2024-01-01T00:00:00Z",
         "end": "2024-05-01T00:00:00Z",
         "freshness": "PT6H",

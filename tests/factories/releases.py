@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from aerocast.contracts.explanations import pack
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import (
     ColumnInfo,
@@ -63,6 +64,14 @@ def graph(bias: float = 0.0, features: int | None = None, horizons: tuple[int, .
     return bytes(model.SerializeToString())
 
 
+def typical(target: str = "temperature") -> bytes:
+    """Two rows that forecasts are explained against: the target's newest value is 50 in one and 60 in the other."""
+    names = feature_names(spec(target))
+    rows = np.ones((2, len(names)), dtype=np.float32)
+    rows[:, names.index(f"{target}_lag0")] = 50, 60
+    return pack(rows)
+
+
 def intervals(target: str = "temperature") -> Intervals:
     """Intervals of HALF on either side, whatever the recent variability."""
     count = len(HORIZONS)
@@ -90,7 +99,7 @@ def manifest(number: int = 1, feed: str = "noaa", target: str = "temperature", *
         "kind": "linear",
         "horizons": HORIZONS,
         "window": window,
-        "graphs": Graphs(Graph("model.onnx", tuple(feature_names(window)), intervals(target))),
+        "graphs": Graphs(Graph("model.onnx", tuple(feature_names(window)), intervals(target), typical=typical(target))),
         "metrics": Metrics(overall=scores, horizons=dict.fromkeys(HORIZONS, scores)),
         "lineage": Lineage(
             run_id=f"run-{number}",

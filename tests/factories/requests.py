@@ -67,6 +67,7 @@ JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vn
 # How often, method, path, and the kinds of its body.
 ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (30, "POST", "predict", (JSON,)),
+    (8, "POST", "explain", (JSON,)),
     (15, "POST", "eval", (JSON,)),
     (30, "POST", "observations/small", (JSON, JSON, LINES, ARROW)),
     (1, "POST", "observations/none", (JSON,)),

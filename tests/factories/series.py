@@ -23,6 +23,8 @@ SPEC = WindowSpec(
         Place("AAA", "America/New_York", 40.6, -73.8),
         Place("BBB", "America/New_York", 40.8, -73.9),
     ),
+    seasons=(24,),
+    profile=2,
 )
 
 

@@ -32,7 +32,7 @@ def feed(columns: dict[str, str] | None = None, **more: Any) -> Feed:
             "description": "made",
             "source": {"path": "memory", "station_field": "station", "time_field": "time"},
             "cadence": "PT1H",
-            "season": 24,
+            "seasons": ["P1D"],
             "start": "2000-01-01T00:00:00Z",
             "freshness": "PT6H",
             "stations": [{"id": STATION}],
@@ -116,7 +116,13 @@ def outcomes(values: Reals, half: dict[int, float], start: np.datetime64 = START
     order = np.lexsort((horizon, due))
     known = order[np.isfinite(error[order])]
     return Outcomes(
-        times(len(values), start)[due[known]], horizon[known], error[known], width[known], change[known], level
+        times(len(values), start)[due[known]],
+        horizon[known],
+        error[known],
+        -width[known],
+        width[known],
+        change[known],
+        level,
     )
 
 

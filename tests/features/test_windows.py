@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from aerocast.common.errors import AeroCastError
 from aerocast.features.features import feature_names, features, select, together
 from aerocast.features.grid import Grid, WindowSpec
+from aerocast.features.local_time import local_hours
 from aerocast.features.sequences import sequence_names, sequence_rows, shortest_rows
-from aerocast.features.sky import local_hours, sun_height
+from aerocast.features.sky import sun_height
 from aerocast.features.windows import sequence_grid, targets, valid_origins, windowed_csv_columns, windowed_rows
 from aerocast.feed.declaration import Feed
 from tests.factories.series import HOUR, SPEC, START, grid
@@ -93,7 +94,7 @@ def test_features_match_hand_computed_values() -> None:
     temperature = series.values[:, 0]
     assert row["temperature_lag0"] == temperature[100]
     assert row["temperature_lag11"] == temperature[89]
-    assert row["temperature_lag23"] == temperature[77]  # a season before the target one hour ahead
+    assert row["temperature_season24_1"] == temperature[77]  # a season before the target one hour ahead
     assert row["temperature_change3"] == pytest.approx(temperature[100] - temperature[97], abs=1e-5)
     assert row["temperature_mean0to6"] == pytest.approx(temperature[95:101].mean() - temperature[100], abs=1e-4)
     assert row["temperature_max24"] == pytest.approx(temperature[77:101].max() - temperature[100], abs=1e-4)
@@ -104,6 +105,28 @@ def test_features_match_hand_computed_values() -> None:
     # Row 100 is 04:00 UTC on 5 January: 23:00 the evening before in New York.
     assert np.arctan2(row["hour_sin_0"], row["hour_cos_0"]) % (2 * np.pi) == pytest.approx(2 * np.pi * 23 / 24)
     assert row["sun_0"] < 0
+
+
+def test_profile_holds_newest_seasons_alone_and_older_ones_as_means() -> None:
+    spec = msgspec.structs.replace(SPEC, look_back=120, profile=5)
+    series = grid(gaps=0)
+    temperature = series.values[:, 0]
+    temperature[130 - 24 - 5] = np.nan
+    temperature[150 - 120] = 1e6  # one step before the profile of row 150 begins
+    names = [name for name in feature_names(spec) if "_profile" in name]
+    assert len(names) == 5 * 24 - 1
+    first, second = features(spec, series, np.array([130, 150]), only=select(spec, names))
+    row, later = (dict(zip(names, values, strict=True)) for values in (first, second))
+    assert row["temperature_profile0to1_7"] == pytest.approx(temperature[123] - temperature[130], abs=1e-5)
+    assert np.isnan(row["temperature_profile1to2_5"])
+    assert row["temperature_profile3to4_0"] == pytest.approx(temperature[130 - 72] - temperature[130], abs=1e-5)
+    assert row["temperature_profile4to5_23"] == pytest.approx(temperature[130 - 119] - temperature[130], abs=1e-5)
+    assert max(later.values()) < 1000
+
+    wide = msgspec.structs.replace(SPEC, look_back=168, profile=7)
+    (mean,) = features(wide, series, np.array([200]), only=select(wide, ["temperature_profile4to7_2"]))[0]
+    days = temperature[[200 - 24 * day - 2 for day in (4, 5, 6)]]
+    assert mean == pytest.approx(days.mean() - temperature[200], abs=1e-4)
 
 
 def test_clock_features_follow_daylight_saving_and_sun_follows_seasons() -> None:
@@ -214,8 +237,8 @@ def test_spec_survives_json_and_follows_feed(noaa: Feed) -> None:
 
 
 def test_features_support_other_cadence() -> None:
-    spec = msgspec.structs.replace(SPEC, cadence=1800, season=48, horizons=(1, 48), look_back=50)
+    spec = msgspec.structs.replace(SPEC, cadence=1800, season=48, seasons=(48,), horizons=(1, 48), look_back=50)
     series = replace(FULL, time=START + np.arange(600) * (HOUR // 2))
     rows = features(spec, series, valid_origins(spec, series))
     assert rows.shape[1] == len(feature_names(spec))
-    assert "temperature_lag47" in feature_names(spec)
+    assert "temperature_season48_1" in feature_names(spec)

@@ -27,7 +27,7 @@ def test_declared_feeds_are_valid() -> None:
         ({"horizons": [0]}, ["horizons[0]", "0", "greater than or equal to 1"]),
         ({"targets": ["humidity"]}, ["targets", "humidity", "allowed: temperature, windspeed, pressure"]),
         ({"stations": []}, ["stations", "at least 1"]),
-        ({"stations": [{"id": "A B"}]}, ["stations[0].id", "A B"]),
+        ({"stations": [{"id": "A <B>"}]}, ["stations[0].id", "A <B>"]),
         ({"stations": [{"id": "A", "timezone": "Mars/Base"}]}, ["stations[0].timezone", "Mars/Base", "IANA"]),
         ({"candidates": {"linear": {}}}, ["candidates", "persistence", "seasonal_naive"]),
         ({"candidates": {"prophet": {}, "persistence": {}, "seasonal_naive": {}}}, ["candidates", "prophet", "gru"]),
@@ -36,8 +36,26 @@ def test_declared_feeds_are_valid() -> None:
             ["candidates.linear.penalty", "allowed", "penalties"],
         ),
         ({"window": {"columns": ["temperature"], "look_back": 3}}, ["window.look_back", "3"]),
+        (
+            {"window": {"columns": ["temperature"], "look_back": 47, "profile": 2}},
+            ["window.profile", "2 seasons are 48 steps, more than window.look_back (47)"],
+        ),
+        ({"seasons": ["P1D", "P7D"]}, ["window.look_back", "168 steps"]),
+        ({"seasons": ["PT90M"]}, ["seasons[0]", "PT1H30M", "multiple of the cadence PT1H"]),
+        ({"seasons": ["P1D", "PT12H"]}, ["seasons", "P1D, PT12H", "rise"]),
+        ({"seasons": []}, ["seasons", "at least 1"]),
+        ({"holidays": "XX"}, ["holidays", "'XX'", "ISO 3166"]),
+        ({"stations": [{"id": "A", "holidays": "DE-QQ"}]}, ["stations[0].holidays", "'DE-QQ'", "DE-BY"]),
+        ({"holidays": {"country": "DE"}}, ["holidays", "must be text"]),
+        ({"operating_hours": ["Mo-Fr 6-22"]}, ["operating_hours[0]", "'Mo-Fr 6-22'", "Mo-Fr 06:00-22:30"]),
+        ({"season": 24}, ["season", "did you mean seasons?"]),
         ({"end": "2023-01-01T00:00:00Z"}, ["end", "later than start"]),
         ({"split": {"test": 0.4, "validation": 0.3, "calibration": 0.2}}, ["split", "30 %"]),
+        (
+            {"horizons": [1, 168], "split": {"block": "P7D"}},
+            ["split.block", "P7D is too short for forecasts P7D ahead", "P9D would do"],
+        ),
+        ({"horizons": [1, 4], "split": {"block": "PT4H"}}, ["split.block", "forecasts PT4H ahead", "PT5H would do"]),
         ({"name": "Small Feed"}, ["name", "Small Feed"]),
     ],
 )
@@ -53,6 +71,16 @@ def test_mistake_names_field_value_and_rule(change: dict[str, Any], expected: li
     [
         ({"unit": "degX"}, ["columns[0].unit", "degX", "not a unit"]),
         ({"unit": "hPa"}, ["columns[0]", "degC", "does not convert", "hPa"]),
+        ({"unit": "mW", "source_unit": "dBm"}, ["columns[0].source_unit", "'dBm'", "'mW'", "logarithmic"]),
+        (
+            {"unit": "Mbit", "source_unit": "percent"},
+            ["columns[0].source_unit", "'percent' does not convert", "'Mbit'"],
+        ),
+        ({"unit": "ug/m^3", "source_unit": "ppb"}, ["columns[0].source_unit", "'ppb'", "gas", "molar_mass"]),
+        ({"gas": "XE"}, ["columns[0].gas", "'XE'", "not a known gas", "NO2", "molar_mass"]),
+        ({"gas": "NO2", "molar_mass": 46}, ["columns[0].molar_mass", "46", "beside gas NO2"]),
+        ({"at": {"pressure": 0}}, ["columns[0].at.pressure", "0", "greater than 0"]),
+        ({"former": [{"before": "2024-01-02T00:00:00Z", "source_unit": "ppb"}]}, ["columns[0].former[0].source_unit"]),
         ({"range": [5, 5]}, ["columns[0]", "range", "low < high"]),
         ({"max_step": 0}, ["columns[0].max_step", "0", "greater than 0"]),
         ({"rnge": [0, 1]}, ["columns[0]", "rnge", "allowed here", "range"]),
@@ -65,6 +93,25 @@ def test_mistake_in_column_names_column(change: dict[str, Any], expected: list[s
         Feed.parse(wrong)
     for text in expected:
         assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [
+        ({"gas": "NO2"}, 1.9125),
+        ({"gas": "O3"}, 1.9954),
+        ({"gas": False}, 1.2474),  # an unquoted NO
+        ({"gas": "SO2", "at": {"temperature": 25}}, 2.6186),
+        ({"gas": "O3", "at": {"temperature": 0, "pressure": 1000}}, 2.1134),
+        ({"molar_mass": 92.14}, 3.8304),
+        ({"gas": "CO", "source_unit": "ppm", "unit": "mg/m^3"}, 1.1644),
+        ({"gas": "NO2", "source_unit": "µg/m³", "unit": "ppb"}, 1 / 1.9125),
+    ],
+)
+def test_share_of_gas_converts_to_its_mass_in_air(change: dict[str, Any], factor: float) -> None:
+    declared = declaration(Path("x.csv"))
+    declared["columns"][0] |= {"source_unit": "ppb", "unit": "ug/m3"} | change
+    assert Feed.parse(declared).columns[0].conversion() == (pytest.approx(factor, rel=1e-4), 0)
 
 
 def test_all_mistakes_are_reported_at_once() -> None:
@@ -131,7 +178,7 @@ def test_wrong_kind_and_its_parameters_are_reported_together() -> None:
     with pytest.raises(AeroCastError) as caught:
         Feed.parse(declaration(Path("x.csv"), source={"kind": "cvs"}, candidates=candidates))
     told = str(caught.value)
-    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, nws, push, simulated" in told
+    assert "source.kind: 'cvs' is not allowed: did you mean csv? one of csv, " in told
     assert "candidates.liner: 'liner' is not allowed: did you mean linear?" in told
     assert "candidates.xgboost.depht: no such field; did you mean depth?" in told
     assert "candidates: the baseline seasonal_naive is missing" in told
@@ -142,6 +189,12 @@ def test_declaration_survives_json() -> None:
     dumped = feed.model_dump(mode="json")
     assert (dumped["freshness"], dumped["split"]["block"]) == ("P1DT6H", "P4D")
     assert Feed.parse(dumped) == feed == Feed.parse(feed.model_dump())
+
+
+@pytest.mark.parametrize(("hours", "block"), [(168, "P9D"), (4, "PT5H"), (24, "P2D")])
+def test_block_that_is_proposed_is_valid(hours: int, block: str) -> None:
+    feed = Feed.parse(declaration(Path("x.csv"), horizons=[hours], split={"block": block}))
+    assert feed.horizons == (hours,)
 
 
 def test_split_that_leaves_too_little_training_is_refused() -> None:

@@ -39,7 +39,7 @@ def test_valid_declaration_has_no_mistakes() -> None:
     ("change", "value", "place", "says"),
     [
         ("cadense", "PT1H", "", "'cadense' is not one of ['name', 'description'"),
-        ("season", "daily", "season", "'daily' is not of type 'integer'"),
+        ("seasons", ["daily"], "seasons.0", "'daily' does not match '^P"),
         ("cadence", "1 hour", "cadence", "'1 hour' does not match '^P"),
         ("cadence", "P", "cadence", "'P' does not match '^P"),
         ("columns__0__unit", "mphh", "columns.0.unit", "'mphh' is not one of ['degC', 'degF'"),
@@ -57,8 +57,9 @@ def test_mistake_names_its_place_and_allowed_values(change: str, value: object, 
 
 def test_unit_pattern_agrees_with_pint() -> None:
     right = ["celsius", "ug/m^3", "Mbit/s", "m s^-1", "m/s**2", "1/min", "furlong/fortnight", "kilowatt", "hectopascal"]
-    right += ["µg/m³", "μg/m³", "°C", "°F", "W/m²", "kg m⁻² s⁻¹", "g·m⁻³", "%", "°"]
-    wrong = ["mphh", "tempp", "bannana", "m s-1", "Pa*", "*", "(m", "3", "m/s" * 40 + "!"]
+    right += ["µg/m³", "μg/m³", "°C", "°F", "W/m²", "kg m⁻² s⁻¹", "g·m⁻³", "%", "°", "m s-1", "ugm-3", "Deg C"]
+    right += ["EUR/MWh", "€/MWh", "kEUR", "veh/h", "okta", "NTU", "pH", "ppb", "m3/s", "kg m-2 s-1", "dBm"]
+    wrong = ["mphh", "tempp", "bannana", "m s-", "Pa*", "*", "(m", "3", "m/s" * 40 + "!"]
     for unit in right:
         assert units.dimension(unit) is not None
         assert re.search(units.pattern(), unit)

@@ -12,6 +12,7 @@ from typing import Any
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import base, connect
 from aerocast.ingest.channels import claims
+from aerocast.ingest.channels.claim_objects import ClaimPrefixes
 from tests.factories.claims import lookup_of
 
 
@@ -24,7 +25,8 @@ def main(where: str, url: str, home: str, declaration: str, topic: str) -> None:
     with connect(url) as broker:
         owner: Any = {"consumed": claims.Lake, "appended": type(broker)}[where]
         setattr(owner, {"consumed": "amend", "appended": "commit"}[where], die)
-        claims.take_claims(broker, Path(home), lookup_of(feed), [topic], base.PATIENCE)
+        prefixes = ClaimPrefixes.of(Path(home), str(Path(declaration).parent))
+        claims.take_claims(broker, Path(home), lookup_of(feed), [topic], base.PATIENCE, prefixes=prefixes)
 
 
 if __name__ == "__main__":

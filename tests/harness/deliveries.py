@@ -10,9 +10,10 @@ import duckdb
 from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
 from aerocast.ingest.channels import channels_of
-from aerocast.ingest.channels.intake import IntakeReport, place_strays, take_all, take_source
+from aerocast.ingest.channels.intake import IntakeReport, admit_stations, place_strays, take_all, take_source
 from aerocast.ingest.channels.posted import PostStore
 from aerocast.ingest.channels.readings import definition_of
+from aerocast.ingest.channels.slots import fingerprints_of_slots
 from aerocast.lake import Lake
 from aerocast.storage.settings import Settings
 from aerocast.tables import quality
@@ -60,8 +61,11 @@ class Deliveries:
         now = self.feed.clock(now)
         taken = take_all(self.lake, self.feed, channels_of(self.home, self.feed, Settings(home=str(self.home))))
         after: dict[str, datetime] = {}
-        take_source(self.lake, self.feed, self.feed.source.read(self.feed, ReadRequest(None, now, after)), taken)
+        slots = fingerprints_of_slots(self.lake, self.feed) if self.feed.source.watch == "whole" else None
+        request = ReadRequest(None, now, after, self.home / "sources", taken.notes, slots)
+        take_source(self.lake, self.feed, self.feed.source.read(self.feed, request), taken)
         place_strays(self.lake, self.feed, now, taken)
+        admit_stations(self.lake, self.feed, (), taken)
         return taken
 
     def clean(self, now: datetime = LATER) -> quality.Audit:

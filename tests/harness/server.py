@@ -3,10 +3,12 @@
 import os
 import re
 import resource
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,12 @@ def logged_answers(home: Path) -> list[Logged]:
     return [
         one for path in predictions.closed_segments(home, "noaa") for one in predictions.read_segment(path).predictions
     ]
+
+
+def end_request(client: socket.socket) -> None:
+    """Send no more; a server that has refused and closed already leaves nothing to close, and its answer to be read."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from aerocast.ingest.channels import claims
@@ -64,6 +65,7 @@ def test_file_in_several_parts_is_one_delivery(tmp_path: Path) -> None:
     assert gone == {*file, *others[: memory.MEMORY]}
 
 
+@pytest.mark.e2e
 def test_transactions_of_older_home_are_removed_once_old(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_deltalake(lake.uri(RAW), ROWS.append_column("delivery", pa.array([0])), partition_by=["month"])

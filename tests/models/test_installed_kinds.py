@@ -87,7 +87,10 @@ def test_parameters_of_installed_kind_are_checked_and_in_schema(installed: Path)
         Feed.parse({**base, "candidates": {"toy": {"penlty": 1}, "tay": {}, "torn": {}, **BASELINES}})
     told = str(error.value)
     assert "candidates.toy.penlty: no such field; did you mean penalty?" in told
-    assert "candidates.tay: 'tay' is not allowed: did you mean toy? one of gru, linear, persistence," in told
+    assert (
+        "candidates.tay: 'tay' is not allowed: did you mean toy? one of gru, linear, long_linear, lstm, persistence,"
+        in told
+    )
     assert (
         "candidates.torn: kind 'torn' (toy_model.torn:Torn) cannot be imported: No module named 'no_such_module'"
         in told
@@ -140,6 +143,7 @@ def test_kind_that_cannot_serve_is_not_promoted(
     assert rows[0][2].endswith("mute was scored, and is never promoted: it has no ONNX graph, so it cannot serve.")
 
 
+@pytest.mark.e2e
 def test_installed_kind_depends_on_its_own_code_only(installed: Path) -> None:
     """Another version of the package makes the candidate stale, whichever of its modules says something else."""
 

@@ -3,29 +3,42 @@
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pytest
 
 from aerocast.common.errors import AeroCastError
+from aerocast.features import profile
 from aerocast.features.dataset import Dataset, Rows, rmse
+from aerocast.features.features import feature_names, features
 from aerocast.features.sequences import sequence_names, shortest_rows
+from aerocast.features.windows import targets
 from aerocast.feed.model_kind import MODELS, SEQUENCE, Model, model
-from aerocast.models.kinds._trees import blend
-from tests.factories.series import rows, training
+from aerocast.models.clipping import clip_graph
+from aerocast.models.kinds._long_ridge import _past, _solve, _sums
+from aerocast.models.kinds._trees import SHRINK, blend
+from aerocast.models.kinds.seasonal_naive import SeasonalNaive
+from tests.factories.series import SPEC, grid, rows, training
 
+SLOW = {"gru": pytest.mark.e2e, "lstm": pytest.mark.e2e}
 KINDS = MODELS.names()
-LEARNED = [kind for kind in KINDS if not model(kind).is_baseline]
+MARKED = [pytest.param(kind, marks=SLOW.get(kind, ())) for kind in KINDS]
+LEARNED = [param for param, kind in zip(MARKED, KINDS, strict=True) if not model(kind).is_baseline]
 QUICK: dict[str, dict[str, Any]] = {
     "gru": {"hidden": 8, "head": 8, "members": 2, "epochs": 4, "batch": 64, "rate": 0.01},
+    "lstm": {"hidden": 8, "head": 8, "epochs": 4, "batch": 64, "rate": 0.01, "steps": 5, "scaling": "minmax"},
     "xgboost": {"rounds": 40, "patience": 10, "rate": 0.1, "depth": 3},
 }
+NAMES = feature_names(SPEC)
 TEST = rows(400, seed=5)
 
 
 Run = Callable[[np.ndarray], np.ndarray]
+V = TypeVar("V")
 
 
 def run(fitted: Model[Any]) -> Run:
@@ -52,20 +65,32 @@ def progress() -> dict[str, list[Mapping[str, float]]]:
     return {kind: [] for kind in KINDS}
 
 
+class WhenAsked(dict[str, V]):
+    """Makes a kind's value when a test asks for it."""
+
+    def __init__(self, make: Callable[[str], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, kind: str) -> V:
+        self[kind] = self._make(kind)
+        return self[kind]
+
+
 @pytest.fixture(scope="module")
 def models(data: Dataset, progress: dict[str, list[Mapping[str, float]]]) -> dict[str, Model[Any]]:
     def learn(kind: str) -> Model[Any]:
         return model(kind).learn(data, QUICK.get(kind), lambda _, metrics: progress[kind].append(metrics))
 
-    return {kind: learn(kind) for kind in KINDS}
+    return WhenAsked(learn)
 
 
 @pytest.fixture(scope="module")
 def graphs(models: dict[str, Model[Any]]) -> dict[str, Run]:
-    return {kind: run(fitted) for kind, fitted in models.items()}
+    return WhenAsked(lambda kind: run(models[kind]))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MARKED)
 def test_onnx_graph_agrees_with_python_model(models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str) -> None:
     x = TEST.x[:200].copy()
     x[np.random.default_rng(0).random(x.shape) < 0.2] = np.nan
@@ -84,13 +109,25 @@ def model_last(models: Mapping[str, Any]) -> int:
     return int(models["persistence"].last)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MARKED)
 def test_all_features_but_last_value_may_be_missing(
     models: dict[str, Model[Any]], graphs: dict[str, Run], kind: str
 ) -> None:
     x = np.full((2, TEST.x.shape[1]), np.nan, dtype=np.float32)
     x[:, model_last(models)] = 50
     assert np.isfinite(graphs[kind](x)).all()
+
+
+@pytest.mark.parametrize("kind", MARKED)
+def test_clipped_graph_stays_within_bounds(models: dict[str, Model[Any]], kind: str) -> None:
+    cold = TEST.x.copy()
+    cold[:, [index for index, name in enumerate(NAMES) if name.startswith("temperature_lag")]] -= 55
+    cold[0] = np.nan
+    session = onnxruntime.InferenceSession(clip_graph(models[kind].to_onnx(), (0, 9)).SerializeToString())
+    levels, plain = session.run(["forecast"], {"features": cold})[0], run(models[kind])(cold)
+    assert (plain[1:] < 0).any()
+    assert (plain[1:] > 9).any()
+    np.testing.assert_array_equal(levels, np.clip(plain, 0, 9), "a missing forecast stays missing")
 
 
 @pytest.mark.parametrize("kind", LEARNED)
@@ -130,9 +167,27 @@ def test_level_shift_shifts_forecast(models: dict[str, Model[Any]]) -> None:
 
 
 def test_seasonal_naive_repeats_last_season(models: dict[str, Model[Any]], data: Dataset) -> None:
-    lags = [data.names.index(f"temperature_lag{lag}") for lag in (23, 18, 0)]
+    lags = [data.names.index(f"temperature_season24_{horizon}") for horizon in (1, 6, 24)]
     whole = ~np.isnan(TEST.x[:, lags]).any(axis=1)
     np.testing.assert_array_equal(models["seasonal_naive"].predict(TEST.x)[whole], TEST.x[:, lags][whole])
+
+
+def test_seasonal_naive_takes_each_horizons_best_season() -> None:
+    spec = msgspec.structs.replace(SPEC, seasons=(24, 168), look_back=168)
+    hours = np.arange(24 * 7 * 9)  # until the clocks change
+    series = grid(hours=len(hours), gaps=0)
+    values = series.values.copy()
+    values[:, 0] = np.sin(hours / 24 * 2 * np.pi) * (hours // 24 % 7 < 5)  # nothing at weekends
+    values[1::2, 0] += hours[1::2] // 24 * 0.5  # every other hour drifts, so there the day before is nearer
+    series, origins = replace(series, values=values), hours[200:-24]
+    at = origins[origins % 2 == 0]
+    part = Rows(features(spec, series, at), targets(spec, series, at))
+    own = SeasonalNaive.learn(Dataset(spec, tuple(feature_names(spec)), part, part))
+    assert [feature_names(spec)[column] for column in own.before] == [
+        "temperature_season24_1",  # an odd hour
+        "temperature_season168_6",
+        "temperature_season168_24",
+    ]
 
 
 def test_short_sequences_have_separate_graph(data: Dataset) -> None:
@@ -158,7 +213,7 @@ def test_invalid_parameter_is_named(kind: str, raw: dict[str, Any], says: str) -
         model(kind).parse(raw)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, SEQUENCE])
+@pytest.mark.parametrize("kind", [*MARKED, SEQUENCE])
 def test_kinds_describe_themselves(kind: str) -> None:
     found = model(kind)
     assert found.kind == kind
@@ -189,12 +244,73 @@ def test_training_without_rows_is_refused(data: Dataset) -> None:
         model("linear").learn(Dataset(data.spec, data.names, empty, data.validation))
 
 
-def test_blend_weight_is_halfway_between_equal_and_best() -> None:
+def test_long_linear_without_profile_is_refused(data: Dataset) -> None:
+    plain = replace(data, spec=msgspec.structs.replace(data.spec, profile=0))
+    with pytest.raises(AeroCastError, match=r"long_linear: window\.profile is 0"):
+        model("long_linear").learn(plain)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_long_ridge_equals_least_squares_with_penalty_rows(data: Dataset, level: int) -> None:
+    """On the rows where a horizon was measured, with the profile and the change less the same level."""
+    columns = tuple(data.names.index(name) for name in profile.names(SPEC))
+    past, change = _past(data.train.x, columns), data.change(data.train)
+    assert np.isnan(change).any(axis=0).all()
+    fitted = _solve(SPEC, columns, _sums(past, change), ((0.03, level),) * 3)
+    newest = np.array([start == 0 for start, _, _ in profile.parts(SPEC)]) / SPEC.season * level
+    age = np.array([start + (step + 1) / SPEC.season for start, _, step in profile.parts(SPEC)])
+    for at in range(3):
+        own = ~np.isnan(change[:, at])
+        x, y = past[own].astype(float), change[own, at].astype(float)
+        x, y = x - x.mean(axis=0), y - y.mean()
+        base = x @ newest
+        penalty = 0.03 * (x**2).sum() / x.shape[1] * age
+        rows = np.vstack([x - base[:, None], np.diag(np.sqrt(penalty))])
+        own_weights = np.linalg.lstsq(rows, np.concatenate([y - base, np.zeros(len(age))]))[0]
+        levels = (past - (past @ newest)[:, None]) @ own_weights + past @ newest
+        expected = levels - levels[own].mean() + change[own, at].mean()
+        np.testing.assert_allclose(past @ fitted.weights[:, at] + fitted.bias[at], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("rows", [20, 100, 20_000])
+def test_blend_weights_follow_chance_less_where_rows_are_few(rows: int) -> None:
     made = np.random.default_rng(0)
-    wanted = made.normal(size=(500, 1)).astype(np.float32)
-    noise = made.normal(size=(500, 1)).astype(np.float32)
-    assert blend(wanted, noise, wanted)[0] == pytest.approx(0.75)
-    assert blend(noise, wanted, wanted)[0] == pytest.approx(0.25)
-    weight, loss = blend(wanted + noise, wanted - noise, wanted)
-    assert weight == pytest.approx(0.5, abs=0.05)
+    wanted, noise = (made.normal(size=(rows, 1)).astype(np.float32) for _ in range(2))
+    spec = msgspec.structs.replace(SPEC, horizons=(1,), places=SPEC.places[:1])
+    (first, second), _ = blend([wanted, noise], wanted, spec)
+    equal = SHRINK / (SHRINK + rows)
+    assert first == pytest.approx(1 - equal / 2, abs=0.1)
+    assert first + second == pytest.approx(1)
+    day_ahead, _ = blend([wanted, noise], wanted, msgspec.structs.replace(spec, horizons=(24,)))
+    assert second < day_ahead[1] < first
+
+
+def test_blend_of_opposite_errors_is_exact() -> None:
+    made = np.random.default_rng(0)
+    wanted, noise = (made.normal(size=(500, 1)).astype(np.float32) for _ in range(2))
+    weights, loss = blend([wanted + noise, wanted - noise], wanted, msgspec.structs.replace(SPEC, horizons=(1,)))
+    np.testing.assert_allclose(weights, 0.5, atol=0.05)
     assert loss < 0.1
+
+
+def test_blend_has_no_negative_weight() -> None:
+    made = np.random.default_rng(0)
+    wanted, noise = (made.normal(size=(500, 1)).astype(np.float32) for _ in range(2))
+    weights, _ = blend([wanted, noise, -wanted], wanted, msgspec.structs.replace(SPEC, horizons=(1,)))
+    assert (weights >= 0).all()
+    assert weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_refit_learns_rows_and_keeps_choices(kind: str, data: Dataset) -> None:
+    """Of rows that say something else a refitted model says that; on its own rows its choices stay."""
+    first = model(kind).learn(data, QUICK.get(kind))
+    level = data.train.x[:, [data.last]]
+    rows = Rows(data.train.x, np.broadcast_to(level + np.float32(5), data.train.y.shape).copy())
+    again = first.refit(data, rows)
+    if type(first).refit is Model.refit:
+        assert again is first
+        return
+    before, after = (np.abs(each.predict(TEST.x) - TEST.x[:, [data.last]] - 5).mean() for each in (first, again))
+    assert after < 0.3 * before
+    np.testing.assert_allclose(run(again)(TEST.x), again.predict(TEST.x), rtol=1e-4, atol=1e-3)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aerocast.common.errors import AeroCastError
 from aerocast.features.grid import Times, WindowSpec
 from aerocast.feed.policies import Split
-from aerocast.models.splits import MARGIN, Cut, Role, parse_since, split_regime, split_span
+from aerocast.models.splits import BLOCK_MARGIN, Cut, Role, parse_since, split_regime, split_span
 from tests.factories.series import HOUR, SPEC, START
 
 
@@ -98,7 +98,7 @@ def test_roles_after_regime_change_use_new_regime_only(
     hours: int, before: int, reach: int, days: int, validation: float, calibration: float
 ) -> None:
     split = Split(validation=validation, calibration=calibration, block=timedelta(days=days))
-    needed = 4 * MARGIN * reach / 0.7
+    needed = 4 * BLOCK_MARGIN * reach / 0.7
     try:
         at, _, found = new(hours, before, reach, split)
     except AeroCastError:

@@ -1,5 +1,6 @@
 """MLflow's database survives kills, moves, deletions and damage; what it has lost is never missed, only mended."""
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from aerocast.contracts.manifest import TrainingRows
 from aerocast.models.candidates import Candidate
 from aerocast.models.tracking import ALIAS, Curves, Tracker
 from aerocast.models.tracking_database import FILE, TrackingUnavailable
+from aerocast.models.tracking_rows import LoggedRows
 from tests.factories.releases import graph, intervals
 
 pytestmark = pytest.mark.e2e  # MLflow's own import takes seconds
@@ -47,7 +49,8 @@ def record(tracker: Tracker, **changes: object) -> Candidate:
     """A training that MLflow has, registered as champion."""
     curves = Curves([(0, {"rmse": 2.0}), (1, {"rmse": 1.5})])
     made = tracker.record(candidate(**changes), {"dagster_run_id": "r"}, curves)
-    tracker.register(made, {"release": "0001-cccccccc", "verdict": "promoted"}, champion=True)
+    tags, text = {"release": "0001-cccccccc", "verdict": "promoted"}, "Promoted. Release [0001](http://x)."
+    tracker.register(made, tags, champion=True, text=text)
     return made
 
 
@@ -82,7 +85,10 @@ def test_unused_run_is_deleted_with_its_graph(copy: Path, before: tuple[Path, Ca
 def test_mlflow_shows_parameters_and_metrics(before: tuple[Path, Candidate]) -> None:
     home, made = before
     tracker = Tracker(home)
-    tracker.add_scores(made.mlflow_run_id, {"test_rmse_6": 1.75, "test_skill": 0.25}, {"release": "0001-cccccccc"})
+    rows = LoggedRows("noaa", "temperature", "evaluation", "cd" * 32, 7, ("temperature_0",), 20, TIME, TIME)
+    scores = {"test_rmse_6": 1.75, "test_skill": 0.25}
+    for _ in range(2):  # a trial that is repeated adds nothing
+        tracker.add_scores(made.mlflow_run_id, scores, {"release": "0001-cccccccc"}, rows)
     run = tracker.client.get_run(made.mlflow_run_id)
     assert run.data.params == {"alpha": "0.5"}
     assert {"rmse": 1.5, "validation_rmse_1": 1.25, "test_rmse_6": 1.75, "test_skill": 0.25}.items() <= dict(
@@ -90,8 +96,17 @@ def test_mlflow_shows_parameters_and_metrics(before: tuple[Path, Candidate]) -> 
     ).items()
     tags = {"feed": "noaa", "target": "temperature", "kind": "linear", "release": "0001-cccccccc"}
     assert tags.items() <= run.data.tags.items()
-    (rows,) = run.inputs.dataset_inputs
-    assert (rows.dataset.name, rows.dataset.digest) == ("noaa/temperature/windows", ("ab" * 32)[:36])
+    inputs = {each.tags[0].value: each.dataset for each in run.inputs.dataset_inputs}
+    assert len(inputs) == len(run.inputs.dataset_inputs) == 2
+    assert {each.name for each in inputs.values()} == {"noaa/temperature/windows"}
+    assert {context: each.digest for context, each in inputs.items()} == {
+        "training": ("ab" * 32)[:36],
+        "evaluation": ("cd" * 32)[:36],
+    }
+    assert json.loads(inputs["training"].profile)["learned"] == 80
+    assert json.loads(inputs["evaluation"].profile)["rows"] == 20
+    assert run.info.run_name == "temperature linear"
+    assert run.data.tags["mlflow.note.content"] == "Promoted. Release [0001](http://x)."
     logged = tracker.client.get_logged_model(made.model_uri.removeprefix("models:/"))
     assert logged.name == "noaa-temperature-linear"
     import mlflow
@@ -101,6 +116,7 @@ def test_mlflow_shows_parameters_and_metrics(before: tuple[Path, Candidate]) -> 
     assert tracker.client.get_registered_model(MODEL).tags == {"feed": "noaa", "target": "temperature"}
     version = tracker.client.get_model_version_by_alias(MODEL, ALIAS)
     assert version.tags == {"release": "0001-cccccccc", "verdict": "promoted"}
+    assert version.description == "Promoted. Release [0001](http://x)."
     assert tracker.notes == []
 
 

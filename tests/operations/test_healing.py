@@ -1,5 +1,6 @@
 """Damaged documents are replaced by what they follow from, or removed, and named; sound ones are left alone."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda data: data[: len(data) // 2],
     "zeros": lambda data: bytes(len(data)),
     "no UTF-8": lambda data: b"\xff" + data,
+    "no UTF-8 in a text": lambda data: re.sub(rb': ?"', lambda match: match[0] + b"\xff", data, count=1),
+    "deep": lambda data: b'{"more": ' + b"[" * 200_000,
     "another document": lambda data: b"[]",
 }
 

@@ -100,6 +100,7 @@ def content(lake: Lake, con: duckdb.DuckDBPyConnection, name: str) -> tuple[obje
     return rows, lake.ledger(name).content(MONTHS), lake.ledger(name).records, lake.rows(name)
 
 
+@pytest.mark.e2e
 def test_maintenance_keeps_training_rows_of_every_release(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_commands_in_documents_run_or_have_reason() -> None:
     assert [test for _, test in SKIPPED.values() if not (PROJECT / test).exists()] == []
 
 
+@pytest.mark.e2e
 def test_commands_without_data_run(tmp_path: Path) -> None:
     site = Site(tmp_path / "aerocast")
     quick = [

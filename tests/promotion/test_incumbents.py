@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import msgspec
@@ -17,7 +16,7 @@ from aerocast.features.features import feature_names
 from aerocast.features.grid import Grid, WindowSpec
 from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
-from aerocast.promotion.incumbents import levels
+from aerocast.promotion.incumbents import as_candidate, levels
 from aerocast.promotion.trial import Trial, run_trial
 from aerocast.releases.compatibility import incompatibilities, lacks
 from aerocast.releases.release import Release
@@ -128,6 +127,26 @@ def test_incumbent_is_asked_by_its_own_window(change: str) -> None:
             assert np.isnan(found[:, at]).all()
 
 
+def test_trial_compares_with_what_was_judged() -> None:
+    """What serves has learned the rows that judged, and would look better on them than it is."""
+    own = released(BASE)
+    graphs = msgspec.structs.replace(
+        own.manifest.graphs, trial=msgspec.structs.replace(own.manifest.graphs.station, file="trial.onnx")
+    )
+    lineage = msgspec.structs.replace(own.manifest.lineage, trial_end=datetime(2024, 1, 2, tzinfo=UTC))
+    names = feature_names(of(BASE))
+    files = own.files | {"trial.onnx": graph(7.0, len(names), BASE.horizons)}
+    both = Release(msgspec.structs.replace(own.manifest, graphs=graphs, lineage=lineage), files)
+    grids = series(BASE)
+    test = samples(BASE, grids)
+    found = levels(both, of(BASE), test, lambda *_: grids)
+    np.testing.assert_allclose(found, newest(test, grids)[:, None] + 7.0 * np.array(BASE.horizons), rtol=1e-5)
+    made = as_candidate(both, of(BASE), 0.9, (0.05, 0.95))
+    assert made is not None
+    assert (made.graph, made.serving.graph) == (files["trial.onnx"], files["model.onnx"])
+    assert (made.end, made.serving.end) == (lineage.trial_end, lineage.training_end)
+
+
 def test_missing_horizons_and_targets_are_listed() -> None:
     more = {"horizons": [1, 3, 6], "stations": [{"id": "AAA"}, {"id": "CCC"}]}
     assert lacks(released(BASE).manifest, declared(**more)) == "forecast 3 steps ahead or know CCC"
@@ -142,7 +161,7 @@ def test_other_unit_or_cadence_makes_incumbent_unusable() -> None:
     assert incompatibilities(before, declared(columns=[metric, *columns[1:]])) == [
         "temperature is in degC, and was in degF when it was trained"
     ]
-    assert incompatibilities(before, declared(cadence="PT30M")) == [
+    assert incompatibilities(before, declared(cadence="PT30M", seasons=["PT12H"])) == [
         "a step is 30 minutes long, and was 1 hour when it was trained"
     ]
     window = {"columns": ["pressure"], "look_back": 24}
@@ -161,12 +180,10 @@ def trial(now: Feed, incumbent: Release | None = None, bias: float = 0.5) -> Tri
     def entrant(kind: str, drift: float) -> Candidate:
         made = graph(drift, len(names), spec.horizons)
         end = datetime(2024, 3, 1, tzinfo=UTC)
-        return cast(
-            "Candidate",
-            SimpleNamespace(
-                kind=kind, graph=made, features=names, since=None, end=end, intervals=intervals(spec), forecasts=None
-            ),
-        )
+        return Candidate(
+            feed="small", target=spec.target, kind=kind, graph=made, features=names, intervals=intervals(spec),
+            start=end, end=end, rows=1, seconds=0.0, validation={},
+        )  # fmt: skip
 
     entrants = [entrant("linear", bias), entrant("persistence", 9.0), entrant("seasonal_naive", 9.0)]
     return run_trial(now, spec, samples(now, grids), entrants, incumbent or released(BASE), None, lambda *_: grids)

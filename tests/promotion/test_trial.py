@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,11 +17,13 @@ from aerocast.feed.declaration import Feed
 from aerocast.models.candidates import Candidate
 from aerocast.models.splits import Role
 from aerocast.models.trainer import roles
+from aerocast.promotion.duel import compare
 from aerocast.promotion.scoring import overall, score
-from aerocast.promotion.trial import INCUMBENT, _duels, _fair_rows, _test_rows
+from aerocast.promotion.trial import INCUMBENT, _fair_rows, _test_rows
 from aerocast.releases.release import Release
 from aerocast.tables.training import Samples
 from tests.factories.feeds import small_feed
+from tests.factories.releases import manifest
 
 
 @pytest.fixture
@@ -38,9 +41,10 @@ def judges() -> Samples:
 
 
 def trained_to(moment: datetime) -> Release:
-    """As much of a release as the rule looks at."""
-    lineage: Any = SimpleNamespace(training_end=moment)
-    return cast("Release", SimpleNamespace(version="0001-aaaaaaaa", manifest=SimpleNamespace(lineage=lineage)))
+    """A release that was judged after it had learned until then; what serves has learned more."""
+    own = manifest(1)
+    lineage = msgspec.structs.replace(own.lineage, training_end=datetime(2024, 9, 1, tzinfo=UTC), trial_end=moment)
+    return Release(msgspec.structs.replace(own, version="0001-aaaaaaaa", lineage=lineage), {})
 
 
 def test_without_incumbent_all_rows_judge(spec: WindowSpec, judges: Samples) -> None:
@@ -111,12 +115,11 @@ def test_proof_compares_the_composite(spec: WindowSpec) -> None:
     found = {name: actual + made.normal(0, size, actual.shape).astype(np.float32) for name, size in sizes.items()}
     kept = ~np.isin(time, time[90:100])
     test = Samples(station[kept], time[kept], Rows(actual[kept][:, :1], actual[kept]), ("x",))
-    duels = _duels(spec, test.time, test.rows.y, {name: levels[kept] for name, levels in found.items()}, spec.horizons)
-    assert duels.keys() == {"linear"}, "baselines are no challengers"
-    duel = duels["linear"]
+    judged = {name: levels[kept] for name, levels in found.items()}
+    duel = compare(spec, test.time, test.rows.y, judged, spec.horizons, (INCUMBENT, "linear"))
     assert duel.time.shape == duel.incumbent.shape == duel.challenger.shape == (hours,)
     assert np.isnan(duel.incumbent[90:100]).all(), "an hour without rows is unknown"
-    scores = score({name: levels[kept] for name, levels in found.items()}, actual[kept], test.station, (1, 6))
+    scores = score(judged, actual[kept], test.station, (1, 6))
     gain = overall(scores, INCUMBENT).composite - overall(scores, "linear").composite
     assert duel.comparison.mean_gain == pytest.approx(gain)
     assert duel.comparison.n == 190, "instants, not rows: two stations at one hour are one"

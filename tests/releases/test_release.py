@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from multiprocessing import get_context
@@ -18,8 +19,8 @@ import msgspec
 import pytest
 
 from aerocast.common.errors import AeroCastError
-from aerocast.contracts.manifest import Graph, Graphs
-from aerocast.releases import release
+from aerocast.contracts.manifest import Graph, Graphs, Manifest
+from aerocast.releases import contents, release
 from aerocast.storage import atomic
 from tests.factories.releases import damage, graph, intervals, manifest, publish, write_release
 
@@ -65,11 +66,15 @@ def test_hashes_with_common_prefix_are_two_releases(tmp_path: Path) -> None:
     assert versions == ["0001-00000001", "0002-00000001"]
 
 
-def test_second_graph_round_trips(tmp_path: Path) -> None:
-    graphs = Graphs(Graph("model.onnx", (), intervals()), Graph("sequence.onnx", (), intervals()))
-    files = {"model.onnx": b"one", "sequence.onnx": b"two"}
+def test_all_graphs_round_trip(tmp_path: Path) -> None:
+    files = {"model.onnx": b"one", "sequence.onnx": b"two", "trial.onnx": b"three"}
+    graphs = Graphs(*(Graph(name, (), intervals()) for name in files))
     version = release.write(tmp_path, manifest(graphs=graphs), files)
-    assert release.load(tmp_path, *KEY, version).files == files
+    stored = release.load(tmp_path, *KEY, version)
+    assert stored.files == files
+    sums = {each.file: each.sha256 for each in stored.manifest.graphs.all()}
+    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    assert stored.manifest.graphs.for_trial.file == "trial.onnx"
 
 
 def test_promotion_moves_pointer_once(tmp_path: Path) -> None:
@@ -192,6 +197,28 @@ def test_history_lists_damaged_release_with_error(tmp_path: Path) -> None:
     assert newest.error is None
     assert oldest.manifest is None
     assert "manifest.json" in str(oldest.error)
+
+
+def test_history_reads_sound_manifest_once_and_changed_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, reads = [write_release(tmp_path, number) for number in (1, 2, 3)], list[str]()
+    read = contents.read_manifest
+
+    def noted(bundle: contents.Bundle, sums: Mapping[str, str]) -> Manifest:
+        reads.append(bundle.version)
+        return read(bundle, sums)
+
+    monkeypatch.setattr(contents, "read_manifest", noted)
+    for _ in range(3):
+        assert [entry.error for entry in release.history(tmp_path, *KEY)] == [None] * 3
+    assert sorted(reads) == versions
+    path = release.folder(tmp_path, *KEY) / versions[1] / "manifest.json"
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-2])
+    assert [bool(entry.error) for entry in release.history(tmp_path, *KEY)] == [False, True, False]
+    path.write_bytes(sound)
+    assert [entry.error for entry in release.history(tmp_path, *KEY)] == [None] * 3
 
 
 @pytest.mark.parametrize(

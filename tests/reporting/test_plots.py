@@ -1,5 +1,6 @@
 """Plots show what they are given, and nothing that would mislead."""
 
+import numpy as np
 import pytest
 
 from aerocast.promotion.scoring import ALL, Score
@@ -28,3 +29,10 @@ def test_skills_cut_off_bars_far_below_baseline() -> None:
     bars = {group.get_label(): [bar.get_height() for bar in group] for group in axis.containers}
     assert bars["gru"] == pytest.approx([0.3, 0.1])
     assert bars["persistence"] == pytest.approx([-0.2, 0.0])
+
+
+def test_contributions_are_numbers_by_group_and_horizon() -> None:
+    sizes = {"temperature, recent": np.array([8.0, 5.25]), "windspeed": np.array([0.0, 0.125])}
+    (axis,) = plots.contributions(sizes, (1, 6), "parts").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(sizes)
+    assert [text.get_text() for text in axis.texts] == ["8", "5.25", "0", "0.125"]

@@ -21,7 +21,7 @@ from serving.config import ServerSettings
 from tests.factories.feeds import small_feed
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
-from tests.harness.server import Server, metric
+from tests.harness.server import Server, end_request, metric
 from tests.harness.waits import until
 
 pytestmark = pytest.mark.e2e  # servers as processes, and time-outs that are waited for
@@ -175,7 +175,7 @@ def test_oversized_head_is_refused(server: Server, sent: bytes) -> None:
 )
 def test_malformed_http_is_answered_with_problem(server: Server, sent: bytes) -> None:
     with connect(server, sent) as client:
-        client.shutdown(socket.SHUT_WR)
+        end_request(client)
         refused(client, 400, "malformed-request")
 
 
@@ -253,7 +253,7 @@ def test_upgrade_offer_is_ignored(server: Server) -> None:
 
 def test_half_closed_client_gets_its_answers(server: Server) -> None:
     with connect(server, GET * 5) as client:
-        client.shutdown(socket.SHUT_WR)
+        end_request(client)
         assert answer(client)[1].count(b"HTTP/1.1 200 ") == 5
 
 
@@ -266,9 +266,10 @@ def test_pipelined_requests_are_limited(server: Server) -> None:
         assert b"429" in answer(client)[1]
 
 
-def test_more_forecasts_than_answered_at_once_are_refused(server: Server) -> None:
+@pytest.mark.parametrize("path", [b"/predict", b"/explain"])
+def test_more_forecasts_than_answered_at_once_are_refused(server: Server, path: bytes) -> None:
     body = json.dumps({"sequence": [[40.0, 9.0, 1015.0]] * 48}).encode()
-    ask = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    ask = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (path, len(body)) + body
     counts: Counter[bytes] = Counter()
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(100)]
@@ -320,7 +321,7 @@ def test_client_that_does_not_read_is_disconnected(server: Server, http: httpx.C
 PATHS = ("/health", "/feeds", "/models", "/metrics", "/routine-retrain-check", "/schema", "/schema/openapi.json")
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/reports/noaa/temperature/none.png", "/nothing", "/predict"])
+@pytest.mark.parametrize("path", [*PATHS, "/reports/noaa/temperature/none.png", "/nothing", "/predict", "/explain"])
 def test_head_answers_like_get_without_body(http: httpx.Client, path: str) -> None:
     head, get = http.head(path), http.get(path)
     assert (head.status_code, head.content) == (get.status_code, b"")

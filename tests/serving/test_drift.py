@@ -11,10 +11,11 @@ import pytest
 
 from aerocast.contracts import clock
 from aerocast.contracts import drift_state as state
+from aerocast.contracts.adaptation import Adaptation
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import DriftState, Fault, Heat
 from aerocast.releases import release
-from tests.factories.releases import graph, manifest, publish
+from tests.factories.releases import HALF, graph, manifest, publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server, metric
 from tests.harness.waits import until
@@ -74,6 +75,54 @@ def test_faulty_sensor_degrades_its_station_until_fault_ends(tmp_path: Path, ser
     assert http.get("/health").json()["releases"][0]["faults"] == ["JFK.pressure: stuck"]
     believe(tmp_path)
     until(lambda: codes(http, station="JFK") == [])
+
+
+def test_intervals_follow_what_live_outcomes_say_of_this_release(tmp_path: Path, serve: Start) -> None:
+    version = publish(tmp_path)
+    write_tail(tmp_path)
+    _, http = serve()
+
+    def answer(**body: Any) -> list[dict[str, Any]]:
+        forecasts: list[dict[str, Any]] = http.post("/predict", json=body).json()["forecasts"]
+        return forecasts
+
+    def ends(forecasts: list[dict[str, Any]]) -> list[tuple[float, ...]]:
+        return [
+            (round(each["lower"] - each["value"], 3), round(each["upper"] - each["value"], 3)) for each in forecasts
+        ]
+
+    plain = answer(station="JFK")
+    assert ends(plain) == [(-HALF, HALF)] * 3
+    assert all("adapted" not in each for each in plain)
+    own = Adaptation(version, (1.5, 1.0, 2.0), (0.5, -0.25, 9.0), 200)
+    other = msgspec.structs.replace(own, version="0009-00000000")
+    adaptations = {"temperature": {"JFK": own, "LGA": other}}
+    state.document(tmp_path, "noaa").write(DriftState("noaa", NOW, NOW, adaptations=adaptations))
+    until(lambda: "adapted" in answer(station="JFK")[0])
+    adapted = answer(station="JFK")
+    assert [each["value"] for each in adapted] == [each["value"] for each in plain], "the forecast stays"
+    assert ends(adapted) == [(-2.5, 3.5), (-2.25, 1.75), (0.0, 13.0)], "and lies in its interval"
+    assert adapted[0]["adapted"] == {"factor": 1.5, "shift": 0.5}
+    assert adapted[0]["quantiles"]["0.05"] == adapted[0]["lower"]
+    assert ends(answer(station="LGA")) == [(-HALF, HALF)] * 3, "what is said of another release is not for this one"
+    assert "adapted" not in answer(station="EWR")[0]
+    assert "adapted" not in answer(sequence=[[40.0, 9.0, 1015.0]] * 48)[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"factor": [1.0]}, {"factor": [0.0, 1.0, 1.0]}, {"shift": [0.0, 0.0, None]}], ids=["few", "zero", "null"]
+)
+def test_adaptation_that_cannot_be_is_damage(tmp_path: Path, serve: Start, change: dict[str, Any]) -> None:
+    version = publish(tmp_path)
+    write_tail(tmp_path)
+    believe(tmp_path, faults=(STUCK,))
+    _, http = serve()
+    own = {"version": version, "factor": [1.0] * 3, "shift": [0.0] * 3, "outcomes": 9} | change
+    path = tmp_path / "drift" / "noaa.json"
+    damaged = msgspec.json.decode(path.read_bytes()) | {"adaptations": {"temperature": {"JFK": own}}, "faults": []}
+    path.write_bytes(msgspec.json.encode(damaged))
+    until(lambda: "drift/noaa.json" in str(http.get("/health").json()))
+    assert codes(http, station="JFK") == ["sensor_fault"], "the state before it stays"
 
 
 def test_damaged_state_keeps_old_one_and_is_reported(tmp_path: Path, serve: Start) -> None:

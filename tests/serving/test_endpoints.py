@@ -1,13 +1,18 @@
 """What each endpoint answers when all is well."""
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.factories.releases import HALF, HORIZONS
+from tests.factories.releases import HALF, HORIZONS, publish
+from tests.factories.tails import write_tail
 from tests.harness.server import Server
+
+Start = Callable[..., tuple[Server, httpx.Client]]
 
 STEP = [40.0, 9.0, 1015.0]
 
@@ -153,14 +158,15 @@ def _value(text: str, name: str) -> float:
 
 def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
-    paths = {"/health", "/feeds", "/models", "/predict", "/eval", "/routine-retrain-check", "/metrics"}
+    paths = {"/health", "/feeds", "/models", "/predict", "/explain", "/eval", "/routine-retrain-check", "/metrics"}
     paths |= {"/observations/{feed}", "/reports/{feed}/{target}/{name}"}
     assert set(document["paths"]) == paths
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert set(body["examples"]) == {"station", "sequence"}
-    assert set(body["schema"]["properties"]) == {"station", "sequence", "time", "feed", "target"}
+    assert set(body["schema"]["properties"]) == {"station", "sequence", "time", "feed", "target", "covariates"}
     for example in body["examples"].values():
         ask(http, **example["value"])
+    assert document["paths"]["/explain"]["post"]["requestBody"] == document["paths"]["/predict"]["post"]["requestBody"]
     lonely = ("callable", "thread")  # of a library's own docstring
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -179,3 +185,26 @@ def test_server_starts_fast_and_stays_small(shared_server: Server) -> None:
     memory = shared_server.memory()
     print(f"first answer after {shared_server.seconds:.2f} s, {memory:.0f} MB resident")
     assert memory < 150
+
+
+def test_answer_marks_horizons_that_no_new_model_serves(tmp_path: Path, serve: Start) -> None:
+    """A field of that horizon alone, and of the station's graph: a bare sequence has a graph of its own."""
+    kinds, stand_ins = {1: "linear", 6: "xgboost", 24: "seasonal_naive"}, {24: "seasonal_naive"}
+    publish(tmp_path, bias=1.0, kind="by_horizon", kinds=kinds, served_by=stand_ins)
+    write_tail(tmp_path)
+    _, http = serve()
+    answer = ask(http, station="JFK")
+    assert [one.get("served_by") for one in answer["forecasts"]] == [None, None, "seasonal_naive"]
+    assert ["served_by" in one for one in answer["forecasts"]] == [False, False, True]
+    assert answer["model"]["kind"] == "by_horizon"
+    (models,) = http.get("/models").json()
+    (one,) = models["releases"]
+    assert one["kinds"] == {str(horizon): kind for horizon, kind in kinds.items()}
+    assert one["served_by"] == {"24": "seasonal_naive"}
+    assert 'predictions_total{model_type="by_horizon"} 1.0' in http.get("/metrics").text
+
+
+def test_models_say_what_serves_each_horizon_of_an_older_release(http: httpx.Client) -> None:
+    (models,) = http.get("/models", params={"feed": "noaa"}).json()
+    assert models["releases"][0]["kinds"] == {str(horizon): "linear" for horizon in HORIZONS}
+    assert models["releases"][0]["served_by"] == {}

@@ -162,7 +162,7 @@ def test_any_outcome_gets_answer_or_problem(http: httpx.Client, content: Any) ->
 
 def prediction(number: int) -> Prediction:
     moment = NEWEST.astype("datetime64[us]").item()
-    forecasts = [Forecast(horizon, None, 1.0, 0.0, 2.0) for horizon in (1, 6)]
+    forecasts = [Forecast(horizon, None, 1.0, 0.0, 2.0, {}) for horizon in (1, 6)]
     model = ModelInfo("linear", "0001-00000001", "", "", moment)
     name = f"00000000-0000-4000-8000-{number:012d}"
     return Prediction(

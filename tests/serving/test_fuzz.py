@@ -28,7 +28,7 @@ from tests.factories.requests import TOKEN, Asked, Fuzzer
 from tests.factories.served_files import DECLARED, FILES, POSTED, write_every_file
 from tests.factories.tails import write_tail
 from tests.harness.reader import Reader
-from tests.harness.server import Server
+from tests.harness.server import Server, end_request
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(0)]
 
@@ -131,7 +131,7 @@ def test_no_socket_bytes_give_status_500(server: Server, seed: int) -> None:
             whole[chance.randrange(len(whole))] = chance.randrange(256)
         with socket.create_connection((host, int(port)), timeout=120) as client, suppress(ConnectionError):
             client.sendall(whole)
-            client.shutdown(socket.SHUT_WR)
+            end_request(client)
             head = client.recv(1 << 16)
             status = int(head.split()[1]) if head else 0
             found[status] += 1

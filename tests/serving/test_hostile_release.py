@@ -34,9 +34,9 @@ def model(nodes: list[object], **constants: object) -> bytes:
 
 def repeating() -> bytes:
     """Copies its input for as long as the sun shines."""
-    names = (("i", TensorProto.INT64), ("go", TensorProto.BOOL), ("x", TensorProto.FLOAT))
-    inputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in names]
-    outputs = [helper.make_tensor_value_info(f"{name}2", kind, None) for name, kind in names[1:]]
+    names = (("i", TensorProto.INT64, []), ("go", TensorProto.BOOL, []), ("x", TensorProto.FLOAT, ["n", len(HORIZONS)]))
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in names]
+    outputs = [helper.make_tensor_value_info(f"{name}2", kind, shape) for name, kind, shape in names[1:]]
     same = [helper.make_node("Identity", [name], [f"{name}2"]) for name in ("go", "x")]
     loop = helper.make_node(
         "Loop", ["most", "true", "few"], ["forecast"], body=helper.make_graph(same, "b", inputs, outputs)
@@ -110,4 +110,4 @@ def test_warm_up_ends(home: Path, reader: Reader, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(serving_graph, "WARM_UP_SECONDS", 0.5)
     monkeypatch.setattr(contents, "check_graph", lambda *_: None)
     plant(home, manifest(2), repeating())
-    assert "does not run" in reader.look().releases[0].errors[0]
+    assert "terminate" in reader.look().releases[0].errors[0]

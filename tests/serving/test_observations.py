@@ -1,6 +1,9 @@
 """POST /observations/{feed} over real HTTP: on disk before the answer, once by key, and every refusal says why."""
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from aerocast.contracts.declared import publish
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.observations import HttpChannel
 from aerocast.ingest.channels.posted import PostStore
+from serving.observations import Observations
 from tests.factories.bodies import ARROW, arrow_stream
 from tests.factories.feeds import small_feed
 from tests.harness.disks import fill_disk, small_disk
@@ -232,3 +236,22 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path, small:
             assert http.post(PATH, json=many[:10]).status_code == 202
         assert len(rows(home, small)) == 11
         assert PostStore(home, "small").backlog() == 0
+
+
+def test_bodies_are_checked_one_at_a_time(tmp_path: Path) -> None:
+    """Each takes many times its size meanwhile: twelve at once would not fit in the memory that one may take."""
+    lock, alone = threading.Lock(), []
+
+    def work() -> None:
+        alone.append(lock.acquire(blocking=False))
+        time.sleep(0.02)
+        if alone[-1]:
+            lock.release()
+
+    async def every() -> None:
+        observations = Observations(tmp_path)
+        await asyncio.gather(*[observations.check(work) for _ in range(12)])
+        observations.close()
+
+    asyncio.run(every())
+    assert alone == [True] * 12

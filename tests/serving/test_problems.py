@@ -1,13 +1,18 @@
 """Bad requests: every one a 4xx problem document that names field, value and rule; never a 500."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar.testing import TestClient
 
+from serving import views
+from serving.app import create_app
 from tests.harness.problems import problem_of
 
 STEP = [40.0, 9.0, 1015.0]
@@ -185,3 +190,18 @@ def _answered(answer: httpx.Response) -> None:
     if answer.status_code != 200:
         assert answer.headers["content-type"] == "application/problem+json"
         assert {"field", "rule", "detail"} <= set(answer.json())
+
+
+def test_fault_of_server_is_counted_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a client did wrong nothing is counted then."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(views, "models", fail)
+    with TestClient(
+        create_app(tmp_path, 0.5, None), base_url="http://localhost", raise_server_exceptions=False
+    ) as client:
+        assert (client.get("/models").status_code, client.get("/nowhere").status_code) == (500, 404)
+        counts = re.findall(r'^aerocast_problems_total\{status="(\d+)"\} (\S+)$', client.get("/metrics").text, re.M)
+    assert dict(counts) == {"500": "1.0", "404": "1.0"}

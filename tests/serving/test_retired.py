@@ -119,7 +119,7 @@ def test_release_of_other_units_or_steps_is_refused_until_one_fits(tmp_path: Pat
     tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, time=now.time[0] + 2 * (now.time - now.time[0]))})
     steps = "was trained on steps of 1 hour, and the feed's readings come in steps of 2 hours now."
     until(lambda: steps in client.post("/predict", json={"station": "JFK"}).text)
-    tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, units=("degF", "mph", "hPa"))})
+    tail.write_grids(tmp_path, "noaa", {"JFK": replace(now, units=("Deg F", "mph", "hpa"))})
     until(lambda: client.post("/predict", json={"station": "JFK"}).status_code == 200)
 
 

@@ -170,6 +170,16 @@ def test_unwritable_disk_is_problem(tmp_path: Path, serve: Start) -> None:
     assert http.post("/predict", json={"station": "JFK"}).status_code == 200
 
 
+def test_unreadable_request_is_problem(tmp_path: Path, serve: Start) -> None:
+    promoted(tmp_path, timedelta(days=30))
+    _, http = serve()
+    path = tmp_path / "requests" / "noaa" / "temperature.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"id": ')
+    for answer in (http.get(PATH), http.post(PATH)):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:aerocast:problem:requests-unavailable")
+
+
 def test_check_without_release_is_refused(tmp_path: Path, serve: Start) -> None:
     _, http = serve()
     assert http.get(PATH).status_code == http.post(PATH).status_code == 503

@@ -204,6 +204,7 @@ def test_case_18_extra_field_is_ignored_at_every_channel(home: Path) -> None:
     assert made.count("bronze") == before + 1
 
 
+@pytest.mark.e2e
 def test_case_21_month_of_file_follows_its_content(home: Path, tmp_path: Path) -> None:
     name = "21-a-correction-takes-rows-away"
     path = copied(tmp_path, name, "v1.csv")
@@ -225,6 +226,7 @@ def test_case_21_month_of_file_follows_its_content(home: Path, tmp_path: Path) -
     assert (made.count("bronze"), made.count("quarantine")) == (1, 0), "a month that the file has no more is emptied"
 
 
+@pytest.mark.e2e
 def test_case_22_growing_file_costs_its_growth(home: Path, tmp_path: Path) -> None:
     name, sizes = "22-a-file-that-grows", []
     for version in sorted((CASES / name).glob("g*.csv")):
@@ -338,6 +340,7 @@ def test_case_45_stray_quote_loses_nothing(home: Path) -> None:
         assert pushed.values("temperature") == made.values("temperature"), "every channel reads it alike"
 
 
+@pytest.mark.e2e
 def test_case_10_corrected_zone_moves_readings_and_loses_none(home: Path) -> None:
     """An hour that one zone shows once and another one twice, by file, by inbox and by post."""
     times = ("2024-10-27 00:30", "2024-10-27 01:30", "2024-10-27 01:30", "2024-10-27 02:30")
@@ -369,3 +372,24 @@ def test_case_10_corrected_zone_moves_readings_and_loses_none(home: Path) -> Non
         retried.post(b'{"meter": "M1", "Datum": "2024-10-27 01:30", "power": 5}')
         retried()
     assert retried.values("power") == {("M1", "10-27T00:30"): 5.0}, "each post is a delivery of its own"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, 38.25),
+        ({"at": {"temperature": 25}}, 37.61),
+        ({"source_unit": "ug/m3", "unit": "ppb"}, 10.46),
+        ({"source_unit": "ppm", "unit": "mg m-3", "gas": "CO"}, 23.29),
+        ({"source_unit": "µg m-3", "unit": "ug/m^3"}, 20),
+        ({"source_unit": "EUR/MWh", "unit": "EUR/MWh", "gas": None}, 20),
+        ({"source_unit": "mb", "unit": "Pa", "gas": None, "range": [0, 1e5]}, 2000),
+        ({"source_unit": "okta", "unit": "percent", "gas": None}, 250),
+    ],
+)
+def test_case_29_units_of_air_quality(home: Path, change: dict[str, object], expected: float) -> None:
+    own = case("29-air-quality-units")
+    columns = [own.columns[0].model_dump(mode="json", exclude_unset=True) | change]
+    made = delivered(home, case("29-air-quality-units", columns=columns))
+    assert len(made.values("no2")) == 24
+    assert list(made.values("no2").values()) == pytest.approx([expected] * 24, abs=0.01)

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claims
+from aerocast.ingest.channels.claim_objects import ClaimPrefixes
 from aerocast.storage.folder import FolderStore
 from tests.harness.deliveries import Deliveries
 from tests.harness.memory_broker import MemoryBroker
@@ -45,7 +46,7 @@ def declared(path: Path) -> Feed:
         "description": "",
         "source": source,
         "cadence": "PT1H",
-        "season": 2,
+        "seasons": ["PT2H"],
         "start": "2024-01-01T00:00:00Z",
         "end": "2024-03-01T00:00:00Z",
         "freshness": "PT6H",
@@ -177,7 +178,8 @@ class Histories(RuleBasedStateMachine):
         path.write_bytes(self._encoded(lines, "parquet"))
         for _ in range(1 + again):
             claims.announce(self.broker, claims.TRAINING_TOPIC, self.feed, [path], self.folder, path.stem)  # type: ignore[arg-type]
-        claims.take_claims(self.broker, self.home.home, {self.feed.name: self.feed}.get, quiet=0)  # type: ignore[arg-type]
+        prefixes = ClaimPrefixes.of(self.home.home, str(self.folder))
+        claims.take_claims(self.broker, self.home.home, {self.feed.name: self.feed}.get, quiet=0, prefixes=prefixes)  # type: ignore[arg-type]
         self.history.append(("add", lines))
 
     @rule(kills=st.lists(st.integers(0, 6), max_size=3))
@@ -237,6 +239,7 @@ EXAMPLES = settings.default.max_examples if settings.default else 100
 every = settings(stateful_step_count=6, suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
 
 
+@pytest.mark.e2e
 class TestHistories(Histories.TestCase):
     settings = settings(every, max_examples=max(1, EXAMPLES // 4))
 

@@ -35,7 +35,7 @@ def declared(**changes: Any) -> Feed:
         "description": "Made readings.",
         "source": {"kind": "push"},
         "cadence": "PT1H",
-        "season": 24,
+        "seasons": ["P1D"],
         "start": "2024-01-01T00:00:00Z",
         "freshness": "PT6H",
         "stations": [{"id": "AAA"}],

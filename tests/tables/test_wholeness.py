@@ -162,7 +162,7 @@ def test_new_feed_has_no_habit(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_daily_grid_of_hourly_readings_is_whole(con: duckdb.DuckDBPyConnection) -> None:
-    daily = feed(cadence="P1D", season=7, horizons=[1], window={"steps": 2, "columns": ["temp"], "look_back": 7})
+    daily = feed(cadence="P1D", seasons=["P7D"], horizons=[1], window={"steps": 2, "columns": ["temp"], "look_back": 7})
     for hour, days in ((22, 1), (23, 2)):
         assert (
             len(asked(con, {"A": every(60, hours=50)}, START + timedelta(days=1, hours=hour), daily)["A"].time) == days

@@ -17,7 +17,8 @@ from flatbuffers.table import Table
 from msgspec import UNSET
 
 from aerocast.common.times import BLANKS
-from aerocast.ingest.channels.definition import LONGEST_TEXT, Definition, ReadingError, ReadingRows
+from aerocast.ingest.channels.definition import LONGEST_TEXT, Definition, ReadingRows
+from aerocast.ingest.channels.reading_error import ReadingError
 from aerocast.ingest.deliveries.columns import Columns
 
 _YEARS = (-62_135_596_800, 253_402_300_800)  # seconds since 1970 of the years 1 and 10000
@@ -47,20 +48,22 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
                 table = flatten(pa.Table.from_batches([batch]), definition.names)
                 for name in columns.measured:
-                    _check_texts(table.column(name), name)
-                stations = station_texts(table.column(columns.station), columns.station).to_pylist()
-                times = time_texts(table.column(columns.time), columns.time).to_pylist()
-                definition.check_keys(stations, times, rows)
+                    longest_text(table.column(name), name)
+                stations = [None] * len(table)
+                if columns.station is not None:
+                    stations = station_texts(table.column(columns.station), columns.station).to_pylist()
+                definition.check_keys(stations, joined_time(definition, table, columns).to_pylist(), rows)
             rows = min(rows + batch.num_rows, 1 << 62)
     return rows, columns
 
 
 def table_columns(definition: Definition, schema: pa.Schema) -> Columns:
     """What these columns are. Raises ReadingError where one is missing, or of a type that holds no such thing."""
-    columns = definition.columns(schema.names)
-    for name in (columns.station, columns.time, *columns.measured):
-        empty = pa.chunked_array([], schema.field(name).type)
-        time_texts(empty, name) if name == columns.time else value_texts(empty, name)
+    columns, empty = definition.columns(schema.names), schema.empty_table()
+    joined_time(definition, empty, columns)
+    for name in columns.names:
+        if name not in columns.time:
+            _measured_texts(definition, empty.column(name), name)
     return columns
 
 
@@ -83,25 +86,44 @@ def as_texts(definition: Definition, table: pa.Table) -> tuple[pa.Table, tuple[s
     columns = table_columns(definition, table.schema)
     empty = pa.nulls(len(table), pa.string())
     columns_of = {
-        definition.station[0]: station_texts(table.column(columns.station), columns.station),
-        definition.time[0]: time_texts(table.column(columns.time), columns.time),
+        definition.station[0]: empty
+        if columns.station is None
+        else station_texts(table.column(columns.station), columns.station),
+        definition.time[0]: joined_time(definition, table, columns),
         **{
-            name: value_texts(table.column(name), name) if name in columns.measured else empty
+            name: _measured_texts(definition, table.column(name), name) if name in columns.measured else empty
             for name in definition.measured
         },
     }
     return pa.table(columns_of), columns.ignored
 
 
+def _measured_texts(definition: Definition, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    if name in definition.remarks and pa.types.is_boolean(column.type):
+        return column.cast(pa.string())
+    texts = value_texts(column, name)
+    return _ungrouped(definition, texts) if any(matches(column.type) for matches in _NUMBERS) else texts
+
+
+def _ungrouped(definition: Definition, numbers: pa.Array) -> pa.Array:
+    """Texts of numbers, with an exponent where the declared format would take the point for a sign of thousands."""
+    if not definition.is_point_grouping:
+        return numbers
+    return pc.replace_substring_regex(numbers, r"^(-?\d{1,3}(?:\.\d{3})+)$", r"\1e0")
+
+
 def table_of(definition: Definition, bodies: Sequence[ReadingRows]) -> pa.Table:
     """Readings of JSON bodies, one after the other, as a table of texts; a field that none of them has is no column."""
     rows = [row for readings in bodies for row in readings.rows]
-    columns = {definition.station[0]: [row.station for row in rows], definition.time[0]: [row.time for row in rows]}
+    columns: dict[str, list[Any]] = {
+        definition.station[0]: [row.station for row in rows],
+        definition.time[0]: [row.time for row in rows],
+    }
     for number, name in enumerate(definition.measured):
         values = [getattr(row, f"f{number}") for row in rows]
         if any(value is not UNSET for value in values):
             columns[name] = values
-    return pa.table({name: _texts_of(values) for name, values in columns.items()})
+    return pa.table({name: _texts_of(definition, values) for name, values in columns.items()})
 
 
 def value_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -111,7 +133,7 @@ def value_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         ReadingError: it holds something else.
     """
     kind = column.type
-    _check_texts(column, name)
+    longest_text(column, name)
     if pa.types.is_dictionary(kind):
         return value_texts(column.cast(kind.value_type), name)
     if pa.types.is_string(kind):
@@ -131,27 +153,56 @@ def station_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return pc.utf8_trim(value_texts(column, name), characters=BLANKS)
 
 
-def time_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def joined_time(definition: Definition, table: pa.Table, columns: Columns) -> pa.ChunkedArray:
+    """The texts of a table's times, those of several columns joined by a blank; null where one of them is.
+
+    Raises:
+        ReadingError: as `time_texts`.
+    """
+    if not columns.time:
+        return pa.chunked_array([pa.nulls(len(table), pa.string())])
+    if len(columns.time) == 1:
+        name = columns.time[0]
+        return time_texts(table.column(name), name, numbers=definition.times.takes_numbers)
+    parts = [_part_texts(table.column(name), name) for name in columns.time]
+    return pc.binary_join_element_wise(*parts, " ")
+
+
+def time_texts(column: pa.ChunkedArray, name: str, *, numbers: bool = False) -> pa.ChunkedArray:
     """Texts as they are, Arrow's times in ISO 8601: in UTC if they have a zone, else without an offset.
 
     Raises:
-        ReadingError: it holds something else; numbers say no time.
+        ReadingError: it holds something else, or numbers that by the declared format say no time.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        _check_texts(column, name)
-        return time_texts(column.cast(kind.value_type), name)
+        longest_text(column, name)
+        return time_texts(column.cast(kind.value_type), name, numbers=numbers)
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("ms"))
     elif not pa.types.is_timestamp(kind):
-        if any(matches(kind) for matches in _NUMBERS):
+        if not numbers and any(matches(kind) for matches in _NUMBERS):
             raise ReadingError(name, str(kind), "a column of timestamps, or of texts in ISO 8601")
         return value_texts(column, name)
     return _iso_texts(column)
 
 
-def _check_texts(column: pa.ChunkedArray, name: str) -> None:
-    """Raises ReadingError for long texts, before few of them, in many rows, are unpacked."""
+def _part_texts(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Texts of a part of a time: of a date its day, of anything else as if it were the whole."""
+    if pa.types.is_date(column.type):
+        return pc.strftime(column.cast(pa.timestamp("s")), format="%Y-%m-%d")
+    if pa.types.is_time(column.type):
+        return column.cast(pa.string())
+    return time_texts(column, name, numbers=True)
+
+
+def longest_text(column: pa.ChunkedArray, name: str) -> int:
+    """Bytes of the longest text, 0 without texts; before few texts, in many rows, are unpacked.
+
+    Raises:
+        ReadingError: it is longer than a value may be.
+    """
+    most = 0
     for chunk in column.chunks:
         texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
         if texts.type == pa.string_view():
@@ -162,6 +213,8 @@ def _check_texts(column: pa.ChunkedArray, name: str) -> None:
             longest = (pc.max(pc.binary_length(texts)).as_py() or 0) if is_text else 0
         if longest > 4 * LONGEST_TEXT:  # bytes of as many characters
             raise ReadingError(name, f"a text of {longest} bytes", f"at most {LONGEST_TEXT} characters")
+        most = max(most, longest)
+    return most
 
 
 def _iso_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -176,10 +229,10 @@ def _iso_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return texts if pc.all(inside, min_count=0).as_py() else pc.if_else(inside, texts, count.cast(pa.string()))
 
 
-def _texts_of(values: Sequence[Any]) -> pa.Array:
+def _texts_of(definition: Definition, values: Sequence[Any]) -> pa.Array:
     """What JSON said as text: each number as `texts` writes it, integers to the last digit."""
     floats = [value for value in values if isinstance(value, float)]
-    number_texts = iter(pa.array(floats, pa.float64()).cast(pa.string()).to_pylist())
+    number_texts = iter(_ungrouped(definition, pa.array(floats, pa.float64()).cast(pa.string())).to_pylist())
     cells = (None if value is UNSET else value for value in values)
     texts = (next(number_texts) if isinstance(value, float) else value for value in cells)
     return pa.array([str(value) if isinstance(value, int) else value for value in texts], pa.string())
@@ -207,7 +260,10 @@ def _check_size(body: bytes) -> None:
     """Raises ReadingError for a stream of too many batches, or one that unpacks to too much, before it is unpacked."""
     size = count = 0
     for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
-        size, count = size + _unpacked_size(message), count + 1
+        try:
+            size, count = size + _unpacked_size(message), count + 1
+        except TypeError as error:  # what flatbuffers says of an offset that leads out of the metadata
+            raise ValueError(str(error)) from error
         if size > _MOST_UNPACKED or count > _MOST_MESSAGES:
             rule = f"an Arrow IPC stream of at most {_MOST_MESSAGES} batches and {_MOST_UNPACKED} bytes, unpacked"
             raise ReadingError("body", f"{count} messages of {size} bytes", rule, slug="too-many-values")

@@ -9,19 +9,16 @@ others are taken, and makes one in the end. What is wrong around all claims (dis
 answer) leaves them with the broker, for later.
 """
 
-import errno
 import hashlib
-import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pyarrow as pa
@@ -29,14 +26,17 @@ import pyarrow as pa
 from aerocast.common.errors import AeroCastError, first_line
 from aerocast.common.lineage import config_hash
 from aerocast.common.times import to_minute
-from aerocast.common.words import count
+from aerocast.common.words import count, printable
 from aerocast.contracts import clock
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, Letter, Message
-from aerocast.ingest.channels.files import open_parquet, parquet_batches
+from aerocast.ingest.channels.claim_objects import FOLDER, LARGEST, ClaimPrefixes, Unusable
+from aerocast.ingest.channels.parquet import read_columns, read_tables
 from aerocast.ingest.channels.past_claims import ClaimLedger, message_position
 from aerocast.ingest.channels.patience import Patience
-from aerocast.ingest.channels.readings import ignored_columns, to_raw
+from aerocast.ingest.channels.reading_error import ReadingError
+from aerocast.ingest.channels.readings import definition_of, to_raw
+from aerocast.ingest.deliveries.layout import Layout, station_of_file
 from aerocast.lake import Lake, compaction
 from aerocast.storage.home import Home, store_of
 from aerocast.storage.store import UnreachableError
@@ -45,13 +45,12 @@ from aerocast.tables.layers import raw_edges
 TRAINING_TOPIC, INFERENCE_TOPIC = "training-data", "inference-data"
 # Both carry readings into raw; two, so that what is urgent need not queue behind bulk.
 TOPICS = (TRAINING_TOPIC, INFERENCE_TOPIC)
-FOLDER = "claims"  # of a home: objects that `announce` has put there
-LARGEST = 512 << 20  # bytes of an object: it is held in memory, compressed and not
+# Bytes that an object's rows may unpack to: so many, or for each of its own.
+LEAST_UNPACKED, UNPACKED_A_BYTE = 64 << 20, 30
 QUIET = 1.0  # seconds without a message after which a run ends
 MOST = 1000  # claims that one run takes
 OBSTACLES = 10  # claims put off until a run gives up: what stands in the way stands in all their ways
 DELAYS = "broker-claims"  # what is postponed (see `aerocast.ingest.channels.patience`), by a name that no feed can have
-_OBJECT = re.compile(r"s3://([a-z0-9][a-z0-9.-]+[a-z0-9])/([^/\x00-\x1f\x7f]+(?:/[^/\x00-\x1f\x7f]+)*)")
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,21 +116,23 @@ def take_claims(
     topics: Sequence[str] = TOPICS,
     quiet: float = QUIET,
     limit: timedelta = timedelta(days=1),
+    prefixes: ClaimPrefixes | None = None,
 ) -> ClaimReport:
     """Takes what the broker has, until it is quiet. `find` gives the feed of a name, None where there is none.
 
-    A claim whose object cannot be read becomes a dead letter after `limit`.
+    A claim whose object cannot be read becomes a dead letter after `limit`, one outside the `prefixes` (default: the
+    home's `claims`) at once.
 
     Raises:
         AeroCastError: the broker cannot be used; what was not committed comes again.
     """
-    report, find, keys = ClaimReport(), cache(find), set[str]()
+    report, find, keys, prefixes = ClaimReport(), cache(find), set[str](), prefixes or ClaimPrefixes.of(home)
     raw, patience = ClaimLedger(Lake(home)), Patience(home, DELAYS, limit)
     with closing(broker.consume(topics, quiet)) as messages:
         for message in messages:
             report.messages += 1
             keys.add(_key(message))
-            _handle(broker, message, lambda each: _enter(raw, home, find, each, report), report, patience)
+            _handle(broker, message, lambda each: _enter(raw, home, find, each, report, prefixes), report, patience)
             if report.messages >= MOST or len(report.later) >= OBSTACLES:
                 break
     patience.sweep(keys, datetime.now(UTC))
@@ -189,10 +190,7 @@ def announce(
     """
     store, claims, announcement = store_of(home), [], announcement or uuid.uuid4().hex
     for path in files:
-        data = _read_path(path, str(path), AeroCastError)
-        rows = len(_parquet(data, str(path), AeroCastError))
-        if not rows:
-            raise AeroCastError(f"{path} holds no rows: there is nothing to announce")
+        rows, data = _countable(path, feed), path.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         name = f"{FOLDER}/{feed.name}/{sha256}.parquet"
         store.replace(name, data)
@@ -203,20 +201,34 @@ def announce(
     return claims
 
 
+def _countable(path: Path, feed: Feed) -> int:
+    """The number of rows that the platform would take of a file. Raises AeroCastError as `announce`."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise AeroCastError(f"{path} is too large; announce it in parts of at most {LARGEST} bytes")
+        definition = definition_of(feed, file_station=station_of_file(feed, path.name) is not None)
+        with _as_parquet(str(path), AeroCastError):
+            columns, _ = read_columns(path, definition)
+            rows = sum(map(len, read_tables(path, columns.names)))
+    except OSError as error:
+        raise AeroCastError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not rows:
+        raise AeroCastError(f"{path} holds no rows: there is nothing to announce")
+    return rows
+
+
 def declared_hash(feed: Feed) -> str:
     """Which declaration of the feed a claim was made by."""
     return config_hash(feed=feed.model_dump(mode="json"))
-
-
-class Unusable(Exception):
-    """The claim itself is wrong: no later attempt would help."""
 
 
 class UnreadableError(AeroCastError):
     """The claim's object cannot be read now, which says nothing about others."""
 
 
-def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, report: ClaimReport) -> None:
+def _enter(
+    raw: ClaimLedger, home: Home, find: Find, message: Message, report: ClaimReport, prefixes: ClaimPrefixes
+) -> None:
     """Appends the rows of one claim, unless they are there.
 
     Raises:
@@ -236,14 +248,16 @@ def _enter(raw: ClaimLedger, home: Home, find: Find, message: Message, report: C
             report.repeats += 1
             return
         if rows is None:
-            rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end))
+            rows, others = _rows(claim, feed, clock.now(home, feed.name, feed.end), prefixes)
         turns = {claim.segment: 0 if version is None else version + 1}
         if number is not None:
             turns[stream] = max(number, raw.lake.ledger(name).position(stream) or 0)
         if raw.lake.amend(name, rows, turns, upon=version, edges=raw_edges(feed)):
             break
     report.claims.append(claim)
-    report.notes += [f"{claim.uri}: ignored because they are not declared: {', '.join(others)}"] if others else []
+    report.notes += (
+        [f"{printable(claim.uri)}: ignored because they are not declared: {', '.join(others)}"] if others else []
+    )
 
 
 def _parse(body: bytes) -> Claim:
@@ -253,73 +267,51 @@ def _parse(body: bytes) -> Claim:
         raise Unusable(f"the message is not a claim: {error}") from error
 
 
-def _rows(claim: Claim, feed: Feed, now: datetime) -> tuple[pa.Table, tuple[str, ...]]:
+def _rows(claim: Claim, feed: Feed, now: datetime, prefixes: ClaimPrefixes) -> tuple[pa.Table, tuple[str, ...]]:
     """The object's rows as raw's, and the columns that are ignored, after all that the claim says has been checked."""
     try:
-        data = _fetch(claim.uri)
+        with prefixes.copy(claim.uri) as (path, sha256):
+            if sha256 != claim.sha256:
+                uri = printable(claim.uri)
+                raise Unusable(f"sha256: {uri} holds other content, the claim says {claim.sha256}")
+            return _raw_rows(claim, feed, now, path)
     except UnreachableError:
         raise
+    except ReadingError as error:
+        raise Unusable(str(error)) from error
     except AeroCastError as error:
         raise UnreadableError(str(error)) from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != claim.sha256:
-        raise Unusable(f"sha256: {claim.uri} holds other content, the claim says {claim.sha256}")
-    rows = _parquet(data, claim.uri, Unusable)
+
+
+def _raw_rows(claim: Claim, feed: Feed, now: datetime, path: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    layout, uri = Layout(feed, station_of_file(feed, claim.uri)), printable(claim.uri)
+    definition = definition_of(feed, file_station=layout.has_station)
+    with _as_parquet(uri, Unusable):
+        columns, _ = read_columns(path, definition)
+        rows = _bounded(path, columns.names, uri)
     if len(rows) != claim.rows:
-        raise Unusable(f"rows: {claim.uri} has {len(rows)}, the claim says {claim.rows}")
+        raise Unusable(f"rows: {uri} has {len(rows)}, the claim says {claim.rows}")
     try:
-        return to_raw(feed, rows, claim.uri, claim.segment, now), ignored_columns(feed, rows.schema)
-    except AeroCastError as error:
-        raise Unusable(str(error)) from error
+        return to_raw(feed, rows, claim.uri, claim.segment, now, layout=layout), columns.ignored
     except (pa.ArrowException, ValueError, TypeError) as error:
-        raise Unusable(f"{claim.uri} holds no readings of {feed.name}: {first_line(error)}") from error
+        raise Unusable(f"{uri} holds no readings of {feed.name}: {first_line(error)}") from error
 
 
-def _fetch(uri: str) -> bytes:
-    """The object's bytes.
-
-    Raises:
-        Unusable: it is not there, or its address is none.
-        AeroCastError: it cannot be read now.
-    """
-    if (address := _OBJECT.fullmatch(uri)) and not {".", ".."} & set(address[2].split("/")):
-        bucket = store_of(f"s3://{address[1]}")
-        _check_size(bucket.size(address[2]) or 0, uri, Unusable)
-        data = bucket.read(address[2])
-        if data is None:
-            raise Unusable(f"uri: there is no object {uri}")
-        return data
-    if uri.startswith(("file:///", "file://localhost/")):
-        return _read_path(Path(unquote(urlsplit(uri).path)), uri, Unusable)
-    if uri.startswith("/"):
-        return _read_path(Path(uri), uri, Unusable)
-    raise Unusable(f"uri: {uri!r} is neither an absolute path nor file:///path nor s3://bucket/name")
+def _bounded(path: Path, names: Sequence[str], uri: str) -> pa.Table:
+    """The rows of an object, which become one commit and are in memory together."""
+    tables, size, most = list[pa.Table](), 0, max(LEAST_UNPACKED, UNPACKED_A_BYTE * path.stat().st_size)
+    for table in read_tables(path, names):
+        tables.append(table)
+        size += table.nbytes
+        if size > most:
+            raise Unusable(f"uri: {uri} unpacks to more than {most} bytes; announce it in parts")
+    return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def _read_path(path: Path, uri: str, wrong: type[Exception]) -> bytes:
-    """The file's bytes; raises `wrong` where it is not there, AeroCastError where it cannot be read now."""
+@contextmanager
+def _as_parquet(uri: str, wrong: type[Exception]) -> Iterator[None]:
+    """Raises `wrong` for what is no Parquet; a disk that does not give it is something else."""
     try:
-        if not path.is_file():
-            raise wrong(f"uri: there is no file {uri}")
-        _check_size(path.stat().st_size, uri, wrong)
-        return path.read_bytes()
-    except OSError as error:
-        reason = f"uri: {uri} cannot be read: {error.strerror or error}"
-        never = error.errno in (errno.ENOENT, errno.ENAMETOOLONG)
-        raise (wrong(reason) if never else AeroCastError(reason)) from error
-
-
-def _check_size(size: int, uri: str, wrong: type[Exception]) -> None:
-    if size > LARGEST:
-        raise wrong(f"uri: {uri} has {size} bytes; announce it in parts of at most {LARGEST}")
-
-
-def _parquet(data: bytes, uri: str, wrong: type[Exception]) -> pa.Table:
-    """The whole file; raises `wrong` where it is none."""
-    try:
-        with open_parquet(pa.BufferReader(data), len(data)) as file:
-            return pa.concat_tables([file.schema_arrow.empty_table(), *parquet_batches(file)])
-    except MemoryError:  # one of Arrow's own, too, and no fault of the file
-        raise
-    except (pa.ArrowException, AeroCastError, OSError, ValueError, TypeError) as error:
+        yield
+    except pa.ArrowException as error:
         raise wrong(f"uri: {uri} cannot be read as Parquet: {first_line(error)}") from error

@@ -15,14 +15,14 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from aerocast.common.errors import AeroCastError
-from aerocast.common.times import BLANKS, fault_of, parse_instant, zone_of
+from aerocast.common.times import BLANKS
 from aerocast.contracts.declared import Declared
+from aerocast.ingest.channels.reading_error import TEXT_LIMIT, ReadingError
 from aerocast.ingest.deliveries.columns import Columns
 
 LONGEST_STATION = LONGEST_TEXT = 200
 LARGEST_READING = 64 << 10  # bytes in JSON
-MOST_IGNORED, _TEXT_LIMIT, _EXCERPT = 20, 300, 60
+MOST_IGNORED, _EXCERPT = 20, 60
 STATION_RULE = f"a text of 1 to {LONGEST_STATION} characters, or a number"
 EXAMPLE = "such as 2024-06-01T12:00:00Z"
 
@@ -32,30 +32,6 @@ _PLAIN = {float, int, type(None), UnsetType}
 _INFINITE = {float("inf"), float("-inf")}
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder(float_hook=float)  # slower, but 1e999 is a value of a field, and not the end of the body
-
-
-class ReadingError(AeroCastError):
-    """Readings that no judge could read: `field` holds `value`, and the `rule` says what is allowed.
-
-    `index` is the reading's place in its body, from 0, None where there is but one; `slug` names the kind of fault.
-    """
-
-    def __init__(
-        self,
-        field: str,
-        value: object,
-        rule: str,
-        where: str = "",
-        *,
-        index: int | None = None,
-        slug: str = "invalid-field",
-        detail: str | None = None,
-    ) -> None:
-        self.field, self.sent, self.rule, self.index, self.slug = field, value, rule, index, slug
-        self.value = "missing" if value is UNSET else excerpt(value)
-        self.detail = detail or f"{'' if index is None else f'Reading {index}: '}{field} must be {rule}."
-        where = where or ("" if index is None else f"reading {index}")
-        super().__init__(f"{where + ': ' if where else ''}{field} is {self.value}; allowed: {rule}")
 
 
 class ReadingRows(NamedTuple):
@@ -72,8 +48,9 @@ class ReadingRows(NamedTuple):
 class Definition:
     """How readings of one feed are read; created once for what the feed declares.
 
-    `station`, `time`: the names for the two, the source's own first; `measured`: those of the measured fields;
-    `names`: all of them.
+    `station`, `time`: the names for the two, the source's own first; `time_parts`: names that make a time together;
+    `measured`: those of the measured fields; `names`: all of them.
+    `is_point_grouping`: whether `1.234` as a text is a thousand and more.
     `retirement`: why the feed takes no readings any more, if so.
 
     Raises:
@@ -83,16 +60,19 @@ class Definition:
     def __init__(self, declaration: Declared) -> None:
         self.name, self.stations, self.retirement = declaration.name, declaration.stations, declaration.retirement()
         self.station = _unique(declaration.station_field, declaration.station)
-        self.time = _unique(declaration.time_field, declaration.time)
-        self.measured = _unique(*(field.field for field in declaration.fields))
-        self.zone = zone_of(declaration.timezone)
-        zone = f"with an offset, or on the clocks of {self.zone}" if self.zone else "with an offset"
-        self.time_rule = f"a time in ISO 8601 {zone}, {EXAMPLE}"
+        self.is_station_optional, self.is_time_optional = declaration.is_station_optional, declaration.is_time_optional
+        self.time_parts = declaration.time_parts
+        self.time = _unique(None if self.time_parts else declaration.time_field, declaration.time)
+        self.measured = _unique(*(field.field for field in declaration.fields), *declaration.remarks)
+        self.times, self.is_point_grouping = declaration.times, declaration.thousands == "."
+        self.time_rule = f"a time {self.times.rule}, {EXAMPLE}"
         self._units = {field.field: field.unit for field in declaration.fields}
-        self.names = (*self.station, *self.time, *self.measured)
+        self.remarks = frozenset(declaration.remarks)
+        self._values = [f"f{n}" for n, name in enumerate(self.measured) if name not in self.remarks]
+        self.names = (*self.station, *self.time, *self.time_parts, *self.measured)
         self._nested = tuple(name for name in self.names if "." in name)
         usual = [(declaration.station, declaration.time), (self.station[0], self.time[0])]
-        fit = not any(map(_UNFIT.search, self.names))
+        fit = not self.time_parts and not any(map(_UNFIT.search, self.names))
         kinds = [self._kind(station, time) for station, time in dict.fromkeys(usual)] if fit else []
         self._struct = kinds[0] if fit else self._kind("station", "time", is_decoded=False)
         # Most bodies are of one of these exactly, and are checked while they are parsed.
@@ -105,9 +85,16 @@ class Definition:
         text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
         value = int | float | text | None | UnsetType
         fields = [(f"f{number}", value, UNSET) for number in range(len(self.measured))]
+        key = int | float | text
+        # An optional field cannot stand before one that is not.
+        keys = (
+            [("station", key | UnsetType, UNSET), ("time", key, UNSET)]
+            if self.is_station_optional
+            else [("station", key), ("time", key)]
+        )
         return msgspec.defstruct(
             "Reading",
-            [("station", int | float | text), ("time", int | float | text), *fields],
+            [*keys, *fields],
             rename={"station": station, "time": time} | {f"f{n}": name for n, name in enumerate(self.measured)}
             if is_decoded
             else None,
@@ -117,21 +104,32 @@ class Definition:
 
     def columns(self, names: Sequence[str]) -> Columns:
         """The columns of a table by this definition. Raises ReadingError where one is missing, or is there twice."""
-        station, time = (self._column(names, alternatives) for alternatives in (self.station, self.time))
+        station = next((name for name in self.station if name in names), None)
+        if station is None and not self.is_station_optional:
+            raise self._no_column(names, " or ".join(self.station))
         measured = tuple(name for name in self.measured if name in names)
-        in_use = {station, time, *measured}
+        columns = Columns(station, self._time_columns(names), measured)
+        in_use = {*columns.names}
         twice = [name for name in names if name in in_use and names.count(name) > 1]
         if twice:
             raise ReadingError("column", twice[0], "each column once", f"feed {self.name}")
         ignored = dict.fromkeys(name for name in names if name not in in_use)
-        return Columns(station, time, measured, short_list(ignored))
+        return columns._replace(ignored=short_list(ignored))
 
-    def _column(self, names: Sequence[str], alternatives: Sequence[str]) -> str:
-        for name in alternatives:
+    def _time_columns(self, names: Iterable[str]) -> tuple[str, ...]:
+        if self.time_parts and {*self.time_parts} <= {*names}:
+            return self.time_parts
+        for name in self.time:
             if name in names:
-                return name
-        rule = f"{' or '.join(alternatives)} must be among the columns"
-        raise ReadingError("columns", joined_names(names), rule, f"feed {self.name}", slug="missing-field")
+                return (name,)
+        if self.is_time_optional:
+            return ()
+        alternatives = [" and ".join(self.time_parts)] if self.time_parts else []
+        raise self._no_column(names, " or ".join([*alternatives, *self.time]))
+
+    def _no_column(self, names: Iterable[str], absent: str) -> ReadingError:
+        rule = f"{absent} must be among the columns"
+        return ReadingError("columns", joined_names(names), rule, f"feed {self.name}", slug="missing-field")
 
     def json(self, body: bytes) -> ReadingRows:
         """One reading, or an array of them. Raises ReadingError if it is none."""
@@ -176,16 +174,21 @@ class Definition:
         Raises:
             ReadingError: one does not.
         """
-        bad_stations = {each for each in set(stations) if not is_station(each)}
-        bad_times = {each for each in set(times) if parse_instant(str(each), self.zone) is None}
+        unsaid = {UNSET, None} if self.is_station_optional else set()
+        bad_stations = {each for each in {*stations} - unsaid if not is_station(each)}
+        bad_times = {each for each in set(times) if not self._is_time(each)}
         for at, (station, time) in enumerate(zip(stations, times, strict=True)) if bad_stations or bad_times else ():
             index = None if first is None else first + at
             if station in bad_stations:
                 raise ReadingError(self.station[-1], station, STATION_RULE, index=index)
             if time in bad_times:
-                skipped = isinstance(time, str) and fault_of(time, self.zone) == "skipped"
-                rule = f"a time that the clocks of {self.zone} show: they skip this one" if skipped else self.time_rule
+                skipped = isinstance(time, str) and self.times.fault_of(time) == "skipped"
+                zone = self.times.zone_name
+                rule = f"a time that the clocks of {zone} show: they skip this one" if skipped else self.time_rule
                 raise ReadingError(self.time[-1], time, rule, index=index)
+
+    def _is_time(self, value: object) -> bool:
+        return value is not UNSET and self.times.parse_instant(str(value)) is not None
 
     def check_columns(self, columns: Columns) -> Columns:
         """As `check_measured`, of a table; returns its columns."""
@@ -200,8 +203,7 @@ class Definition:
 
     def is_measured(self, readings: ReadingRows) -> bool:
         """Whether some reading of the body has a measured field, if perhaps with nothing in it."""
-        attributes = [f"f{number}" for number in range(len(self.measured))]
-        return any(getattr(row, name) is not UNSET for row in readings.rows for name in attributes)
+        return any(getattr(row, name) is not UNSET for row in readings.rows for name in self._values)
 
     def nothing_measured(self, others: Iterable[str]) -> ReadingError:
         """The fault of readings without any measured field; `others` are those that they have."""
@@ -226,22 +228,26 @@ class Definition:
             raise ReadingError(where or "body", record, rule, index=index)
         fields = self._flat(record) if self._nested else record
         station, time = _first_name(fields, self.station), _first_name(fields, self.time)
-        for name, alternatives in ((station, self.station), (time, self.time)):
-            if name is None:
+        parts = self.time_parts if all(fields.get(name) is not None for name in self.time_parts) else ()
+        keys = [(station or self.is_station_optional, self.station), (time or parts, (*self.time_parts, *self.time))]
+        for key, alternatives in keys:
+            if not key:
                 which = "A reading" if index is None else f"Reading {index}"
                 rule, detail = f"{' or '.join(alternatives)} must be given", f"{which} has no {alternatives[-1]}."
                 raise ReadingError(
                     alternatives[-1], UNSET, rule, where, index=index, slug="missing-field", detail=detail
                 )
-        assert station is not None
-        assert time is not None
-        in_use = (station, time, *self.measured)
+        in_use = (station or self.station[0], *(parts or (time or "",)), *self.measured)
         values = [fields.get(name, UNSET) for name in in_use]
+        if self.remarks:  # a status may be true or false
+            values = [str(each).lower() if isinstance(each, bool) else each for each in values]
         if wrong := next((name for name, value in zip(in_use, values, strict=True) if not _is_plain(value)), None):
-            raise ReadingError(wrong, fields[wrong], self._rule(wrong, station, time), where, index=index)
+            raise ReadingError(wrong, fields[wrong], self._rule(wrong, in_use[0], in_use[1]), where, index=index)
         if len(fields) > len(values) - values.count(UNSET):
             others = (name for name in fields if name not in in_use)
             ignored |= dict.fromkeys(islice(others, MOST_IGNORED)) if len(ignored) < MOST_IGNORED else {}
+        if len(parts) > 1:
+            values[1 : 1 + len(parts)] = [" ".join(str(fields[name]) for name in parts)]
         return self._struct(*values)
 
     def _rule(self, name: str, station: str, time: str) -> str:
@@ -249,7 +255,7 @@ class Definition:
             return STATION_RULE
         if name == time:
             return self.time_rule
-        return f"a number, a text of at most {LONGEST_TEXT} characters or null (in {self._units[name]})"
+        return f"a number, a text of at most {LONGEST_TEXT} characters or null (in {self._units.get(name, 'words')})"
 
     def _flat(self, record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         """Fields of nested objects under dotted names, as far as one is declared."""
@@ -283,15 +289,7 @@ def short_list(names: Iterable[str]) -> tuple[str, ...]:
 def joined_names(names: Iterable[str]) -> str:
     """Names for a message."""
     text = ", ".join(names)
-    return text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "..."
-
-
-def excerpt(value: object) -> str:
-    """A value for a message: as it was sent, without what is too long to read."""
-    if not isinstance(value, str | bytes):
-        return repr(value)[:_TEXT_LIMIT]
-    text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return repr(text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + "...")
+    return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "..."
 
 
 def _first_name(fields: dict[str, Any], names: Sequence[str]) -> str | None:

@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aerocast.common.errors import first_line
 from aerocast.feed.declaration import Feed
-from aerocast.ingest.channels import arrow
+from aerocast.ingest.channels import arrow, parquet
 from aerocast.ingest.channels.definition import Definition
-from aerocast.ingest.channels.readings import ReadingError, definition_of
+from aerocast.ingest.channels.reading_error import ReadingError
+from aerocast.ingest.channels.readings import definition_of
 from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_file import Piece, open_csv, undeclared_note
 from aerocast.ingest.deliveries.csv_lines import LONGEST_BROKEN, CsvFault
+from aerocast.ingest.deliveries.layout import station_of_file
 from aerocast.tables.raw import MALFORMED
 
 ENDINGS = ("csv", "csv.gz", "parquet", "jsonl", "jsonl.gz")
 _LINE = 1 << 20
 _ROWS, _BYTES = 20_000, 8 << 20  # of a piece
-_MOST_DECODED = 1 << 30  # bytes of the columns of a Parquet file, unpacked
-_ROWS_A_BYTE = 10  # more than any file with readings in its rows has
 _MAGIC = b"\x1f\x8b"
 
 
@@ -34,12 +33,14 @@ _MAGIC = b"\x1f\x8b"
 class FileContent:
     """What a file holds, known to be readable to its end: how many rows, and all of them, as often as asked for.
 
-    `notes` are sentences without a subject on what was ignored or looks odd.
+    `notes` are sentences without a subject on what was ignored or looks odd; `station` is that of the file's name, if
+    it says one.
     """
 
     rows: int
     pieces: Callable[[], Iterator[Piece]]
     notes: list[str] = field(default_factory=list)
+    station: str | None = None
 
 
 def kind_of(name: str) -> str | None:
@@ -49,10 +50,10 @@ def kind_of(name: str) -> str | None:
 
 
 @contextmanager
-def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[FileContent]:
+def open_file(path: Path, kind: str, feed: Feed, *, whole: bool, name: str = "") -> Iterator[FileContent]:
     """The file's rows in their order, in tables that `to_raw` takes. `whole`: nothing can be missing at its end.
 
-    Fields that the feed does not declare are left out.
+    Fields that the feed does not declare are left out. `name` is the file's own, where `path` is that of a copy.
 
     Raises:
         ReadingError: it is truncated, damaged, has too many broken lines, or lacks what makes a reading.
@@ -61,58 +62,31 @@ def open_file(path: Path, kind: str, feed: Feed, *, whole: bool) -> Iterator[Fil
     with _as_malformed(path):
         if not path.stat().st_size:
             raise ReadingError("file", "0 bytes", "a file with readings")
+        station = station_of_file(feed, name or path.name)
+        definition = definition_of(feed, file_station=station is not None)
         if kind == "csv":
-            definition = definition_of(feed)
 
             def choose(names: Sequence[str]) -> Columns:
                 return definition.check_columns(definition.columns(names))
 
             # Without a manifest only a compressed file shows that its end is there.
-            with open_csv(path, choose, feed.source.broken_lines, whole=True if whole else None) as file:
-                yield FileContent(file.rows, file.pieces, file.notes)
+            source, end = feed.source, True if whole else None
+            with open_csv(path, choose, source.broken_lines, source.format, whole=end) as file:
+                yield FileContent(file.rows, file.pieces, file.notes, station)
         else:
-            yield _parquet(path, feed) if kind == "parquet" else _json_lines(path, feed, whole)
+            content = _parquet(path, definition) if kind == "parquet" else _json_lines(path, feed, definition, whole)
+            content.station = station
+            yield content
 
 
-@contextmanager
-def open_parquet(source: Path | pa.BufferReader, size: int) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of so many bytes, if it does not unpack to too much; texts stay dictionaries, for the same reason.
-
-    Raises:
-        ReadingError: it does.
-        pa.ArrowException, OSError: it cannot be read.
-    """
-    metadata = pq.read_metadata(source)
-    columns = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    decoded = sum(group.column(number).total_uncompressed_size for group in groups for number in range(len(columns)))
-    if decoded > _MOST_DECODED or metadata.num_rows > 1000 + _ROWS_A_BYTE * size:
-        rule = f"at most {_MOST_DECODED} bytes unpacked, and {_ROWS_A_BYTE} rows for each byte"
-        raise ReadingError("file", f"{decoded} bytes unpacked, {metadata.num_rows} rows, {size} bytes as it is", rule)
-    with pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20, read_dictionary=columns) as file:
-        yield file
-
-
-def parquet_batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Its rows, a bounded number at a time. Raises ArrowInvalid for texts that are not UTF-8."""
-    for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
-        batch.validate(full=True)
-        yield pa.Table.from_batches([batch])
-
-
-def _parquet(path: Path, feed: Feed) -> FileContent:
-    size = path.stat().st_size
-    with open_parquet(path, size) as file:
-        definition = definition_of(feed)
-        schema = arrow.flatten(file.schema_arrow.empty_table(), definition.names).schema
-        names = definition.check_columns(arrow.table_columns(definition, schema)).names
+def _parquet(path: Path, definition: Definition) -> FileContent:
+    columns, every = parquet.read_columns(path, definition)
+    names = columns.names
 
     def pieces() -> Iterator[Piece]:
-        with open_parquet(path, size) as file:
-            for table in parquet_batches(file, names):
-                yield Piece(arrow.flatten(table, names).select(names))
+        return map(Piece, parquet.read_tables(path, names))
 
-    notes = undeclared_note(sorted(set(schema.names) - set(names)))
+    notes = undeclared_note(sorted({*every} - {*names}))
     return FileContent(sum(len(piece.table) for piece in pieces()), pieces, notes)
 
 
@@ -132,7 +106,7 @@ class _JsonLines:
     def pieces(self) -> Iterator[Piece]:
         self.rows = self.broken_lines = 0
         first = 1
-        with _decompress(self.path) as file:
+        with decompress(self.path) as file:
             while lines := list(_some_lines(file)):
                 for piece in self._parse(lines, first):
                     self.rows += len(piece.table)
@@ -170,8 +144,8 @@ class _JsonLines:
         return Piece(table, pa.array([f"{MALFORMED}{number}: {reason}"]), pa.array([text[:LONGEST_BROKEN]]))
 
 
-def _json_lines(path: Path, feed: Feed, whole: bool) -> FileContent:
-    lines = _JsonLines(path, definition_of(feed), whole)
+def _json_lines(path: Path, feed: Feed, definition: Definition, whole: bool) -> FileContent:
+    lines = _JsonLines(path, definition, whole)
     for _ in lines.pieces():
         pass
     if lines.broken_lines > feed.source.broken_lines * lines.rows:
@@ -201,7 +175,7 @@ def _some_lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 @contextmanager
-def _decompress(path: Path) -> Iterator[BinaryIO]:
+def decompress(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes; compressed ones are known by their first two, not by their name."""
     with path.open("rb") as file:
         is_gzip = file.read(2) == _MAGIC

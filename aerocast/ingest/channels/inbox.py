@@ -22,7 +22,6 @@ from typing import NamedTuple
 import duckdb
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
@@ -34,8 +33,10 @@ from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.files import ENDINGS, FileContent, kind_of, open_file
 from aerocast.ingest.channels.inbox_files import DONE, MANIFEST, REJECTED, Rejection, parse_manifest, strangers
 from aerocast.ingest.channels.patience import Delay, Patience, delay_text, read_delays
-from aerocast.ingest.channels.readings import ReadingError, one_batch, to_raw
-from aerocast.ingest.instants import Instants
+from aerocast.ingest.channels.reading_error import ReadingError
+from aerocast.ingest.channels.readings import one_batch, to_raw
+from aerocast.ingest.deliveries.layout import Layout
+from aerocast.ingest.instants import instants_of
 from aerocast.storage.folder import FolderStore
 from aerocast.storage.home import Home, address, store_of
 from aerocast.storage.settings import Settings
@@ -220,25 +221,29 @@ class Inbox:
             return
         kind = kind_of(one.entry.name)
         assert kind is not None
-        with open_file(path, kind, feed, whole=one.manifest is not None) as content:
+        with open_file(path, kind, feed, whole=one.manifest is not None, name=one.entry.name) as content:
             rows = parse_manifest(one.manifest).rows if one.manifest is not None else None
             if rows not in (None, content.rows):
                 raise ReadingError("rows", content.rows, f"{rows}, as the manifest says")
             self.notes += [printable(f"{one.entry.name}: {note}") for note in content.notes]
-            if not content.rows and self._is_same(whole):
-                self._put_away(whole.entry, DONE, whole.sha256)
             yield from self._parts(feed, whole, content)
 
     def _parts(self, feed: Feed, whole: _ReadFile, content: FileContent) -> Iterator[Batch]:
         identity = hashlib.sha256(f"{whole.sha256} {whole.entry.identity}".encode()).hexdigest()
-        for part, rows in enumerate(_parts(self._raw(feed, whole.entry.name, content))):
+        parts = _parts(self._raw(feed, whole.entry.name, content))
+        rows, number = next(parts, None), 0
+        if rows is None and self._is_same(whole):
+            self._put_away(whole.entry, DONE, whole.sha256)
+        while rows is not None:
+            next_rows = next(parts, None)
             if not self._is_same(whole):
                 log.warning("%s/%s was replaced while it was read; it is read next time", self._store, whole.entry.name)
                 return
-            segment = f"{self.name}/{identity}/{part}"
-            if (part + 1) * PART_ROWS >= content.rows:
+            segment = f"{self.name}/{identity}/{number}"
+            if next_rows is None:
                 self._ends[segment] = whole
             yield Batch(segment, one_batch(rows, segment))
+            rows, number = next_rows, number + 1
 
     def _read_whole(self, one: _Candidate, path: Path) -> _ReadFile | None:
         """The file as it is now; None if it changes, or may become what its manifest says.
@@ -266,14 +271,11 @@ class Inbox:
         now, source = self._now, printable(f"{self.name}/{name}")
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
-            instants = Instants(con, feed.source.timezone)  # one a file: of an hour that is repeated it remembers
-            for table, flags, texts in content.pieces():
-                rows = to_raw(feed, table, source, "", now, instants=instants)
-                for column, values in {"flags": flags, "time_text": texts}.items():
-                    if values is not None:
-                        at = rows.column_names.index(column)
-                        rows = rows.set_column(at, column, pc.coalesce(rows.column(column), values))
-                yield rows
+            instants = instants_of(con, feed)  # one a file: of an hour that is repeated it remembers
+            layout = Layout(feed, content.station)
+            for piece in content.pieces():
+                yield to_raw(feed, piece, source, "", now, instants=instants, layout=layout)
+            self.notes += [printable(f"{name}: {note}") for note in layout.notes]
 
     def _is_same(self, whole: _ReadFile) -> bool:
         """Whether the file is still the one that was read, even if its times were set meanwhile."""

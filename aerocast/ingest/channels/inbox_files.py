@@ -9,8 +9,8 @@ import msgspec
 from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
 from aerocast.common.words import duration
-from aerocast.ingest.channels.definition import ReadingError
 from aerocast.ingest.channels.files import ENDINGS, kind_of
+from aerocast.ingest.channels.reading_error import ReadingError
 from aerocast.storage.documents import decode
 from aerocast.storage.store import Entry, Listing
 

@@ -18,6 +18,7 @@ from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import slots, strays
 from aerocast.ingest.channels.base import Batch, Channel
 from aerocast.lake import DELIVERY, Lake, LakeReader, Stream, compaction
+from aerocast.tables import roster
 from aerocast.tables.layers import raw_edges
 from aerocast.tables.raw import Delivery, raw_names
 
@@ -63,6 +64,17 @@ def place_strays(lake: Lake, feed: Feed, now: datetime, report: IntakeReport) ->
     """
     with duckdb.connect() as con:
         report.moves += strays.move_strays(con, lake, feed, now)
+
+
+def admit_stations(lake: Lake, feed: Feed, months: Iterable[str], report: IntakeReport) -> None:
+    """Stations that are not declared join by their first reading, where the declaration has places for them.
+
+    Raises:
+        AeroCastError: raw cannot be read, or the stations not be written.
+    """
+    with duckdb.connect() as con:
+        joined = roster.admit(con, lake, feed, sorted({*months, *report.months}))
+    report.notes += [f"{station} joined by its first reading" for station in joined]
 
 
 def take_all(lake: Lake, feed: Feed, channels: Sequence[Channel]) -> IntakeReport:
@@ -116,7 +128,7 @@ def _take_file(
     slots_in_file, expired = set[str](), lake.ledger(f"{feed.name}/raw").removed_months()
     for delivery in _until_failure(deliveries, report):
         slots_in_file.add(delivery.slot)
-        if delivery.month not in expired:
+        if delivery.month not in expired and not delivery.is_unchanged:
             _take_slot(con, lake, feed, delivery, report)
     if SOURCE in report.failures:  # nobody knows which months it has no more
         return

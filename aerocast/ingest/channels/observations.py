@@ -16,6 +16,7 @@ from aerocast.ingest.channels.base import Batch
 from aerocast.ingest.channels.definition import Definition, ReadingRows, short_list
 from aerocast.ingest.channels.posted import Post, PostStore
 from aerocast.ingest.channels.readings import definition_of, one_batch, to_raw
+from aerocast.ingest.deliveries.layout import Layout
 from aerocast.lake import Lake
 from aerocast.storage.home import Home
 
@@ -47,7 +48,7 @@ class HttpChannel:
 
     def take(self, feed: Feed) -> Iterator[Batch]:
         """A part at a time. A post that does not fit the declaration any more is put aside in the file of posts."""
-        definition, ignored_names = definition_of(feed), dict[str, None]()
+        definition, layout, ignored_names = definition_of(feed), Layout(feed), dict[str, None]()
         ledger = Lake(self._home).ledger(f"{feed.name}/raw")
         if self._store.rename_restored(lambda file: ledger.position(f"{SOURCE}/{file}")):
             self.notes.append(f"{SOURCE}: an older copy of the posts was put back; what raw has of it is taken again")
@@ -58,10 +59,13 @@ class HttpChannel:
             ]
             ignored_names |= dict.fromkeys(name for body in bodies for name in body.ignored)
             if any(body.rows for body in bodies):
-                rows = to_raw(feed, _together(definition, bodies), SOURCE, "", now, [body.rows for body in bodies])
+                rows = to_raw(
+                    feed, _together(definition, bodies), SOURCE, "", now, [body.rows for body in bodies], layout=layout
+                )
                 yield Batch(segment, one_batch([rows], segment), part.position)
             else:
                 self._store.forget(part.file, part.position)
+        self.notes += [f"{SOURCE}: {note}" for note in layout.notes]
         if ignored_names:
             self.notes.append(
                 f"{SOURCE}: ignored because they are not declared: {', '.join(short_list(ignored_names))}"

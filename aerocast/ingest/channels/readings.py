@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,28 +18,35 @@ from aerocast.common.times import LATEST
 from aerocast.contracts.declared import publication_of
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import arrow
-from aerocast.ingest.channels.definition import Definition, ReadingError
-from aerocast.ingest.instants import Instants
-from aerocast.tables.raw import placeable, raw_names, raw_schema
+from aerocast.ingest.channels.definition import Definition
+from aerocast.ingest.deliveries.columns import Columns
+from aerocast.ingest.deliveries.csv_file import Piece
+from aerocast.ingest.deliveries.layout import LaidOut, Layout
+from aerocast.ingest.instants import Instants, instants_of
+from aerocast.tables.raw import placeable, raw_schema
 
-__all__ = ["ReadingError", "definition_of", "ignored_columns", "one_batch", "to_raw"]
+__all__ = ["definition_of", "laid_out", "one_batch", "to_raw"]
 
 
-def definition_of(feed: Feed) -> Definition:
-    """How readings of the feed are read, in every channel."""
-    return Definition(publication_of(feed))
+def definition_of(feed: Feed, *, file_station: bool = False) -> Definition:
+    """How readings of the feed are read, in every channel; `file_station`: a file's name says their station."""
+    publication = publication_of(feed)
+    return Definition(msgspec.structs.replace(publication, is_station_optional=True) if file_station else publication)
 
 
 def to_raw(
     feed: Feed,
-    rows: pa.Table,
+    rows: pa.Table | Piece,
     source: str,
     segment: str,
     now: datetime,
     deliveries: Sequence[int] = (),
     instants: Instants | None = None,
+    layout: Layout | None = None,
 ) -> pa.Table:
     """The rows in raw's schema and in their order; `source` and `segment` are kept with each.
+
+    `layout` is that of a delivery that is read piece by piece.
 
     Named and typed as `definition` says; measured columns are in their `source_unit`, and one that is
     not there is missing in every row. `deliveries`: how many rows each delivery has, where the rows are of several; a
@@ -48,31 +56,28 @@ def to_raw(
     Raises:
         ReadingError: no station or time column, or one of a type that holds no such thing.
     """
-    definition = definition_of(feed)
-    readings, _ = arrow.as_texts(definition, rows)
-    texts = {"station": readings[definition.station[0]], "time_text": readings[definition.time[0]]}
-    texts |= {name: readings[field] for field, name in raw_names(feed).items()}
-    clocks = texts["station"]  # whose wall clock a time is read from: a station's, and of each delivery again
+    piece = rows if isinstance(rows, Piece) else Piece(rows)
+    layout = layout or Layout(feed)
+    definition = definition_of(feed, file_station=layout.has_station)
+    laid, origin = laid_out(definition, layout, piece)
+    clocks = laid["station"]  # whose wall clock a time is read from: a station's, and of each delivery again
     if deliveries:
         number = pa.array([str(at) for at, count in enumerate(deliveries) for _ in range(count)], pa.string())
+        number = number if origin is None else number.take(origin)
         clocks = pc.binary_join_element_wise(pc.fill_null(clocks, ""), number, "/")
-    times, months = _times_and_months(feed, texts["time_text"], clocks, now, instants)
-    constants = {"source": source, "segment": segment, "flags": None}
-    whole = texts | {name: _repeat(text, len(rows)) for name, text in constants.items()}
-    whole |= {"time": times, "month": months, "line": pa.array(range(len(rows)), pa.int64())}
-    schema = raw_schema(feed)
-    return pa.table([whole[name] for name in schema.names], schema=schema)
+    times, months = _times_and_months(feed, laid["time_text"], clocks, now, instants)
+    whole = {name: laid[name] for name in laid.column_names}
+    whole |= {name: _repeat(text, len(laid)) for name, text in {"source": source, "segment": segment}.items()}
+    whole |= {"time": times, "month": months, "line": pa.array(range(len(laid)), pa.int64())}
+    schema, nothing = raw_schema(feed), _repeat(None, len(laid))
+    return pa.table([whole.get(name, nothing) for name in schema.names], schema=schema)
 
 
-def ignored_columns(feed: Feed, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that `to_raw` takes nothing from, a bounded number of names.
-
-    Raises:
-        ReadingError: as `to_raw`, and where it would take nothing at all.
-    """
-    definition = definition_of(feed)
-    flat = arrow.flatten(schema.empty_table(), definition.names).schema
-    return definition.check_columns(arrow.table_columns(definition, flat)).ignored
+def laid_out(definition: Definition, layout: Layout, piece: Piece) -> LaidOut:
+    """The piece's rows as those of raw, without their instants. Raises ReadingError as `to_raw`."""
+    texts, _ = arrow.as_texts(definition, piece.table)
+    columns = Columns(definition.station[0], (definition.time[0],), definition.measured)
+    return layout.rows(piece._replace(table=texts), columns)
 
 
 def one_batch(tables: Sequence[pa.Table], segment: str) -> pa.Table:
@@ -99,7 +104,7 @@ def _times_and_months(
     stray = literal(month_of(min(max(now, feed.start), last)))
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
-        times = (instants or Instants(con, feed.source.timezone)).of(texts, clocks)
+        times = (instants or instants_of(con, feed)).of(texts, clocks)
         con.register("placed", pa.table({"time": times}))
         months = con.sql(
             f"SELECT CASE WHEN time >= {low} AND time < {high} THEN strftime(time, '%Y-%m') ELSE {stray} END AS month"

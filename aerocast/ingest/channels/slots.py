@@ -36,6 +36,12 @@ def replace_slot(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, deliver
     return None
 
 
+def fingerprints_of_slots(lake: LakeReader, feed: Feed) -> dict[str, int]:
+    """The fingerprint of the segment that raw has in each slot of a file."""
+    records = lake.ledger(f"{feed.name}/raw").records
+    return {name.removeprefix(_PREFIX): number for name, number in records.items() if name.startswith(_PREFIX)}
+
+
 def emptied_months(lake: LakeReader, feed: Feed, slots_in_file: set[str]) -> list[Delivery]:
     """A delivery of nothing for each month that the file once had readings of, and has none of now."""
     label, ledger = feed.source.label, lake.ledger(f"{feed.name}/raw")

@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal, quoted, timestamp
-from aerocast.common.times import sql_wall_time
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.slots import withdrawals
-from aerocast.ingest.instants import Instants
+from aerocast.ingest.instants import instants_of, time_declaration
 from aerocast.lake import DELIVERY, Lake, LakeReader
 from aerocast.lake.fingerprints import fingerprint
 from aerocast.tables.layers import raw_edges
@@ -59,7 +58,7 @@ def move_strays(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed, now: dat
     return sum(
         _move_stream(con, lake, feed, stream, state, span)
         # The zone first: by it a time may turn out to lie in another month.
-        for stream, state in ((_ZONE, fingerprint(feed.source.timezone)), (_MONTHS, fingerprint(*span)))
+        for stream, state in ((_ZONE, fingerprint(time_declaration(feed))), (_MONTHS, fingerprint(*span)))
     )
 
 
@@ -75,10 +74,10 @@ def _move_stream(
         raw = _Snapshot(con, lake, table, version, *bounds)
         if stream == _MONTHS:
             rows = _outside(raw, span)
-        elif last_state is None and feed.source.timezone is None:
+        elif last_state is None and time_declaration(feed) is None:
             rows = None  # whatever has no offset has no instant, as it should
         else:
-            rows = _rows_without_offset(raw, feed, unread=last_state is None)
+            rows = _rows_of_other_instants(raw, feed, unread=last_state is None)
         moves = _moves(feed, rows)
         if lake.amend(table, moves, {stream: state}, upon=version, edges=raw_edges(feed)):
             return 0 if rows is None else len(rows)
@@ -97,8 +96,8 @@ def _outside(raw: _Snapshot, span: tuple[datetime, datetime]) -> pa.Table | None
     ).to_arrow_table()
 
 
-def _rows_without_offset(raw: _Snapshot, feed: Feed, *, unread: bool) -> pa.Table | None:
-    """The rows whose time has no offset, with the instant that the zone gives it now, where that is another one.
+def _rows_of_other_instants(raw: _Snapshot, feed: Feed, *, unread: bool) -> pa.Table | None:
+    """The rows with the instants that the declaration gives their times now, where these are others.
 
     `unread`: only those that no instant was known of. All rows of a (station, time) come together, in their order, and
     are delivered again: a row that stays in its month must come after its withdrawal. What a file's source says is left
@@ -107,7 +106,7 @@ def _rows_without_offset(raw: _Snapshot, feed: Feed, *, unread: bool) -> pa.Tabl
     con, month_of_instant = raw.con, "strftime(instant, '%Y-%m')"
     covered = f"instant >= {raw.low} AND instant < {raw.high} AND {month_of_instant} NOT IN ({raw.expired_months})"
     inside = f"CASE WHEN {covered} THEN {month_of_instant} ELSE month END"
-    which = f"{sql_wall_time('time_text')} IS NOT NULL{' AND time IS NULL' if unread else ''}"
+    which = f"time_text IS NOT NULL{' AND time IS NULL' if unread else ''}"
     which += f" AND source <> {literal(feed.source.label)}" if feed.source.watch == "whole" else ""
     tables = []
     for month in raw.lake.months(raw.table):
@@ -116,7 +115,7 @@ def _rows_without_offset(raw: _Snapshot, feed: Feed, *, unread: bool) -> pa.Tabl
         if not len(rows):
             continue
         clocks = pc.binary_join_element_wise(pc.fill_null(rows["station"], ""), _deliveries(rows), "/")
-        times = pa.table({"instant": Instants(con, feed.source.timezone).of(rows["time_text"], clocks)})
+        times = pa.table({"instant": instants_of(con, feed).of(rows["time_text"], clocks)})
         con.register("strays_naive", rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64())))
         con.register("strays_told", times.append_column("place", pa.array(range(len(rows)), pa.int64())))
         con.execute(f"""

@@ -4,14 +4,17 @@ from typing import NamedTuple
 
 
 class Columns(NamedTuple):
-    """What a table of readings calls station and time, which measured fields it has, and what is ignored in it."""
+    """What a table of readings calls station (if it has one) and time, which fields it has, and what is ignored in it.
 
-    station: str
-    time: str
+    A time of several columns is their texts, joined by a blank.
+    """
+
+    station: str | None
+    time: tuple[str, ...]
     measured: tuple[str, ...]
     ignored: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """What is read of the table, each name once."""
-        return list(dict.fromkeys([self.station, self.time, *self.measured]))
+        return list(dict.fromkeys([*filter(None, [self.station]), *self.time, *self.measured]))

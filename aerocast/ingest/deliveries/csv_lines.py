@@ -1,28 +1,25 @@
 """Checks each line of a CSV file once: which are whole records, and what is to be done about the others.
 
-A line of the declared width without any oddity is *regular*, and a parser cannot misread it. All others are settled
-here: a value of several lines is read as one; a quotation mark that nothing closes is text, and swallows no line; a
-line that is no record is set aside with its number and text. What was settled is written to a copy that has regular
-records only, so that records can be counted before and after they are parsed.
+Regular lines (see `csv_syntax`) are copied as they are. All others are settled here: a value of several lines is read
+as one; a quotation mark that nothing closes is text, and swallows no line; a line that is no record is set aside with
+its number and text. The copy has regular records only, so that they can be counted before and after they are parsed.
 """
 
 import csv
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-
 from aerocast.common.errors import AeroCastError
+from aerocast.ingest.deliveries.csv_syntax import Syntax, is_text
 from aerocast.tables.raw import MALFORMED
 
 BLOCK = 4 << 20
 LONGEST = 1 << 20  # bytes of a line
 LONGEST_BROKEN = 2000  # characters of a broken line that are kept
+BETWEEN = "\x1f"  # between a broken line's note and its text, where a file has but one column to read
 _VALUE_LINES = 1000  # a quoted value of more lines is taken for a mark that nothing closes
 _EXCERPT = 200
-_LEADING_FIELDS = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^",]*+),)*+')  # fields that end before a comma
 
 
 class CsvFault(AeroCastError):
@@ -34,11 +31,11 @@ class CsvFault(AeroCastError):
 
 
 class Header(NamedTuple):
-    """The names of all columns, and the places of station and time among them."""
+    """All names, and the places of two that are read (or one): a broken line's note and its text go there."""
 
     names: list[str]
-    station: int
-    time: int
+    note: int
+    text: int
 
 
 class Oddity:
@@ -70,43 +67,27 @@ def blocks(stream: BinaryIO, whole: bool) -> Iterator[bytes]:
             yield block[:end]
     if rest and not whole:
         rule = "a line break at the end, or a manifest: it looks truncated"
-        raise CsvFault("looks truncated: its last line has no line break", "last line", rest[-80:], rule)
+        raise CsvFault(
+            "looks truncated: its last line has no line break",
+            "last line",
+            rest[-80:],
+            rule,
+        )
     if rest:
         yield rest + b"\n"
-
-
-def pattern(width: int) -> re.Pattern[bytes]:
-    """Regular lines as far as they reach: `width` fields each, quoted whole and in one line, or without a mark."""
-    field = rb'(?:"(?:[^"\r\n\0]++|"")*+"|[^",\r\n\0]*+)'
-    return re.compile(rb"(?:" + (field + rb",") * (width - 1) + field + rb"\r?\n)*+")
-
-
-def is_regular(block: bytes, width: int, lines: re.Pattern[bytes], crlf: bool) -> bool:
-    """Whether all lines of the block are regular, in UTF-8, and end alike."""
-    returns = block.count(b"\r")
-    if b"\0" in block or not _is_text(block) or returns != (block.count(b"\n") if crlf else 0):
-        return False
-    if b'"' in block or crlf:
-        match = lines.match(block)
-        return match is not None and match.end() == len(block) and (not crlf or block.count(b"\r\n") == returns)
-    codes = np.frombuffer(block, np.uint8)
-    separators = codes[(codes == ord(",")) | (codes == ord("\n"))]
-    if len(separators) % width:
-        return False
-    ends = separators.reshape(-1, width) == ord("\n")
-    return bool(ends[:, -1].all() and not ends[:, :-1].any())
 
 
 class Repair:
     """Writes the records of a file to a copy, regular ones as they are, and counts the others.
 
-    A broken line is a record of the copy, too: its note in the station's field and its text in the time's;
+    A broken line is a record of the copy, too, with its note and its text in the header's places for them;
     `broken_rows` has the numbers of such records, counted from 0. `records` counts all of the copy's.
     """
 
-    def __init__(self, header: Header, pieces: Iterator[bytes], copy: BinaryIO, line: int) -> None:
-        self._header, self._pieces, self._copy = header, pieces, copy
-        self._width, self._lines = len(header.names), pattern(len(header.names))
+    def __init__(self, syntax: Syntax, header: Header, pieces: Iterator[bytes], copy: BinaryIO, line: int) -> None:
+        self._syntax, self._header, self._pieces, self._copy = syntax, header, pieces, copy
+        self._width, self._lines = len(header.names), syntax.pattern(len(header.names))
+        self._quote = syntax.quote or '"'  # of the copy
         self._text, self._at, self._line = b"", 0, line
         self.records, self.broken_rows = 0, array("q")
         self.stray, self.multiline, self.blank = Oddity(), Oddity(), Oddity()
@@ -130,7 +111,7 @@ class Repair:
         match = self._lines.match(self._text, self._at)
         assert match is not None
         span = match.group()
-        if _is_text(span):
+        if is_text(span):
             self._copy.write(span.replace(b"\r\n", b"\n"))
             count = span.count(b"\n")
             self._line, self.records = self._line + count, self.records + count
@@ -141,18 +122,20 @@ class Repair:
         self._at = match.end()
 
     def _take_undecoded(self, line: bytes) -> None:
-        if _is_text(line):
+        if is_text(line):
             self._copy.write(line + b"\n")
             self.records += 1
         else:
-            self._set_aside("it is not UTF-8", line.decode(errors="replace"))
+            self._set_aside(f"it is not {self._syntax.encoding.upper()}", line.decode(errors="replace"))
 
     def _take_odd(self) -> None:
         """One line, or as many as its last value has."""
         end, text = self._line_at(self._at)
         if not text.strip():
             self.blank.note(self._line)
-        elif not _is_text(text):
+        elif self._syntax.comment and text.startswith(self._syntax.comment):
+            pass
+        elif not is_text(text):
             self._take_undecoded(text)
         elif b"\0" in text:
             self._set_aside("it has a NUL character", text.decode())
@@ -172,18 +155,18 @@ class Repair:
             return last
         else:
             row = self._parse_line(line)
-            if '"' in line and len(row) == self._width:
+            if self._syntax.quote and self._syntax.quote in line and len(row) == self._width:
                 self.stray.note(self._line)
             self._write_record(row, line)
         return end
 
     def _parse_line(self, line: str) -> list[str]:
         """The fields of a line whose open mark quotes nothing; or, if only that gives the width, ends with the line."""
-        plain = _alone(line)
-        if len(plain) == self._width:
+        plain = self._syntax.fields(line)
+        if len(plain) == self._width or not self._syntax.quote:
             return plain
         try:
-            with_mark = next(csv.reader([f'{line}"']))
+            with_mark = next(self._syntax.reader([line + self._syntax.quote]))
         except csv.Error:
             return plain
         return with_mark if len(with_mark) == self._width else plain
@@ -200,7 +183,7 @@ class Repair:
                 yield text.decode()
 
         try:
-            row = next(csv.reader(lines(), strict=True))
+            row = next(self._syntax.reader(lines(), strict=True))
         except (csv.Error, UnicodeDecodeError):
             return self._at, None
         return ends[-1], None if any("\0" in value for value in row) else row
@@ -208,7 +191,7 @@ class Repair:
     def _all_records(self, end: int) -> bool:
         """Whether each of the lines up to there has the width of a record: then they are some, whatever a mark says."""
         lines = self._text[self._at : end].decode().removesuffix("\n").split("\n")
-        return all(len(_alone(line)) == self._width for line in lines)
+        return all(len(self._syntax.fields(line)) == self._width for line in lines)
 
     def _line_at(self, at: int, *, whole: bool = False) -> tuple[int, bytes]:
         """Where the line ends that begins there, and its bytes, with its line break if `whole`."""
@@ -229,32 +212,14 @@ class Repair:
     def _set_aside(self, what: str, text: str) -> None:
         self.example = self.example or f"line {self._line}: {what}: {text[:_EXCERPT]!r}"
         row = [""] * self._width
-        row[self._header.station], row[self._header.time] = f"{MALFORMED}{self._line}: {what}", text[:LONGEST_BROKEN]
+        note, text = f"{MALFORMED}{self._line}: {what}", text[:LONGEST_BROKEN]
+        row[self._header.text] = text
+        row[self._header.note] = note if self._header.note != self._header.text else f"{note}{BETWEEN}{text}"
         self.broken_rows.append(self.records)
         self._write(row)
 
     def _write(self, row: Sequence[str]) -> None:
-        fields = ('"' + value.replace('"', '""') + '"' for value in row)
-        self._copy.write((",".join(fields) + "\n").encode())
+        mark = self._quote
+        fields = (mark + value.replace(mark, mark * 2) + mark for value in row)
+        self._copy.write((self._syntax.delimiter.join(fields) + "\n").encode())
         self.records += 1
-
-
-def _alone(line: str) -> list[str]:
-    """The fields of a line that is read without regard to the next one; from a stray mark on, marks are text."""
-    match = _LEADING_FIELDS.match(line)
-    assert match is not None
-    try:
-        head = next(csv.reader([match.group()]), [""])[:-1]
-    except csv.Error:  # a carriage return, or a very long field
-        return line.split(",")
-    return [*head, *line[match.end() :].split(",")]
-
-
-def _is_text(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

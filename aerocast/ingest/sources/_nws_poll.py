@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -23,14 +22,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from aerocast.common.errors import AeroCastError
 from aerocast.common.lineage import config_hash
 from aerocast.common.months import month_of, month_span
-from aerocast.common.times import EARLIEST
 from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
+from aerocast.ingest.sources._memory import recall, remember, table_holds
 from aerocast.ingest.sources._nws_http import LONGEST_QUIET, NwsClient, RefusedError
 from aerocast.ingest.sources._nws_readings import NwsReading, field_units, parse_page
 from aerocast.ingest.sources.nws import NwsSource
-from aerocast.storage.documents import Document
-from aerocast.storage.home import store_of
 from aerocast.tables.raw import Delivery, delivery, raw_names, segment_of
 
 PAGES = 50  # of one station and poll; a week of 5-minute reports has 5 of the longest
@@ -95,7 +92,8 @@ def poll(source: NwsSource, feed: Feed, request: ReadRequest, client: NwsClient 
     request.notes.extend(_sentences(visits, omissions, source))
     yield from _deliveries(feed, news)
     # Asking for more than the last delivery means that it is in the table.
-    _remember(feed, _update(memory, visits, omissions, quiet), memory, request)
+    if (update := _update(memory, visits, omissions, quiet)) != memory:
+        remember(request, feed, update)
     failures = {station: visit.failure for station, visit in visits.items() if visit.failure}
     if len(failures) == len(visits):
         raise AeroCastError(
@@ -235,26 +233,8 @@ def _recall(feed: Feed, base: str, request: ReadRequest) -> PollMemory:
     """What is remembered for this declaration and service; no station, where the table holds less than that."""
     basis = {"base": base, "units": field_units(feed), "columns": [column.name for column in feed.columns]}
     empty = PollMemory(config_hash(**basis))
-    try:
-        memory = (_document(request.work, feed).read() if request.work else None) or empty
-    except AeroCastError as error:
-        request.notes.append(f"{error}: everything is requested again")
-        return empty
-    newest_in_table = max(request.after.values(), default=EARLIEST)
-    newest = [station.newest for station in memory.stations.values() if station.newest]
-    if memory.declared != empty.declared or not newest or max(newest) > newest_in_table:
+    memory = recall(request, feed, PollMemory) or empty
+    newest = max((station.newest for station in memory.stations.values() if station.newest), default=None)
+    if memory.declared != empty.declared or newest is None or not table_holds(request, newest):
         return msgspec.structs.replace(empty, quiet=memory.quiet)
     return memory
-
-
-def _remember(feed: Feed, after: PollMemory, before: PollMemory, request: ReadRequest) -> None:
-    if request.work is None or after == before:
-        return
-    try:
-        _document(request.work, feed).write(after)
-    except AeroCastError as error:
-        request.notes.append(f"{error}; the next poll requests everything again")  # the readings themselves are safe
-
-
-def _document(work: Path, feed: Feed) -> Document[PollMemory]:
-    return Document(store_of(work), f"{feed.name}.json", PollMemory, "memory of the service", indent=1)

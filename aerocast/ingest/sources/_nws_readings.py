@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso
-from aerocast.common.units import conversion, dimension
+from aerocast.common.units import conversion, dimension, obstacle_to
 from aerocast.feed.declaration import Feed
 
 # MADIS codes (with or without `qc:`): V verified, S screened, C coarse pass, Z not checked, G good by hand are fine.
@@ -110,7 +110,7 @@ def unit_factor(code: str, unit: str) -> tuple[float, float] | None:
         name = " * ".join(f"{part[1]} ** {part[2]}" if part[2] else part[1] for part in parts if part)
     else:
         return None
-    if dimension(name) is None or dimension(name) != dimension(unit):
+    if dimension(name) is None or obstacle_to(name, unit):
         return None
     return conversion(name, unit)
 

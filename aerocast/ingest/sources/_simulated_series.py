@@ -19,8 +19,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from aerocast.common.months import month_of, month_span
 from aerocast.common.times import EPOCH
-from aerocast.feed.declaration import Feed, Station
+from aerocast.feed.declaration import Feed
 from aerocast.feed.source_kind import ReadRequest
+from aerocast.feed.station import Station
 from aerocast.ingest.sources.simulated import SimulatedSource
 from aerocast.tables.raw import Delivery, delivery, raw_names, segment_of
 

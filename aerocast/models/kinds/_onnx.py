@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 OPSET = 18
 ML_OPSET = 3
@@ -35,6 +35,14 @@ class GraphBuilder:
     def columns(self, source: str, indices: Sequence[int] | NDArray[Any]) -> str:
         """(n, len(indices)) of a (n, F) tensor."""
         return self.op("Gather", source, self.constant(np.asarray(indices, dtype=np.int64)), axis=1)
+
+    def include(self, model: onnx.ModelProto, name: str, features: str = "features") -> str:
+        """The forecast of another model's graph, over the tensor `features` of this one."""
+        graph = compose.add_prefix_graph(model.graph, f"{name}/")
+        self.op("Identity", features, output=f"{name}/features")
+        self.nodes += graph.node
+        self.constants += graph.initializer
+        return f"{name}/forecast"
 
     def model(self, features: int, horizons: int) -> onnx.ModelProto:
         """The graph as a checked model; some node's output must be `forecast`."""

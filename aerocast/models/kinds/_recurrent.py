@@ -1,8 +1,9 @@
-"""Defines and trains the nets behind `gru`, as torch modules.
+"""Defines and trains the nets behind `gru` and `lstm`, as torch modules.
 
 Each horizon is stopped at its own best epoch on validation rows, measured on averaged weights (Polyak and Juditsky
 1992), for the net overfits a day ahead long before an hour ahead. Then `members` nets of different seeds are trained
-that long on train and validation rows; the graph holds them all and gives their mean. Cho et al. 2014 for the unit.
+that long on train and validation rows; the graph holds them all and gives their mean. The units are of Cho et al. 2014
+and of Hochreiter and Schmidhuber 1997.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,18 +21,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aerocast.features.dataset import Dataset, Rows
-from aerocast.features.features import near_lags
 from aerocast.features.grid import Floats
+from aerocast.features.lags import near_lags
 from aerocast.feed.model_kind import Log
 from aerocast.models.kinds._ridge import CLIP, Design
 
 if TYPE_CHECKING:
     import onnx
 
-    from aerocast.models.kinds.gru import GruParameters
+    from aerocast.models.kinds.gru import RecurrentParameters
 
 AVERAGE = 0.99  # decay of the averaged weights, a step
 CLIP_NORM = 1.0
+Unit = Callable[..., nn.RNNBase]
+UNITS: dict[str, Unit] = {"gru": nn.GRU, "lstm": nn.LSTM}  # by kind
 
 
 class Scaling(nn.Module):
@@ -55,14 +58,16 @@ class Scaling(nn.Module):
 
 
 class Net(nn.Module):
-    """GRU over (steps, inputs), its end state joined to all scaled features; (n, H) scaled changes."""
+    """A recurrent layer over (steps, inputs), its end state joined to all scaled features; (n, H) scaled changes."""
 
     sequence: Tensor
 
-    def __init__(self, sequence: Tensor, width: int, horizons: int, params: GruParameters, dropout: float) -> None:
+    def __init__(
+        self, unit: Unit, sequence: Tensor, width: int, horizons: int, params: RecurrentParameters, dropout: float
+    ) -> None:
         super().__init__()
         self.register_buffer("sequence", sequence)  # (steps, inputs) columns of the features, oldest first
-        self.gru = nn.GRU(sequence.shape[1], params.hidden, batch_first=True)
+        self.recurrent = unit(sequence.shape[1], params.hidden, batch_first=True)
         self.straight = nn.Linear(width, horizons)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
@@ -78,7 +83,7 @@ class Net(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         steps, inputs = self.sequence.shape
         series = torch.index_select(z, 1, self.sequence.flatten()).reshape(-1, steps, inputs)
-        states, _ = self.gru(series)
+        states, _ = self.recurrent(series)
         state = torch.cat([states[:, -1], z], dim=1)
         out: Tensor = self.straight(z) + self.head(state)
         return out
@@ -150,34 +155,43 @@ class _Batches:
         return mean
 
 
-def train(data: Dataset, params: GruParameters, log: Log) -> Ensemble:
+def train(data: Dataset, unit: Unit, params: RecurrentParameters, log: Log) -> Ensemble:
     """Find each horizon's best epoch on validation rows, then train the members that long on all rows."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(params.threads)
     try:
-        return _fit(data, params, log, device)
+        return _fit(data, unit, params, log, device)
     finally:
         torch.set_num_threads(threads)
 
 
-def _fit(data: Dataset, params: GruParameters, log: Log, device: torch.device) -> Ensemble:
-    scaling = Scaling(Design.of(data.names, data.train.x)).to(device)
-    unit = torch.from_numpy(np.nanstd(data.change(data.train), axis=0).clip(1e-6))
-    validation = _Batches.of(data, data.validation, scaling, unit, device)
-    rows = _Batches.of(data, data.train, scaling, unit, device)
+def _fit(data: Dataset, unit: Unit, params: RecurrentParameters, log: Log, device: torch.device) -> Ensemble:
+    scaling = Scaling(_design(data, params)).to(device)
+    size = torch.from_numpy(np.nanstd(data.change(data.train), axis=0).clip(1e-6))
+    validation = _Batches.of(data, data.validation, scaling, size, device)
+    rows = _Batches.of(data, data.train, scaling, size, device)
     groups = _groups(data, params)
-    best = [_search(data, params, group, rows, validation, unit, log) for group in groups]
-    rows = _Batches.of(data, data.both(), scaling, unit, device)
+    best = [_search(data, unit, params, group, rows, validation, size, log) for group in groups]
+    rows = _Batches.of(data, data.both(), scaling, size, device)
     nets, masks = [], []
     for member in range(params.members):
         for group, epochs in zip(groups, best, strict=True):
-            for epoch, net in _train(data, params, group, rows, params.seed + 1 + member, max(epochs.values())):
+            for epoch, net in _train(data, unit, params, group, rows, params.seed + 1 + member, max(epochs.values())):
                 if epoch in epochs.values():
                     nets.append(net.cpu())
-                    masks.append([float(epochs.get(at) == epoch) for at in range(len(unit))])
+                    masks.append([float(epochs.get(at) == epoch) for at in range(len(size))])
         log(params.epochs + member, {"members_trained": float(member + 1)})
-    return Ensemble(scaling.cpu(), nets, torch.tensor(masks), unit, data.last).eval()
+    return Ensemble(scaling.cpu(), nets, torch.tensor(masks), size, data.last).eval()
+
+
+def _design(data: Dataset, params: RecurrentParameters) -> Design:
+    """How features are scaled: by their deviations, or by their extremes on training rows."""
+    design = Design.of(data.names, data.train.x)
+    if params.scaling == "standard":
+        return design
+    low, high = (np.nan_to_num(each(data.train.x, axis=0)) for each in (np.fmin.reduce, np.fmax.reduce))
+    return replace(design, mean=low, scale=np.where(high - low > 1e-6, high - low, np.float32(1)))
 
 
 @dataclass(frozen=True)
@@ -188,7 +202,7 @@ class _Group:
     dropout: float
 
 
-def _groups(data: Dataset, params: GruParameters) -> list[_Group]:
+def _groups(data: Dataset, params: RecurrentParameters) -> list[_Group]:
     horizons = data.spec.horizons
     near = tuple(at for at, horizon in enumerate(horizons) if horizon < params.calm_from)
     far = tuple(at for at in range(len(horizons)) if at not in near)
@@ -197,14 +211,21 @@ def _groups(data: Dataset, params: GruParameters) -> list[_Group]:
 
 
 def _search(
-    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, validation: _Batches, unit: Tensor, log: Log
+    data: Dataset,
+    unit: Unit,
+    params: RecurrentParameters,
+    group: _Group,
+    rows: _Batches,
+    validation: _Batches,
+    size: Tensor,
+    log: Log,
 ) -> dict[int, int]:
     """Best epoch on validation rows of each of the group's horizons, by index."""
     losses: list[NDArray[Any]] = []
     best: dict[int, int] = {}
-    for epoch, net in _train(data, params, group, rows, params.seed, params.epochs):
+    for epoch, net in _train(data, unit, params, group, rows, params.seed, params.epochs):
         with torch.inference_mode():
-            losses.append((validation.loss(net, slice(None)).sqrt().cpu() * unit).numpy())
+            losses.append((validation.loss(net, slice(None)).sqrt().cpu() * size).numpy())
         log(epoch, {f"validation_rmse_{data.spec.horizons[at]}": float(losses[-1][at]) for at in group.at})
         best = {at: int(np.argmin(np.array(losses)[:, at])) for at in group.at}
         if epoch - max(best.values()) >= params.patience:
@@ -213,12 +234,13 @@ def _search(
 
 
 def _train(
-    data: Dataset, params: GruParameters, group: _Group, rows: _Batches, seed: int, epochs: int
+    data: Dataset, unit: Unit, params: RecurrentParameters, group: _Group, rows: _Batches, seed: int, epochs: int
 ) -> Iterator[tuple[int, Net]]:
     """Yields (epoch, averaged net in eval mode) after each epoch; the same seed gives the same nets."""
     torch.manual_seed(seed)
     order = torch.Generator().manual_seed(seed)
-    net = Net(_sequence(data), rows.z.shape[1], rows.target.shape[1], params, group.dropout).to(rows.z.device)
+    width, horizons = rows.z.shape[1], rows.target.shape[1]
+    net = Net(unit, _sequence(data, params.steps), width, horizons, params, group.dropout).to(rows.z.device)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=params.rate, weight_decay=params.decay)
     step = 0
@@ -239,9 +261,9 @@ def _train(
         yield epoch, copy.deepcopy(average).eval()
 
 
-def _sequence(data: Dataset) -> Tensor:
+def _sequence(data: Dataset, steps: int) -> Tensor:
     """(steps, inputs) columns of the features, oldest first: the inputs that have all the newest lags."""
     column = {name: index for index, name in enumerate(data.names)}
-    lags = near_lags(data.spec)[::-1]
+    lags = near_lags(data.spec)[:steps][::-1]
     inputs = [name for name in data.spec.inputs if all(f"{name}_lag{lag}" in column for lag in lags)]
     return torch.tensor([[column[f"{name}_lag{lag}"] for name in inputs] for lag in lags])

@@ -1,7 +1,7 @@
 """Fits ridge on the change in closed form: plain, or with every feature also times the hour's sine and cosine.
 
-The crossed form lets a weight turn with the hour of day. Validation rows choose form and penalty for each horizon; the
-chosen one is then fitted on train and validation rows. Hoerl and Kennard 1970 for the estimator.
+The crossed form lets a weight turn with the hour of day. Validation rows choose form and penalty for each horizon.
+Hoerl and Kennard 1970 for the estimator.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.features.dataset import Dataset, Rows, rmse
-from aerocast.features.grid import Floats
+from aerocast.features.grid import Floats, Ints
+from aerocast.features.seasons import history_names
 from aerocast.feed.model_kind import Log
 
 if TYPE_CHECKING:
     from aerocast.models.kinds._onnx import GraphBuilder
 
-MARGIN = 0.01  # share by which the many weights of the crossed form must win to be believed
+MARGIN = 0.01  # share by which the crossed form must err less
 CLIP = 6.0  # standard deviations: a feature far outside what was seen must not be extrapolated
 
 
@@ -73,15 +74,26 @@ class Design:
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted ridge: what it predicts is the change from the last value."""
+    """A fitted ridge: what it predicts is the change from the last value.
+
+    `choices` are, of each horizon, the penalty and the columns of the design that validation rows chose.
+    """
 
     design: Design
     weights: Floats  # (columns of the design, H)
     bias: Floats  # (H,)
+    choices: tuple[tuple[float, Ints], ...] = ()
 
     def change(self, x: Floats) -> Floats:
         """(n, H) change from the last value."""
         return self.design.matrix(x) @ self.weights + self.bias
+
+    def refit(self, data: Dataset, rows: Rows) -> Ridge:
+        """The same choices, fitted on other rows; a penalty counts as much beside them as it did."""
+        matrix, change = self.design.matrix(rows.x), data.change(rows)
+        share = len(rows.x) / len(data.train.x)
+        choices = tuple((penalty * share, columns) for penalty, columns in self.choices)
+        return _solve(self.design, [_Normal.of(matrix, column) for column in change.T], choices)
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds its nodes; (n, H) change from the last value."""
@@ -91,7 +103,7 @@ class Ridge:
 
 @dataclass(frozen=True)
 class _Normal:
-    """Sums of one horizon's rows: enough to solve for any penalty and any leading block of columns."""
+    """Sums of one horizon's rows: enough to solve for any penalty and any columns."""
 
     gram: NDArray[Any]
     moment: NDArray[Any]
@@ -104,54 +116,45 @@ class _Normal:
         bias = float(target.mean())
         return cls((rows.T @ rows).astype(np.float64), (rows.T @ (target - bias)).astype(np.float64), bias)
 
-    def solve(self, penalty: float, columns: int, size: int) -> Floats:
-        gram = self.gram[:columns, :columns] + penalty * np.eye(columns)
-        weights = np.zeros(size, dtype=np.float32)
-        weights[:columns] = np.linalg.solve(gram, self.moment[:columns])
+    def solve(self, penalty: float, columns: Ints) -> Floats:
+        """Weights of all columns, 0 for those that are not among `columns`."""
+        gram = self.gram[np.ix_(columns, columns)] + penalty * np.eye(len(columns))
+        weights = np.zeros(len(self.moment), dtype=np.float32)
+        weights[columns] = np.linalg.solve(gram, self.moment[columns])
         return weights
 
 
-@dataclass(frozen=True)
-class RidgeChoice:
-    """What validation rows chose: each horizon's (penalty, columns of the design), and the model of train rows."""
-
-    settings: tuple[tuple[float, int], ...]
-    model: Ridge
-
-    def refit(self, data: Dataset) -> Ridge:
-        """The chosen model, fitted on train and validation rows."""
-        return _solve(data, self.model.design, data.both(), self.settings)
-
-
-def choose(data: Dataset, penalties: Sequence[float], log: Log) -> RidgeChoice:
-    """Tries every penalty on both forms."""
-    design = Design.of(data.names, data.train.x)
+def choose(data: Dataset, penalties: Sequence[float], log: Log, design: Design | None = None) -> Ridge:
+    """Tries every penalty on every form; the result is fitted on train rows, whose own `design` is the default."""
+    design = design or Design.of(data.names, data.train.x)
     matrix, validation = design.matrix(data.train.x), design.matrix(data.validation.x)
     target, validation_target = data.change(data.train), data.change(data.validation)
-    normals = [_Normal.of(matrix, target[:, at]) for at in range(target.shape[1])]
-    forms = sorted({design.plain, matrix.shape[1]})
-    trials = [(penalty, columns) for columns in forms for penalty in penalties]
+    normals = [_Normal.of(matrix, column) for column in target.T]
+    trials = [(penalty, columns) for columns in _forms(design, data) for penalty in penalties]
     losses = []
     for step, (penalty, columns) in enumerate(trials):
-        weights = np.stack([normal.solve(penalty, columns, matrix.shape[1]) for normal in normals], axis=1)
+        weights = np.stack([normal.solve(penalty, columns) for normal in normals], axis=1)
         losses.append(rmse(validation @ weights + np.array([normal.bias for normal in normals]), validation_target))
         metrics = {f"validation_rmse_{h}": loss for h, loss in zip(data.spec.horizons, losses[-1], strict=True)}
-        log(step, {"penalty": penalty, "columns": float(columns), **metrics})
-    widths = [columns for _, columns in trials]
-    best = [trials[_simplest(np.array(losses)[:, at], widths)] for at in range(len(normals))]
-    return RidgeChoice(tuple(best), _solve(data, design, data.train, best))
+        log(step, {"penalty": penalty, "columns": float(len(columns)), **metrics})
+    # The many weights of the crossed form must win by a margin to be believed.
+    handicap = [1.0 if columns[-1] < design.plain else 1 + MARGIN for _, columns in trials]
+    best = np.argmin(np.array(losses) * np.array(handicap)[:, None], axis=0)
+    return _solve(design, normals, tuple(trials[index] for index in best))
 
 
-def _simplest(losses: NDArray[Any], columns: list[int]) -> int:
-    """The best try, but the plain form unless the crossed one is better by MARGIN."""
-    handicap = np.where(np.array(columns) == min(columns), 1.0, 1 + MARGIN)
-    return int(np.argmin(losses * handicap))
+def _forms(design: Design, data: Dataset) -> list[Ints]:
+    """Columns of the design: plain and crossed, each with and without the history of seasons where there is one."""
+    crossed = np.concatenate([np.arange(design.plain), *[np.array(design.crossing)] * len(design.by)]).astype(np.int64)
+    names = [data.names.index(name) for name in history_names(data.spec) if name in data.names]
+    history = np.isin(crossed, names)
+    every = np.arange(len(crossed))
+    forms = [every[: design.plain], every]
+    forms += [form[~history[form]] for form in forms] if names else []
+    return forms if design.by else forms[::2]
 
 
-def _solve(data: Dataset, design: Design, rows: Rows, settings: Sequence[tuple[float, int]]) -> Ridge:
-    matrix, change = design.matrix(rows.x), data.change(rows)
-    normals = [_Normal.of(matrix, change[:, at]) for at in range(change.shape[1])]
-    pairs = zip(normals, settings, strict=True)
-    weights = [normal.solve(penalty, columns, matrix.shape[1]) for normal, (penalty, columns) in pairs]
+def _solve(design: Design, normals: Sequence[_Normal], choices: tuple[tuple[float, Ints], ...]) -> Ridge:
+    weights = [normal.solve(*choice) for normal, choice in zip(normals, choices, strict=True)]
     bias = np.array([normal.bias for normal in normals], dtype=np.float32)
-    return Ridge(design, np.stack(weights, axis=1), bias)
+    return Ridge(design, np.stack(weights, axis=1), bias, choices)

@@ -5,14 +5,14 @@ Why a graph of its own, and trees: docs/decisions/003-short-sequences.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from aerocast.feed.model_kind import Log, Untrainable
 from aerocast.models.kinds.xgboost import Xgboost, XgboostParameters
 
 if TYPE_CHECKING:
-    from aerocast.features.dataset import Dataset
+    from aerocast.features.dataset import Dataset, Rows
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,25 @@ class Sequence(Xgboost):
     @classmethod
     def fit(cls, data: Dataset, parameters: XgboostParameters, log: Log) -> Self:
         """Raises Untrainable: no row is whole in its newest `steps` steps."""
-        import numpy as np
+        return super().fit(_requests(data, parameters.seed), parameters, log)
 
-        from aerocast.features.dataset import Dataset, Rows
-        from aerocast.features.sequences import none_whole, sequence_names, sequence_rows
+    def refit(self, data: Dataset, rows: Rows) -> Self:
+        seed = self.sharp[0].settings["seed"]
+        return super().refit(_requests(data, seed), _requests(replace(data, train=rows), seed).train)
 
-        spec, names = data.spec, data.names
-        parts = []
-        for offset, (role, rows) in enumerate({"training": data.train, "validation": data.validation}.items()):
-            whole, x = sequence_rows(spec, names, rows.x, 2 * parameters.seed + offset)
-            if not np.isfinite(rows.y[whole]).any(axis=0).all():
-                raise Untrainable(none_whole(spec, role))
-            parts.append(Rows(x, rows.y[whole]))
-        return super().fit(Dataset(spec, tuple(sequence_names(spec)), *parts), parameters, log)
+
+def _requests(data: Dataset, seed: int) -> Dataset:
+    """The same rows cut to requests by the seed. Raises Untrainable: no row of a part is whole."""
+    import numpy as np
+
+    from aerocast.features.dataset import Dataset, Rows
+    from aerocast.features.sequences import none_whole, sequence_names, sequence_rows
+
+    spec, names = data.spec, data.names
+    parts = []
+    for offset, (role, rows) in enumerate({"training": data.train, "validation": data.validation}.items()):
+        whole, x = sequence_rows(spec, names, rows.x, 2 * seed + offset)
+        if not np.isfinite(rows.y[whole]).any(axis=0).all():
+            raise Untrainable(none_whole(spec, role))
+        parts.append(Rows(x, rows.y[whole]))
+    return Dataset(spec, tuple(sequence_names(spec)), *parts)

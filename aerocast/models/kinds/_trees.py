@@ -1,18 +1,23 @@
-"""Grows, stops, weighs and exports the boosters behind `xgboost`, one a horizon."""
+"""Grows, stops, weighs and exports the boosters behind `xgboost`, two a horizon.
+
+The sharp one is deep and sees every feature; the calm one is shallow and sees the newest values, means and the clock,
+not each single lag. Validation rows say how many rounds each grows, and whether the history of seasons helps.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.features.dataset import Dataset, Rows, rmse
-from aerocast.features.grid import Floats
-from aerocast.feed.model_kind import Log
+from aerocast.features.grid import Floats, WindowSpec
+from aerocast.features.seasons import history_names
+from aerocast.feed.model_kind import Log, silent
 
 if TYPE_CHECKING:
     import xgboost
@@ -20,18 +25,32 @@ if TYPE_CHECKING:
     from aerocast.models.kinds._onnx import GraphBuilder
     from aerocast.models.kinds.xgboost import XgboostParameters
 
-EXTRA_ROUNDS = 1.15  # more rows bear more rounds: the final fit has about this many times the rows of the first
+BINS = 64
+CALM_RATE = 2  # shallow trees take as few rounds as deep ones then
+PROBE_RATE, PROBE_ROUNDS = 0.2, 60  # of a quick fit that tells whether a block of features helps
+SHRINK = 200.0  # independent rows at which the best weights and equal ones count alike
+SINGLE = re.compile(r"_(lag[1-9]\d*|change\d+)$")
 
 
 @dataclass(frozen=True)
 class Trees:
-    """One horizon's booster, on the columns that it may see."""
+    """A booster of the horizon at this index, on the columns that it may see."""
 
     booster: xgboost.Booster
     columns: tuple[int, ...]
+    at: int
+    settings: dict[str, Any]
 
     def predict(self, x: Floats) -> Floats:
+        """(n,) changes."""
         return self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
+
+    def refit(self, data: Dataset, rows: Rows) -> Trees:
+        """Grown on other rows; more rows bear more rounds."""
+        share = len(rows.x) / len(data.train.x)
+        rounds = max(1, round(self.booster.num_boosted_rounds() * share**0.5))
+        target = data.change(rows)[:, self.at]
+        return replace(self, booster=_train(self.settings, rows, self.columns, target, rounds))
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds the booster's node, as onnxmltools writes it, over its own columns; (n, 1)."""
@@ -53,47 +72,70 @@ def predict(trees: Sequence[Trees], x: Floats) -> Floats:
     return np.stack([each.predict(x) for each in trees], axis=1)
 
 
-def grow(data: Dataset, params: XgboostParameters, at: int, first: Trees) -> Trees:
-    """The final trees of a horizon: as many rounds as the first ones had, for more rows, on all rows."""
-    rows, rounds = data.both(), max(1, round(EXTRA_ROUNDS * first.booster.num_boosted_rounds()))
-    booster = _train(_settings(data, params, at), rows, first.columns, data.change(rows)[:, at], rounds)
-    return Trees(booster, first.columns)
+def grow(data: Dataset, params: XgboostParameters, log: Log) -> tuple[tuple[Trees, ...], tuple[Trees, ...]]:
+    """The sharp and the calm trees of each horizon, on train rows, each cut to its best round on validation rows."""
+    sharp, calm = [], []
+    for at in range(len(data.spec.horizons)):
+        columns = _columns(data, params, at)
+        few = tuple(column for column in columns if not SINGLE.search(data.names[column]))
+        sharp.append(_search(data, _settings(params, calm=False), columns, at, params, log))
+        calm.append(_search(data, _settings(params, calm=True), few, at, params, silent))
+    return tuple(sharp), tuple(calm)
 
 
-def blend(first: Floats, second: Floats, target: Floats) -> tuple[Floats, NDArray[np.float64]]:
-    """(H,) weight of `first` against `second`, within 0 .. 1, halfway from least squares to equal weights; its RMSE.
+def blend(parts: Sequence[Floats], target: Floats, spec: WindowSpec) -> tuple[Floats, NDArray[np.float64]]:
+    """(K, H) weights of K models' changes (n, H) that sum to 1 and are not negative, and the blend's RMSE (H,).
 
-    A few weeks of validation hold few independent days, so least squares alone follows chance, and equal weights are
-    hard to beat (Smith and Wallis 2009). Calibration rows, unseen by both, are better forecast so a day ahead.
+    Between least squares and equal weights: a few weeks of validation hold few independent rows, for neighbouring
+    stations and overlapping spans err together. Least squares alone follows chance then, and equal weights are hard to
+    beat (Smith and Wallis 2009).
     """
-    apart, short = first - second, target - second
-    power = np.sum(np.where(np.isnan(target), 0, apart) ** 2, axis=0)
-    best = np.clip(np.nansum(apart * short, axis=0) / np.maximum(power, 1e-9), 0, 1)
-    share: Floats = ((best + 0.5) / 2).astype(np.float32)
-    return share, rmse(share * first + (1 - share) * second, target)
+    from scipy.optimize import nnls
+
+    weights = np.empty((len(parts), target.shape[1]), dtype=np.float32)
+    for at, horizon in enumerate(spec.horizons):
+        measured = np.isfinite(target[:, at])
+        best, _ = nnls(
+            np.stack([part[measured, at] for part in parts], axis=1).astype(np.float64), target[measured, at]
+        )
+        equal = np.full(len(parts), 1 / len(parts))
+        best = best / best.sum() if best.sum() > 0 else equal
+        share = SHRINK / (SHRINK + measured.sum() / (horizon * max(1, len(spec.places))))
+        weights[:, at] = (1 - share) * best + share * equal
+    return weights, rmse(mixture(parts, weights), target)
 
 
-def _columns(names: Sequence[str], calm: bool) -> tuple[int, ...]:
-    """A calm model sees the newest values, means and the clock, not each single lag."""
-    lag = re.compile(r"_(lag[1-9]\d*|change\d+)$")
-    return tuple(index for index, name in enumerate(names) if not (calm and lag.search(name)))
+def mixture(parts: Sequence[Floats], weights: Floats) -> Floats:
+    """(n, H) weighted sum of the models' changes."""
+    total: Floats = np.sum([weight * part for weight, part in zip(weights, parts, strict=True)], axis=0)
+    return total
 
 
-def _settings(data: Dataset, params: XgboostParameters, at: int) -> dict[str, Any]:
-    calm = data.spec.horizons[at] >= params.calm_from
-    settings: dict[str, Any] = {
+def _columns(data: Dataset, params: XgboostParameters, at: int) -> tuple[int, ...]:
+    """All columns, or those without the history of seasons where a quick fit errs less without."""
+    every = tuple(range(len(data.names)))
+    history = {*history_names(data.spec)}
+    without = tuple(column for column in every if data.names[column] not in history)
+    if len(without) == len(every):
+        return every
+    settings = _settings(params, calm=False) | {"eta": PROBE_RATE}
+    tries = (_fit(data, settings, columns, at, PROBE_ROUNDS) for columns in (every, without))
+    return min(tries, key=lambda trees: trees.booster.best_score).columns
+
+
+def _settings(params: XgboostParameters, *, calm: bool) -> dict[str, Any]:
+    return {
         "max_depth": params.calm_depth if calm else params.depth,
-        "eta": params.rate,
+        "eta": params.rate * (CALM_RATE if calm else 1),
         "subsample": params.rows,
         "colsample_bytree": params.columns,
         "min_child_weight": params.leaf * (5 if calm else 1),
         "reg_lambda": 50 if calm else 1,
-        "max_bin": 64,
+        "max_bin": BINS,
         "tree_method": "hist",
         "nthread": params.threads,
         "seed": params.seed,
     }
-    return settings
 
 
 def _train(
@@ -102,15 +144,13 @@ def _train(
     import xgboost
 
     mask = ~np.isnan(target)
-    matrix = xgboost.QuantileDMatrix(rows.x[mask][:, list(columns)], label=target[mask], max_bin=64)
-    if "validation" in extra:
-        x, y = extra.pop("validation")
-        extra["evals"] = [(xgboost.DMatrix(x, label=y), "validation")]
+    matrix = xgboost.QuantileDMatrix(rows.x[mask][:, list(columns)], label=target[mask], max_bin=BINS)
     return xgboost.train(settings, matrix, num_boost_round=rounds, verbose_eval=False, **extra)
 
 
-def search(data: Dataset, params: XgboostParameters, at: int, log: Log) -> Trees:
-    """Trees on train rows, cut back to the best round on validation rows."""
+def _search(
+    data: Dataset, settings: dict[str, Any], columns: tuple[int, ...], at: int, params: XgboostParameters, log: Log
+) -> Trees:
     import xgboost
 
     horizon = data.spec.horizons[at]
@@ -121,16 +161,27 @@ def search(data: Dataset, params: XgboostParameters, at: int, log: Log) -> Trees
                 log(epoch, {f"validation_rmse_{horizon}": float(evals_log["validation"]["rmse"][-1])})
             return False
 
-    columns = _columns(data.names, horizon >= params.calm_from)
+    stop = xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)
+    return _fit(data, settings, columns, at, params.rounds, callbacks=[Report(), stop])
+
+
+def _fit(
+    data: Dataset, settings: dict[str, Any], columns: tuple[int, ...], at: int, rounds: int, **extra: Any
+) -> Trees:
+    """Trees on train rows, and `best_score` on validation rows."""
+    import xgboost
+
     target = data.change(data.validation)[:, at]
     mask = ~np.isnan(target)
+    validation = xgboost.DMatrix(data.validation.x[mask][:, list(columns)], label=target[mask])
+    extra.setdefault("callbacks", [xgboost.callback.EarlyStopping(rounds=rounds)])
     booster = _train(
-        _settings(data, params, at),
+        settings,
         data.train,
         columns,
         data.change(data.train)[:, at],
-        params.rounds,
-        validation=(data.validation.x[mask][:, list(columns)], target[mask]),
-        callbacks=[Report(), xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)],
+        rounds,
+        evals=[(validation, "validation")],
+        **extra,
     )
-    return Trees(booster, columns)
+    return Trees(booster, columns, at, settings)

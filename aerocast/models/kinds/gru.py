@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aerocast.models.kinds._recurrent import Ensemble
 
 
-class GruParameters(Parameters):
+class RecurrentParameters(Parameters):
     """A recurrent net over the newest steps, beside a linear path over all features."""
 
     hidden: Count = Field(default=32, description="Width of the recurrent layer")
@@ -34,24 +34,29 @@ class GruParameters(Parameters):
     calm_from: Count = Field(default=12, description="Steps ahead from which horizons have nets of their own")
     batch: int = Field(default=512, ge=2, description="Rows per training step")
     threads: Count = Field(default=1, description="Threads of one training")
+    steps: Count = Field(default=12, description="Newest steps that the recurrent layer sees, 12 at most")
+    scaling: Literal["standard", "minmax"] = Field(
+        default="standard",
+        description="How features are scaled on training rows: to mean 0 and deviation 1, or to 0 .. 1",
+    )
 
 
 @dataclass(frozen=True)
-class Gru(Model[GruParameters]):
+class Gru(Model[RecurrentParameters]):
     net: Ensemble
     features: int
 
     kind = "gru"
     title = "Recurrent net"
-    description = "A GRU over the newest steps beside a linear path over all features; trained on CUDA where there is."
-    parameters = GruParameters
+    description = "A GRU over the newest steps beside a linear path over all features; trained on CUDA where present."
+    parameters = RecurrentParameters
     is_seeded = True
 
     @classmethod
-    def fit(cls, data: Dataset, parameters: GruParameters, log: Log) -> Self:
-        from aerocast.models.kinds._recurrent import train
+    def fit(cls, data: Dataset, parameters: RecurrentParameters, log: Log) -> Self:
+        from aerocast.models.kinds._recurrent import UNITS, train
 
-        return cls(train(data, parameters, log), len(data.names))
+        return cls(train(data, UNITS[cls.kind], parameters, log), len(data.names))
 
     def predict(self, x: Floats) -> Floats:
         return self.net.predict(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from aerocast.feed.model_kind import Log, Model, Parameters, Positive
 if TYPE_CHECKING:
     import onnx
 
-    from aerocast.features.dataset import Dataset
+    from aerocast.features.dataset import Dataset, Rows
     from aerocast.features.grid import Floats
     from aerocast.models.kinds._ridge import Ridge
 
@@ -39,10 +39,13 @@ class Linear(Model[LinearParameters]):
 
     @classmethod
     def fit(cls, data: Dataset, parameters: LinearParameters, log: Log) -> Self:
-        """Chooses form and penalty a horizon on validation rows, then fits on train and validation rows."""
+        """Chooses form and penalty of each horizon on validation rows."""
         from aerocast.models.kinds._ridge import choose
 
-        return cls(choose(data, parameters.penalties, log).refit(data), data.last)
+        return cls(choose(data, parameters.penalties, log), data.last)
+
+    def refit(self, data: Dataset, rows: Rows) -> Self:
+        return replace(self, ridge=self.ridge.refit(data, rows))
 
     def predict(self, x: Floats) -> Floats:
         return x[:, [self.last]] + self.ridge.change(x)

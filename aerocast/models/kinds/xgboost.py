@@ -1,12 +1,12 @@
-"""Boosted trees on the change, one model a horizon, blended with ridge by a weight that validation rows choose.
+"""Boosted trees on the change, two models a horizon, blended with ridge by weights that validation rows choose.
 
-Trees find what bends, ridge carries what is straight and far: a day ahead, where independent cases are few, their mean
-beats both. Rounds come from early stopping; the final trees are grown on train and validation rows.
+Deep trees find what bends, shallow ones and ridge carry what is straight and far: a day ahead, where independent cases
+are few, their mean beats each. Rounds come from early stopping.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from aerocast.models.kinds.linear import LinearParameters
 if TYPE_CHECKING:
     import onnx
 
-    from aerocast.features.dataset import Dataset
+    from aerocast.features.dataset import Dataset, Rows
     from aerocast.features.grid import Floats
     from aerocast.models.kinds._ridge import Ridge
     from aerocast.models.kinds._trees import Trees
@@ -28,25 +28,23 @@ class XgboostParameters(Parameters):
 
     rounds: Count = Field(default=600, description="Most boosting rounds")
     patience: Count = Field(default=40, description="Rounds without a better validation error until boosting stops")
-    rate: float = Field(default=0.06, gt=0, le=1, description="Learning rate (eta)")
-    depth: Count = Field(default=5, description="Depth of a tree")
-    calm_depth: Count = Field(
-        default=3, description="As `depth`, from `calm_from` on: so far ahead the data hold few independent cases"
-    )
-    calm_from: Count = Field(default=12, description="Steps ahead from which trees are shallow")
+    rate: float = Field(default=0.08, gt=0, le=1, description="Learning rate (eta)")
+    depth: Count = Field(default=6, description="Depth of the sharp trees")
+    calm_depth: Count = Field(default=3, description="Depth of the calm trees, which see no single lags")
     rows: float = Field(default=0.7, gt=0, le=1, description="Share of the rows that a round sees (subsample)")
     columns: float = Field(default=0.3, gt=0, le=1, description="Share of the features that a tree sees")
     leaf: Positive = Field(
-        default=20.0, description="Least weight in a leaf (min_child_weight); five times as much from `calm_from` on"
+        default=20.0, description="Least weight in a leaf (min_child_weight); five times as much in calm trees"
     )
     threads: Count = Field(default=1, description="Threads of one training")
 
 
 @dataclass(frozen=True)
 class Xgboost(Model[XgboostParameters]):
-    trees: tuple[Trees, ...]
+    sharp: tuple[Trees, ...]
+    calm: tuple[Trees, ...]
     ridge: Ridge
-    weights: Floats  # (H,) share of the trees
+    weights: Floats  # (3, H): of sharp trees, calm trees and ridge
     last: int
 
     kind = "xgboost"
@@ -58,33 +56,39 @@ class Xgboost(Model[XgboostParameters]):
 
     @classmethod
     def fit(cls, data: Dataset, parameters: XgboostParameters, log: Log) -> Self:
-        """Early-stops each horizon on validation rows, weighs trees against ridge there, then fits both on all rows."""
+        """Early-stops the trees of each horizon on validation rows, and weighs them against ridge there."""
         from aerocast.models.kinds import _ridge, _trees
 
-        horizons = data.spec.horizons
-        first = [_trees.search(data, parameters, at, log) for at in range(len(horizons))]
+        sharp, calm = _trees.grow(data, parameters, log)
         ridge = _ridge.choose(data, LinearParameters().penalties, silent)
-        x, target = data.validation.x, data.change(data.validation)
-        weights, loss = _trees.blend(_trees.predict(first, x), ridge.model.change(x), target)
-        for name, values in ((cls.loss, loss), ("trees_share", weights)):
+        horizons, x = data.spec.horizons, data.validation.x
+        parts = [_trees.predict(sharp, x), _trees.predict(calm, x), ridge.change(x)]
+        weights, loss = _trees.blend(parts, data.change(data.validation), data.spec)
+        for name, values in ((cls.loss, loss), *zip(("sharp_share", "calm_share"), weights, strict=False)):
             log(parameters.rounds, {f"{name}_{horizon}": float(values[at]) for at, horizon in enumerate(horizons)})
-        final = [_trees.grow(data, parameters, at, trees) for at, trees in enumerate(first)]
-        return cls(tuple(final), ridge.refit(data), weights, data.last)
+        return cls(sharp, calm, ridge, weights, data.last)
+
+    def refit(self, data: Dataset, rows: Rows) -> Self:
+        sharp, calm = (tuple(each.refit(data, rows) for each in trees) for trees in (self.sharp, self.calm))
+        return replace(self, sharp=sharp, calm=calm, ridge=self.ridge.refit(data, rows))
 
     def predict(self, x: Floats) -> Floats:
         from aerocast.models.kinds import _trees
 
-        change = self.weights * _trees.predict(self.trees, x) + (1 - self.weights) * self.ridge.change(x)
-        return x[:, [self.last]] + change
+        parts = [_trees.predict(self.sharp, x), _trees.predict(self.calm, x), self.ridge.change(x)]
+        return x[:, [self.last]] + _trees.mixture(parts, self.weights)
 
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.models.kinds._onnx import GraphBuilder
 
         graph = GraphBuilder()
-        boosters = graph.op("Concat", *[trees.to_graph(graph) for trees in self.trees], axis=1)
-        straight = self.ridge.to_graph(graph)
-        trees = graph.op("Mul", boosters, graph.constant(self.weights))
-        ridge = graph.op("Mul", straight, graph.constant(1 - self.weights))
-        change = graph.op("Add", trees, ridge)
+        parts = [
+            graph.op("Concat", *[each.to_graph(graph) for each in trees], axis=1) for trees in (self.sharp, self.calm)
+        ]
+        parts.append(self.ridge.to_graph(graph))
+        shares = [
+            graph.op("Mul", part, graph.constant(weight)) for part, weight in zip(parts, self.weights, strict=True)
+        ]
+        change = graph.op("Sum", *shares)
         graph.op("Add", change, graph.columns("features", [self.last]), output="forecast")
-        return graph.model(len(self.ridge.design.mean), len(self.weights))
+        return graph.model(len(self.ridge.design.mean), self.weights.shape[1])

@@ -10,9 +10,10 @@ from functools import cache
 
 import numpy as np
 
-from aerocast.common.units import USUAL_UNITS, conversion, dimension
+from aerocast.common.unit_names import spelling
+from aerocast.common.units import USUAL_UNITS, conversion, dimension, obstacle_to
 from aerocast.contracts.drift_state import Evidence
-from aerocast.feed.declaration import Column
+from aerocast.feed.column import Column
 from aerocast.monitoring.drift.habits import Habits, is_on_lattice
 from aerocast.monitoring.drift.profile import Indices, Reals
 from aerocast.monitoring.drift.sensors import ColumnFault, SensorTest
@@ -29,18 +30,18 @@ Affine = tuple[str, float, float]
 
 
 @cache
-def mistakes(source_unit: str, unit: str) -> tuple[Affine, ...]:
+def mistakes(source_unit: str, unit: str, density: float | None = None) -> tuple[Affine, ...]:
     """(other unit, factor, offset) for each unit that readings may silently have come in instead of `source_unit`.
 
-    true value = wrong value * factor + offset, both in `unit`.
+    true value = wrong value * factor + offset, both in `unit`; `density` is that of a gas.
     """
     quantity = dimension(unit)
-    if quantity is None or unit in ("degree", "radian"):
+    if quantity is None or spelling(unit) in ("degree", "radian"):
         return ()
-    back, shift = conversion(unit, source_unit)
+    back, shift = conversion(unit, source_unit, density)
     units: dict[tuple[float, float], Affine] = {}
     for other, its in USUAL_UNITS.items():
-        if its != quantity or other in ("degree", "radian"):
+        if its != quantity or other in ("degree", "radian") or obstacle_to(other, unit):
             continue
         factor, offset = conversion(other, unit)
         pair = (factor * back, factor * shift + offset)
@@ -54,7 +55,7 @@ def unit_change(column: Column, recent: Reals, habits: Habits, open_detail: str 
     rows = np.flatnonzero(np.isfinite(recent))
     values = recent[rows]
     # A column that mostly rests (rain) has no level that a jump could leave.
-    units = () if column.circular or habits.step <= 0 else mistakes(column.source_unit, column.unit)
+    units = () if column.circular or habits.step <= 0 else mistakes(column.source_unit, column.unit, column.density)
     best, fault = 0.0, None
     if len(rows) > CONFIRM + 1 and habits.readings:
         for unit in units:

@@ -49,21 +49,38 @@ SQUARES = 9.0  # a square counts at most as three standard deviations
 class Outcomes:
     """Of one (target, station), of the release that serves now only, no shadow; oldest first by `time`.
 
-    `time` (n,) target times; `horizon` (n,) steps; `error` (n,) actual - forecast in the target's unit; `half` (n,)
-    half width of the forecast's own interval at `level`; `baseline` (n,) actual - persistence on the same row, NaN
-    where unknown.
+    `time` (n,) target times; `horizon` (n,) steps; `error` (n,) actual - forecast in the target's unit; `low` and
+    `high` (n,) where the forecast's own interval at `level` ends, less the forecast; `baseline` (n,) actual -
+    persistence on the same row, NaN where unknown.
     """
 
     time: Times
     horizon: Ints
     error: Reals
-    half: Reals
+    low: Reals
+    high: Reals
     baseline: Reals
     level: float
 
+    @property
+    def half(self) -> Reals:
+        """(n,) half widths of the intervals."""
+        return (self.high - self.low) / 2
+
+    @property
+    def inside(self) -> Flags:
+        """(n,) whether the outcome lies in its interval."""
+        return (self.low <= self.error) & (self.error <= self.high)
+
     def at(self, rows: Flags) -> "Outcomes":
         return Outcomes(
-            self.time[rows], self.horizon[rows], self.error[rows], self.half[rows], self.baseline[rows], self.level
+            self.time[rows],
+            self.horizon[rows],
+            self.error[rows],
+            self.low[rows],
+            self.high[rows],
+            self.baseline[rows],
+            self.level,
         )
 
 
@@ -256,7 +273,7 @@ def _sequential(part: _Horizon, target: str) -> tuple[np.datetime64 | None, list
 def _coverage(outcomes: Outcomes, times: Times, target: str) -> Evidence:
     """Share inside the intervals, against their level less three standard errors of days and a slack."""
     rows = outcomes.time >= times[-min(SPANS[-1], len(times))]
-    inside = np.abs(outcomes.error[rows]) <= outcomes.half[rows]
+    inside = outcomes.inside[rows]
     days = outcomes.time[rows].astype("datetime64[D]").astype(np.int64)
     _, which = np.unique(days, return_inverse=True)
     # Hours of a day miss together, so days, not hours, are the cases that a standard error counts.
@@ -273,7 +290,7 @@ def _figures(
     """RMSE of the newest outcomes at the first horizon, what season and weather allow there, and all their coverage."""
     newest = outcomes.at(outcomes.time >= times[-min(recent, len(times))])
     first = newest.at(newest.horizon == newest.horizon.min())
-    share = float(np.mean(np.abs(newest.error) <= newest.half))
+    share = float(np.mean(newest.inside))
     scores = _scores(manifest, station, int(first.horizon[0]))
     if scores is None:
         return rms(first.error), None, share

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from aerocast.common.times import from_numpy
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.conversions import Affine, mistakes
 
 CONFIRM = 3  # readings on the new level before a change is believed
@@ -40,11 +41,13 @@ def unit_jumps(
     `known` is the fault that was open before: if its beginning is out of sight, only its end is looked for.
     Values and limits are in the column's canonical unit. Pure: the same readings have the same answer.
     """
-    if column.max_step is None or column.circular or len(series.value) < CONFIRM + 1:
+    # A counter's total falls where a meter is exchanged, and means no unit.
+    is_apt = column.max_step is not None and not column.circular and column.quantity != "counter"
+    if not is_apt or len(series.value) < CONFIRM + 1:
         return [open_fault] if open_fault else []
     faults: list[Fault] = []
     if open_fault is not None and from_numpy(series.time[0]) > open_fault.start:
-        units, at = mistakes(column.source_unit, column.unit), 0
+        units, at = mistakes(column.source_unit, column.unit, column.density), 0
         unit = next((unit for unit in units if f" {unit[0]} " in open_fault.detail), None)
         if unit is None:
             return [open_fault]
@@ -72,7 +75,7 @@ def _first_change(feed: Feed, column: Column, series: Series, start: int) -> tup
     value = series.value
     jumps = np.abs(np.diff(value)) > _credible(feed, column, series)
     for at in np.flatnonzero(jumps[start:]) + start + 1:
-        for unit in mistakes(column.source_unit, column.unit):
+        for unit in mistakes(column.source_unit, column.unit, column.density):
             if _agree(feed, column, series, int(at), value * unit[1] + unit[2], value):
                 return int(at), unit
     return None

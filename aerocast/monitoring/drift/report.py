@@ -107,8 +107,8 @@ def _residuals(axis: Any, diagnosis: Diagnosis, outcomes: Outcomes | None, unit:
     date_axis(axis)
     if nearest is None:
         return
-    axis.fill_between(nearest.time, -nearest.half, nearest.half, color="tab:blue", alpha=0.18, lw=0)
-    outside = np.abs(nearest.error) > nearest.half
+    axis.fill_between(nearest.time, nearest.low, nearest.high, color="tab:blue", alpha=0.18, lw=0)
+    outside = ~nearest.inside
     axis.plot(nearest.time, nearest.error, ".", color="0.4", ms=2)
     axis.plot(nearest.time[outside], nearest.error[outside], ".", color="tab:red", ms=3)
     if diagnosis.onset is not None:

@@ -7,7 +7,8 @@ import numpy as np
 from aerocast.common.times import to_numpy
 from aerocast.contracts.drift_state import Fault
 from aerocast.features.grid import Grid, Times
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.clocks import clock_jump
 from aerocast.monitoring.drift.conversions import unit_change
 from aerocast.monitoring.drift.habits import habits
@@ -22,7 +23,7 @@ def sense(feed: Feed, recent: Grid, past: Profile, open_faults: Sequence[Fault])
     values = measured_values(recent)
     tests: list[SensorTest] = []
     for column in feed.columns:
-        if column.name not in recent.columns or column.name not in past.columns:
+        if column.lead is not None or column.name not in recent.columns or column.name not in past.columns:
             continue
         own = {fault.kind: fault for fault in open_faults if fault.column == column.name}
         if np.isfinite(past.column(column.name)).sum() < LEAST * past.per_day:
@@ -39,7 +40,7 @@ def sense_clocks(
     columns = [
         column.name
         for column in feed.columns
-        if not column.circular and column.name in recent.columns and column.name in past.columns
+        if not column.circular and column.lead is None and column.name in recent.columns and column.name in past.columns
     ]
     values = measured_values(recent)[:, [recent.columns.index(column) for column in columns]]
     before = next((fault.detail for fault in open_faults if fault.kind == "clock_jump"), None)

@@ -61,7 +61,7 @@ def write(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: Fe
     name, folder = f"{feed.name}/outcomes", place(home, feed.name)
     store = store_of(folder)
     code, months = code_version(__name__), months_kept(feed, lake.months(name))
-    origins = {m: config_hash(code=code, outcomes=held.all) for m, held in lake.ledger(name).content(months).items()}
+    origins = {m: config_hash(code=code, outcomes=own.all) for m, own in lake.ledger(name).content(months).items()}
     stale = [month for month in months if store.origin(f"{month}.csv") != origins[month]]
     if not newest:
         stale = [month for month in stale if month != months[-1]]

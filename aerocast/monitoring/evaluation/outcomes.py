@@ -2,7 +2,7 @@
 
 `<feed>/outcomes` holds a row a forecast of `<feed>/predictions`, in the month of its target time, with: `actual` (null
 while unknown) and `actual_from`, `error` = actual - forecast, `inside` its interval, `persistence` (the last value at
-the origin) and `seasonal_naive` (the newest season's that was known then; persistence where that is missing),
+the origin) and `seasonal_naive` (see `seasons`; persistence where that is missing),
 `repeated`: the same forecast was asked for again later, so it counts once, and `asked`: how often in all. A pair of
 numbers that was posted without a forecast is a row of its own (`graph` is `pair`). All in the target's unit of now,
 whatever a release forecast in.
@@ -23,6 +23,8 @@ from aerocast.common.sql import literal, quoted
 from aerocast.feed.declaration import Feed
 from aerocast.lake import PARTITION, Lake, LakeReader
 from aerocast.lake.fingerprints import NO_EDGES
+from aerocast.monitoring.evaluation import seasons
+from aerocast.tables import silver, steps
 
 PAIR = "pair"
 # What is asked for again is the same forecast; grouped apart, because few are, and a window sorts whole rows.
@@ -41,10 +43,12 @@ def refresh(
     `conversions` are (target, version, factor, offset) of releases that forecast in another unit.
     """
     name = f"{feed.name}/outcomes"
-    wanted = hashes(lake, feed, conversions)
-    stale = sorted(wanted) if force else lake.ledger(name).stale(wanted)
+    hashes_now = hashes(lake, feed, conversions)
+    stale = sorted(hashes_now) if force else lake.ledger(name).stale(hashes_now)
     for month in stale:
-        lake.replace(name, join(con, lake, feed, month, conversions), [month], {month: wanted[month]}, edges=NO_EDGES)
+        lake.replace(
+            name, join(con, lake, feed, month, conversions), [month], {month: hashes_now[month]}, edges=NO_EDGES
+        )
     return stale
 
 
@@ -59,15 +63,20 @@ def hashes(lake: LakeReader, feed: Feed, conversions: Conversions = ()) -> dict[
         month: _months_read(feed, month)
         for month in sorted(logs - lake.ledger(f"{feed.name}/outcomes").removed_months())
     }
-    gone = {
+    removed = {
         layer: lake.ledger(f"{feed.name}/{layer}").removed_months() for layer in ("predictions", "posted", "silver")
     }
-    read = {month: own for month, own in read.items() if not any(held & set(own[each]) for each, held in gone.items())}
+    read = {
+        month: own
+        for month, own in read.items()
+        if not any(known_hashes & set(own[each]) for each, known_hashes in removed.items())
+    }
     near: dict[str, set[str]] = {}
     for layer, months in (item for own in read.values() for item in own.items()):
         near.setdefault(layer, set()).update(months)
     content = {layer: lake.ledger(f"{feed.name}/{layer}").content(sorted(months)) for layer, months in near.items()}
-    declared = feed.model_dump(mode="json", include={"cadence", "season", "targets"})
+    declared = feed.model_dump(mode="json", include={"cadence", "seasons", "targets"})
+    declared["zones"] = feed.zones
     return {
         month: config_hash(
             code=code_version(__name__),
@@ -84,8 +93,7 @@ def join(
 ) -> duckdb.DuckDBPyRelation:
     """The month's outcomes, valid until the connection joins again."""
     _create_views(con, lake, feed, month)
-    step = feed.cadence // timedelta(microseconds=1)
-    season = feed.season * step
+    label = steps.sql_number(feed, "epoch_us(i.time)")
     levels = " UNION ALL ".join(
         f"SELECT {literal(target)} AS target, station, time, {quoted(target)} AS level,"
         f" CASE WHEN {quoted(f'{target}_age')} = 0 THEN {quoted(target)} END AS measured FROM join_silver"
@@ -93,12 +101,12 @@ def join(
     )
     targets = ", ".join(f"({literal(target)})" for target in feed.targets)
     same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM i.{name}" for name in _SAME.split(", "))
-    # A quarantine of before there was one a value holds whole readings.
+    # A quarantine from before there was one row a value holds whole readings.
     column = quoted("column") if "column" in con.view("join_quarantine").columns else "NULL::VARCHAR"
     return con.sql(f"""
         WITH levels AS MATERIALIZED ({levels}),
         spoilt AS (
-            SELECT DISTINCT target, station, epoch_us(time) // {step} AS step
+            SELECT DISTINCT target, station, {steps.sql_number(feed, steps.sql_clock(feed))} AS step
             FROM (SELECT station, time, {column} AS "column" FROM join_quarantine) JOIN (VALUES {targets}) t(target)
                 ON "column" IS NULL OR "column" = target),
         posted AS (
@@ -116,14 +124,12 @@ def join(
                 coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
                 CASE WHEN now.measured IS NOT NULL THEN 'measured'
                     WHEN q.step IS NULL AND p.actual IS NOT NULL THEN 'posted' END AS actual_from,
-                last.level AS persistence, coalesce(before.level, last.level) AS seasonal_naive
+                last.level AS persistence, {seasons.values(feed)} AS seasonal
             FROM ({_forecasts(conversions)}) i
             LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
             LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
-            LEFT JOIN levels before ON before.target = i.target AND before.station = i.station
-                AND epoch_us(before.time) = epoch_us(i.time)
-                    - {season} * ((epoch_us(i.time) - epoch_us(i.origin) + {season - 1}) // {season})
-            LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = epoch_us(i.time) // {step}
+            {seasons.joins(feed)}
+            LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = {label}
             LEFT JOIN posted p ON coalesce(p.forecast, p.id) = coalesce(i.forecast::VARCHAR, i.id)
                 AND p.horizon = i.horizon
             LEFT JOIN several s ON {same}),
@@ -132,9 +138,9 @@ def join(
                 '' AS version, {literal(PAIR)} AS kind, {literal(PAIR)} AS graph, false AS shadow, false AS degraded,
                 '' AS reasons, actual, 'posted' AS actual_from, 0 AS horizon, 1 AS asked
             FROM join_posted WHERE id IS NULL AND predicted IS NOT NULL AND {PARTITION} = {literal(month)})
-        SELECT * EXCLUDE (newest, times)
+        SELECT * EXCLUDE (newest, times, seasonal)
                 REPLACE (CASE WHEN {_TIMED} THEN coalesce(times, asked, 1) ELSE 1 END::BIGINT AS asked),
-            actual - value AS error, actual BETWEEN lower AND upper AS inside,
+            {seasons.best(feed)} AS seasonal_naive, actual - value AS error, actual BETWEEN lower AND upper AS inside,
             newest IS NOT NULL AND newest <> {_ASK} AS repeated,
             {literal(month)} AS {PARTITION}
         FROM (SELECT * FROM known UNION ALL BY NAME SELECT * FROM pairs)""")
@@ -146,8 +152,8 @@ def _create_views(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, 
     for layer, months in _months_read(feed, month).items():
         view = f"join_{layer}"
         if lake.exists(f"{feed.name}/{layer}"):
-            stored = lake.relation(con, f"{feed.name}/{layer}", months)
-            stored.create_view(f"{view}_stored", replace=True)  # a log of before has fewer columns
+            rows = lake.relation(con, f"{feed.name}/{layer}", months)
+            rows.create_view(f"{view}_stored", replace=True)  # a log of an older version has fewer columns
             con.sql(f"{_nothing(view)} UNION ALL BY NAME FROM {view}_stored").create_view(view, replace=True)
         else:
             con.sql(_nothing(view)).create_view(view, replace=True)
@@ -162,20 +168,14 @@ def _forecasts(conversions: Conversions) -> str:
         f" {'NULL' if offset is None else offset}::DOUBLE)"
         for target, version, factor, offset in conversions
     )
-    changed = ", ".join(
+    conversions_sql = ", ".join(
         f"CASE WHEN c.version IS NULL THEN p.{name} ELSE p.{name} * c.factor + c.start END AS {name}"
         for name in ("value", "lower", "upper")
     )
     return (
-        f"SELECT p.* REPLACE ({changed}) FROM join_predictions p"
+        f"SELECT p.* REPLACE ({conversions_sql}) FROM join_predictions p"
         f" LEFT JOIN (VALUES {rows}) c(target, version, factor, start) ON c.target = p.target AND c.version = p.version"
     )
-
-
-def reach(feed: Feed) -> timedelta:
-    """How far before a target time its row looks: to the origin, and to the season before that was known there."""
-    longest = feed.horizons[-1]
-    return max(longest, -(-longest // feed.season) * feed.season) * feed.cadence
 
 
 def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
@@ -187,8 +187,8 @@ def _months_read(feed: Feed, month: str) -> dict[str, list[str]]:
         "posted": months_around([month], none, timedelta(days=1)),
         # Issued a horizon before, if not in the month of the target time.
         "answers": months_around([month], feed.horizons[-1] * feed.cadence, none),
-        "silver": months_around([month], reach(feed), none),
-        "quarantine": [month],
+        "silver": months_around([month], seasons.reach(feed), none),
+        "quarantine": months_around([month], steps.slack(feed), silver.lookahead(feed)),
     }
 
 

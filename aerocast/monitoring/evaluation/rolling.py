@@ -76,7 +76,7 @@ def daily(
     """
     source, name = f"{feed.name}/outcomes", f"{feed.name}/evaluation_daily"
     content, code = lake.ledger(source).content(lake.months(source)), code_version(__name__)
-    hashes = {month: config_hash(code=code, outcomes=held.all) for month, held in content.items()}
+    hashes = {month: config_hash(code=code, outcomes=own.all) for month, own in content.items()}
     stale = sorted(hashes) if force else lake.ledger(name).stale(hashes)
     if not newest:
         stale = [month for month in stale if month != max(hashes)]

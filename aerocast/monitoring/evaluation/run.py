@@ -45,21 +45,21 @@ def evaluate(
         AeroCastError: the log, the lake, a release or the disk cannot be used.
     """
     con.execute("SET TimeZone = 'UTC'")
-    taken = intake.take_segments(con, lake, home, feed.name)
+    intake_report = intake.take_segments(con, lake, home, feed.name)
     months = outcomes.refresh(con, lake, feed, force=force, conversions=compatibility.conversions(home, feed))
     metrics: list[dict[str, Any]] = []
-    written, version = None, ""
+    folder, version = None, ""
     if lake.exists(f"{feed.name}/outcomes"):
         metrics, version = _measure(con, lake, feed, clock.now(home, feed.name, feed.end), force=force)
         newest = force or not live or history.newest_is_due(lake, home, feed)
         rolling.daily(con, lake, feed, force=force, newest=newest)
-        written = history.write(con, lake, home, feed, newest=newest)
-    judged = watch.update_state(con, lake, home, feed, force=force)
+        folder = history.write(con, lake, home, feed, newest=newest)
+    update = watch.update_state(con, lake, home, feed, force=force)
     path = report_path(home, feed.name)
-    if judged.fresh or not path.exists():
-        _write_report(path, judged.state)
-    state = msgspec.to_builtins(msgspec.structs.replace(judged.state, written_at=judged.state.judged_at))
-    return Evaluated(taken, months, metrics, written, judged, path, config_hash(metrics=version, state=state))
+    if update.fresh or not path.exists():
+        _write_report(path, update.state)
+    state = msgspec.to_builtins(msgspec.structs.replace(update.state, written_at=update.state.judged_at))
+    return Evaluated(intake_report, months, metrics, folder, update, path, config_hash(metrics=version, state=state))
 
 
 def report_path(home: Home, feed: str) -> Path:

@@ -31,15 +31,24 @@ def _target(con: duckdb.DuckDBPyConnection, lake: LakeReader, home: Home, feed: 
         return None
     pairs = _pairs(con, lake, feed, target, champion.version, challenger.version)
     errors = np.array([[row[2], row[3], row[4]] for row in pairs], dtype=np.float64).reshape(-1, 3)
-    if not len(errors):
-        return Shadow(target, challenger.version, champion.version, 0, 0.0, None)
-    losses = _losses(np.array([row[1] for row in pairs]), errors)
     step = feed.cadence.total_seconds()
     instant = np.array([row[0].timestamp() // step for row in pairs], dtype=np.int64)
+    evidence = compare(instant, np.array([row[1] for row in pairs]), errors)
+    return Shadow(target, challenger.version, champion.version, *evidence)
+
+
+def compare(instant: _Numbers, horizon: _Numbers, errors: _Numbers) -> tuple[int, float, float | None]:
+    """How many pairs, how much less the challenger loses, as a share, and the p-value (None without pairs).
+
+    Of forecasts from steps `instant` (n,) for `horizon` (n,) steps ahead, with `errors` (n, 3) of champion, challenger
+    and persistence.
+    """
+    if not len(errors):
+        return 0, 0.0, None
+    losses = _losses(horizon, errors)
     series = _by_instant(instant - instant.min(), losses)
-    comparison = diebold_mariano(series[:, 0], series[:, 1], feed.horizons[-1] - 1)
-    gain = 1 - float(losses[:, 1].mean() / max(losses[:, 0].mean(), 1e-12))
-    return Shadow(target, challenger.version, champion.version, len(errors), gain, comparison.p_value)
+    p_value = diebold_mariano(series[:, 0], series[:, 1], int(horizon.max()) - 1).p_value
+    return len(errors), 1 - float(losses[:, 1].mean() / max(losses[:, 0].mean(), 1e-12)), p_value
 
 
 def _pairs(

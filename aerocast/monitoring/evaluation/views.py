@@ -43,14 +43,16 @@ class ReleaseOutcomes:
         """Those of the newest months; what was read before on this connection is replaced."""
         con.execute(
             "CREATE OR REPLACE TEMP TABLE watched_outcomes (station VARCHAR, graph VARCHAR, origin TIMESTAMPTZ,"
-            " time TIMESTAMPTZ, horizon INTEGER, error DOUBLE, half DOUBLE, baseline DOUBLE)"
+            " time TIMESTAMPTZ, horizon INTEGER, error DOUBLE, low DOUBLE,"
+            " high DOUBLE, baseline DOUBLE)"
         )
         name = f"{feed.name}/outcomes"
         if months := lake.months(name)[-MONTHS:]:
             lake.relation(con, name, months).create_view("watched_stored", replace=True)
             con.execute(f"""
                 INSERT INTO watched_outcomes
-                SELECT station, graph, origin, time, horizon, error, (upper - lower) / 2, actual - persistence
+                SELECT station, graph, origin, time, horizon, error, lower - value, upper - value,
+                    actual - persistence
                 FROM watched_stored
                 WHERE target = {literal(manifest.target)} AND version = {literal(manifest.version)}
                     AND NOT shadow AND NOT repeated AND error IS NOT NULL""")
@@ -62,7 +64,8 @@ class ReleaseOutcomes:
         A forecast whose input overlaps a fault of the station says nothing about the model, so it is left out.
         """
         rows = self.con.sql(f"""
-            SELECT epoch_us(time) // 1000000 AS time, horizon, error, half, baseline FROM watched_outcomes
+            SELECT epoch_us(time) // 1000000 AS time, horizon, error, low, high, baseline
+            FROM watched_outcomes
             WHERE station = {literal(station)} AND graph = {literal(graph)} AND time <= {timestamptz(now)}
                 AND NOT ({_faulty_inputs(self.feed, self.manifest, faults)})
             ORDER BY time DESC, horizon LIMIT {NEWEST * len(self.manifest.horizons)}""").to_arrow_table()
@@ -71,7 +74,8 @@ class ReleaseOutcomes:
             time=columns["time"].astype("datetime64[s]"),
             horizon=columns["horizon"].astype(np.int64),
             error=columns["error"].astype(np.float64),
-            half=columns["half"].astype(np.float64),
+            low=columns["low"].astype(np.float64),
+            high=columns["high"].astype(np.float64),
             baseline=columns["baseline"].astype(np.float64),
             level=self.manifest.graphs.station.intervals.level,
         )
@@ -174,7 +178,7 @@ def _recent(lake: LakeReader, feed: Feed, now: datetime) -> list[str]:
 
 def references(con: duckdb.DuckDBPyConnection, lake: LakeReader, feed: Feed, manifest: Manifest) -> dict[str, Profile]:
     """The profile of each station's grid over the release's training span, or its newest months if that is long."""
-    start, end = manifest.lineage.training_start, manifest.lineage.training_end
+    start, end = manifest.lineage.training_start, manifest.lineage.end_before_trial
     name = f"{feed.name}/silver"
     span = months_around([month_of(start), month_of(end)], timedelta(0), timedelta(0))
     months = [month for month in lake.months(name) if span[0] <= month <= span[-1]][-REFERENCE:]

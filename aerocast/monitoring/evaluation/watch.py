@@ -33,7 +33,7 @@ from aerocast.monitoring.drift.errors import Outcomes
 from aerocast.monitoring.drift.examine import examine
 from aerocast.monitoring.drift.heat import advance
 from aerocast.monitoring.drift.profile import Profile
-from aerocast.monitoring.evaluation import shadow, views
+from aerocast.monitoring.evaluation import newest_fit, shadow, views
 from aerocast.releases import release
 from aerocast.releases.compatibility import incompatibilities
 from aerocast.storage.home import Home
@@ -122,11 +122,11 @@ def examine_feed(
     faults_of: dict[str, tuple[Fault, ...]] = {}
     for target, manifest in manifests.items():
         references = views.references(con, lake, feed, manifest)
-        judged = views.ReleaseOutcomes.read(con, lake, feed, manifest)
+        release_outcomes = views.ReleaseOutcomes.read(con, lake, feed, manifest)
         for station in [each for each in feed.station_ids if each in grids and each in references]:
             own = [fault for fault in open_faults if fault.station == station]
-            graph = judged.main_graph(station)
-            outcomes = judged.newest(station, own, now, graph)
+            graph = release_outcomes.main_graph(station)
+            outcomes = release_outcomes.newest(station, own, now, graph)
             test_manifest = views.manifest_of_graph(manifest, graph)
             outcomes_of[target, station], readings[target, station] = outcomes, (grids[station], references[station])
             still = [fault for fault in own if fault.end is None]
@@ -203,7 +203,18 @@ def update_state(
         _advance_heat(before, target, examination, feed, now, present, versions.get(target)) for target in feed.targets
     )
     shadows = shadow.shadow_evidence(con, lake, home, feed)
-    after = DriftState(feed.name, now, datetime.now(UTC), examination.diagnoses, examination.faults, heats, shadows)
+    looks = newest_fit.look(con, lake.view(), home, feed, now, before)
+    shadows += tuple(each.shadow for each in looks.values() if each.shadow)
+    after = DriftState(
+        feed.name,
+        now,
+        datetime.now(UTC),
+        examination.diagnoses,
+        examination.faults,
+        heats,
+        shadows,
+        {target: each.adaptations for target, each in looks.items()},
+    )
     document.write(after)
     document.store.note_origin(document.name, basis_hash)
     return Judgement(after, examination, before)

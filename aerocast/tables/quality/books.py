@@ -84,7 +84,8 @@ def _readings(feed: Feed, have: frozenset[str]) -> str:
     )
     return f"""
         SELECT * EXCLUDE ({", ".join(f"n{i}" for i in columns)}), {spoken} FROM (
-            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time, r.flags AS flags,
+            SELECT r.month, r.delivery, r.line, r.segment, {readings.station(feed)} AS station, time,
+                {value_rules.flags(feed, have)} AS flags,
                 coalesce(r.flags = {literal(WITHDRAWAL)}, false) AS withdrawal,
                 hash(r.month, r.station, r.time_text, r.flags, {texts or "NULL"}) AS said,
                 {value_rules.texts(feed, have)}

@@ -6,7 +6,8 @@ Works on `quality_rows` (`readings.typed`), in which values that fail a rule are
 import duckdb
 
 from aerocast.common.sql import literal
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 from aerocast.tables.quality.steps import beside, jumps
 from aerocast.tables.quality.value_rules import WITHDRAWN
 from aerocast.tables.raw import WITHDRAWAL

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from aerocast.common.sql import literal, quoted
-from aerocast.common.times import sql_fault
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 from aerocast.tables.quality import readings, value_rules
 from aerocast.tables.quality.steps import stepped
 from aerocast.tables.raw import MALFORMED, raw_names
@@ -63,11 +63,13 @@ def whole(feed: Feed, now: datetime, faults: Sequence[Fault], have: Collection[s
 
 
 def suspects(con: duckdb.DuckDBPyConnection, feed: Feed, have: Collection[str]) -> None:
-    """Creates `quality_suspects`: the rows of raw that `quality_bad` names, with each column's `t`, `n` and `c`."""
+    """Creates `quality_suspects`: the rows of raw that `quality_bad` names, with each column's `t`, `n`, `c` and,
+    as `s`, what its sender says of it."""
+    statuses = "".join(f", {value_rules.sender_verdict(feed, i, have)} AS s{i}" for i in range(len(feed.columns)))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE quality_suspects AS SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, q.station, q.time, r.time_text, r.source, r.segment, r.delivery, r.line,
-                r.flags AS flags, {value_rules.texts(feed, have)}
+                {value_rules.flags(feed, have)} AS flags, {value_rules.texts(feed, have)}{statuses}
             FROM quality_raw r JOIN (SELECT DISTINCT * FROM quality_bad) q ON {_SAME})""")
 
 
@@ -121,7 +123,7 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
     cases = {
         "rule = 'unparseable'": _sentence(f'{called} "{{}}" is not a number (rule unparseable)', text),
         "rule = 'rejected'": _sentence(
-            f'{called} "{{}}" was rejected by its sender, code {value_rules.REJECTED} (rule rejected)', text
+            f'{called} "{{}}" was rejected by its sender, {{}} (rule rejected)', f"{text}, s{i}"
         ),
         "rule = 'range'": _sentence(
             f"{called} is {{:g}} {unit}, outside {low:g} to {high:g} {unit} (rule range)", f"c{i}"
@@ -132,8 +134,15 @@ def _value_reason(i: int, column: Column, faults: Sequence[Fault]) -> str:
     return _case(cases)
 
 
+def _stations(feed: Feed) -> str:
+    """Which stations there are; of open ones those that have joined are among the feed's."""
+    if not feed.open_stations:
+        return f"{len(feed.stations)} declared stations"
+    return f"{len(feed.stations)} stations that are declared or have joined (open_stations: {feed.open_stations})"
+
+
 def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
-    time, station = _escaped(feed.source.time_field), _escaped(feed.source.station_field)
+    time, station = _escaped(" ".join(feed.source.time_fields)), _escaped(feed.source.station_field or "station")
     text = f"left(coalesce(r.time_text, ''), {_EXCERPT})"
     message = f"substr(r.flags, {len(MALFORMED) + 1})"
     line = f"split_part({message}, ':', 1)"
@@ -146,7 +155,7 @@ def _reading_reason(feed: Feed, now: datetime, faults: Sequence[Fault]) -> str:
             f'{time} "{{}}" {{}} (rule unparseable)', f"{text}, {_why_no_instant(feed)}"
         ),
         "q.rule = 'unknown_station'": _sentence(
-            f'{station} "{{}}" is not one of the {len(feed.stations)} declared stations (rule unknown_station)',
+            f'{station} "{{}}" is not one of the {_stations(feed)} (rule unknown_station)',
             f"left(coalesce(r.station, ''), {_EXCERPT})",
         ),
         "q.rule = 'future'": _sentence(
@@ -172,7 +181,9 @@ def _why_no_instant(feed: Feed) -> str:
         "skipped": f"is a time that the clocks of {feed.source.timezone} skip",
     }
     cases = " ".join(f"WHEN {literal(why)} THEN {literal(text)}" for why, text in texts.items())
-    return f"CASE {sql_fault('r.time_text', feed.source.timezone)} {cases} ELSE 'is not a time in ISO 8601' END"
+    formats = feed.source.time_format
+    spelling = f"written as {' or '.join(formats)}" if formats else "in ISO 8601"
+    return f"CASE {feed.source.times.sql_fault('r.time_text')} {cases} ELSE {literal(f'is not a time {spelling}')} END"
 
 
 def _fault(fault: Fault) -> str:

@@ -34,7 +34,7 @@ def typed(
             {bad} AS bad
         FROM (SELECT *, {numbers} FROM (SELECT *, {value_rules.canonical(feed)} FROM (
             SELECT r.month, {station(feed)} AS station, make_timestamp(epoch_us(r.time)) AS time, r.delivery, r.line,
-                r.segment, r.flags AS flags, {value_rules.texts(feed, have)}, b.low, b.high
+                r.segment, {value_rules.flags(feed, have)} AS flags, {value_rules.texts(feed, have)}, b.low, b.high
             FROM {source} r JOIN (VALUES {borders}) b(month, low, high) ON r.month = b.month)))"""
 
 

@@ -10,7 +10,8 @@ from datetime import timedelta
 from aerocast.common.sql import literal
 from aerocast.common.times import MICROSECOND
 from aerocast.common.units import conversion
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 
 # How many values, and how many steps of the cadence, the rule looks back and ahead.
 REACH = 3

@@ -140,6 +140,7 @@ def retrain(feed: Feed, home: Path, instance: dg.DagsterInstance, version: str) 
     )
 
 
+@pytest.mark.e2e
 def test_retrain_runs_and_promotions_are_announced(
     noaa: Feed, home: Path, instance: dg.DagsterInstance, nats: RunningBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

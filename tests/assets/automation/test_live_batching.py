@@ -36,7 +36,8 @@ def aged(path: Path, age: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "wait"), [({}, 5), ({"cadence": "PT2M"}, 2), ({"batching": {"readings": "PT20M"}}, 20)]
+    ("changes", "wait"),
+    [({}, 5), ({"cadence": "PT2M", "seasons": ["PT10M"]}, 2), ({"batching": {"readings": "PT20M"}}, 20)],
 )
 def test_slow_readings_are_batched(home: Path, changes: dict[str, Any], wait: int) -> None:
     feed = pushed(**changes)
@@ -50,7 +51,8 @@ def test_slow_readings_are_batched(home: Path, changes: dict[str, Any], wait: in
 
 
 @pytest.mark.parametrize(
-    ("changes", "wait"), [({}, 60), ({"cadence": "PT10M"}, 10), ({"batching": {"log": "PT3H"}}, 180)]
+    ("changes", "wait"),
+    [({}, 60), ({"cadence": "PT10M", "seasons": ["PT1H"]}, 10), ({"batching": {"log": "PT3H"}}, 180)],
 )
 def test_logged_forecast_waits_for_its_outcome(home: Path, changes: dict[str, Any], wait: int) -> None:
     feed = pushed(**changes)

@@ -101,7 +101,7 @@ def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
     assert tags["retrain_reason"].startswith("drift temperature: AAA: RMSE 5.2, 2.1 expected; standardised errors")
     assert tags["aerocast/retrain"] == "small/temperature"
     began = (T - 10 * DAY).isoformat()
-    for name in ("linear", "persistence", "seasonal_naive", "sequence", "champion"):
+    for name in ("candidates", "champion"):
         assert run.dagster_run.run_config["ops"][f"small__temperature__{name}"]["config"]["since"] == began
     made = {event.asset_key for event in run.get_asset_materialization_events()}
     names = ("training_set", "linear", "persistence", "seasonal_naive", "sequence", "champion", "forecasts")
@@ -256,6 +256,33 @@ def test_live_evidence_requests_challenger_once(loop: Loop) -> None:
     assert champion_version(loop.home) == rival
     made_now = {event.asset_key for event in run.get_asset_materialization_events()}
     assert made_now == {key(loop.feed, TARGET, name) for name in ("champion", "forecasts")}, "nothing is trained"
+    assert loop.tick() == []
+
+
+def test_fit_that_live_outcomes_refute_is_withdrawn(loop: Loop) -> None:
+    first = champion_version(loop.home)
+    own = release.load(loop.home, "small", TARGET, first)
+    assert own.files["model.onnx"] != own.files["trial.onnx"], "what serves has learned the newest rows as well"
+    loop.heat(cool(), shadows=(Shadow(TARGET, first, first, 500, 0.2, 0.02, as_judged=True),))
+    assert loop.tick() == [], "a chance a day is no proof"
+    loop.heat(cool(), shadows=(Shadow(TARGET, first, first, 500, 0.02, 0.001, as_judged=True),))
+    assert loop.tick() == [], "too little to give up what was learned last"
+    loop.heat(cool(warm=1), shadows=(Shadow(TARGET, first, first, 500, 0.2, 0.001, as_judged=True),))
+    assert loop.tick() == [], "in a world that changes neither is right"
+    loop.heat(cool(), shadows=(Shadow(TARGET, first, first, 500, 0.2, 0.001, as_judged=True),))
+    (run,) = loop.tick()
+    assert run.success
+    reason = f"shadow temperature: {first} as judged beats {first} by 20.0% on 500 live forecasts, p = 0.001"
+    assert run.dagster_run.tags["retrain_reason"] == reason
+    serves = release.load(loop.home, "small", TARGET, champion_version(loop.home))
+    assert serves.version != first
+    assert serves.files["model.onnx"] == own.files["trial.onnx"]
+    assert serves.files["sequence.onnx"] == own.files["sequence.onnx"]
+    graphs, lineage = serves.manifest.graphs, serves.manifest.lineage
+    assert graphs.trial is None
+    assert graphs.station.intervals == own.manifest.graphs.for_trial.intervals
+    assert (lineage.training_end, lineage.trial_end) == (own.manifest.lineage.trial_end, None)
+    assert serves.manifest.metrics == own.manifest.metrics
     assert loop.tick() == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import key
 from cli import summary
+from cli.failures import failures
 from tests.factories.feeds import small_feed, write_readings, write_rows
 from tests.harness.graph import check, refresh
 
@@ -54,7 +55,8 @@ def test_missing_share_above_limit_blocks_training(
     made = {event.asset_key for event in result.get_asset_materialization_events()}
     assert key(feed, "windows") in made, "tables are made"
     assert not {key(feed, "temperature", kind) for kind in feed.candidates} & made
-    summary.print_failure(result)
+    summary.print_failures(failures(result.all_events))
+    summary.print_checks(result)
     assert (
         "FAILED small/temperature/training_set values_believed: AAA: pressure is missing in 7"
         in capsys.readouterr().out

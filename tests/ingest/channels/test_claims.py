@@ -1,6 +1,8 @@
 """Claim checks end to end on both brokers: each row in raw once, whatever dies when; what is wrong is a dead letter."""
 
 import hashlib
+import io
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -22,11 +25,14 @@ from aerocast.feed.declaration import Feed
 from aerocast.ingest.brokers import Broker, DeadLetter, Message, connect
 from aerocast.ingest.brokers import nats as nats_broker
 from aerocast.ingest.channels import claims, patience
+from aerocast.ingest.channels.claim_objects import ClaimPrefixes
 from aerocast.ingest.channels.claims import Claim, announce, take_claims
 from aerocast.storage import objects
 from tests import PROJECT
 from tests.factories.claims import hours_in_raw, lookup_of, write_object
+from tests.factories.lies import NAMED
 from tests.harness.brokers import PATIENCE, RunningBroker
+from tests.harness.memory import memory_bounded
 
 
 class Channel:
@@ -46,7 +52,11 @@ class Channel:
         """The next messages, as many as must come."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claims, "MOST", count)
-            return take_claims(self.broker, self.home, lookup_of(self.feed), [self.topic], PATIENCE, limit)
+            return self.take_all(PATIENCE, limit)
+
+    def take_all(self, quiet: float, limit: timedelta = timedelta(days=1)) -> claims.ClaimReport:
+        prefixes = ClaimPrefixes.of(self.home, f"{self.place},/proc/self,s3://bucket")
+        return take_claims(self.broker, self.home, lookup_of(self.feed), [self.topic], quiet, limit, prefixes)
 
     def send(self, body: bytes) -> None:
         self.broker.publish(self.topic, body, uuid.uuid4().hex)
@@ -121,9 +131,7 @@ def test_broker_restart_loses_no_claim(channel: Channel, monkeypatch: pytest.Mon
             channel.announce(range(12, 14))
 
     monkeypatch.setattr(channel.broker, "commit", shaken)
-    taken = take_claims(
-        channel.broker, channel.home, lookup_of(channel.feed), [channel.topic], 1 + 2 * channel.running.again
-    )
+    taken = channel.take_all(1 + 2 * channel.running.again)
     assert (taken.rows, taken.dead, taken.later) == ({"small": 14}, [], [])
     assert hours_in_raw(channel.home) == list(range(14))
     assert channel.broker.backlog([channel.topic]) == 0
@@ -151,8 +159,9 @@ def test_obstacle_delays_claims_in_any_order(channel: Channel, monkeypatch: pyte
     ]
     assert taken.dead == []
     assert taken.rows == ({"small": 3} if nats else {})
+    copy = ClaimPrefixes.copy
     monkeypatch.setattr(
-        claims, "_fetch", lambda uri, fetch=claims._fetch: fetch(uri.replace("s3://bucket", str(channel.place)))
+        ClaimPrefixes, "copy", lambda self, uri: copy(self, uri.replace("s3://bucket", str(channel.place)))
     )
     again = channel.take(1 if nats else 2)
     assert taken.rows.total() + again.rows.total() == 6
@@ -213,18 +222,21 @@ POISON: dict[str, tuple[Callable[[Claim, Path], bytes], str]] = {
     "sha256 of another form": (lambda claim, _: changed(claim, sha256="abc"), "`$.sha256`"),
     "unknown feed": (lambda claim, _: changed(claim, feed="smaller"), "there is no feed 'smaller'"),
     "nothing there": (lambda claim, _: changed(claim, uri=claim.uri + ".gone"), "there is no file"),
-    "a folder": (lambda claim, place: changed(claim, uri=str(place)), "there is no file"),
-    "a relative path": (lambda claim, _: changed(claim, uri="a.parquet"), "neither an absolute path"),
-    "another scheme": (lambda claim, _: changed(claim, uri="http://127.0.0.1/a"), "neither an absolute path"),
-    "a way out of a bucket": (lambda claim, _: changed(claim, uri="s3://bucket/../a"), "neither an absolute path"),
-    "two lines": (lambda claim, _: changed(claim, uri="s3://bucket/a\r\nb"), "neither an absolute path"),
+    "a folder": (lambda claim, place: changed(claim, uri=f"{place}/claims"), "there is no file"),
+    "a relative path": (lambda claim, _: changed(claim, uri="a.parquet"), "names no object below"),
+    "another scheme": (lambda claim, _: changed(claim, uri="http://127.0.0.1/a"), "names no object below"),
+    "a way out of a bucket": (lambda claim, _: changed(claim, uri="s3://bucket/../a"), "names no object below"),
+    "two lines": (lambda claim, _: changed(claim, uri="s3://bucket/a\r\nb"), "names no object below"),
     "another encoding": (lambda claim, place: stored(claim, place, w=LATIN), "cannot be read as Parquet"),
-    "a path too long": (lambda claim, _: changed(claim, uri="/" + "a" * 5000), "File name too long"),
-    "a path with a NUL": (lambda claim, _: changed(claim, uri="/a\0"), "there is no file"),
+    "a path too long": (lambda claim, _: changed(claim, uri=f"{claim.uri}{'a' * 5000}"), "there is no file"),
+    "a path with a NUL": (lambda claim, _: changed(claim, uri="/a\0"), "names no object below"),
     "other content": (lambda claim, _: changed(claim, sha256="0" * 64), "the claim says 000"),
     "cut off": (lambda claim, place: cut(claim, place), "sha256: "),
     "other rows": (lambda claim, _: changed(claim, rows=claim.rows + 1), "rows: "),
     "no Parquet": (lambda claim, place: written(claim, place / "b", b"PAR1 no"), "cannot be read as Parquet"),
+    "types too deep": (lambda claim, place: written(claim, place / "c", NAMED["groups 10,000 deep"]()), "MB of memory"),
+    "pages too large": (lambda claim, place: written(claim, place / "d", NAMED["pages of 2 GB"]()), "MB of memory"),
+    "many rows of few bytes": (lambda claim, place: written(claim, place / "e", repeated(400_000)), "unpacks to more"),
     "unknown columns": (lambda claim, place: stored(claim, place, hum=["1"] * 3), "'hum'"),
     "values of no such type": (lambda claim, place: stored(claim, place, t=[[1.0]] * 3), "list<element: double>"),
 }
@@ -251,6 +263,15 @@ def stored(claim: Claim, place: Path, **columns: object) -> bytes:
     return written(claim, path, path.read_bytes())
 
 
+def repeated(times: int) -> bytes:
+    """Rows with one text of 200 characters, in a file just large enough for so many."""
+    sink, zeros = io.BytesIO(), pa.array([0] * times, pa.int32())
+    columns = {"place": "AAA", "at": "2024-01-01T00:00:00Z", "t": "1" * 200, "filler": os.urandom(times // 8)}
+    table = {name: pa.DictionaryArray.from_arrays(zeros, pa.array([value])) for name, value in columns.items()}
+    pq.write_table(pa.table(table), sink)
+    return sink.getvalue()
+
+
 def test_invalid_claim_becomes_dead_letter(channel: Channel) -> None:
     before = datetime.now(UTC)
     path = write_object(channel.place / "sound.parquet", range(40, 43))
@@ -261,7 +282,8 @@ def test_invalid_claim_becomes_dead_letter(channel: Channel) -> None:
     for body in bodies:
         channel.send(body)
     channel.announce(range(3, 5))
-    taken = channel.take(len(POISON) + 2)
+    with memory_bounded(300):
+        taken = channel.take(len(POISON) + 2)
     assert (taken.messages, taken.rows, taken.later) == (len(POISON) + 2, {"small": 5}, [])
     assert hours_in_raw(channel.home) == list(range(5))
     assert channel.broker.backlog([channel.topic]) == 0
@@ -275,9 +297,26 @@ def test_invalid_claim_becomes_dead_letter(channel: Channel) -> None:
     assert len({letter.position for letter in dead}) == len(POISON)
 
 
+def test_unforeseen_fault_of_claim_blocks_none(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_broker, "AGAIN", 0.5)
+    first, _ = channel.announce(range(3), range(3, 6))
+    read = claims._raw_rows
+
+    def raw_rows(claim: Claim, *rest: Any) -> Any:
+        if claim == first:
+            raise KeyError("nobody thought of this")
+        return read(claim, *rest)
+
+    monkeypatch.setattr(claims, "_raw_rows", raw_rows)
+    taken = channel.take(2)
+    assert (taken.rows, taken.dead, taken.later) == ({"small": 3}, [], [])
+    assert ["nobody thought of this" in refused.error for refused in taken.postponed] == [True]
+    assert hours_in_raw(channel.home) == [3, 4, 5]
+
+
 def test_announce_refuses_unusable_object(channel: Channel) -> None:
     (channel.place / "text.parquet").write_text("station,time")
-    for name, said in {"text.parquet": "cannot be read as Parquet", "gone.parquet": "there is no file"}.items():
+    for name, said in {"text.parquet": "cannot be read as Parquet", "gone.parquet": "No such file"}.items():
         with pytest.raises(AeroCastError, match=said):
             announce(channel.broker, channel.topic, channel.feed, [channel.place / name], channel.place)
     empty = write_object(channel.place / "empty.parquet", [])

@@ -16,8 +16,11 @@ from aerocast.ingest.channels.inbox import Inbox
 from aerocast.ingest.channels.intake import IntakeReport, take_all
 from aerocast.ingest.channels.observations import HttpChannel
 from aerocast.ingest.channels.posted import Limits, PostRefusal, PostStore
-from aerocast.ingest.channels.readings import ReadingError, definition_of
+from aerocast.ingest.channels.reading_error import ReadingError
+from aerocast.ingest.channels.readings import definition_of
 from aerocast.lake import Lake
+from tests.factories.feeds import small_feed
+from tests.factories.lies import NAMED
 from tests.harness.memory import memory_bounded
 
 GOOD = b"station,time,t,w,p\nAAA,2024-01-01T00:00:00Z,1.5,3,1012.25\n"
@@ -62,9 +65,25 @@ FILES: dict[str, tuple[bytes, Callable[[], bytes]]] = {
     "a long name": (b"a" * 240 + b".csv", lambda: b"PAR1"),
     "a long text for many rows": (b"a.parquet", lambda: long_text(6000)),
     "rows of nothing": (b"a.parquet", lambda: parquet(**{name: pa.nulls(9**8) for name in ("station", "time", "t")})),
+    "a line without an end": (b"a.jsonl.gz", lambda: zipped(b'{"station": "', b"1" * 1_000_000, 400)),
     "long lines": (b"a.jsonl.gz", lambda: zipped(b"", LINE, 400)),
+    "types too deep": (b"a.parquet", NAMED["groups 10,000 deep"]),
+    "pages too large": (b"a.parquet", NAMED["pages of 2 GB"]),
+    "more rows than there are": (b"a.parquet", NAMED["more rows than there are"]),
 }  # fmt: skip
 MANIFESTS = {"no UTF-8": b'{"sha256": "\xff"}', "deep": b'{"x": ' + b"[" * 200_000, "huge": b" " * (100 << 20)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What they take at their first use is no file's."""
+    home = tmp_path_factory.mktemp("home")
+    feed = small_feed(home)
+    for name, data in {"a.csv": GOOD, "a.parquet": parquet(station=["AAA"], time=[TIME], t=[1.5])}.items():
+        path = home / "inbox" / feed.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    assert taken(home, feed).rows == {"inbox": 2}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aerocast.contracts.declared import document, publication_of, publish, stamps
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels.arrow import parse_arrow, table_of
-from aerocast.ingest.channels.definition import ReadingError
+from aerocast.ingest.channels.reading_error import ReadingError
 from aerocast.ingest.channels.readings import definition_of, to_raw
 from aerocast.tables.quality import clean
 from aerocast.tables.raw import raw_schema
@@ -90,6 +90,7 @@ def test_ignored_fields_change_no_reading(records: list[dict[str, Any]]) -> None
         assert raw(parse_json(body)) == expected
 
 
+@pytest.mark.e2e
 @given(st.lists(readings, min_size=1, max_size=20), st.sampled_from(["s", "ms", "us", "ns"]))
 def test_arrow_readings_round_trip(records: list[dict[str, Any]], unit: str) -> None:
     if unit in ("s", "ms"):

@@ -5,11 +5,13 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from aerocast.feed.text_format import TextFormat
 from aerocast.ingest.deliveries import csv_lines
 from aerocast.ingest.deliveries.columns import Columns
 from aerocast.ingest.deliveries.csv_file import CsvFile, open_csv
@@ -22,7 +24,7 @@ Row = tuple[str, ...]
 
 
 def choose(names: list[str]) -> Columns:
-    return Columns("station", "time", tuple(name for name in HEADER[2:] if name in names))
+    return Columns("station", ("time",), tuple(name for name in HEADER[2:] if name in names))
 
 
 def rows(file: CsvFile) -> Iterator[tuple[str | None, ...]]:
@@ -33,9 +35,13 @@ def rows(file: CsvFile) -> Iterator[tuple[str | None, ...]]:
         yield from zip(*extra, *columns, strict=True)
 
 
-def read(path: Path, broken_lines: float = 0.05) -> tuple[list[Row], list[str]]:
+def read(
+    path: Path,
+    broken_lines: float = 0.05,
+    text_format: TextFormat = TextFormat(),  # noqa: B008  # frozen
+) -> tuple[list[Row], list[str]]:
     """The sound records of a file, and the notes."""
-    with open_csv(path, choose, broken_lines) as file:
+    with open_csv(path, choose, broken_lines, text_format) as file:
         found = list(rows(file))
         assert len(found) == file.rows
         return [tuple(map(str, row[2:])) for row in found if row[0] is None], file.notes
@@ -128,6 +134,47 @@ def test_old_mac_line_ends_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "x.csv")[0] == [("a", "2024-01-01", "1"), ("b", "2024-01-02", "2")]
 
 
+# Formats -------------------------------------------------------------------------------------------------------------
+
+
+def test_lines_before_and_behind_header_are_skipped_and_counted(tmp_path: Path) -> None:
+    text = "made by logger 7\n\n# site\nstation;time;temp\n;;degC\na;2024-01-01;1\n# pause\na;2024-01-02\n"
+    (tmp_path / "x.csv").write_text(text)
+    declared = TextFormat(delimiter=";", skip=1, units_rows=1, comment="#")
+    with open_csv(tmp_path / "x.csv", choose, 0.5, declared) as file:
+        found = list(rows(file))
+    assert found[0][2:] == ("a", "2024-01-01", "1")
+    assert found[1][:2] == ("malformed=8: 2 fields instead of 3", "a;2024-01-02")
+    assert len(found) == 2
+
+
+def test_file_without_header_is_read_by_declared_names(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfa  2024-01-01   1\n b\t2024-01-02 2 \n")
+    declared = TextFormat(delimiter="whitespace", header=("station", "time", "temp"))
+    found, _ = read(tmp_path / "x.csv", 0, declared)
+    assert found == [("a", "2024-01-01", "1"), ("b", "2024-01-02", "2")]
+
+
+@pytest.mark.parametrize(("encoding", "broken"), [("cp1252", b"\x81"), ("utf-16-le", b"\x00\xd8"), ("utf-8", b"\xff")])
+def test_line_that_cannot_be_decoded_is_set_aside(tmp_path: Path, encoding: str, broken: bytes) -> None:
+    good = "München,2024-01-01,1,\n".encode(encoding)
+    header = (",".join(HEADER) + "\n").encode(encoding)
+    mark, rest = "x,2024-01-01,".encode(encoding), ",\n".encode(encoding)
+    (tmp_path / "x.csv").write_bytes(header + good + mark + broken + rest + good * 20)
+    with open_csv(tmp_path / "x.csv", choose, 0.05, TextFormat(encoding=encoding)) as file:
+        found = list(rows(file))
+    assert [row[0] for row in found if row[0]] == [f"malformed=3: it is not {encoding.upper()}"]
+    assert {row[2] for row in found if not row[0]} == {"München"}
+    assert len(found) == 22
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_undeclared_delimiter_is_named(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "x.csv").write_text(delimiter.join(HEADER) + "\n")
+    with pytest.raises(CsvFault, match=r"declare source\.format\.delimiter"):
+        read(tmp_path / "x.csv")
+
+
 # Properties ----------------------------------------------------------------------------------------------------------
 
 # Without carriage returns: csv.writer does not quote them, and then nobody knows what they are.
@@ -154,6 +201,40 @@ def test_written_csv_is_read_back(tmp_path: Path, table: list[Row], ending: str,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_lines, "BLOCK", block)
         assert read(tmp_path / "x.csv", 0)[0] == table
+
+
+@quick
+@given(
+    table=st.lists(st.tuples(texts, texts, texts, texts), max_size=8),
+    ending=endings,
+    block=st.integers(1, 80),
+    marks=st.sampled_from([(",", '"'), (";", '"'), ("\t", "'"), ("|", '"'), (" ", "'"), (";", None)]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "gb18030"]),
+    comment=st.sampled_from([None, "#"]),
+)
+def test_written_csv_is_read_back_in_any_format(
+    tmp_path: Path,
+    table: list[Row],
+    ending: str,
+    block: int,
+    marks: tuple[str, str | None],
+    encoding: str,
+    comment: str | None,
+) -> None:
+    delimiter, quote = marks
+    assume(quote or not any(delimiter in text for row in table for text in row))
+    assume(not comment or not any(row[0].startswith(comment) for row in table))
+    assume(any(text.strip(" \ufeff") for row in table for text in row) or not table)
+    out = io.StringIO()
+    how: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+    csv.writer(out, lineterminator=ending, delimiter=delimiter, **how).writerows([HEADER, *table])
+    (tmp_path / "x.csv").write_bytes(out.getvalue().encode(encoding))
+    declared = TextFormat(delimiter=delimiter, quote=quote, encoding=encoding, comment=comment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_lines, "BLOCK", block)
+        found, _ = read(tmp_path / "x.csv", 0, declared)
+    wanted = [row for row in table if delimiter.join(row).strip() or quote]
+    assert found == wanted
 
 
 @st.composite
@@ -187,3 +268,10 @@ def test_no_record_is_lost_silently(tmp_path: Path, table: list[Row], data: st.D
     (tmp_path / "x.csv").write_bytes(damaged)
     found, notes = read(tmp_path / "x.csv", 1)
     assert len(found) >= len(table) or notes
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_undeclared_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "x.csv").write_bytes("station,time,tempé\n".encode(encoding))
+    with pytest.raises(CsvFault, match=r"source\.format\.encoding"):
+        read(tmp_path / "x.csv")

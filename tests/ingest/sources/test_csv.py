@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import os
 import string
 import sys
 from collections import Counter
@@ -42,7 +43,7 @@ def feed(source: dict[str, Any], fields: Sequence[str] = ("temp", "wind"), **cha
         "description": "",
         "source": {"station_field": "where", "time_field": "when"} | source,
         "cadence": "PT1H",
-        "season": 24,
+        "seasons": ["P1D"],
         "start": "2013-01-01T00:00:00Z",
         "freshness": "PT6H",
         "stations": [{"id": "A"}, {"id": "B"}],
@@ -145,7 +146,9 @@ def test_portland_hourly_file_is_read_whole() -> None:
 def test_kmsn_five_minute_file_is_read_whole(tmp_path: Path) -> None:
     path, table = real(tmp_path, "kmsn_asos_5min_2016/KMSN_201603_201611.parquet")
     source = {"path": str(path), "station_field": "station", "time_field": "time_utc"}
-    declared = feed(source, ["temp_f", "rh_pct", "wind_mph"], start="2016-01-01T00:00:00Z", cadence="PT5M")
+    declared = feed(
+        source, ["temp_f", "rh_pct", "wind_mph"], start="2016-01-01T00:00:00Z", cadence="PT5M", seasons=["PT1H"]
+    )
     found = list(declared.source.read(declared, ReadRequest(now=datetime(2017, 6, 1, tzinfo=UTC))))
     assert sum(len(delivery.table) for delivery in found) == len(table) == 51_443
     assert [delivery.month for delivery in found] == sorted({f"{t:%Y-%m}" for t in table["time_utc"].to_pylist()})
@@ -293,7 +296,7 @@ GOOD = HEAD + "A,2013-01-01T00:00:00Z,1,2\n"
     ("name", "make", "said"),
     [
         ("x.csv", lambda path: None, "does not exist"),
-        ("x.csv", lambda path: path.mkdir(), "is not a file"),
+        ("x.csv", lambda path: path.mkdir(), "holds no file that ends with .csv"),
         ("x.csv", text(""), "is empty"),
         ("x.csv", text("\n\n"), "is empty"),
         ("x.csv", binary, "is binary"),
@@ -337,6 +340,20 @@ def test_missing_file_raises_one_sentence(source: dict[str, str], said: str) -> 
     declared = CsvSource(station_field="where", time_field="when", **source)
     with pytest.raises(AeroCastError, match=said):
         declared.fingerprint(feed({"path": "x"}))
+
+
+def test_last_line_without_break_counts_once_the_file_is_at_rest(tmp_path: Path) -> None:
+    """Many programs write none. While a file is being written to, its last value may be half of one."""
+    path = tmp_path / "x.csv"
+    path.write_text(GOOD + "A,2013-01-01T01:00:00Z,1,2")
+    declared = feed({"path": str(path)})
+    fresh = declared.source.fingerprint(declared)
+    with pytest.raises(AeroCastError, match="looks truncated"):
+        deliveries({"path": str(path)})
+    before = path.stat().st_mtime - 3600
+    os.utime(path, (before, before))
+    assert sum(len(delivery.table) for delivery in deliveries({"path": str(path)})) == 2
+    assert declared.source.fingerprint(declared) != fresh, "else nobody would look again"
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, 1000, 1501, 2500])

@@ -120,7 +120,7 @@ def test_check_command_accepts_installed_source(
     [
         (
             None,
-            "'tide' is not allowed: one of csv, nws, push, simulated; another one needs the package that provides it",
+            "'tide' is not allowed: one of csv, ",
         ),
         (
             "import no_such_module",

@@ -127,7 +127,13 @@ def test_verdict_ignores_unit(factor: float, seed: int) -> None:
         for horizon, each in SCORES.items()
     }
     scaled = Outcomes(
-        known.time, known.horizon, known.error * factor, known.half * factor, known.baseline * factor, known.level
+        known.time,
+        known.horizon,
+        known.error * factor,
+        known.low * factor,
+        known.high * factor,
+        known.baseline * factor,
+        known.level,
     )
     plain, other = (
         error_verdict(known, MANIFEST, STATION, 72),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Fault
-from aerocast.feed.declaration import Column, Feed
+from aerocast.feed.column import Column
+from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift.jumps import KIND, Series, unit_jumps
 from tests.factories.feeds import small_feed
 
@@ -54,6 +55,21 @@ def test_changed_unit_is_detected_with_unit_and_instant(feed: Feed) -> None:
     (fault,) = unit_jumps(feed, TEMPERATURE, "S", made.series)
     assert (fault.kind, fault.column, fault.start, fault.end) == (KIND, "temperature", made.at(40), None)
     assert " degC " in fault.detail
+
+
+def test_gas_that_is_sent_as_a_share_has_jumps_and_units_of_its_mass(feed: Feed) -> None:
+    ozone = Column(name="o3", field="o3", source_unit="ppb", unit="ug/m3", gas="O3", range=(0, 1000), max_step=20)
+    steady = Made(np.round(60 + 4 * np.sin(np.arange(60) / 5), 1))
+    assert unit_jumps(feed, ozone, "S", steady.series) == []
+    sent_as_milligrams = Made(np.where(np.arange(60) < 40, steady.value, steady.value / 1000 * 1.9954))
+    (fault,) = unit_jumps(feed, ozone, "S", sent_as_milligrams.series)
+    assert (fault.start, " mg/m^3 " in fault.detail) == (steady.at(40), True)
+
+
+def test_exchanged_meter_is_no_change_of_unit(feed: Feed) -> None:
+    meter = Column(name="e", field="e", source_unit="kWh", unit="kWh", range=(0, 1e9), max_step=500, quantity="counter")
+    totals = Made(np.where(np.arange(60) < 40, 9000.0 + np.arange(60), 9.0 + np.arange(60)))
+    assert unit_jumps(feed, meter, "S", totals.series) == []
 
 
 def test_returning_declared_unit_ends_fault(feed: Feed) -> None:

@@ -103,7 +103,7 @@ def test_bike_counts_have_no_faults() -> None:
 @needs
 @pytest.mark.parametrize("station", ["KMSN", "KMKE", "KMDW"])
 def test_midwest_stream_change_to_celsius_is_detected(station: str) -> None:
-    feed = worlds.feed({"temperature": "degF"}, cadence="PT5M", season=288, window={
+    feed = worlds.feed({"temperature": "degF"}, cadence="PT5M", seasons=["P1D"], window={
         "steps": 5, "columns": ["temperature"], "look_back": 288
     }, horizons=[1, 12])  # fmt: skip
     past = pd.read_parquet(SHARED / "kmsn_asos_5min_2016" / "KMSN_201603_201611.parquet")

@@ -187,6 +187,24 @@ def test_seasonal_baseline_goes_back_to_known_season(
     assert joined(con, lake, daily)["a", 30]["seasonal_naive"] == 30 - 48
 
 
+def test_seasonal_baseline_follows_local_clock_and_best_season(
+    con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, tmp_path: Path
+) -> None:
+    window = {"columns": ["temperature"], "look_back": 168}
+    stations = [{"id": "AAA", "timezone": "Europe/Berlin"}]
+    own = small_feed(tmp_path / "none.csv", seasons=["P1D", "P7D"], window=window, stations=stations)
+    change = datetime(2024, 3, 31, 1, tzinfo=UTC)  # clocks go from 2 to 3
+    hours = {hour: float(hour) for hour in range(-200, 30)}
+    silver(lake, {change + hour * HOUR: value for hour, value in hours.items()})
+    segment(home, "s", [answer("a", change + 4 * HOUR, {1: 0.0, 6: 0.0})])
+    taken(con, lake, home)
+    assert joined(con, lake, own)["a", 1]["seasonal_naive"] == 5 - 23, "a day of 23 hours; a day errs less than a week"
+    hours |= {5 - 167: 5.0}
+    silver(lake, {change + hour * HOUR: value for hour, value in hours.items()})
+    found = joined(con, lake, own)
+    assert (found["a", 1]["seasonal_naive"], found["a", 6]["seasonal_naive"]) == (5.0, 10 - 23), "the best of each"
+
+
 def test_posted_outcome_counts_only_without_measured_value(
     con: duckdb.DuckDBPyConnection, lake: Lake, home: Path, feed: Feed
 ) -> None:
@@ -357,6 +375,7 @@ def test_shadow_forecast_is_matched_with_served_answer() -> None:
 _value = st.floats(-40, 40, allow_nan=False).map(lambda value: round(value, 2))
 
 
+@pytest.mark.e2e
 @settings(max_examples=settings.default.max_examples // 4)  # each makes a home and its tables
 @given(forecasts=st.lists(_value, min_size=2, max_size=30), newest=st.integers(1, 40), data=st.data())
 def test_rolling_metrics_equal_plain_computation(

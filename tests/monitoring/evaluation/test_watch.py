@@ -22,8 +22,7 @@ from aerocast.contracts.clock import Clock
 from aerocast.contracts.drift_state import Fault
 from aerocast.contracts.manifest import Manifest
 from aerocast.feed.declaration import Feed
-from aerocast.feed.source_kind import ReadRequest
-from aerocast.lake import Lake, Slot
+from aerocast.lake import Lake
 from aerocast.lake.fingerprints import NO_EDGES
 from aerocast.monitoring.evaluation import outcomes, shadow, views, watch
 from aerocast.monitoring.evaluation.intake import take_segments
@@ -31,6 +30,7 @@ from aerocast.releases import release
 from aerocast.storage.documents import Document
 from aerocast.tables import faults, quality, silver
 from tests.factories.feeds import START, small_feed, write_readings
+from tests.factories.layers import make_layers
 from tests.factories.predictions import HOUR, answer, segment
 from tests.factories.releases import graph, manifest, publish
 
@@ -47,32 +47,13 @@ def feed(tmp_path: Path) -> Feed:
 @pytest.fixture
 def lake(con: duckdb.DuckDBPyConnection, home: Path, feed: Feed) -> Lake:
     found = Lake(home)
-    refresh(con, found, feed)
+    make_layers(con, found, feed, NOW)
     stand_at(home, NOW)
     return found
 
 
 def stand_at(home: Path, now: datetime) -> None:
     clock.document(home, "small").write(Clock(now, datetime.now(UTC), speed=0.0))
-
-
-def refresh(con: duckdb.DuckDBPyConnection, lake: Lake, feed: Feed) -> None:
-    """Raw, bronze, quarantine and silver as the assets make them, with the faults that are believed now."""
-    for delivery in feed.source.read(feed, ReadRequest(None, NOW)):
-        lake.append("small/raw", delivery.table, Slot(delivery.slot, delivery.segment))
-    months, known = lake.months("small/raw"), faults.read_faults(con, lake, "small/faults")
-    cleaned = quality.clean(con, feed, lake.relation(con, "small/raw"), months, NOW, known)
-    marks = {
-        month: config_hash(made=str(lake.version("small/raw")), faults=faults.relevant_faults(known, month))
-        for month in months
-    }
-    lake.replace("small/quarantine", cleaned.quarantine, months, edges=NO_EDGES)
-    lake.replace("small/bronze", cleaned.bronze, months, marks)
-    span = lake.span("small/bronze")
-    assert span
-    extent = silver.Extent.of_recording(feed, *span)
-    built = silver.build(con, feed, lake.relation(con, "small/bronze"), months, extent)
-    lake.replace("small/silver", built, months, marks, edges=NO_EDGES)
 
 
 def champion(home: Path, number: int = 1, **changes: Any) -> Manifest:
@@ -176,7 +157,7 @@ def test_quarantined_readings_are_examined_as_measured(
     plain = views.measured_grids(con, lake, feed, [], NOW)
     fault = Fault("AAA", "temperature", "flat_line", NOW - 50 * HOUR, None, "")
     lake.overwrite("small/faults", faults.to_table([fault]))
-    refresh(con, lake, feed)
+    make_layers(con, lake, feed, NOW)
     stored = silver.grids(con, feed, lake.relation(con, "small/silver"))["AAA"]
     assert np.isnan(stored.values[-40:, 0]).all()
     seen = views.measured_grids(con, lake, feed, [fault], NOW)
@@ -295,6 +276,7 @@ def test_only_changed_content_is_new_examination(
     assert len(set(examined(con, lake))) == 2
 
 
+@pytest.mark.e2e
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["force", "code", "remake", "reading"]), min_size=1, max_size=5))
 def test_heat_counts_contents_only(
@@ -305,7 +287,7 @@ def test_heat_counts_contents_only(
     feed = feed.model_copy(update={"drift": feed.drift.model_copy(update={"hot_after": 99})})
     home, lake = place / "home", Lake(place / "home")
     with duckdb.connect() as con, monkeypatch.context() as patch:
-        refresh(con, lake, feed)
+        make_layers(con, lake, feed, NOW)
         stand_at(home, NOW)
         serve(con, lake, home, feed, champion(home).version, error=15.0)
         watch.update_state(con, lake, home, feed)
@@ -341,6 +323,7 @@ def test_ended_faults_stay_and_withdrawn_ones_go(feed: Feed) -> None:
 _hours = st.integers(-3000, 3000)
 
 
+@pytest.mark.e2e
 @given(start=_hours, length=st.none() | st.integers(1, 3000), reach=st.integers(0, 72))
 def test_fault_touches_its_months(start: int, length: int | None, reach: int) -> None:
     begun, upto = NOW + start * HOUR, 9000
@@ -370,7 +353,7 @@ def test_books_balance_with_faults_and_neighbours_are_judged_without_them(
     with Path(feed.source.path).open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     lake.overwrite("small/faults", faults.to_table([Fault("AAA", "temperature", "unit_change", since, until, "")]))
-    refresh(con, lake, feed)
+    make_layers(con, lake, feed, NOW)
     tables = [lake.relation(con, f"small/{layer}") for layer in ("raw", "bronze", "quarantine")]
     assert quality.audit(con, feed, *tables).balanced
     bad = lake.relation(con, "small/quarantine").filter("rule = 'sensor_fault'").select("time, reason").fetchall()
