@@ -20,8 +20,8 @@ def check(store: ServingStore, feed: str | None, target: str | None) -> RetrainC
         pending = requests.open_requests(store.home, served.feed.name)
     except (AeroCastError, OSError) as error:
         raise _unavailable(error) from None
-    name = next((request.id for request in pending if request.target == served.manifest.target), None)
-    return _report(store, served, name)
+    request = pending.get(served.manifest.target)
+    return _report(store, served, request.id if request else None)
 
 
 def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) -> RetrainCheck:

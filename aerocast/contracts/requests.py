@@ -1,6 +1,6 @@
 """Stores requests for a retrain, from the server and other processes, until the retrain sensor handles them.
 
-`<home>/requests/<feed>/<target>.json` is the one open request of a target.
+`<home>/requests/<feed>/<target>.json` is the one open request of a target. Its place alone says whose it is.
 The server imports this module: msgspec and the standard library only.
 """
 
@@ -22,8 +22,6 @@ class Request(msgspec.Struct, frozen=True):
     """Who asked, why, and when (real time, UTC); with `force` models are trained even if nothing has changed."""
 
     id: str
-    feed: str
-    target: str
     asked_at: Instant
     reason: str
     force: bool = False
@@ -45,23 +43,24 @@ def request_retrain(home: Home, feed: str, target: str, reason: str, *, force: b
             present, stamp = None, file.stamp()
         if present and (present.force or not force):
             return present
-        request = Request(str(uuid.uuid4()), feed, target, datetime.now(UTC), reason, force)
+        request = Request(str(uuid.uuid4()), datetime.now(UTC), reason, force)
         if present:
             request = msgspec.structs.replace(present, force=True, reason=reason)
         if file.swap(request, stamp):
             return request
 
 
-def open_requests(home: Home, feed: str) -> list[Request]:
-    """The open requests of a feed, oldest first. Raises AeroCastError when one cannot be read."""
-    folder = (Path(home) / "requests" / feed).glob("[a-z]*.json")
-    requests = [document(home, feed, path.stem).read() for path in folder if _NAME.match(path.stem)]
-    return sorted(filter(None, requests), key=lambda request: request.asked_at)
+def open_requests(home: Home, feed: str) -> dict[str, Request]:
+    """The open requests of a feed by target, oldest first. Raises AeroCastError when one cannot be read."""
+    targets = (path.stem for path in (Path(home) / "requests" / feed).glob("[a-z]*.json") if _NAME.match(path.stem))
+    requests = ((target, document(home, feed, target).read()) for target in targets)
+    present = [(target, request) for target, request in requests if request]
+    return dict(sorted(present, key=lambda each: each[1].asked_at))
 
 
-def close_request(home: Home, request: Request) -> None:
+def close_request(home: Home, feed: str, target: str, request: Request) -> None:
     """Removes a request that was handled, not a newer one of its target. Raises AeroCastError as `request_retrain`."""
-    file = document(home, request.feed, request.target)
+    file = document(home, feed, target)
     present = file.read()
     if present and present.id == request.id:
         file.remove()

@@ -105,15 +105,15 @@ def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) 
     except AeroCastError as error:
         context.log.warning(str(error))  # a damaged request must not stop what drift asks for
         return waiting
-    for request in pending:
+    for target, request in pending.items():
         if runs.launched(context.instance, request.id):
-            requests.close_request(root, request)
-            context.log.info(f"{request.target}: request {request.id} was taken up")
-        elif request.target not in feed.targets:
-            requests.close_request(root, request)
-            context.log.warning(f"request {request.id}: {feed.name} has no target {request.target!r}")
+            requests.close_request(root, feed.name, target, request)
+            context.log.info(f"{target}: request {request.id} was taken up")
+        elif target not in feed.targets:
+            requests.close_request(root, feed.name, target, request)
+            context.log.warning(f"request {request.id}: {feed.name} has no target {target!r}")
         else:
-            waiting[request.target] = request
+            waiting[target] = request
     return waiting
 
 

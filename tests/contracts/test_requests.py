@@ -14,8 +14,8 @@ def test_second_request_returns_open_one(tmp_path: Path) -> None:
     first = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
     assert requests.request_retrain(tmp_path, "noaa", "temperature", "another reason") == first
     other = requests.request_retrain(tmp_path, "noaa", "pressure", "too old")
-    assert requests.open_requests(tmp_path, "noaa") == [first, other]
-    assert requests.open_requests(tmp_path, "midwest") == []
+    assert requests.open_requests(tmp_path, "noaa") == {"temperature": first, "pressure": other}
+    assert requests.open_requests(tmp_path, "midwest") == {}
 
 
 def test_force_is_added_to_open_request(tmp_path: Path) -> None:
@@ -23,18 +23,20 @@ def test_force_is_added_to_open_request(tmp_path: Path) -> None:
     forced = requests.request_retrain(tmp_path, "noaa", "temperature", "forced", force=True)
     assert (forced.id, forced.force) == (first.id, True)
     assert requests.request_retrain(tmp_path, "noaa", "temperature", "too old") == forced
-    assert requests.open_requests(tmp_path, "noaa") == [forced]
+    assert requests.open_requests(tmp_path, "noaa") == {"temperature": forced}
 
 
 def test_closed_request_allows_new_one(tmp_path: Path) -> None:
     first = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
-    requests.close_request(tmp_path, first)
-    requests.close_request(tmp_path, first)
-    assert requests.open_requests(tmp_path, "noaa") == []
+    requests.close_request(tmp_path, "noaa", "temperature", first)
+    requests.close_request(tmp_path, "noaa", "temperature", first)
+    assert requests.open_requests(tmp_path, "noaa") == {}
     second = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
     assert second.id != first.id
-    requests.close_request(tmp_path, first)
-    assert requests.open_requests(tmp_path, "noaa") == [second], "an old one's end does not close the new one"
+    requests.close_request(tmp_path, "noaa", "temperature", first)
+    assert requests.open_requests(tmp_path, "noaa") == {"temperature": second}, (
+        "an old one's end does not close the new one"
+    )
 
 
 def test_concurrent_requests_get_same_one(tmp_path: Path) -> None:
@@ -57,7 +59,16 @@ def test_damaged_request_is_reported_and_overwritten(tmp_path: Path) -> None:
     with pytest.raises(AeroCastError, match="cannot be read"):
         requests.open_requests(tmp_path, "noaa")
     made = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
-    assert requests.open_requests(tmp_path, "noaa") == [made]
+    assert requests.open_requests(tmp_path, "noaa") == {"temperature": made}
+
+
+def test_place_says_whose_request_it_is(tmp_path: Path) -> None:
+    made = requests.request_retrain(tmp_path, "noaa", "temperature", "too old")
+    path = tmp_path / "requests" / "noaa" / "temperature.json"
+    path.write_bytes(path.read_bytes().replace(b"{", b'{"feed":"~oaa","target":"4emperature",', 1))
+    assert requests.open_requests(tmp_path, "noaa") == {"temperature": made}
+    requests.close_request(tmp_path, "noaa", "temperature", made)
+    assert requests.open_requests(tmp_path, "noaa") == {}
 
 
 @pytest.mark.parametrize("name", ["../noaa", "", "NOAA", "a/b"])

@@ -78,7 +78,7 @@ def test_damaged_document_is_replaced_and_named(
     assert again
     assert again.version == serving.version, "as the table of promotions has it"
     assert release.challenger(home, "noaa", "temperature") is None
-    assert requests.open_requests(home, "noaa") == []
+    assert requests.open_requests(home, "noaa") == {}
 
 
 def test_pointer_of_lost_release_is_removed(home: Path, noaa_like: Feed, documents: dict[str, Path]) -> None:

@@ -66,18 +66,17 @@ def test_old_champion_is_due_and_only_post_requests_retrain(tmp_path: Path, serv
         "request": None,
         "hold": None,
     }
-    assert requests.open_requests(tmp_path, "noaa") == []
+    assert requests.open_requests(tmp_path, "noaa") == {}
     asked = ask(http)
-    (request,) = requests.open_requests(tmp_path, "noaa")
+    request = requests.open_requests(tmp_path, "noaa")["temperature"]
     assert asked == found | {"request": request.id}
-    assert (request.feed, request.target) == ("noaa", "temperature")
     assert request.reason == f"{version} is 73 days old, its limit is 30 days"
     assert ask(http)["request"] == check(http)["request"] == request.id, "one open request a target"
     server.process.kill()
     server.process.wait()
     _, http = serve()
     assert check(http)["request"] == request.id, "it outlives the server"
-    requests.close_request(tmp_path, request)
+    requests.close_request(tmp_path, "noaa", "temperature", request)
     assert check(http)["request"] is None
 
 
@@ -87,9 +86,9 @@ def test_young_champion_is_requested_only_with_force(tmp_path: Path, serve: Star
     for body in (None, {}, {"force": False}):
         found = ask(http, body)
         assert (found["due"], found["request"]) == (False, None)
-    assert requests.open_requests(tmp_path, "noaa") == []
+    assert requests.open_requests(tmp_path, "noaa") == {}
     assert ask(http, {"force": True})["request"]
-    (request,) = requests.open_requests(tmp_path, "noaa")
+    request = requests.open_requests(tmp_path, "noaa")["temperature"]
     assert (request.reason, request.force) == (f"forced; {version} is 73 days old", True)
 
 
@@ -142,7 +141,7 @@ def test_feed_and_target_may_be_named(tmp_path: Path, serve: Start) -> None:
     assert (problem.status_code, problem.json()["field"]) == (422, "feed")
     assert check(http, feed="noaa")["target"] == "temperature"
     assert ask(http, feed="noaa", target="pressure")["request"]
-    assert [request.target for request in requests.open_requests(tmp_path, "noaa")] == ["pressure"]
+    assert [*requests.open_requests(tmp_path, "noaa")] == ["pressure"]
     assert check(http, feed="noaa")["request"] is None
 
 

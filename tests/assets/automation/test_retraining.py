@@ -219,13 +219,13 @@ def test_request_is_taken_exactly_once(loop: Loop) -> None:
     asked = requests.request_retrain(loop.home, "small", TARGET, "/routine-retrain-check")
     (wanted,) = loop.look().run_requests
     assert wanted.tags["retrain_reason"] == f"request {asked.id} /routine-retrain-check"
-    assert [request.id for request in requests.open_requests(loop.home, "small")] == [asked.id], (
+    assert [request.id for request in requests.open_requests(loop.home, "small").values()] == [asked.id], (
         "open until a run is there"
     )
     (run,) = loop.tick()
     assert run.success
     assert loop.tick() == []
-    assert requests.open_requests(loop.home, "small") == []
+    assert requests.open_requests(loop.home, "small") == {}
     requests.request_retrain(loop.home, "small", TARGET, "again")
     assert len(loop.tick()) == 1
     assert len(loop.runs) == 2
