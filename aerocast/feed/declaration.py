@@ -260,7 +260,9 @@ class Feed(Strict):
         wrong: list[Mistake] = []
         for kind, values in candidates.items():
             try:
-                MODELS.find(kind).parameters.model_validate(values)
+                model = MODELS.find(kind)
+                model.parameters.model_validate(values)
+                wrong += [Mistake((kind,), text) for text in model.lacking()]
             except AeroCastError as error:
                 wrong.append(Mistake((kind,), str(error)))
             except ValidationError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field, ValidationError
@@ -60,7 +61,9 @@ class Model(ABC, Generic[P]):
     parameters: type[P]
 
     serves: ClassVar[bool] = True  # it has `to_onnx`; what has not is scored and never promoted
+    needs: ClassVar[Mapping[str, str]] = {}  # modules that it cannot do without, and what to install for them
     takes_covariates: ClassVar[bool] = True  # else it gets no features of columns outside the window
+    takes_origins: ClassVar[bool] = False  # it gets the date of each row (`aerocast.features.origin`); it cannot serve
     needs_cuda: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False  # a yardstick: it learns nothing and can never win
     learns_sequences: ClassVar[bool] = False  # it learns and answers what short requests hold, and no whole windows
@@ -72,6 +75,17 @@ class Model(ABC, Generic[P]):
         missing += ["to_onnx"] if cls.serves and cls.to_onnx is Model.to_onnx else []
         if missing:
             raise TypeError(f"{cls.__qualname__} does not define {', '.join(missing)}")
+        if cls.serves and cls.takes_origins:
+            raise TypeError(f"{cls.__qualname__} takes origins, which a server's rows do not have")
+
+    @classmethod
+    def lacking(cls) -> list[str]:
+        """What must be installed before this kind can be declared, a sentence each."""
+        return [
+            f"{cls.kind!r} needs the module {module}, which is not installed: pip install '{package}'"
+            for module, package in cls.needs.items()
+            if find_spec(module) is None
+        ]
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> P:

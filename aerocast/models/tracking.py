@@ -34,6 +34,7 @@ ALIAS = "champion"
 # What a logged graph needs to run; given explicitly because inferring it costs seconds a model.
 REQUIREMENTS = ("onnxruntime",)
 NOTE = "mlflow.note.content"  # a run's description
+GRAPHLESS = "Scored beside the others, and never promoted: it has no ONNX graph, so it cannot serve."
 BATCH = 1000  # most metrics that MLflow takes in one call
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -116,6 +117,8 @@ class Tracker:
         if rows := LoggedRows.of_training(candidate):
             self.client.log_inputs(run_id, datasets=[rows.as_input()])
         uri = self._log_graph(run_id, candidate, names, own) if candidate.graph else ""
+        if not candidate.graph:
+            self._log(run_id, [], {"serves": "false", NOTE: GRAPHLESS})
         self.client.set_terminated(run_id, "FINISHED")
         return msgspec.structs.replace(candidate, mlflow_run_id=run_id, model_uri=uri)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aerocast.common.times import from_numpy
 from aerocast.contracts.manifest import TrainingRows
+from aerocast.features import origin
 from aerocast.features.dataset import Dataset, rmse
 from aerocast.features.features import feature_names
 from aerocast.features.grid import Ints, WindowSpec
@@ -117,9 +118,9 @@ def _features(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Sam
     """The samples with the features that a kind takes. Raises Untrainable: it needs CUDA, and there is none here."""
     if kind.needs_cuda and not _has_cuda():
         raise Untrainable(f"{kind.kind} needs CUDA, and this machine has none")
-    if kind.takes_covariates:
-        return samples
-    return samples.select(feature_names(msgspec.structs.replace(spec, covariates=(), ahead=())))
+    if not kind.takes_covariates:
+        samples = samples.select(feature_names(msgspec.structs.replace(spec, covariates=(), ahead=())))
+    return samples.append(origin.NAMES, origin.columns(samples.time)) if kind.takes_origins else samples
 
 
 def _has_cuda() -> bool:

@@ -1,7 +1,7 @@
 """Makes the training table, feature rows with their outcomes by month, and the windowed CSV for people."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +45,11 @@ class Samples:
         at = [index for index, name in enumerate(self.names) if name in names]
         rows = Rows(np.ascontiguousarray(self.rows.x[:, at]), self.rows.y)
         return Samples(self.station, self.time, rows, tuple(self.names[index] for index in at))
+
+    def append(self, names: Sequence[str], columns: Floats) -> "Samples":
+        """The same samples with more features: `columns` (n, names)."""
+        rows = Rows(np.concatenate([self.rows.x, columns], axis=1), self.rows.y)
+        return Samples(self.station, self.time, rows, (*self.names, *names))
 
 
 def source_months(spec: WindowSpec, months: Iterable[str]) -> list[str]:

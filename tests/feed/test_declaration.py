@@ -30,7 +30,7 @@ def test_declared_feeds_are_valid() -> None:
         ({"stations": [{"id": "A <B>"}]}, ["stations[0].id", "A <B>"]),
         ({"stations": [{"id": "A", "timezone": "Mars/Base"}]}, ["stations[0].timezone", "Mars/Base", "IANA"]),
         ({"candidates": {"linear": {}}}, ["candidates", "persistence", "seasonal_naive"]),
-        ({"candidates": {"prophet": {}, "persistence": {}, "seasonal_naive": {}}}, ["candidates", "prophet", "gru"]),
+        ({"candidates": {"arima": {}, "persistence": {}, "seasonal_naive": {}}}, ["candidates", "arima", "gru"]),
         (
             {"candidates": {"linear": {"penalty": 1}, "persistence": {}, "seasonal_naive": {}}},
             ["candidates.linear.penalty", "allowed", "penalties"],
