@@ -1,5 +1,7 @@
 """Prophet beside the other kinds: a curve by time alone that is never late, never leaks, and never serves."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +29,7 @@ from aerocast.tables import training
 from aerocast_assets.keys import key
 from cli import summary
 from cli.failures import Standing
+from tests import PROJECT
 from tests.factories.feeds import declaration, small_feed
 from tests.factories.series import HOUR, SPEC, START
 from tests.harness.graph import metadata, refresh
@@ -72,6 +75,18 @@ def test_curve_follows_trend_and_local_clock(fitted: Prophet) -> None:
     persistence = rmse(later.x[:, [fitted.last]].repeat(3, axis=1), later.y)
     assert (errors < 1.0).all()
     assert (errors[:2] < 0.6 * persistence[:2]).all()
+
+
+def test_training_says_nothing_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    """In a process of its own, since the libraries set their loggers up once."""
+    pytest.importorskip("prophet", reason="prophet is not installed: pip install 'aerocast[prophet]'")
+    code = (
+        "from tests.models.test_prophet import NAMES, SPEC, Dataset, Prophet, rows\n"
+        "part = rows(slice(48, 24 * 10))\n"
+        "Prophet.learn(Dataset(SPEC, NAMES, part, part))"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=PROJECT)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_share_is_small_where_errors_do_not_last(fitted: Prophet) -> None:

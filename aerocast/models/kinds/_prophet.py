@@ -100,14 +100,15 @@ def _is_of(place: Place, names: tuple[str, ...], x: Floats) -> Any:
 
 def _fit(spec: WindowSpec, place: Place, times: Times, levels: Floats, parameters: ProphetParameters) -> Any:
     logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # it misses plotly, which nothing here draws with
+    import cmdstanpy
     from prophet import Prophet
 
     settings = parameters.model_dump(exclude={"seed", "newest"})
     model = Prophet(**settings, holidays=_holidays(spec, place), uncertainty_samples=0)
-    for name in ("prophet", "cmdstanpy"):  # they say that a chain begins and ends, and which seasons there are
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("prophet").setLevel(logging.ERROR)  # it says which seasons there are
     try:
-        return model.fit(_stamps(place, times).assign(y=levels.astype(np.float64)), seed=parameters.seed)
+        with cmdstanpy.disable_logging():
+            return model.fit(_stamps(place, times).assign(y=levels.astype(np.float64)), seed=parameters.seed)
     except RuntimeError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Untrainable(f"prophet: no curve is found for {place.id}: {reason}") from error
