@@ -15,7 +15,7 @@ from aerocast.common.lineage import config_hash
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.assets.step import step
-from aerocast_assets.keys import RETRAIN_OF, WHEN_ENOUGH, key, table
+from aerocast_assets.keys import LIVE_TAG, RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform
 
@@ -84,7 +84,9 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         before = context.instance.get_latest_materialization_event(context.asset_key)
         event = before.asset_materialization if before else None
         fresh = event is None or (event.tags or {}).get("dagster/data_version") != version
-        if lacking := (too_few if fresh else too_short)(lake, feed, target):
+        # Every row is read where something is trained next: a live run costs the same however many there are.
+        trains = event is None or LIVE_TAG not in context.run.tags
+        if lacking := (too_few if fresh and trains else too_short)(lake, feed, target):
             # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
             if event or RETRAIN_OF in context.run.tags:
                 raise AeroCastError(f"{name}: {lacking}")

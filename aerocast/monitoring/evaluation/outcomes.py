@@ -116,9 +116,11 @@ def join(
             WHERE id IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY coalesce(coalesce(p.forecast, a.forecast)::VARCHAR, id), horizon
                 ORDER BY posted_at DESC, p.delivery DESC, line DESC) = 1),
+        likely AS (  -- a number is grouped by in half the time
+            SELECT hash({_SAME}) AS number FROM join_predictions WHERE {_TIMED} GROUP BY number HAVING count(*) > 1),
         several AS (
             SELECT {_SAME}, max({_ASK}) AS newest, sum(coalesce(asked, 1)) AS times
-            FROM join_predictions WHERE {_TIMED} GROUP BY ALL HAVING count(*) > 1),
+            FROM join_predictions WHERE {_TIMED} AND hash({_SAME}) IN (FROM likely) GROUP BY ALL HAVING count(*) > 1),
         known AS (
             SELECT i.* EXCLUDE ({PARTITION}, delivery), s.newest, s.times,
                 coalesce(now.measured, CASE WHEN q.step IS NULL THEN p.actual END) AS actual,
@@ -128,7 +130,7 @@ def join(
             FROM ({_forecasts(conversions)}) i
             LEFT JOIN levels now ON now.target = i.target AND now.station = i.station AND now.time = i.time
             LEFT JOIN levels last ON last.target = i.target AND last.station = i.station AND last.time = i.origin
-            {seasons.joins(feed)}
+            {seasons.joins(feed, month)}
             LEFT JOIN spoilt q ON q.target = i.target AND q.station = i.station AND q.step = {label}
             LEFT JOIN posted p ON coalesce(p.forecast, p.id) = coalesce(i.forecast::VARCHAR, i.id)
                 AND p.horizon = i.horizon
