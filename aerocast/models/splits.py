@@ -91,11 +91,15 @@ def split_span(split: Split, spec: WindowSpec, start: np.datetime64, end: np.dat
     Raises:
         AeroCastError: the span is too short to hold a block of every role.
     """
-    start, end = start.astype("datetime64[s]"), end.astype("datetime64[s]")
     step = np.timedelta64(spec.cadence, "s")
-    test = end - np.int64(split.test * ((end - start) / step)) * step
+    return split_at(split, spec, start, end, end - np.int64(split.test * ((end - start) / step)) * step)
+
+
+def split_at(split: Split, spec: WindowSpec, start: np.datetime64, end: np.datetime64, test: np.datetime64) -> Cut:
+    """As `split_span`, with the origin at which the test span begins."""
+    start, end, test = (each.astype("datetime64[s]") for each in (start, end, test))
     block = np.timedelta64(int(split.block.total_seconds()), "s")
-    reach = spec.horizons[-1] * step
+    reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
     blocks = int(np.ceil((test - start) / block))
     roles = _scatter(blocks, split.validation / (1 - split.test), split.calibration / (1 - split.test))
     if block <= reach or not {Role.TRAIN, Role.VALIDATION, Role.CALIBRATION} <= set(roles):

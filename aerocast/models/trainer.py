@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.times import from_numpy
+from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.manifest import TrainingRows
 from aerocast.features import origin
 from aerocast.features.dataset import Dataset, rmse
@@ -50,6 +51,40 @@ def roles(feed: Feed, spec: WindowSpec, samples: Samples, since: datetime | None
     return split_samples(feed, spec, samples, since).of(samples.time)
 
 
+@dataclass(frozen=True)
+class Training:
+    """One kind on the rows of one split: what was chosen (`fit`), what is judged (`final`), and its intervals.
+
+    `final` is fitted on `past`, rows (by index) before the test span; `errors` are those on validation and calibration
+    rows. Nothing in it depends on a row whose labels reach into the test span.
+    """
+
+    samples: Samples
+    role: NDArray[np.str_]
+    past: Ints
+    fit: Fit
+    final: Fit
+    calibration: Calibration
+    intervals: Intervals
+    errors: dict[str, float]
+
+    @classmethod
+    def of(cls, feed: Feed, kind: str, spec: WindowSpec, samples: Samples, plan: Cut, log: Log) -> "Training":
+        """Of samples that have the features of the kind (`of_kind`).
+
+        Raises:
+            Untrainable: the kind needs what these rows do not have.
+            AeroCastError: too little data, or a wrong parameter.
+        """
+        role = plan.of(samples.time)
+        fit = _choose_fit(feed, kind, spec, samples, role, log)
+        past = _add(fit.rows, np.flatnonzero(plan.before_test(samples.time)))
+        final = fit.again(samples.rows.take(past))
+        calibration = Calibration.of(feed, (fit, final), samples, role, plan)
+        intervals, errors = calibration.intervals()
+        return cls(samples, role, past, fit, final, calibration, intervals, fit.metrics | errors)
+
+
 def train(
     feed: Feed, target: str, kind: str, table: duckdb.DuckDBPyRelation, log: Log, since: datetime | None = None
 ) -> Candidate:
@@ -68,14 +103,11 @@ def train(
     """
     begin = time.monotonic()
     spec = WindowSpec.of(feed, target)
-    samples = _features(model(kind), spec, load(spec, table))
+    samples = of_kind(model(kind), spec, load(spec, table))
     plan = split_samples(feed, spec, samples, since)
-    role = plan.of(samples.time)
-    fit = _choose_fit(feed, kind, spec, samples, role, log)
-    past = _add(fit.rows, np.flatnonzero(plan.before_test(samples.time)))
-    final, read = fit.again(samples.rows.take(past)), describe_rows(samples, plan)
-    calibration = Calibration.of(feed, (fit, final), samples, role, plan)
-    intervals, calm = calibration.intervals()
+    own = Training.of(feed, kind, spec, samples, plan, log)
+    fit, final, role, past, calibration = own.fit, own.final, own.role, own.past, own.calibration
+    intervals, read = own.intervals, describe_rows(samples, plan)
     graph, newest = b"", None
     if model(kind).serves:
         rows, outages = _add(past, np.flatnonzero(plan.inside(samples.time))), None
@@ -100,7 +132,7 @@ def train(
         end=from_numpy(origins.max()),
         rows=len(np.unique(past)),
         seconds=time.monotonic() - begin,
-        validation=fit.metrics | calm,
+        validation=own.errors,
         since=since,
         read=read,
         forecasts=None if graph else StoredForecasts.of(later.station, later.time, final.levels(later.rows.x)),
@@ -114,7 +146,7 @@ def _add(rows: Ints, more: Ints) -> Ints:
     return np.concatenate([rows, np.tile(np.setdiff1d(more, rows), times)])
 
 
-def _features(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Samples:
+def of_kind(kind: type[Model[Any]], spec: WindowSpec, samples: Samples) -> Samples:
     """The samples with the features that a kind takes. Raises Untrainable: it needs CUDA, and there is none here."""
     if kind.needs_cuda and not _has_cuda():
         raise Untrainable(f"{kind.kind} needs CUDA, and this machine has none")

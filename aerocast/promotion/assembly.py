@@ -30,12 +30,19 @@ def choose(
     able = {each.kind: each.validation for each in rivals if _rows(each) == best}
     others = sorted(each.kind for each in rivals if _rows(each) != best)
     unit = next((each.validation for each in candidates if each.kind == PERSISTENCE and _rows(each) == best), {})
+    note = f" {', '.join(others)} did not compete: trained on other rows than {', '.join(sorted(able))}."
+    return by_errors(able, unit, horizons), note if others else ""
+
+
+def by_errors(
+    able: Mapping[str, Mapping[str, float]], unit: Mapping[str, float], horizons: Sequence[int]
+) -> dict[int, str]:
+    """The kind of least error at each horizon, of each one's errors on the same calibration rows; `unit` are
+    persistence's there."""
     has_mae = all(f"calibration_mae_{horizon}" in errors for errors in able.values() for horizon in horizons)
-    kinds = {
+    return {
         horizon: min(able, key=lambda kind: (_error(able[kind], unit, horizon, has_mae), kind)) for horizon in horizons
     }
-    note = f" {', '.join(others)} did not compete: trained on other rows than {', '.join(sorted(able))}."
-    return kinds, note if others else ""
 
 
 def _rows(candidate: Candidate) -> tuple[str, str]:
