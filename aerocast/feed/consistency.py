@@ -61,6 +61,7 @@ def feed(feed: Feed) -> Iterator[Mistake]:
     yield from _duplicates(feed)
     yield from _columns(feed)
     yield from _references(feed)
+    yield from _backtest(feed)
     yield from _spans(feed)
     yield from _open_stations(feed)
     yield from known_ahead.mistakes(feed)
@@ -112,6 +113,13 @@ def _references(feed: Feed) -> Iterator[Mistake]:
                 yield Mistake(place, f"{value!r} is not a column; allowed: {', '.join(names)}")
     if missing := [each for each in feed.targets if each in names and each not in feed.window.columns]:
         yield Mistake(("window", "columns"), f"must contain every target; {', '.join(missing)} is missing")
+
+
+def _backtest(feed: Feed) -> Iterator[Mistake]:
+    for kind in feed.backtest.kinds or ():
+        if kind not in feed.candidates:
+            text = f"{kind!r} is not a candidate; allowed: {', '.join(feed.candidates)}"
+            yield Mistake(("backtest", "kinds"), text)
 
 
 def _open_stations(feed: Feed) -> Iterator[Mistake]:

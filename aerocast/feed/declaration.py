@@ -16,7 +16,17 @@ from aerocast.feed.column import Column, Gap, Vector
 from aerocast.feed.field_types import Duration, Hours, Name, Owner, Tags, kinds
 from aerocast.feed.holiday_calendar import Region
 from aerocast.feed.model_kind import MODELS
-from aerocast.feed.policies import Batching, Drift, Housekeeping, Promotion, Quality, Retention, Retraining, Split
+from aerocast.feed.policies import (
+    Backtest,
+    Batching,
+    Drift,
+    Housekeeping,
+    Promotion,
+    Quality,
+    Retention,
+    Retraining,
+    Split,
+)
 from aerocast.feed.request_form import RequestForm
 from aerocast.feed.source_kind import Source
 from aerocast.feed.station import Station
@@ -171,6 +181,7 @@ class Feed(Strict):
         examples=[{"linear": {}, "persistence": {}, "seasonal_naive": {}}],
     )
     promotion: Promotion = Field(default=Promotion(), description="What a candidate must reach to serve")
+    backtest: Backtest = Field(default=Backtest(), description="Which spans a backtest judges, and of which candidates")
     retraining: Retraining = Field(default=Retraining(), description="When a target is trained again")
     drift: Drift = Field(default=Drift(), description="When evidence of drift counts")
     request_forms: tuple[RequestForm, ...] = Field(
@@ -205,6 +216,12 @@ class Feed(Strict):
         """The days of each declared region, from the feed's first year on."""
         regions = {self.holidays, *(station.holidays for station in self.stations)}
         return {region: holiday_calendar.days(region, self.start.year) for region in sorted(filter(None, regions))}
+
+    @property
+    def backtest_kinds(self) -> tuple[str, ...]:
+        """The candidates that a backtest trains, the baselines among them."""
+        able = self.candidates if self.backtest.kinds is None else (*self.backtest.kinds, *BASELINES)
+        return tuple(kind for kind in self.candidates if kind in able)
 
     @property
     def season_steps(self) -> tuple[int, ...]:

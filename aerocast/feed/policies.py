@@ -150,6 +150,18 @@ class Promotion(Strict):
     )
 
 
+class Backtest(Strict):
+    """How a walk-forward backtest is cut: consecutive spans judge, each by fits on all that lies before it."""
+
+    folds: int = Field(default=4, ge=1, le=100, description="Consecutive spans of equal length that judge")
+    past: float = Field(default=0.5, gt=0, lt=1, description="Share of the time that lies before the first of them")
+    kinds: tuple[str, ...] | None = Field(
+        default=None,
+        description="Candidates that take part, besides both baselines; null: all",
+        examples=[["linear"]],
+    )
+
+
 class Retraining(Strict):
     """Limits of retraining, in the feed's own time."""
 
