@@ -7,6 +7,7 @@ import dagster as dg
 from aerocast.feed.declaration import Feed
 from aerocast_assets import keys
 from aerocast_assets._compat import AssetJob
+from aerocast_assets.assets.backtest import backtests
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import candidates
 from aerocast_assets.assets.champion import champion
@@ -60,9 +61,9 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     rollbacks = [_rollback_job(feed, target) for target in feed.targets]
     return dg.Definitions(
-        assets=[source(feed), *layers, *trained, *served],
+        assets=[source(feed), *layers, *trained, *served, backtests(feed)],
         asset_checks=checks,
-        jobs=[whole, observe, live, *retrains.values(), *rollbacks],
+        jobs=[whole, observe, live, *retrains.values(), *rollbacks, _backtest_job(feed)],
         sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[
             *(routine_schedule(feed, target, job) for target, job in retrains.items()),
@@ -95,3 +96,9 @@ def _rollback_job(feed: Feed, target: str) -> AssetJob:
     assets = [key(feed, target, name) for name in ("champion", "forecasts")]
     about = f"Lets the release of {target} serve that the champion's config names; or lifts the hold on it."
     return _job(feed, keys.rollback_job_name(feed, target), assets, about, {"dagster/priority": "100"})
+
+
+def _backtest_job(feed: Feed) -> AssetJob:
+    assets = [key(feed, target, "backtest") for target in feed.targets]
+    about = "Trains and judges over folds of the past; nothing that serves changes. Started by people alone."
+    return _job(feed, keys.backtest_job_name(feed), assets, about)

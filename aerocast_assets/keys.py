@@ -90,6 +90,11 @@ def rollback_job_name(feed: Feed, target: str) -> str:
     return f"{feed.name}_{target}_rollback"
 
 
+def backtest_job_name(feed: Feed) -> str:
+    """The job that backtests the feed's targets."""
+    return f"{feed.name}_backtest"
+
+
 def live_job_name(feed: Feed) -> str:
     """The job that takes up new readings and logged forecasts, up to the evaluation."""
     return f"{feed.name}_live"

@@ -1,12 +1,14 @@
 """Pictures for the UI, the reports folder and the README. matplotlib is imported here and for drift's picture alone."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.words import count
+from aerocast.feed.declaration import BASELINES
 from aerocast.monitoring.drift.report import date_axis
 from aerocast.promotion.scoring import ALL, Score
 from aerocast.releases.issue import ForecastBatch
@@ -119,6 +121,25 @@ def duel(duel_: "Duel", title: str) -> "Figure":
         f"{title}\nDiebold-Mariano statistic {statistic}, p = {comparison.p_value:.3g}, {comparison.n:,} instants"
     )
     _legend(figure, axis)
+    return figure
+
+
+def backtest(
+    errors: Mapping[int, Mapping[str, Sequence[float]]], starts: Sequence[datetime], unit: str, title: str
+) -> "Figure":
+    """RMSE in each fold, by horizon and model (NaN where it did not take part): one panel a horizon."""
+    figure = _figure(9, max(2.6, 2.2 * len(errors)))
+    panels = figure.subplots(max(1, len(errors)), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (horizon, by_model) in zip(panels, errors.items(), strict=True):
+        for model, values in by_model.items():
+            is_baseline = model in BASELINES
+            axis.plot(range(len(starts)), values, "o--" if is_baseline else "o-", ms=4, lw=1.2, label=model)
+        axis.set_ylabel(f"RMSE {count(horizon, 'step')}\nahead [{unit}]")
+        axis.grid(alpha=0.3)
+    panels[-1].set_xticks(range(len(starts)), [f"{start:%Y-%m-%d}" for start in starts])
+    panels[-1].set_xlabel("first origin of the fold")
+    figure.suptitle(title)
+    _legend(figure, panels[0])
     return figure
 
 

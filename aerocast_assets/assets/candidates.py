@@ -121,25 +121,28 @@ def _materialize(
     )
 
 
-def _version(feed: Feed, target: str, kind: str, data_version: str, since: datetime | None, salt: str) -> str:
-    """The config hash of a candidate: everything that it depends on."""
+def configuration(feed: Feed, target: str, kind: str) -> dict[str, Any]:
+    """What a candidate depends on besides rows: its parameters, the declaration and code."""
     from aerocast.features.grid import WindowSpec
 
     spec = WindowSpec.of(feed, target)
-    return config_hash(
-        kind=kind,
-        params=parameters(feed, kind),
-        spec=msgspec.to_builtins(spec),
-        split=feed.split.model_dump(mode="json"),
-        coverage=feed.promotion.coverage,
-        quantiles=feed.promotion.quantiles,
-        bounds=feed.column(target).bounds,
-        gaps=[feed.gap_policy.max_steps, *(feed.gap_of(name) for name in spec.inputs)],
-        data=data_version,
-        since=since.isoformat() if since else None,
-        code=code(kind),
-        salt=salt,
-    )
+    return {
+        "kind": kind,
+        "params": parameters(feed, kind),
+        "spec": msgspec.to_builtins(spec),
+        "split": feed.split.model_dump(mode="json"),
+        "coverage": feed.promotion.coverage,
+        "quantiles": feed.promotion.quantiles,
+        "bounds": feed.column(target).bounds,
+        "gaps": [feed.gap_policy.max_steps, *(feed.gap_of(name) for name in spec.inputs)],
+        "code": code(kind),
+    }
+
+
+def _version(feed: Feed, target: str, kind: str, data_version: str, since: datetime | None, salt: str) -> str:
+    """The config hash of a candidate: everything that it depends on."""
+    regime = since.isoformat() if since else None
+    return config_hash(**configuration(feed, target, kind), data=data_version, since=regime, salt=salt)
 
 
 def _train(

@@ -7,6 +7,7 @@ import msgspec
 
 from aerocast.feed.declaration import Feed
 from aerocast.promotion import table
+from aerocast_assets.assets import backtest
 from aerocast_assets.assets.describe import drawing, preview, report
 from aerocast_assets.resources import Platform
 
@@ -29,6 +30,7 @@ def describe(platform: Platform, feed: Feed, target: str, trial: "Trial | None" 
 
     root, lake = platform.root, platform.lake
     metadata: dict[str, Any] = {"releases": preview(releases(lake, root, feed, target, RELEASES))}
+    metadata |= backtest.proof(platform, feed, target)
     pointer = release.current(root, feed.name, target)
     if pointer and (hold := pointer.active_hold):
         metadata["hold"] = str(hold)

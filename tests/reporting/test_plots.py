@@ -1,5 +1,7 @@
 """Plots show what they are given, and nothing that would mislead."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,12 @@ def test_contributions_are_numbers_by_group_and_horizon() -> None:
     (axis,) = plots.contributions(sizes, (1, 6), "parts").axes
     assert [label.get_text() for label in axis.get_yticklabels()] == list(sizes)
     assert [text.get_text() for text in axis.texts] == ["8", "5.25", "0", "0.125"]
+
+
+def test_backtest_has_a_panel_for_each_horizon_and_a_line_for_each_model() -> None:
+    errors = {1: {"linear": [1.0, 2.0], "persistence": [2.0, 3.0]}, 6: {"linear": [3.0, float("nan")]}}
+    starts = [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)]
+    near, far = plots.backtest(errors, starts, "degF", "folds").axes
+    assert {line.get_label(): list(line.get_ydata()) for line in near.lines} == errors[1]
+    assert [line.get_linestyle() for line in near.lines] == ["-", "--"]
+    assert [label.get_text() for label in far.get_xticklabels()] == ["2024-01-01", "2024-03-01"]
