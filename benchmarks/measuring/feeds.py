@@ -31,9 +31,13 @@ class Prepared:
         return self.con.table("windows")
 
 
-def prepare(name: str = "noaa", target: str | None = None) -> Prepared:
-    """Raw, bronze, silver and windows of a feed's first target (or of this one), without lake or Dagster."""
+def prepare(name: str = "noaa", target: str | None = None, horizons: tuple[int, ...] = ()) -> Prepared:
+    """Raw, bronze, silver and windows of a feed's first target (or of this one), without lake or Dagster.
+
+    With `horizons` other ones than are declared.
+    """
     feed = find_feed(name)
+    feed = feed.model_copy(update={"horizons": horizons}) if horizons else feed
     spec, con = WindowSpec.of(feed, target or feed.targets[0]), duckdb.connect()
     deliveries = list(feed.source.read(feed, ReadRequest()))
     months = [delivery.month for delivery in deliveries]
