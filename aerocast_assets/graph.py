@@ -7,11 +7,11 @@ import dagster as dg
 from aerocast.feed.declaration import Feed
 from aerocast_assets import keys
 from aerocast_assets._compat import AssetJob
-from aerocast_assets.assets.backtest import backtests
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import candidates
 from aerocast_assets.assets.champion import champion
 from aerocast_assets.assets.evaluation import evaluation
+from aerocast_assets.assets.experiments import experiments
 from aerocast_assets.assets.forecasts import forecasts
 from aerocast_assets.assets.raw import raw, source
 from aerocast_assets.assets.silver import silver
@@ -61,9 +61,9 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     retrains = {target: _retrain_job(feed, target) for target in feed.targets}
     rollbacks = [_rollback_job(feed, target) for target in feed.targets]
     return dg.Definitions(
-        assets=[source(feed), *layers, *trained, *served, backtests(feed)],
+        assets=[source(feed), *layers, *trained, *served, experiments(feed)],
         asset_checks=checks,
-        jobs=[whole, observe, live, *retrains.values(), *rollbacks, _backtest_job(feed)],
+        jobs=[whole, observe, live, *retrains.values(), *rollbacks, *_experiment_jobs(feed)],
         sensors=[*own_flow(feed), live_sensor(feed, live), retrain_sensor(feed, list(retrains.values()))],
         schedules=[
             *(routine_schedule(feed, target, job) for target, job in retrains.items()),
@@ -98,7 +98,13 @@ def _rollback_job(feed: Feed, target: str) -> AssetJob:
     return _job(feed, keys.rollback_job_name(feed, target), assets, about, {"dagster/priority": "100"})
 
 
-def _backtest_job(feed: Feed) -> AssetJob:
-    assets = [key(feed, target, "backtest") for target in feed.targets]
-    about = "Trains and judges over folds of the past; nothing that serves changes. Started by people alone."
-    return _job(feed, keys.backtest_job_name(feed), assets, about)
+def _experiment_jobs(feed: Feed) -> list[AssetJob]:
+    """The jobs that people alone start; nothing that serves changes by them."""
+    abouts = {
+        "backtest": "Trains and judges over folds of the past; nothing that serves changes. Started by people alone.",
+        "tuning": "Looks for better parameters of candidates; nothing that serves changes. Started by people alone.",
+    }
+    return [
+        _job(feed, keys.experiment_job_name(feed, name), [key(feed, target, name) for target in feed.targets], about)
+        for name, about in abouts.items()
+    ]

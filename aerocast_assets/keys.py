@@ -90,9 +90,9 @@ def rollback_job_name(feed: Feed, target: str) -> str:
     return f"{feed.name}_{target}_rollback"
 
 
-def backtest_job_name(feed: Feed) -> str:
-    """The job that backtests the feed's targets."""
-    return f"{feed.name}_backtest"
+def experiment_job_name(feed: Feed, name: str) -> str:
+    """The job of an experiment, `backtest` or `tuning`, over the feed's targets."""
+    return f"{feed.name}_{name}"
 
 
 def live_job_name(feed: Feed) -> str:

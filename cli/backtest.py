@@ -36,16 +36,17 @@ def backtest(home: Home, feed: Feed, target: str, *, force: bool = False) -> str
     from aerocast.experiments import backtests, overview
     from aerocast.lake import Lake
     from aerocast_assets import liveness
+    from aerocast_assets.assets.experiments import step_name
     from aerocast_assets.defs.platform import shared
     from aerocast_assets.graph import feed_definitions
-    from aerocast_assets.keys import backtest_job_name, key
+    from aerocast_assets.keys import experiment_job_name, key
     from cli.failures import failures
     from cli.home import use_own_instance
 
     own = key(feed, target, "backtest")
     definitions = dg.Definitions.merge(feed_definitions(feed), shared([feed]))
-    job = definitions.resolve_job_def(backtest_job_name(feed))
-    config = {"loggers": {"progress": {}}, "ops": {f"{feed.name}__backtests": {"config": {"force": force}}}}
+    job = definitions.resolve_job_def(experiment_job_name(feed, "backtest"))
+    config = {"loggers": {"progress": {}}, "ops": {step_name(feed): {"config": {"force": force}}}}
     use_own_instance()
     with dg.DagsterInstance.get() as instance:
         result = liveness.execute(job, instance, run_config=config, asset_selection=[own], raise_on_error=False)

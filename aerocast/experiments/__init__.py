@@ -1,5 +1,5 @@
-"""What people start to learn about a declaration, and what changes nothing that serves: the walk-forward backtest.
+"""What people start to learn about a declaration, and what changes nothing that serves: backtests and tuning.
 
-Folds, what models say in them, measures, and the table of backtests belong here. Who serves does not
-(`aerocast.promotion`). In Dagster this is the asset `backtest`.
+Folds, what models say in them, measures, the table of backtests and studies of parameters belong here. Who serves does
+not (`aerocast.promotion`). In Dagster these are the assets `backtest` and `tuning`.
 """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
 from aerocast.features.grid import Times, WindowSpec
-from aerocast.feed.declaration import Feed
+from aerocast.feed.policies import Folds, Split
 from aerocast.models.splits import Cut, split_at
 
 SEASONS = ("winter", "spring", "summer", "autumn")
@@ -36,7 +36,7 @@ class Fold:
         return mask
 
 
-def folds(feed: Feed, spec: WindowSpec, times: Times) -> list[Fold]:
+def folds(split: Split, spec: WindowSpec, times: Times, cuts: Folds) -> list[Fold]:
     """The declared folds of a span of origins (n,), the oldest first.
 
     Raises:
@@ -45,18 +45,18 @@ def folds(feed: Feed, spec: WindowSpec, times: Times) -> list[Fold]:
     start, end = times.min().astype("datetime64[s]"), times.max().astype("datetime64[s]")
     step = np.timedelta64(spec.cadence, "s")
     steps = (end - start) / step
-    shares = np.linspace(feed.backtest.past, 1, feed.backtest.folds + 1)
+    shares = np.linspace(cuts.past, 1, cuts.folds + 1)
     edges = [start + np.int64(share * steps) * step for share in shares[:-1]] + [end + step]
     result = []
     for number, (begin, after) in enumerate(pairwise(edges), 1):
         try:
-            fold = Fold(number, split_at(feed.split, spec, start, after - step, begin))
+            fold = Fold(number, split_at(split, spec, start, after - step, begin))
         except AeroCastError as error:
             raise AeroCastError(
                 f"backtest: fold {number} begins at {begin}; {error}; or raise backtest.past"
             ) from error
         if begin > after - step or not fold.judging(times).any():
-            raise AeroCastError(f"backtest: fold {number} from {begin} has no row; declare fewer backtest.folds")
+            raise AeroCastError(f"{cuts.what}: fold {number} from {begin} has no row; declare fewer {cuts.what}.folds")
         result.append(fold)
     return result
 

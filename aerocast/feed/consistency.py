@@ -61,7 +61,7 @@ def feed(feed: Feed) -> Iterator[Mistake]:
     yield from _duplicates(feed)
     yield from _columns(feed)
     yield from _references(feed)
-    yield from _backtest(feed)
+    yield from _experiments(feed)
     yield from _spans(feed)
     yield from _open_stations(feed)
     yield from known_ahead.mistakes(feed)
@@ -115,11 +115,14 @@ def _references(feed: Feed) -> Iterator[Mistake]:
         yield Mistake(("window", "columns"), f"must contain every target; {', '.join(missing)} is missing")
 
 
-def _backtest(feed: Feed) -> Iterator[Mistake]:
-    for kind in feed.backtest.kinds or ():
-        if kind not in feed.candidates:
-            text = f"{kind!r} is not a candidate; allowed: {', '.join(feed.candidates)}"
-            yield Mistake(("backtest", "kinds"), text)
+def _experiments(feed: Feed) -> Iterator[Mistake]:
+    for place, kinds in (("backtest", feed.backtest.kinds), ("tuning", feed.tuning.kinds)):
+        for kind in kinds or ():
+            if kind not in feed.candidates:
+                text = f"{kind!r} is not a candidate; allowed: {', '.join(feed.candidates)}"
+                yield Mistake((place, "kinds"), text)
+            elif place == "tuning" and kind not in feed.tuned_kinds:
+                yield Mistake((place, "kinds"), f"{kind!r} has nothing to tune")
 
 
 def _open_stations(feed: Feed) -> Iterator[Mistake]:

@@ -26,6 +26,7 @@ from aerocast.feed.policies import (
     Retention,
     Retraining,
     Split,
+    Tuning,
 )
 from aerocast.feed.request_form import RequestForm
 from aerocast.feed.source_kind import Source
@@ -182,6 +183,7 @@ class Feed(Strict):
     )
     promotion: Promotion = Field(default=Promotion(), description="What a candidate must reach to serve")
     backtest: Backtest = Field(default=Backtest(), description="Which spans a backtest judges, and of which candidates")
+    tuning: Tuning = Field(default=Tuning(), description="How parameters of candidates are looked for, when people ask")
     retraining: Retraining = Field(default=Retraining(), description="When a target is trained again")
     drift: Drift = Field(default=Drift(), description="When evidence of drift counts")
     request_forms: tuple[RequestForm, ...] = Field(
@@ -222,6 +224,12 @@ class Feed(Strict):
         """The candidates that a backtest trains, the baselines among them."""
         able = self.candidates if self.backtest.kinds is None else (*self.backtest.kinds, *BASELINES)
         return tuple(kind for kind in self.candidates if kind in able)
+
+    @property
+    def tuned_kinds(self) -> tuple[str, ...]:
+        """The candidates that are tuned: those that have something to tune."""
+        able = self.candidates if self.tuning.kinds is None else self.tuning.kinds
+        return tuple(kind for kind in self.candidates if kind in able and MODELS.find(kind).searches())
 
     @property
     def season_steps(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 Log = Callable[[int, Mapping[str, float]], None]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+class Search(NamedTuple):
+    """Beside a parameter's type: tuning looks for it from `low` to `high`, evenly in logarithms if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
 
 
 class Untrainable(AeroCastError):
@@ -99,6 +107,12 @@ class Model(ABC, Generic[P]):
         except ValidationError as error:
             wrong = [Mistake(("candidates", cls.kind, *place), text) for place, text in mistakes(error)]
             raise AeroCastError("; ".join(map(str, wrong))) from None
+
+    @classmethod
+    def searches(cls) -> dict[str, Search]:
+        """What tuning may change, and where it looks."""
+        fields = cls.parameters.model_fields.items()
+        return {name: each for name, field in fields for each in field.metadata if isinstance(each, Search)}
 
     @classmethod
     def learn(cls, data: Dataset, raw: Mapping[str, Any] | None = None, log: Log = silent) -> Self:

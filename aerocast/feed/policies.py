@@ -1,7 +1,7 @@
 """What a declaration says about how a feed is kept, judged and trained again; each part has defaults."""
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -150,16 +150,43 @@ class Promotion(Strict):
     )
 
 
-class Backtest(Strict):
-    """How a walk-forward backtest is cut: consecutive spans judge, each by fits on all that lies before it."""
+class Folds(Strict):
+    """Consecutive spans of equal length that judge, each by fits on all that lies before it."""
+
+    what: ClassVar[str]  # its name in the declaration
 
     folds: int = Field(default=4, ge=1, le=100, description="Consecutive spans of equal length that judge")
     past: float = Field(default=0.5, gt=0, lt=1, description="Share of the time that lies before the first of them")
+
+
+class Backtest(Folds):
+    """How a walk-forward backtest is cut: consecutive spans judge, each by fits on all that lies before it."""
+
+    what = "backtest"
+
     kinds: tuple[str, ...] | None = Field(
         default=None,
         description="Candidates that take part, besides both baselines; null: all",
         examples=[["linear"]],
     )
+
+
+class Tuning(Folds):
+    """How parameters are looked for, in folds of what lies before the rows that judge a candidate."""
+
+    what = "tuning"
+
+    folds: int = Field(default=3, ge=1, le=100, description="Consecutive spans of equal length that choose")
+    kinds: tuple[str, ...] | None = Field(
+        default=None,
+        description="Candidates that are tuned; null: each that has something to tune",
+        examples=[["xgboost"]],
+    )
+    trials: int = Field(default=40, ge=1, description="Most trials of a kind")
+    budget: Duration | None = Field(
+        default=timedelta(hours=1), description="Time of all trials of a kind, after which none begins; null: any"
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the choices; the same seed and rows give the same trials")
 
 
 class Retraining(Strict):

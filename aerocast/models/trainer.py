@@ -77,12 +77,19 @@ class Training:
             AeroCastError: too little data, or a wrong parameter.
         """
         role = plan.of(samples.time)
-        fit = _choose_fit(feed, kind, spec, samples, role, log)
-        past = _add(fit.rows, np.flatnonzero(plan.before_test(samples.time)))
-        final = fit.again(samples.rows.take(past))
+        fit, final, past = fit_twice(feed, kind, spec, samples, plan, role, log)
         calibration = Calibration.of(feed, (fit, final), samples, role, plan)
         intervals, errors = calibration.intervals()
         return cls(samples, role, past, fit, final, calibration, intervals, fit.metrics | errors)
+
+
+def fit_twice(
+    feed: Feed, kind: str, spec: WindowSpec, samples: Samples, plan: Cut, role: NDArray[np.str_], log: Log
+) -> tuple[Fit, Fit, Ints]:
+    """The fit that validation rows chose, the same on all rows before the test span, and these rows (by index)."""
+    fit = _choose_fit(feed, kind, spec, samples, role, log)
+    past = _add(fit.rows, np.flatnonzero(plan.before_test(samples.time)))
+    return fit, fit.again(samples.rows.take(past)), past
 
 
 def train(

@@ -3,8 +3,7 @@
 Nothing that serves changes by it. The champion's page shows what the newest one of its configuration came to.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,8 @@ from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets import candidates
 from aerocast_assets.assets.describe import drawing, preview, report, status
-from aerocast_assets.assets.step import step
 from aerocast_assets.assets.training_set import content
-from aerocast_assets.batch import one_by_one
-from aerocast_assets.keys import TRAINING, key, table
+from aerocast_assets.keys import key, table
 from aerocast_assets.labels import Draft, feed_spec
 from aerocast_assets.resources import Platform, Refresh
 
@@ -32,24 +29,7 @@ NAME = "backtest"
 PANELS = 4  # horizons that are drawn, at most
 
 
-def backtests(feed: Feed) -> dg.AssetsDefinition:
-    """`<feed>/<target>/backtest` of each target, and the table `backtests` behind it."""
-    targets = {key(feed, target, NAME): target for target in feed.targets}
-
-    @step(*(_spec(feed, target) for target in feed.targets), name=f"{feed.name}__backtests", pool=TRAINING)
-    def asset(
-        context: dg.AssetExecutionContext, config: Refresh, platform: Platform
-    ) -> Iterator[dg.MaterializeResult[None]]:
-        make = partial(_materialize, context, config, platform, feed)
-        selection = {
-            target: partial(make, target) for each, target in targets.items() if each in context.selected_asset_keys
-        }
-        yield from one_by_one(selection, context.log)
-
-    return asset
-
-
-def _spec(feed: Feed, target: str) -> Draft:
+def spec(feed: Feed, target: str) -> Draft:
     return feed_spec(
         feed,
         NAME,
@@ -71,7 +51,7 @@ def configuration(feed: Feed, target: str) -> str:
     )
 
 
-def _materialize(
+def materialize(
     context: dg.AssetExecutionContext, config: Refresh, platform: Platform, feed: Feed, target: str
 ) -> dg.MaterializeResult[None]:
     """Walks through the folds, unless that was done before with the same rows."""
@@ -110,7 +90,7 @@ def _walk(context: dg.AssetExecutionContext, platform: Platform, feed: Feed, tar
         samples = training.load(spec, platform.lake.relation(con, table(feed, target, "windows")))
     walk = [
         answer(feed, spec, samples, fold, feed.backtest_kinds, context.log.info)
-        for fold in folds(feed, spec, samples.time)
+        for fold in folds(feed.split, spec, samples.time, feed.backtest)
     ]
     return rows(feed, walk)
 

@@ -9,7 +9,7 @@ import pytest
 from aerocast.experiments import backtests
 from aerocast.feed.declaration import Feed
 from aerocast.lake import Lake
-from aerocast_assets.keys import backtest_job_name, job_name, key, live_job_name, retrain_job_name
+from aerocast_assets.keys import experiment_job_name, job_name, key, live_job_name, retrain_job_name
 from cli.__main__ import main
 from tests.factories.feeds import small_feed
 from tests.harness.graph import dagster_instance, definitions, first_run, metadata, refresh
@@ -19,19 +19,18 @@ KINDS = ("linear", "persistence", "seasonal_naive")
 
 
 def run(feed: Feed, home: Path, instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
-    job = definitions(home, feed).resolve_job_def(backtest_job_name(feed))
-    ops = {"ops": {"small__backtests": {"config": config}}} if config else {}
+    job = definitions(home, feed).resolve_job_def(experiment_job_name(feed, "backtest"))
+    ops = {"ops": {"small__experiments": {"config": config}}} if config else {}
     return job.execute_in_process(instance=instance, run_config=ops, raise_on_error=False)
 
 
-def test_only_its_own_job_makes_it(feed: Feed, home: Path) -> None:
-    own, defs = key(feed, TARGET, "backtest"), definitions(home, feed)
-    makers = {
-        name
-        for name in (job_name(feed), live_job_name(feed), retrain_job_name(feed, TARGET), backtest_job_name(feed))
-        if own in defs.resolve_job_def(name).asset_layer.selected_asset_keys
-    }
-    assert makers == {backtest_job_name(feed)}
+@pytest.mark.parametrize("name", ["backtest", "tuning"])
+def test_only_its_own_job_makes_it(feed: Feed, home: Path, name: str) -> None:
+    own, defs = key(feed, TARGET, name), definitions(home, feed)
+    jobs = [job_name(feed), live_job_name(feed), retrain_job_name(feed, TARGET)]
+    jobs += [experiment_job_name(feed, each) for each in ("backtest", "tuning")]
+    makers = {each for each in jobs if own in defs.resolve_job_def(each).asset_layer.selected_asset_keys}
+    assert makers == {experiment_job_name(feed, name)}
     assert defs.resolve_asset_graph().get(own).automation_condition is None
 
 

@@ -125,7 +125,7 @@ def test_assets_that_write_tables_or_train_have_a_pool(repository: dg.Repository
     nodes = [each for each in repository.asset_graph.asset_nodes if each.is_materializable and each.pools]
     assert {each.key.path[-1] for each in nodes} == {
         *("raw", "bronze", "silver", "sliding", "windows"),
-        *("xgboost", "linear", "persistence", "seasonal_naive", "sequence", "backtest"),
+        *("xgboost", "linear", "persistence", "seasonal_naive", "sequence", "backtest", "tuning"),
     }
 
 

@@ -34,7 +34,7 @@ def test_each_row_judges_once_and_nothing_learned_reaches_it(
     times = FIRST + np.arange(days * 24) * HOUR
     if chosen % 2:  # gaps move no fold
         times = times[np.random.default_rng(chosen).random(len(times)) < 0.8]
-    made, reach = folds(feed, spec_of(feed), times), farthest * HOUR
+    made, reach = folds(feed.split, spec_of(feed), times, feed.backtest), farthest * HOUR
     assert [each.number for each in made] == [*range(1, number + 1)]
     judging = np.stack([each.judging(times) for each in made])
     assert judging.sum(axis=0).max() == 1, "folds overlap"
@@ -51,7 +51,7 @@ def test_each_row_judges_once_and_nothing_learned_reaches_it(
 
 def test_folds_are_of_equal_length_within_a_step() -> None:
     feed = hourly_feed(backtest={"folds": 3, "past": 0.4})
-    made = folds(feed, spec_of(feed), FIRST + np.arange(200 * 24) * HOUR)
+    made = folds(feed.split, spec_of(feed), FIRST + np.arange(200 * 24) * HOUR, feed.backtest)
     lengths = [(each.cut.end - each.cut.test) / HOUR for each in made]
     assert max(lengths) - min(lengths) <= 1
 
@@ -59,7 +59,7 @@ def test_folds_are_of_equal_length_within_a_step() -> None:
 def test_past_that_is_too_short_is_named_with_a_way_out() -> None:
     feed = hourly_feed(backtest={"folds": 4, "past": 0.02})
     with pytest.raises(AeroCastError, match=re.escape("fold 1 begins at 2024-01-03")) as caught:
-        folds(feed, spec_of(feed), FIRST + np.arange(120 * 24) * HOUR)
+        folds(feed.split, spec_of(feed), FIRST + np.arange(120 * 24) * HOUR, feed.backtest)
     assert "raise backtest.past" in str(caught.value)
 
 

@@ -44,14 +44,14 @@ def samples(feed: Feed) -> Samples:
 
 @pytest.fixture(scope="module")
 def first(feed: Feed, spec: WindowSpec, samples: Samples) -> Fold:
-    return folds(feed, spec, samples.time)[0]
+    return folds(feed.split, spec, samples.time, feed.backtest)[0]
 
 
 @pytest.fixture(scope="module")
 def walk(feed: Feed, spec: WindowSpec, samples: Samples) -> list[Answers]:
     return [
         answer(feed, spec, samples, fold, feed.backtest_kinds, lambda _: None)
-        for fold in folds(feed, spec, samples.time)
+        for fold in folds(feed.split, spec, samples.time, feed.backtest)
     ]
 
 

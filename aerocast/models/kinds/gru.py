@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from aerocast.feed.model_kind import Count, Log, Model, Parameters, Positive
+from aerocast.feed.model_kind import Count, Log, Model, Parameters, Positive, Search
 
 if TYPE_CHECKING:
     import onnx
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 class RecurrentParameters(Parameters):
     """A recurrent net over the newest steps, beside a linear path over all features."""
 
-    hidden: Count = Field(default=32, description="Width of the recurrent layer")
+    hidden: Annotated[Count, Search(8, 96, log=True)] = Field(default=32, description="Width of the recurrent layer")
     head: Count = Field(default=64, description="Width of the layer behind it")
     members: Count = Field(default=2, description="Nets of different seeds that are averaged inside one graph")
     epochs: Count = Field(default=14, description="Most passes over the training rows")
     patience: Count = Field(default=3, description="Epochs without a better validation error until training stops")
-    rate: Positive = Field(default=3e-3, description="Learning rate of AdamW")
-    decay: float = Field(default=0.05, ge=0, description="Weight decay of AdamW")
-    dropout: float = Field(default=0.15, ge=0, lt=0.5, description="Dropout before the head; inside it twice as much")
-    calm_dropout: float = Field(
+    rate: Annotated[Positive, Search(5e-4, 1e-2, log=True)] = Field(default=3e-3, description="Learning rate of AdamW")
+    decay: Annotated[float, Search(0.0, 0.3)] = Field(default=0.05, ge=0, description="Weight decay of AdamW")
+    dropout: Annotated[float, Search(0.0, 0.45)] = Field(
+        default=0.15, ge=0, lt=0.5, description="Dropout before the head; inside it twice as much"
+    )
+    calm_dropout: Annotated[float, Search(0.0, 0.45)] = Field(
         default=0.35, ge=0, lt=0.5, description="As `dropout`, for horizons from `calm_from` on"
     )
     calm_from: Count = Field(default=12, description="Steps ahead from which horizons have nets of their own")

@@ -7,11 +7,11 @@ are few, their mean beats each. Rounds come from early stopping.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from aerocast.feed.model_kind import Count, Log, Model, Parameters, Positive, silent
+from aerocast.feed.model_kind import Count, Log, Model, Parameters, Positive, Search, silent
 from aerocast.models.kinds.linear import LinearParameters
 
 if TYPE_CHECKING:
@@ -28,12 +28,20 @@ class XgboostParameters(Parameters):
 
     rounds: Count = Field(default=600, description="Most boosting rounds")
     patience: Count = Field(default=40, description="Rounds without a better validation error until boosting stops")
-    rate: float = Field(default=0.08, gt=0, le=1, description="Learning rate (eta)")
-    depth: Count = Field(default=6, description="Depth of the sharp trees")
-    calm_depth: Count = Field(default=3, description="Depth of the calm trees, which see no single lags")
-    rows: float = Field(default=0.7, gt=0, le=1, description="Share of the rows that a round sees (subsample)")
-    columns: float = Field(default=0.3, gt=0, le=1, description="Share of the features that a tree sees")
-    leaf: Positive = Field(
+    rate: Annotated[float, Search(0.02, 0.3, log=True)] = Field(
+        default=0.08, gt=0, le=1, description="Learning rate (eta)"
+    )
+    depth: Annotated[Count, Search(3, 10)] = Field(default=6, description="Depth of the sharp trees")
+    calm_depth: Annotated[Count, Search(2, 5)] = Field(
+        default=3, description="Depth of the calm trees, which see no single lags"
+    )
+    rows: Annotated[float, Search(0.4, 1.0)] = Field(
+        default=0.7, gt=0, le=1, description="Share of the rows that a round sees (subsample)"
+    )
+    columns: Annotated[float, Search(0.1, 1.0)] = Field(
+        default=0.3, gt=0, le=1, description="Share of the features that a tree sees"
+    )
+    leaf: Annotated[Positive, Search(2, 200, log=True)] = Field(
         default=20.0, description="Least weight in a leaf (min_child_weight); five times as much in calm trees"
     )
     threads: Count = Field(default=1, description="Threads of one training")
