@@ -32,6 +32,25 @@ SHRINK = 200.0  # independent rows at which the best weights and equal ones coun
 SINGLE = re.compile(r"_(lag[1-9]\d*|change\d+)$")
 
 
+class Matrix:
+    """Rows as xgboost reads them. Those of the newest columns are binned once for all that is grown on them."""
+
+    def __init__(self, data: Dataset, rows: Rows) -> None:
+        self._x, self._change = rows.x, data.change(rows)
+        self._columns: tuple[int, ...] | None = None
+        self._binned: xgboost.DMatrix | None = None
+
+    def of(self, columns: tuple[int, ...], at: int) -> xgboost.DMatrix:
+        """These columns with the changes of the horizon at an index; a row without one weighs nothing."""
+        import xgboost
+
+        if self._binned is None or columns != self._columns:
+            self._columns, self._binned = columns, xgboost.DMatrix(self._x[:, list(columns)], nthread=1)
+        change = self._change[:, at]
+        self._binned.set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
+        return self._binned
+
+
 @dataclass(frozen=True)
 class Trees:
     """A booster of the horizon at this index, on the columns that it may see."""
@@ -45,12 +64,10 @@ class Trees:
         """(n,) changes."""
         return self.booster.inplace_predict(np.ascontiguousarray(x[:, list(self.columns)]))
 
-    def refit(self, data: Dataset, rows: Rows) -> Trees:
-        """Grown on other rows; more rows bear more rounds."""
-        share = len(rows.x) / len(data.train.x)
-        rounds = max(1, round(self.booster.num_boosted_rounds() * share**0.5))
-        target = data.change(rows)[:, self.at]
-        return replace(self, booster=_train(self.settings, rows, self.columns, target, rounds))
+    def refit(self, matrix: Matrix, more: float) -> Trees:
+        """Grown on other rows, so many times as many; more rows bear more rounds."""
+        rounds = max(1, round(self.booster.num_boosted_rounds() * more**0.5))
+        return replace(self, booster=_train(self.settings, matrix.of(self.columns, self.at), rounds))
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds the booster's node, as onnxmltools writes it, over its own columns; (n, 1)."""
@@ -74,13 +91,20 @@ def predict(trees: Sequence[Trees], x: Floats) -> Floats:
 
 def grow(data: Dataset, params: XgboostParameters, log: Log) -> tuple[tuple[Trees, ...], tuple[Trees, ...]]:
     """The sharp and the calm trees of each horizon, on train rows, each cut to its best round on validation rows."""
-    sharp, calm = [], []
-    for at in range(len(data.spec.horizons)):
-        columns = _columns(data, params, at)
-        few = tuple(column for column in columns if not SINGLE.search(data.names[column]))
-        sharp.append(_search(data, _settings(params, calm=False), columns, at, params, log))
-        calm.append(_search(data, _settings(params, calm=True), few, at, params, silent))
+    parts = Matrix(data, data.train), Matrix(data, data.validation)
+    columns = _columns(data, parts, params)
+    sharp = [
+        _search(data, parts, _settings(params, calm=False), own, at, params, log) for at, own in enumerate(columns)
+    ]
+    few = [tuple(column for column in own if not SINGLE.search(data.names[column])) for own in columns]
+    calm = [_search(data, parts, _settings(params, calm=True), own, at, params, silent) for at, own in enumerate(few)]
     return tuple(sharp), tuple(calm)
+
+
+def regrow(trees: Sequence[Trees], data: Dataset, rows: Rows) -> tuple[Trees, ...]:
+    """The same choices, grown on other rows."""
+    matrix, more = Matrix(data, rows), len(rows.x) / len(data.train.x)
+    return tuple(each.refit(matrix, more) for each in trees)
 
 
 def blend(parts: Sequence[Floats], target: Floats, spec: WindowSpec) -> tuple[Floats, NDArray[np.float64]]:
@@ -111,16 +135,20 @@ def mixture(parts: Sequence[Floats], weights: Floats) -> Floats:
     return total
 
 
-def _columns(data: Dataset, params: XgboostParameters, at: int) -> tuple[int, ...]:
-    """All columns, or those without the history of seasons where a quick fit errs less without."""
+def _columns(data: Dataset, parts: tuple[Matrix, Matrix], params: XgboostParameters) -> list[tuple[int, ...]]:
+    """Of each horizon all columns, or those without the history of seasons where a quick fit errs less without."""
     every = tuple(range(len(data.names)))
     history = {*history_names(data.spec)}
     without = tuple(column for column in every if data.names[column] not in history)
+    horizons = range(len(data.spec.horizons))
     if len(without) == len(every):
-        return every
+        return [every for _ in horizons]
     settings = _settings(params, calm=False) | {"eta": PROBE_RATE}
-    tries = (_fit(data, settings, columns, at, PROBE_ROUNDS) for columns in (every, without))
-    return min(tries, key=lambda trees: trees.booster.best_score).columns
+    errors = [
+        [_fit(parts, settings, columns, at, PROBE_ROUNDS).booster.best_score for at in horizons]
+        for columns in (every, without)
+    ]
+    return [every if own <= other else without for own, other in zip(*errors, strict=True)]
 
 
 def _settings(params: XgboostParameters, *, calm: bool) -> dict[str, Any]:
@@ -138,18 +166,20 @@ def _settings(params: XgboostParameters, *, calm: bool) -> dict[str, Any]:
     }
 
 
-def _train(
-    settings: dict[str, Any], rows: Rows, columns: tuple[int, ...], target: Floats, rounds: int, **extra: Any
-) -> xgboost.Booster:
+def _train(settings: dict[str, Any], matrix: xgboost.DMatrix, rounds: int, **extra: Any) -> xgboost.Booster:
     import xgboost
 
-    mask = ~np.isnan(target)
-    matrix = xgboost.QuantileDMatrix(rows.x[mask][:, list(columns)], label=target[mask], max_bin=BINS)
     return xgboost.train(settings, matrix, num_boost_round=rounds, verbose_eval=False, **extra)
 
 
 def _search(
-    data: Dataset, settings: dict[str, Any], columns: tuple[int, ...], at: int, params: XgboostParameters, log: Log
+    data: Dataset,
+    parts: tuple[Matrix, Matrix],
+    settings: dict[str, Any],
+    columns: tuple[int, ...],
+    at: int,
+    params: XgboostParameters,
+    log: Log,
 ) -> Trees:
     import xgboost
 
@@ -162,26 +192,21 @@ def _search(
             return False
 
     stop = xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)
-    return _fit(data, settings, columns, at, params.rounds, callbacks=[Report(), stop])
+    return _fit(parts, settings, columns, at, params.rounds, callbacks=[Report(), stop])
 
 
 def _fit(
-    data: Dataset, settings: dict[str, Any], columns: tuple[int, ...], at: int, rounds: int, **extra: Any
+    parts: tuple[Matrix, Matrix],
+    settings: dict[str, Any],
+    columns: tuple[int, ...],
+    at: int,
+    rounds: int,
+    **extra: Any,
 ) -> Trees:
     """Trees on train rows, and `best_score` on validation rows."""
     import xgboost
 
-    target = data.change(data.validation)[:, at]
-    mask = ~np.isnan(target)
-    validation = xgboost.DMatrix(data.validation.x[mask][:, list(columns)], label=target[mask])
+    train, validation = (each.of(columns, at) for each in parts)
     extra.setdefault("callbacks", [xgboost.callback.EarlyStopping(rounds=rounds)])
-    booster = _train(
-        settings,
-        data.train,
-        columns,
-        data.change(data.train)[:, at],
-        rounds,
-        evals=[(validation, "validation")],
-        **extra,
-    )
+    booster = _train(settings, train, rounds, evals=[(validation, "validation")], **extra)
     return Trees(booster, columns, at, settings)

@@ -77,7 +77,9 @@ class Xgboost(Model[XgboostParameters]):
         return cls(sharp, calm, ridge, weights, data.last)
 
     def refit(self, data: Dataset, rows: Rows) -> Self:
-        sharp, calm = (tuple(each.refit(data, rows) for each in trees) for trees in (self.sharp, self.calm))
+        from aerocast.models.kinds import _trees
+
+        sharp, calm = (_trees.regrow(trees, data, rows) for trees in (self.sharp, self.calm))
         return replace(self, sharp=sharp, calm=calm, ridge=self.ridge.refit(data, rows))
 
     def predict(self, x: Floats) -> Floats:
