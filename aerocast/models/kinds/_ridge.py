@@ -93,7 +93,7 @@ class Ridge:
         matrix, change = self.design.matrix(rows.x), data.change(rows)
         share = len(rows.x) / len(data.train.x)
         choices = tuple((penalty * share, columns) for penalty, columns in self.choices)
-        return _solve(self.design, [_Normal.of(matrix, column) for column in change.T], choices)
+        return _solve(self.design, _normals(matrix, change), choices)
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds its nodes; (n, H) change from the last value."""
@@ -109,13 +109,6 @@ class _Normal:
     moment: NDArray[Any]
     bias: float
 
-    @classmethod
-    def of(cls, matrix: Floats, change: Floats) -> _Normal:
-        mask = ~np.isnan(change)
-        rows, target = matrix[mask], change[mask]
-        bias = float(target.mean())
-        return cls((rows.T @ rows).astype(np.float64), (rows.T @ (target - bias)).astype(np.float64), bias)
-
     def solve(self, penalty: float, columns: Ints) -> Floats:
         """Weights of all columns, 0 for those that are not among `columns`."""
         gram = self.gram[np.ix_(columns, columns)] + penalty * np.eye(len(columns))
@@ -124,12 +117,23 @@ class _Normal:
         return weights
 
 
+def _normals(matrix: Floats, change: Floats) -> list[_Normal]:
+    """Of each horizon, over the rows with a measured change: the products are made once, less those of rows without."""
+    gram, normals = (matrix.T @ matrix).astype(np.float64), list[_Normal]()
+    for column in change.T:
+        missing = np.isnan(column)
+        bias, absent = float(column[~missing].mean()), matrix[missing]
+        moment = matrix.T @ np.where(missing, 0, column - bias)
+        normals.append(_Normal(gram - absent.T @ absent, moment.astype(np.float64), bias))
+    return normals
+
+
 def choose(data: Dataset, penalties: Sequence[float], log: Log, design: Design | None = None) -> Ridge:
     """Tries every penalty on every form; the result is fitted on train rows, whose own `design` is the default."""
     design = design or Design.of(data.names, data.train.x)
     matrix, validation = design.matrix(data.train.x), design.matrix(data.validation.x)
     target, validation_target = data.change(data.train), data.change(data.validation)
-    normals = [_Normal.of(matrix, column) for column in target.T]
+    normals = _normals(matrix, target)
     trials = [(penalty, columns) for columns in _forms(design, data) for penalty in penalties]
     losses = []
     for step, (penalty, columns) in enumerate(trials):
