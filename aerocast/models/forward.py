@@ -31,6 +31,7 @@ class _Blocks:
     change: NDArray[Any]  # (n, H)
     block: Ints  # (n,)
     gram: Floats  # (B, K, K)
+    whole: Floats  # (K, K), of all blocks
     moment: Floats  # (B, K, H)
 
     @classmethod
@@ -38,11 +39,12 @@ class _Blocks:
         own = [block == index for index in range(block.max() + 1)]
         gram = np.stack([matrix[rows].T @ matrix[rows] for rows in own])
         moment = np.stack([matrix[rows].T @ change[rows] for rows in own])
-        return cls(matrix, change, block, gram, moment)
+        return cls(matrix, change, block, gram, gram.sum(axis=0), moment)
 
     def errors(self, train: Ints, test: Ints) -> NDArray[np.float64]:
-        """|error| (m, H) on the rows of blocks `tried` of the ridge on blocks `fitted`."""
-        gram = self.gram[train].sum(axis=0)
+        """|error| (m, H) on the rows of blocks `test` of the ridge on blocks `train`."""
+        # Most blocks are fitted: what is left out is less to sum.
+        gram = self.whole - self.gram[np.setdiff1d(np.arange(len(self.gram)), train)].sum(axis=0)
         gram += PENALTY * np.isin(self.block, train).sum() * np.eye(len(gram), dtype=np.float32)
         weights = np.linalg.solve(gram, self.moment[train].sum(axis=0))
         rows = np.isin(self.block, test)

@@ -61,6 +61,7 @@ class Training:
 
     samples: Samples
     role: NDArray[np.str_]
+    read: TrainingRows
     past: Ints
     fit: Fit
     final: Fit
@@ -78,9 +79,10 @@ class Training:
         """
         role = plan.of(samples.time)
         fit, final, past = fit_twice(feed, kind, spec, samples, plan, role, log)
-        calibration = Calibration.of(feed, (fit, final), samples, role, plan)
+        read = describe_rows(samples, plan)
+        calibration = Calibration.of(feed, (fit, final), samples, role, plan, read.digest)
         intervals, errors = calibration.intervals()
-        return cls(samples, role, past, fit, final, calibration, intervals, fit.metrics | errors)
+        return cls(samples, role, read, past, fit, final, calibration, intervals, fit.metrics | errors)
 
 
 def fit_twice(
@@ -114,7 +116,7 @@ def train(
     plan = split_samples(feed, spec, samples, since)
     own = Training.of(feed, kind, spec, samples, plan, log)
     fit, final, role, past, calibration = own.fit, own.final, own.role, own.past, own.calibration
-    intervals, read = own.intervals, describe_rows(samples, plan)
+    intervals, read = own.intervals, own.read
     graph, newest = b"", None
     if model(kind).serves:
         rows, outages = _add(past, np.flatnonzero(plan.inside(samples.time))), None

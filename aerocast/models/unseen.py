@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -78,8 +79,10 @@ class Calibration:
     widen: tuple[float, ...] | None
 
     @classmethod
-    def of(cls, feed: Feed, fits: tuple[Fit, Fit], samples: Samples, role: NDArray[np.str_], plan: Cut) -> Calibration:
-        """Raises Untrainable or AeroCastError: there are no calibration rows."""
+    def of(
+        cls, feed: Feed, fits: tuple[Fit, Fit], samples: Samples, role: NDArray[np.str_], plan: Cut, rows: str
+    ) -> Calibration:
+        """Of the samples whose digest is `rows`. Raises Untrainable or AeroCastError: there are no calibration rows."""
         fit, forecaster = fits[0], fits[0].model
         own = Unseen.of(fit, samples.take(role == Role.CALIBRATION), plan.block)
         if forecaster.learns_sequences and not np.isfinite(own.y).any(axis=0).all():
@@ -88,7 +91,7 @@ class Calibration:
             raise AeroCastError(
                 f"{forecaster.kind}: no calibration rows: the blocks reserved for them contain no whole window"
             )
-        widen = None if forecaster.is_baseline else widening(feed, fit.data, samples, role, plan)
+        widen = None if forecaster.is_baseline else _widening_once(feed, fit.data, samples, role, plan, rows)
         return cls(feed, fits, samples, role, plan, own, widen)
 
     def intervals(self) -> tuple[Intervals, dict[str, float]]:
@@ -128,6 +131,21 @@ class Calibration:
         names = tuple(sequence_names(spec)) if self.fits[0].model.learns_sequences else self.samples.names
         quantiles = QuantileSpec.of(self.feed, spec.target)
         return calibrate(spec, quantiles, rows.x, names, rows.levels, rows.y, rows.block, widen)
+
+
+_widenings: dict[Any, tuple[float, ...]] = {}  # the newest alone: kinds of one target are trained one after the other
+
+
+def _widening_once(
+    feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut, rows: str
+) -> tuple[float, ...]:
+    """As `widening`, which says the same to every kind that sees the samples whose digest is `rows`."""
+    key = (rows, data.spec, plan, feed.split.test, feed.promotion.coverage)
+    if key not in _widenings:
+        factors = widening(feed, data, samples, role, plan)
+        _widenings.clear()
+        _widenings[key] = factors
+    return _widenings[key]
 
 
 def widening(feed: Feed, data: Dataset, samples: Samples, role: NDArray[np.str_], plan: Cut) -> tuple[float, ...]:
