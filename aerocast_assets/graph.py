@@ -48,7 +48,7 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
         *quality_checks(feed),
         *training_checks(feed),
         readings_checks(feed),
-        *(check for target in feed.targets for check in skill_checks(feed, target)),
+        *(skill_checks(feed, target) for target in feed.targets),
         live_checks(feed),
     ]
     everything = [each for asset in (*layers, *trained, *served) for each in asset.keys]

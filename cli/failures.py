@@ -10,7 +10,7 @@ from aerocast.feed.declaration import Feed
 from aerocast.promotion.overview import kinds
 from aerocast.releases import release
 from aerocast.storage.home import Home
-from aerocast_assets.checks.skill import SKILL
+from aerocast_assets.checks.skill import STEP
 
 State = Literal["serves", "poor", "waits", "failed"]
 EVENTS = frozenset((dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION))
@@ -80,8 +80,8 @@ def _standing(home: Home, feed: Feed, target: str, failed: Sequence[Failure], wa
     now, serving = release.serving_release(home, feed.name, target), ""
     if now.release:
         serving = f"serves {now.release.version}: {kinds(now.release.manifest)}"
-    elif now.pointer is None:  # then this check says no more than that nothing serves
-        own = [each for each in own if not each.step.endswith(f"champion_{SKILL}")]
+    elif now.pointer is None:  # then these checks say no more than that nothing serves
+        own = [each for each in own if not each.step.endswith(STEP)]
     if own:
         return Standing(target, "failed", f"FAILED: {'; '.join(map(str, own))}" + (f"; {serving}" if serving else ""))
     if serving:

@@ -3,16 +3,14 @@
 One step checks all targets: it reads what `evaluation` has left, in far less time than a step takes by itself.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import dagster as dg
 
 from aerocast.common.words import duration
 from aerocast.feed.declaration import Feed
-from aerocast_assets.assets.step import check_step
-from aerocast_assets.batch import one_by_one
+from aerocast_assets.batch import Check, check_together
 from aerocast_assets.checks import drift
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
@@ -28,30 +26,15 @@ class _Check(NamedTuple):
 
 def live_checks(feed: Feed) -> dg.AssetChecksDefinition:
     """The checks on `evaluation`."""
-    asset = key(feed, "evaluation")
-    checks = {
-        dg.AssetCheckKey(asset, f"{target}_{each.name}"): (each, target) for each in CHECKS for target in feed.targets
-    }
-
-    specs = [
-        dg.AssetCheckSpec(own.name, asset=asset, description=each.description(feed, target))
-        for own, (each, target) in checks.items()
-    ]
-
-    @check_step(*specs, name=f"{feed.name}_live_checks", can_subset=True)
-    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-        selection = {
-            own.name: partial(_evaluate, own, each, feed, target, platform)
-            for own, (each, target) in checks.items()
-            if own in context.selected_asset_check_keys
-        }
-        yield from one_by_one(selection, context.log)
-
-    return check
+    return check_together(
+        f"{feed.name}_live_checks", *(_of_target(each, feed, target) for each in CHECKS for target in feed.targets)
+    )
 
 
-def _evaluate(own: dg.AssetCheckKey, check: _Check, feed: Feed, target: str, platform: Platform) -> dg.AssetCheckResult:
-    return check.result(feed, target, platform)._replace(asset_key=own.asset_key, check_name=own.name)
+def _of_target(check: _Check, feed: Feed, target: str) -> Check:
+    name, asset = f"{target}_{check.name}", key(feed, "evaluation")
+    spec = dg.AssetCheckSpec(name, asset=asset, description=check.description(feed, target))
+    return Check(spec, lambda _, platform: check.result(feed, target, platform))
 
 
 def _stable(_: Feed, target: str) -> str:

@@ -11,6 +11,8 @@ from aerocast.feed.declaration import Feed
 from aerocast.tables.expectations import Verdict, rules, validate
 from aerocast_assets.assets.describe import preview
 from aerocast_assets.assets.step import check_step
+from aerocast_assets.batch import Check, check_together
+from aerocast_assets.checks.training import places_declared
 from aerocast_assets.keys import key, months, table
 from aerocast_assets.resources import Platform
 
@@ -26,11 +28,10 @@ def quality_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
     """The feed's checks on raw, bronze and silver."""
     block, training_sets = feed.quality.block, [key(feed, target, "training_set") for target in feed.targets]
     return [
-        _nothing_lost(feed),
+        check_together(f"{feed.name}__bronze_checks", _nothing_lost(feed), _values_believed(feed, key(feed, "bronze"))),
         _expectations(feed),
-        _freshness(feed),
-        _values_believed(feed, key(feed, "bronze")),
-        *(_values_believed(feed, asset, block) for asset in training_sets if block is not None),
+        check_together(f"{feed.name}__silver_checks", _freshness(feed), places_declared(feed)),
+        *(check_together("", _values_believed(feed, asset, block)) for asset in training_sets if block is not None),
     ]
 
 
@@ -52,7 +53,7 @@ def _open(context: dg.AssetCheckExecutionContext, lake: "LakeReader", feed: Feed
     return [month for month in _months(context, lake, feed) if month not in removed]
 
 
-def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
+def _nothing_lost(feed: Feed) -> Check:
     spec = dg.AssetCheckSpec(
         "nothing_lost",
         asset=key(feed, "bronze"),
@@ -60,7 +61,6 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
         description="Every reading and every value of raw went to one place, counted from the three tables.",
     )
 
-    @check_step(spec)
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables.quality import EMPTY, Audit, audit
 
@@ -80,10 +80,10 @@ def _nothing_lost(feed: Feed) -> dg.AssetChecksDefinition:
             metadata={**books._asdict(), "months": f"{span[0]} to {span[-1]}" if span else "none"},
         )
 
-    return check
+    return Check(spec, check)
 
 
-def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None) -> dg.AssetChecksDefinition:
+def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None) -> Check:
     """With a share that blocks it stops what would be trained on rows of which too much is lacking."""
     description = "No column of any station lacks more of its values, missing or quarantined, than is usual."
     if block is not None:
@@ -91,7 +91,6 @@ def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None)
 
     spec = dg.AssetCheckSpec("values_believed", asset=asset, blocking=block is not None, description=description)
 
-    @check_step(spec)
     def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.tables import quality
 
@@ -113,7 +112,7 @@ def _values_believed(feed: Feed, asset: dg.AssetKey, block: float | None = None)
             },
         )
 
-    return check
+    return Check(spec, check)
 
 
 def _row(share: "QuarantineShare") -> dict[str, object]:
@@ -164,15 +163,14 @@ def _unexpected(verdict: Verdict) -> str:
     return f"{verdict.rule.description} But {', '.join(filter(None, [rows, verdict.observed])) or 'it is not so'}."
 
 
-def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
+def _freshness(feed: Feed) -> Check:
     spec = dg.AssetCheckSpec(
         "fresh",
         asset=key(feed, "silver"),
         description=f"Each station's newest reading is at most {duration(feed.freshness)} old, by the feed's clock.",
     )
 
-    @check_step(spec)
-    def check(platform: Platform) -> dg.AssetCheckResult:
+    def check(_: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         from aerocast.contracts import clock
 
         lake, name = platform.lake.view(), table(feed, "bronze")
@@ -200,7 +198,7 @@ def _freshness(feed: Feed) -> dg.AssetChecksDefinition:
             },
         )
 
-    return check
+    return Check(spec, check)
 
 
 def _late(station: str, age: timedelta | None, feed: Feed) -> str:

@@ -7,32 +7,31 @@ import dagster as dg
 from aerocast.common.words import duration
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview
-from aerocast_assets.assets.step import check_step
+from aerocast_assets.batch import Check, check_together
 from aerocast_assets.keys import key
 from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.contracts.manifest import Manifest
 
-SKILL = "skill_above_zero"
+STEP = "champion_checks"
 
 
-def skill_checks(feed: Feed, target: str) -> list[dg.AssetChecksDefinition]:
+def skill_checks(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     """Checks on the champion of one target, over what its release says of the test rows."""
-    return [_skill(feed, target), _coverage(feed, target)]
+    return check_together(f"{feed.name}__{target}__{STEP}", _skill(feed, target), _coverage(feed, target))
 
 
-def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+def _skill(feed: Feed, target: str) -> Check:
     spec = dg.AssetCheckSpec(
-        SKILL,
+        "skill_above_zero",
         asset=key(feed, target, "champion"),
         blocking=True,
         description="On the test rows a model that was trained beats the better of persistence and seasonal naive at "
         "each horizon; blocking where nothing serves.",
     )
 
-    @check_step(spec)
-    def check(platform: Platform) -> dg.AssetCheckResult:
+    def check(_: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         if (serves := _serves(platform, feed, target)) is None:
             return _unserved(platform, feed, target)
         skills = {
@@ -55,7 +54,7 @@ def _skill(feed: Feed, target: str) -> dg.AssetChecksDefinition:
             | {"release": serves.version},
         )
 
-    return check
+    return Check(spec, check)
 
 
 def _stand_in(serves: "Manifest", horizon: int) -> str:
@@ -79,7 +78,7 @@ def _unserved(platform: Platform, feed: Feed, target: str) -> dg.AssetCheckResul
     )
 
 
-def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
+def _coverage(feed: Feed, target: str) -> Check:
     nominal, tolerance = feed.promotion.coverage, feed.promotion.coverage_tolerance
 
     spec = dg.AssetCheckSpec(
@@ -88,8 +87,7 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
         description=f"Intervals cover {nominal:.0%} of the test rows, give or take {tolerance:.0%}, at each horizon.",
     )
 
-    @check_step(spec)
-    def check(platform: Platform) -> dg.AssetCheckResult:
+    def check(_: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         if (serves := _serves(platform, feed, target)) is None:
             return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="Nothing serves.")
         shares = {horizon: scores.coverage or 0.0 for horizon, scores in serves.metrics.horizons.items()}
@@ -105,7 +103,7 @@ def _coverage(feed: Feed, target: str) -> dg.AssetChecksDefinition:
             },
         )
 
-    return check
+    return Check(spec, check)
 
 
 def _serves(platform: Platform, feed: Feed, target: str) -> "Manifest | None":

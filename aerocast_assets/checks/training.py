@@ -8,6 +8,7 @@ import dagster as dg
 from aerocast.common.words import count, duration
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.step import check_step
+from aerocast_assets.batch import Check
 from aerocast_assets.keys import key, table
 from aerocast_assets.resources import Platform
 
@@ -19,8 +20,8 @@ NAMED = 10  # stations that a sentence names
 
 
 def training_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
-    """The feed's checks on its training sets, and on the stations behind them."""
-    return [_sun(feed), *(_stations(feed, target) for target in feed.targets)]
+    """The feed's checks on its training sets."""
+    return [_stations(feed, target) for target in feed.targets]
 
 
 def _stations(feed: Feed, target: str) -> dg.AssetChecksDefinition:
@@ -55,7 +56,8 @@ def _stations(feed: Feed, target: str) -> dg.AssetChecksDefinition:
     return check
 
 
-def _sun(feed: Feed) -> dg.AssetChecksDefinition:
+def places_declared(feed: Feed) -> Check:
+    """The check on silver of the stations behind the training sets."""
     spec = dg.AssetCheckSpec(
         "places_declared",
         asset=key(feed, "silver"),
@@ -63,8 +65,7 @@ def _sun(feed: Feed) -> dg.AssetChecksDefinition:
         "features of the sun and of the season are made from them.",
     )
 
-    @check_step(spec)
-    def check(platform: Platform) -> dg.AssetCheckResult:
+    def check(_: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         span = platform.lake.span(table(feed, "silver"))
         length = span[1] - span[0] if span else timedelta(0)
         unplaced = [each.id for each in feed.stations if each.latitude is None or each.longitude is None]
@@ -80,7 +81,7 @@ def _sun(feed: Feed) -> dg.AssetChecksDefinition:
             metadata={"stations": names},
         )
 
-    return check
+    return Check(spec, check)
 
 
 def _more(stations: "Iterable[str]") -> str:

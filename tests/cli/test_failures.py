@@ -62,7 +62,7 @@ def states(feed: Feed, tmp_path: Path) -> Any:
 
 
 def test_failing_target_hides_no_other(states: Any) -> None:
-    poor = Failure("noaa__windspeed__champion_skill_above_zero", "skill_above_zero: none")
+    poor = Failure("noaa__windspeed__champion_checks", "skill_above_zero: none")
     broken = Failure("noaa__pressure__linear", "the disk is full")
     assert states(poor, broken) == {
         "temperature": ("serves", "serves 0001-00000001: linear"),
@@ -74,7 +74,7 @@ def test_failing_target_hides_no_other(states: Any) -> None:
 
 
 def test_check_that_fails_while_a_release_serves_is_a_failure(states: Any) -> None:
-    weak = Failure("noaa__temperature__champion_skill_above_zero", "skill_above_zero: -0.2")
+    weak = Failure("noaa__temperature__champion_checks", "skill_above_zero: -0.2")
     state, text = states(weak)["temperature"]
     assert (state, text.endswith("; serves 0001-00000001: linear")) == ("failed", True)
 

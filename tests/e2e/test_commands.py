@@ -70,7 +70,7 @@ def test_run_is_quiet_and_ends_with_its_checks(run: Run) -> None:
     assert done.returncode == 0, done.stdout
     assert NOISE.findall(done.stdout) == []
     assert "small/bronze ... done in" in done.stdout
-    assert "small/bronze_nothing_lost ... passed in" in done.stdout
+    assert "small/bronze_checks ... passed in" in done.stdout
     assert "validation_rmse" not in done.stdout
     assert len(done.stdout.splitlines()) < 100
     last = done.stdout.partition("\nChecks\n------\n")[2].splitlines()
