@@ -28,7 +28,6 @@ from aerocast_assets.checks.intake import intake_checks
 from aerocast_assets.checks.live import live_checks
 from aerocast_assets.checks.quality import quality_checks
 from aerocast_assets.checks.skill import skill_checks
-from aerocast_assets.checks.training import training_checks
 from aerocast_assets.keys import RETRAIN_OF, key, models, tables
 
 
@@ -46,7 +45,6 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     checks = [
         *intake_checks(feed),
         *quality_checks(feed),
-        *training_checks(feed),
         readings_checks(feed),
         *(skill_checks(feed, target) for target in feed.targets),
         live_checks(feed),

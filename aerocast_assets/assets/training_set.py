@@ -15,6 +15,7 @@ from aerocast.common.lineage import config_hash
 from aerocast.feed.declaration import Feed
 from aerocast_assets.assets.describe import preview, sample, status
 from aerocast_assets.assets.step import step
+from aerocast_assets.checks.training import judge_stations, stations_learned
 from aerocast_assets.keys import LIVE_TAG, RETRAIN_OF, WHEN_ENOUGH, key, table
 from aerocast_assets.labels import feed_spec
 from aerocast_assets.resources import Platform
@@ -64,6 +65,7 @@ def too_few(lake: "LakeReader", feed: Feed, target: str) -> str:
 def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
     """`<feed>/<target>/training_set`: nothing is written; the rows are those of `<feed>/<target>/windows`."""
 
+    own = key(feed, target, "training_set")
     spec = feed_spec(
         feed,
         "training_set",
@@ -75,35 +77,59 @@ def training_set(feed: Feed, target: str) -> dg.AssetsDefinition:
         skippable=True,
     )
 
-    @step(spec)
-    def asset(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[None]]:
+    check = stations_learned(feed, target)
 
-        lake, name = platform.lake, table(feed, target, "windows")
-        rows, span = lake.rows(name), lake.span(name)
-        version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
-        before = context.instance.get_latest_materialization_event(context.asset_key)
-        event = before.asset_materialization if before else None
-        fresh = event is None or (event.tags or {}).get("dagster/data_version") != version
+    @step(spec, checks=[check])
+    def asset(
+        context: dg.AssetExecutionContext, platform: Platform
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        event = context.instance.get_latest_materialization_event(own)
+        before = event.asset_materialization if event else None
         # Every row is read where something is trained next: a live run costs the same however many there are.
-        trains = event is None or LIVE_TAG not in context.run.tags
-        if lacking := (too_few if fresh and trains else too_short)(lake, feed, target):
-            # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
-            if event or RETRAIN_OF in context.run.tags:
-                raise AeroCastError(f"{name}: {lacking}")
-            context.log.warning(f"{name}: no training set yet: {lacking}")
-            return
-        context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
-        yield dg.MaterializeResult(
-            metadata={
-                **status(fresh or None),
-                "rows": sum(rows.values()),
-                "dagster/row_count": sum(rows.values()),
-                "span": f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}" if span else "none",
-                "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)[-PREVIEWED:]]),
-                "delta_version": lake.version(name),
-                **({"preview": sample(lake, name)} if fresh else {}),
-            },
-            data_version=dg.DataVersion(version),
-        )
+        trains = before is None or LIVE_TAG not in context.run.tags
+        if own in context.selected_asset_keys:
+            result = _materialize(context, platform, feed, target, before, trains)
+            if result is None:
+                return
+            yield result
+            if not trains:
+                return
+        if check.key in context.selected_asset_check_keys:
+            yield judge_stations(feed, target, platform)
 
     return asset
+
+
+def _materialize(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    feed: Feed,
+    target: str,
+    before: dg.AssetMaterialization | None,
+    trains: bool,
+) -> dg.MaterializeResult[None] | None:
+    """The training set as it is now; None as long as there are too few rows for a first one."""
+    lake, name = platform.lake, table(feed, target, "windows")
+    rows, span = lake.rows(name), lake.span(name)
+    version = config_hash(rows=content(lake, feed, target), salt=platform.hash_salt)
+    fresh = before is None or (before.tags or {}).get("dagster/data_version") != version
+    if lacking := (too_few if fresh and trains else too_short)(lake, feed, target):
+        # Rows that were enough once, or a retrain that was asked for: that is a fault, not a beginning.
+        if before or RETRAIN_OF in context.run.tags:
+            raise AeroCastError(f"{name}: {lacking}")
+        context.log.warning(f"{name}: no training set yet: {lacking}")
+        return None
+    context.log.info(f"{sum(rows.values())} rows of {len(rows)} months" + ("" if fresh else ", as before"))
+    return dg.MaterializeResult(
+        asset_key=key(feed, target, "training_set"),
+        metadata={
+            **status(fresh or None),
+            "rows": sum(rows.values()),
+            "dagster/row_count": sum(rows.values()),
+            "span": f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M}" if span else "none",
+            "months": preview([{"month": month, "rows": rows[month]} for month in sorted(rows)[-PREVIEWED:]]),
+            "delta_version": lake.version(name),
+            **({"preview": sample(lake, name)} if fresh else {}),
+        },
+        data_version=dg.DataVersion(version),
+    )

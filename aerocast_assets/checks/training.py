@@ -7,7 +7,6 @@ import dagster as dg
 
 from aerocast.common.words import count, duration
 from aerocast.feed.declaration import Feed
-from aerocast_assets.assets.step import check_step
 from aerocast_assets.batch import Check
 from aerocast_assets.keys import key, table
 from aerocast_assets.resources import Platform
@@ -19,41 +18,37 @@ SEASONS = timedelta(days=2 * 365)  # from here on models may learn what the seas
 NAMED = 10  # stations that a sentence names
 
 
-def training_checks(feed: Feed) -> list[dg.AssetChecksDefinition]:
-    """The feed's checks on its training sets."""
-    return [_stations(feed, target) for target in feed.targets]
-
-
-def _stations(feed: Feed, target: str) -> dg.AssetChecksDefinition:
-    spec = dg.AssetCheckSpec(
+def stations_learned(feed: Feed, target: str) -> dg.AssetCheckSpec:
+    """The check on a training set, which the asset makes with it: both read the same rows."""
+    return dg.AssetCheckSpec(
         "stations_learned",
         asset=key(feed, target, "training_set"),
         description="Every station has rows to train on: the split is by time, so one that was recorded late has none.",
     )
 
-    @check_step(spec)
-    def check(platform: Platform) -> dg.AssetCheckResult:
-        from aerocast.features.grid import WindowSpec
-        from aerocast.models.enough import RoleRows
 
-        spec, lake = WindowSpec.of(feed, target), platform.lake
-        with platform.sql() as con:
-            rows = RoleRows.read(feed, spec, lake.relation(con, table(feed, target, "windows")))
-        unlearned = rows.unlearned(feed)
-        parts = [f"{station} has no row to train on; {why}" for station, why in [*unlearned.items()][:NAMED]]
-        text = (
-            "; ".join(parts) + _more(unlearned) + ". Its forecasts are those of a station that no model has learned: "
-        )
-        return dg.AssetCheckResult(
-            passed=not unlearned,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{text}leave it out, or bring readings of the same span as the others'"
-            if unlearned
-            else "every station has rows to train on",
-            metadata={"stations": ", ".join(unlearned)},
-        )
+def judge_stations(feed: Feed, target: str, platform: Platform) -> dg.AssetCheckResult:
+    """The result of `stations_learned`."""
+    from aerocast.features.grid import WindowSpec
+    from aerocast.models.enough import RoleRows
 
-    return check
+    spec, lake = WindowSpec.of(feed, target), platform.lake
+    with platform.sql() as con:
+        rows = RoleRows.read(feed, spec, lake.relation(con, table(feed, target, "windows")))
+    unlearned = rows.unlearned(feed)
+    parts = [f"{station} has no row to train on; {why}" for station, why in [*unlearned.items()][:NAMED]]
+    text = "; ".join(parts) + _more(unlearned) + ". Its forecasts are those of a station that no model has learned: "
+    own = stations_learned(feed, target)
+    return dg.AssetCheckResult(
+        asset_key=own.asset_key,
+        check_name=own.name,
+        passed=not unlearned,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{text}leave it out, or bring readings of the same span as the others'"
+        if unlearned
+        else "every station has rows to train on",
+        metadata={"stations": ", ".join(unlearned)},
+    )
 
 
 def places_declared(feed: Feed) -> Check:
