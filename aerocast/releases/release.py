@@ -236,7 +236,7 @@ def history(home: Home, feed: str, target: str, limit: int | None = None) -> lis
         try:
             stamps = _stamps(home, feed, target, version)
             entries.append(HistoryEntry(version, _cached_manifest(home, feed, target, version, stamps)))
-        except (AeroCastError, OSError) as error:
+        except AeroCastError as error:
             entries.append(HistoryEntry(version, None, str(error)))
     return entries
 
@@ -288,11 +288,7 @@ def _cached_manifest(home: Home, feed: str, target: str, version: str, _: Sequen
 
 
 def _stamps(home: Home, feed: str, target: str, version: str) -> tuple[Stamp | None, ...]:
-    """What changes with a release in a folder; in an object store, whose releases nobody changes, nothing.
-
-    Raises:
-        OSError: the folder cannot be entered.
-    """
+    """What changes with a release in a folder; in an object store, whose releases nobody changes, nothing."""
     store, place = store_of(home), f"{storage.FOLDER}/{feed}/{target}/{version}"
     names = (contents.MANIFEST, contents.SUMS, contents.SIGNATURE) if store.local else ()
     return tuple(store.stamp(f"{place}/{name}") for name in names)

@@ -105,7 +105,7 @@ def folder_lock(folder: Path, purpose: str) -> Iterator[None]:
     """Allows one writer at a time in this folder, which is created; the kernel frees the lock of a killed process.
 
     Raises:
-        AeroCastError: any OSError in the block (full, read-only, not a folder), as one sentence.
+        AeroCastError: any OSError in the block (full, read-only, not a folder), as one sentence that names the file.
     """
     try:
         make_folder(folder)
@@ -113,4 +113,5 @@ def folder_lock(folder: Path, purpose: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except OSError as error:
-        raise AeroCastError(f"{purpose} could not be written to {folder}: {error.strerror or error}") from error
+        place = error.filename2 or error.filename or folder
+        raise AeroCastError(f"{purpose} could not be written to {place}: {error.strerror or error}") from error

@@ -52,7 +52,11 @@ class FolderStore(Store):
         return True
 
     def stamp(self, name: str) -> Stamp | None:
-        return atomic.stamp(self.folder / name)
+        path = self.folder / name
+        try:
+            return atomic.stamp(path)
+        except OSError as error:
+            raise _refusal(path, "read", error) from error
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         stamps = {}
@@ -160,6 +164,8 @@ def _entry(name: str, file: os.DirEntry[str] | Path) -> Entry | None:
         status = file.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _refusal(Path(file), "read", error) from error
     identity = f"{status.st_ino} {status.st_ctime_ns}"
     return Entry(name, status.st_size, status.st_mtime, atomic.stamp_of(status), identity, status.st_ctime)
 

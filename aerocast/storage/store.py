@@ -70,11 +70,7 @@ class Store(ABC):
 
     @abstractmethod
     def stamp(self, name: str) -> Stamp | None:
-        """Changes whenever the document does; None if it does not exist. One stat, or one small request.
-
-        Raises:
-            OSError: a folder above it cannot be entered.
-        """
+        """Changes whenever the document does; None if it does not exist. One stat, or one small request."""
 
     @abstractmethod
     def stamps(self, folder: str) -> dict[str, Stamp]:

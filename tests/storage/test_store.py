@@ -80,6 +80,19 @@ def test_origin_holds_only_while_document_is_as_noted(home: Home) -> None:
         assert store_of(home).origin("tail/noaa.npz") is None
 
 
+@pytest.mark.parametrize("method", ["read", "stamp", "size", "exists"])
+def test_link_in_circle_is_named_by_every_question(method: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("a.json")
+    with pytest.raises(AeroCastError, match=rf"{tmp_path}/a\.json cannot be read: Too many levels"):
+        getattr(store_of(tmp_path), method)("a.json")
+
+
+def test_folder_in_place_of_document_is_named_by_write(tmp_path: Path) -> None:
+    (tmp_path / "exports" / "a.json").mkdir(parents=True)
+    with pytest.raises(AeroCastError, match=rf"to {tmp_path}/exports/a\.json: Is a directory"):
+        store_of(tmp_path).replace("exports/a.json", b"1")
+
+
 def test_missing_bucket_reports_no_documents(objects: None, tmp_path: Path) -> None:
     home = ObjectHome("s3://nobody-has-this/home", tmp_path)
     for use in (

@@ -23,6 +23,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.waits import is_recent
 from aerocast.ingest.channels import posting
 from aerocast.ingest.channels.posting import Limits, Offer, PostRefusal, Receipt, Why, Writer, digest, tell
+from aerocast.storage import atomic
 from aerocast.storage.home import Home
 
 __all__ = ["Counts", "Limits", "Part", "Post", "PostRefusal", "PostStore", "Receipt", "Why"]
@@ -250,7 +251,7 @@ class PostStore:
         """A connection of this call alone; None while there is no file."""
         con = None
         try:
-            con = posting.open_post_file(self.path) if self.path.exists() else None
+            con = posting.open_post_file(self.path) if atomic.stamp(self.path) else None
             yield con
         except (sqlite3.Error, OSError) as error:
             raise AeroCastError(posting.error_text(self.path, error)) from error

@@ -243,6 +243,18 @@ def test_damaged_file_is_reported(content: bytes, tmp_path: Path, feed: Feed) ->
     store.close()
 
 
+def test_link_in_circle_is_reported_until_post_replaces_it(tmp_path: Path, feed: Feed) -> None:
+    path = tmp_path / "observations" / f"{feed.name}.sqlite"
+    path.parent.mkdir()
+    path.symlink_to(path.name)
+    store = PostStore(tmp_path, feed.name)
+    with pytest.raises(AeroCastError, match=f"{path} cannot be used: Too many levels"):
+        store.backlog()
+    put(store, 1)
+    assert store.backlog() == 1
+    store.close()
+
+
 def test_locked_file_delays_posts_only_for_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "BUSY_SECONDS", 0.05)
     store = PostStore(tmp_path, "small")
