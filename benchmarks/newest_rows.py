@@ -3,15 +3,18 @@
 `xgboost` is trained on the first 80 % of each recorded series (measuring/recorded.py) as the platform trains it, and
 forecasts the rest: by the fit that was judged, by the one that serves, which has learned the judging rows as well, and
 by the latter with intervals that follow its outcomes. MAE of persistence and seasonal naive stand beside them.
-Coverage and Winkler score are of the 90 % interval; those of the last one after its first 500 outcomes, too.
+Coverage and Winkler score are of the 90 % interval; those of the last one after its first 500 outcomes, too, and then
+by the meteorological season of the outcome, where the rows meet more than one.
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from measuring.by_season import Coverage, by_season, summary
 from measuring.feeds import Prepared, prepare_series
 from measuring.marks import winkler
 from measuring.recorded import RECORDED, Absent
@@ -32,11 +35,22 @@ HEADER = (
     "series", "steps", "persistence", "seasonal naive", "judged", "serving", "cover: judged", "serving", "adapted",
     f"after {SETTLED}", "Winkler: judged", "serving", "adapted",
 )  # fmt: skip
+SEASONAL_HEADER = ("series", "steps", "season", "outcomes", "coverage", "87 to 93 %")
 Reals = NDArray[np.float64]
 
 
-def measure(name: str, seed: int) -> Iterator[list[str]]:
-    """A row a horizon. Raises Absent: the series is not there."""
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one series at one horizon, as they are shown, and the adapted coverage by season."""
+
+    name: str
+    horizon: int
+    figures: list[str]
+    seasons: list[Coverage]
+
+
+def measure(name: str, seed: int) -> Iterator[Measured]:
+    """Each horizon's. Raises Absent: the series is not there."""
     recorded = RECORDED[name]
     feed = recorded.feed("".join(each for each in name.lower() if each.isalnum()))
     feed = feed.model_copy(update={"candidates": {**feed.candidates, "xgboost": {"seed": seed}}})
@@ -47,17 +61,19 @@ def measure(name: str, seed: int) -> Iterator[list[str]]:
     reach = spec.horizons[-1] * np.timedelta64(spec.cadence, "s")
     later = time > end + reach
     for at, horizon in enumerate(spec.horizons):
-        yield [name, str(horizon), *_figures(prepared, made, later, at, horizon)]
+        yield Measured(name, horizon, *_figures(prepared, made, later, at, horizon))
 
 
-def _figures(prepared: Prepared, made: Candidate, later: NDArray[np.bool_], at: int, horizon: int) -> Iterator[str]:
-    rows, spec = prepared.samples.take(later), prepared.spec
+def _figures(
+    prepared: Prepared, made: Candidate, later: NDArray[np.bool_], at: int, horizon: int
+) -> tuple[list[str], list[Coverage]]:
+    rows, spec, figures = prepared.samples.take(later), prepared.spec, []
     actual = rows.rows.y[:, at].astype(np.float64)
     known = np.isfinite(actual)
     names = list(rows.names)
     season = rows.rows.x[:, names.index(f"y_season{spec.season}_{horizon}")]
     for naive in (rows.rows.x[:, names.index("y_lag0")], season):
-        yield f"{np.nanmean(np.abs(naive - actual)):.3f}"
+        figures.append(f"{np.nanmean(np.abs(naive - actual)):.3f}")
     assert made.newest is not None
     levels, ends = [], []
     for graph, intervals in ((made.graph, made.intervals), (made.newest.graph, made.newest.intervals)):
@@ -66,8 +82,7 @@ def _figures(prepared: Prepared, made: Candidate, later: NDArray[np.bool_], at: 
         both = [intervals.levels.index(each) for each in bounds_of(intervals.level)]
         levels.append(level[:, at].astype(np.float64))
         ends.append(distances[:, at, both].astype(np.float64))
-    for level in levels:
-        yield f"{np.abs(level - actual)[known].mean():.3f}"
+    figures += [f"{np.abs(level - actual)[known].mean():.3f}" for level in levels]
     level, (low, high) = levels[1], ends[1].T
     step = rows.time.astype("datetime64[s]").astype(np.int64) // spec.cadence
     factor, shift = (each[:-1] for each in path(spec.cadence, 0.9, horizon, step, actual - level, low, high))
@@ -77,31 +92,35 @@ def _figures(prepared: Prepared, made: Candidate, later: NDArray[np.bool_], at: 
         np.clip(level[:, None] + ends[1], *bounds),
         np.clip(level[:, None] + ends[1] * factor[:, None] + shift[:, None], *bounds),
     ]
+    inside = [(low <= actual) & (actual <= high) for low, high in (each.T for each in answers)]
     settled = known & (np.cumsum(known) > SETTLED)
-    for (low, high), own in zip(
-        (each.T for each in (*answers, answers[2])), (known, known, known, settled), strict=True
-    ):
-        yield f"{np.mean((low <= actual) & (actual <= high), where=own):.1%}"
+    figures += [f"{each[known].mean():.1%}" for each in inside]
     first = winkler(*answers[0][known].T, actual[known])
-    yield f"{first:.4g}"
-    for answer in answers[1:]:
-        yield f"{winkler(*answer[known].T, actual[known]) / first:.3f} x"
+    ratios = [winkler(*answer[known].T, actual[known]) / first for answer in answers[1:]]
+    figures += [f"{inside[2][settled].mean():.1%}", f"{first:.4g}", *(f"{ratio:.3f} x" for ratio in ratios)]
+    met = rows.time[settled] + horizon * np.timedelta64(spec.cadence, "s")
+    return figures, list(by_season(met, spec.places[0], inside[2][settled]))
 
 
 def main() -> None:
     made = parser(__doc__, rounds=1)
     made.add_argument("--series", nargs="+", choices=list(RECORDED), default=list(RECORDED), metavar="NAME")
     asked = made.parse_args()
-    rows = []
+    measured: list[Measured] = []
     for name in asked.series:
         for seed in range(asked.rounds):
             try:
-                rows += list(measure(name, seed))
+                measured += measure(name, seed)
             except Absent as reason:
                 print(f"{name} is left out: {reason}")
                 break
             print(f"{name} is measured with seed {seed}", flush=True)
+    both = [[each.name, str(each.horizon)] for each in measured]
+    rows = [[*first, *each.figures] for first, each in zip(both, measured, strict=True)]
     show("MAE, coverage and Winkler score after the training", HEADER, rows)
+    cells = [[*first, *own.cells()] for first, each in zip(both, measured, strict=True) for own in each.seasons]
+    show(f"coverage of adapted intervals by season, after {SETTLED} outcomes", SEASONAL_HEADER, cells)
+    print(summary([own for each in measured for own in each.seasons]))
 
 
 if __name__ == "__main__":
