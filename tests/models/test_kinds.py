@@ -146,6 +146,14 @@ def test_same_seed_gives_same_model(data: Dataset, models: dict[str, Model[Any]]
     assert same != model(kind).is_seeded
 
 
+def test_trees_are_the_same_whatever_the_threads(data: Dataset) -> None:
+    alone, beside = (
+        model("xgboost").learn(data, {**QUICK["xgboost"], "threads": threads}).refit(data, data.train)
+        for threads in (1, 5)
+    )
+    assert alone.to_onnx().SerializeToString() == beside.to_onnx().SerializeToString()
+
+
 @pytest.mark.parametrize("kind", LEARNED)
 def test_training_progress_is_logged(
     models: dict[str, Model[Any]], progress: dict[str, list[Mapping[str, float]]], kind: str

@@ -2,13 +2,20 @@
 
 The sharp one is deep and sees every feature; the calm one is shallow and sees the newest values, means and the clock,
 not each single lag. Validation rows say how many rounds each grows, and whether the history of seasons helps.
+
+Boosters grow side by side, each in a single thread: sums in one order give the same trees however many there are.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +24,7 @@ from numpy.typing import NDArray
 from aerocast.features.dataset import Dataset, Rows, rmse
 from aerocast.features.grid import Floats, WindowSpec
 from aerocast.features.seasons import history_names
-from aerocast.feed.model_kind import Log, silent
+from aerocast.feed.model_kind import Log
 
 if TYPE_CHECKING:
     import xgboost
@@ -29,27 +36,33 @@ BINS = 64
 CALM_RATE = 2  # shallow trees take as few rounds as deep ones then
 PROBE_RATE, PROBE_ROUNDS = 0.2, 60  # of a quick fit that tells whether a block of features helps
 MOST = 160  # columns that trees are grown again from: of hundreds, half gain next to nothing
+MOST_CELLS = 10**8  # of all matrices, since each thread has its own
 SHRINK = 200.0  # independent rows at which the best weights and equal ones count alike
 SINGLE = re.compile(r"_(lag[1-9]\d*|change\d+)$")
 
 
 class Matrix:
-    """Rows as xgboost reads them. Those of the newest columns are binned once for all that is grown on them."""
+    """Rows as xgboost reads them. Those of the newest columns are made once for all that a thread grows on them.
 
-    def __init__(self, data: Dataset, rows: Rows) -> None:
-        self._x, self._change = rows.x, data.change(rows)
-        self._columns: tuple[int, ...] | None = None
-        self._binned: xgboost.DMatrix | None = None
+    They are binned, by every row whatever it weighs, to grow trees on; not to judge them.
+    """
+
+    def __init__(self, data: Dataset, rows: Rows, *, binned: bool = True) -> None:
+        self._x, self._change, self._binned = rows.x, data.change(rows), binned
+        self._own = threading.local()  # a booster's labels are set on the matrix that others of its thread use, too
 
     def of(self, columns: tuple[int, ...], at: int) -> xgboost.DMatrix:
         """These columns with the changes of the horizon at an index; a row without one weighs nothing."""
         import xgboost
 
-        if self._binned is None or columns != self._columns:
-            self._columns, self._binned = columns, xgboost.DMatrix(self._x[:, list(columns)], nthread=1)
+        own = self._own
+        if getattr(own, "columns", None) != columns:
+            make = partial(xgboost.QuantileDMatrix, max_bin=BINS) if self._binned else xgboost.DMatrix
+            own.columns, own.matrix = columns, make(self._x[:, list(columns)], nthread=1)
         change = self._change[:, at]
-        self._binned.set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
-        return self._binned
+        matrix: xgboost.DMatrix = own.matrix
+        matrix.set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
+        return matrix
 
 
 @dataclass(frozen=True)
@@ -101,20 +114,36 @@ def predict(trees: Sequence[Trees], x: Floats) -> Floats:
 
 def grow(data: Dataset, params: XgboostParameters, log: Log) -> tuple[tuple[Trees, ...], tuple[Trees, ...]]:
     """The sharp and the calm trees of each horizon, on train rows, each cut to its best round on validation rows."""
-    parts = Matrix(data, data.train), Matrix(data, data.validation)
-    columns = _columns(data, parts, params)
-    sharp = [
-        _search(data, parts, _settings(params, calm=False), own, at, params, log) for at, own in enumerate(columns)
-    ]
-    few = [tuple(column for column in own if not SINGLE.search(data.names[column])) for own in columns]
-    calm = [_search(data, parts, _settings(params, calm=True), own, at, params, silent) for at, own in enumerate(few)]
-    return tuple(sharp), tuple(calm)
+    parts = Matrix(data, data.train), Matrix(data, data.validation, binned=False)
+    with _threads(params.threads, data.train.x.size) as pool:
+        sharp = _columns(data, parts, params, pool)
+        calm = [tuple(column for column in own if not SINGLE.search(data.names[column])) for own in sharp]
+        horizons, (every, few) = range(len(sharp)), (_settings(params, calm=calm) for calm in (False, True))
+        deep = pool.map(partial(_search, parts, every, params), sharp, horizons)
+        shallow = pool.map(partial(_search, parts, few, params), calm, horizons)
+        grown = list[Trees]()
+        for horizon, (trees, errors) in zip(data.spec.horizons, deep, strict=True):
+            grown.append(trees)
+            for step, error in errors.items():
+                log(step, {f"validation_rmse_{horizon}": error})
+        return tuple(grown), tuple(trees for trees, _ in shallow)
 
 
-def regrow(trees: Sequence[Trees], data: Dataset, rows: Rows) -> tuple[Trees, ...]:
+def regrow(trees: Sequence[Trees], data: Dataset, rows: Rows, threads: int | None) -> tuple[Trees, ...]:
     """The same choices, grown on other rows."""
     matrix, more = Matrix(data, rows), len(rows.x) / len(data.train.x)
-    return tuple(each.refit(matrix, more) for each in trees)
+    with _threads(threads, rows.x.size) as pool:
+        return tuple(pool.map(lambda each: each.refit(matrix, more), trees))
+
+
+@contextmanager
+def _threads(count: int | None, cells: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads, or one a core, as far as their matrices of so many cells have room."""
+    pool = ThreadPoolExecutor(min(count or os.cpu_count() or 1, max(1, MOST_CELLS // cells)))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def blend(parts: Sequence[Floats], target: Floats, spec: WindowSpec) -> tuple[Floats, NDArray[np.float64]]:
@@ -145,7 +174,9 @@ def mixture(parts: Sequence[Floats], weights: Floats) -> Floats:
     return total
 
 
-def _columns(data: Dataset, parts: tuple[Matrix, Matrix], params: XgboostParameters) -> list[tuple[int, ...]]:
+def _columns(
+    data: Dataset, parts: tuple[Matrix, Matrix], params: XgboostParameters, pool: ThreadPoolExecutor
+) -> list[tuple[int, ...]]:
     """Of each horizon all columns, or those without the history of seasons where a quick fit errs less without."""
     every = tuple(range(len(data.names)))
     history = {*history_names(data.spec)}
@@ -154,10 +185,11 @@ def _columns(data: Dataset, parts: tuple[Matrix, Matrix], params: XgboostParamet
     if len(without) == len(every):
         return [every for _ in horizons]
     settings = _settings(params, calm=False) | {"eta": PROBE_RATE}
-    errors = [
-        [_fit(parts, settings, columns, at, PROBE_ROUNDS).booster.best_score for at in horizons]
-        for columns in (every, without)
-    ]
+
+    def error(columns: tuple[int, ...], at: int) -> float:
+        return _fit(parts, settings, columns, at, PROBE_ROUNDS).booster.best_score
+
+    errors = [pool.map(partial(error, columns), horizons) for columns in (every, without)]
     return [every if own <= other else without for own, other in zip(*errors, strict=True)]
 
 
@@ -171,7 +203,7 @@ def _settings(params: XgboostParameters, *, calm: bool) -> dict[str, Any]:
         "reg_lambda": 50 if calm else 1,
         "max_bin": BINS,
         "tree_method": "hist",
-        "nthread": params.threads,
+        "nthread": 1,
         "seed": params.seed,
     }
 
@@ -183,26 +215,19 @@ def _train(settings: dict[str, Any], matrix: xgboost.DMatrix, rounds: int, **ext
 
 
 def _search(
-    data: Dataset,
     parts: tuple[Matrix, Matrix],
     settings: dict[str, Any],
+    params: XgboostParameters,
     columns: tuple[int, ...],
     at: int,
-    params: XgboostParameters,
-    log: Log,
-) -> Trees:
+) -> tuple[Trees, Mapping[int, float]]:
+    """Trees cut to their best round, and the error on validation rows at every tenth."""
     import xgboost
 
-    horizon = data.spec.horizons[at]
-
-    class Report(xgboost.callback.TrainingCallback):
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            if epoch % 10 == 0:
-                log(epoch, {f"validation_rmse_{horizon}": float(evals_log["validation"]["rmse"][-1])})
-            return False
-
+    errors: dict[str, dict[str, list[float]]] = {}
     stop = xgboost.callback.EarlyStopping(rounds=params.patience, save_best=True)
-    return _fit(parts, settings, columns, at, params.rounds, callbacks=[Report(), stop])
+    trees = _fit(parts, settings, columns, at, params.rounds, callbacks=[stop], evals_result=errors)
+    return trees, dict(list(enumerate(errors["validation"]["rmse"]))[::10])
 
 
 def _fit(

@@ -44,7 +44,9 @@ class XgboostParameters(Parameters):
     leaf: Annotated[Positive, Search(2, 200, log=True)] = Field(
         default=20.0, description="Least weight in a leaf (min_child_weight); five times as much in calm trees"
     )
-    threads: Count = Field(default=1, description="Threads of one training")
+    threads: Count | None = Field(
+        default=None, description="Boosters that grow side by side, one a core by default; the trees are the same"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Xgboost(Model[XgboostParameters]):
     ridge: Ridge
     weights: Floats  # (3, H): of sharp trees, calm trees and ridge
     last: int
+    threads: int | None
 
     kind = "xgboost"
     title = "Boosted trees"
@@ -74,13 +77,13 @@ class Xgboost(Model[XgboostParameters]):
         weights, loss = _trees.blend(parts, data.change(data.validation), data.spec)
         for name, values in ((cls.loss, loss), *zip(("sharp_share", "calm_share"), weights, strict=False)):
             log(parameters.rounds, {f"{name}_{horizon}": float(values[at]) for at, horizon in enumerate(horizons)})
-        return cls(sharp, calm, ridge, weights, data.last)
+        return cls(sharp, calm, ridge, weights, data.last, parameters.threads)
 
     def refit(self, data: Dataset, rows: Rows) -> Self:
         from aerocast.models.kinds import _trees
 
-        sharp, calm = (_trees.regrow(trees, data, rows) for trees in (self.sharp, self.calm))
-        return replace(self, sharp=sharp, calm=calm, ridge=self.ridge.refit(data, rows))
+        trees, half = _trees.regrow((*self.sharp, *self.calm), data, rows, self.threads), len(self.sharp)
+        return replace(self, sharp=trees[:half], calm=trees[half:], ridge=self.ridge.refit(data, rows))
 
     def predict(self, x: Floats) -> Floats:
         from aerocast.models.kinds import _trees
