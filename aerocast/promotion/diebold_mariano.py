@@ -68,6 +68,11 @@ def diebold_mariano(loss_champion: NDArray[Any], loss_challenger: NDArray[Any], 
 
 
 def _bartlett(deviations: NDArray[np.float64], n: int, lags: int) -> float:
-    """Long-run variance; an unknown instant (0) adds to no product, so the estimate stays positive (Parzen 1963)."""
-    products = [float(deviations[lag:] @ deviations[: len(deviations) - lag]) / n for lag in range(lags + 1)]
-    return products[0] + 2 * sum((1 - lag / (lags + 1)) * products[lag] for lag in range(1, lags + 1))
+    """Long-run variance; an unknown instant (0) adds to no product, so the estimate stays positive (Parzen 1963).
+
+    All products at once, by a Fourier transform twice as long, in which none wraps around.
+    """
+    power = np.abs(np.fft.rfft(deviations, 2 * len(deviations))) ** 2
+    products = np.fft.irfft(power)[: lags + 1] / n
+    weights = 1 - np.arange(1, lags + 1) / (lags + 1)
+    return float(products[0] + 2 * weights @ products[1:])
