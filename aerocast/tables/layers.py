@@ -35,11 +35,13 @@ def raw_edges(feed: Feed) -> Edges:
     return edges_of([_bronze(feed)], f"{feed.name}/raw")
 
 
-def stale_months(feed: Feed, lake: LakeReader, now: datetime) -> dict[str, list[str]]:
+def stale_months(
+    feed: Feed, lake: LakeReader, now: datetime, later: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
     """The months that any layer has made from other content than there is above it now, by part, oldest first.
 
     A step that is over at the feed's `now` counts as new rows of silver, even if no reading came since. Below bronze a
-    layer that does not exist yet has no stale months.
+    layer that does not exist yet has no stale months. A month in `later` (table -> month) waits if it alone is stale.
     """
     stale: dict[str, set[str]] = {}
     with connection() as con:
@@ -47,7 +49,8 @@ def stale_months(feed: Feed, lake: LakeReader, now: datetime) -> dict[str, list[
             # Raw may exist before the first run has made bronze.
             if layer.table == f"{feed.name}/bronze" or lake.exists(layer.table):
                 for part, months in layer.changes(con, lake, now).items():
-                    stale.setdefault(part, set()).update(months)
+                    if months != [(later or {}).get(layer.table)]:
+                        stale.setdefault(part, set()).update(months)
     return {part: sorted(months) for part, months in stale.items()}
 
 

@@ -96,11 +96,12 @@ class Layer:
         salt: str = "",
         *,
         force: bool = False,
+        later: str | None = None,
     ) -> list[str]:
         """Makes the stale months (with `force` all), each with its origin in one commit; returns them, oldest first.
 
-        Months that retention has removed, here or above, stay as they are. Rows that are written above meanwhile are
-        for the next refresh: origins are read before any row.
+        Months that retention has removed, here or above, stay as they are, and so does `later` if it alone is stale.
+        Rows that are written above meanwhile are for the next refresh: origins are read before any row.
 
         Raises:
             AeroCastError: a table cannot be read or written.
@@ -110,6 +111,8 @@ class Layer:
         hashes = {month: config_hash(**basis, origin=parts, salt=salt) for month, parts in origins.items()}
         frozen = self._frozen(lake)
         stale = [m for m in (sorted(hashes) if force else lake.ledger(self.table).stale(hashes)) if m not in frozen]
+        if stale == [later] and not force:
+            return []
         for piece in lake.chunks(self.source, stale, self.chunk):
             rows = lake.relation(con, self.source, months_around(piece, self.before, self.after))
             own = {month: hashes[month] for month in piece}

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.months import months_around
+from aerocast.contracts import clock
 from aerocast.features.dataset import Rows
 from aerocast.features.features import Together, feature_names, features, together
 from aerocast.features.grid import Floats, Grid, Times, WindowSpec
 from aerocast.features.windows import targets, valid_origins, windowed_csv_columns, windowed_rows
 from aerocast.feed.declaration import Feed
-from aerocast.lake import PARTITION
+from aerocast.lake import PARTITION, LakeReader
 from aerocast.storage.home import Home
 
 # Rows of silver at a time: each becomes hundreds of float32 columns.
@@ -66,6 +67,19 @@ def lookback_and_horizon(spec: WindowSpec) -> tuple[timedelta, timedelta]:
 def csv_path(home: Home, feed: Feed, target: str) -> Path:
     """Where people find the windowed CSV of a target."""
     return home / "exports" / feed.name / target / "windows.csv"
+
+
+def later(home: Home, feed: Feed, lake: LakeReader) -> dict[str, str]:
+    """The tables of windows whose newest month waits for a later live run, each with that month.
+
+    With several steps an hour it is made once an hour, as the CSV is: nothing but training reads it, and at the end of
+    a month it would cost a live run more than any other table.
+    """
+    months = lake.months(f"{feed.name}/silver")
+    if len(months) < 2 or 2 * feed.cadence > clock.RENEWED:
+        return {}
+    fresh = (target for target in feed.targets if not clock.is_due(home, feed.name, csv_path(home, feed, target)))
+    return {f"{feed.name}/{target}/windows": months[-1] for target in fresh}
 
 
 def outcome(spec: WindowSpec, horizon: int) -> str:

@@ -49,14 +49,24 @@ class Refreshed:
 
 Show = Callable[[dg.AssetExecutionContext, Refreshed], Mapping[str, Any]]
 Ready = Callable[[dg.AssetExecutionContext, Refreshed], bool]
+Later = Callable[[dg.AssetExecutionContext, Refreshed], Mapping[str, str]]
 
 
 def layer_asset(
-    feed: Feed, name: str, upstream: str, *, description: str, kinds: set[str], show: Show, ready: Ready | None = None
+    feed: Feed,
+    name: str,
+    upstream: str,
+    *,
+    description: str,
+    kinds: set[str],
+    show: Show,
+    ready: Ready | None = None,
+    later: Later | None = None,
 ) -> dg.AssetsDefinition:
     """`<feed>/<name>`: makes the stale months of its layers.
 
-    `show` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised.
+    `show` publishes what follows from them, and describes it. While `ready` says no, nothing is materialised. Of the
+    tables that `later` names the month beside it waits if it alone is stale.
     """
 
     spec = feed_spec(
@@ -83,13 +93,20 @@ def layer_asset(
             work = Refreshed(con, platform.lake, platform, sorted(context.partition_keys), layers_called(feed, name))
             if ready and not ready(context, work):
                 return
+            waiting = later(context, work) if later else {}
             for layer in work.layers:
                 facts = layer.observe(con, work.lake, work.partitions, now)
                 work.stale[layer.table] = []
                 if facts is not None:
                     work.facts[layer.table] = facts
                     work.stale[layer.table] = layer.refresh(
-                        con, work.lake, work.partitions, facts, platform.hash_salt, force=config.force
+                        con,
+                        work.lake,
+                        work.partitions,
+                        facts,
+                        platform.hash_salt,
+                        force=config.force,
+                        later=waiting.get(layer.table),
                     )
                 context.log.info(f"{layer.table}: {computed(work.stale[layer.table], work.partitions)}")
             own = show(context, work)

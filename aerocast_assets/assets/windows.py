@@ -30,8 +30,14 @@ def windows(feed: Feed) -> dg.AssetsDefinition:
             metadata |= {f"{prefix}{name}": value for name, value in own.items()}
         return metadata
 
+    def later(context: dg.AssetExecutionContext, work: Refreshed) -> dict[str, str]:
+        from aerocast.tables import training
+
+        return training.later(work.platform.root, feed, work.lake) if LIVE_TAG in context.run.tags else {}
+
     description = "Every origin's features and outcomes, and the windowed CSV. No feature is later than its origin."
-    return layer_asset(feed, "windows", "silver", description=description, kinds={"deltalake", "csv"}, show=show)
+    kinds = {"deltalake", "csv"}
+    return layer_asset(feed, "windows", "silver", description=description, kinds=kinds, show=show, later=later)
 
 
 def _export(work: Refreshed, feed: Feed, target: str, live: bool) -> dict[str, Any]:

@@ -186,10 +186,11 @@ def _log(root: Home, feed: Feed) -> tuple[bool, str, str]:
 def _touched(root: Home, feed: Feed, now: datetime) -> dict[str, list[str]]:
     """The months that must be made again, by reason."""
     from aerocast.lake import Lake
-    from aerocast.tables import layers
+    from aerocast.tables import layers, training
     from aerocast.tables.staleness import ROWS
 
-    keys, stale = set(months(feed).get_partition_keys()), layers.stale_months(feed, Lake(root).view(), now)
+    keys, lake = set(months(feed).get_partition_keys()), Lake(root).view()
+    stale = layers.stale_months(feed, lake, now, training.later(root, feed, lake))
     reasons = {"sensor faults have changed": layers.FAULTS, "readings are new": ROWS}
     return {reason: sorted(keys & set(stale.get(part, ()))) for reason, part in reasons.items()}
 

@@ -110,6 +110,13 @@ def test_force_refreshes_every_month(con: duckdb.DuckDBPyConnection, lake: Lake)
     assert LAYER.refresh(con, lake, MONTHS, Facts(), force=True) == MONTHS
 
 
+def test_month_waits_only_while_it_alone_is_stale(con: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    assert LAYER.refresh(con, lake, MONTHS, Facts(), later="2024-02") == MONTHS
+    told = {ROWS: {"2024-02": ["an end"]}}
+    assert LAYER.refresh(con, lake, MONTHS, Facts(None, told), later="2024-02") == []
+    assert LAYER.refresh(con, lake, MONTHS, Facts(None, told), later="2024-02", force=True) == MONTHS
+
+
 @pytest.mark.parametrize("feed", feeds(), ids=lambda feed: feed.name)
 def test_edges_equal_what_consumers_read(feed: Feed) -> None:
     layers = layers_of(feed)

@@ -85,6 +85,24 @@ def test_live_run_covers_months_since_last_run(polled: Feed, home: Path, instanc
     assert span(tick.asks()) == ["2024-01", "2024-04"], "the daemon slept for three months"
 
 
+def test_newest_month_of_windows_waits_for_an_hour(home: Path, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    source = write_readings(tmp_path / "readings.csv", hours=24 * 70)
+    window = {"steps": 5, "columns": ["temperature"], "look_back": 48}
+    feed = small_feed(source, poll="PT5S", cadence="PT30M", window=window)
+    tick = LiveLoop(feed, home, instance)
+    set_clock(home, feed, START + 71 * DAY)
+    assert tick.run(tick.asks()).success
+
+    with source.open("a") as stream:
+        stream.write(f"AAA,{START + 70 * DAY:%Y-%m-%dT%H:%M:%SZ},10.0,4.0,1013.0\n")
+    result = tick.run(tick.asks())
+    assert [metadata(result, key(feed, layer))["months_computed"] for layer in ("silver", "windows")] == [1, 0]
+    assert "readings are new" not in tick.said()
+    csv = home / "exports/small/temperature/windows.csv"
+    os.utime(csv, (csv.stat().st_mtime - 7200,) * 2)
+    assert metadata(tick.run(tick.asks()), key(feed, "windows"))["months_computed"] == 1, "an hour later it is made"
+
+
 def test_live_sensor_starts_one_run_at_a_time(polled: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tick = LiveLoop(polled, home, instance)
     assert tick.asks()
