@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aerocast.features import profile
 from aerocast.features.dataset import Dataset, Rows
 from aerocast.features.features import features, select
-from aerocast.features.grid import Floats, Grid, WindowSpec
+from aerocast.features.grid import Floats, Grid, Ints, WindowSpec
 from aerocast.features.windows import targets
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import model
@@ -49,41 +49,55 @@ class Protocol:
         """Of raw channels (T, C): forecasts of each of the next `horizon` steps, from so many `seasons` of a day."""
         past = values[: parts.train]
         scaled = ((values - past.mean(axis=0)) / past.std(axis=0)).astype(np.float32)[: parts.test]
-        feed = declare(
-            "long",
-            {"y": ("1", -100.0, 100.0)},
-            "y",
-            horizons=range(1, horizon + 1),
-            look_back=seasons * SEASON,
-            block=f"P{-(-5 * horizon // 4 // SEASON) + 1}D",
-            kind=KIND,
-            stations=[{"id": f"c{channel}"} for channel in range(values.shape[1])],
-            window={"steps": 2, "columns": ["y"], "look_back": seasons * SEASON, "profile": seasons},
-        )
+        feed = long_feed(values.shape[1], horizon, seasons)
         return cls(feed, WindowSpec.of(feed, "y"), scaled, parts)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the kind looks at, alone: hundreds of horizons have thousands of features of their own."""
-        return ("y_lag0", *profile.names(self.spec))
+        return names(self.spec)
 
     def rows(self, start: int, stop: int) -> Rows:
         """Every channel's rows with a first target from `start` on and before `stop`; later targets are missing."""
         origins = np.arange(max(start - 1, self.spec.look_back - 1), stop - 1)
-        x, y, only = [], [], select(self.spec, self.names)
-        for channel in range(self.values.shape[1]):
-            values = self.values[:stop, [channel]]
-            time = START + np.arange(stop) * HOUR
-            grid = Grid(f"c{channel}", time, ("y",), values, np.zeros_like(values))
-            x.append(features(self.spec, grid, origins, only=only))
-            y.append(targets(self.spec, grid, origins))
-        return Rows(np.concatenate(x), np.concatenate(y))
+        values = self.values[:stop]
+        return channel_rows(self.spec, values, np.zeros_like(values), origins)
 
     def errors(self, rows: Rows, levels: Floats, horizons: tuple[int, ...]) -> dict[int, float]:
         """MSE over channels, windows and the steps up to each of the `horizons`."""
         squares = (rows.y - levels).astype(np.float64) ** 2
         whole = {horizon: np.isfinite(rows.y[:, horizon - 1]) for horizon in horizons}
         return {horizon: float(squares[keep, :horizon].mean()) for horizon, keep in whole.items()}
+
+
+def long_feed(channels: int, horizon: int, seasons: int) -> Feed:
+    """Channels as stations: forecasts of each of the next `horizon` hours, from so many `seasons` of a day."""
+    return declare(
+        "long",
+        {"y": ("1", -100.0, 100.0)},
+        "y",
+        horizons=range(1, horizon + 1),
+        look_back=seasons * SEASON,
+        block=f"P{-(-5 * horizon // 4 // SEASON) + 1}D",
+        kind=KIND,
+        stations=[{"id": f"c{channel}"} for channel in range(channels)],
+        window={"steps": 2, "columns": ["y"], "look_back": seasons * SEASON, "profile": seasons},
+    )
+
+
+def names(spec: WindowSpec) -> tuple[str, ...]:
+    """What the kind looks at, alone: hundreds of horizons have thousands of features of their own."""
+    return ("y_lag0", *profile.names(spec))
+
+
+def channel_rows(spec: WindowSpec, values: Floats, age: Floats, origins: Ints) -> Rows:
+    """Rows at `origins` of each channel of `values` (T, C), one channel after the other; `age` is as a grid's."""
+    x, y, only = [], [], select(spec, names(spec))
+    for channel in range(values.shape[1]):
+        time = START + np.arange(len(values)) * HOUR
+        grid = Grid(f"c{channel}", time, ("y",), values[:, [channel]], age[:, [channel]])
+        x.append(features(spec, grid, origins, only=only))
+        y.append(targets(spec, grid, origins))
+    return Rows(np.concatenate(x), np.concatenate(y))
 
 
 def measure(protocol: Protocol, horizons: tuple[int, ...]) -> Mapping[str, dict[int, float]]:
