@@ -42,7 +42,7 @@ SINGLE = re.compile(r"_(lag[1-9]\d*|change\d+)$")
 
 
 class Matrix:
-    """Rows as xgboost reads them. Those of the newest columns are made once for all that a thread grows on them.
+    """Rows as xgboost reads them. Those of some columns are made once for all that a thread grows on them.
 
     They are binned, by every row whatever it weighs, to grow trees on; not to judge them.
     """
@@ -50,18 +50,27 @@ class Matrix:
     def __init__(self, data: Dataset, rows: Rows, *, binned: bool = True) -> None:
         self._x, self._change, self._binned = rows.x, data.change(rows), binned
         self._own = threading.local()  # a booster's labels are set on the matrix that others of its thread use, too
+        self._first: dict[tuple[int, ...], xgboost.DMatrix] = {}  # of any thread, whose bins the others take
 
     def of(self, columns: tuple[int, ...], at: int) -> xgboost.DMatrix:
         """These columns with the changes of the horizon at an index; a row without one weighs nothing."""
+        if not hasattr(self._own, "made"):
+            self._own.made = {}
+        made: dict[tuple[int, ...], xgboost.DMatrix] = self._own.made
+        if columns not in made:
+            made[columns] = self._made(columns)
+        change = self._change[:, at]
+        made[columns].set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
+        return made[columns]
+
+    def _made(self, columns: tuple[int, ...]) -> xgboost.DMatrix:
         import xgboost
 
-        own = self._own
-        if getattr(own, "columns", None) != columns:
-            make = partial(xgboost.QuantileDMatrix, max_bin=BINS) if self._binned else xgboost.DMatrix
-            own.columns, own.matrix = columns, make(self._x[:, list(columns)], nthread=1)
-        change = self._change[:, at]
-        matrix: xgboost.DMatrix = own.matrix
-        matrix.set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
+        x = self._x[:, list(columns)]
+        if not self._binned:
+            return xgboost.DMatrix(x, nthread=1)
+        matrix = xgboost.QuantileDMatrix(x, max_bin=BINS, ref=self._first.get(columns), nthread=1)
+        self._first.setdefault(columns, matrix)
         return matrix
 
 
@@ -131,9 +140,9 @@ def grow(data: Dataset, params: XgboostParameters, log: Log) -> tuple[tuple[Tree
 
 def regrow(trees: Sequence[Trees], data: Dataset, rows: Rows, threads: int | None) -> tuple[Trees, ...]:
     """The same choices, grown on other rows."""
-    matrix, more = Matrix(data, rows), len(rows.x) / len(data.train.x)
+    more = len(rows.x) / len(data.train.x)
     with _threads(threads, rows.x.size) as pool:
-        return tuple(pool.map(lambda each: each.refit(matrix, more), trees))
+        return tuple(pool.map(lambda each: each.refit(Matrix(data, rows), more), trees))
 
 
 @contextmanager
@@ -186,11 +195,11 @@ def _columns(
         return [every for _ in horizons]
     settings = _settings(params, calm=False) | {"eta": PROBE_RATE}
 
-    def error(columns: tuple[int, ...], at: int) -> float:
-        return _fit(parts, settings, columns, at, PROBE_ROUNDS).booster.best_score
+    def errors(columns: tuple[int, ...]) -> list[float]:
+        return [_fit(parts, settings, columns, at, PROBE_ROUNDS).booster.best_score for at in horizons]
 
-    errors = [pool.map(partial(error, columns), horizons) for columns in (every, without)]
-    return [every if own <= other else without for own, other in zip(*errors, strict=True)]
+    both = pool.map(errors, (every, without))  # a thread each: to bin columns takes longer than a booster
+    return [every if own <= other else without for own, other in zip(*both, strict=True)]
 
 
 def _settings(params: XgboostParameters, *, calm: bool) -> dict[str, Any]:
