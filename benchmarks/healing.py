@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: a process a core, each with
 
 import msgspec
 import numpy as np
-from measuring.scenarios import INJECTED, NATURAL, SEASON, SENSOR, injected
+from measuring.scenarios import INJECTED, NATURAL, SEASON, SENSOR, WORLD, injected
 from measuring.table import show, verdict
 from measuring.tally import REACHED, SPANS, Tally, first_champion, run
 from measuring.truth import settle
@@ -179,6 +179,9 @@ def show_targets(found: Sequence[Tally]) -> bool:
     ]
     show("Targets", ["", "", "target", ""], [[a, b, c, verdict(bool(d))] for a, b, c, d in table])
     print(f"  {near:.0%} of the drifts found end within {REACHED - 1:.0%} of the oracle, each judged alone")
+    changed = [each for each in found if each.scenario in WORLD and each.scenario != "calm"]
+    alone = [each for each in changed if not each.promoted and (each.expected == "quiet" or each.ratio <= REACHED)]
+    print(f"  {len(alone)} of {len(changed)} changes of the world heal without a retrain: little is left to learn")
     return all(reached for *_, reached in table)
 
 
