@@ -47,27 +47,27 @@ class Matrix:
     They are binned, by every row whatever it weighs, to grow trees on; not to judge them.
     """
 
-    def __init__(self, data: Dataset, rows: Rows, *, binned: bool = True) -> None:
-        self._x, self._change, self._binned = rows.x, data.change(rows), binned
+    def __init__(self, data: Dataset, rows: Rows, *, bins: bool = True) -> None:
+        self._x, self._change, self._bins = rows.x, data.change(rows), bins
         self._own = threading.local()  # a booster's labels are set on the matrix that others of its thread use, too
         self._first: dict[tuple[int, ...], xgboost.DMatrix] = {}  # of any thread, whose bins the others take
 
     def of(self, columns: tuple[int, ...], at: int) -> xgboost.DMatrix:
         """These columns with the changes of the horizon at an index; a row without one weighs nothing."""
-        if not hasattr(self._own, "made"):
-            self._own.made = {}
-        made: dict[tuple[int, ...], xgboost.DMatrix] = self._own.made
-        if columns not in made:
-            made[columns] = self._made(columns)
+        if not hasattr(self._own, "matrices"):
+            self._own.matrices = {}
+        matrices: dict[tuple[int, ...], xgboost.DMatrix] = self._own.matrices
+        if columns not in matrices:
+            matrices[columns] = self._make(columns)
         change = self._change[:, at]
-        made[columns].set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
-        return made[columns]
+        matrices[columns].set_info(label=np.nan_to_num(change, nan=0), weight=np.isfinite(change).astype(np.float32))
+        return matrices[columns]
 
-    def _made(self, columns: tuple[int, ...]) -> xgboost.DMatrix:
+    def _make(self, columns: tuple[int, ...]) -> xgboost.DMatrix:
         import xgboost
 
         x = self._x[:, list(columns)]
-        if not self._binned:
+        if not self._bins:
             return xgboost.DMatrix(x, nthread=1)
         matrix = xgboost.QuantileDMatrix(x, max_bin=BINS, ref=self._first.get(columns), nthread=1)
         self._first.setdefault(columns, matrix)
@@ -123,7 +123,7 @@ def predict(trees: Sequence[Trees], x: Floats) -> Floats:
 
 def grow(data: Dataset, params: XgboostParameters, log: Log) -> tuple[tuple[Trees, ...], tuple[Trees, ...]]:
     """The sharp and the calm trees of each horizon, on train rows, each cut to its best round on validation rows."""
-    parts = Matrix(data, data.train), Matrix(data, data.validation, binned=False)
+    parts = Matrix(data, data.train), Matrix(data, data.validation, bins=False)
     with _threads(params.threads, data.train.x.size) as pool:
         sharp = _columns(data, parts, params, pool)
         calm = [tuple(column for column in own if not SINGLE.search(data.names[column])) for own in sharp]
