@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,22 +94,7 @@ def layer_asset(
             work = Refreshed(con, platform.lake, platform, sorted(context.partition_keys), layers_called(feed, name))
             if ready and not ready(context, work):
                 return
-            waiting = later(context, work) if later else {}
-            for layer in work.layers:
-                facts = layer.observe(con, work.lake, work.partitions, now)
-                work.stale[layer.table] = []
-                if facts is not None:
-                    work.facts[layer.table] = facts
-                    work.stale[layer.table] = layer.refresh(
-                        con,
-                        work.lake,
-                        work.partitions,
-                        facts,
-                        platform.hash_salt,
-                        force=config.force,
-                        later=waiting.get(layer.table),
-                    )
-                context.log.info(f"{layer.table}: {computed(work.stale[layer.table], work.partitions)}")
+            _refresh(context, work, now, later(context, work) if later else {}, force=config.force)
             own = show(context, work)
         stale = {month for each in work.stale.values() for month in each}
         yield dg.MaterializeResult(
@@ -122,6 +108,21 @@ def layer_asset(
         )
 
     return asset
+
+
+def _refresh(
+    context: dg.AssetExecutionContext, work: Refreshed, now: datetime, later: Mapping[str, str], *, force: bool
+) -> None:
+    """Makes the stale months of every layer, and says which."""
+    lake, salt = work.lake, work.platform.hash_salt
+    for layer in work.layers:
+        facts, waiting, stale = layer.observe(work.con, lake, work.partitions, now), later.get(layer.table), list[str]()
+        if facts is not None:
+            work.facts[layer.table] = facts
+            stale = layer.refresh(work.con, lake, work.partitions, facts, salt, force=force, later=waiting)
+        work.stale[layer.table] = stale
+        hourly = f"; {waiting} is made once an hour" if waiting in work.partitions and waiting not in stale else ""
+        context.log.info(f"{layer.table}: {computed(stale, work.partitions)}{hourly}")
 
 
 def computed(stale: Sequence[str], partitions: Sequence[str]) -> str:
