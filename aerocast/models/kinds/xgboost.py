@@ -45,7 +45,9 @@ class XgboostParameters(Parameters):
         default=20.0, description="Least weight in a leaf (min_child_weight); five times as much in calm trees"
     )
     threads: Count | None = Field(
-        default=None, description="Boosters that grow side by side, one a core by default; the trees are the same"
+        default=None,
+        description="Boosters that grow side by side, one a core by default; the trees are the same",
+        examples=[1],
     )
 
 

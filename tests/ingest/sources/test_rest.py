@@ -148,6 +148,7 @@ def test_lost_lake_is_filled_again_whatever_the_memory_says(tmp_path: Path, serv
     assert len(set(service.paths())) == 1
 
 
+@pytest.mark.skipif(not SHARED.exists(), reason=f"no test data at {SHARED} (AEROCAST_TEST_DATA)")
 def test_weather_service_is_read_by_declaration_alone(tmp_path: Path, service: Service) -> None:
     """153 observations as api.weather.gov answered them."""
     body = json.loads((SHARED / "nws_api_recorded/restored/2019__KCNK__observations_153.json").read_bytes())
