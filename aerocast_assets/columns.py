@@ -22,7 +22,7 @@ _VALUES = dict.fromkeys(("instant", "mean"), "mean") | {
     "counter": "what the counter counted",
 }
 ABOVE = {"bronze": "raw", **dict.fromkeys(("silver", "sliding"), "bronze")}
-ABOVE |= dict.fromkeys(("windows", "forecasts", "evaluation"), "silver")
+ABOVE |= dict.fromkeys(("windows", "forecasts", "evaluation", "anomalies"), "silver")
 FIGURES = {"mean": "double", "std": "double", "min": "double", "max": "double", "count": "integer"}
 TIME, TEXT, NUMBER = "timestamp", "string", "double"
 
@@ -168,6 +168,24 @@ def _evaluation(feed: Feed, _: str) -> Iterator[_Column]:
     yield _station(feed)
 
 
+def _anomalies(feed: Feed, _: str) -> Iterator[_Column]:
+    angles = {column.name for column in feed.columns if column.circular or column.lead is not None}
+    series = tuple(each.name for each in _series(feed) if each.name not in angles)
+    yield _station(feed)
+    yield _Column("start", TIME, "the first surprising step, UTC", ("time",))
+    yield _Column("end", TIME, "the end of the last surprising step, UTC; null while the event lasts", ("time",))
+    yield _Column("last", TIME, "the newest surprising step, UTC", ("time",))
+    yield _Column("peak", TIME, "the most surprising step, UTC", ("time",))
+    yield _Column("severity", NUMBER, "surprise at the peak: 3 for once in a thousand steps, 4 in ten thousand", series)
+    yield _Column("cause", TEXT, "sensor_fault, weather (seen at half of the other stations or more) or unknown")
+    yield _Column("columns", TEXT, "share of each column in the peak, as JSON", series)
+    yield _Column("detail", TEXT, "the value that stands out most at the peak, and where it lies", series)
+    yield _Column("alarms", "bigint", "how often the event began or became worse", series)
+    yield _Column("seen_at", TEXT, "other stations that were surprising in the same way then", series)
+    yield _Column("others", "bigint", "other stations that were measured then", ("station",))
+    yield _Column("month", TEXT, "the partition", ("time",))
+
+
 def _station(feed: Feed) -> _Column:
     return _Column("station", TEXT, "which place or instrument", ("station",), ", ".join(feed.station_ids))
 
@@ -203,4 +221,5 @@ _COLUMNS = {
     "windows": _windows,
     "forecasts": _forecasts,
     "evaluation": _evaluation,
+    "anomalies": _anomalies,
 }

@@ -7,6 +7,7 @@ import dagster as dg
 from aerocast.feed.declaration import Feed
 from aerocast_assets import keys
 from aerocast_assets._compat import AssetJob
+from aerocast_assets.assets.anomalies import anomalies
 from aerocast_assets.assets.bronze import bronze
 from aerocast_assets.assets.candidates import candidates
 from aerocast_assets.assets.champion import champion
@@ -41,7 +42,8 @@ def feed_definitions(feed: Feed) -> dg.Definitions:
     layers = [raw(feed), bronze(feed), *sliding_layer(feed), silver(feed), windows(feed)]
     layers += [training_set(feed, target) for target in feed.targets]
     trained = [candidates(feed, target) for target in feed.targets]
-    served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)] + [evaluation(feed)]
+    served = [make(feed, target) for target in feed.targets for make in (champion, forecasts)]
+    served += [evaluation(feed), anomalies(feed)]
     checks = [
         *intake_checks(feed),
         *quality_checks(feed),
@@ -78,9 +80,9 @@ def _job(
 
 
 def _live_job(feed: Feed) -> AssetJob:
-    assets = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
+    assets = [key(feed, layer) for layer in (*tables(feed), "evaluation", "anomalies")]
     assets += [key(feed, target, name) for target in feed.targets for name in ("training_set", "forecasts")]
-    about = "New readings and logged forecasts, up to evaluation and drift; models are left as they are."
+    about = "New readings and logged forecasts, up to evaluation, drift and anomalies; models are left as they are."
     return _job(feed, keys.live_job_name(feed), assets, about)
 
 

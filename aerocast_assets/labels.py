@@ -56,7 +56,7 @@ def of_layer(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 def _limit(feed: Feed, layer: str) -> timedelta | None:
     """How old the newest materialisation may be while the feed lives; None: any age."""
-    if layer in (*tables(feed), "evaluation", "forecasts"):
+    if layer in (*tables(feed), "evaluation", "anomalies", "forecasts"):
         return feed.freshness + feed.readings_wait
     return feed.retraining.max_age + RETRAIN if layer == "champion" else None
 

@@ -57,6 +57,7 @@ class Retention(Strict):
     outcomes: Duration | None = Field(default=None, description="Forecasts beside their outcomes", examples=["P365D"])
     evaluation_daily: Duration | None = Field(default=None, description="Daily metrics", examples=["P1095D"])
     drift: Duration | None = Field(default=None, description="Results of the drift tests", examples=["P1095D"])
+    anomalies: Duration | None = Field(default=None, description="Events unlike a station's past", examples=["P1095D"])
 
 
 class Housekeeping(Strict):

@@ -32,7 +32,7 @@ _ROOMS = {
     "storage": r".+",
     "dagster": r".+",
     "processes": r"[^/]+\.log(\.1)?",
-    **dict.fromkeys(("clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
+    **dict.fromkeys(("anomalies", "clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")

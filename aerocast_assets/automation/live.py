@@ -273,7 +273,7 @@ def ask(root: Home, feed: Feed, covered: Sequence[str], reason: str, now: dateti
     from aerocast.releases.release import serving_release
 
     serving = [target for target in feed.targets if serving_release(root, feed.name, target).release]
-    layers = [key(feed, layer) for layer in (*tables(feed), "evaluation")]
+    layers = [key(feed, layer) for layer in (*tables(feed), "evaluation", "anomalies")]
     layers += [key(feed, target, "training_set") for target in feed.targets]
     return dg.RunRequest(
         job_name=live_job_name(feed),

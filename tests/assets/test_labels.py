@@ -133,7 +133,7 @@ def test_tables_have_column_schema_and_lineage_of_columns_above(shown: dg.Reposi
     nodes = {each.key: each for each in shown.asset_graph.asset_nodes}
     schemas = {key: each.metadata.get("dagster/column_schema") for key, each in nodes.items()}
     names = {key: {each.name for each in value.columns} for key, value in schemas.items() if value}  # type: ignore[attr-defined]
-    assert {key.path[-1] for key in names} == {*TABLES, "forecasts", "evaluation"}
+    assert {key.path[-1] for key in names} == {*TABLES, "forecasts", "evaluation", "anomalies"}
     for key, own in names.items():
         assert all(column.description for column in schemas[key].columns)  # type: ignore[union-attr]
         if key.path[-1] == "raw":

@@ -194,7 +194,7 @@ def test_changed_rule_rebuilds_its_old_month_only(world: World) -> None:
 
     asked, cursor = flow(world, feed, cursor)
     rows = key(feed, TARGET, "training_set")
-    others = {f"small/{name}" for name in ("evaluation", f"{TARGET}/forecasts")}
+    others = {f"small/{name}" for name in ("evaluation", "anomalies", f"{TARGET}/forecasts")}
     assert {name for name, month in asked if month} == set(), "no other month"
     assert asked - {(each, None) for each in others} == {(rows.to_user_string(), None)}, "and no model by itself"
     assert refresh(feed, world.home, world.instance, selection=[rows]).success
@@ -203,7 +203,7 @@ def test_changed_rule_rebuilds_its_old_month_only(world: World) -> None:
     assert shown_stale(world, feed, world.other) == found
     assert expected <= found
     assert not any(each.startswith("other/") for each in found)
-    assert found - expected <= {f"small/{TARGET}/forecasts", "small/evaluation"}, "what rests on models"
+    assert found - expected <= {f"small/{TARGET}/forecasts", "small/evaluation", "small/anomalies"}, "rests on models"
     assert differences(logged, events(world)) == {(f"small/{layer}", OLD) for layer in LAYERS}
 
 
@@ -215,7 +215,7 @@ def test_owners_and_tags_make_nothing_stale(world: World) -> None:
     assert done.success
     events = done.get_asset_materialization_events()
     assert {event.asset_key.path[-1]: metadata(done, event.asset_key)["status"] for event in events} == dict.fromkeys(
-        ("raw", *LAYERS, "training_set", *MODELS, "forecasts", "evaluation"), "unchanged"
+        ("raw", *LAYERS, "training_set", *MODELS, "forecasts", "evaluation", "anomalies"), "unchanged"
     )
 
 

@@ -213,7 +213,9 @@ def test_layer_version_covers_its_imports(copy: Path) -> None:
     edit(copy, "common/units", "return 1.0, 0.0", "return 1.0, 1e-9")
     edit(copy, "ingest/sources/_nws_readings", "_DIGITS = 10", "_DIGITS = 9")
     second = versions(copy)
-    assert changed(first, second) == {"bronze", "silver", "windows", "champion", "evaluation", "midwest/raw"}
+    assert changed(first, second) == {
+        *("bronze", "silver", "windows", "champion", "evaluation", "anomalies", "midwest/raw")
+    }
 
     edit(copy, "tables/quality/quarantine", "_EXCERPT = 60", "_EXCERPT = 61")
     edit(copy, "monitoring/evaluation/shadow", "0.3 * np", "0.4 * np")

@@ -3,7 +3,7 @@
 The state between two calls is the newest event alone, so steps may be given one by one or all at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,18 +17,37 @@ LEVEL = 0.5  # an event is worse with each such part of a power of ten
 REST = 3  # days without a surprise after which what comes next is another event
 
 
+class Evidence(NamedTuple):
+    """What is known of a surprising step: the share of each column, the other stations that were surprising in the
+    same way, of how many, and a sentence.
+    """
+
+    columns: Mapping[str, float]
+    seen_at: tuple[str, ...] = ()
+    others: int = 0
+    detail: str = ""
+
+
+class Step(NamedTuple):
+    """One step from 1970 and its surprise."""
+
+    step: int
+    surprise: float
+    evidence: Evidence
+
+
 @dataclass(frozen=True)
 class Span:
     """An event in steps from 1970: its first step and its last surprising one, and the step and surprise of its peak.
 
-    `shares` (C,) are those of the columns at the peak; `alarms` how often it began or became worse.
+    `evidence` is of the peak; `alarms` is how often the event began or became worse.
     """
 
     start: int
     last: int
     peak: int
     severity: float
-    shares: tuple[float, ...]
+    evidence: Evidence
     alarms: int = 1
 
     def is_over(self, newest: int, per_day: int) -> bool:
@@ -36,20 +55,12 @@ class Span:
         return newest - self.last >= calm(per_day)
 
 
-class Step(NamedTuple):
-    """One step from 1970, its surprise, and the shares of the columns in it."""
-
-    step: int
-    surprise: float
-    shares: tuple[float, ...]
-
-
 def calm(per_day: int) -> int:
     """How many calm steps end an event, until it goes on."""
     return max(1, per_day // 8)
 
 
-def follow(newest: Span | None, steps: Sequence[Step], per_day: int) -> Iterator[Span]:
+def follow(newest: Span | None, steps: Iterable[Step], per_day: int) -> Iterator[Span]:
     """The events of a station, oldest first: the newest one so far, if any, as it goes on, and those that begin."""
     for each in steps:
         if not each.surprise >= OPEN:
@@ -57,10 +68,10 @@ def follow(newest: Span | None, steps: Sequence[Step], per_day: int) -> Iterator
         if newest is None or each.step - newest.last > REST * per_day:
             if newest is not None:
                 yield newest
-            newest = Span(each.step, each.step, each.step, each.surprise, each.shares)
+            newest = Span(each.step, each.step, each.step, each.surprise, each.evidence)
         elif each.surprise > newest.severity:
             worse = level(each.surprise) > level(newest.severity)
-            peak = each.step, each.surprise, each.shares, newest.alarms + worse
+            peak = each.step, each.surprise, each.evidence, newest.alarms + worse
             newest = Span(newest.start, each.step, *peak)
         else:
             newest = replace(newest, last=each.step)

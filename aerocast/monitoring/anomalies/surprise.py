@@ -60,9 +60,7 @@ def surprises(values: Reals, first: int, per_day: int, since: int = 0) -> Surpri
     """
     rows, columns = values.shape
     both = [views(values[:, at], first, per_day) for at in range(columns)]
-    surprise = Surprise(
-        *(np.full(shape, np.nan) for shape in ((rows, columns), rows, (rows, columns), (rows, columns)))
-    )
+    surprise = nothing(values.shape)
     steps = np.arange(rows)
     starts = steps[(steps + first) % per_day == 0]
     for start in starts[starts + per_day > since].tolist():
@@ -70,6 +68,11 @@ def surprises(values: Reals, first: int, per_day: int, since: int = 0) -> Surpri
     for each in (surprise.columns, surprise.joint, surprise.parts, surprise.deviation):
         each[:since] = np.nan
     return surprise
+
+
+def nothing(shape: tuple[int, ...]) -> Surprise:
+    """Of steps that are not looked at."""
+    return Surprise(*(np.full(each, np.nan) for each in (shape, shape[0], shape, shape)))
 
 
 def _score_day(

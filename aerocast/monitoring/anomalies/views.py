@@ -6,6 +6,7 @@ days were, as intervals do (`aerocast.contracts.intervals`).
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,48 +69,51 @@ def deviations(values: Reals, view: View, first: int, per_day: int, start: int, 
     Everything is fitted on the rows before `start`. NaN where not measured; None while too little is known.
     """
     low = max(0, start - back)
-    past, span = np.arange(low, start), np.arange(low, end)
+    past, day = np.arange(low, start), np.arange(start, end)
     apart = values - view.base
-    usable = past[np.isfinite(apart[past]) & np.isfinite(view.x[past]).all(axis=1)]
+    usable = past[np.isfinite(apart[low:start]) & np.isfinite(view.x[low:start]).all(axis=1)]
     if len(usable) < max(FEWEST, 2 * per_day):
         return None
-    outcome = apart[usable]
-    outcome = np.clip(outcome, *np.quantile(outcome, _ODD))
-    error = apart[span] - _ridge(view.x[usable], outcome, view.x[span], 1 + len(usable) / 100)
+    x, outcome = view.x[usable], apart[usable]
+    usual_outcome = np.clip(outcome, *np.quantile(outcome, _ODD))
+    same, new = _ridge(x, usual_outcome, view.x[day], 1 + len(usable) / 100)
+    error, at = np.full(end - low, np.nan), np.concatenate([usable, day])
+    error[at - low] = apart[at] - np.concatenate([same, new])
     noise = _ROUNDING * float(np.abs(values[usable]).max())
-    error = np.where(np.abs(error) <= noise, 0.0, error)
+    error[np.abs(error) <= noise] = 0.0
     size = np.abs(error)
     usual = float(np.median(size[usable - low]))
     least = 0.05 * usual + noise + np.finfo(np.float64).tiny
-    unsettled = _unsettled(size, usual, view, span, per_day)
-    drivers = np.column_stack([_waves(span, first, per_day), np.log(unsettled + least)])
-    at = usable - low
-    spread = _ridge(drivers[at], np.log(size[at] + least), drivers, 5 + len(at) / 20)
-    distance: Reals = error / np.exp(spread)
-    return distance
+    unsettled = _mean(np.minimum(size, GROSS * usual), view.before[at] - low, UNSETTLED * per_day)
+    unsettled = np.where(np.isfinite(unsettled), unsettled, usual)
+    drivers = np.column_stack([_waves(per_day)[(at + first) % per_day], np.log(unsettled + least)])
+    split = len(usable)
+    spread = _ridge(drivers[:split], np.log(size[usable - low] + least), drivers[split:], 5 + split / 20)
+    error[at - low] /= np.exp(np.concatenate(spread))
+    return error
 
 
-def _unsettled(size: Reals, usual: float, view: View, span: Rows, per_day: int) -> Reals:
-    """(n,) the mean error of the last days, of those that are known at each row; `usual` if none is."""
-    mean = _mean(np.minimum(size, GROSS * usual), view.before[span] - span[0], UNSETTLED * per_day)
-    return np.where(np.isfinite(mean), mean, usual)
-
-
-def _waves(rows: Rows, first: int, per_day: int) -> Reals:
-    """(n, 4) of the day."""
-    angle = 2 * np.pi * ((rows + first) % per_day) / per_day
+@cache
+def _waves(per_day: int) -> Reals:
+    """(per_day, 4) of the day."""
+    angle = 2 * np.pi * np.arange(per_day) / per_day
     return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], axis=1)
 
 
-def _ridge(x: Reals, y: Reals, new: Reals, penalty: float) -> Reals:
-    """What a ridge regression of y (n,) on x (n, F) says of `new` (m, F); what is missing there counts as usual."""
-    mean, scale = x.mean(axis=0), x.std(axis=0)
+def _ridge(x: Reals, y: Reals, new: Reals, penalty: float) -> tuple[Reals, Reals]:
+    """What a ridge regression of y (n,) on x (n, F) says of `x` (n,) and of `new` (m,).
+
+    What is missing in `new` counts as usual.
+    """
+    mean, level = x.mean(axis=0), y.mean()
+    apart = x - mean
+    gram = apart.T @ apart
+    scale = np.sqrt(np.diag(gram) / len(x))
     scale = np.where(scale > _ROUNDING * np.abs(x).max(axis=0), scale, np.inf)
-    z, level = (x - mean) / scale, y.mean()
-    weights = np.linalg.solve(z.T @ z + penalty * np.eye(x.shape[1]), z.T @ (y - level))
+    right = (apart.T @ (y - level)) / scale
+    weights = np.linalg.solve(gram / np.outer(scale, scale) + penalty * np.eye(len(scale)), right)
     usual = np.nan_to_num(np.clip((new - mean) / scale, -_REACH, _REACH))
-    value: Reals = usual @ weights + level
-    return value
+    return apart @ (weights / scale) + level, usual @ weights + level
 
 
 def _lag(values: Reals, steps: int) -> Reals:

@@ -4,18 +4,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.monitoring.anomalies.events import OPEN, REST, Span, Step, alarms, calm, follow
+from aerocast.monitoring.anomalies.events import OPEN, REST, Evidence, Span, Step, alarms, calm, follow
 
 DAY = 24
+ALONE = Evidence({"temperature": 1.0})
 
 
 def _steps(surprise: dict[int, float]) -> list[Step]:
-    return [Step(at, value, (1.0,)) for at, value in sorted(surprise.items())]
+    return [Step(at, value, ALONE) for at, value in sorted(surprise.items())]
 
 
 def test_event_spans_its_surprising_steps_and_has_its_worst_one() -> None:
     (event,) = follow(None, _steps({10: 1.0, 11: 3.2, 12: 0.0, 13: 4.1, 14: 3.0, 15: 2.9}), DAY)
-    assert event == Span(11, 14, 13, 4.1, (1.0,), alarms=2)
+    assert event == Span(11, 14, 13, 4.1, ALONE, alarms=2)
     assert not event.is_over(15, DAY)
     assert event.is_over(14 + calm(DAY), DAY)
 
