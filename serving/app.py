@@ -14,12 +14,12 @@ from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access, check_origin
-from serving.controllers import ENDPOINTS
 from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
+from serving.routes import ENDPOINTS, older_paths
 
 FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")
@@ -45,7 +45,7 @@ def create_app(
         route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
-        openapi_config=openapi.config(__version__),
+        openapi_config=openapi.config(__version__, older_paths()),
         lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer)],
         state=State(
             {

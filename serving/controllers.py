@@ -1,73 +1,32 @@
-"""The endpoints: they translate between HTTP and the store, and decide nothing."""
+"""The endpoints of state, readings and loop: they translate between HTTP and the store, and decide nothing."""
 
 import asyncio
-import time
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
 
-from serving import explaining, forms, observations, predictor, problems, reports, routine, views
+from serving import observations, reports, routine, views
 from serving.access import may_write
 from serving.body import read
-from serving.openapi import EvalOperation, ObserveOperation, PredictOperation, RetrainOperation, page
-from serving.parsing import addressed, check_content_type, decode, parse
-from serving.predictor import Answered
+from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation, page
+from serving.parameters import Feed, HttpRequest, Target, body_of
+from serving.parsing import decode
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
+from serving.refusals import DENIED, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
 from serving.schemas import (
     Accepted,
     EvalRequest,
     Evaluation,
-    ExplainedPrediction,
     FeedView,
     Health,
-    Prediction,
-    Problem,
     RetrainCheck,
     RetrainRequest,
     TargetModels,
 )
-
-Feed = Annotated[str | None, QueryParameter(description="Needed only where several feeds are served.")]
-Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
-HttpRequest = Request[Any, Any, State]
-
-
-def _refusal(description: str) -> ResponseSpec:
-    """A problem document in the description of an endpoint."""
-    return ResponseSpec(Problem, description=description, media_type="application/problem+json")
-
-
-REFUSED = {
-    400: _refusal("The body is not JSON."),
-    410: _refusal("The feed, or the target, is retired: it is no longer declared."),
-    413: _refusal("The body is too large."),
-    415: _refusal("The body is of another content type."),
-    422: _refusal("A field breaks a rule; the problem names field, value and rule."),
-    503: _refusal("No release, or no readings to forecast from."),
-}
-BUSY = {429: _refusal("Too many requests wait; try again after Retry-After seconds.")}
-UNEXPLAINED = {409: _refusal("The release is older than explanations: it has no typical rows.")}
-DENIED = {
-    401: _refusal("The token is wrong."),
-    403: _refusal("The server listens beyond loopback and has no token set."),
-}
-NOT_KEPT = {
-    400: _refusal("A reading is malformed; the problem names its index, field, value, rule."),
-    404: _refusal("There is no such feed; the problem lists the feeds."),
-    410: _refusal("The feed is retired: it is no longer declared."),
-    413: REFUSED[413],
-    415: REFUSED[415],
-    422: _refusal("The key was used for another body."),
-    429: _refusal("Too much waits for the platform; try again after Retry-After seconds."),
-    503: _refusal("The readings cannot be stored; none of them is."),
-    507: _refusal("The disk is full; nothing is stored."),
-}
-ODD = {400: _refusal("A parameter breaks a rule.")}
-UNKNOWN = {404: _refusal("No answer with that id is known.")}
 
 
 @get("/", include_in_schema=False, status_code=302)
@@ -96,7 +55,7 @@ async def feeds(state: State) -> list[FeedView]:
 
 
 @get("/models", tags=["state"], summary="Current and past releases",
-     responses=ODD | {404: _refusal("Nothing is released under that name.")})  # fmt: skip
+     responses=ODD | {404: refusal("Nothing is released under that name.")})  # fmt: skip
 async def models(
     state: State,
     feed: Feed = None,
@@ -108,60 +67,12 @@ async def models(
 
 
 @get("/reports/{feed:str}/{target:str}/{name:str}", tags=["state"], summary="A picture of a report",
-     responses=ODD | {404: _refusal("There is no such picture.")})  # fmt: skip
+     media_type="image/png", responses=ODD | {404: refusal("There is no such picture.")})  # fmt: skip
 async def picture(state: State, feed: FromPath[str], target: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
     headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
     png = await asyncio.to_thread(reports.picture, state.store.home, feed, target, name)
     return Response(png, media_type="image/png", headers=headers)
-
-
-@post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
-      operation_class=PredictOperation, responses=REFUSED | BUSY)  # fmt: skip
-async def predict(
-    request: HttpRequest, state: State, feed: Feed = None, target: Target = None
-) -> Prediction | dict[str, Any]:
-    """From a station's newest readings, or from a sequence of steps that the request brings along.
-
-    With both the sequence is what that station measured: its place and local clock count. Impossible values in a
-    sequence (outside the column's physical range) are set aside as they would be in the feed: they count as missing,
-    the answer is marked degraded and names them. A feed may declare other forms, for clients of older systems: flat
-    requests and answers (`request_forms`).
-    """
-    body = await _body(request, state)
-    began = time.perf_counter()
-    formed = forms.find(state.store, body, feed, target)
-    question = formed.request if formed else addressed(parse(body), feed, target)
-    answered = predictor.predict(state.store, question, formed.values if formed else None)
-    _note(request, state, answered)
-    state.metrics.latency.observe((time.perf_counter() - began) * 1000)
-    return forms.answer(formed, answered.prediction) if formed else answered.prediction
-
-
-@post("/explain", tags=["forecast"], summary="Forecast, and what it comes from", status_code=200,
-      operation_class=PredictOperation, responses=REFUSED | BUSY | UNEXPLAINED)  # fmt: skip
-async def explain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> ExplainedPrediction:
-    """Takes what `/predict` takes, and answers the same forecast with its parts.
-
-    A part says by how much a group of inputs moves the forecast away from the mean forecast for typical rows, in the
-    target's unit: a column, the target's recent values or earlier seasons, the calendar and the sun, the station, the
-    other stations, or what is known ahead. The parts come from the very graph that serves. They say what the model
-    does, not what causes the weather or the load: of inputs that move together each gets a share.
-    """
-    body = await _body(request, state)
-    formed = forms.find(state.store, body, feed, target)
-    question = formed.request if formed else addressed(parse(body), feed, target)
-    explaining.check(state.store, question)
-    answered = predictor.predict(state.store, question, formed.values if formed else None)
-    _note(request, state, answered)
-    explanation: ExplainedPrediction = await state.explainer.explain(answered)
-    return explanation
-
-
-def _note(request: HttpRequest, state: State, answered: Answered) -> None:
-    """Logs and counts an answer before it is sent."""
-    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
-    state.metrics.predictions.labels(answered.served.manifest.kind).inc()
 
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
@@ -213,7 +124,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     An outcome is in the log before the answer; one that was posted by id before is not counted twice. The process that
     gave an answer remembers its id among the newest 50,000 or so: for an older one post the pair.
     """
-    evaluation: Evaluation = state.loop.outcome(decode(await _body(request, state), EvalRequest))
+    evaluation: Evaluation = state.loop.outcome(decode(await body_of(request, state), EvalRequest))
     return evaluation
 
 
@@ -229,35 +140,12 @@ async def ask_for_retrain(request: HttpRequest, state: State, feed: Feed = None,
     """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
     platform's sensor. The server itself starts nothing; asking again returns the open request.
     """
-    body = await _body(request, state)
+    body = await body_of(request, state)
     force = decode(body, RetrainRequest).force if body else False
     return await asyncio.to_thread(routine.ask, state.store, feed, target, force)
-
-
-async def _body(request: HttpRequest, state: State) -> bytes:
-    check_content_type(request.headers.get("content-type"))
-    with state.observations.room.share() as share:
-        return await read(request, problems.MAX_BODY, share)
 
 
 @get("/metrics", tags=["state"], summary="Prometheus metrics", media_type=MediaType.TEXT)
 async def metrics(state: State) -> Response[bytes]:
     """Prometheus text format."""
     return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-ENDPOINTS = [
-    index,
-    docs,
-    health,
-    feeds,
-    models,
-    picture,
-    predict,
-    explain,
-    observe,
-    evaluate,
-    retrain_check,
-    ask_for_retrain,
-    metrics,
-]

@@ -1,6 +1,8 @@
 """Examples of the API's document that work as they stand: made from what is served at the moment."""
 
 import copy
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,34 +11,62 @@ import numpy as np
 from serving.hot_swap import ServingStore
 from serving.loading import Served, Tail
 from serving.observations import Observations
+from serving.samples import VALUES, Sampler
 
 Examples = dict[str, dict[str, Any]]
+JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+STATION = VALUES["station"][1]
+_READING = {"station": STATION, "time": "2026-01-05T12:00:00Z", "temp": None}
 
 
 def with_examples(document: dict[str, Any], store: ServingStore, observations: Observations) -> dict[str, Any]:
-    """A copy of the document, with examples for all bodies and the names that feed and target may have."""
+    """A copy of the document, with examples for all bodies, parameters and answers."""
     copied = copy.deepcopy(document)
     first = [next(iter(targets.values())) for targets in store.index.values()]
-    bodies = {"/predict": {}, "/eval": {}, "/observations/{feed}": _readings(observations)}
-    bodies["/routine-retrain-check"] = {"check": _example("Only if due", {})}
-    for served in first:
-        own = f" of {served.feed.name}" if len(first) > 1 else ""
-        bodies["/predict"] |= _questions(served, store.tail(served.feed.name), own)
-        bodies["/eval"][f"pair{own}"] = _example(f"A pair of numbers{own}", _names(served) | _pair(served))
-    bodies["/explain"] = bodies["/predict"]
-    for path, examples in bodies.items():
-        if examples:
-            copied["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"] = examples
-    names = {
+    bodies = _bodies(first, store, observations)
+    names: dict[str, list[Any]] = {
         "feed": list(store.index),
         "target": list(dict.fromkeys(target for targets in store.index.values() for target in targets)),
+        "station": list(dict.fromkeys(each.id for served in first for each in served.feed.stations[:2])),
     }
+    sampler = Sampler(copied, {name: values[0] for name, values in names.items() if values})
     for path, methods in copied["paths"].items():
-        choices = names | {"feed": observations.feed_names()} if path.startswith("/observations") else names
-        for parameter in (each for method in methods.values() for each in method.get("parameters", [])):
-            if values := choices.get(parameter["name"]):
-                parameter["examples"] = {value: {"value": value} for value in values}
+        choices = names | {"name": ["drift.png"]}
+        if path.startswith("/v1/observations"):
+            choices["feed"] = observations.feed_names()
+        for operation in methods.values():
+            for parameter in operation.get("parameters", []):
+                own = choices.get(parameter["name"]) or [sampler.value(parameter.get("schema", {}), parameter["name"])]
+                parameter["examples"] = {str(value): {"value": value} for value in own}
+            if content := operation.get("requestBody", {}).get("content"):
+                for media_type, examples in bodies.get(path, {}).items():
+                    content[media_type]["examples"] = examples
+            for status, described in operation["responses"].items():
+                for media_type, answer in described.get("content", {}).items():
+                    answer["examples"] = {"answer": sampler.answer(status, described, media_type)}
     return copied
+
+
+def _bodies(first: Sequence[Served], store: ServingStore, observations: Observations) -> dict[str, dict[str, Examples]]:
+    """Examples of bodies by path and media type; without a release, such as a feed `noaa` would have."""
+    predict, pairs = Examples(), Examples()
+    for served in first:
+        own = f" of {served.feed.name}" if len(first) > 1 else ""
+        predict |= _questions(served, store.tail(served.feed.name), own)
+        pairs[f"pair{own}"] = _example(f"A pair of numbers{own}", _names(served) | _pair(served))
+    predict = predict or {"station": _example("A station's newest readings", {"station": STATION})}
+    pairs = pairs or {"pair": _example("A pair of numbers", {"predicted": 41.3, "actual": 40.0})}
+    return {
+        "/v1/predict": {JSON: predict},
+        "/v1/explain": {JSON: predict},
+        "/v1/eval": {JSON: pairs},
+        "/v1/routine-retrain-check": {JSON: {"check": _example("Only if due", {})}},
+        "/v1/observations/{feed}": {
+            JSON: _readings(observations) or {"one": _example("One reading", _READING)},
+            LINES: {"one": _example("One reading a line", f"{json.dumps(_READING)}\n")},
+            ARROW: {"one": _example("An Arrow IPC stream of columns such as station, time, temp", "bytes")},
+        },
+    }
 
 
 def _names(served: Served) -> dict[str, Any]:

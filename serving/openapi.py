@@ -1,5 +1,6 @@
 """The OpenAPI document, and a page that shows and tries it with nothing from the internet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -18,7 +19,9 @@ from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
 DESCRIPTION = """Forecasts of measured time series by the newest release of each feed and target.
 
 Every answer says which release gave it, what that was trained on, and whether its inputs were degraded. Errors are
-`application/problem+json` (RFC 9457) and name the field, the value and the rule."""
+`application/problem+json` (RFC 9457) and name the field, the value and the rule.
+
+What is below `/v1` keeps its form. Clients from before the versions find the same without `/v1`: {older}."""
 
 
 def _schema(described: dict[str, Any]) -> Schema:
@@ -116,6 +119,14 @@ class DocumentRenderPlugin(JsonRenderPlugin):
         return self.render_json(request, with_examples(openapi_schema, state.store, state.observations))
 
 
+class YamlDocumentRenderPlugin(YamlRenderPlugin):
+    """The same in YAML."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        state = request.app.state
+        return super().render(request, with_examples(openapi_schema, state.store, state.observations))
+
+
 def page(document: str) -> bytes:
     """The page, which reads the document at this path."""
     return resources.files("serving").joinpath("page.html").read_text().replace("{{document}}", document).encode()
@@ -128,12 +139,13 @@ def _or_nothing(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def config(version: str) -> OpenAPIConfig:
+def config(version: str, older: Sequence[str]) -> OpenAPIConfig:
+    """The document's; `older` are the paths from before the versions."""
     return OpenAPIConfig(
         title="AeroCast",
         version=version,
-        description=DESCRIPTION,
+        description=DESCRIPTION.format(older=", ".join(f"`{path}`" for path in older)),
         use_handler_docstrings=True,
-        render_plugins=[PageRenderPlugin(path="/"), DocumentRenderPlugin(), YamlRenderPlugin()],
+        render_plugins=[PageRenderPlugin(path="/"), DocumentRenderPlugin(), YamlDocumentRenderPlugin()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_or_nothing),
     )

@@ -67,13 +67,14 @@ JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vn
 # How often, method, path, and the kinds of its body.
 ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (30, "POST", "predict", (JSON,)),
+    (4, "POST", "v1/predict", (JSON,)),
     (8, "POST", "explain", (JSON,)),
     (15, "POST", "eval", (JSON,)),
     (30, "POST", "observations/small", (JSON, JSON, LINES, ARROW)),
     (1, "POST", "observations/none", (JSON,)),
     (5, "POST", "routine-retrain-check", (JSON,)),
     *((2, "GET", path, (JSON,)) for path in ("routine-retrain-check", "health", "feeds", "models", "metrics")),
-    *((1, "GET", path, (JSON,)) for path in ("schema", "schema/openapi.json", "docs", "", "reports/noaa/x/y.png")),
+    *((1, "GET", path, (JSON,)) for path in ("schema", "schema/openapi.json", "docs", "", "v1/models", "reports/noaa/x/y.png")),
 )
 KINDS = (JSON, LINES, ARROW, "application/problem+json")
 METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")

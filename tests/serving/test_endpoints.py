@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from serving.routes import older_paths
 from tests.factories.releases import HALF, HORIZONS, publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server
@@ -158,15 +159,18 @@ def _value(text: str, name: str) -> float:
 
 def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
-    paths = {"/health", "/feeds", "/models", "/predict", "/explain", "/eval", "/routine-retrain-check", "/metrics"}
-    paths |= {"/observations/{feed}", "/reports/{feed}/{target}/{name}"}
-    assert set(document["paths"]) == paths
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    paths = {f"/v1{path}" for path in older_paths()} | {"/health", "/metrics"}
+    assert set(document["paths"]) == paths, "each once"
+    assert all(f"`{path}`" in document["info"]["description"] for path in older_paths())
+    body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert set(body["examples"]) == {"station", "sequence"}
     assert set(body["schema"]["properties"]) == {"station", "sequence", "time", "feed", "target", "covariates"}
     for example in body["examples"].values():
         ask(http, **example["value"])
-    assert document["paths"]["/explain"]["post"]["requestBody"] == document["paths"]["/predict"]["post"]["requestBody"]
+    assert (
+        document["paths"]["/v1/explain"]["post"]["requestBody"]
+        == document["paths"]["/v1/predict"]["post"]["requestBody"]
+    )
     lonely = ("callable", "thread")  # of a library's own docstring
     for methods in document["paths"].values():
         for operation in methods.values():

@@ -214,7 +214,7 @@ def test_invalid_requests_are_refused(server: Server, client: httpx.Client) -> N
 
 
 def test_openapi_describes_endpoint(client: httpx.Client) -> None:
-    described = client.get("/schema/openapi.json").json()["paths"]["/observations/{feed}"]["post"]
+    described = client.get("/schema/openapi.json").json()["paths"]["/v1/observations/{feed}"]["post"]
     assert set(described["requestBody"]["content"]) == {"application/json", "application/x-ndjson", ARROW}
     assert {"202", "400", "401", "404", "413", "415", "422", "429", "503", "507"} <= set(described["responses"])
     assert {one["name"] for one in described["parameters"]} == {"feed", "Idempotency-Key"}

@@ -1,0 +1,63 @@
+"""The endpoints that answer forecasts: they translate between HTTP and the predictor, and decide nothing."""
+
+import time
+from typing import Any
+
+from litestar import post
+from litestar.datastructures import State
+
+from serving import explaining, forms, predictor
+from serving.openapi import PredictOperation
+from serving.parameters import Feed, HttpRequest, Target, body_of
+from serving.parsing import addressed, parse
+from serving.predictor import Answered
+from serving.refusals import BUSY, REFUSED, UNEXPLAINED
+from serving.schemas import ExplainedPrediction, Prediction
+
+
+@post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
+      operation_class=PredictOperation, responses=REFUSED | BUSY)  # fmt: skip
+async def predict(
+    request: HttpRequest, state: State, feed: Feed = None, target: Target = None
+) -> Prediction | dict[str, Any]:
+    """From a station's newest readings, or from a sequence of steps that the request brings along.
+
+    With both the sequence is what that station measured: its place and local clock count. Impossible values in a
+    sequence (outside the column's physical range) are set aside as they would be in the feed: they count as missing,
+    the answer is marked degraded and names them. A feed may declare other forms, for clients of older systems: flat
+    requests and answers (`request_forms`).
+    """
+    body = await body_of(request, state)
+    began = time.perf_counter()
+    formed = forms.find(state.store, body, feed, target)
+    question = formed.request if formed else addressed(parse(body), feed, target)
+    answered = predictor.predict(state.store, question, formed.values if formed else None)
+    _note(request, state, answered)
+    state.metrics.latency.observe((time.perf_counter() - began) * 1000)
+    return forms.answer(formed, answered.prediction) if formed else answered.prediction
+
+
+@post("/explain", tags=["forecast"], summary="Forecast, and what it comes from", status_code=200,
+      operation_class=PredictOperation, responses=REFUSED | BUSY | UNEXPLAINED)  # fmt: skip
+async def explain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> ExplainedPrediction:
+    """Takes what `/predict` takes, and answers the same forecast with its parts.
+
+    A part says by how much a group of inputs moves the forecast away from the mean forecast for typical rows, in the
+    target's unit: a column, the target's recent values or earlier seasons, the calendar and the sun, the station, the
+    other stations, or what is known ahead. The parts come from the very graph that serves. They say what the model
+    does, not what causes the weather or the load: of inputs that move together each gets a share.
+    """
+    body = await body_of(request, state)
+    formed = forms.find(state.store, body, feed, target)
+    question = formed.request if formed else addressed(parse(body), feed, target)
+    explaining.check(state.store, question)
+    answered = predictor.predict(state.store, question, formed.values if formed else None)
+    _note(request, state, answered)
+    explanation: ExplainedPrediction = await state.explainer.explain(answered)
+    return explanation
+
+
+def _note(request: HttpRequest, state: State, answered: Answered) -> None:
+    """Logs and counts an answer before it is sent."""
+    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
+    state.metrics.predictions.labels(answered.served.manifest.kind).inc()

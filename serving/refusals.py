@@ -1,0 +1,39 @@
+"""The refusals that the API's document names for each endpoint, by status."""
+
+from litestar.openapi.datastructures import ResponseSpec
+
+from serving.schemas import Problem
+
+
+def refusal(description: str) -> ResponseSpec:
+    """A problem document in the description of an endpoint."""
+    return ResponseSpec(Problem, description=description, media_type="application/problem+json")
+
+
+REFUSED = {
+    400: refusal("The body is not JSON."),
+    410: refusal("The feed, or the target, is retired: it is no longer declared."),
+    413: refusal("The body is too large."),
+    415: refusal("The body is of another content type."),
+    422: refusal("A field breaks a rule; the problem names field, value and rule."),
+    503: refusal("No release, or no readings to forecast from."),
+}
+BUSY = {429: refusal("Too many requests wait; try again after Retry-After seconds.")}
+UNEXPLAINED = {409: refusal("The release is older than explanations: it has no typical rows.")}
+DENIED = {
+    401: refusal("The token is wrong."),
+    403: refusal("The server listens beyond loopback and has no token set."),
+}
+NOT_KEPT = {
+    400: refusal("A reading is malformed; the problem names its index, field, value, rule."),
+    404: refusal("There is no such feed; the problem lists the feeds."),
+    410: refusal("The feed is retired: it is no longer declared."),
+    413: REFUSED[413],
+    415: REFUSED[415],
+    422: refusal("The key was used for another body."),
+    429: refusal("Too much waits for the platform; try again after Retry-After seconds."),
+    503: refusal("The readings cannot be stored; none of them is."),
+    507: refusal("The disk is full; nothing is stored."),
+}
+ODD = {400: refusal("A parameter breaks a rule.")}
+UNKNOWN = {404: refusal("No answer with that id is known.")}

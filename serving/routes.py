@@ -1,0 +1,33 @@
+"""Which endpoint is answered at which path: the API below /v1, and as clients from before the versions know it."""
+
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
+
+from serving import controllers, forecasts
+
+VERSION = "/v1"
+OLDER: list[HTTPRouteHandler] = [
+    controllers.feeds,
+    controllers.models,
+    controllers.picture,
+    forecasts.predict,
+    forecasts.explain,
+    controllers.observe,
+    controllers.evaluate,
+    controllers.retrain_check,
+    controllers.ask_for_retrain,
+]
+ENDPOINTS: list[HTTPRouteHandler | Router] = [
+    controllers.index,
+    controllers.docs,
+    controllers.health,
+    controllers.metrics,
+    Router(VERSION, route_handlers=OLDER),
+    Router(VERSION, route_handlers=[controllers.health], include_in_schema=False),
+    Router("/", route_handlers=OLDER, include_in_schema=False),
+]
+
+
+def older_paths() -> list[str]:
+    """The paths at which endpoints of the first version are answered, too."""
+    return sorted({path.replace(":str", "") for handler in OLDER for path in handler.paths})
