@@ -54,6 +54,11 @@ async def may_write(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     raise problem("unauthorized", detail, status=401, field="Authorization", rule="Bearer <AEROCAST_TOKEN>")
 
 
+def is_own_page(request: Request[Any, Any, Any]) -> bool:
+    """Whether no page of another origin sends a request that reads: browsers say so, programs say nothing."""
+    return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or request.method != "GET"
+
+
 async def check_origin(request: Request[Any, Any, Any]) -> None:
     """Before every request. Raises a problem: 421 for another host's name, 403 for a page of another host."""
     access: Access = request.app.state.access

@@ -32,7 +32,7 @@ HELD_UP_SECONDS = 2.0  # between two looks, which should be one
 GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
-LIMITED = ("/predict", "/explain")  # the answers that take the processor's time, at any version's path
+LIMITED = ("/predict", "/explain")  # the answers that take the processor's time, whatever their paths
 MOST_OVERHEAD = 1 << 20  # bytes of chunk sizes, extensions and trailers, beside 8 a byte of the body
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
@@ -195,7 +195,7 @@ class Connection(HttpToolsProtocol):
 
     def _waiting(self, cycle: RequestResponseCycle) -> set[RequestResponseCycle]:
         """The requests that wait as this one does; none that are not limited."""
-        return self._load.get(cycle.scope["path"].removeprefix("/v1"), set())
+        return self._load.get(_work(cycle.scope["path"]), set())
 
     async def _admit(self, cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any) -> None:
         """Our application; in its place a short refusal while more requests wait than are answered at once."""
@@ -313,6 +313,12 @@ def room_for(size: int) -> int:
     if room < size:
         log.warning("at most %d connections, and not %d: this process may open %d files", room, size, most)
     return min(room, size)
+
+
+def _work(path: str) -> str:
+    """Which of LIMITED the answer at a path is, else the path without its version."""
+    own = path.removeprefix("/v1")
+    return "/predict" if own.startswith("/predictions/") and own.count("/") == 2 else own
 
 
 async def _busy(scope: Any, receive: Any, send: Any) -> None:

@@ -3,16 +3,17 @@
 import time
 from typing import Any
 
-from litestar import post
+from litestar import get, post
 from litestar.datastructures import State
 
 from serving import explaining, forms, predictor
+from serving.access import is_own_page
 from serving.openapi import PredictOperation
-from serving.parameters import Feed, HttpRequest, Target, body_of
+from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import addressed, parse
 from serving.predictor import Answered
-from serving.refusals import BUSY, REFUSED, UNEXPLAINED
-from serving.schemas import ExplainedPrediction, Prediction
+from serving.refusals import ABSENT, BUSY, REFUSED, UNEXPLAINED
+from serving.schemas import ExplainedPrediction, Prediction, PredictRequest
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
@@ -57,7 +58,24 @@ async def explain(request: HttpRequest, state: State, feed: Feed = None, target:
     return explanation
 
 
+@get("/predictions/{station:str}", tags=["forecast"], summary="The newest forecast of a station",
+     responses=ABSENT | BUSY)  # fmt: skip
+async def newest(
+    request: HttpRequest, state: State, station: Station, feed: Feed = None, target: Target = None
+) -> Prediction:
+    """All horizons with all quantiles, from the station's newest readings: what `POST /v1/predict` answers for it, and
+    logged by the same rules. An id with a slash goes there.
+    """
+    began = time.perf_counter()
+    question = PredictRequest(station=station, feed=feed, target=target)
+    answered = predictor.predict(state.store, question)
+    _note(request, state, answered)
+    state.metrics.latency.observe((time.perf_counter() - began) * 1000)
+    return answered.prediction
+
+
 def _note(request: HttpRequest, state: State, answered: Answered) -> None:
     """Logs and counts an answer before it is sent."""
-    state.loop.answered(answered, state.access.is_writer(request.headers.get("authorization", "")))
+    is_writer = state.access.is_writer(request.headers.get("authorization", "")) and is_own_page(request)
+    state.loop.answered(answered, is_writer)
     state.metrics.predictions.labels(answered.served.manifest.kind).inc()

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from serving import problems
 from serving.body import read
 from serving.parsing import check_content_type
 
 Feed = Annotated[str | None, QueryParameter(description="Needed only where several feeds are served.")]
+Station = Annotated[str, PathParameter(description="A station of the feed.")]
 Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
 

@@ -18,6 +18,12 @@ REFUSED = {
     422: refusal("A field breaks a rule; the problem names field, value and rule."),
     503: refusal("No release, or no readings to forecast from."),
 }
+ABSENT = {
+    400: refusal("A parameter breaks a rule."),
+    410: REFUSED[410],
+    422: refusal("There is no such feed, target or station; the problem names those that there are."),
+    503: REFUSED[503],
+}
 BUSY = {429: refusal("Too many requests wait; try again after Retry-After seconds.")}
 UNEXPLAINED = {409: refusal("The release is older than explanations: it has no typical rows.")}
 DENIED = {

@@ -17,12 +17,15 @@ OLDER: list[HTTPRouteHandler] = [
     controllers.retrain_check,
     controllers.ask_for_retrain,
 ]
+NEWER: list[HTTPRouteHandler] = [
+    forecasts.newest,
+]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [
     controllers.index,
     controllers.docs,
     controllers.health,
     controllers.metrics,
-    Router(VERSION, route_handlers=OLDER),
+    Router(VERSION, route_handlers=[*OLDER, *NEWER]),
     Router(VERSION, route_handlers=[controllers.health], include_in_schema=False),
     Router("/", route_handlers=OLDER, include_in_schema=False),
 ]
