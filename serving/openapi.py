@@ -120,11 +120,12 @@ class DocumentRenderPlugin(JsonRenderPlugin):
 
 
 class YamlDocumentRenderPlugin(YamlRenderPlugin):
-    """The same in YAML."""
+    """The same in YAML, by way of JSON: YAML has a tag of Python's for a tuple, which no other reader knows."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         state = request.app.state
-        return super().render(request, with_examples(openapi_schema, state.store, state.observations))
+        document = with_examples(openapi_schema, state.store, state.observations)
+        return super().render(request, json.decode(self.render_json(request, document)))
 
 
 def page(document: str) -> bytes:
