@@ -15,6 +15,7 @@ from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access, check_origin
 from serving.explaining import Explainer
+from serving.history import Historian
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
@@ -39,19 +40,20 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
-    explainer = Explainer()
+    explainer, historian = Explainer(), Historian(home)
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
         route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),
-        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer)],
+        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer), _closing(historian)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
                 "explainer": explainer,
+                "historian": historian,
                 "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,
@@ -62,11 +64,11 @@ def create_app(
     )
 
 
-def _closing(explainer: Explainer) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _closing(reader: Explainer | Historian) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(explainer.close)
+        await asyncio.to_thread(reader.close)
 
     return lifespan
 

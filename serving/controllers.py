@@ -9,14 +9,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
 
-from serving import observations, reports, routine, views
+from serving import history, inputs, observations, predictor, reports, routine, views
 from serving.access import may_write
 from serving.body import read
+from serving.history_schemas import HistoryPage
 from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation, page
-from serving.parameters import Feed, HttpRequest, Target, body_of
+from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import decode
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
-from serving.refusals import DENIED, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
+from serving.refusals import ABSENT, BUSY, DENIED, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
 from serving.schemas import (
     Accepted,
     EvalRequest,
@@ -64,6 +65,32 @@ async def models(
 ) -> list[TargetModels]:
     """Releases with metrics and lineage, newest first, of every feed and target or of those named."""
     return await asyncio.to_thread(views.models, state.store, feed, target, limit)
+
+
+@get("/predictions/{station:str}/history", tags=["loop"], summary="Past forecasts with their outcomes",
+     responses=ABSENT | {429: BUSY[429]})  # fmt: skip
+async def past_forecasts(
+    state: State,
+    station: Station,
+    feed: Feed = None,
+    target: Target = None,
+    start: Annotated[
+        str | None, QueryParameter(name="from", description="Target time from which; ISO 8601 with offset.")
+    ] = None,
+    end: Annotated[str | None, QueryParameter(name="to", description="Target time before which.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=history.MOST_ROWS, description="At most so many a page.")] = 100,
+    cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
+) -> HistoryPage:
+    """Each horizon of each forecast that was answered, beside what was measured, by target time, oldest first.
+
+    It is what evaluation has exported: the newest month is up to an hour behind, and holds what housekeeping keeps. A
+    forecast whose outcome comes late is in the order of its target time; who follows the newest asks again from there.
+    """
+    served = predictor.choose(state.store, feed, target, station)
+    inputs.check_station(served.feed, station)
+    span = history.span_of(served.feed.name, station, target, start, end, limit, cursor)
+    page: HistoryPage = await state.historian.page(span)
+    return page
 
 
 @get("/reports/{feed:str}/{target:str}/{name:str}", tags=["state"], summary="A picture of a report",

@@ -51,7 +51,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
     """
     grid = tail.grids.get(station) if tail else None
     if grid is None:
-        _check_station(served.feed, station)
+        check_station(served.feed, station)
     if tail and (why := outdated(served, tail)):
         raise problem("release-outdated", why, status=503, field="station", value=station, rule="units as declared now")
     grid, origin, known_history = _start(served, tail, station)
@@ -201,7 +201,7 @@ def of_sequence(
     """
     spec = served.manifest.window
     if station is not None:
-        _check_station(served.feed, station)
+        check_station(served.feed, station)
     _check_shape(spec, rows)
     with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
         grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time, station or "")
@@ -223,7 +223,8 @@ def of_sequence(
     return Input(grid, origin, (), reasons, notes)
 
 
-def _check_station(feed: FeedSnapshot, station: str) -> None:
+def check_station(feed: FeedSnapshot, station: str) -> None:
+    """Raises a 422 problem for a station that the feed has not."""
     ids = [info.id for info in feed.stations]
     if station not in ids:
         allowed = ", ".join(ids[:20]) + (", ..." if len(ids) > 20 else "")

@@ -52,9 +52,10 @@ def problem(
     )
 
 
-def invalid(field: str, value: object, rule: str, detail: str = "") -> ProblemDetailsException:
-    """The problem for a field that breaks a rule."""
-    return problem("invalid-field", detail or f"{field}: {rule}.", field=field, value=value, rule=rule)
+def invalid(field: str, value: object, rule: str, detail: str = "", status: int = 422) -> ProblemDetailsException:
+    """The problem for a field, or with status 400 a parameter, that breaks a rule."""
+    detail = detail or f"{field}: {rule}."
+    return problem("invalid-field", detail, status=status, field=field, value=value, rule=rule)
 
 
 def too_large(most: int, size: object = UNSET) -> ProblemDetailsException:

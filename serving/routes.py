@@ -19,6 +19,7 @@ OLDER: list[HTTPRouteHandler] = [
 ]
 NEWER: list[HTTPRouteHandler] = [
     forecasts.newest,
+    controllers.past_forecasts,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [
     controllers.index,

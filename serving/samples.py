@@ -22,6 +22,9 @@ VALUES: Mapping[str, tuple[str, Any]] = {
             "id": "0b6e1c52-5f0a-4b7e-9a53-6c2d1f6f0a11",
             "timezone": "America/New_York",
             "file": "tail/noaa.npz",
+            "from": "2026-01-05T00:00:00Z",
+            "to": "2026-01-06T00:00:00Z",
+            "cursor": "WyIyMDI2LTAxLTA1VDEyOjAwOjAwWiJd",
             "Idempotency-Key": "gateway-1/7",
         }.items()
     },

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from aerocast.common.errors import AeroCastError
+from aerocast.contracts import prediction_history
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claim_objects
 from aerocast.ingest.channels.inbox import Inbox, inbox_of
@@ -78,7 +79,7 @@ def _candidates(home: Home, feed: Feed, limit: timedelta | None) -> int:
 
 def _exports(home: Home, feed: Feed) -> int:
     """Removes months that the history does not hold any more, with the notes of what they were made from."""
-    folder = history.place(home, feed.name)
+    folder = prediction_history.place(home, feed.name)
     months = [path.stem for path in folder.glob("????-??.csv")]
     old = sorted(set(months) - set(history.months_kept(feed, months)))
     _delete([folder / f".{month}.csv.from" for month in old])

@@ -74,7 +74,18 @@ ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (1, "POST", "observations/none", (JSON,)),
     (5, "POST", "routine-retrain-check", (JSON,)),
     *((2, "GET", path, (JSON,)) for path in ("routine-retrain-check", "health", "feeds", "models", "metrics")),
-    *((1, "GET", path, (JSON,)) for path in ("schema", "schema/openapi.json", "docs", "", "v1/models", "v1/predictions/JFK", "reports/noaa/x/y.png")),
+    *(
+        (1, "GET", path, (JSON,))
+        for path in (
+            "schema",
+            "schema/openapi.json",
+            "docs",
+            "",
+            "v1/models",
+            "v1/predictions/JFK",
+            "reports/noaa/x/y.png",
+        )
+    ),
 )
 KINDS = (JSON, LINES, ARROW, "application/problem+json")
 METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from aerocast.contracts import prediction_history
 from aerocast.feed.declaration import Feed
 from aerocast.ingest.channels import claims
 from aerocast.ingest.channels.inbox import Inbox
@@ -104,7 +105,7 @@ def test_announced_object_is_removed_once_in_raw(home: Path, tmp_path: Path) -> 
 
 def test_old_history_months_and_unused_candidates_are_removed(home: Path) -> None:
     feed = declared(exports="P32D", candidates="P31D")
-    exported, kinds = history.place(home, "noaa"), home / "candidates/noaa/temperature"
+    exported, kinds = prediction_history.place(home, "noaa"), home / "candidates/noaa/temperature"
     for folder, names in ((exported, ["2024-01.csv", "2024-02.csv", "2024-03.csv"]), (kinds, ["linear", "gone"])):
         folder.mkdir(parents=True)
         for name in names:

@@ -159,7 +159,12 @@ def _value(text: str, name: str) -> float:
 
 def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
-    paths = {f"/v1{path}" for path in older_paths()} | {"/health", "/metrics", "/v1/predictions/{station}"}
+    paths = {f"/v1{path}" for path in older_paths()} | {
+        "/health",
+        "/metrics",
+        "/v1/predictions/{station}",
+        "/v1/predictions/{station}/history",
+    }
     assert set(document["paths"]) == paths, "each once"
     assert all(f"`{path}`" in document["info"]["description"] for path in older_paths())
     body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.factories.releases import HORIZONS, publish
@@ -37,6 +37,7 @@ FEEDS = st.sampled_from([None, "noaa", "other"])
 TARGETS = st.sampled_from([None, "temperature", "pressure"])
 
 
+@settings(deadline=None, max_examples=25)
 @given(NAMES, FEEDS, TARGETS)
 def test_answer_and_refusal_are_those_of_predict(
     http: httpx.Client, station: str, feed: str | None, target: str | None

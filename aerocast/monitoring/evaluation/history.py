@@ -20,23 +20,19 @@ from aerocast.common.lineage import code_version, config_hash
 from aerocast.common.months import month_span
 from aerocast.common.sql import literal
 from aerocast.contracts import clock
+from aerocast.contracts.prediction_history import Key, place
 from aerocast.feed.declaration import Feed
 from aerocast.lake import LakeReader
 from aerocast.storage import atomic
 from aerocast.storage.home import Home, store_of
 
-FOLDER = "prediction_history"
 _COLUMNS = """strftime(time AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS time, target, station, horizon,
     strftime(origin AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%SZ') AS origin,
     strftime(issued_at AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ') AS issued_at, value AS forecast, lower, upper,
     level, actual, actual_from, error, inside, persistence, seasonal_naive, version, kind AS model, shadow,
     degraded, reasons, id, asked"""
-_ORDER = "o.time, target, station, horizon, o.issued_at, id, shadow"
-
-
-def place(home: Home, feed: str) -> Path:
-    """The folder of the months' files."""
-    return Path(home) / "exports" / feed / FOLDER
+# By what is printed: the order in which the server goes on after a row (`Key`).
+_ORDER = ", ".join(f"{name} NULLS FIRST" for name in Key._fields)
 
 
 def months_kept(feed: Feed, months: Iterable[str]) -> list[str]:
