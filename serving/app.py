@@ -15,12 +15,12 @@ from aerocast.storage.home import Home
 from serving import openapi, problems
 from serving.access import Access, check_origin
 from serving.explaining import Explainer
-from serving.history import Historian
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.routes import ENDPOINTS, older_paths
+from serving.turns import Turns
 
 FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")
@@ -40,20 +40,21 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
-    explainer, historian = Explainer(), Historian(home)
+    explainer, history, batches = Explainer(), Turns("history"), Turns("batch")
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
         route_handlers=ENDPOINTS,
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),
-        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer), _closing(historian)],
+        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer, history, batches)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
                 "explainer": explainer,
-                "historian": historian,
+                "history": history,
+                "batches": batches,
                 "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,
@@ -64,11 +65,12 @@ def create_app(
     )
 
 
-def _closing(reader: Explainer | Historian) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _closing(*workers: Explainer | Turns) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(reader.close)
+        for worker in workers:
+            await asyncio.to_thread(worker.close)
 
     return lifespan
 

@@ -89,7 +89,7 @@ async def past_forecasts(
     served = predictor.choose(state.store, feed, target, station)
     inputs.check_station(served.feed, station)
     span = history.span_of(served.feed.name, station, target, start, end, limit, cursor)
-    page: HistoryPage = await state.historian.page(span)
+    page: HistoryPage = await state.history.take(history.read_page, state.store.home, span)
     return page
 
 

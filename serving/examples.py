@@ -59,6 +59,10 @@ def _bodies(first: Sequence[Served], store: ServingStore, observations: Observat
     return {
         "/v1/predict": {JSON: predict},
         "/v1/explain": {JSON: predict},
+        "/v1/predict/batch": {
+            JSON: {"all": _example("All of these", [each["value"] for each in predict.values()])},
+            ARROW: {"one": _example("An Arrow IPC stream of columns station, feed, target", "bytes")},
+        },
         "/v1/eval": {JSON: pairs},
         "/v1/routine-retrain-check": {JSON: {"check": _example("Only if due", {})}},
         "/v1/observations/{feed}": {

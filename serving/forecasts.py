@@ -3,16 +3,17 @@
 import time
 from typing import Any
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.datastructures import State
 
-from serving import explaining, forms, predictor
+from serving import batch, batch_bodies, explaining, forms, predictor
 from serving.access import is_own_page
-from serving.openapi import PredictOperation
+from serving.body import read
+from serving.openapi import BatchOperation, PredictOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import addressed, parse
 from serving.predictor import Answered
-from serving.refusals import ABSENT, BUSY, REFUSED, UNEXPLAINED
+from serving.refusals import ABSENT, BATCH, BUSY, REFUSED, UNEXPLAINED
 from serving.schemas import ExplainedPrediction, Prediction, PredictRequest
 
 
@@ -56,6 +57,31 @@ async def explain(request: HttpRequest, state: State, feed: Feed = None, target:
     _note(request, state, answered)
     explanation: ExplainedPrediction = await state.explainer.explain(answered)
     return explanation
+
+
+@post("/predict/batch", tags=["forecast"], summary="Forecasts for many requests", status_code=200,
+      operation_class=BatchOperation, responses=REFUSED | BUSY | BATCH)  # fmt: skip
+async def predict_batch(
+    request: HttpRequest, state: State, feed: Feed = None, target: Target = None
+) -> Response[bytes]:
+    """At most 128 requests as `/v1/predict` takes them, answered in their order by one run of each model.
+
+    A request that is wrong has its problem in the place of its prediction; the others are answered. The answer is JSON
+    or an Arrow IPC stream as `Accept` says, by default what the body is. A stream has a row a request, in columns of
+    the names of its fields (`sequence` as lists of lists, `covariates` as a map); an answer's has a row a horizon, with
+    the `index` of its request.
+    """
+    kind = batch_bodies.kind_of(request.headers.get("content-type"))
+    form = batch_bodies.answer_kind(request.headers.get("accept"), kind)
+    with state.observations.room.share() as share:
+        body = await read(request, batch.MAX_BODY, share)
+        items = await state.batches.take(batch_bodies.read, kind, body, feed, target)
+    results = await state.batches.take(batch.predict, state.store, items)
+    for each in results:
+        if isinstance(each, Answered):
+            _note(request, state, each)
+    content = await state.batches.take(batch_bodies.write, form, results)
+    return Response(content, media_type=batch_bodies.MEDIA_TYPES[form])
 
 
 @get("/predictions/{station:str}", tags=["forecast"], summary="The newest forecast of a station",

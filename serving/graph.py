@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -18,6 +18,7 @@ from aerocast.contracts.manifest import Graph, Manifest
 from aerocast.features.features import Selection, feature_names, features, select
 from aerocast.features.grid import Floats, Grid, WindowSpec
 from aerocast.features.groups import feature_groups
+from aerocast.features.joined import Origin, features_of
 from aerocast.features.windows import sequence_grid
 
 Floats64 = NDArray[np.float64]
@@ -54,6 +55,23 @@ def _typical(graph: Graph) -> Floats:
         return explanations.unpack(graph.typical, len(graph.features))
     except AeroCastError as error:
         raise AeroCastError(f"{graph.file}: {error}") from error
+
+
+class Row(NamedTuple):
+    """What a forecast starts from; distances from it are adapted, and `wider` by a factor or factors (H,)."""
+
+    origin: Origin
+    wider: Floats | float = 1.0
+    adaptation: Adaptation | None = None
+
+
+class Levels(NamedTuple):
+    """(H,) forecasts in the target's unit, their bounds, and quantiles (H, Q)."""
+
+    levels: Floats
+    lower: Floats
+    upper: Floats
+    quantiles: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +142,23 @@ class GraphRunner:
         for place in {each.timezone: each for each in self.window.places}.values():
             grid = sequence_grid(self.window, zeros, np.datetime64("2024-01-01T00:00:00", "s"), place.id)
             try:
-                self.answer(grid, self.window.look_back - 1, ())
+                self.answer([Row(Origin(grid, self.window.look_back - 1))])
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise AeroCastError(f"{graph.file} cannot answer for {place.id}: {reason}") from error
 
-    def answer(
-        self,
-        grid: Grid,
-        origin: int,
-        others: Sequence[Grid],
-        wider: Floats | float = 1.0,
-        adaptation: Adaptation | None = None,
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """(H,) forecasts in the target's unit from one row of a grid, their bounds, and quantiles (H, Q).
-
-        The distances from the forecast are adapted, and `wider` by a factor or factors (H,).
-        """
-        row = features(self.window, grid, np.array([origin]), others, self.selection)
-        levels: Floats = self.session.run([OUTPUT], {INPUT: row[:, : self.inputs]})[0]
-        distances = self.distances(levels, row)
-        distances = adaptation.apply(distances) if adaptation else distances
+    def answer(self, rows: Sequence[Row]) -> list[Levels]:
+        """The forecasts of rows, by one pass of the features and one run of the graph (of PIECE rows at a time)."""
+        table = features_of(self.window, [row.origin for row in rows], self.selection)
+        levels = self._levels(table[:, : self.inputs])
+        distances = self.distances(levels, table)
+        for at, row in enumerate(rows):
+            if row.adaptation:
+                distances[at] = row.adaptation.apply(distances[at : at + 1])[0]
+        wider = np.stack([np.broadcast_to(np.asarray(row.wider, np.float32), levels.shape[1:]) for row in rows])
         lower, upper = self.intervals.around(levels, distances, wider)
-        return levels[0], lower[0], upper[0], self.intervals.at(levels, distances, wider)[0]
+        quantiles = self.intervals.at(levels, distances, wider)
+        return [Levels(*each) for each in zip(levels, lower, upper, quantiles, strict=True)]
 
     def explain(self, grid: Grid, origin: int, others: Sequence[Grid]) -> tuple[Floats64, Floats64]:
         """Base (H,) and each group's part (G, H) of the forecast that `answer` gives (see `explanations.explain`)."""

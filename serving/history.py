@@ -4,13 +4,11 @@ The server holds no engine for tables (docs/decisions/014), and reads the export
 page's first row on.
 """
 
-import asyncio
 import base64
 import binascii
 import csv
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -26,7 +24,7 @@ from serving.parsing import EARLIEST, LATEST
 from serving.problems import invalid, problem
 from serving.slots import sentence
 
-MOST_ROWS, MOST_SCANNED, MOST_WAITING = 1000, 50_000, 16
+MOST_ROWS, MOST_SCANNED = 1000, 50_000
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -40,29 +38,6 @@ class Span(NamedTuple):
     end: str
     limit: int
     after: Key | None
-
-
-class Historian:
-    """One thread, which reads pages in turn."""
-
-    def __init__(self, home: Home) -> None:
-        self._home, self._waiting = home, 0
-        self._pool = ThreadPoolExecutor(1, "history")
-
-    async def page(self, span: Span) -> HistoryPage:
-        """The page. Raises a problem: 429 while many wait, 503 where a file cannot be read."""
-        if self._waiting >= MOST_WAITING:
-            detail = "Too many pages of history are being read; ask again in a moment."
-            raise problem("too-much-waits", detail, status=429, headers={"retry-after": "1"})
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, read_page, self._home, span)
-        finally:
-            self._waiting -= 1
-
-    def close(self) -> None:
-        """Waits for the one that runs; those that wait are dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_page(home: Home, span: Span) -> HistoryPage:

@@ -66,7 +66,7 @@ def of_station(served: Served, tail: Tail | None, station: str) -> Input:
         learned = served.station.intervals.cold_start
         wider = learned.factors(known_history) if learned else wider
         reasons.append(_new_station(station, known_history, is_measured=learned is not None))
-    others = [each.tail(served.manifest.window.look_back) for each in tail.grids.values()]
+    others = tail.newest_rows(served.manifest.window.look_back)
     if not known_history:
         wider = wider * _across_silence(served, grid, origin, others)
     newest, notes = _newest(served.manifest.window, grid), list[str]()

@@ -62,6 +62,11 @@ class Tail:
     grids: Mapping[str, Grid]
     newest: Mapping[str, np.datetime64]
     loaded_at: datetime
+    ends: dict[int, list[Grid]] = field(default_factory=dict)
+
+    def newest_rows(self, rows: int) -> list[Grid]:
+        """The newest `rows` rows of every station, the same list each time."""
+        return self.ends.get(rows) or self.ends.setdefault(rows, [each.tail(rows) for each in self.grids.values()])
 
     @property
     def feed_newest(self) -> np.datetime64 | None:

@@ -13,6 +13,7 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, 
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct, json
 
+from serving.batch import MOST_ITEMS
 from serving.examples import with_examples
 from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
 
@@ -85,6 +86,26 @@ def _text(description: str, form: OpenAPIFormat | None = None) -> OpenAPIMediaTy
 
 
 PredictOperation = _operation(_json(_body(PredictRequest, ["station"], ["sequence"])))
+BatchOperation = _operation(
+    RequestBody(
+        content={
+            "application/json": OpenAPIMediaType(
+                schema=Schema(
+                    type=OpenAPIType.ARRAY,
+                    items=_body(PredictRequest, ["station"], ["sequence"]),
+                    min_items=1,
+                    max_items=MOST_ITEMS,
+                )
+            ),
+            "application/vnd.apache.arrow.stream": _text(
+                "An Arrow IPC stream, a row a request: station, feed, target as text, time as timestamp with a zone,"
+                " sequence as lists of lists of numbers, covariates as a map from names to lists of numbers.",
+                OpenAPIFormat.BINARY,
+            ),
+        },
+        required=True,
+    )
+)
 ObserveOperation = _operation(
     RequestBody(
         content={

@@ -11,7 +11,7 @@ import msgspec
 from serving.problems import invalid, problem
 from serving.schemas import PredictRequest
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _MISSING = re.compile(r"missing required field `(.*?)`")
@@ -31,7 +31,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(body, str(error), ", ".join(kind.__struct_fields__)) from None
+        raise _invalid(body, str(error), ", ".join(getattr(kind, "__struct_fields__", ()))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, str(error)) from None
 

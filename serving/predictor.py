@@ -8,13 +8,15 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast.common.times import from_numpy, to_minute, to_numpy
 from aerocast.common.words import duration
 from aerocast.contracts.adaptation import Adaptation
 from aerocast.contracts.drift_state import DriftState, Fault
+from aerocast.features.joined import Origin
 from serving import covariates, inputs
-from serving.graph import ORT_ERRORS, GraphRunner
+from serving.graph import ORT_ERRORS, GraphRunner, Levels, Row
 from serving.hot_swap import ServingStore
 from serving.inputs import Input
 from serving.loading import Served, Tail
@@ -61,30 +63,63 @@ class Answered(NamedTuple):
         return "station" if whole(self.served, self.question.request) else "sequence"
 
 
+class Prepared(NamedTuple):
+    """A question whose inputs are found, and the graph that answers it."""
+
+    served: Served
+    question: Question
+    features: Input
+    graph: GraphRunner
+    adaptation: Adaptation | None
+
+    @property
+    def row(self) -> Row:
+        own = self.features
+        return Row(Origin(own.grid, own.origin, own.others), own.wider, self.adaptation)
+
+
 def predict(store: ServingStore, request: PredictRequest, values: Mapping[str, float] | None = None) -> Answered:
     """The answer of the release that serves. Raises a problem (4xx, 503) that names what is wrong.
 
     `values` of the client stand for what the station measured in its newest step, by column.
     """
+    served, question = pose(store, request, values)
+    forecast, is_first = cached(served, question), False
+    if forecast is None:
+        forecast = _answer(served, question)
+        is_first = remember(served, question, forecast)
+    return completed(served, question, forecast, is_first)
+
+
+def pose(
+    store: ServingStore, request: PredictRequest, values: Mapping[str, float] | None = None
+) -> tuple[Served, Question]:
+    """The release that answers, and all that its answer depends on. Raises a problem where none answers."""
     served = choose(store, request.feed, request.target, request.station)
     feed, station = served.feed, request.station
     state = store.drift(feed.name)
     faults = state.open_faults(station) if state and station is not None else ()
-    question = Question(request, store.tail(feed.name), faults, store.now(feed), values or {}, state)
-    before = served.answers.get(station or "")
-    prediction = answer(served, question, str(uuid.uuid4()), datetime.now(UTC))
-    after = served.answers.get(station or "")
-    is_first = after is not before and (before is None or after is None or before[0] is not after[0])
+    return served, Question(request, store.tail(feed.name), faults, store.now(feed), values or {}, state)
+
+
+def completed(served: Served, question: Question, forecast: Prediction, is_first: bool) -> Answered:
+    """The answer with an id, as of now."""
+    prediction = _complete(served, question, forecast, str(uuid.uuid4()), datetime.now(UTC))
     return Answered(served, question, prediction, is_first)
 
 
 def answer(served: Served, question: Question, name: str, issued_at: datetime) -> Prediction:
     """What `served` says to a question, under the id `name`. Raises a problem that names what is wrong."""
-    if question.request.sequence is not None:
-        forecast, reasons = _answer(served, question), []
-    else:
-        forecast = _of_station(served, question)
-        reasons = _staleness(served, question.tail, question.now)
+    forecast = cached(served, question)
+    if forecast is None:
+        forecast = _answer(served, question)
+        remember(served, question, forecast)
+    return _complete(served, question, forecast, name, issued_at)
+
+
+def _complete(served: Served, question: Question, forecast: Prediction, name: str, issued_at: datetime) -> Prediction:
+    """The forecast under its id, with what depends on the moment of asking."""
+    reasons = [] if question.request.sequence is not None else _staleness(served, question.tail, question.now)
     reasons += [_fault(fault) for fault in question.faults]
     if reasons:
         return msgspec.structs.replace(
@@ -154,36 +189,59 @@ def _unknown(field: str, value: str | None, allowed: Iterable[str], sentence: st
     return problem(slug, f"{sentence} {names}.", field=field, value=value, rule=f"one of {names}")
 
 
-def _of_station(served: Served, question: Question) -> Prediction:
+def _is_of_readings(question: Question) -> bool:
+    """Whether nothing but the station's own newest readings leads to the answer."""
+    return question.request.sequence is None and not question.values and not question.request.covariates
+
+
+def cached(served: Served, question: Question) -> Prediction | None:
     """The same release on the same readings gives the same answer, so it is computed once."""
-    station, tail = question.request.station or "", question.tail
-    if question.values or question.request.covariates:
-        return _answer(served, question)
-    cached = served.answers.get(station)
-    adaptation = question.adaptation(served)
-    if cached and cached[0] is tail and cached[1] == adaptation:
-        return cached[2]
-    answer = _answer(served, question)
-    if tail:
-        served.answers[station] = (tail, adaptation, answer)
-    return answer
+    entry = served.answers.get(question.request.station or "") if _is_of_readings(question) else None
+    if entry and entry[0] is question.tail and entry[1] == question.adaptation(served):
+        return entry[2]
+    return None
+
+
+def remember(served: Served, question: Question, forecast: Prediction) -> bool:
+    """Keeps an answer for who asks the same; whether it is the first from these readings."""
+    tail, station = question.tail, question.request.station or ""
+    if tail is None or not _is_of_readings(question):
+        return False
+    before = served.answers.get(station)
+    served.answers[station] = (tail, question.adaptation(served), forecast)
+    return before is None or before[0] is not tail
+
+
+def prepare(served: Served, question: Question) -> Prepared:
+    """The inputs of a question. Raises a problem that names what is wrong with them."""
+    features = source(served, question)
+    return Prepared(served, question, features, runner(served, question.request), question.adaptation(served))
 
 
 def _answer(served: Served, question: Question) -> Prediction:
-    features, graph = source(served, question), runner(served, question.request)
-    manifest, adaptation = served.manifest, question.adaptation(served)
+    prepared = prepare(served, question)
+    try:
+        (levels,) = prepared.graph.answer([prepared.row])
+    except ORT_ERRORS:  # what a graph does with some numbers, such as more memory than it may take
+        raise no_forecast() from None
+    return forecast_of(prepared, levels)
+
+
+def no_forecast() -> ProblemDetailsException:
+    """The problem for what a graph cannot answer."""
+    return problem("no-forecast", "The model cannot forecast from these readings.", status=503)
+
+
+def forecast_of(prepared: Prepared, answer: Levels) -> Prediction:
+    """What a graph's answer says to a question, without an id. Raises a 503 problem for what is no forecast."""
+    if not np.isfinite(answer.levels).all():
+        raise no_forecast()
+    served, question, features, graph, adaptation = prepared
+    manifest = served.manifest
     changes: list[Adapted | None] = [None] * len(manifest.horizons)
     if adaptation:
         pairs = zip(adaptation.factor, adaptation.shift, strict=True)
         changes = [Adapted(round(factor, 4), round(shift, 4)) for factor, shift in pairs]
-    try:
-        levels, lower, upper, quantiles = graph.answer(
-            features.grid, features.origin, features.others, features.wider, adaptation
-        )
-    except ORT_ERRORS:  # what a graph does with some numbers, such as more memory than it may take
-        levels = np.full(1, np.nan, dtype=np.float32)
-    if not np.isfinite(levels).all():
-        raise problem("no-forecast", "The model cannot forecast from these readings.", status=503)
     moment = features.grid.time[features.origin]
     origin = None if np.isnat(moment) else from_numpy(moment)
     step = timedelta(seconds=manifest.window.cadence)
@@ -201,10 +259,7 @@ def _answer(served: Served, question: Question) -> Prediction:
         )
         for horizon, value, low, high, own, change in zip(
             manifest.horizons,
-            levels.tolist(),
-            lower.tolist(),
-            upper.tolist(),
-            quantiles.tolist(),
+            *(each.tolist() for each in answer),
             changes,
             strict=True,
         )

@@ -2,6 +2,7 @@
 
 from litestar.openapi.datastructures import ResponseSpec
 
+from serving.batch import BatchAnswer
 from serving.schemas import Problem
 
 
@@ -25,6 +26,12 @@ ABSENT = {
     503: REFUSED[503],
 }
 BUSY = {429: refusal("Too many requests wait; try again after Retry-After seconds.")}
+BATCH = {
+    200: ResponseSpec(list[BatchAnswer], description="An answer a request, in their order.", generate_examples=False),
+    406: refusal("Answers are JSON or an Arrow stream."),
+    413: refusal("The body is too large, or holds more than 128 requests."),
+    422: refusal("The body holds no list of requests; what is wrong with one is said in its place."),
+}
 UNEXPLAINED = {409: refusal("The release is older than explanations: it has no typical rows.")}
 DENIED = {
     401: refusal("The token is wrong."),

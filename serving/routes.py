@@ -19,6 +19,7 @@ OLDER: list[HTTPRouteHandler] = [
 ]
 NEWER: list[HTTPRouteHandler] = [
     forecasts.newest,
+    forecasts.predict_batch,
     controllers.past_forecasts,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [

@@ -29,8 +29,8 @@ _MOST_UNPACKED, _MOST_MESSAGES = 32 << 20, 1000  # of a stream
 
 def parse_arrow(body: bytes) -> pa.Table:
     """An Arrow IPC stream. Raises ReadingError if it is none."""
-    with _stream(body) as stream:
-        return stream.read_all()
+    with stream(body) as batches:
+        return batches.read_all()
 
 
 def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, Columns]:
@@ -40,10 +40,10 @@ def check_stream(definition: Definition, body: bytes, most: int) -> tuple[int, C
         ReadingError: it is no stream, or a reading of it does not say where and when.
     """
     rows = 0
-    with _stream(body) as stream:
-        empty = flatten(stream.schema.empty_table(), definition.measured)
+    with stream(body) as batches:
+        empty = flatten(batches.schema.empty_table(), definition.measured)
         columns = definition.check_columns(table_columns(definition, empty.schema))
-        for batch in stream:
+        for batch in batches:
             if rows + batch.num_rows <= most:
                 batch.validate(full=True)  # else offsets that a client has made up would be followed
                 table = flatten(pa.Table.from_batches([batch]), definition.names)
@@ -239,11 +239,12 @@ def _texts_of(definition: Definition, values: Sequence[Any]) -> pa.Array:
 
 
 @contextmanager
-def _stream(body: bytes) -> Iterator[Any]:
+def stream(body: bytes, most: int = _MOST_UNPACKED) -> Iterator[Any]:
+    """The batches of a stream that unpacks to at most so many bytes. Raises ReadingError for anything else."""
     try:
-        _check_size(body)
-        with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
-            yield stream
+        _check_size(body, most)
+        with pa.ipc.open_stream(pa.py_buffer(body)) as batches:
+            yield batches
     except (pa.ArrowException, OSError, EOFError, OverflowError, ValueError, struct.error) as error:
         reason = (str(error).strip() or "it is truncated").splitlines()[0][:200]
         form = "an Arrow IPC stream"
@@ -256,7 +257,7 @@ def _stream(body: bytes) -> Iterator[Any]:
         ) from None
 
 
-def _check_size(body: bytes) -> None:
+def _check_size(body: bytes, most: int) -> None:
     """Raises ReadingError for a stream of too many batches, or one that unpacks to too much, before it is unpacked."""
     size = count = 0
     for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
@@ -264,8 +265,8 @@ def _check_size(body: bytes) -> None:
             size, count = size + _unpacked_size(message), count + 1
         except TypeError as error:  # what flatbuffers says of an offset that leads out of the metadata
             raise ValueError(str(error)) from error
-        if size > _MOST_UNPACKED or count > _MOST_MESSAGES:
-            rule = f"an Arrow IPC stream of at most {_MOST_MESSAGES} batches and {_MOST_UNPACKED} bytes, unpacked"
+        if size > most or count > _MOST_MESSAGES:
+            rule = f"an Arrow IPC stream of at most {_MOST_MESSAGES} batches and {most} bytes, unpacked"
             raise ReadingError("body", f"{count} messages of {size} bytes", rule, slug="too-many-values")
 
 

@@ -1,0 +1,126 @@
+"""Many requests in one: each answered as alone, from one pass of the features and one run of each graph."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar.plugins.problem_details import ProblemDetailsException
+
+from serving import predictor
+from serving.graph import ORT_ERRORS, PIECE, GraphRunner
+from serving.hot_swap import ServingStore
+from serving.parsing import addressed, decode, parse
+from serving.predictor import Answered, Prepared
+from serving.problems import problem
+from serving.schemas import Prediction, PredictRequest, Problem
+
+MOST_ITEMS = PIECE  # one run of a graph
+MAX_BODY = 4 << 20
+MOST_VALUES = 500_000  # in JSON: each takes a hundred bytes of memory, however short it is
+
+Item = PredictRequest | ProblemDetailsException
+Result = Answered | ProblemDetailsException
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one request of a batch is answered: a prediction, or the problem that it alone would be refused with."""
+
+    index: int
+    prediction: Prediction | None = None
+    problem: Problem | None = None
+
+
+class _Pending(NamedTuple):
+    """The place in the batch, and what is asked of a graph."""
+
+    place: int
+    prepared: Prepared
+
+
+def requests(body: bytes, feed: str | None, target: str | None) -> list[Item]:
+    """The requests of a JSON body, or what is wrong with each. Raises a problem for a body that is no list of some."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        detail, rule = f"The body holds more than {MOST_VALUES} values.", f"at most {MOST_VALUES} values"
+        raise problem("too-many-values", detail, status=413, field="body", rule=rule)
+    parts = checked_count(decode(body, list[msgspec.Raw]))
+    return [_item(bytes(part), feed, target) for part in parts]
+
+
+def checked(parts: Sequence[Any], feed: str | None, target: str | None) -> list[Item]:
+    """Requests from the columns of a table, as plain dictionaries without what is null."""
+    return [_item(msgspec.json.encode(part), feed, target) for part in parts]
+
+
+def checked_count(parts: list[Any]) -> list[Any]:
+    """At least one, and not more than MOST_ITEMS. Raises a problem."""
+    if not parts:
+        raise problem("no-requests", "The body holds no requests.", field="body", rule="at least one request")
+    if len(parts) > MOST_ITEMS:
+        detail, rule = f"The body holds {len(parts)} requests; send at most {MOST_ITEMS}.", f"at most {MOST_ITEMS}"
+        raise problem("too-many-requests", detail, status=413, field="body", value=len(parts), rule=f"{rule} requests")
+    return parts
+
+
+def _item(body: bytes, feed: str | None, target: str | None) -> Item:
+    try:
+        return addressed(parse(body), feed, target)
+    except ProblemDetailsException as error:
+        return error
+
+
+def predict(store: ServingStore, items: Sequence[Item]) -> list[Result]:
+    """An answer, or a problem, for each item, in their order."""
+    results: list[Result | None] = [None] * len(items)
+    pending: dict[int, list[_Pending]] = {}
+    for index, item in enumerate(items):
+        try:
+            if isinstance(item, ProblemDetailsException):
+                raise item
+            served, question = predictor.pose(store, item)
+            if forecast := predictor.cached(served, question):
+                results[index] = predictor.completed(served, question, forecast, is_first=False)
+                continue
+            prepared = predictor.prepare(served, question)
+            pending.setdefault(id(prepared.graph), []).append(_Pending(index, prepared))
+        except ProblemDetailsException as error:
+            results[index] = error
+    for group in pending.values():
+        for index, result in _run(group[0].prepared.graph, group):
+            results[index] = result
+    return [each for each in results if each is not None]
+
+
+def _run(graph: GraphRunner, group: Sequence[_Pending]) -> list[tuple[int, Result]]:
+    """The answers of one graph; one that it cannot give spoils no other."""
+    try:
+        answers = graph.answer([each.prepared.row for each in group])
+    except ORT_ERRORS:  # which row it was nobody knows: each is asked alone
+        if len(group) == 1:
+            return [(group[0].place, predictor.no_forecast())]
+        return [result for each in group for result in _run(graph, [each])]
+    results: list[tuple[int, Result]] = []
+    for (index, prepared), levels in zip(group, answers, strict=True):
+        served, question = prepared.served, prepared.question
+        try:
+            forecast = predictor.forecast_of(prepared, levels)
+        except ProblemDetailsException as error:
+            results.append((index, error))
+            continue
+        is_first = predictor.remember(served, question, forecast)
+        results.append((index, predictor.completed(served, question, forecast, is_first)))
+    return results
+
+
+def answers(results: Sequence[Result]) -> list[BatchAnswer]:
+    """The results as they go over the wire."""
+    return [
+        BatchAnswer(index, problem=_problem(each))
+        if isinstance(each, ProblemDetailsException)
+        else BatchAnswer(index, each.prediction)
+        for index, each in enumerate(results)
+    ]
+
+
+def _problem(error: ProblemDetailsException) -> Problem:
+    extra = error.extra if isinstance(error.extra, dict) else {}
+    return Problem(error.type_ or "", error.title or "", error.status_code, error.detail, **extra)
