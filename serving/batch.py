@@ -1,7 +1,7 @@
 """Many requests in one: each answered as alone, from one pass of the features and one run of each graph."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
@@ -18,8 +18,9 @@ MOST_ITEMS = PIECE  # one run of a graph
 MAX_BODY = 4 << 20
 MOST_VALUES = 500_000  # in JSON: each takes a hundred bytes of memory, however short it is
 
-Item = PredictRequest | ProblemDetailsException
-Result = Answered | ProblemDetailsException
+T = TypeVar("T")
+Item = PredictRequest | Problem
+Result = Answered | Problem
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,11 +40,16 @@ class _Pending(NamedTuple):
 
 def requests(body: bytes, feed: str | None, target: str | None) -> list[Item]:
     """The requests of a JSON body, or what is wrong with each. Raises a problem for a body that is no list of some."""
+    check_values(body)
+    parts = checked_count(decode(body, list[msgspec.Raw]))
+    return [_item(bytes(part), feed, target) for part in parts]
+
+
+def check_values(body: bytes) -> None:
+    """Raises a 413 problem for a JSON body that would take many times its size once its values are objects."""
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         detail, rule = f"The body holds more than {MOST_VALUES} values.", f"at most {MOST_VALUES} values"
         raise problem("too-many-values", detail, status=413, field="body", rule=rule)
-    parts = checked_count(decode(body, list[msgspec.Raw]))
-    return [_item(bytes(part), feed, target) for part in parts]
 
 
 def checked(parts: Sequence[Any], feed: str | None, target: str | None) -> list[Item]:
@@ -51,7 +57,7 @@ def checked(parts: Sequence[Any], feed: str | None, target: str | None) -> list[
     return [_item(msgspec.json.encode(part), feed, target) for part in parts]
 
 
-def checked_count(parts: list[Any]) -> list[Any]:
+def checked_count(parts: list[T]) -> list[T]:
     """At least one, and not more than MOST_ITEMS. Raises a problem."""
     if not parts:
         raise problem("no-requests", "The body holds no requests.", field="body", rule="at least one request")
@@ -65,7 +71,7 @@ def _item(body: bytes, feed: str | None, target: str | None) -> Item:
     try:
         return addressed(parse(body), feed, target)
     except ProblemDetailsException as error:
-        return error
+        return problem_of(error)
 
 
 def predict(store: ServingStore, items: Sequence[Item]) -> list[Result]:
@@ -74,8 +80,9 @@ def predict(store: ServingStore, items: Sequence[Item]) -> list[Result]:
     pending: dict[int, list[_Pending]] = {}
     for index, item in enumerate(items):
         try:
-            if isinstance(item, ProblemDetailsException):
-                raise item
+            if isinstance(item, Problem):
+                results[index] = item
+                continue
             served, question = predictor.pose(store, item)
             if forecast := predictor.cached(served, question):
                 results[index] = predictor.completed(served, question, forecast, is_first=False)
@@ -83,7 +90,7 @@ def predict(store: ServingStore, items: Sequence[Item]) -> list[Result]:
             prepared = predictor.prepare(served, question)
             pending.setdefault(id(prepared.graph), []).append(_Pending(index, prepared))
         except ProblemDetailsException as error:
-            results[index] = error
+            results[index] = problem_of(error)
     for group in pending.values():
         for index, result in _run(group[0].prepared.graph, group):
             results[index] = result
@@ -96,7 +103,7 @@ def _run(graph: GraphRunner, group: Sequence[_Pending]) -> list[tuple[int, Resul
         answers = graph.answer([each.prepared.row for each in group])
     except ORT_ERRORS:  # which row it was nobody knows: each is asked alone
         if len(group) == 1:
-            return [(group[0].place, predictor.no_forecast())]
+            return [(group[0].place, problem_of(predictor.no_forecast()))]
         return [result for each in group for result in _run(graph, [each])]
     results: list[tuple[int, Result]] = []
     for (index, prepared), levels in zip(group, answers, strict=True):
@@ -104,7 +111,7 @@ def _run(graph: GraphRunner, group: Sequence[_Pending]) -> list[tuple[int, Resul
         try:
             forecast = predictor.forecast_of(prepared, levels)
         except ProblemDetailsException as error:
-            results.append((index, error))
+            results.append((index, problem_of(error)))
             continue
         is_first = predictor.remember(served, question, forecast)
         results.append((index, predictor.completed(served, question, forecast, is_first)))
@@ -114,13 +121,12 @@ def _run(graph: GraphRunner, group: Sequence[_Pending]) -> list[tuple[int, Resul
 def answers(results: Sequence[Result]) -> list[BatchAnswer]:
     """The results as they go over the wire."""
     return [
-        BatchAnswer(index, problem=_problem(each))
-        if isinstance(each, ProblemDetailsException)
-        else BatchAnswer(index, each.prediction)
+        BatchAnswer(index, problem=each) if isinstance(each, Problem) else BatchAnswer(index, each.prediction)
         for index, each in enumerate(results)
     ]
 
 
-def _problem(error: ProblemDetailsException) -> Problem:
+def problem_of(error: ProblemDetailsException) -> Problem:
+    """What is wrong, as data: an exception would hold all that its frames hold, such as a long sequence."""
     extra = error.extra if isinstance(error.extra, dict) else {}
     return Problem(error.type_ or "", error.title or "", error.status_code, error.detail, **extra)

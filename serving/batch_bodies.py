@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 from serving import batch
-from serving.batch import Item, Result
+from serving.batch import Result
+from serving.hot_swap import ServingStore
 from serving.problems import problem
 
 Kind = Literal["json", "arrow"]
@@ -38,12 +39,15 @@ def answer_kind(accept: str | None, body: Kind) -> Kind:
     raise problem("not-acceptable", f"Answers are {rule}.", status=406, field="Accept", value=accept, rule=rule)
 
 
-def read(kind: Kind, body: bytes, feed: str | None, target: str | None) -> list[Item]:
-    """The requests, or what is wrong with each. Raises a problem for a body that is no batch."""
+def answer(store: ServingStore, kind: Kind, body: bytes, feed: str | None, target: str | None) -> list[Result]:
+    """An answer or a problem for each request of the body. Raises a problem for a body that is no batch.
+
+    One piece of work: of the bodies that wait, none is unpacked.
+    """
     if kind == "json":
-        return batch.requests(body, feed, target)
+        return batch.predict(store, batch.requests(body, feed, target))
     rows: list[dict[str, Any]] = _arrow().rows(body)
-    return batch.checked(batch.checked_count(rows), feed, target)
+    return batch.predict(store, batch.checked(batch.checked_count(rows), feed, target))
 
 
 def write(kind: Kind, results: Sequence[Result]) -> bytes:

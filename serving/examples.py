@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,16 @@ from serving.hot_swap import ServingStore
 from serving.loading import Served, Tail
 from serving.observations import Observations
 from serving.samples import VALUES, Sampler
+from serving.timeseries import SECONDS
+from serving.timeseries_schemas import UNIVARIATE
 
 Examples = dict[str, dict[str, Any]]
 JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+_SERIES = {
+    "model": "noaa/temperature",
+    "inputs": [{"type": UNIVARIATE, "name": "JFK", "series": [40.5, 41.0, 41.2, 41.9, 42.3], "frequency": "hour"}],
+    "options": {"horizon": 24, "quantiles": [0.1, 0.9]},
+}
 STATION = VALUES["station"][1]
 _READING = {"station": STATION, "time": "2026-01-05T12:00:00Z", "temp": None}
 
@@ -54,6 +61,7 @@ def _bodies(first: Sequence[Served], store: ServingStore, observations: Observat
         own = f" of {served.feed.name}" if len(first) > 1 else ""
         predict |= _questions(served, store.tail(served.feed.name), own)
         pairs[f"pair{own}"] = _example(f"A pair of numbers{own}", _names(served) | _pair(served))
+    series = {name: each for served in first for name, each in _series(served, store.tail(served.feed.name)).items()}
     predict = predict or {"station": _example("A station's newest readings", {"station": STATION})}
     pairs = pairs or {"pair": _example("A pair of numbers", {"predicted": 41.3, "actual": 40.0})}
     return {
@@ -63,6 +71,7 @@ def _bodies(first: Sequence[Served], store: ServingStore, observations: Observat
             JSON: {"all": _example("All of these", [each["value"] for each in predict.values()])},
             ARROW: {"one": _example("An Arrow IPC stream of columns station, feed, target", "bytes")},
         },
+        "/v1/timeseries/forecast": {JSON: series or {"series": _example("One series", _SERIES)}},
         "/v1/eval": {JSON: pairs},
         "/v1/routine-retrain-check": {JSON: {"check": _example("Only if due", {})}},
         "/v1/observations/{feed}": {
@@ -71,6 +80,26 @@ def _bodies(first: Sequence[Served], store: ServingStore, observations: Observat
             ARROW: {"one": _example("An Arrow IPC stream of columns such as station, time, temp", "bytes")},
         },
     }
+
+
+def _series(served: Served, tail: Tail | None) -> Examples:
+    rows, newest = _steps(served, tail)
+    window = served.manifest.window
+    start = datetime.fromisoformat(newest) - timedelta(seconds=window.cadence) * (len(rows) - 1)
+    unit = next(each for each in ("day", "hour", "minute", "second") if window.cadence % SECONDS[each] == 0)
+    at = window.columns.index(served.manifest.target)
+    levels = served.station.intervals.levels
+    own = {
+        "type": UNIVARIATE,
+        "name": served.feed.stations[0].id,
+        "series": [row[at] for row in rows],
+        "frequency": unit,
+        "frequency_multiple": window.cadence // SECONDS[unit],
+        "start_timestamp": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    options = {"horizon": served.manifest.horizons[-1], "quantiles": [levels[0], levels[-1]]}
+    value = {"model": "/".join(served.key), "inputs": [own], "options": options}
+    return {f"{served.feed.name}": _example(f"Newest values of {served.manifest.target}", value)}
 
 
 def _names(served: Served) -> dict[str, Any]:

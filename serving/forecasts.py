@@ -5,16 +5,18 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.datastructures import State
+from litestar.plugins.problem_details import ProblemDetailsException
 
-from serving import batch, batch_bodies, explaining, forms, predictor
+from serving import batch, batch_bodies, explaining, forms, predictor, timeseries
 from serving.access import is_own_page
 from serving.body import read
-from serving.openapi import BatchOperation, PredictOperation
+from serving.openapi import BatchOperation, PredictOperation, SeriesOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
-from serving.parsing import addressed, parse
+from serving.parsing import addressed, check_content_type, parse
 from serving.predictor import Answered
-from serving.refusals import ABSENT, BATCH, BUSY, REFUSED, UNEXPLAINED
+from serving.refusals import ABSENT, BATCH, BUSY, REFUSED, SERIES, UNEXPLAINED
 from serving.schemas import ExplainedPrediction, Prediction, PredictRequest
+from serving.timeseries_schemas import ForecastResponse
 
 
 @post("/predict", tags=["forecast"], summary="Forecast for a station or a sequence", status_code=200,
@@ -75,8 +77,7 @@ async def predict_batch(
     form = batch_bodies.answer_kind(request.headers.get("accept"), kind)
     with state.observations.room.share() as share:
         body = await read(request, batch.MAX_BODY, share)
-        items = await state.batches.take(batch_bodies.read, kind, body, feed, target)
-    results = await state.batches.take(batch.predict, state.store, items)
+        results = await state.batches.take(batch_bodies.answer, state.store, kind, body, feed, target)
     for each in results:
         if isinstance(each, Answered):
             _note(request, state, each)
@@ -98,6 +99,34 @@ async def newest(
     _note(request, state, answered)
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
     return answered.prediction
+
+
+@post("/timeseries/forecast", tags=["forecast"], summary="KServe's protocol for time series", status_code=200,
+      operation_class=SeriesOperation, responses=SERIES | BUSY)  # fmt: skip
+async def forecast_series(request: HttpRequest, state: State) -> ForecastResponse:
+    """Forecasts of series that the request brings along, as KServe's time series protocol asks for them.
+
+    The model is a feed and target; its horizons up to `options.horizon` are answered, and a series that bears the name
+    of a station is taken as measured there. What is wrong with one series is said in its output. A refusal of the whole
+    request is a problem document with the protocol's `error` in it.
+    """
+    try:
+        check_content_type(request.headers.get("content-type"))
+        with state.observations.room.share() as share:
+            body = await read(request, batch.MAX_BODY, share)
+            question, results = await state.batches.take(timeseries.answer, state.store, body)
+    except ProblemDetailsException as error:
+        raise timeseries.with_error(error) from None
+    for each in results:
+        if isinstance(each, Answered):
+            _note(request, state, each)
+    return timeseries.response(question, results)
+
+
+@get("/timeseries/models", tags=["forecast"], summary="Models of KServe's protocol for time series")
+async def series_models(state: State) -> list[str]:
+    """The names by which `/v1/timeseries/forecast` knows what serves."""
+    return timeseries.models(state.store)
 
 
 def _note(request: HttpRequest, state: State, answered: Answered) -> None:

@@ -197,15 +197,24 @@ def of_sequence(
 ) -> Input:
     """The grid of a sequence, measured at `station` if that is known: its place and clock count then.
 
-    What is older is missing. Raises a 422 problem for an unknown station, a wrong shape or nothing to go by.
+    What is older is missing, and so is NaN. Raises a 422 problem for an unknown station, a wrong shape or nothing to go
+    by.
     """
     spec = served.manifest.window
     if station is not None:
         check_station(served.feed, station)
     _check_shape(spec, rows)
     with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
-        grid = sequence_grid(spec, np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38), time, station or "")
+        values = np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38)
+        grid = sequence_grid(spec, np.nan_to_num(values), time, station or "")
+    for table in (grid.values, grid.age):
+        table[spec.look_back - len(rows) :][np.isnan(values)] = np.nan
     grid, reasons = _set_aside(served, grid, len(rows))
+    reasons += [
+        Reason("missing", f"{name} was not sent", name)
+        for name, values in zip(spec.columns, grid.values.T, strict=True)
+        if np.isnan(values).all()
+    ]
     origin, target = spec.look_back - 1, grid.columns.index(spec.target)
     if np.isnan(grid.values[origin - spec.steps + 1 :, target]).any():
         low, high = served.limits[target].tolist()

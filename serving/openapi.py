@@ -16,6 +16,7 @@ from msgspec import Struct, json
 from serving.batch import MOST_ITEMS
 from serving.examples import with_examples
 from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
+from serving.timeseries_schemas import ForecastRequest
 
 DESCRIPTION = """Forecasts of measured time series by the newest release of each feed and target.
 
@@ -43,6 +44,25 @@ def _body(kind: type[Struct], *forms: list[str]) -> Schema:
         properties={name: _schema(field) for name, field in own["properties"].items()},
         required=own["required"] or None,
         any_of=[Schema(required=form) for form in forms] or None,
+    )
+
+
+def _fields(own: dict[str, Any]) -> Schema:
+    """An object as msgspec describes it, whose fields have one type, or are of several that the text names."""
+    return Schema(
+        type=OpenAPIType.OBJECT,
+        title=own["title"],
+        description=own["description"],
+        properties={
+            name: Schema(
+                type=field.get("anyOf", [field])[0].get("type"),
+                enum=field.get("enum"),
+                default=field.get("default"),
+                description=field.get("description") or field.get("anyOf", [{}])[0].get("description"),
+            )
+            for name, field in own["properties"].items()
+        },
+        required=own["required"],
     )
 
 
@@ -104,6 +124,24 @@ BatchOperation = _operation(
             ),
         },
         required=True,
+    )
+)
+_SERIES = json.schema(ForecastRequest)["$defs"]
+_OPTIONS, _INPUT = _SERIES["ForecastOptions"], _SERIES["SeriesInput"]
+SeriesOperation = _operation(
+    _json(
+        Schema(
+            type=OpenAPIType.OBJECT,
+            title="ForecastRequest",
+            description=_SERIES["ForecastRequest"]["description"],
+            required=["model", "inputs", "options"],
+            properties={
+                "model": _schema(_SERIES["ForecastRequest"]["properties"]["model"]),
+                "inputs": Schema(type=OpenAPIType.ARRAY, min_items=1, max_items=MOST_ITEMS, items=_fields(_INPUT)),
+                "options": _fields(_OPTIONS),
+                "metadata": Schema(type=[OpenAPIType.OBJECT, OpenAPIType.NULL]),
+            },
+        )
     )
 )
 ObserveOperation = _operation(

@@ -32,6 +32,12 @@ BATCH = {
     413: refusal("The body is too large, or holds more than 128 requests."),
     422: refusal("The body holds no list of requests; what is wrong with one is said in its place."),
 }
+SERIES = {
+    **{status: REFUSED[status] for status in (400, 410, 415, 503)},
+    404: refusal("There is no such model."),
+    413: BATCH[413],
+    422: refusal("A field breaks a rule; what is wrong with one series is said in its output."),
+}
 UNEXPLAINED = {409: refusal("The release is older than explanations: it has no typical rows.")}
 DENIED = {
     401: refusal("The token is wrong."),

@@ -20,6 +20,8 @@ OLDER: list[HTTPRouteHandler] = [
 NEWER: list[HTTPRouteHandler] = [
     forecasts.newest,
     forecasts.predict_batch,
+    forecasts.forecast_series,
+    forecasts.series_models,
     controllers.past_forecasts,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [

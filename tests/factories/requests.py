@@ -69,6 +69,7 @@ ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (30, "POST", "predict", (JSON,)),
     (4, "POST", "v1/predict", (JSON,)),
     (4, "POST", "v1/predict/batch", (JSON, JSON, ARROW)),
+    (4, "POST", "v1/timeseries/forecast", (JSON,)),
     (8, "POST", "explain", (JSON,)),
     (15, "POST", "eval", (JSON,)),
     (30, "POST", "observations/small", (JSON, JSON, LINES, ARROW)),
@@ -98,6 +99,9 @@ BODIES = (
     '{"predicted": 40.5, "actual": 41.0, "feed": "noaa", "target": "temperature", "station": "JFK", "horizon": 1}',
     '{"id": "5a0e7c1b-9d3f-4a64-8000-000000000000", "horizon": 1, "actual": 40.0}',
     '{"force": true}',
+    '{"model": "noaa/temperature", "options": {"horizon": 24, "quantiles": [0.1, 0.9]}, "inputs": [{"name": "JFK",'
+    ' "series": [40, 41, 42, 43, 44], "frequency": "hour", "type": "univariate_time_series",'
+    ' "start_timestamp": "2013-12-30T18:00:00Z"}]}',
     '[{"station": "JFK"}, {"station": "LGA", "feed": "noaa"}, {"sequence": [' + ", ".join([STEP] * 5) + "]}]",
     '{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5, "w": "3", "p": null}',
     '[{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": 1.5}, {"place": "BBB", "at": "2024-01-05", "w": 2}]',

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litestar.plugins.problem_details import ProblemDetailsException
 
 from aerocast.storage.home import Home
 from serving import batch, predictor
 from serving.graph import GraphRunner
 from serving.hot_swap import ServingStore
-from serving.schemas import PredictRequest
+from serving.schemas import PredictRequest, Problem
 from tests.factories.bodies import ARROW
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
@@ -74,13 +75,13 @@ REQUESTS = st.one_of(
 def outcome(store: ServingStore, request: PredictRequest) -> Any:
     try:
         return predictor.predict(store, request)
-    except Exception as error:
-        return error
+    except ProblemDetailsException as error:
+        return batch.problem_of(error)
 
 
 def assert_same(one: Any, other: Any) -> None:
-    if isinstance(one, Exception) or isinstance(other, Exception):
-        assert (one.type_, one.status_code, one.detail) == (other.type_, other.status_code, other.detail)
+    if isinstance(one, Problem) or isinstance(other, Problem):
+        assert one == other
         return
     for name in ("feed", "target", "station", "origin", "degraded", "reasons", "notes", "model", "unit"):
         assert getattr(one.prediction, name) == getattr(other.prediction, name), name

@@ -64,6 +64,42 @@ BOMBS: dict[str, tuple[dict[str, str], Callable[[], bytes]]] = {
 }
 
 
+EMPTY, STEPS = [[[]] * 600_000], pa.list_(pa.list_(pa.float64()))
+BATCHES: dict[str, tuple[dict[str, str], Callable[[], bytes]]] = {
+    "empty requests": (JSON, lambda: array(*[b"{}"] * 490_000)),
+    "empty steps": (JSON, lambda: b'[{"sequence": ' + array(*[b"[]"] * 240_000) + b"}]"),
+    "short steps": (JSON, lambda: b'[{"sequence": ' + array(*[b"[1]"] * 240_000) + b"}]"),
+    "long texts": (STREAM, lambda: stream(station=repeated(LONG, 128))),
+    "zeros in a batch": (STREAM, lambda: stream(1, "zstd", station=["0" * 1_000_000] * 1000)),
+    "empty steps in Arrow": (STREAM, lambda: stream(1, "zstd", sequence=pa.array(EMPTY, STEPS))),
+    "many requests": (STREAM, lambda: stream(1, "zstd", station=["A"] * 10**6)),
+    "many columns": (STREAM, lambda: stream(**{f"c{number}": ["A"] for number in range(5000)})),
+}
+
+
+def test_no_batch_takes_much_memory(home: Path) -> None:
+    publish(home)
+    write_tail(home)
+    with Server(home) as server:
+        for name, (headers, build) in BATCHES.items():
+            body = build()
+            assert len(body) <= 4 << 20, name
+            statuses = list[int]()
+
+            def send(body: bytes = body, headers: dict[str, str] = headers, statuses: list[int] = statuses) -> None:
+                url = f"{server.url}/v1/predict/batch"
+                statuses.append(httpx.post(url, content=body, headers=headers, timeout=240).status_code)
+
+            threads = [threading.Thread(target=send) for _ in range(AT_ONCE)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert set(statuses) <= {200, 400, 413, 422, 429}, (name, statuses)
+            assert server.memory("VmHWM") < MOST, name
+        assert httpx.post(f"{server.url}/v1/predict/batch", json=[{"station": "JFK"}]).status_code == 200
+
+
 def test_no_body_takes_much_memory(home: Path) -> None:
     publish(home)
     write_tail(home)
