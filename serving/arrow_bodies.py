@@ -17,7 +17,7 @@ from serving.readings import refused
 
 MOST_UNPACKED, MOST_COLUMNS = 8 << 20, 64
 _TEXTS = ("station", "feed", "target")
-_IS_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+_IS_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _IS_LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _UTC = pa.timestamp("us", "UTC")
 _ANSWER = pa.schema(
@@ -64,6 +64,8 @@ def rows(body: bytes) -> list[dict[str, Any]]:
 def _values(column: pa.ChunkedArray, name: str) -> list[Any]:
     """The column's values as JSON would have them, of the first rows alone. Raises ReadingError for another type."""
     column = column.slice(0, MOST_ITEMS + 1)
+    if pa.types.is_null(column.type):
+        return [None] * len(column)
     if name in _TEXTS:
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if not any(matches(kind) for matches in _IS_TEXT):
@@ -72,7 +74,7 @@ def _values(column: pa.ChunkedArray, name: str) -> list[Any]:
         return list(column.cast(pa.string()).to_pylist())
     if name == "time":
         rule = "a column of timestamps with a zone"
-        if not (pa.types.is_timestamp(column.type) and column.type.tz) and not pa.types.is_null(column.type):
+        if not (pa.types.is_timestamp(column.type) and column.type.tz):
             raise ReadingError(name, str(column.type), rule)
         return [time and time.isoformat() for time in _cast(column, name, _UTC, rule).to_pylist()]
     if name == "sequence":

@@ -168,8 +168,8 @@ class GraphRunner:
 
     def _levels(self, x: Floats) -> Floats:
         """(n, H) forecasts of rows (n, F), some at a time: what graphs compute must have room."""
-        pieces = range(0, len(x), PIECE)
-        return np.concatenate([self.session.run([OUTPUT], {INPUT: x[at : at + PIECE]})[0] for at in pieces])
+        pieces = [self.session.run([OUTPUT], {INPUT: x[at : at + PIECE]})[0] for at in range(0, len(x), PIECE)]
+        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
     def distances(self, levels: Floats, features: Floats) -> Floats:
         """(n, H, Q) of the quantiles from levels (n, H), for the features (n, F) of the selection they came from."""

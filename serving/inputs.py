@@ -206,14 +206,15 @@ def of_sequence(
     _check_shape(spec, rows)
     with np.errstate(over="ignore"):  # beyond float32 is beyond any physical range too
         values = np.clip(np.asarray(rows, dtype=np.float64), -3e38, 3e38)
-        grid = sequence_grid(spec, np.nan_to_num(values), time, station or "")
+        is_missing = np.isnan(values)
+        grid = sequence_grid(spec, np.where(is_missing, 0, values), time, station or "")
     for table in (grid.values, grid.age):
-        table[spec.look_back - len(rows) :][np.isnan(values)] = np.nan
+        table[spec.look_back - len(rows) :][is_missing] = np.nan
     grid, reasons = _set_aside(served, grid, len(rows))
     reasons += [
         Reason("missing", f"{name} was not sent", name)
-        for name, values in zip(spec.columns, grid.values.T, strict=True)
-        if np.isnan(values).all()
+        for name, column in zip(spec.columns, is_missing.T, strict=True)
+        if is_missing.any() and column.all()
     ]
     origin, target = spec.look_back - 1, grid.columns.index(spec.target)
     if np.isnan(grid.values[origin - spec.steps + 1 :, target]).any():

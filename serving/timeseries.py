@@ -115,10 +115,11 @@ def _newest(series: SeriesInput, cadence: int, place: str) -> datetime | None:
     if series.start_timestamp is None:
         return None
     start, rule = parse(series.start_timestamp), f"ISO 8601 with an offset, {EARLIEST.year} to {LATEST.year}"
+    length = cadence * (len(series.series) - 1)
     if start is not None and start.tzinfo is not None and EARLIEST <= start < LATEST:
-        newest = start + timedelta(seconds=cadence) * (len(series.series) - 1)
-        if newest < LATEST:
-            return newest
+        if length < (LATEST - start).total_seconds():
+            return start + timedelta(seconds=length)
+        rule += " with all its steps"
     raise invalid(f"{place}.start_timestamp", series.start_timestamp, rule)
 
 
@@ -135,7 +136,7 @@ def _output(request: ForecastRequest, series: SeriesInput, result: Result) -> Fo
     if isinstance(result, Problem):
         return ForecastOutput(kind, str(uuid.uuid4()), "error", [], error_of(result))
     content = _content(request, series, result.prediction)
-    is_whole = content.horizons == list(range(1, request.options.horizon + 1))
+    is_whole = request.options.horizon == len(content.horizons) == content.horizons[-1]
     return ForecastOutput(kind, result.prediction.id, "completed" if is_whole else "partial", [content])
 
 
@@ -146,7 +147,7 @@ def _content(request: ForecastRequest, series: SeriesInput, prediction: Predicti
         quantiles = {f"{level}": [] for level in request.options.quantiles}
         for each in own:
             levels, values = [float(level) for level in each.quantiles], list(each.quantiles.values())
-            for level in request.options.quantiles:
+            for level in dict.fromkeys(request.options.quantiles):
                 quantiles[f"{level}"].append(round(float(np.interp(level, levels, values)), 4))
     first = own[0].time
     return SeriesForecast(
