@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 
-from serving import controllers, forecasts
+from serving import anomalies, controllers, forecasts
 
 VERSION = "/v1"
 OLDER: list[HTTPRouteHandler] = [
@@ -23,6 +23,7 @@ NEWER: list[HTTPRouteHandler] = [
     forecasts.forecast_series,
     forecasts.series_models,
     controllers.past_forecasts,
+    anomalies.anomalies,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [
     controllers.index,
