@@ -3,7 +3,8 @@
 `xgboost` is trained on the first 80 % of each recorded series (measuring/recorded.py) as the platform trains it, and
 forecasts the rest: by the fit that was judged, by the one that serves, which has learned the judging rows as well, and
 by the latter with intervals that follow its outcomes. MAE of persistence and seasonal naive stand beside them.
-Coverage and Winkler score are of the 90 % interval; those of the last one after its first 500 outcomes, too, and then
+Coverage and Winkler score are of the 90 % interval, that of the fit that was judged also without the trees that its
+bounds follow (the score as a ratio to that with them, 1 where there are none); those of the last one after its first 500 outcomes, too, and then
 by the meteorological season of the outcome, where the rows meet more than one.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import msgspec
 import numpy as np
 from measuring.by_season import Coverage, by_season, summary
 from measuring.feeds import Prepared, prepare_series
@@ -32,8 +34,8 @@ from aerocast.monitoring.evaluation.adapting import path
 PAST = 0.8
 SETTLED = 500  # outcomes
 HEADER = (
-    "series", "steps", "persistence", "seasonal naive", "judged", "serving", "cover: judged", "serving", "adapted",
-    f"after {SETTLED}", "Winkler: judged", "serving", "adapted",
+    "series", "steps", "persistence", "seasonal naive", "judged", "serving", "cover: no trees", "judged", "serving",
+    "adapted", f"after {SETTLED}", "Winkler: no trees", "judged", "serving", "adapted",
 )  # fmt: skip
 SEASONAL_HEADER = ("series", "steps", "season", "outcomes", "coverage", "87 to 93 %")
 Reals = NDArray[np.float64]
@@ -76,30 +78,31 @@ def _figures(
         figures.append(f"{np.nanmean(np.abs(naive - actual)):.3f}")
     assert made.newest is not None
     levels, ends = [], []
-    for graph, intervals in ((made.graph, made.intervals), (made.newest.graph, made.newest.intervals)):
+    plain = msgspec.structs.replace(made.intervals, trees=())
+    pairs = ((made.graph, plain), (made.graph, made.intervals), (made.newest.graph, made.newest.intervals))
+    for graph, intervals in pairs:
         level = forecast(graph, rows.rows.x, rows.names, made.features)
         distances = intervals.distances(level, rows.rows.x, rows.names)
         both = [intervals.levels.index(each) for each in bounds_of(intervals.level)]
         levels.append(level[:, at].astype(np.float64))
         ends.append(distances[:, at, both].astype(np.float64))
-    figures += [f"{np.abs(level - actual)[known].mean():.3f}" for level in levels]
-    level, (low, high) = levels[1], ends[1].T
+    figures += [f"{np.abs(level - actual)[known].mean():.3f}" for level in levels[1:]]
+    level, (low, high) = levels[2], ends[2].T
     step = rows.time.astype("datetime64[s]").astype(np.int64) // spec.cadence
     factor, shift = (each[:-1] for each in path(spec.cadence, 0.9, horizon, step, actual - level, low, high))
     bounds = prepared.feed.column("y").bounds
     answers = [
-        np.clip(levels[0][:, None] + ends[0], *bounds),
-        np.clip(level[:, None] + ends[1], *bounds),
-        np.clip(level[:, None] + ends[1] * factor[:, None] + shift[:, None], *bounds),
+        *(np.clip(own[:, None] + both, *bounds) for own, both in zip(levels, ends, strict=True)),
+        np.clip(level[:, None] + ends[2] * factor[:, None] + shift[:, None], *bounds),
     ]
     inside = [(low <= actual) & (actual <= high) for low, high in (each.T for each in answers)]
     settled = known & (np.cumsum(known) > SETTLED)
     figures += [f"{each[known].mean():.1%}" for each in inside]
-    first = winkler(*answers[0][known].T, actual[known])
-    ratios = [winkler(*answer[known].T, actual[known]) / first for answer in answers[1:]]
-    figures += [f"{inside[2][settled].mean():.1%}", f"{first:.4g}", *(f"{ratio:.3f} x" for ratio in ratios)]
+    without, judged, *others = (winkler(*answer[known].T, actual[known]) for answer in answers)
+    ratios = [f"{score / judged:.3f} x" for score in others]
+    figures += [f"{inside[3][settled].mean():.1%}", f"{without / judged:.3f} x", f"{judged:.4g}", *ratios]
     met = rows.time[settled] + horizon * np.timedelta64(spec.cadence, "s")
-    return figures, list(by_season(met, spec.places[0], inside[2][settled]))
+    return figures, list(by_season(met, spec.places[0], inside[3][settled]))
 
 
 def main() -> None:

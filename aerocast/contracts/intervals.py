@@ -3,7 +3,8 @@
 The distance from the forecast is in units of a spread, which follows how much the target varied in the last day or
 two, the forecast's level and how far it lies from the newest value, and the hour: an error of the same size means less
 in unsettled weather and at high load. Where that pays, the distance itself follows them too: near zero, outcomes lie
-above a forecast rather than below. `aerocast.models.calibration` makes them.
+above a forecast rather than below; and the bounds lie halfway to those of trees. `aerocast.models.calibration` makes
+them.
 The server imports this module: numpy and msgspec only.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from aerocast.contracts.cold_start import ColdStart
 from aerocast.contracts.outages import Outages
+from aerocast.contracts.quantile_trees import QuantileTrees
 from aerocast.features.grid import Floats, WindowSpec
 from aerocast.features.lags import hour_of
 
@@ -40,10 +42,11 @@ class Intervals(msgspec.Struct, frozen=True):
 
     `slopes` (H, Q, K), if any, are how much farther it is for each of the K `drivers`, and `exponents` (H, K) how much
     the spread follows them. A driver is a feature, the forecast, or its distance from a feature; each is standardised
-    with `mean` and `scale`, within REACH, and counts as usual where it is missing (see `_driver`). No quantile lies
-    below `lowest` or above `highest`; `cold_start` is how much wider intervals are for a station that was not learned,
-    `late` (H,) where something that is known ahead is late, and `outages` while the target is silent. An older release
-    has `half` (H,), the half width of an interval alone.
+    with `mean` and `scale`, within REACH, and counts as usual where it is missing (see `_driver`). `trees` (H,), if
+    any, move the interval's bounds, and the quantiles between them with those. No quantile lies below `lowest` or above
+    `highest`; `cold_start` is how much wider intervals are for a station that was not learned, `late` (H,) where
+    something that is known ahead is late, and `outages` while the target is silent. An older release has `half` (H,),
+    the half width of an interval alone.
     """
 
     level: float
@@ -62,6 +65,7 @@ class Intervals(msgspec.Struct, frozen=True):
     offsets: tuple[tuple[float, ...], ...] = ()
     slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
     outages: Outages | None = None
+    trees: tuple[QuantileTrees | None, ...] = ()
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -71,8 +75,9 @@ class Intervals(msgspec.Struct, frozen=True):
     @property
     def inputs(self) -> tuple[str, ...]:
         """The features that the quantiles follow."""
-        features = (name.removeprefix(CHANGE) for name in self.drivers if name != LEVEL)
-        return tuple(dict.fromkeys(features))
+        features = [name.removeprefix(CHANGE) for name in self.drivers if name != LEVEL]
+        grown = [name for each in self.trees if each for name in (each.newest, *each.features)]
+        return tuple(dict.fromkeys([*features, *grown]))
 
     def usual(self) -> NDArray[np.float64]:
         """(H, Q) distances from the forecast where all is usual."""
@@ -88,8 +93,26 @@ class Intervals(msgspec.Struct, frozen=True):
         usual: NDArray[np.float64] = np.broadcast_to(self.usual(), (*forecast.shape, len(self.levels)))
         if self.slopes:
             usual = usual + np.einsum("nhk,hqk->nhq", drivers, np.array(self.slopes))
-        distances: Floats = np.sort(spread * usual, axis=2).astype(np.float32)
-        return distances
+        distances = np.sort(spread * usual, axis=2)
+        if any(self.trees):
+            distances = self._with_trees(distances, forecast, x, names)
+        found: Floats = distances.astype(np.float32)
+        return found
+
+    def _with_trees(
+        self, distances: NDArray[np.float64], forecast: Floats, x: Floats, names: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """(n, H, Q) distances moved towards those of trees: the bounds by their share, what lies between by less."""
+        place_of = {name: place for place, name in enumerate(names)}
+        levels, bounds = np.array(self.levels), bounds_of(self.level)
+        ends = [self.levels.index(each) for each in bounds]
+        nearness = [np.clip((0.5 - levels) / (0.5 - bound), 0, 1) for bound in bounds]
+        moved = distances.copy()
+        for at, trees in enumerate(self.trees):
+            if trees:
+                apart = trees.share * (trees.distances(forecast[:, at], x, place_of) - distances[:, at, ends])
+                moved[:, at] += np.nan_to_num(apart) @ np.stack(nearness)
+        return np.sort(moved, axis=2)
 
     def excess(self, forecast: Floats, actual: Floats, x: Floats, names: Sequence[str]) -> Floats:
         """(n, H) distances of outcomes from their forecasts, in those of the interval's bound on the same side."""

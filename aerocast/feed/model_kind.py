@@ -139,6 +139,13 @@ class Model(ABC, Generic[P]):
     def predict(self, x: Floats) -> Floats:
         """Levels (n, H) float32 in target units from features (n, F)."""
 
+    def decisive(self, at: int) -> tuple[int, ...]:
+        """The columns that decide most at the horizon of this index, the first the most; none if it cannot tell.
+
+        Where a kind tells, trees of these follow the bounds of its intervals.
+        """
+        return ()
+
     def to_onnx(self) -> onnx.ModelProto:
         """The same function as a self-contained graph, any number of rows; a kind that `serves` defines it."""
         raise AeroCastError(f"{self.kind} has no graph: it cannot serve")

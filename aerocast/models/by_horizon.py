@@ -11,6 +11,7 @@ from aerocast.common.lineage import config_hash
 from aerocast.contracts.cold_start import ColdStart
 from aerocast.contracts.intervals import Intervals
 from aerocast.contracts.outages import EXTENTS, Outages
+from aerocast.contracts.quantile_trees import QuantileTrees
 from aerocast.models.candidates import Candidate, Newest
 from aerocast.models.one_graph import merge
 
@@ -106,6 +107,7 @@ def merge_intervals(horizons: tuple[int, ...], parts: Sequence[Intervals], sourc
         offsets=tuple(tuple(parts[source].usual()[at].tolist()) for at, source in enumerate(sources)),
         slopes=tuple(tuple(tuple(row) for row in each) for each in slopes.tolist()),
         outages=_outages(parts, sources),
+        trees=_trees(parts, sources),
     )
 
 
@@ -127,6 +129,11 @@ def _cold_start(parts: Sequence[Intervals], sources: Sequence[int]) -> ColdStart
     # A station that one part has not learned is new to the whole.
     stations = tuple(each for each in learned[0].stations if all(each in other.stations for other in learned))
     return ColdStart(stations, factors("none"), factors("short"), factors("whole"))
+
+
+def _trees(parts: Sequence[Intervals], sources: Sequence[int]) -> tuple[QuantileTrees | None, ...]:
+    own = [parts[source].trees[at] if parts[source].trees else None for at, source in enumerate(sources)]
+    return tuple(own) if any(own) else ()
 
 
 def _late(parts: Sequence[Intervals], sources: Sequence[int]) -> tuple[float, ...]:

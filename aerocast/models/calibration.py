@@ -2,24 +2,27 @@
 
 Errors are divided by a spread that follows the drivers of `aerocast.contracts.intervals` (locally weighted conformal:
 Lei et al. 2018), and the quantiles of what remains are taken. They may follow the drivers as well (quantile
-regression: Koenker and Bassett 1978; conformalised: Romano et al. 2019), where blocks of calibration time, left out in
-turn, say that it pays. Neighbouring hours and stations err together, so the quantiles are moved outwards until blocks
-that are left out are covered as stated. That the future is harder than a week in between, which blocks cannot show,
-comes as a factor.
+regression: Koenker and Bassett 1978; conformalised: Romano et al. 2019), and the bounds may lie halfway to those of
+trees (`quantile_trees`): each where blocks of calibration time, left out in turn, say that it pays. Neighbouring hours
+and stations err together, so the quantiles are moved outwards until blocks that are left out are covered as stated.
+That the future is harder than a week in between, which blocks cannot show, comes as a factor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.intervals import Intervals, bounds_of, driver_table, drivers_of, levels_of, standard
+from aerocast.contracts.quantile_trees import QuantileTrees
 from aerocast.features.grid import Floats, WindowSpec
+from aerocast.models.quantile_trees import conformal as conformal_trees
 
 if TYPE_CHECKING:
     from aerocast.feed.declaration import Feed
@@ -29,6 +32,7 @@ TAILS = 40  # steps by which the share outside the interval may shrink
 FOLDS = 4  # of blocks, which say whether quantiles should follow the drivers
 FEWEST = 200  # rows, below which they do not
 ROUNDS = 25  # of reweighting in a quantile regression
+SHARE = 0.5  # of trees in the bounds: the mean of two intervals errs less than the better one, more often than not
 SHARP = 0.05  # of the standard deviation: errors below it weigh alike in a quantile regression
 
 _Reals = NDArray[np.float64]
@@ -64,10 +68,12 @@ def calibrate(
     actual: Floats,
     blocks: NDArray[Any],
     widen: Sequence[float] | None = None,
+    trees: Sequence[QuantileTrees] = (),
 ) -> Intervals:
     """Intervals from calibration rows: features (n, F), forecasts and outcomes (n, H); `blocks` (n,) labels of time.
 
-    `widen` (H,) are factors for what these rows cannot show, as from `forward.forward_factors`.
+    `widen` (H,) are factors for what these rows cannot show, as from `forward.forward_factors`; `trees` (H,), if any,
+    have not seen these rows, either.
 
     Raises:
         AeroCastError: a horizon has fewer rows than the level needs.
@@ -80,14 +86,18 @@ def calibrate(
     scale = np.maximum(np.sqrt(np.where(finite, (table - mean) ** 2, 0).sum(axis=(0, 1)) / count), 1e-6)
     table = standard(table, mean, scale)
     least = np.ceil(round(1 / (1 - quantiles.level), 6))  # 1 / (1 - 0.9) is 10, and a little more in floats
-    fits = []
+    fits, grown, place_of = [], [], {name: place for place, name in enumerate(names)}
     for at, horizon in enumerate(spec.horizons):
         error = np.asarray(actual[:, at], dtype=np.float64) - forecast[:, at]
         finite = np.isfinite(error)
         if finite.sum() < least:
             raise AeroCastError(f"intervals: {int(finite.sum())} calibration rows at horizon {horizon} are too few")
         factor = widen[at] if widen else 1.0
-        fits.append(_Horizon.fit(quantiles, table[finite, at], error[finite], blocks[finite], factor))
+        own = _Calibration(quantiles, table[finite, at], error[finite], blocks[finite])
+        fits.append(own.fit(factor))
+        if trees:
+            ends = trees[at].ends(x[finite], place_of)
+            grown.append(own.trees(trees[at], ends, forecast[finite, at].astype(np.float64), factor))
     return Intervals(
         quantiles.level,
         spec.horizons,
@@ -102,6 +112,7 @@ def calibrate(
         quantiles=quantiles.levels,
         offsets=tuple(tuple(fit.offsets.tolist()) for fit in fits),
         slopes=tuple(tuple(tuple(row) for row in fit.slopes.tolist()) for fit in fits),
+        trees=tuple(grown) if any(grown) else (),
     )
 
 
@@ -113,19 +124,55 @@ class _Horizon:
     offsets: _Reals
     slopes: _Reals
 
-    @classmethod
-    def fit(
-        cls, quantiles: QuantileSpec, drivers: _Reals, error: _Reals, blocks: NDArray[Any], widen: float
-    ) -> _Horizon:
-        """From standardised drivers (n, K) and errors (n,), actual - forecast."""
-        exponents = _exponents(drivers, error)
+    def ends(self, drivers: _Reals, at: Sequence[int]) -> _Reals:
+        """(n, len(at)) distances of the quantiles at these places, from standardised drivers (n, K)."""
+        usual: _Reals = self.offsets[at] + drivers @ self.slopes[at].T
+        return np.exp(drivers @ self.exponents)[:, None] * usual
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """The calibration rows of one horizon: standardised drivers (n, K), errors actual - forecast (n,), blocks (n,)."""
+
+    quantiles: QuantileSpec
+    drivers: _Reals
+    error: _Reals
+    blocks: NDArray[Any]
+
+    def take(self, rows: NDArray[np.bool_]) -> _Calibration:
+        """Some of the rows."""
+        return replace(self, drivers=self.drivers[rows], error=self.error[rows], blocks=self.blocks[rows])
+
+    def fit(self, widen: float = 1.0) -> _Horizon:
+        quantiles, drivers = self.quantiles, self.drivers
+        exponents = _exponents(drivers, self.error)
         spread = np.exp(drivers @ exponents)
-        scaled = error / spread
+        scaled = self.error / spread
         slopes = np.zeros((len(quantiles.levels), drivers.shape[1]))
-        if _follows(bounds_of(quantiles.level), drivers, scaled, spread, blocks):
+        if _follows(bounds_of(quantiles.level), drivers, scaled, spread, self.blocks):
             slopes = _regression(drivers, scaled, quantiles.levels)[:, 1:]
         rest = scaled[:, None] - drivers @ slopes.T
-        return cls(exponents, widen * _offsets(quantiles, rest, blocks), widen * slopes)
+        return _Horizon(exponents, widen * _offsets(quantiles, rest, self.blocks), widen * slopes)
+
+    def trees(self, grown: QuantileTrees, ends: _Reals, forecast: _Reals, widen: float) -> QuantileTrees | None:
+        """Trees with these `ends` (n, 2), conformalised; None where bounds halfway to them do not lose less."""
+        actual, level, bounds = forecast + self.error, self.quantiles.level, bounds_of(self.quantiles.level)
+        labels, block = np.unique(self.blocks, return_inverse=True)
+        if len(labels) < FOLDS or len(actual) < FEWEST:
+            return None
+        plain, alone, halfway = replace(self, quantiles=QuantileSpec(level)), 0.0, 0.0
+        for fold in range(FOLDS):
+            test, rest = block % FOLDS == fold, block % FOLDS != fold
+            own = plain.take(rest).fit().ends(self.drivers[test], [0, 1])
+            theirs = conformal_trees(grown, ends[rest], actual[rest], level).around(forecast[test], ends[test])
+            known = np.isfinite(theirs).all(axis=1)
+            error, own, theirs = self.error[test][known], own[known], theirs[known]
+            alone += _loss(error, own, bounds)
+            halfway += _loss(error, (1 - SHARE) * own + SHARE * theirs, bounds)
+        if halfway >= alone:
+            return None
+        found = conformal_trees(grown, ends, actual, level)
+        return msgspec.structs.replace(found, wider=float(widen), share=SHARE)
 
 
 def conformal(scores: Floats, level: float) -> _Reals:
@@ -159,8 +206,9 @@ def _follows(bounds: Sequence[float], drivers: _Reals, scaled: _Reals, spread: _
     return following < fixed
 
 
-def _loss(scaled: _Reals, values: _Reals, levels: Sequence[float], spread: _Reals) -> float:
+def _loss(scaled: _Reals, values: _Reals, levels: Sequence[float], spread: _Reals | None = None) -> float:
     """Quantile loss of `values` (n, Q), in target units."""
+    spread = np.ones(len(scaled)) if spread is None else spread
     error = scaled[:, None] - values
     return float((np.maximum(error * levels, error * (np.array(levels) - 1)) * spread[:, None]).sum())
 

@@ -102,6 +102,9 @@ class Fallback(Model[Parameters]):
         levels: Floats = np.where(late, self.bare.predict(x[:, self.others]), self.full.predict(x))
         return levels
 
+    def decisive(self, at: int) -> tuple[int, ...]:
+        return self.full.decisive(at)
+
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.models.kinds._onnx import GraphBuilder
 

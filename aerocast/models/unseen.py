@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
-from aerocast.contracts.intervals import Intervals
+from aerocast.contracts.intervals import Intervals, bounds_of
+from aerocast.contracts.quantile_trees import QuantileTrees
 from aerocast.features.dataset import Dataset, Rows, mae, rmse
 from aerocast.features.grid import Floats, Ints
 from aerocast.features.sequences import none_whole, sequence_names, shortest_rows
@@ -27,6 +28,7 @@ from aerocast.models.calibration import QuantileSpec, calibrate
 from aerocast.models.fallback import Fallback, late_factors
 from aerocast.models.fit import Fit
 from aerocast.models.forward import forward_factors
+from aerocast.models.quantile_trees import grow
 from aerocast.models.splits import Cut, Role
 from aerocast.tables.training import Samples
 
@@ -67,7 +69,8 @@ class Unseen:
 class Calibration:
     """Calibrates what is judged, and what serves in its place.
 
-    The first of two `fits` had not seen the calibration rows; the second, which is judged, has learned them.
+    The first of two `fits` had not seen the calibration rows; the second, which is judged, has learned them. `trees`
+    have seen what the first has.
     """
 
     feed: Feed
@@ -77,6 +80,7 @@ class Calibration:
     plan: Cut
     own: Unseen
     widen: tuple[float, ...] | None
+    trees: tuple[QuantileTrees, ...]
 
     @classmethod
     def of(
@@ -92,7 +96,9 @@ class Calibration:
                 f"{forecaster.kind}: no calibration rows: the blocks reserved for them contain no whole window"
             )
         widen = None if forecaster.is_baseline else _widening_once(feed, fit.data, samples, role, plan, rows)
-        return cls(feed, fits, samples, role, plan, own, widen)
+        columns = [forecaster.decisive(at) for at in range(len(fit.data.spec.horizons))]
+        trees = grow(fit.data, columns, bounds_of(feed.promotion.coverage))
+        return cls(feed, fits, samples, role, plan, own, widen, trees)
 
     def intervals(self) -> tuple[Intervals, dict[str, float]]:
         """Intervals of what is judged, from the calibration rows alone, and its errors there.
@@ -130,7 +136,7 @@ class Calibration:
         spec = self.fits[0].data.spec
         names = tuple(sequence_names(spec)) if self.fits[0].model.learns_sequences else self.samples.names
         quantiles = QuantileSpec.of(self.feed, spec.target)
-        return calibrate(spec, quantiles, rows.x, names, rows.levels, rows.y, rows.block, widen)
+        return calibrate(spec, quantiles, rows.x, names, rows.levels, rows.y, rows.block, widen, self.trees)
 
 
 _widenings: dict[Any, tuple[float, ...]] = {}  # the newest alone: kinds of one target are trained one after the other

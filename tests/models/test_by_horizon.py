@@ -13,6 +13,7 @@ from onnx import helper
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts.cold_start import ColdStart
 from aerocast.contracts.intervals import CHANGE, Intervals
+from aerocast.contracts.quantile_trees import Ensemble, QuantileTrees
 from aerocast.features.features import feature_names
 from aerocast.feed.model_kind import model
 from aerocast.models.by_horizon import KIND, assemble, merge_intervals
@@ -139,6 +140,27 @@ def test_interval_of_each_horizon_is_its_own_models() -> None:
     np.testing.assert_allclose(whole[:, [0, 2]], own[:, [0, 2]], rtol=1e-5)
     np.testing.assert_allclose(whole[:, 1], others[:, 1], rtol=1e-5)
     assert not np.allclose(own[:, 1], others[:, 1])
+
+
+def stump(below: float, above: float) -> Ensemble:
+    """One split of the first feature at 10."""
+    leaves = np.array([below, above], "<f4").tobytes()
+    return Ensemble(0.0, 1, b"\0\0", np.array([10], "<f4").tobytes(), b"\1", leaves)
+
+
+def test_trees_of_each_horizon_are_its_own_models() -> None:
+    newest = f"{SPEC.target}_lag0"
+    grown = QuantileTrees((newest,), newest, stump(-3, -1), stump(1, 3), share=0.5)
+    one, other = msgspec.structs.replace(intervals(1.0), trees=(grown, None, grown)), intervals(5.0)
+    x = inputs()
+    levels = np.random.default_rng(2).normal(50, 9, (len(x), 3)).astype(np.float32)
+    whole = merge_intervals(SPEC.horizons, [one, other], [0, 1, 1])
+    assert whole.trees == (grown, None, None)
+    assert newest in whole.inputs
+    merged, own, others = (each.distances(levels, x, NAMES) for each in (whole, one, other))
+    np.testing.assert_allclose(merged[:, 0], own[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(merged[:, 1:], others[:, 1:], rtol=1e-5)
+    assert merge_intervals(SPEC.horizons, [one, other], [1, 1, 1]).trees == ()
 
 
 def test_factors_of_new_stations_and_late_inputs_are_merged() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BINS = 64
 CALM_RATE = 2  # shallow trees take as few rounds as deep ones then
 PROBE_RATE, PROBE_ROUNDS = 0.2, 60  # of a quick fit that tells whether a block of features helps
-MOST = 160  # columns that trees are grown again from: of hundreds, half gain next to nothing
+MOST = 160  # columns that trees are grown again from: of hundreds, half gain next to nothing, and a round counts all
 MOST_CELLS = 10**8  # of all matrices, since each thread has its own
 SHRINK = 200.0  # independent rows at which the best weights and equal ones count alike
 SINGLE = re.compile(r"_(lag[1-9]\d*|change\d+)$")
@@ -90,16 +90,16 @@ class Trees:
     def refit(self, matrix: Matrix, more: float) -> Trees:
         """Grown on other rows, so many times as many, from what gained most; more rows bear more rounds."""
         rounds = max(1, round(self.booster.num_boosted_rounds() * more**0.5))
-        columns = self._columns_of_gain()
+        columns = tuple(sorted(self.by_gain()[:MOST]))
         share = min(1.0, self.settings["colsample_bytree"] * len(self.columns) / len(columns))  # as many a tree
         settings = self.settings | {"colsample_bytree": share}
         return Trees(_train(settings, matrix.of(columns, self.at), rounds), columns, self.at, settings)
 
-    def _columns_of_gain(self) -> tuple[int, ...]:
-        """The MOST columns whose splits gained most: a round counts every column of its matrix, drawn or not."""
+    def by_gain(self) -> tuple[int, ...]:
+        """The columns by what their splits gained, the most first."""
         gain: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
         order = sorted(range(len(self.columns)), key=lambda place: (-gain.get(f"f{place}", 0), place))
-        return tuple(sorted(self.columns[place] for place in order[:MOST]))
+        return tuple(self.columns[place] for place in order)
 
     def to_graph(self, graph: GraphBuilder) -> str:
         """Adds the booster's node, as onnxmltools writes it, over its own columns; (n, 1)."""

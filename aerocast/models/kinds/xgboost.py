@@ -93,6 +93,9 @@ class Xgboost(Model[XgboostParameters]):
         parts = [_trees.predict(self.sharp, x), _trees.predict(self.calm, x), self.ridge.change(x)]
         return x[:, [self.last]] + _trees.mixture(parts, self.weights)
 
+    def decisive(self, at: int) -> tuple[int, ...]:
+        return self.sharp[at].by_gain()
+
     def to_onnx(self) -> onnx.ModelProto:
         from aerocast.models.kinds._onnx import GraphBuilder
 
