@@ -3,9 +3,9 @@
 `xgboost` is trained on the first 80 % of each recorded series (measuring/recorded.py) as the platform trains it, and
 forecasts the rest: by the fit that was judged, by the one that serves, which has learned the judging rows as well, and
 by the latter with intervals that follow its outcomes. MAE of persistence and seasonal naive stand beside them.
-Coverage and Winkler score are of the 90 % interval, that of the fit that was judged also without the trees that its
-bounds follow (the score as a ratio to that with them, 1 where there are none); those of the last one after its first 500 outcomes, too, and then
-by the meteorological season of the outcome, where the rows meet more than one.
+Coverage and Winkler score are of the 90 % interval. Of the fit that was judged they stand there without the trees that
+its bounds follow, too: the score as a ratio to that with them, 1 where there are none. Those of the last one are also
+after its first 500 outcomes, and then by the meteorological season of the outcome, where the rows meet more than one.
 """
 
 import os

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aerocast.contracts.quantile_trees import Ensemble, QuantileTrees, span
-from aerocast.features.dataset import Dataset
 from aerocast.features.grid import Floats
+from aerocast.models.fit import Fit
 
 DEPTH, ROUNDS, RATE = 4, 100, 0.08
 COLUMNS = 32  # that decide most: bounds need fewer than forecasts
@@ -26,11 +25,13 @@ MOST_ROWS = 20_000  # spread over all there are
 FEWEST_ROWS = 500  # in which a twentieth is still something
 
 
-def grow(data: Dataset, columns: Sequence[Sequence[int]], bounds: tuple[float, float]) -> tuple[QuantileTrees, ...]:
-    """Trees (H,) of the two quantiles `bounds`, at each horizon of its own `columns`, by index.
+def grow(fit: Fit, bounds: tuple[float, float]) -> tuple[QuantileTrees, ...]:
+    """Trees (H,) of the two quantiles `bounds`, from the rows of a fit and what decides most for its model.
 
-    The same rows give the same trees. Empty where a horizon has no columns, or too few rows to learn from.
+    The same rows give the same trees. Empty where the kind cannot tell, or a horizon has too few rows to learn from.
     """
+    data = fit.data
+    columns = [fit.model.decisive(at)[:COLUMNS] for at in range(len(data.spec.horizons))]
     if not all(columns):
         return ()
     rows = data.both()
@@ -40,7 +41,7 @@ def grow(data: Dataset, columns: Sequence[Sequence[int]], bounds: tuple[float, f
         return ()
 
     def both(at: int) -> QuantileTrees:
-        own, known = [*columns[at]][:COLUMNS], np.isfinite(change[:, at])
+        own, known = [*columns[at]], np.isfinite(change[:, at])
         x, y = rows.x[known][:, own], change[known, at].astype(np.float64)
         names = tuple(data.names[column] for column in own)
         low, high = (_ensemble(x, y, level) for level in bounds)

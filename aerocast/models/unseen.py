@@ -96,9 +96,7 @@ class Calibration:
                 f"{forecaster.kind}: no calibration rows: the blocks reserved for them contain no whole window"
             )
         widen = None if forecaster.is_baseline else _widening_once(feed, fit.data, samples, role, plan, rows)
-        columns = [forecaster.decisive(at) for at in range(len(fit.data.spec.horizons))]
-        trees = grow(fit.data, columns, bounds_of(feed.promotion.coverage))
-        return cls(feed, fits, samples, role, plan, own, widen, trees)
+        return cls(feed, fits, samples, role, plan, own, widen, grow(fit, bounds_of(feed.promotion.coverage)))
 
     def intervals(self) -> tuple[Intervals, dict[str, float]]:
         """Intervals of what is judged, from the calibration rows alone, and its errors there.

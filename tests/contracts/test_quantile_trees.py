@@ -1,5 +1,7 @@
 """Trees of an interval's bounds: the arrays answer as the booster does, malformed ones are refused."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,11 +14,21 @@ from aerocast.contracts.quantile_trees import Ensemble, QuantileTrees
 from aerocast.features.dataset import Dataset, Rows
 from aerocast.models import quantile_trees
 from aerocast.models.calibration import QuantileSpec, calibrate
+from aerocast.models.fit import Fit
+from aerocast.models.kinds.persistence import Persistence
 from tests.factories.series import SPEC
 
 NAMES = ("other", f"{SPEC.target}_lag0", "temperature_std24")
 BOUNDS = (0.05, 0.95)
-BY_ALL = [(0, 1, 2)] * len(SPEC.horizons)
+
+
+class Teller(Persistence):
+    """A model that can tell which columns decide."""
+
+    columns: tuple[int, ...] = (0, 1, 2)
+
+    def decisive(self, at: int) -> tuple[int, ...]:
+        return self.columns
 
 
 def made(rows: int, seed: int) -> Rows:
@@ -30,15 +42,22 @@ def made(rows: int, seed: int) -> Rows:
     return Rows(x, y.astype(np.float32))
 
 
-def grown(rows: int = 4000, seed: int = 0) -> tuple[QuantileTrees, ...]:
-    data = made(rows, seed)
-    return quantile_trees.grow(Dataset(SPEC, NAMES, data, data.take(slice(0))), BY_ALL, BOUNDS)  # type: ignore[arg-type]
+def grown(rows: Rows | None = None, *, tells: bool = True) -> tuple[QuantileTrees, ...]:
+    rows = rows or made(4000, 0)
+    data = Dataset(SPEC, NAMES, rows, rows.take(np.arange(0)))
+    model = (Teller if tells else Persistence)(1, len(NAMES), len(SPEC.horizons))
+    return quantile_trees.grow(Fit(model, data, np.arange(len(rows.x)), {}, "", (-np.inf, np.inf)), BOUNDS)
 
 
 def test_arrays_answer_as_booster(monkeypatch: pytest.MonkeyPatch) -> None:
-    boosters = []
+    boosters: list[xgboost.Booster] = []
     train = xgboost.train
-    monkeypatch.setattr(xgboost, "train", lambda *given: boosters.append(train(*given)) or boosters[-1])
+
+    def keep(*given: Any) -> xgboost.Booster:
+        boosters.append(train(*given))
+        return boosters[-1]
+
+    monkeypatch.setattr(xgboost, "train", keep)
     x = made(500, 1).x
     ensemble = quantile_trees._ensemble(made(800, 2).x, np.random.default_rng(3).normal(size=800), 0.3)
     answers = boosters[0].predict(xgboost.DMatrix(x)) + ensemble.start
@@ -70,7 +89,7 @@ def test_bounds_follow_trees_where_they_lose_less() -> None:
     assert all(with_trees.trees)
     assert without.trees == ()
     rows = made(8000, 8)
-    rows = rows.take(np.isfinite(rows.x).all(axis=1))
+    rows = rows.take(np.flatnonzero(np.isfinite(rows.x).all(axis=1)))
     forecast = np.repeat(rows.x[:, [1]], len(SPEC.horizons), axis=1)
     losses = []
     for each in (with_trees, without):
@@ -86,8 +105,7 @@ def test_trees_of_chance_do_not_count() -> None:
     generator = np.random.default_rng(9)
     rows = made(3000, 9)
     noise = Rows(rows.x, rows.x[:, [1]] + 50 * generator.standard_cauchy(rows.y.shape).astype(np.float32))
-    trees = quantile_trees.grow(Dataset(SPEC, NAMES, noise, noise.take(slice(0))), BY_ALL, BOUNDS)  # type: ignore[arg-type]
-    assert intervals(trees).trees == ()
+    assert intervals(grown(noise)).trees == ()
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -109,11 +127,9 @@ def test_intervals_survive_json() -> None:
     np.testing.assert_array_equal(again.distances(forecast, rows.x, NAMES), TREES.distances(forecast, rows.x, NAMES))
 
 
-def test_too_few_rows_or_no_columns_grow_nothing() -> None:
-    assert grown(rows=200) == ()
-    data = made(1000, 0)
-    few = Dataset(SPEC, NAMES, data, data.take(slice(0)))  # type: ignore[arg-type]
-    assert quantile_trees.grow(few, [()] * len(SPEC.horizons), BOUNDS) == ()
+def test_few_rows_or_kind_that_cannot_tell_grow_nothing() -> None:
+    assert grown(made(200, 0)) == ()
+    assert grown(tells=False) == ()
 
 
 MALFORMED: list[dict[str, object]] = [

@@ -33,6 +33,9 @@ class Sequence(Xgboost):
         seed = self.sharp[0].settings["seed"]
         return super().refit(_requests(data, seed), _requests(replace(data, train=rows), seed).train)
 
+    def decisive(self, at: int) -> tuple[int, ...]:
+        return ()  # its columns are those of requests, not of the rows that it was given
+
 
 def _requests(data: Dataset, seed: int) -> Dataset:
     """The same rows cut to requests by the seed. Raises Untrainable: no row of a part is whole."""
