@@ -111,11 +111,8 @@ class GraphRunner:
         drivers = np.array([names.index(name) for name in graph.intervals.inputs], dtype=np.int64)
         selection = select(manifest.window, names)
         levels = np.zeros((1, len(manifest.horizons)), dtype=np.float32)
-        constant = (
-            None
-            if graph.intervals.inputs or graph.intervals.drivers
-            else graph.intervals.distances(levels, levels[:, :0], ())
-        )
+        follows = graph.intervals.inputs or graph.intervals.drivers
+        constant = None if follows else graph.intervals.distances(levels, levels[:, :0], ())
         groups = *feature_groups(manifest.window, graph.features), _typical(graph)
         inputs = len(graph.features)
         runner = cls(session, manifest.window, selection, inputs, drivers, constant, graph.intervals, *groups)
