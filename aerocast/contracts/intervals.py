@@ -96,8 +96,8 @@ class Intervals(msgspec.Struct, frozen=True):
         distances = np.sort(spread * usual, axis=2)
         if any(self.trees):
             distances = self._with_trees(distances, forecast, x, names)
-        found: Floats = distances.astype(np.float32)
-        return found
+        single: Floats = distances.astype(np.float32)
+        return single
 
     def _with_trees(
         self, distances: NDArray[np.float64], forecast: Floats, x: Floats, names: Sequence[str]
@@ -107,12 +107,12 @@ class Intervals(msgspec.Struct, frozen=True):
         levels, bounds = np.array(self.levels), bounds_of(self.level)
         ends = [self.levels.index(each) for each in bounds]
         nearness = [np.clip((0.5 - levels) / (0.5 - bound), 0, 1) for bound in bounds]
-        moved = distances.copy()
+        sums = distances.copy()
         for at, trees in enumerate(self.trees):
             if trees:
                 apart = trees.share * (trees.distances(forecast[:, at], x, place_of) - distances[:, at, ends])
-                moved[:, at] += np.nan_to_num(apart) @ np.stack(nearness)
-        return np.sort(moved, axis=2)
+                sums[:, at] += np.nan_to_num(apart) @ np.stack(nearness)
+        return np.sort(sums, axis=2)
 
     def excess(self, forecast: Floats, actual: Floats, x: Floats, names: Sequence[str]) -> Floats:
         """(n, H) distances of outcomes from their forecasts, in those of the interval's bound on the same side."""

@@ -61,10 +61,10 @@ class Ensemble(msgspec.Struct, frozen=True):
         node = np.zeros((len(x), len(leaves)), dtype=np.int64)
         for _ in range(self.depth):
             value = x[row, columns[trees, node]]
-            left = (value < thresholds[trees, node]) | (np.isnan(value) & (missing_left[trees, node] > 0))
-            node = 2 * node + 2 - left
-        found: NDArray[np.float64] = self.start + leaves[trees, node - (2**self.depth - 1)].sum(axis=1, dtype=float)
-        return found
+            is_left = (value < thresholds[trees, node]) | (np.isnan(value) & (missing_left[trees, node] > 0))
+            node = 2 * node + 2 - is_left
+        sums: NDArray[np.float64] = self.start + leaves[trees, node - (2**self.depth - 1)].sum(axis=1, dtype=float)
+        return sums
 
     def _nodes(self, data: bytes, kind: str) -> NDArray[Any]:
         return np.frombuffer(data, kind).reshape(-1, 2**self.depth - 1)
@@ -107,8 +107,8 @@ class QuantileTrees(msgspec.Struct, frozen=True):
 
     def around(self, forecast: Floats, ends: NDArray[np.float64]) -> NDArray[np.float64]:
         """`distances` of `ends` (n, 2)."""
-        moved = self.stretch * span(ends)
-        apart = ends + np.stack([-moved, moved], axis=1) - forecast.astype(np.float64)[:, None]
+        outwards = self.stretch * span(ends)
+        apart = ends + np.stack([-outwards, outwards], axis=1) - forecast.astype(np.float64)[:, None]
         return self.wider * np.stack([np.minimum(apart[:, 0], 0), np.maximum(apart[:, 1], 0)], axis=1)
 
 

@@ -165,14 +165,14 @@ class _Calibration:
             test, rest = block % FOLDS == fold, block % FOLDS != fold
             own = plain.take(rest).fit().ends(self.drivers[test], [0, 1])
             theirs = conformal_trees(grown, ends[rest], actual[rest], level).around(forecast[test], ends[test])
-            known = np.isfinite(theirs).all(axis=1)
-            error, own, theirs = self.error[test][known], own[known], theirs[known]
+            rows = np.isfinite(theirs).all(axis=1)
+            error, own, theirs = self.error[test][rows], own[rows], theirs[rows]
             alone += _loss(error, own, bounds)
             halfway += _loss(error, (1 - SHARE) * own + SHARE * theirs, bounds)
         if halfway >= alone:
             return None
-        found = conformal_trees(grown, ends, actual, level)
-        return msgspec.structs.replace(found, wider=float(widen), share=SHARE)
+        whole = conformal_trees(grown, ends, actual, level)
+        return msgspec.structs.replace(whole, wider=float(widen), share=SHARE)
 
 
 def conformal(scores: Floats, level: float) -> _Reals:

@@ -41,8 +41,8 @@ def grow(fit: Fit, bounds: tuple[float, float]) -> tuple[QuantileTrees, ...]:
         return ()
 
     def both(at: int) -> QuantileTrees:
-        own, known = [*columns[at]], np.isfinite(change[:, at])
-        x, y = rows.x[known][:, own], change[known, at].astype(np.float64)
+        own, has_change = [*columns[at]], np.isfinite(change[:, at])
+        x, y = rows.x[has_change][:, own], change[has_change, at].astype(np.float64)
         names = tuple(data.names[column] for column in own)
         low, high = (_ensemble(x, y, level) for level in bounds)
         return QuantileTrees(names, data.names[data.last], low, high)
@@ -97,12 +97,12 @@ def _complete(tree: dict[str, Any]) -> tuple[list[int], list[float], list[int], 
     Below a leaf that lies higher every way leads to its value.
     """
     inner = 2**DEPTH - 1
-    left, right = tree["left_children"], tree["right_children"]
+    lower, upper = tree["left_children"], tree["right_children"]
     at = [0]
     for node in range(inner):
         own = at[node]
-        at += [own, own] if left[own] < 0 else [left[own], right[own]]
-    splits = [left[own] >= 0 for own in at[:inner]]
+        at += [own, own] if lower[own] < 0 else [lower[own], upper[own]]
+    splits = [lower[own] >= 0 for own in at[:inner]]
     columns = [tree["split_indices"][own] if split else 0 for own, split in zip(at, splits, strict=False)]
     missing = [int(tree["default_left"][own]) if split else 1 for own, split in zip(at, splits, strict=False)]
     values = [tree["split_conditions"][own] for own in at]
