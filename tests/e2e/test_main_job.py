@@ -172,7 +172,7 @@ def test_summary_is_readable(finished: Finished) -> None:
 
 def test_second_run_reports_nothing_to_do(finished: Finished) -> None:
     assert finished.second.returncode == 0
-    assert "0 computed, 13 unchanged" in finished.second.stdout
+    assert "0 computed, 14 unchanged" in finished.second.stdout
 
 
 def test_champion_beats_baselines(finished: Finished) -> None:

@@ -53,7 +53,7 @@ def test_changed_source_starts_one_run(polled: Feed, home: Path, instance: dg.Da
     result = tick.run(first)
     assert result.success
     made = {event.asset_key for event in result.get_asset_materialization_events()}
-    layers = {key(polled, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation")}
+    layers = {key(polled, layer) for layer in ("raw", "bronze", "silver", "windows", "evaluation", "anomalies")}
     assert made == layers | {key(polled, "temperature", "training_set")}
     assert {"nothing_lost", "fresh", "sensors", "season", "temperature_drift"} <= {
         each.check_name for each in result.get_asset_check_evaluations()
