@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chrome") -> None:
     browser.get(server.url)  # the bare address leads to the page
-    until(lambda: len(browser.execute_script(READ)) == 16)
+    until(lambda: len(browser.execute_script(READ)) == 17)
     assert browser.current_url == f"{server.url}/docs"
     until(lambda: "Status: ok" in browser.execute_script("return document.body.innerText"))
     browser.execute_script(f"document.querySelector('#token').value = '{TOKEN}'")
