@@ -44,7 +44,8 @@ class Key(NamedTuple):
     @classmethod
     def of(cls, row: dict[str, str]) -> "Key":
         """Raises ValueError for a horizon that is no number."""
-        return cls(**{**{name: row[name] for name in cls._fields}, "horizon": int(row["horizon"])})  # type: ignore[arg-type]
+        first, last = (row["time"], row["target"], row["station"]), (row["issued_at"], row["id"], row["shadow"])
+        return cls(*first, int(row["horizon"]), *last)
 
 
 def place(home: Home, feed: str) -> Path:

@@ -85,6 +85,8 @@ ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
             "",
             "v1/models",
             "v1/predictions/JFK",
+            "v1/predictions/JFK/history",
+            "v1/anomalies",
             "reports/noaa/x/y.png",
         )
     ),
