@@ -43,11 +43,10 @@ def test_units_do_not_matter(seed: int, scale: float, sign: int) -> None:
     np.testing.assert_allclose(one.total()[35 * DAY :], other.total()[35 * DAY :], atol=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10_000))
-def test_quiet_series_have_hardly_an_event(seed: int) -> None:
-    surprise = surprises(_series(seed, days=60), FIRST, DAY, 30 * DAY).total()
-    assert (surprise >= OPEN).sum() <= 3  # of 720 steps: noise alone
+def test_quiet_series_have_hardly_an_event() -> None:
+    # Noise alone crosses the threshold now and then: a rate over many series holds where a count of one may not.
+    steps = [surprises(_series(seed), FIRST, DAY, 30 * DAY).total()[30 * DAY :] for seed in range(20)]
+    assert np.mean(np.concatenate(steps) >= OPEN) < 1 / (30 * DAY)  # less than one step a month
 
 
 @pytest.mark.parametrize("level", [0.0, 7.0, -1e9])
