@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from aerocast.contracts import predictions
 from tests.factories.releases import HALF, HORIZONS, publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server, logged_answers, metric
 from tests.harness.waits import until
+
+pytestmark = pytest.mark.e2e  # servers that are killed
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 STEP = [40.0, 9.0, 1015.0]

@@ -17,6 +17,8 @@ from tests.factories.releases import publish
 from tests.factories.tails import write_tail
 from tests.harness.server import Server
 
+pytestmark = pytest.mark.e2e  # servers that are started and killed
+
 HEAVY = {"torch", "mlflow", "pandas", "great_expectations", "duckdb", "deltalake", "pyarrow", "dagster", "xgboost"}
 HEAVY |= {
     "matplotlib",

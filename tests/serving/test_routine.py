@@ -19,6 +19,8 @@ from tests.factories.tails import write_tail
 from tests.harness.server import Server
 from tests.harness.waits import until
 
+pytestmark = pytest.mark.e2e  # a server beside an instance
+
 Start = Callable[..., tuple[Server, httpx.Client]]
 PATH = "/routine-retrain-check"
 MADE = datetime(2013, 10, 19, tzinfo=UTC)

@@ -19,6 +19,8 @@ from tests.factories.tails import write_tail
 from tests.harness.server import Server, logged_answers, metric
 from tests.harness.waits import until
 
+pytestmark = pytest.mark.e2e  # servers beside a platform
+
 Start = Callable[..., tuple[Server, httpx.Client]]
 SHADOW = 'aerocast_shadow_total{feed="noaa",result="%s",target="temperature"}'
 

@@ -12,6 +12,8 @@ from aerocast.feed.declaration import Feed
 from tests.factories.cases import CASES, case, lines
 from tests.harness.deliveries import Deliveries
 
+pytestmark = pytest.mark.e2e  # whole deliveries, one after another
+
 
 def delivered(home: Path, feed: Feed) -> Deliveries:
     made = Deliveries(home, feed)
@@ -204,7 +206,6 @@ def test_case_18_extra_field_is_ignored_at_every_channel(home: Path) -> None:
     assert made.count("bronze") == before + 1
 
 
-@pytest.mark.e2e
 def test_case_21_month_of_file_follows_its_content(home: Path, tmp_path: Path) -> None:
     name = "21-a-correction-takes-rows-away"
     path = copied(tmp_path, name, "v1.csv")
@@ -226,7 +227,6 @@ def test_case_21_month_of_file_follows_its_content(home: Path, tmp_path: Path) -
     assert (made.count("bronze"), made.count("quarantine")) == (1, 0), "a month that the file has no more is emptied"
 
 
-@pytest.mark.e2e
 def test_case_22_growing_file_costs_its_growth(home: Path, tmp_path: Path) -> None:
     name, sizes = "22-a-file-that-grows", []
     for version in sorted((CASES / name).glob("g*.csv")):
@@ -340,7 +340,6 @@ def test_case_45_stray_quote_loses_nothing(home: Path) -> None:
         assert pushed.values("temperature") == made.values("temperature"), "every channel reads it alike"
 
 
-@pytest.mark.e2e
 def test_case_10_corrected_zone_moves_readings_and_loses_none(home: Path) -> None:
     """An hour that one zone shows once and another one twice, by file, by inbox and by post."""
     times = ("2024-10-27 00:30", "2024-10-27 01:30", "2024-10-27 01:30", "2024-10-27 02:30")

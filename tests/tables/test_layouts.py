@@ -15,6 +15,8 @@ from aerocast.feed.declaration import Feed
 from tests.factories.cases import CASES, case
 from tests.harness.deliveries import Deliveries
 
+pytestmark = pytest.mark.e2e  # every layout through every channel
+
 COLUMN: dict[str, Any] = {
     "name": "temperature",
     "field": "temp",
@@ -340,7 +342,6 @@ def test_skipped_hour_is_refused_or_shifted_as_declared(home: Path) -> None:
     assert made.values("temperature") == {("AAA", "03-31T01:30"): 1}
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("before", "after", "hours"),
     [

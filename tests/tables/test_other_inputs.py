@@ -22,6 +22,8 @@ from tests.factories.feeds import small_feed, write_readings, write_rows
 from tests.harness.deliveries import Deliveries
 from tests.harness.graph import refresh
 
+pytestmark = pytest.mark.e2e  # whole deliveries, one after another
+
 HEADER = "station,time,temp,pres"
 
 
@@ -229,7 +231,6 @@ def test_column_named_like_derived_column_is_refused(name: str) -> None:
         declared(columns=columns)
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("dead", ["2024-01-01", "2024-02-15"])
 def test_dead_window_column_costs_no_other_column(tmp_path: Path, home: Path, dead: str) -> None:
     """From the first or only in the newest span: short sequences cannot be learned or judged, the target can."""

@@ -788,6 +788,7 @@ def is_number_alike(row: Row) -> bool:
     )
 
 
+@pytest.mark.e2e  # many whole tables
 @settings(max_examples=settings.default.max_examples // 8)  # each is cleaned five times
 @given(rows=raws(), seed=st.integers(0, 99))
 @example(rows=[], seed=0)

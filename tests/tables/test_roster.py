@@ -17,6 +17,8 @@ from aerocast.tables import roster, silver
 from tests.factories.feeds import small_feed
 from tests.harness.deliveries import LATER, Deliveries, refresh
 
+pytestmark = pytest.mark.e2e  # whole deliveries, one after another
+
 Row = dict[str, Any]
 
 
@@ -113,7 +115,6 @@ def test_open_station_is_in_silver_where_it_sends_and_changes_nothing_before(hom
     assert next(row["temperature_age"] for row in rows if row["temperature"] is not None) == 0
 
 
-@pytest.mark.e2e
 @settings(max_examples=10, deadline=None)
 @given(
     names=st.lists(st.sampled_from([f"S{number}" for number in range(8)]), min_size=1, max_size=20),

@@ -226,6 +226,7 @@ def naive(rows: list[Row], series: str, station: str) -> list[tuple[float | None
     return result
 
 
+@pytest.mark.e2e  # many whole tables
 @given(rows=readings)
 def test_silver_equals_plain_loops(rows: list[Row]) -> None:
     with duckdb.connect() as con:
@@ -259,6 +260,7 @@ def test_silver_up_to_now_ignores_later_readings(rows: list[Row], now: int, data
     assert kept(before) == kept(after)
 
 
+@pytest.mark.e2e  # many whole tables
 @settings(max_examples=settings.default.max_examples // 4)
 @given(rows=readings, policy=st.integers(0, 12))
 def test_silver_by_month_equals_whole(rows: list[Row], policy: int) -> None:

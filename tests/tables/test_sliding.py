@@ -237,6 +237,7 @@ def test_windows_equal_plain_python(
         same(build(con, rows, asked, newest, declared), by_hand(rows, asked, newest, declared))
 
 
+@pytest.mark.e2e  # many whole tables
 @settings(max_examples=settings.default.max_examples // 4)
 @given(readings.filter(bool), st.randoms(use_true_random=False))
 def test_order_and_late_reading_change_no_other_window(
