@@ -22,7 +22,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
 STAMP := $(subst $() ,\ ,$(VENV))/.installed
-setup: $(STAMP)
+BUNDLE := serving/bundle/.built
+setup: $(STAMP) $(BUNDLE)
 $(STAMP): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
@@ -32,6 +33,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
+
+# The server's pages: bundled once per change of web/ or its lock file, by the Node of the environment.
+$(BUNDLE): $(filter-out web/node_modules,$(wildcard web/* web/src/*)) | $(STAMP)
+	@$(BIN)/python web/build.py
 
 # One line a target that people type, in the order in which they meet them.
 define HELP

@@ -16,6 +16,8 @@ from litestar.handlers import BaseRouteHandler
 from aerocast.common.origins import is_known_host, is_own_origin
 from serving.problems import problem
 
+SCHEME = "token"  # in the API's document
+WRITERS = [{SCHEME: list[str]()}]  # as a handler's `security`
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from aerocast import __version__
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
-from serving import openapi, problems
+from serving import openapi, pages, problems
 from serving.access import Access, check_origin
 from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
@@ -43,7 +43,7 @@ def create_app(
     explainer, history, batches = Explainer(), Turns("history"), Turns("batch")
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
-        route_handlers=ENDPOINTS,
+        route_handlers=[*ENDPOINTS, pages.files()],
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),

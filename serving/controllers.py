@@ -10,10 +10,10 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
 
 from serving import history, inputs, observations, predictor, reports, routine, views
-from serving.access import may_write
+from serving.access import WRITERS, may_write
 from serving.body import read
 from serving.history_schemas import HistoryPage
-from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation, page
+from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import decode
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
@@ -33,13 +33,13 @@ from serving.schemas import (
 @get("/", include_in_schema=False, status_code=302)
 async def index() -> Redirect:
     """Who opens the server's address in a browser finds the page that shows and tries everything."""
-    return Redirect("/docs")
+    return Redirect("/schema")
 
 
-@get("/docs", include_in_schema=False, media_type=MediaType.HTML)
-async def docs() -> bytes:
+@get("/docs", include_in_schema=False, status_code=302)
+async def docs() -> Redirect:
     """The page of /schema under the name where it is looked for."""
-    return page("/schema/openapi.json")
+    return Redirect("/schema")
 
 
 @get("/health", tags=["state"], summary="Health, and which release serves", responses={503: ResponseSpec(Health)})
@@ -103,7 +103,7 @@ async def picture(state: State, feed: FromPath[str], target: FromPath[str], name
 
 
 @post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
-      operation_class=ObserveOperation, responses=DENIED | NOT_KEPT)  # fmt: skip
+      security=WRITERS, operation_class=ObserveOperation, responses=DENIED | NOT_KEPT)  # fmt: skip
 async def observe(
     request: HttpRequest,
     state: State,
@@ -142,7 +142,7 @@ async def observe(
     return Accepted(receipt.id, receipt.accepted, receipt.duplicate, list(ignored))
 
 
-@post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write],
+@post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write], security=WRITERS,
       operation_class=EvalOperation, responses=REFUSED | DENIED | UNKNOWN)  # fmt: skip
 async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     """What really came: by the id and horizon of a forecast, or as a pair of numbers. The answer says how good the
@@ -162,7 +162,7 @@ async def retrain_check(state: State, feed: Feed = None, target: Target = None) 
 
 
 @post("/routine-retrain-check", tags=["loop"], summary="Ask for a retrain if one is due", status_code=200,
-      guards=[may_write], operation_class=RetrainOperation, responses=REFUSED | DENIED)  # fmt: skip
+      guards=[may_write], security=WRITERS, operation_class=RetrainOperation, responses=REFUSED | DENIED)  # fmt: skip
 async def ask_for_retrain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
     platform's sensor. The server itself starts nothing; asking again returns the open request.

@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-from litestar import Request, Response, Router
+from litestar import MediaType, Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, SwaggerRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct, json
 
+from serving import pages
+from serving.access import SCHEME
 from serving.batch import MOST_ITEMS
 from serving.examples import with_examples
 from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
@@ -163,11 +173,32 @@ EvalOperation = _operation(_json(_body(EvalRequest, ["id", "horizon"], ["predict
 RetrainOperation = _operation(_json(_body(RetrainRequest), required=False))
 
 
-class PageRenderPlugin(OpenAPIRenderPlugin):
-    """One self-contained page: it reads the document and lets one try each endpoint."""
+class PageRenderPlugin(SwaggerRenderPlugin):
+    """Swagger UI from the server's own files, with examples of what is served now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            path="/",
+            js_url=pages.url("swagger-ui-bundle.js"),
+            css_url=pages.url("swagger-ui.css"),
+            standalone_preset_js_url=pages.url("swagger-ui-standalone-preset.js"),
+            favicon=pages.ICON,
+            style=f'<link rel="stylesheet" href="{pages.url("api.css")}"><script src="{pages.url("api.js")}"></script>',
+        )
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return page(self.get_openapi_json_route(request))
+        if not pages.is_built():
+            return pages.NOT_BUILT
+        state = request.app.state
+        return super().render(request, with_examples(openapi_schema, state.store, state.observations))
+
+    @staticmethod
+    def render_json(request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document as a script may hold it: no text in it ends the script."""
+        return OpenAPIRenderPlugin.render_json(request, openapi_schema).replace(b"<", b"\\u003c")
+
+    def receive_router(self, router: Router) -> None:
+        """Nothing more: the page for OAuth's answers has no use here."""
 
 
 class DocumentRenderPlugin(JsonRenderPlugin):
@@ -187,15 +218,13 @@ class YamlDocumentRenderPlugin(YamlRenderPlugin):
         return super().render(request, json.decode(self.render_json(request, document)))
 
 
-def page(document: str) -> bytes:
-    """The page, which reads the document at this path."""
-    return resources.files("serving").joinpath("page.html").read_text().replace("{{document}}", document).encode()
-
-
-def _or_nothing(response: Response[Any]) -> Response[Any]:
-    """Turns Litestar's own page for an unknown path below /schema into a problem document, as every error here."""
+def _finish(response: Response[Any]) -> Response[Any]:
+    """Turns Litestar's own page for an unknown path below /schema into a problem document, as every error here; says
+    to browsers what the page may do."""
     if response.status_code == HTTP_404_NOT_FOUND:
         raise NotFoundException
+    if response.media_type == MediaType.HTML:
+        response.headers.update(pages.headers(response.content))
     return response
 
 
@@ -206,6 +235,9 @@ def config(version: str, older: Sequence[str]) -> OpenAPIConfig:
         version=version,
         description=DESCRIPTION.format(older=", ".join(f"`{path}`" for path in older)),
         use_handler_docstrings=True,
-        render_plugins=[PageRenderPlugin(path="/"), DocumentRenderPlugin(), YamlDocumentRenderPlugin()],
-        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_or_nothing),
+        components=Components(
+            security_schemes={SCHEME: SecurityScheme("http", scheme="bearer", description="AEROCAST_TOKEN, if set.")}
+        ),
+        render_plugins=[PageRenderPlugin(), DocumentRenderPlugin(), YamlDocumentRenderPlugin()],
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_finish),
     )

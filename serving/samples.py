@@ -24,7 +24,7 @@ VALUES: Mapping[str, tuple[str, Any]] = {
             "file": "tail/noaa.npz",
             "from": "2026-01-05T00:00:00Z",
             "to": "2026-01-06T00:00:00Z",
-            "cursor": "WyIyMDI2LTAxLTA1VDEyOjAwOjAwWiJd",
+            "cursor": "WyIyMDI2LTAxLTA1VDEyOjAwOjAwWiIsInRlbXBlcmF0dXJlIiwiSkZLIiw2LCIiLCIiLCIiXQ",
             "Idempotency-Key": "gateway-1/7",
         }.items()
     },

@@ -1,5 +1,6 @@
 """The API's page in a browser: what it fills in works as it stands, with several feeds and a token, in the dark too."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aerocast.contracts import declared
+from serving import pages
 from tests.factories.feeds import small_feed
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
@@ -17,12 +19,22 @@ if TYPE_CHECKING:
     from selenium import webdriver
 
 TOKEN = "the token of the tests"
-READ = """return [...document.querySelectorAll('details')].map(box => {
-  const pre = box.querySelector('pre');
-  return [box.querySelector('summary').innerText.replace(/\\s+/g, ' ').trim(), pre.textContent.split('\\n')[0]];
-});"""
-SEND = """for (const box of document.querySelectorAll('details')) { box.open = true;
-  [...box.querySelectorAll('button')].find(button => button.textContent === 'Send').click(); }"""
+# Each endpoint in turn, as a person does it: open, try out, execute; what they answered, by their method and path.
+CLICK = "for (const each of document.querySelectorAll(arguments[0])) each.click(); "
+BLOCKS = "return [...document.querySelectorAll('.opblock')]"
+COUNT = "return document.querySelectorAll(arguments[0]).length"
+READ = (
+    BLOCKS
+    + """.map(box => [
+  ...['.opblock-summary-method', '.opblock-summary-path'].map(name => box.querySelector(name).innerText),
+  box.querySelector('.live-responses-table tbody .response-col_status')?.innerText.trim() ?? '']);"""
+)
+TYPE = """const field = document.querySelector('.auth-container input');
+Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, arguments[0]);
+field.dispatchEvent(new Event('input', {bubbles: true}));"""
+
+
+pytestmark = pytest.mark.skipif(not pages.is_built(), reason="the pages are not built: `make setup` does it")
 
 
 @pytest.fixture
@@ -42,20 +54,36 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
+def click(browser: "webdriver.Chrome", selector: str, count: int = 1) -> None:
+    until(lambda: browser.execute_script(COUNT, selector) >= count, what=selector)
+    browser.execute_script(CLICK, selector)
+
+
 def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chrome") -> None:
-    browser.get(server.url)  # the bare address leads to the page
-    until(lambda: len(browser.execute_script(READ)) == 17)
-    assert browser.current_url == f"{server.url}/docs"
-    until(lambda: "Status: ok" in browser.execute_script("return document.body.innerText"))
-    browser.execute_script(f"document.querySelector('#token').value = '{TOKEN}'")
-    browser.execute_script(SEND)
-    until(lambda: all(status for _, status in browser.execute_script(READ)))
-    found = dict(browser.execute_script(READ))
-    pictures = [name for name in found if "/reports/" in name]
-    assert {name: status for name, status in found.items() if name not in pictures and status[0] != "2"} == {}
+    browser.get(f"{server.url}/docs")
+    until(lambda: browser.current_url == f"{server.url}/schema")
+    until(lambda: browser.execute_script(COUNT, ".opblock") == 17)
+    click(browser, ".btn.authorize")
+    until(lambda: browser.execute_script(COUNT, ".auth-container input"))
+    browser.execute_script(TYPE, TOKEN)
+    click(browser, ".btn.modal-btn.auth.authorize")
+    click(browser, ".btn.modal-btn.auth.btn-done")
+    click(browser, ".opblock-summary-control")
+    click(browser, ".try-out__btn", 17)
+    click(browser, ".btn.execute", 17)
+    until(lambda: all(status for _, _, status in browser.execute_script(READ)))
+    answers = {f"{method} {path}": status for method, path, status in browser.execute_script(READ)}
+    assert {name: status for name, status in answers.items() if "/reports/" not in name and status[0] != "2"} == {}
     assert browser.execute_script("return document.body.innerText").count("midwest") > 5
+    assert [line for line in browser.get_log("browser") if "404" not in line["message"]] == []
+
+
+def test_page_follows_dark_mode(server: Server, browser: "webdriver.Chrome") -> None:
+    browser.get(f"{server.url}/schema")
+    until(lambda: browser.execute_script(COUNT, ".opblock"))
     light = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") != light
-    assert [line for line in browser.get_log("browser") if "404" not in line["message"]] == []
+    until(lambda: browser.execute_script("return getComputedStyle(document.body).backgroundColor") != light)
+    title = browser.execute_script("return getComputedStyle(document.querySelector('h1')).color")
+    assert all(int(part) > 150 for part in re.findall(r"\d+", title)[:3]), f"{title} on black"

@@ -39,7 +39,9 @@ PAGES = {
     ),
     "an own feed": ("docs/tutorial.md",),
 }
-LEFT_OUT = (".git", ".venv", ".aerocast", ".hypothesis", ".*_cache", "__pycache__", "logs", ".logs_queue")
+LEFT_OUT = (
+    *(".git", ".venv", ".aerocast", ".hypothesis", ".*_cache", "__pycache__", "logs", ".logs_queue", "node_modules"),
+)
 
 
 BASH = ("", "quick", "up", *(f"skip={reason}" for reason in SKIPPED))

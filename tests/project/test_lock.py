@@ -1,5 +1,6 @@
 """The lock: each package at one version that pyproject.toml allows, known by its hashes, from no named place."""
 
+import json
 import re
 import tomllib
 from itertools import chain
@@ -53,6 +54,17 @@ def test_locked_version_is_one_that_project_allows(requirement: Requirement) -> 
         assert f"pip install --quiet $(TORCH_INDEX) {requirement}\n" in MAKEFILE.read_text(encoding="utf-8")
     else:
         assert versions()[name] in requirement.specifier
+
+
+def test_lock_of_pages_has_hashes_and_names_no_host() -> None:
+    text = (PROJECT / "web/package-lock.json").read_text(encoding="utf-8")
+    packages = {name: each for name, each in json.loads(text)["packages"].items() if name}
+    assert [name for name, each in packages.items() if not each["integrity"].startswith("sha512-")] == []
+    assert PLACE.findall(re.sub(r'"(?:@|node_modules/)[^"]*"|"integrity": "[^"]*"|"url": "[^"]*"', "", text)) == []
+    assert "registry." not in text
+    named = json.loads((PROJECT / "web/package.json").read_text(encoding="utf-8"))
+    wanted = named["dependencies"] | named["devDependencies"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted, "exact versions"
 
 
 def test_setup_installs_nothing_that_has_no_hash() -> None:

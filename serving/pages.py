@@ -1,0 +1,49 @@
+"""The pages that people open: the files that web/ is bundled into, and what browsers may do with them."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from litestar import Router
+from litestar.datastructures import CacheControlHeader
+from litestar.static_files import create_static_files_router
+
+FOLDER, PATH = Path(__file__).parent / "bundle", "/bundle"
+ICON = '<link rel="icon" href="data:,">'
+NOT_BUILT = f"""<!doctype html><html lang="en"><meta charset="utf-8">{ICON}<title>AeroCast</title>
+<p>This server's pages are not built: run <code>make setup</code> in the project, with npm's registry in reach. All else
+works: <a href="/schema/openapi.json">the API's document</a>, <a href="/health">health</a>.</p></html>""".encode()
+# Nothing from another host, and no script but files of this server and those in a page whose digests follow.
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline';"
+    " script-src 'self'{scripts}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_INLINE = re.compile(rb"<script(?: type='text/javascript')?>(.*?)</script>", re.DOTALL)
+
+
+def is_built() -> bool:
+    """Whether there are pages to show."""
+    return (FOLDER / ".built").exists()
+
+
+def url(name: str) -> str:
+    """Where a file of the bundle is served."""
+    return f"{PATH}/{name}"
+
+
+def headers(page: bytes) -> dict[str, str]:
+    """The header fields of a page: its scripts are known by their digests, so that no text in it becomes one."""
+    digests = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _INLINE.findall(page)]
+    policy = _POLICY.format(scripts="".join(f" 'sha256-{digest}'" for digest in digests))
+    return {
+        "content-security-policy": policy,
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-cache",
+    }
+
+
+def files() -> Router:
+    """The files of the bundle; a browser asks each time whether they have changed."""
+    return create_static_files_router(PATH, [FOLDER], cache_control=CacheControlHeader(no_cache=True))
