@@ -55,9 +55,7 @@ def test_text_of_home_ends_no_script(tmp_path: Path, built: Path) -> None:
     assert HOSTILE not in page
 
 
-def test_without_bundle_page_says_how_to_build_it(
-    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_bundle_page_says_how_to_build_it(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(built)
     with TestClient(create_app(tmp_path, 0.5, None), base_url="http://127.0.0.1") as client:
         assert "make setup" in client.get("/schema").text
