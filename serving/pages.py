@@ -24,7 +24,7 @@ _INLINE = re.compile(rb"<script(?: type='text/javascript')?>(.*?)</script>", re.
 
 def is_built() -> bool:
     """Whether there are pages to show."""
-    return (FOLDER / ".built").exists()
+    return (FOLDER / "api.js").exists()
 
 
 def url(name: str) -> str:

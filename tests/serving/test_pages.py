@@ -22,10 +22,9 @@ OTHER_HOST = re.compile(r"""(?:src|href)=["'](?:https?:)?//""")
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bundle of two files, wherever the tests run."""
+    """A bundle of one file, wherever the tests run."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    (folder / ".built").touch()
     (folder / "api.js").write_text("'api'")
     monkeypatch.setattr(pages, "FOLDER", folder)
     return folder
