@@ -24,6 +24,7 @@ from serving.app import create_app
 from serving.config import ServerSettings, read_settings
 from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection, Server, room_for
 from serving.heads import answering_head
+from serving.journal import Journal
 from serving.metrics import ServerMetrics
 
 
@@ -70,6 +71,8 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
         most_forecasts=settings.most_forecasts,
     )
     metrics: ServerMetrics = app.state.metrics
+    journal: Journal = app.state.journal
+    journal.most_listeners = max(1, min(settings.most_listeners, bounds.connections // 2))
     connection = partial(
         Connection,
         bounds=bounds,
@@ -88,7 +91,7 @@ def _server(app: Litestar, settings: ServerSettings) -> Server:
         timeout_keep_alive=math.ceil(settings.keep_alive_seconds),
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = Server(config)
+    server = Server(config, journal.close)
     metrics.open_connections.set_function(lambda: len(server.server_state.connections))
     return server
 

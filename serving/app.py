@@ -5,6 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import TypeVar
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -14,14 +16,17 @@ from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, pages, problems
 from serving.access import Access, check_origin
+from serving.changes import Changes
 from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
+from serving.journal import Journal
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.routes import ENDPOINTS, older_paths
 from serving.turns import Turns
 
+T = TypeVar("T")
 FIRST_LOOK_SECONDS = 1.0
 log = logging.getLogger("aerocast.serving")
 
@@ -40,6 +45,7 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
+    changes = Changes(store, observations)
     explainer, history, batches = Explainer(), Turns("history"), Turns("batch")
     counters = ServerMetrics(store, loop, observations)
     return Litestar(
@@ -47,11 +53,12 @@ def create_app(
         before_request=check_origin,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),
-        lifespan=[_watching(store, loop, observations, poll_seconds), _closing(explainer, history, batches)],
+        lifespan=[_watching(loop, changes, poll_seconds), _closing(explainer, history, batches)],
         state=State(
             {
                 "store": store,
                 "loop": loop,
+                "journal": loop.journal,
                 "explainer": explainer,
                 "history": history,
                 "batches": batches,
@@ -75,37 +82,42 @@ def _closing(*workers: Explainer | Turns) -> Callable[[Litestar], AbstractAsyncC
     return lifespan
 
 
-def _watching(
-    store: ServingStore, loop: Loop, observations: Observations, seconds: float
-) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _watching(loop: Loop, changes: Changes, seconds: float) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
-        task = asyncio.create_task(_watch(store, observations, seconds, first))
+        task = asyncio.create_task(_watch(loop.journal, changes, seconds, first))
         # With many feeds the rest is loaded while /health already answers.
         with suppress(TimeoutError):
             await asyncio.wait_for(first.wait(), FIRST_LOOK_SECONDS)
         yield
+        loop.journal.close()
         task.cancel()
         await asyncio.wait([task])
         await asyncio.to_thread(loop.close)
-        await asyncio.to_thread(observations.close)
+        await asyncio.to_thread(changes.observations.close)
 
     return lifespan
 
 
-async def _watch(store: ServingStore, observations: Observations, seconds: float, first: asyncio.Event) -> None:
+async def _watch(journal: Journal, changes: Changes, seconds: float, first: asyncio.Event) -> None:
     """In one thread: what many threads in turn allocate and free, the C library keeps once for each of them."""
-    loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(1, "watch")
     try:
         while True:
-            for look in (store.poll, observations.look):
-                try:
-                    await loop.run_in_executor(pool, look)
-                except Exception:  # a fault of ours: /health says for how long nothing was looked up, and it goes on
-                    log.exception("the home could not be looked at")
-                first.set()
+            await _look(pool, changes.store.poll)
+            first.set()
+            await _look(pool, changes.observations.look)
+            journal.publish(await _look(pool, partial(changes.look, journal.take_notes())) or ())
             await asyncio.sleep(seconds)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _look(pool: ThreadPoolExecutor, look: Callable[[], T]) -> T | None:
+    """What a look finds; None for a fault of ours: /health says for how long nothing was looked up, and it goes on."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, look)
+    except Exception:
+        log.exception("the home could not be looked at")
+        return None

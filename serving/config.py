@@ -20,6 +20,7 @@ class ServerSettings(Settings):
     `AEROCAST_HEAD_SECONDS` and `AEROCAST_HEAD_BYTES` for address and header fields. `AEROCAST_STALL_SECONDS` without a
     byte of a body, or of an answer that is read; and after 30 s of either `AEROCAST_LEAST_RATE` bytes a second.
     `AEROCAST_MOST_FORECASTS`: requests that may wait before `/predict`, and as many before `/explain`, answer 429.
+    `AEROCAST_MOST_LISTENERS` to `/v1/events`, never more than half of the connections; beyond it 429.
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
@@ -34,6 +35,7 @@ class ServerSettings(Settings):
     stall_seconds: float = Field(default=15.0, ge=1, le=3600)
     least_rate: int = Field(default=4096, ge=1)
     most_forecasts: int = Field(default=64, ge=1)
+    most_listeners: int = Field(default=256, ge=1)
 
 
 def read_settings() -> ServerSettings:

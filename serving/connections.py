@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 import resource
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +34,7 @@ GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
 LIMITED = ("/predict", "/explain")  # the answers that take the processor's time, whatever their paths
+ENDLESS = ("/v1/events",)  # answers without an end: who closes his half has gone
 MOST_OVERHEAD = 1 << 20  # bytes of chunk sizes, extensions and trailers, beside 8 a byte of the body
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
@@ -232,8 +234,9 @@ class Connection(HttpToolsProtocol):
             self._phase, self._began = Phase.IDLE, self.loop.time()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # uvicorn's says None, asyncio takes a bool
-        """Who sends no more may still read what was asked for."""
-        self._is_half_closed = self._phase is Phase.NOTHING and self._refused_at is None
+        """Who sends no more may still read what was asked for, unless that has no end."""
+        is_endless = self.cycle is not None and self.cycle.scope["path"] in ENDLESS
+        self._is_half_closed = self._phase is Phase.NOTHING and self._refused_at is None and not is_endless
         return self._is_half_closed
 
     def shutdown(self) -> None:
@@ -287,9 +290,17 @@ class Connection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which looks at its connections once a second."""
+    """uvicorn's, which looks at its connections once a second; `stop` ends answers that have no end of their own."""
 
     _looked, _is_patient = 0.0, False
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:

@@ -10,6 +10,7 @@ import numpy as np
 
 from serving.hot_swap import ServingStore
 from serving.loading import Served, Tail
+from serving.notices import KINDS
 from serving.observations import Observations
 from serving.samples import VALUES, Sampler
 from serving.timeseries import SECONDS
@@ -38,13 +39,13 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
     }
     sampler = Sampler(copied, {name: values[0] for name, values in names.items() if values})
     for path, methods in copied["paths"].items():
-        choices = names | {"name": ["drift.png"]}
+        choices = names | {"name": ["drift.png"], "kind": [[kind] for kind in KINDS]}
         if path.startswith("/v1/observations"):
             choices["feed"] = observations.feed_names()
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
                 own = choices.get(parameter["name"]) or [sampler.value(parameter.get("schema", {}), parameter["name"])]
-                parameter["examples"] = {str(value): {"value": value} for value in own}
+                parameter["examples"] = {_label(value): {"value": value} for value in own}
             if content := operation.get("requestBody", {}).get("content"):
                 for media_type, examples in bodies.get(path, {}).items():
                     content[media_type]["examples"] = examples
@@ -52,6 +53,11 @@ def with_examples(document: dict[str, Any], store: ServingStore, observations: O
                 for media_type, answer in described.get("content", {}).items():
                     answer["examples"] = {"answer": sampler.answer(status, described, media_type)}
     return copied
+
+
+def _label(value: Any) -> str:
+    """What a person writes for it into an address."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _bodies(first: Sequence[Served], store: ServingStore, observations: Observations) -> dict[str, dict[str, Examples]]:

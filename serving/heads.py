@@ -1,4 +1,7 @@
-"""HEAD on every path that knows GET: the same answer without its body."""
+"""HEAD on every path that knows GET: the same answer without its body.
+
+What has no end looks for `is_head` in the scope, so as not to begin.
+"""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -22,6 +25,6 @@ def answering_head(app: App) -> App:
                 message["body"] = b""
             await send(message)
 
-        await app({**scope, "method": "GET"}, receive, bare)
+        await app({**scope, "method": "GET", "is_head": True}, receive, bare)
 
     return answer

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from aerocast.contracts import clock, declared, tail
+from aerocast.contracts import anomalies, clock, declared, tail
 from aerocast.contracts import drift_state as state
+from aerocast.contracts.anomalies import AnomalyState
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.declared import Declared
 from aerocast.contracts.drift_state import DriftState
@@ -39,6 +40,7 @@ class ServingStore:
         self.challengers: Mapping[Key, ReloadSlot[Served]] = {}
         self.tails: Mapping[str, ReloadSlot[Tail]] = {}
         self.drifts: Mapping[str, ReloadSlot[DriftState]] = {}
+        self.anomalies: Mapping[str, ReloadSlot[AnomalyState]] = {}
         self.clocks: Mapping[str, ReloadSlot[Clock]] = {}
         self.declared: Mapping[str, ReloadSlot[Declared]] = {}
         self.index: Mapping[str, Mapping[str, Served]] = {}
@@ -74,7 +76,8 @@ class ServingStore:
 
     def slots(self) -> list[ReloadSlot[Any]]:
         """All that is looked up on the disk."""
-        by_key, by_feed = (self.releases, self.challengers), (self.tails, self.drifts, self.clocks, self.declared)
+        by_key = (self.releases, self.challengers)
+        by_feed = (self.tails, self.drifts, self.anomalies, self.clocks, self.declared)
         return [
             self.listing,
             *self.unlisted.values(),
@@ -87,6 +90,10 @@ class ServingStore:
     def drift(self, feed: str) -> DriftState | None:
         """What the platform believes of the feed; None if it was never examined."""
         return _of(self.drifts, feed)
+
+    def anomaly_state(self, feed: str) -> AnomalyState | None:
+        """The feed's newest anomalies; None if the platform never looked for any."""
+        return _of(self.anomalies, feed)
 
     def hot(self, key: Key) -> bool:
         """Whether concept drift is diagnosed for this target."""
@@ -119,6 +126,7 @@ class ServingStore:
         if feed not in self.tails:
             self.clocks = {**self.clocks, feed: ReloadSlot(clock.document(self.home, feed).name)}
             self.drifts = {**self.drifts, feed: ReloadSlot(state.document(self.home, feed).name)}
+            self.anomalies = {**self.anomalies, feed: ReloadSlot(anomalies.document(self.home, feed).name)}
             self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
             self.tails = {**self.tails, feed: ReloadSlot(tail.document_name(feed), last_stamp=NEVER)}
         self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
@@ -146,6 +154,8 @@ class ServingStore:
         self.clocks[feed].look(at.stamp, at.read)
         has_changed = self.tails[feed].look(partial(tail.stamp, home, feed), partial(loading.open_tail, home, feed))
         self.drifts[feed].look(drift.stamp, drift.read)
+        unusual = anomalies.document(home, feed)
+        self.anomalies[feed].look(unusual.stamp, unusual.read)
         if self.declared[feed].look(publication.stamp, publication.read) or has_changed:
             self._index()
 

@@ -10,7 +10,9 @@ from aerocast.contracts.predictions import PostedOutcome, PredictionLog
 from aerocast.storage.home import Home
 from serving import predictor
 from serving.hot_swap import ServingStore
+from serving.journal import Journal
 from serving.loading import Key
+from serving.notices import OutcomeNotice, forecast_notice
 from serving.outcomes import LiveErrors, Recent
 from serving.predictor import Answered
 from serving.problems import invalid, problem
@@ -19,9 +21,12 @@ from serving.shadow import Shadows, logged
 
 
 class Loop:
-    """The log, the memory of recent answers, the live errors and the shadows of one server."""
+    """The log, the memory of recent answers, the live errors and the shadows of one server; `journal` tells of them."""
 
-    def __init__(self, home: Home, store: ServingStore, log_seconds: float | None) -> None:
+    def __init__(
+        self, home: Home, store: ServingStore, log_seconds: float | None, journal: Journal | None = None
+    ) -> None:
+        self.journal = journal or Journal()
         self.log = PredictionLog(home, log_seconds or 10.0)
         self.shadows = Shadows(self.log.append)
         self._logs = log_seconds is not None
@@ -37,6 +42,10 @@ class Loop:
         """
         served = answered.served
         self._recent.remember(served.key, served.manifest.horizons, answered.prediction)
+        if answered.is_first:
+            self.journal.note(
+                ("forecast", served.key, answered.prediction.station), forecast_notice(answered.prediction)
+            )
         if not self._logs or not (is_writer or answered.is_first):
             return
         self.log.append(logged(answered.prediction, answered.graph, shadow=False))
@@ -103,6 +112,19 @@ class Loop:
         if self._logs and not self.log.append(posted):
             raise problem("not-kept", "The outcome could not be written to disk; post it again later.", status=503)
         self.errors.add(key, request.actual - predicted)
+        notice = OutcomeNotice(
+            at=posted.posted_at,
+            feed=key[0],
+            source="posted",
+            target=key[1],
+            station=station,
+            horizon=request.horizon,
+            predicted=predicted,
+            actual=request.actual,
+            error=round(request.actual - predicted, 4),
+            rmse=self.errors.rmse(key)[0],
+        )
+        self.journal.note(("outcome", key, station), notice)
 
 
 def _only(request: EvalRequest, form: str, others: tuple[str, ...]) -> None:

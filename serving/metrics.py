@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from aerocast.common.times import EPOCH
 from serving.hot_swap import ServingStore
 from serving.loop import Loop
+from serving.notices import KINDS
 from serving.observations import Observations
 from serving.shadow import RESULTS
 
@@ -63,6 +64,7 @@ class _Collector(Collector):
         yield from self._drift()
         yield from self._records()
         yield from self._posted()
+        yield from self._events()
         polled = self._store.last_poll or EPOCH
         yield GaugeMetricFamily("aerocast_last_poll_ts", "Unix time of the last look-up.", value=polled.timestamp())
 
@@ -153,6 +155,13 @@ class _Collector(Collector):
         for (key, result), value in sorted(counts.items()):
             shadows.add_metric([*key, result], value)
         return [drops, shadows]
+
+    def _events(self) -> Iterable[Metric]:
+        journal = self._loop.journal
+        totals = CounterMetricFamily("aerocast_events", "Events of /v1/events, by kind.", labels=["kind"])
+        for kind in KINDS:
+            totals.add_metric([kind], journal.counts[kind])
+        return [totals, GaugeMetricFamily("aerocast_event_listeners", "Who listens now.", value=journal.listeners)]
 
     def _posted(self) -> Iterable[Metric]:
         accepted = CounterMetricFamily("aerocast_observations", "Readings accepted by this process.", labels=["feed"])

@@ -165,24 +165,25 @@ def choose(store: ServingStore, feed: str | None, target: str | None, station: s
     if feed is None:
         owners = store.owners.get(station, ()) if station is not None and len(index) > 1 else tuple(index)
         if not owners:
-            raise _unknown("station", station, store.owners, f"No feed has a station {str(station)[:80]!r}; there are")
+            raise unknown("station", station, store.owners, f"No feed has a station {str(station)[:80]!r}; there are")
         if len(owners) != 1:
-            raise _unknown("feed", None, owners or index, "Several feeds are served; name one of")
+            raise unknown("feed", None, owners or index, "Several feeds are served; name one of")
         feed = owners[0]
     targets = index.get(feed)
     if targets is None:
-        raise _unknown("feed", feed, index, f"No feed {feed[:80]!r} is served; there are")
+        raise unknown("feed", feed, index, f"No feed {feed[:80]!r} is served; there are")
     if target is None:
         target = next(iter(targets))
     served = targets.get(target)
     if served is None and (why := store.retirement(feed, target)):
         raise problem("feed-retired", why, status=410, field="target", value=target, rule="a target of /feeds")
     if served is None:
-        raise _unknown("target", target, targets, f"No target {target[:80]!r} of {feed} is served; there are")
+        raise unknown("target", target, targets, f"No target {target[:80]!r} of {feed} is served; there are")
     return served
 
 
-def _unknown(field: str, value: str | None, allowed: Iterable[str], sentence: str) -> Exception:
+def unknown(field: str, value: str | None, allowed: Iterable[str], sentence: str) -> Exception:
+    """The problem for a name that is not among those allowed; `sentence` introduces these."""
     first = list(islice(allowed, 21))
     names = ", ".join(first[:20]) + (", ..." if len(first) > 20 else "")
     slug = f"unknown-{field}" if value is not None else f"{field}-needed"

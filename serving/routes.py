@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 
-from serving import anomalies, controllers, forecasts
+from serving import anomalies, controllers, events, forecasts
 
 VERSION = "/v1"
 OLDER: list[HTTPRouteHandler] = [
@@ -24,6 +24,7 @@ NEWER: list[HTTPRouteHandler] = [
     forecasts.series_models,
     controllers.past_forecasts,
     anomalies.anomalies,
+    events.events,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [
     controllers.index,

@@ -1,5 +1,6 @@
 """Examples of answers and parameters, from what the document says of their fields; nothing needs to be served."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,7 @@ VALUES: Mapping[str, tuple[str, Any]] = {
             "to": "2026-01-06T00:00:00Z",
             "cursor": "WyIyMDI2LTAxLTA1VDEyOjAwOjAwWiIsInRlbXBlcmF0dXJlIiwiSkZLIiw2LCIiLCIiLCIiXQ",
             "Idempotency-Key": "gateway-1/7",
+            "Last-Event-ID": "1796071180495-42",
         }.items()
     },
     "horizons": ("array", [1, 6, 24]),
@@ -66,6 +68,14 @@ class Sampler:
             return own or ({"1": self.value(extra)} if extra else {})
         return _BY_FORMAT.get(schema.get("format", ""), _BY_TYPE.get(kind))
 
+    def _events(self, schema: Mapping[str, Any]) -> str:
+        data = [self.value(each) for each in schema["oneOf"]]
+        first, number = self.value({"type": "string"}, "Last-Event-ID").split("-")
+        return "".join(
+            f"id: {first}-{int(number) + at}\nevent: {each['kind']}\ndata: {json.dumps(each)}\n\n"
+            for at, each in enumerate(data, 1)
+        )
+
     def answer(self, status: str, described: Mapping[str, Any], media_type: str) -> dict[str, Any]:
         """An example of an answer, as the document's object of that name."""
         if media_type == "application/problem+json":
@@ -75,6 +85,11 @@ class Sampler:
             return {"summary": phrase, "value": {**about, "detail": described["description"]}}
         if media_type.startswith("image/"):
             return {"summary": "A picture", "externalValue": "/reports/noaa/temperature/drift.png"}
+        if media_type == "text/event-stream":
+            return {
+                "summary": "One event of each kind",
+                "value": self._events(described["content"][media_type]["schema"]),
+            }
         if media_type.startswith("text/"):
             return {"summary": "Some lines", "value": 'predictions_total{model_type="linear"} 12.0'}
         return {"summary": "An answer", "value": self.value(described["content"][media_type].get("schema", {}))}

@@ -72,13 +72,15 @@ def test_prefilled_requests_of_page_work(server: Server, browser: "webdriver.Chr
     browser.set_script_timeout(120)
     browser.get(f"{server.url}/docs")
     until(lambda: browser.current_url == f"{server.url}/schema")
-    until(lambda: browser.execute_script(COUNT, ".opblock") == 17)
+    until(lambda: browser.execute_script(COUNT, ".opblock") == 18)
     click(browser, ".btn.authorize")
     until(lambda: browser.execute_script(COUNT, ".auth-container input"))
     browser.execute_script(TYPE, TOKEN)
     click(browser, ".btn.modal-btn.auth.authorize")
     click(browser, ".btn.modal-btn.auth.btn-done")
-    answers = dict(answer_of(browser, number) for number in range(17))
+    # The answer of /v1/events has no end, and the page shows an answer at its end.
+    numbers = [number for number in range(18) if not browser.execute_script(READ, number)[1].endswith("events")]
+    answers = dict(answer_of(browser, number) for number in numbers)
     assert len(answers) == 17
     assert {name: status for name, status in answers.items() if "/reports/" not in name and status[0] != "2"} == {}
     assert [line for line in browser.get_log("browser") if "404" not in line["message"]] == []

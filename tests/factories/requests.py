@@ -64,7 +64,8 @@ TEXTS += (
 )
 KEYS = ("station", "time", "feed", "target", "sequence", "actual", "predicted", "id", "horizon", "force", "t", "w", "p")
 JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
-# How often, method, path, and the kinds of its body.
+# How often, method, path, and the kinds of its body. Without v1/events, an answer without an end, which would be waited
+# for: tests/serving/test_events.py tries its parameters.
 ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (30, "POST", "predict", (JSON,)),
     (4, "POST", "v1/predict", (JSON,)),
