@@ -28,6 +28,7 @@ SKIPPED = {
     "broker": ("it needs a NATS server", "tests/assets/automation/test_claiming.py"),
     "network": ("it asks a public service", "tests/ingest/sources/test_nws.py"),
     "bucket": ("it needs a bucket", "tests/e2e/test_s3.py"),
+    "endless": ("its answer has no end", "tests/serving/test_events.py"),
 }
 PAGES = {
     "a home with noaa": (

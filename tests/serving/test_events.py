@@ -154,6 +154,7 @@ def test_id_of_another_process_begins_with_reset(http: httpx.Client, shared_serv
     assert not last or '"reason":"other-process"' in block
 
 
+@pytest.mark.e2e
 def test_event_that_is_gone_begins_with_reset(home: Path, serve: Start) -> None:
     server, http = serve()
     with Listener(server.url) as listener:
@@ -270,6 +271,7 @@ def burst(home: Path, turn: int) -> int:
     return 1500 * (turn + 1)
 
 
+@pytest.mark.e2e
 def test_slow_listener_is_told_and_holds_nobody_up(home: Path, serve: Start) -> None:
     server, http = serve(STALL_SECONDS="600")
     with unread(server) as slow, Listener(server.url) as quick:
@@ -288,6 +290,7 @@ def test_slow_listener_is_told_and_holds_nobody_up(home: Path, serve: Start) -> 
     until(lambda: metric(http, "aerocast_event_listeners") == 0)
 
 
+@pytest.mark.e2e
 def test_listener_that_never_reads_is_ended_and_leaves_nothing(home: Path, serve: Start) -> None:
     server, http = serve(STALL_SECONDS="2")
     with unread(server):
@@ -300,6 +303,7 @@ def test_listener_that_never_reads_is_ended_and_leaves_nothing(home: Path, serve
     assert http.get("/health").json()["status"] == "ok"
 
 
+@pytest.mark.e2e
 def test_what_is_read_over_reconnections_has_no_gap(home: Path, serve: Start, seed: int) -> None:
     """Events come while a client connects again and again; what it has at the end is what one that stayed has."""
     server, http = serve()
