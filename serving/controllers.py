@@ -9,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
 
-from serving import history, inputs, observations, predictor, reports, routine, views
+from serving import history, inputs, observations, pages, predictor, reports, routine, views
 from serving.access import WRITERS, may_write
 from serving.body import read
 from serving.history_schemas import HistoryPage
@@ -30,10 +30,11 @@ from serving.schemas import (
 )
 
 
-@get("/", include_in_schema=False, status_code=302)
-async def index() -> Redirect:
-    """Who opens the server's address in a browser finds the page that shows and tries everything."""
-    return Redirect("/schema")
+@get("/", include_in_schema=False, media_type=MediaType.HTML)
+async def index() -> Response[bytes]:
+    """The page for people: stations, what comes and how the loop stands."""
+    page = await asyncio.to_thread(pages.index)
+    return Response(page, media_type=MediaType.HTML, headers=pages.headers(page))
 
 
 @get("/docs", include_in_schema=False, status_code=302)

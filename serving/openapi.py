@@ -183,7 +183,8 @@ class PageRenderPlugin(SwaggerRenderPlugin):
             css_url=pages.url("swagger-ui.css"),
             standalone_preset_js_url=pages.url("swagger-ui-standalone-preset.js"),
             favicon=pages.ICON,
-            style=f'<link rel="stylesheet" href="{pages.url("api.css")}"><script src="{pages.url("api.js")}"></script>',
+            style=f'<link rel="stylesheet" href="{pages.url("schema.css")}">'
+            f'<script src="{pages.url("schema.js")}"></script>',
         )
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:

@@ -24,7 +24,12 @@ _INLINE = re.compile(rb"<script(?: type='text/javascript')?>(.*?)</script>", re.
 
 def is_built() -> bool:
     """Whether there are pages to show."""
-    return (FOLDER / "api.js").exists()
+    return (FOLDER / "schema.js").exists()
+
+
+def index() -> bytes:
+    """The page of `/`, or how to build it."""
+    return (FOLDER / "index.html").read_bytes() if is_built() else NOT_BUILT
 
 
 def url(name: str) -> str:

@@ -3,7 +3,7 @@
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 
-from serving import anomalies, controllers, events, forecasts
+from serving import anomalies, controllers, events, forecasts, recent, standing
 
 VERSION = "/v1"
 OLDER: list[HTTPRouteHandler] = [
@@ -25,6 +25,9 @@ NEWER: list[HTTPRouteHandler] = [
     controllers.past_forecasts,
     anomalies.anomalies,
     events.events,
+    recent.newest_readings,
+    standing.loop_state,
+    standing.quarantine,
 ]
 ENDPOINTS: list[HTTPRouteHandler | Router] = [
     controllers.index,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from aerocast.common.times import from_numpy
+from aerocast.contracts.loop_notes import MOST_DECISIONS, DecisionNotes, PastDecision, decisions
 from aerocast.feed.declaration import Feed
+from aerocast.storage.home import Home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,6 +104,18 @@ def record_choice(
         **_common_columns(verdict),
     }
     lake.append(table_name(feed.name, target), pa.Table.from_pylist([row], _decision_schema()), segment)
+
+
+def publish(lake: "LakeReader", home: Home, feed: str, target: str) -> None:
+    """Copies the newest decisions to where light readers find them."""
+    fields = PastDecision.__struct_fields__
+    rows = _rows(lake, table_name(feed, target), "true", "delivery DESC", MOST_DECISIONS)
+    told = [{name: row.get(name) for name in fields} | {"verdict": verdict_of(row)} for row in rows]
+    notes = DecisionNotes(feed, target, tuple(msgspec.convert(row, PastDecision) for row in told))
+    document = decisions(home, feed, target)
+    document.mend()
+    if document.read() != notes:
+        document.write(notes)
 
 
 def _texts(kinds: Mapping[int, str], served_by: Mapping[int, str]) -> dict[str, str]:

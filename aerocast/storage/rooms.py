@@ -33,6 +33,7 @@ _ROOMS = {
     "dagster": r".+",
     "processes": r"[^/]+\.log(\.1)?",
     **dict.fromkeys(("anomalies", "clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
+    **dict.fromkeys(("decisions", "quarantine", "retraining"), r".+\.json"),
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")

@@ -32,6 +32,11 @@ def bronze(feed: Feed) -> dg.AssetsDefinition:
         return True
 
     def show(_: dg.AssetExecutionContext, work: Refreshed) -> dict[str, Any]:
+        from aerocast.contracts import clock
+        from aerocast.reporting import quarantine
+
+        root = work.platform.root
+        quarantine.publish(work.con, work.lake, root, feed, clock.now(root, feed.name, feed.end))
         return _rejected(work.lake.relation(work.con, bad, work.partitions))
 
     description = "One row per station and time, canonical units. What fails a rule is null, and in quarantine."

@@ -71,8 +71,11 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             sequence=sequence.config_hash if sequence else None,
         )
         if config.lift or config.release:
-            return _choose(context, platform, feed, target, config, offered)
-        return _judge(context, config, platform, feed, target, (offers, sequence), offered)
+            result = _choose(context, platform, feed, target, config, offered)
+        else:
+            result = _judge(context, config, platform, feed, target, (offers, sequence), offered)
+        table.publish(platform.lake, platform.root, feed.name, target)
+        return result
 
     return asset
 

@@ -81,6 +81,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
             target: _look(tick, target, memories.get(target, RetrainMemory()), open_requests.get(target))
             for target in feed.targets
         }
+        _publish(root, feed, now, {target: look.reason for target, look in looks.items()})
         run_requests = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
         for target, look in looks.items() if run_requests else ():
@@ -93,6 +94,17 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         )
 
     return sensor
+
+
+def _publish(root: Home, feed: Feed, now: datetime, reasons: dict[str, str]) -> None:
+    """Leaves what a tick says where the server finds it; a quiet one says the same again, and writes nothing."""
+    from aerocast.contracts.loop_notes import RetrainNotes, retraining
+
+    document = retraining(root, feed.name)
+    document.mend()
+    notes = document.read()
+    if notes is None or notes.reasons != reasons:
+        document.write(RetrainNotes(feed.name, now, reasons))
 
 
 def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":

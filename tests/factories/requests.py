@@ -88,6 +88,10 @@ ENDPOINTS: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
             "v1/predictions/JFK",
             "v1/predictions/JFK/history",
             "v1/anomalies",
+            "v1/readings",
+            "v1/loop",
+            "v1/quarantine",
+            "bundle/page.js",
             "reports/noaa/x/y.png",
         )
     ),

@@ -25,7 +25,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle of one file, wherever the tests run."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    (folder / "api.js").write_text("'api'")
+    (folder / "schema.js").write_text("'api'")
     monkeypatch.setattr(pages, "FOLDER", folder)
     return folder
 
@@ -59,7 +59,7 @@ def test_without_bundle_page_says_how_to_build_it(tmp_path: Path, built: Path, m
     with TestClient(create_app(tmp_path, 0.5, None), base_url="http://127.0.0.1") as client:
         assert "make setup" in client.get("/schema").text
         assert client.get("/schema/openapi.json").status_code == 200
-        problem_of(client.get("/bundle/api.js"), 404, "not-found")
+        problem_of(client.get("/bundle/schema.js"), 404, "not-found")
 
 
 @pytest.mark.parametrize("name", ["none.js", "../app.py", "%2e%2e/app.py", "..%2fapp.py", ""])
@@ -69,7 +69,15 @@ def test_only_files_of_bundle_are_served(http: httpx.Client, name: str) -> None:
 
 def test_file_of_bundle_is_asked_for_again(tmp_path: Path, built: Path) -> None:
     with TestClient(create_app(tmp_path, 0.5, None), base_url="http://127.0.0.1") as client:
-        answer = client.get("/bundle/api.js")
+        answer = client.get("/bundle/schema.js")
     assert answer.text == "'api'"
     assert answer.headers["cache-control"] == "no-cache"
     assert "javascript" in answer.headers["content-type"]
+
+
+def test_first_page_runs_only_files_of_bundle(tmp_path: Path, built: Path) -> None:
+    (built / "index.html").write_text('<!doctype html><script src="/bundle/page.js" defer></script>')
+    with TestClient(create_app(tmp_path, 0.5, None), base_url="http://127.0.0.1") as client:
+        page = client.get("/")
+    assert "/bundle/page.js" in page.text
+    assert "script-src 'self';" in page.headers["content-security-policy"]

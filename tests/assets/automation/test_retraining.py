@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from aerocast.contracts import requests
+from aerocast.contracts import loop_notes, requests
 from aerocast.contracts.drift_state import Shadow
 from aerocast.contracts.pointer import Hold
 from aerocast.feed.declaration import Feed
@@ -91,6 +91,10 @@ def test_every_tick_gives_its_reason(loop: Loop) -> None:
     assert loop.said() == "at 2024-05-02 00:00: temperature: cool: nothing to do (nothing was examined yet)"
     loop.heat(cool(warm=1))
     assert "1 examinations in a row showed drift" in loop.said()
+    notes = loop_notes.retraining(loop.home, "small").read()
+    assert notes
+    assert notes.at == T
+    assert "1 examinations in a row showed drift" in notes.reasons[TARGET], "the server says the same"
 
 
 def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
@@ -361,6 +365,10 @@ def test_run_metadata_gives_decision(loop: Loop) -> None:
     (told, *_) = retrains(loop.instance, loop.home, loop.feed, TARGET)
     assert told.outcome == ("promoted" if promoted else "refused")
     assert told.start == told.end == T
+    decisions = loop_notes.decisions(loop.home, "small", TARGET).read()
+    assert decisions
+    assert [each.verdict for each in decisions.decisions] == [told.outcome, "promoted"], "newest first"
+    assert decisions.decisions[0].retrain_reason == run.dagster_run.tags["retrain_reason"]
     assert memory(loop.at(T)).attempts[-1].outcome == "running"
     loop.tick()
     assert memory(loop).attempts[-1].outcome == told.outcome
