@@ -9,7 +9,7 @@ await rm(TO, { recursive: true, force: true });
 await mkdir(TO, { recursive: true });
 await build({
   absWorkingDir: new URL(".", import.meta.url).pathname,
-  entryPoints: ["src/api.js", "src/api.css"],
+  entryPoints: ["src/page.js", "src/schema.js", "src/schema.css"],
   outdir: TO.pathname,
   bundle: true,
   minify: true,
@@ -18,5 +18,6 @@ await build({
   legalComments: "linked",
   logLevel: "warning",
 });
+await cp(new URL("src/index.html", import.meta.url), new URL("index.html", TO));
 for (const name of ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-standalone-preset.js", "LICENSE", "NOTICE"])
   await cp(new URL(name, SWAGGER), new URL(name.replace(/^[A-Z]+$/, "swagger-ui.$&.txt"), TO));

@@ -1,0 +1,71 @@
+// The page: which part is shown, and that it stays as a person left it when it is drawn again.
+import "uplot/dist/uPlot.min.css";
+import "./page.css";
+import { h } from "./dom.js";
+import { follow } from "./live.js";
+import { loop } from "./loop.js";
+import { quality } from "./quality.js";
+import { station } from "./station.js";
+import { stations } from "./stations.js";
+
+const ROUTES = { "": stations, station, loop, data: quality };
+const content = document.querySelector("#content"), status = document.querySelector("#status");
+let shown = null, turn = 0, isLive = false;
+
+const route = () => location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+
+/** What a person has opened, and where the keyboard is. */
+function remember() {
+  const open = [...content.querySelectorAll("details[open][data-key]")].map((each) => each.dataset.key);
+  return { open, focus: document.activeElement?.id };
+}
+
+function restore({ open, focus }) {
+  for (const each of content.querySelectorAll("details[data-key]")) each.open = open.includes(each.dataset.key);
+  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+}
+
+function replace(parts) {
+  for (const each of content.querySelectorAll(".chart")) each.release?.();
+  content.replaceChildren(...parts.flat(Infinity).filter(Boolean));
+}
+
+const failure = (error) => [
+  h("h1", {}, "This cannot be shown now"),
+  h("p", { class: "warn" }, error.message || "The server did not answer."),
+];
+
+function mark(name) {
+  const own = name === "station" ? "" : name;
+  for (const link of document.querySelectorAll("nav a")) {
+    const isOwn = link.getAttribute("href") === `#/${own}`;
+    if (isOwn) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+async function draw() {
+  const [name, ...rest] = route(), key = location.hash, mine = ++turn;
+  const isSame = key === shown, memory = remember();
+  let page;
+  try {
+    page = await (ROUTES[name] ?? stations)(...rest);
+  } catch (error) {
+    page = { title: "AeroCast", content: failure(error) };
+  }
+  if (mine !== turn) return; // a newer one is under way
+  replace(page.content);
+  document.title = page.title === "AeroCast" ? page.title : `${page.title} – AeroCast`;
+  mark(ROUTES[name] ? name : "");
+  if (isSame) restore(memory);
+  else if (shown !== null) content.focus();
+  shown = key;
+  const clock = new Date().toLocaleTimeString("en-GB");
+  status.textContent = `As of ${clock}, ${isLive ? "live" : "looked up each 30 s"}`;
+}
+
+addEventListener("hashchange", draw);
+addEventListener("page-again", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+follow(draw, (live) => (isLive = live));
+draw();
