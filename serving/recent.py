@@ -106,6 +106,6 @@ def _readings(store: ServingStore, served: Served, station: str | None, steps: i
 def _column(grid: Grid, at: int, units: Mapping[str, str]) -> ColumnReadings:
     name, values, age = grid.columns[at], grid.values[:, at], grid.age[:, at]
     is_measured = (age == 0) & np.isfinite(values)
-    shown = [round(value, 4) if here else None for value, here in zip(values.tolist(), is_measured, strict=True)]
+    numbers = [round(value, 4) if here else None for value, here in zip(values.tolist(), is_measured, strict=True)]
     newest = float(age[-1]) if len(age) and np.isfinite(values[-1]) and np.isfinite(age[-1]) else None
-    return ColumnReadings(name, units.get(name, ""), shown, None if newest is None else round(newest))
+    return ColumnReadings(name, units.get(name, ""), numbers, None if newest is None else round(newest))

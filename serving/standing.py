@@ -78,11 +78,11 @@ def _loop_of(store: ServingStore, first: Served) -> FeedLoop:
 
 
 def _faults(drift: DriftState | None) -> list[SensorFault]:
-    known = sorted(drift.faults if drift else (), key=lambda each: each.start, reverse=True)
-    known.sort(key=lambda each: each.end is not None)  # those that last first
+    faults = sorted(drift.faults if drift else (), key=lambda each: each.start, reverse=True)
+    faults.sort(key=lambda each: each.end is not None)  # those that last first
     return [
         SensorFault(each.station, each.column, each.kind, each.start, each.end, each.detail)
-        for each in known[:MOST_FAULTS]
+        for each in faults[:MOST_FAULTS]
     ]
 
 

@@ -110,8 +110,8 @@ def publish(lake: "LakeReader", home: Home, feed: str, target: str) -> None:
     """Copies the newest decisions to where light readers find them."""
     fields = PastDecision.__struct_fields__
     rows = _rows(lake, table_name(feed, target), "true", "delivery DESC", MOST_DECISIONS)
-    told = [{name: row.get(name) for name in fields} | {"verdict": verdict_of(row)} for row in rows]
-    notes = DecisionNotes(feed, target, tuple(msgspec.convert(row, PastDecision) for row in told))
+    newest_first = [{name: row.get(name) for name in fields} | {"verdict": verdict_of(row)} for row in rows]
+    notes = DecisionNotes(feed, target, tuple(msgspec.convert(row, PastDecision) for row in newest_first))
     document = decisions(home, feed, target)
     document.mend()
     if document.read() != notes:

@@ -7,8 +7,14 @@ export class Refusal extends Error {
   }
 }
 
+const STORED = "aerocast-token"; // until the tab is closed
+
+export const setToken = (token) => sessionStorage.setItem(STORED, token);
+
 async function send(path, options) {
-  const response = await fetch(path, { headers: { accept: "application/json" }, ...options });
+  const token = sessionStorage.getItem(STORED);
+  const headers = { accept: "application/json", ...options.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
+  const response = await fetch(path, { ...options, headers });
   const body = await response.json().catch(() => null);
   // /health answers 503 with its report while nothing serves.
   if (!response.ok && !body?.releases) throw new Refusal(response.status, body?.detail ?? `status ${response.status}`);
@@ -25,12 +31,13 @@ export const get = (path, parameters = {}) => send(path + query(parameters), {})
 export const post = (path, body) =>
   send(path, {
     method: "POST",
-    headers: { accept: "application/json", "content-type": "application/json" },
+    headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
 
 /** What was answered, or null for a refusal: of what a page can do without. */
-export const maybe = (promise) => promise.catch((error) => (error instanceof Refusal ? null : Promise.reject(error)));
+export const maybe = (promise) =>
+  promise.catch((error) => (error instanceof Refusal && error.status !== 401 ? null : Promise.reject(error)));
 
 const MOST_ITEMS = 128;
 
