@@ -11,6 +11,7 @@ from pathlib import Path
 from aerocast.common.errors import AeroCastError
 
 Stamp = tuple[int, int, int] | str  # changes with a file: inode, time and size; of an object its ETag
+PRIVATE = 0o600  # the mode of what only its owner may read
 LARGEST = 1 << 30  # bytes of a file that is read whole
 
 
@@ -35,20 +36,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
     """Writes the bytes to disk; the name itself is there only after `sync(path.parent)`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE if private else 0o644)
     with os.fdopen(descriptor, "wb") as stream:
+        if private:  # one that was there before keeps its mode
+            os.fchmod(descriptor, PRIVATE)
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, private: bool = False) -> None:
     """Replaces the content at once; the caller holds the folder's lock, so one temporary name is enough."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        write_file(beside, data)
+        write_file(beside, data, private=private)
         os.replace(beside, path)
     except OSError:
         beside.unlink(missing_ok=True)

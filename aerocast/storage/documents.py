@@ -26,7 +26,8 @@ class Damage(AeroCastError):
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T]):
-    """One typed value by its name in a store; `what` says in a word or two what it is; `indent` is for human readers.
+    """One typed value by its name in a store; `what` says in a word or two what it is; `indent` is for human readers;
+    one that is `private` only its owner may read, where the storage knows owners.
 
     A name that ends in `.msgpack` is MessagePack, for large bytes.
 
@@ -38,6 +39,7 @@ class Document(Generic[T]):
     kind: type[T]
     what: str
     indent: int = 0
+    private: bool = False
 
     def __str__(self) -> str:
         return f"the {self.what} {self.store}/{self.name}"
@@ -55,11 +57,11 @@ class Document(Generic[T]):
 
     def write(self, value: T) -> None:
         """Replaces the value at once; it is on disk when this returns."""
-        self.store.replace(self.name, self._encoded(value))
+        self.store.replace(self.name, self._encoded(value), private=self.private)
 
     def swap(self, value: T, expected: Stamp | None) -> bool:
         """Writes if the stamp is still `expected` (None: there is no value); False if another writer was first."""
-        return self.store.swap(self.name, self._encoded(value), expected)
+        return self.store.swap(self.name, self._encoded(value), expected, private=self.private)
 
     def mend(self, remake: Callable[[], T | None] = lambda: None) -> str:
         """Replaces a value that is damaged by one made again, or removes it; what was wrong, empty if nothing was."""

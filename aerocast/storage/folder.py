@@ -38,17 +38,17 @@ class FolderStore(Store):
         except OSError as error:
             raise _refusal(path, "read", error) from error
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, *, private: bool = False) -> None:
         path = self.folder / name
         with atomic.folder_lock(path.parent, name):
-            atomic.replace_file(path, data)
+            atomic.replace_file(path, data, private=private)
 
-    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
+    def swap(self, name: str, data: bytes, expected: Stamp | None, *, private: bool = False) -> bool:
         path = self.folder / name
         with atomic.folder_lock(path.parent, name):
             if atomic.stamp(path) != expected:
                 return False
-            atomic.replace_file(path, data)
+            atomic.replace_file(path, data, private=private)
         return True
 
     def stamp(self, name: str) -> Stamp | None:

@@ -61,13 +61,13 @@ class ObjectStore(Store):
                     raise
                 return None
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, *, private: bool = False) -> None:
         import obstore
 
         with self._errors_explained(name, "written"):
             obstore.put(self._client(), name, data)
 
-    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
+    def swap(self, name: str, data: bytes, expected: Stamp | None, *, private: bool = False) -> bool:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 

@@ -31,6 +31,7 @@ _ROOMS = {
     "schedules": rf".+{_DATABASE}",
     "storage": r".+",
     "dagster": r".+",
+    "logs": r"(audit|refusals)\.jsonl(\.\d+)?",
     "processes": r"[^/]+\.log(\.1)?",
     **dict.fromkeys(("anomalies", "clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
     **dict.fromkeys(("decisions", "quarantine", "retraining"), r".+\.json"),
@@ -39,7 +40,7 @@ DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")
 _BESIDE = re.compile(r"(.*/)?(\.lock|\.[^/]+\.(lock|new|from))")  # what `aerocast.storage.atomic` writes next to a file
 _TOP = re.compile(
-    rf"home\.json|\.writer|\.writable.*|mlflow[^/]*{_DATABASE}|workspace\.yaml|dagster\.yaml|\.demo"
+    rf"home\.json|tokens\.json|\.writer|\.writable.*|mlflow[^/]*{_DATABASE}|workspace\.yaml|dagster\.yaml|\.demo"
     rf"|({_UUID}|__repository__[^/]*)/.+"  # Dagster's folders of runs
 )
 

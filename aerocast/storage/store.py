@@ -61,11 +61,14 @@ class Store(ABC):
         """The document and its stamp, of one version; None if it does not exist. Refuses more bytes than `most`."""
 
     @abstractmethod
-    def replace(self, name: str, data: bytes) -> None:
-        """Replaces the document at once; it survives a power cut when this returns."""
+    def replace(self, name: str, data: bytes, *, private: bool = False) -> None:
+        """Replaces the document at once; it survives a power cut when this returns.
+
+        A `private` one only its owner may read, where the storage knows owners.
+        """
 
     @abstractmethod
-    def swap(self, name: str, data: bytes, expected: Stamp | None) -> bool:
+    def swap(self, name: str, data: bytes, expected: Stamp | None, *, private: bool = False) -> bool:
         """Replaces the document if its stamp is still `expected` (None: it does not exist); else returns False."""
 
     @abstractmethod

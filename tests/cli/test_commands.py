@@ -27,12 +27,17 @@ from tests.harness.graph import definitions
 
 
 def options() -> Iterator[tuple[str, str]]:
-    """Every command with each of its options and arguments, as people type them."""
-    (commands,) = (each for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
-    for command, subparser in commands.choices.items():
-        for action in subparser._actions:
-            if not isinstance(action, argparse._HelpAction):
-                yield command, action.option_strings[-1] if action.option_strings else str(action.metavar)
+    """Every command, also of a command, with each of its options and arguments, as people type them."""
+    yield from _options(parser(), "")
+
+
+def _options(of: argparse.ArgumentParser, command: str) -> Iterator[tuple[str, str]]:
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, subparser in action.choices.items():
+                yield from _options(subparser, name)
+        elif command and not isinstance(action, argparse._HelpAction):
+            yield command, action.option_strings[-1] if action.option_strings else str(action.metavar)
 
 
 def texts_of_tests() -> set[frozenset[str]]:

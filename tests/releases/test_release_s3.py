@@ -28,7 +28,7 @@ def write_and_die(home: ObjectHome, number: int, monkeypatch: pytest.MonkeyPatch
     """A writer that is killed when it has put so many documents."""
     real, left = ObjectStore.swap, iter(range(documents))
 
-    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None, **options: bool) -> bool:
         if next(left, None) is None:
             raise Killed
         return real(store, name, data, seen)
@@ -140,7 +140,7 @@ def test_second_of_two_promotions_names_the_first(bucket: ObjectHome, monkeypatc
     rivals = write_release(bucket, 2), write_release(bucket, 3)
     both, real, tries = threading.Barrier(2, timeout=20), ObjectStore.swap, []
 
-    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None, **options: bool) -> bool:
         tries.append(name)
         if len(tries) <= 2:
             both.wait()
@@ -168,7 +168,7 @@ def test_serving_release_never_challenges_itself(bucket: ObjectHome, monkeypatch
     publish(bucket, 1)
     second, real = write_release(bucket, 2), ObjectStore.swap
 
-    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None) -> bool:
+    def swap(store: ObjectStore, name: str, data: bytes, seen: Stamp | None, **options: bool) -> bool:
         monkeypatch.setattr(ObjectStore, "swap", real)
         release.promote(bucket, *KEY, second)
         return real(store, name, data, seen)
