@@ -237,7 +237,8 @@ class Inbox:
         while rows is not None:
             next_rows = next(parts, None)
             if not self._is_same(whole):
-                log.warning("%s/%s was replaced while it was read; it is read next time", self._store, whole.entry.name)
+                name = printable(whole.entry.name)
+                log.warning("%s/%s was replaced while it was read; it is read next time", self._store, name)
                 return
             segment = f"{self.name}/{identity}/{number}"
             if next_rows is None:
