@@ -19,13 +19,15 @@ from aerocast.common.errors import AeroCastError
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage import access, mark
 from aerocast.storage.home import Home, home_of
-from serving.access import Access
 from serving.app import create_app
+from serving.clients import Access
 from serving.config import ServerSettings, read_settings
 from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection, Server, room_for
 from serving.heads import answering_head
 from serving.journal import Journal
 from serving.metrics import ServerMetrics
+
+MOST_A_MINUTE = 6000  # requests of one client, of each sort, beyond loopback
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,15 +51,23 @@ def main(arguments: list[str] | None = None) -> int:
         home,
         options.poll_seconds,
         settings.log_seconds if settings.log else None,
-        Access(
-            settings.token,
-            ipaddress.ip_address(host.partition("%")[0]).is_loopback,
-            settings.host_names,
-        ),
+        _access(settings, ipaddress.ip_address(host.partition("%")[0]).is_loopback),
         Limits(rows=settings.most_waiting),
     )
     _server(app, settings).run(sockets=[listener])
     return 0
+
+
+def _access(settings: ServerSettings, local: bool) -> Access:
+    default = 0 if local else MOST_A_MINUTE
+    reads, writes = settings.most_reads, settings.most_writes
+    return Access(
+        settings.token,
+        local,
+        settings.host_names,
+        default if reads is None else reads,
+        default if writes is None else writes,
+    )
 
 
 def _server(app: Litestar, settings: ServerSettings) -> Server:

@@ -15,8 +15,10 @@ from aerocast import __version__
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage.home import Home
 from serving import openapi, pages, problems
-from serving.access import Access, check_origin
+from serving.access import check
+from serving.audit import AuditLog
 from serving.changes import Changes
+from serving.clients import Access, Clients
 from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
 from serving.journal import Journal
@@ -45,15 +47,16 @@ def create_app(
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
     observations = Observations(home, limits)
-    changes = Changes(store, observations)
-    explainer, history, batches = Explainer(), Turns("history"), Turns("batch")
-    counters = ServerMetrics(store, loop, observations)
+    clients, changes = Clients(home, access or Access()), Changes(store, observations)
+    explainer, history, batches, audit = Explainer(), Turns("history"), Turns("batch"), AuditLog(home)
+    counters = ServerMetrics(store, loop, observations, [clients.slot])
+    counters.registry.register(audit.failures)
     return Litestar(
         route_handlers=[*ENDPOINTS, pages.files()],
-        before_request=check_origin,
+        before_request=check,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),
-        lifespan=[_watching(loop, changes, poll_seconds), _closing(explainer, history, batches)],
+        lifespan=[_watching(loop, clients, changes, poll_seconds), _closing(explainer, history, batches, audit)],
         state=State(
             {
                 "store": store,
@@ -65,14 +68,15 @@ def create_app(
                 "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,
-                "access": access or Access(),
+                "clients": clients,
+                "audit": audit,
             }
         ),
         logging_config=None,
     )
 
 
-def _closing(*workers: Explainer | Turns) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _closing(*workers: Explainer | Turns | AuditLog) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
@@ -82,11 +86,14 @@ def _closing(*workers: Explainer | Turns) -> Callable[[Litestar], AbstractAsyncC
     return lifespan
 
 
-def _watching(loop: Loop, changes: Changes, seconds: float) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _watching(
+    loop: Loop, clients: Clients, changes: Changes, seconds: float
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         first = asyncio.Event()
-        task = asyncio.create_task(_watch(loop.journal, changes, seconds, first))
+        await asyncio.to_thread(clients.look)  # before anything is answered
+        task = asyncio.create_task(_watch(loop.journal, clients, changes, seconds, first))
         # With many feeds the rest is loaded while /health already answers.
         with suppress(TimeoutError):
             await asyncio.wait_for(first.wait(), FIRST_LOOK_SECONDS)
@@ -100,13 +107,14 @@ def _watching(loop: Loop, changes: Changes, seconds: float) -> Callable[[Litesta
     return lifespan
 
 
-async def _watch(journal: Journal, changes: Changes, seconds: float, first: asyncio.Event) -> None:
+async def _watch(journal: Journal, clients: Clients, changes: Changes, seconds: float, first: asyncio.Event) -> None:
     """In one thread: what many threads in turn allocate and free, the C library keeps once for each of them."""
     pool = ThreadPoolExecutor(1, "watch")
     try:
         while True:
             await _look(pool, changes.store.poll)
             first.set()
+            await _look(pool, clients.look)
             await _look(pool, changes.observations.look)
             journal.publish(await _look(pool, partial(changes.look, journal.take_notes())) or ())
             await asyncio.sleep(seconds)

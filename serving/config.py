@@ -11,7 +11,7 @@ class ServerSettings(Settings):
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
     prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
-    tries a release out; `AEROCAST_TOKEN`: what writers must send (see access); `AEROCAST_MOST_WAITING`: how many
+    tries a release out; `AEROCAST_TOKEN`: one more token, of scope admin; `AEROCAST_MOST_WAITING`: how many
     readings of a feed may wait on the disk for the platform before clients are asked to come back later.
 
     What a client may leave undone (see `connections`): `AEROCAST_MOST_CONNECTIONS` that are open at once, as far as the
@@ -21,6 +21,9 @@ class ServerSettings(Settings):
     byte of a body, or of an answer that is read; and after 30 s of either `AEROCAST_LEAST_RATE` bytes a second.
     `AEROCAST_MOST_FORECASTS`: requests that may wait before `/predict`, and as many before `/explain`, answer 429.
     `AEROCAST_MOST_LISTENERS` to `/v1/events`, never more than half of the connections; beyond it 429.
+
+    `AEROCAST_MOST_READS` and `AEROCAST_MOST_WRITES`: requests a minute of one client, by its token or address; 0: any
+    number. By default 6,000 of each, and on loopback any number.
     """
 
     poll_seconds: float = Field(default=1.0, gt=0, le=3600)
@@ -36,6 +39,8 @@ class ServerSettings(Settings):
     least_rate: int = Field(default=4096, ge=1)
     most_forecasts: int = Field(default=64, ge=1)
     most_listeners: int = Field(default=256, ge=1)
+    most_reads: int | None = Field(default=None, ge=0)
+    most_writes: int | None = Field(default=None, ge=0)
 
 
 def read_settings() -> ServerSettings:

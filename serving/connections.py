@@ -21,6 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from serving.headers import FIELDS, secured
 from serving.schemas import Problem
 
 log = logging.getLogger("aerocast.serving")
@@ -206,7 +207,7 @@ class Connection(HttpToolsProtocol):
         if is_busy:
             self._count("too-many-forecasts")
         try:
-            await (_busy if is_busy else app)(scope, receive, send)
+            await (_busy if is_busy else app)(scope, receive, secured(send))
         finally:
             waiting.discard(cycle)
 
@@ -353,4 +354,5 @@ def _answer(slug: str) -> bytes:
     head = f"content-type: application/problem+json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
     if status in (429, 503):
         head += "retry-after: 1\r\n"
+    head += "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in FIELDS)
     return STATUS_LINE[status] + head.encode() + b"\r\n" + body

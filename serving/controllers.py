@@ -8,16 +8,19 @@ from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Redirect
+from msgspec import structs
 
 from serving import history, inputs, observations, pages, predictor, reports, routine, views
-from serving.access import WRITERS, may_write
+from serving.access import client_of
+from serving.audit import describe
 from serving.body import read
+from serving.headers import SHOWN_ELSEWHERE
 from serving.history_schemas import HistoryPage
 from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import decode
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
-from serving.refusals import ABSENT, BUSY, DENIED, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
+from serving.refusals import ABSENT, BUSY, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
 from serving.schemas import (
     Accepted,
     EvalRequest,
@@ -44,9 +47,14 @@ async def docs() -> Redirect:
 
 
 @get("/health", tags=["state"], summary="Health, and which release serves", responses={503: ResponseSpec(Health)})
-async def health(state: State) -> Response[Health]:
-    """200 while the server can answer, 503 while there is no release at all."""
-    report = views.health(state.store, state.loop.log, state.poll_seconds, state.observations.slots())
+async def health(request: HttpRequest, state: State) -> Response[Health]:
+    """200 while the server can answer, 503 while there is no release at all. Who may not read learns the status alone,
+    and with it whether to look closer: all lists are empty.
+    """
+    others = [*state.observations.slots(), state.clients.slot]
+    report = views.health(state.store, state.loop.log, state.poll_seconds, others, state.audit.error)
+    if not client_of(request).may("read"):
+        report = structs.replace(report, errors=[], left_out=[], releases=[])
     return Response(report, status_code=200 if state.store.index else 503)
 
 
@@ -98,13 +106,13 @@ async def past_forecasts(
      media_type="image/png", responses=ODD | {404: refusal("There is no such picture.")})  # fmt: skip
 async def picture(state: State, feed: FromPath[str], target: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A PNG that an asset of the platform drew, such as `/reports/noaa/temperature/drift.png`."""
-    headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    headers = {"cache-control": "no-cache"} | SHOWN_ELSEWHERE
     png = await asyncio.to_thread(reports.picture, state.store.home, feed, target, name)
     return Response(png, media_type="image/png", headers=headers)
 
 
-@post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202, guards=[may_write],
-      security=WRITERS, operation_class=ObserveOperation, responses=DENIED | NOT_KEPT)  # fmt: skip
+@post("/observations/{feed:str}", tags=["observations"], summary="Post readings", status_code=202,
+      operation_class=ObserveOperation, responses=NOT_KEPT)  # fmt: skip
 async def observe(
     request: HttpRequest,
     state: State,
@@ -139,12 +147,13 @@ async def observe(
             rows, ignored = check(definition, kind, body)
         else:
             rows, ignored = await posts.check(check, definition, kind, body)
+        describe(request, feed, rows)
         receipt = await posts.keep(feed, key, kind, body, rows)
     return Accepted(receipt.id, receipt.accepted, receipt.duplicate, list(ignored))
 
 
-@post("/eval", tags=["loop"], summary="Post an outcome", status_code=200, guards=[may_write], security=WRITERS,
-      operation_class=EvalOperation, responses=REFUSED | DENIED | UNKNOWN)  # fmt: skip
+@post("/eval", tags=["loop"], summary="Post an outcome", status_code=200,
+      operation_class=EvalOperation, responses=REFUSED | UNKNOWN)  # fmt: skip
 async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     """What really came: by the id and horizon of a forecast, or as a pair of numbers. The answer says how good the
     newest forecasts were, and whether drift is diagnosed.
@@ -153,6 +162,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     gave an answer remembers its id among the newest 50,000 or so: for an older one post the pair.
     """
     evaluation: Evaluation = state.loop.outcome(decode(await body_of(request, state), EvalRequest))
+    describe(request, evaluation.feed, 1)
     return evaluation
 
 
@@ -163,14 +173,16 @@ async def retrain_check(state: State, feed: Feed = None, target: Target = None) 
 
 
 @post("/routine-retrain-check", tags=["loop"], summary="Ask for a retrain if one is due", status_code=200,
-      guards=[may_write], security=WRITERS, operation_class=RetrainOperation, responses=REFUSED | DENIED)  # fmt: skip
+      operation_class=RetrainOperation, responses=REFUSED)  # fmt: skip
 async def ask_for_retrain(request: HttpRequest, state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """The same report; where a retrain is due, or with `{"force": true}`, a durable request for one is left for the
     platform's sensor. The server itself starts nothing; asking again returns the open request.
     """
     body = await body_of(request, state)
     force = decode(body, RetrainRequest).force if body else False
-    return await asyncio.to_thread(routine.ask, state.store, feed, target, force)
+    report = await asyncio.to_thread(routine.ask, state.store, feed, target, force)
+    describe(request, report.feed)
+    return report
 
 
 @get("/metrics", tags=["state"], summary="Prometheus metrics", media_type=MediaType.TEXT)

@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from serving import batch, batch_bodies, explaining, forms, predictor, timeseries
-from serving.access import is_own_page
+from serving.access import client_of, is_own_page
 from serving.body import read
 from serving.openapi import BatchOperation, PredictOperation, SeriesOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
@@ -131,6 +131,6 @@ async def series_models(state: State) -> list[str]:
 
 def _note(request: HttpRequest, state: State, answered: Answered) -> None:
     """Logs and counts an answer before it is sent."""
-    is_writer = state.access.is_writer(request.headers.get("authorization", "")) and is_own_page(request)
+    is_writer = client_of(request).may("write") and is_own_page(request)
     state.loop.answered(answered, is_writer)
     state.metrics.predictions.labels(answered.served.manifest.kind).inc()

@@ -1,6 +1,7 @@
 """Prometheus metrics under the names that dashboards know. What the store knows is read from it at each scrape."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,6 +14,7 @@ from serving.loop import Loop
 from serving.notices import KINDS
 from serving.observations import Observations
 from serving.shadow import RESULTS
+from serving.slots import ReloadSlot
 
 MILLISECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
 LABELS = ["feed", "target"]
@@ -21,7 +23,9 @@ LABELS = ["feed", "target"]
 class ServerMetrics:
     """One registry an application, so that two in one process do not mix."""
 
-    def __init__(self, store: ServingStore, loop: Loop, observations: Observations) -> None:
+    def __init__(
+        self, store: ServingStore, loop: Loop, observations: Observations, others: Sequence[ReloadSlot[Any]] = ()
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no hints
         self.store = store
         self.registry = CollectorRegistry()
@@ -40,7 +44,7 @@ class ServerMetrics:
             registry=self.registry,
         )
         self.open_connections = Gauge("aerocast_connections", "Open connections.", registry=self.registry)
-        self.registry.register(_Collector(store, loop, observations))
+        self.registry.register(_Collector(store, loop, observations, others))
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
@@ -51,8 +55,10 @@ class ServerMetrics:
 
 
 class _Collector(Collector):
-    def __init__(self, store: ServingStore, loop: Loop, observations: Observations) -> None:
-        self._store, self._loop, self._observations = store, loop, observations
+    def __init__(
+        self, store: ServingStore, loop: Loop, observations: Observations, others: Sequence[ReloadSlot[Any]] = ()
+    ) -> None:
+        self._store, self._loop, self._observations, self._others = store, loop, observations, others
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -117,7 +123,7 @@ class _Collector(Collector):
         failures = CounterMetricFamily(
             "aerocast_file_failures", "How often a file of the home could not be read.", labels=["file"]
         )
-        slots = [*self._store.slots(), *self._observations.slots()]
+        slots = [*self._store.slots(), *self._observations.slots(), *self._others]
         failing = GaugeMetricFamily(
             "aerocast_files_left_out",
             "Files of the home that cannot be read now; /health names them.",

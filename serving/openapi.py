@@ -22,7 +22,6 @@ from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct, json
 
 from serving import pages
-from serving.access import SCHEME
 from serving.batch import MOST_ITEMS
 from serving.examples import with_examples
 from serving.schemas import EvalRequest, PredictRequest, RetrainRequest
@@ -33,7 +32,19 @@ DESCRIPTION = """Forecasts of measured time series by the newest release of each
 Every answer says which release gave it, what that was trained on, and whether its inputs were degraded. Errors are
 `application/problem+json` (RFC 9457) and name the field, the value and the rule.
 
+A client shows what it may do by a token (`Authorization: Bearer ...`) of scope `read`, `write` or `admin`; each allows
+what those before it allow, and `aerocast token create` makes one. On loopback nobody needs one to read, nor to write as
+long as there is none.
+
 What is below `/v1` keeps its form. Clients from before the versions find the same without `/v1`: {older}."""
+
+TOKEN = "token"
+_TOKEN_SCHEME = SecurityScheme(
+    type="http",
+    scheme="bearer",
+    description="A token that `aerocast token create` has made, or AEROCAST_TOKEN. Each endpoint names the scope that"
+    " it needs: `read`, `write` or `admin`; each allows what those before it allow.",
+)
 
 
 def _schema(described: dict[str, Any]) -> Schema:
@@ -236,9 +247,7 @@ def config(version: str, older: Sequence[str]) -> OpenAPIConfig:
         version=version,
         description=DESCRIPTION.format(older=", ".join(f"`{path}`" for path in older)),
         use_handler_docstrings=True,
-        components=Components(
-            security_schemes={SCHEME: SecurityScheme("http", scheme="bearer", description="AEROCAST_TOKEN, if set.")}
-        ),
+        components=Components(security_schemes={TOKEN: _TOKEN_SCHEME}),
         render_plugins=[PageRenderPlugin(), DocumentRenderPlugin(), YamlDocumentRenderPlugin()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_finish),
     )

@@ -41,12 +41,7 @@ def headers(page: bytes) -> dict[str, str]:
     """The header fields of a page: its scripts are known by their digests, so that no text in it becomes one."""
     digests = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _INLINE.findall(page)]
     policy = _POLICY.format(scripts="".join(f" 'sha256-{digest}'" for digest in digests))
-    return {
-        "content-security-policy": policy,
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-cache",
-    }
+    return {"content-security-policy": policy, "cache-control": "no-cache"}
 
 
 def files() -> Router:

@@ -40,8 +40,8 @@ SERIES = {
 }
 UNEXPLAINED = {409: refusal("The release is older than explanations: it has no typical rows.")}
 DENIED = {
-    401: refusal("The token is wrong."),
-    403: refusal("The server listens beyond loopback and has no token set."),
+    401: refusal("There is no token, or it is unknown, revoked or expired."),
+    403: refusal("The token has a lesser scope, or a page of another origin asks."),
 }
 NOT_KEPT = {
     400: refusal("A reading is malformed; the problem names its index, field, value, rule."),

@@ -19,10 +19,14 @@ STUCK_POLLS = 10
 
 
 def health(
-    store: ServingStore, log: PredictionLog, poll_seconds: float, others: Sequence[ReloadSlot[Any]] = ()
+    store: ServingStore,
+    log: PredictionLog,
+    poll_seconds: float,
+    others: Sequence[ReloadSlot[Any]] = (),
+    audit_error: str | None = None,
 ) -> schemas.Health:
-    """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the log."""
-    errors = [log.error] if log.error else []
+    """`ok` only while all that is served is the newest there is, the look-up is alive and the disk takes the logs."""
+    errors = [error for error in (log.error, audit_error) if error]
     left_out = [
         schemas.LeftOut(slot.file, slot.error, slot.since, slot.failures)
         for slot in (*store.slots(), *others)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Container
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
@@ -21,6 +22,7 @@ def is_own_origin(origin: str | None, host: str, names: Container[str] = ()) -> 
     return origin is None or authority == host or _name(authority) in names
 
 
+@lru_cache(256)
 def _name(authority: str) -> str:
     """The host of `host:port`, empty if there is none."""
     try:
@@ -29,6 +31,7 @@ def _name(authority: str) -> str:
         return ""
 
 
+@lru_cache(256)
 def _is_loopback(name: str) -> bool:
     try:
         return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback

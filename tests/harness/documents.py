@@ -27,6 +27,7 @@ SKIPPED = {
     "rollback": ("one run makes no second release to go back to", "tests/e2e/test_rollback.py"),
     "broker": ("it needs a NATS server", "tests/assets/automation/test_claiming.py"),
     "network": ("it asks a public service", "tests/ingest/sources/test_nws.py"),
+    "token": ("it changes who may ask", "tests/cli/test_token.py"),
     "bucket": ("it needs a bucket", "tests/e2e/test_s3.py"),
     "endless": ("its answer has no end", "tests/serving/test_events.py"),
 }

@@ -1,4 +1,4 @@
-"""Who may write: anybody on loopback, only a token's holder once one is set, nobody from elsewhere without one."""
+"""Who may write: anybody on loopback, only a token's holder once there is one, nobody from elsewhere without one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +42,14 @@ def test_configured_token_is_required(home: Path, serve: Start) -> None:
     assert http.get("/routine-retrain-check").status_code == 200
 
 
-def test_other_address_without_token_refuses_writes(home: Path, serve: Start) -> None:
+def test_other_address_without_token_tells_only_its_health(home: Path, serve: Start) -> None:
     server, _ = serve("--host", "0.0.0.0")
     with httpx.Client(base_url=server.url.replace("0.0.0.0", "127.0.0.1"), timeout=60) as http:
-        assert statuses(http) == statuses(http, BEARER) == [403, 403]
-        assert http.post("/predict", json={"station": "JFK"}).status_code == 200
+        assert statuses(http) == statuses(http, BEARER) == [401, 401]
+        refused = http.post("/predict", json={"station": "JFK"})
+        assert (refused.status_code, "aerocast token create" in refused.json()["detail"]) == (401, True)
+        assert [http.get(path).status_code for path in ("/health", "/v1/health")] == [200, 200]
+    assert [line for line in server.log if "WARNING beyond loopback all but /health needs a token" in line]
 
 
 def test_other_address_with_token_accepts_writes(home: Path, serve: Start) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from aerocast.contracts import declared
 from aerocast.ingest.channels.posted import Limits
-from serving.access import Access
 from serving.app import create_app
+from serving.clients import Access
 from serving.heads import App, answering_head
 from tests.factories.feeds import small_feed
 from tests.factories.releases import publish
