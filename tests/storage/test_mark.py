@@ -218,7 +218,11 @@ def test_reader_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "name", ["put_off/noaa-inbox.json", "processes/up.log.1", "tail/noaa.npz", "lake/a/b/x.parquet"]
+    "name",
+    [
+        *("put_off/noaa-inbox.json", "processes/up.log.1", "tail/noaa.npz", "lake/a/b/x.parquet"),
+        *("tokens.json", "logs/audit.jsonl", "logs/audit.jsonl.4", "logs/refusals.jsonl"),
+    ],
 )
 def test_platform_writes_only_known_folders(name: str) -> None:
     assert rooms.is_own(name)
