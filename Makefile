@@ -52,7 +52,7 @@ make docs               docs/feed-reference.md, generated from the declaration's
 make lock               the lock file, made again from pyproject.toml
 make mlflow             MLflow's own UI on the trainings of the home
 make clean              remove what AeroCast has made, after a question [YES=1: without]
-make setup              install everything into .venv, once
+make setup              install everything into .venv and bundle the server's pages, once
 make help               this list; `.venv/bin/aerocast --help` lists the commands behind it and more
 endef
 export HELP

@@ -11,7 +11,7 @@ import { stations } from "./stations.js";
 
 const ROUTES = { "": stations, station, loop, data: quality };
 const content = document.querySelector("#content"), status = document.querySelector("#status");
-let shown = null, turn = 0, isLive = false;
+let shown = null, turn = 0, isLive = false, drawn = null;
 
 const route = () => location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
 
@@ -73,12 +73,18 @@ async function draw() {
   if (isSame) restore(memory);
   else if (shown !== null) content.focus();
   shown = key;
-  const clock = new Date().toLocaleTimeString("en-GB");
-  status.textContent = `As of ${clock}, ${isLive ? "live" : "looked up each 30 s"}`;
+  drawn = new Date().toLocaleTimeString("en-GB");
+  say();
+}
+
+function say() {
+  if (drawn) status.textContent = `As of ${drawn}, ${isLive ? "live" : "looked up each 30 s"}`;
 }
 
 addEventListener("hashchange", draw);
-addEventListener("page-again", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-follow(draw, (live) => (isLive = live));
+follow(draw, (live) => {
+  isLive = live;
+  say();
+});
 draw();

@@ -6,11 +6,12 @@ const DAY = 86_400_000;
 
 export const unitText = (unit) => UNITS[unit] ?? unit;
 
-const decimals = (value) => (Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 1 || value === 0 ? 1 : 3);
+const digits = (value) =>
+  Math.abs(value) >= 1 || value === 0 ? { maximumFractionDigits: Math.abs(value) >= 1000 ? 0 : 1 } : { maximumSignificantDigits: 2 };
 
 export const number = (value) =>
   value === null || value === undefined ? "–"
-    : value.toLocaleString("en", { maximumFractionDigits: decimals(value), minimumFractionDigits: 0 });
+    : value.toLocaleString("en", digits(value));
 
 export const amount = (value, unit) => (value === null || value === undefined ? "–" : `${number(value)} ${unitText(unit)}`);
 
