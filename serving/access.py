@@ -62,7 +62,7 @@ def is_own_page(request: HttpRequest) -> bool:
 def _unauthorized(scope: Scope, authorization: str, clients: Clients, by_browser: bool) -> Exception:
     """A person who opens a page is asked by the browser: any user, and the token as password."""
     scheme = 'Bearer realm="aerocast"' + (', error="invalid_token"' if authorization else "")
-    challenge = f'{scheme}, Basic realm="aerocast"' if by_browser else scheme
+    challenge = 'Basic realm="aerocast"' if by_browser else scheme  # browsers read one challenge a field
     why = "the token is unknown, revoked or expired" if authorization else "there is no token"
     detail = f"This needs the scope {scope}, and {why}: send the header Authorization: Bearer <token>."
     if not clients.has_tokens:

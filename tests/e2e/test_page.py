@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not pages.is_built(), reason="the pages are not built: `make setup` does it"),
 ]
 
+TOKEN = "the-token-of-the-tests"
 AXE = PROJECT / "web/node_modules/axe-core/axe.min.js"
 ROUTES = ("#/", "#/station/noaa/JFK/temperature", "#/loop", "#/data")
 HOSTILE = "<img src=x onerror=\"document.title='caught'\">"
@@ -184,3 +185,16 @@ def test_new_reading_appears_without_reload(show: Show, tmp_path: Path, browser:
     assert browser.execute_script("return window.same && document.querySelector('.card details').open"), (
         "what was open is"
     )
+
+
+def test_page_asks_for_token_where_reading_needs_one(tmp_path: Path, browser: "webdriver.Chrome") -> None:
+    place = tmp_path / "served"
+    place.mkdir()
+    populate(place)
+    arguments = ("--host", "0.0.0.0", "--poll-seconds", "0.1")
+    with Server(place, arguments, {"AEROCAST_TOKEN": TOKEN}) as started:
+        port = started.url.rpartition(":")[2]
+        browser.get(f"http://anybody:{TOKEN}@127.0.0.1:{port}/")  # what a person types into the browser's question
+        browser.get(f"http://127.0.0.1:{port}/")  # the browser remembers it
+        until(lambda: "John F. Kennedy" in text(browser))
+        until(lambda: browser.execute_script("return document.querySelector('#status').innerText").endswith("live"))

@@ -7,14 +7,9 @@ export class Refusal extends Error {
   }
 }
 
-const STORED = "aerocast-token"; // until the tab is closed
-
-export const setToken = (token) => sessionStorage.setItem(STORED, token);
-
+// Where the server wants a token, the browser asks for it when the page is opened, and sends it each time.
 async function send(path, options) {
-  const token = sessionStorage.getItem(STORED);
-  const headers = { accept: "application/json", ...options.headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
-  const response = await fetch(path, { ...options, headers });
+  const response = await fetch(path, { ...options, headers: { accept: "application/json", ...options.headers } });
   const body = await response.json().catch(() => null);
   // /health answers 503 with its report while nothing serves.
   if (!response.ok && !body?.releases) throw new Refusal(response.status, body?.detail ?? `status ${response.status}`);

@@ -1,7 +1,6 @@
 // The page: which part is shown, and that it stays as a person left it when it is drawn again.
 import "uplot/dist/uPlot.min.css";
 import "./page.css";
-import { setToken } from "./client.js";
 import { h } from "./dom.js";
 import { follow } from "./live.js";
 import { loop } from "./loop.js";
@@ -31,22 +30,11 @@ function replace(parts) {
   content.replaceChildren(...parts.flat(Infinity).filter(Boolean));
 }
 
-const failure = (error) =>
-  error.status === 401
-    ? [h("h1", {}, "This server asks for a token"), h("p", {}, error.message), tokenForm()]
-    : [h("h1", {}, "This cannot be shown now"), h("p", { class: "warn" }, error.message || "The server did not answer.")];
-
-function tokenForm() {
-  const field = h("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  const enter = (event) => {
-    event.preventDefault();
-    setToken(field.value);
-    draw();
-  };
-  return h("form", { onsubmit: enter },
-    h("p", {}, h("label", { for: "token" }, "Token "), field, " ", h("button", {}, "Show")),
-    h("p", { class: "about" }, "It is kept until this tab is closed, and sent to this server alone."));
-}
+const failure = (error) => [
+  h("h1", {}, "This cannot be shown now"),
+  h("p", { class: "warn" }, error.message || "The server did not answer."),
+  error.status === 401 ? h("p", {}, "Load the page again to enter a token.") : null,
+];
 
 function mark(name) {
   const own = name === "station" ? "" : name;
