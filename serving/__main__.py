@@ -45,7 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     host, port = listener.getsockname()[:2]
     logging.info(
-        "AeroCast serves %s on http://%s:%d (API at /schema)", home, f"[{host}]" if ":" in host else host, port
+        "AeroCast serves %s on http://%s:%d (page at /, API at /schema)",
+        home,
+        f"[{host}]" if ":" in host else host,
+        port,
     )
     app = create_app(
         home,
