@@ -6,6 +6,7 @@ The server imports this module: msgspec and the standard library only.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -53,12 +54,27 @@ class DecisionNotes(msgspec.Struct, frozen=True):
     decisions: tuple[PastDecision, ...] = ()
 
 
+class RetrainRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The newest retrain run of a target, in the feed's time; `obstacle` is why none starts although drift asks."""
+
+    run_id: str = ""
+    reason: str = ""
+    outcome: Literal["running", "promoted", "refused", "failed"] | None = None
+    started: Instant | None = None
+    ended: Instant | None = None
+    obstacle: str = ""
+
+
 class RetrainNotes(msgspec.Struct, frozen=True):
-    """Why the last look of the retrain sensor led to a run of each target, or to none; `at` is the feed's time."""
+    """Why the last look of the retrain sensor led to a run of each target, or to none; `at` is the feed's time.
+
+    `runs` are the newest by target.
+    """
 
     feed: str
     at: Instant
     reasons: dict[str, str] = {}
+    runs: dict[str, RetrainRun] = {}
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -29,12 +29,17 @@ OLDER_ATTEMPTS = 8  # attempts remembered beyond those of the day, for people wh
 
 
 class LastRun(msgspec.Struct, frozen=True):
-    """The newest retrain run of a target, by loop or person; `key` is that of the Action that started it, if any."""
+    """The newest retrain run of a target, by loop or person; `key` is that of the Action that started it, if any.
+
+    `run_id` and `reason` are for people.
+    """
 
     outcome: Outcome
     start: datetime
     end: datetime | None = None
     key: str = ""
+    run_id: str = ""
+    reason: str = ""
 
     @property
     def finish(self) -> datetime:

@@ -3,7 +3,7 @@
 What to do is decided by `policy`; here the state is read, runs are asked for, and each tick says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +20,9 @@ from aerocast_assets.resources import Platform
 
 if TYPE_CHECKING:
     from aerocast.contracts.drift_state import DriftState, Heat
+    from aerocast.contracts.loop_notes import RetrainRun
     from aerocast.contracts.requests import Request
-    from aerocast.retraining.policy import RetrainMemory
+    from aerocast.retraining.policy import LastRun, RetrainMemory
 
 POLL = timedelta(seconds=30)
 DECISIVE = ("error_ratio", "foreseeable")  # tests that call drift; what else fired stands beside them in the report
@@ -43,10 +44,11 @@ class Tick(NamedTuple):
 
 
 class RetrainLook(NamedTuple):
-    """What a tick found for one target: a sentence, always, and the run to ask for, if any."""
+    """What a tick found for one target: a sentence, always, the newest retrain, and the run to ask for, if any."""
 
     reason: str
     memory: "RetrainMemory"
+    newest: "RetrainRun"
     run: dg.RunRequest | None = None
 
 
@@ -81,7 +83,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
             target: _look(tick, target, memories.get(target, RetrainMemory()), open_requests.get(target))
             for target in feed.targets
         }
-        _publish(root, feed, now, {target: look.reason for target, look in looks.items()})
+        _publish(root, feed, now, looks)
         run_requests = [look.run for look in looks.values() if look.run]
         # What a tick logs is a file of its own; what a quiet one has to say stands in its reason.
         for target, look in looks.items() if run_requests else ():
@@ -96,15 +98,17 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
     return sensor
 
 
-def _publish(root: Home, feed: Feed, now: datetime, reasons: dict[str, str]) -> None:
+def _publish(root: Home, feed: Feed, now: datetime, looks: Mapping[str, RetrainLook]) -> None:
     """Leaves what a tick says where the server finds it; a quiet one says the same again, and writes nothing."""
     from aerocast.contracts.loop_notes import RetrainNotes, retraining
 
     document = retraining(root, feed.name)
     document.mend()
-    notes = document.read()
-    if notes is None or notes.reasons != reasons:
-        document.write(RetrainNotes(feed.name, now, reasons))
+    before = document.read()
+    reasons = {target: look.reason for target, look in looks.items()}
+    runs_now = {target: look.newest for target, look in looks.items()}
+    if before is None or (before.reasons, before.runs) != (reasons, runs_now):
+        document.write(RetrainNotes(feed.name, now, reasons, runs_now))
 
 
 def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) -> "dict[str, Request]":
@@ -140,7 +144,8 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     last = attempts[0] if attempts else None
     hold = runs.hold(tick.root, tick.feed, target)
     action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
-    look = RetrainLook(action.reason + ("" if tick.state else " (nothing was examined yet)"), action.memory)
+    sentence = action.reason + ("" if tick.state else " (nothing was examined yet)")
+    look = RetrainLook(sentence, action.memory, _newest(last, "" if action.act else action.reason, tick.heat(target)))
     if action.act:
         reason = f"drift {target}: {evidence(tick.state, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
@@ -153,6 +158,17 @@ def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | 
     if request and not (shadow and shadow.run):
         return _request(tick, target, shadow or look, request)
     return shadow or look
+
+
+def _newest(last: "LastRun | None", obstacle: str, heat: "Heat") -> "RetrainRun":
+    """What is published of a target: its newest retrain, and why drift starts none."""
+    from aerocast.contracts.loop_notes import RetrainRun
+
+    if last is None:
+        return RetrainRun(obstacle=obstacle if heat.hot else "")
+    outcome = "promoted" if last.outcome == "helped" else last.outcome
+    waits = obstacle if heat.hot and outcome != "running" else ""
+    return RetrainRun(last.run_id, last.reason, outcome, last.start, last.end, waits)
 
 
 def evidence(state: "DriftState | None", target: str) -> str:
@@ -191,12 +207,12 @@ def _shadow(tick: Tick, target: str, look: RetrainLook, hold: str) -> RetrainLoo
         proof = f"{name} beats {shadow.champion} by {shadow.gain:.1%} on {pairs}"
         reason = f"shadow {target}: {proof}, p = {shadow.p_value:.2g}"
         if hold:
-            return RetrainLook(f"{look.reason}; {reason}, but {hold}", look.memory)
+            return look._replace(reason=f"{look.reason}; {reason}, but {hold}")
         choice: dict[str, Any] = {"release": shadow.challenger, "as_judged": shadow.as_judged}
-        return RetrainLook(
-            f"{look.reason}; {reason}",
-            msgspec.structs.replace(look.memory, challenger=name),
-            runs.ask(tick.feed, target, reason, tick.now, run_key=f"{target}/shadow/{name}", **choice),
+        return look._replace(
+            reason=f"{look.reason}; {reason}",
+            memory=msgspec.structs.replace(look.memory, challenger=name),
+            run=runs.ask(tick.feed, target, reason, tick.now, run_key=f"{target}/shadow/{name}", **choice),
         )
     return None
 

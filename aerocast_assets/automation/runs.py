@@ -120,6 +120,8 @@ def retrains(
             _feed_time(root, feed, run, record.start_time or record.create_timestamp.timestamp()),
             _feed_time(root, feed, run, ended) if ended else None,
             own,
+            run.run_id,
+            run.tags.get(RETRAIN_TAG, ""),
         )
 
 

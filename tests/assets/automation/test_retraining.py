@@ -112,6 +112,12 @@ def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
     assert made == {key(loop.feed, TARGET, name) for name in names}
     for hours in (1, 5, 7, 11):
         assert "nothing to do" not in loop.at(T + hours * HOUR).heat(hot(T, onset=T - 10 * DAY)).said()
+    notes = loop_notes.retraining(loop.home, "small").read()
+    assert notes is not None
+    newest = notes.runs[TARGET]
+    assert (newest.run_id, newest.reason) == (run.run_id, tags["retrain_reason"])
+    assert newest.outcome in ("promoted", "refused")
+    assert "waiting until" in newest.obstacle
     assert len(loop.runs) == 1
 
 
