@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
 from aerocast.contracts.drift_state import DriftState, Fault
+from aerocast.contracts.loop_notes import DecisionNotes, RetrainNotes
 from serving.hot_swap import ServingStore
 from serving.loading import Key, Served
+from serving.loop_notices import decision_notices, retrain_notices
 from serving.meetings import Meetings
 from serving.notices import (
     AnomalyNotice,
@@ -33,6 +35,8 @@ class Changes:
         self._feeds: set[str] = set()
         self._drifts: dict[str, DriftState | None] = {}
         self._anomalies: dict[str, AnomalyState | None] = {}
+        self._retrains: dict[str, RetrainNotes | None] = {}
+        self._decisions: dict[Key, DecisionNotes | None] = {}
         self._releases: dict[Key, tuple[Served | None, str | None]] = {}
         self._accepted = Counter[str]()
         self._meetings = Meetings()
@@ -52,13 +56,18 @@ class Changes:
         news += self._accepted_readings(at)
         for key, release in store.releases.items():
             news += self._release(at, key, release)
+            decisions = store.decisions[key].served
+            if not self._is_first:
+                news += decision_notices(at, self._decisions.get(key), decisions, store.started_at)
+            self._decisions[key] = decisions
         for feed in store.tails:
             is_new = feed not in self._feeds
-            drift, unusual = store.drift(feed), store.anomaly_state(feed)
+            drift, unusual, retrains = store.drift(feed), store.anomaly_state(feed), store.retrains[feed].served
             if not is_new:
                 news += drift_notices(at, self._drifts[feed], drift)
                 news += anomaly_notices(at, self._anomalies[feed], unusual)
-            self._drifts[feed], self._anomalies[feed] = drift, unusual
+                news += retrain_notices(at, self._retrains[feed], retrains)
+            self._drifts[feed], self._anomalies[feed], self._retrains[feed] = drift, unusual, retrains
         self._feeds = set(store.tails)
         self._is_first = False
         return news

@@ -1,6 +1,7 @@
 """The endpoints of state, readings and loop: they translate between HTTP and the store, and decide nothing."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated
 
 from litestar import MediaType, Response, get, post
@@ -16,6 +17,7 @@ from serving.audit import describe
 from serving.body import read
 from serving.headers import SHOWN_ELSEWHERE
 from serving.history_schemas import HistoryPage
+from serving.notices import RetrainNotice
 from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation
 from serving.parameters import Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import decode
@@ -180,8 +182,13 @@ async def ask_for_retrain(request: HttpRequest, state: State, feed: Feed = None,
     """
     body = await body_of(request, state)
     force = decode(body, RetrainRequest).force if body else False
-    report = await asyncio.to_thread(routine.ask, state.store, feed, target, force)
+    report, reason = await asyncio.to_thread(routine.ask, state.store, feed, target, force)
     describe(request, report.feed)
+    if reason:
+        notice = RetrainNotice(
+            at=datetime.now(UTC), feed=report.feed, target=report.target, change="asked", reason=reason
+        )
+        state.journal.note(("retrain", report.feed, report.target), notice)
     return report
 
 

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from aerocast.contracts import anomalies, clock, declared, tail
+from aerocast.contracts import anomalies, clock, declared, loop_notes, tail
 from aerocast.contracts import drift_state as state
 from aerocast.contracts.anomalies import AnomalyState
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.declared import Declared
 from aerocast.contracts.drift_state import DriftState
+from aerocast.contracts.loop_notes import DecisionNotes, RetrainNotes
 from aerocast.contracts.manifest import FeedSnapshot
 from aerocast.releases import release
 from aerocast.storage.home import Home
@@ -38,6 +39,8 @@ class ServingStore:
         self.home = home
         self.releases: Mapping[Key, ReloadSlot[Served]] = {}
         self.challengers: Mapping[Key, ReloadSlot[Served]] = {}
+        self.decisions: Mapping[Key, ReloadSlot[DecisionNotes]] = {}
+        self.retrains: Mapping[str, ReloadSlot[RetrainNotes]] = {}
         self.tails: Mapping[str, ReloadSlot[Tail]] = {}
         self.drifts: Mapping[str, ReloadSlot[DriftState]] = {}
         self.anomalies: Mapping[str, ReloadSlot[AnomalyState]] = {}
@@ -66,6 +69,9 @@ class ServingStore:
                 self._loaded(key, slot)
         for feed in self.tails:
             self._look_at_feed(feed)
+        for key, noted in self.decisions.items():
+            document = loop_notes.decisions(self.home, *key)
+            noted.look(document.stamp, document.read)
         for key, slot in self.challengers.items():
             self._look_at_challenger(key, slot)
         self.last_poll = datetime.now(UTC)
@@ -76,8 +82,8 @@ class ServingStore:
 
     def slots(self) -> list[ReloadSlot[Any]]:
         """All that is looked up on the disk."""
-        by_key = (self.releases, self.challengers)
-        by_feed = (self.tails, self.drifts, self.anomalies, self.clocks, self.declared)
+        by_key = (self.releases, self.challengers, self.decisions)
+        by_feed = (self.tails, self.drifts, self.anomalies, self.retrains, self.clocks, self.declared)
         return [
             self.listing,
             *self.unlisted.values(),
@@ -127,8 +133,10 @@ class ServingStore:
             self.clocks = {**self.clocks, feed: ReloadSlot(clock.document(self.home, feed).name)}
             self.drifts = {**self.drifts, feed: ReloadSlot(state.document(self.home, feed).name)}
             self.anomalies = {**self.anomalies, feed: ReloadSlot(anomalies.document(self.home, feed).name)}
+            self.retrains = {**self.retrains, feed: ReloadSlot(loop_notes.retraining(self.home, feed).name)}
             self.declared = {**self.declared, feed: ReloadSlot(declared.document(self.home, feed).name)}
             self.tails = {**self.tails, feed: ReloadSlot(tail.document_name(feed), last_stamp=NEVER)}
+        self.decisions = {**self.decisions, key: ReloadSlot(loop_notes.decisions(self.home, *key).name)}
         self.challengers = {**self.challengers, key: ReloadSlot(f"{place}/{release.CHALLENGER}")}
         # Last: a reader of a release's key finds all the others.
         self.releases = {**self.releases, key: ReloadSlot(f"{place}/{release.POINTER}")}
@@ -154,8 +162,9 @@ class ServingStore:
         self.clocks[feed].look(at.stamp, at.read)
         has_changed = self.tails[feed].look(partial(tail.stamp, home, feed), partial(loading.open_tail, home, feed))
         self.drifts[feed].look(drift.stamp, drift.read)
-        unusual = anomalies.document(home, feed)
+        unusual, retrains = anomalies.document(home, feed), loop_notes.retraining(home, feed)
         self.anomalies[feed].look(unusual.stamp, unusual.read)
+        self.retrains[feed].look(retrains.stamp, retrains.read)
         if self.declared[feed].look(publication.stamp, publication.read) or has_changed:
             self._index()
 

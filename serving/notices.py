@@ -126,6 +126,9 @@ class RetrainNotice(Struct, frozen=True, kw_only=True):
     run_id: Annotated[str | None, Meta(description="Dagster's run.")] = None
 
 
+Decided = Literal["promoted", "refused", "held", "rolled_back", "chosen", "lifted"]
+
+
 class PromotionNotice(Struct, frozen=True, kw_only=True):
     """A decision of the platform on what serves, with the proof's figures, or what this server made of it."""
 
@@ -134,7 +137,7 @@ class PromotionNotice(Struct, frozen=True, kw_only=True):
     feed: Feed
     target: Target
     change: Annotated[
-        Literal["promoted", "refused", "held", "rolled_back", "chosen", "lifted", "serving", "unusable"],
+        Decided | Literal["serving", "unusable"],
         Meta(
             description="Of a trial: `promoted`, `refused`, `held` (a person holds what serves). Of a choice without a"
             " trial: `rolled_back`, `chosen`, `lifted` (a hold is over). Of this server: `serving` (it answers with it"

@@ -24,20 +24,21 @@ def check(store: ServingStore, feed: str | None, target: str | None) -> RetrainC
     return _report(store, served, request.id if request else None)
 
 
-def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) -> RetrainCheck:
-    """As `check`, and asks for a retrain if one is due or `force`d. The sensor takes it up; nothing starts here.
+def ask(store: ServingStore, feed: str | None, target: str | None, force: bool) -> tuple[RetrainCheck, str]:
+    """As `check`, and asks for a retrain if one is due or `force`d, for the reason that is returned, too; else empty.
 
-    A forced one trains and judges again even where nothing has changed.
+    The sensor takes it up; nothing starts here. A forced one trains and judges again even where nothing has changed.
     """
     state = check(store, feed, target)
     if not force and (state.request is not None or not state.due):
-        return state
+        return state, ""
     served = predictor.choose(store, state.feed, state.target)
     try:
-        request = requests.request_retrain(store.home, state.feed, state.target, _reason(state, force), force=force)
+        reason = _reason(state, force)
+        request = requests.request_retrain(store.home, state.feed, state.target, reason, force=force)
     except AeroCastError as error:
         raise _unavailable(error) from None
-    return _report(store, served, request.id)
+    return _report(store, served, request.id), reason
 
 
 def _report(store: ServingStore, served: Served, request: str | None) -> RetrainCheck:

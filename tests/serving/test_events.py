@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerocast.contracts import anomalies, declared, drift_state
+from aerocast.contracts import anomalies, declared, drift_state, loop_notes
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat
+from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, RetrainNotes, RetrainRun
 from serving import notices
 from serving.notices import KINDS
 from tests.factories.feeds import small_feed
@@ -117,6 +119,66 @@ def test_one_forecast_is_told_once_however_often_it_is_asked_for(home: Path, ser
         http.post("/v1/predict", json={"sequence": [[40.0, 9.0, 1015.0]] * 5, "station": "LGA"})
         diagnosed(home, "ok", hot=True)
         assert [each.what for each in listener.take(2)] == [("forecast", ""), ("drift", "hot")]
+
+
+def decided(home: Path, *decisions: PastDecision, feed: str = "noaa") -> None:
+    loop_notes.decisions(home, feed, "temperature").write(DecisionNotes(feed, "temperature", decisions[::-1]))
+
+
+def decision(number: int, *, promoted: bool = False, **figures: Any) -> PastDecision:
+    return PastDecision(datetime.now(UTC) + number * HOUR, "a word", f"reason {number}", promoted, **figures)
+
+
+def retrained(home: Path, run: RetrainRun) -> None:
+    loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {}, {"temperature": run}))
+
+
+def test_retrains_and_decisions_are_told(home: Path, serve: Start) -> None:
+    old = PastDecision(NOW, "promoted", "long ago", promoted=True, test_rows=1)
+    decided(home, old)
+    retrained(home, RetrainRun("run-1", "drift", "promoted", NOW, NOW))
+    server, http = serve()
+    with Listener(server.url) as listener:
+        retrained(home, RetrainRun("run-2", "drift temperature: JFK", "running", NOW))
+        (began,) = listener.take(1)
+        assert (began.what, began.data["run_id"]) == (("retrain", "began"), "run-2")
+        refusal = decision(1, gain=0.01, p_value=0.4, test_rows=400, challenger="0003-9f2c01aa")
+        decided(home, old, refusal)
+        (refused,) = listener.take(1)
+        assert refused.what == ("promotion", "refused")
+        figures = {name: refused.data[name] for name in ("gain", "p_value", "test_rows", "challenger")}
+        assert figures == {"gain": 0.01, "p_value": 0.4, "test_rows": 400, "challenger": "0003-9f2c01aa"}
+        ended = RetrainRun("run-2", "drift temperature: JFK", "refused", NOW, NOW + HOUR)
+        retrained(home, ended)
+        (end,) = listener.take(1)
+        assert (end.what, end.data["outcome"]) == (("retrain", "ended"), "refused")
+        retrained(home, msgspec.structs.replace(ended, obstacle="hot, but waiting until tomorrow"))
+        (wait,) = listener.take(1)
+        assert (wait.what, wait.data["reason"]) == (("retrain", "waits"), "hot, but waiting until tomorrow")
+        retrained(home, RetrainRun("run-3", "request", "failed", NOW, NOW))
+        assert [each.data["change"] for each in listener.take(2)] == ["began", "ended"]
+        back = decision(2, promoted=True, version="0001-a", incumbent="0002-a", hold="a person holds it")
+        decided(home, old, refusal, back, decision(3), decision(4, hold="again"), decision(5, promoted=True))
+        changes = [each.data["change"] for each in listener.take(4)]
+        assert changes == ["rolled_back", "lifted", "held", "chosen"]
+        for _ in range(2):
+            http.post("/v1/routine-retrain-check", json={"force": True})
+        (asked,) = listener.take(1)
+        assert asked.what == ("retrain", "asked")
+        assert asked.data["reason"].startswith("forced")
+
+
+def test_first_decision_of_a_feed_is_told_and_older_ones_are_not(home: Path, serve: Start) -> None:
+    server, _ = serve()
+    with Listener(server.url) as listener:
+        old, new = PastDecision(NOW, "refused", "long ago", test_rows=1), decision(1, promoted=True, test_rows=1)
+        decided(home, old, new)
+        retrained(home, RetrainRun("run-1", "drift", "failed", NOW, NOW))
+        retrained(home, RetrainRun("run-2", "drift", "running", NOW))
+        assert {each.what for each in listener.take(2)} == {("promotion", "promoted"), ("retrain", "began")}
+        decided(home, new, feed="midwest")
+        publish(home, feed="midwest")
+        assert {each.what for each in listener.take(2)} == {("promotion", "serving"), ("promotion", "promoted")}
 
 
 def test_release_that_does_not_load_is_told(home: Path, serve: Start) -> None:
