@@ -74,7 +74,7 @@ def test_absent_tail_raises_one_sentence(tmp_path: Path) -> None:
 def test_full_disk_keeps_old_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tail.write_grids(tmp_path, "noaa", {"JFK": grid("JFK")})
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, **_: object) -> None:
         path.write_bytes(data[:10])
         raise OSError(28, os.strerror(28))
 
