@@ -26,6 +26,7 @@ from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
 from serving.routes import ENDPOINTS, older_paths
+from serving.together import Together
 from serving.turns import Turns
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ def create_app(
                 "explainer": explainer,
                 "history": history,
                 "batches": batches,
+                "together": Together(store),
                 "metrics": counters,
                 "observations": observations,
                 "poll_seconds": poll_seconds,

@@ -1,6 +1,6 @@
 """Many requests in one: each answered as alone, from one pass of the features and one run of each graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -19,8 +19,16 @@ MAX_BODY = 4 << 20
 MOST_VALUES = 500_000  # in JSON: each takes a hundred bytes of memory, however short it is
 
 T = TypeVar("T")
+R = TypeVar("R")
 Item = PredictRequest | Problem
 Result = Answered | Problem
+
+
+class Query(NamedTuple):
+    """A request; `values` of the client stand for what the station measured in its newest step, by column."""
+
+    request: PredictRequest
+    values: Mapping[str, float] | None = None
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,42 +84,50 @@ def _item(body: bytes, feed: str | None, target: str | None) -> Item:
 
 def predict(store: ServingStore, items: Sequence[Item]) -> list[Result]:
     """An answer, or a problem, for each item, in their order."""
-    results: list[Result | None] = [None] * len(items)
+    queries = [Query(each) for each in items if not isinstance(each, Problem)]
+    results = iter(answer_all(store, queries, problem_of))
+    return [each if isinstance(each, Problem) else next(results) for each in items]
+
+
+def answer_all(
+    store: ServingStore, questions: Sequence[Query], refusal: Callable[[ProblemDetailsException], R]
+) -> list[Answered | R]:
+    """An answer, or what `refusal` makes of a problem, for each question, in their order."""
+    results: list[Answered | R | None] = [None] * len(questions)
     pending: dict[int, list[_Pending]] = {}
-    for index, item in enumerate(items):
+    for index, (request, values) in enumerate(questions):
         try:
-            if isinstance(item, Problem):
-                results[index] = item
-                continue
-            served, question = predictor.pose(store, item)
+            served, question = predictor.pose(store, request, values)
             if forecast := predictor.cached(served, question):
                 results[index] = predictor.completed(served, question, forecast, is_first=False)
                 continue
             prepared = predictor.prepare(served, question)
             pending.setdefault(id(prepared.graph), []).append(_Pending(index, prepared))
         except ProblemDetailsException as error:
-            results[index] = problem_of(error)
+            results[index] = refusal(error)
     for group in pending.values():
-        for index, result in _run(group[0].prepared.graph, group):
+        for index, result in _run(group[0].prepared.graph, group, refusal):
             results[index] = result
     return [each for each in results if each is not None]
 
 
-def _run(graph: GraphRunner, group: Sequence[_Pending]) -> list[tuple[int, Result]]:
+def _run(
+    graph: GraphRunner, group: Sequence[_Pending], refusal: Callable[[ProblemDetailsException], R]
+) -> list[tuple[int, Answered | R]]:
     """The answers of one graph; one that it cannot give spoils no other."""
     try:
         answers = graph.answer([each.prepared.row for each in group])
     except ORT_ERRORS:  # which row it was nobody knows: each is asked alone
         if len(group) == 1:
-            return [(group[0].place, problem_of(predictor.no_forecast()))]
-        return [result for each in group for result in _run(graph, [each])]
-    results: list[tuple[int, Result]] = []
+            return [(group[0].place, refusal(predictor.no_forecast()))]
+        return [result for each in group for result in _run(graph, [each], refusal)]
+    results: list[tuple[int, Answered | R]] = []
     for (index, prepared), levels in zip(group, answers, strict=True):
         served, question = prepared.served, prepared.question
         try:
             forecast = predictor.forecast_of(prepared, levels)
         except ProblemDetailsException as error:
-            results.append((index, problem_of(error)))
+            results.append((index, refusal(error)))
             continue
         is_first = predictor.remember(served, question, forecast)
         results.append((index, predictor.completed(served, question, forecast, is_first)))

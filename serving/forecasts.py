@@ -35,7 +35,7 @@ async def predict(
     began = time.perf_counter()
     formed = forms.find(state.store, body, feed, target)
     question = formed.request if formed else addressed(parse(body), feed, target)
-    answered = predictor.predict(state.store, question, formed.values if formed else None)
+    answered: Answered = await state.together.predict(question, formed.values if formed else None)
     _note(request, state, answered)
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
     return forms.answer(formed, answered.prediction) if formed else answered.prediction
@@ -95,7 +95,7 @@ async def newest(
     """
     began = time.perf_counter()
     question = PredictRequest(station=station, feed=feed, target=target)
-    answered = predictor.predict(state.store, question)
+    answered: Answered = await state.together.predict(question)
     _note(request, state, answered)
     state.metrics.latency.observe((time.perf_counter() - began) * 1000)
     return answered.prediction
