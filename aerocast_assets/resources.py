@@ -138,6 +138,10 @@ class ReleaseChoice(TrainingConfig):
         default=False,
         description="What the trial of `release` judged serves, without what was learned after it",
     )
+    first_aid: str = Field(
+        default="",
+        description="Reweight what serves on outcomes since this instant (ISO 8601), judge that, and train nothing",
+    )
     automatic: bool = Field(
         default=False, description="The choice is not a person's: it yields to a hold, and sets none"
     )

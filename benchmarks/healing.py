@@ -8,6 +8,7 @@ by what was injected, by what is published, and for changes of the world by an o
 
 Thresholds are set by `calibration.py` on other series and seeds. A window is one reading served; errors are RMSE, the
 mean over the horizons, against what was so; medians over seeds. Ends with the targets, reached or MISSED.
+`--first-aid` lives through the changes of the world with first aid and without it.
 """
 
 import argparse
@@ -23,6 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: a process a core, each with
 
 import msgspec
 import numpy as np
+from measuring import aid
 from measuring.scenarios import INJECTED, NATURAL, SEASON, SENSOR, WORLD, injected
 from measuring.table import show, verdict
 from measuring.tally import REACHED, SPANS, Tally, first_champion, run
@@ -210,6 +212,7 @@ def options() -> argparse.Namespace:
     made.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios alone")
     made.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     made.add_argument("--wrong", type=int, default=12, help="how many wrong runs to tell (default: %(default)s)")
+    made.add_argument("--first-aid", action="store_true", help="what first aid brings: changes with it and without it")
     made.add_argument("--json", type=Path, help="write every tally there")
     return made.parse_args()
 
@@ -220,6 +223,9 @@ def main(measure: Callable[[Sequence[Work], Sequence[str], int], list[Tally]] = 
     names = asked.only or known
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no such scenario: {', '.join(unknown)}; there are: {', '.join(known)}")
+    if asked.first_aid:
+        aid.compare(asked.seeds, asked.processes)
+        return
     seeds, boosted = (2, 0) if asked.quick else (asked.seeds, min(asked.boosted, asked.seeds))
     began = time.monotonic()
     print(

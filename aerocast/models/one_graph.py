@@ -1,22 +1,29 @@
-"""Makes one ONNX graph of several: each forecast column comes from one of them, and only what it needs is copied."""
+"""Makes one ONNX graph of several: each forecast column comes from one of them, or is their weighted sum.
+
+Only what a column needs is copied.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aerocast.common.errors import AeroCastError
 
 if TYPE_CHECKING:
     import onnx
 
+    from aerocast.models.kinds._onnx import GraphBuilder
+
 # Operators whose output columns each depend on the same column of their inputs alone.
 BY_COLUMN = frozenset(
     ("Add", "Sub", "Mul", "Div", "Sum", "Mean", "Max", "Min", "Where", "Less", "Greater", "Identity", "Clip", "Cast")
 )
 INPUT, OUTPUT = "features", "forecast"
+Columns = Callable[[int, Sequence[int]], list[str]]  # the names of a graph's forecast columns at some places
 
 
 def merge(graphs: Sequence[tuple[bytes, Sequence[str]]], sources: Sequence[int], features: Sequence[str]) -> bytes:
@@ -27,21 +34,61 @@ def merge(graphs: Sequence[tuple[bytes, Sequence[str]]], sources: Sequence[int],
     Raises:
         AeroCastError: a graph cannot be converted to the others' operator sets, or the result is no valid graph.
     """
+
+    def wire(graph: GraphBuilder, columns: Columns) -> None:
+        own = {source: [at for at, each in enumerate(sources) if each == source] for source in sorted({*sources})}
+        names = {at: name for source in own for at, name in zip(own[source], columns(source, own[source]), strict=True)}
+        graph.op("Concat", *(names[at] for at in range(len(sources))), axis=1, output=OUTPUT)
+
+    return _one(graphs, features, len(sources), wire)
+
+
+def weigh(
+    graphs: Sequence[tuple[bytes, Sequence[str]]],
+    weights: NDArray[Any],
+    constant: NDArray[Any],
+    features: Sequence[str],
+) -> bytes:
+    """The graph over `features` (n, F) whose forecast is the sum of those of `graphs` by `weights` (G, H), and
+    `constant` (H,); where it is not a number, that of the first.
+
+    Raises:
+        AeroCastError: as `merge` does.
+    """
+    places = range(weights.shape[1])
+
+    def wire(graph: GraphBuilder, columns: Columns) -> None:
+        parts = [graph.op("Concat", *columns(source, places), axis=1) for source in range(len(graphs))]
+        shares = [graph.op("Mul", part, graph.constant(own[None])) for part, own in zip(parts, weights, strict=True)]
+        total = graph.op("Sum", *shares, graph.constant(constant[None]))
+        graph.op("Where", graph.op("IsNaN", total), parts[0], total, output=OUTPUT)
+
+    return _one(graphs, features, len(places), wire)
+
+
+def _one(
+    graphs: Sequence[tuple[bytes, Sequence[str]]],
+    features: Sequence[str],
+    horizons: int,
+    wire: Callable[[GraphBuilder, Columns], None],
+) -> bytes:
+    """A checked graph of several; `wire` makes its output of their columns."""
     import onnx
 
     from aerocast.models.kinds._onnx import GraphBuilder
 
+    place_of = {name: place for place, name in enumerate(features)}
     try:
         models = _alike([onnx.load_model_from_string(graph) for graph, _ in graphs])
-        builder, place_of = GraphBuilder(), {name: place for place, name in enumerate(features)}
-        columns: dict[int, str] = {}
-        for source in sorted(set(sources)):
-            own = [place for place, each in enumerate(sources) if each == source]
+        builder = GraphBuilder()
+
+        def columns(source: int, places: Sequence[int]) -> list[str]:
             inputs = [place_of[name] for name in graphs[source][1]]
             builder.op("Identity", builder.columns(INPUT, inputs), output=f"m{source}/{INPUT}")
-            columns |= dict(zip(own, _copied(builder, models[source], source, own), strict=True))
-        builder.op("Concat", *(columns[place] for place in range(len(sources))), axis=1, output=OUTPUT)
-        model = builder.model(len(features), len(sources))
+            return _copied(builder, models[source], source, places)
+
+        wire(builder, columns)
+        model = builder.model(len(features), horizons)
         _stamp(model, models)
         onnx.checker.check_model(model)
         data: bytes = model.SerializeToString()

@@ -16,8 +16,7 @@ from aerocast.common.times import to_numpy
 from aerocast.contracts.explanations import typical_rows
 from aerocast.contracts.intervals import coverage
 from aerocast.features.grid import Floats, Grid, WindowSpec
-from aerocast.feed.declaration import Feed
-from aerocast.feed.model_kind import model
+from aerocast.feed.declaration import BASELINES, Feed
 from aerocast.models import by_horizon
 from aerocast.models.candidates import Candidate
 from aerocast.models.inference import forecast
@@ -165,7 +164,7 @@ def run_trial(
         except AeroCastError as error:
             note = f" The incumbent {serves.version} could not be scored: {error}"
     entrants = Entrants(feed, spec, test, {each.kind: each for each in candidates}, forecasts, serves, own)
-    yardsticks = {each.kind for each in candidates if not each.graph or model(each.kind).is_baseline}
+    yardsticks = {each.kind for each in candidates if not each.graph or each.kind in BASELINES}
     able = [each for each in candidates if each.kind in forecasts]
     challenger, remark = assembly.choose(able, spec.horizons, yardsticks)
     trial = _judge(entrants, challenger, note + remark + remarks)

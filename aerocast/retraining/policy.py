@@ -7,97 +7,47 @@ back-off has passed. Every instant is in the feed's time; nothing here reads a c
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from aerocast.common.waits import backoff, pause_end
 from aerocast.common.words import duration
 from aerocast.contracts.drift_state import Heat, Shadow
+from aerocast.retraining.memory import (
+    Attempt,
+    LastRun,
+    Outcome,
+    RetrainMemory,
+    clamp_to_now,
+    credit_promotion,
+    fail_lost_run,
+    note_run,
+)
 
 if TYPE_CHECKING:
     from aerocast.feed.policies import Promotion, Retraining
-
-Outcome = Literal["running", "promoted", "refused", "failed", "helped"]
-CONCLUSIVE: tuple[Outcome, ...] = ("promoted", "refused")
 
 FAILURE_SHARE = 4  # a failed run trained nothing: its first retry comes after this part of a cool-down
 WORTH = 0.05  # share of the loss that must be saved to give up what was learned last
 DAILY_LOOKS = 10  # times smaller must a p-value be that has a chance each day
 PAIRS = 50  # fewer live requests that both answered say nothing about a challenger
+AID_SHARE, AID_AGAIN = 4, 1.5  # of `min_span` there is a first aid at the earliest, and the next when it has grown so
 OLDER_ATTEMPTS = 8  # attempts remembered beyond those of the day, for people who read the memory
 
 
-class LastRun(msgspec.Struct, frozen=True):
-    """The newest retrain run of a target, by loop or person; `key` is that of the Action that started it, if any.
-
-    `run_id` and `reason` are for people.
-    """
-
-    outcome: Outcome
-    start: datetime
-    end: datetime | None = None
-    key: str = ""
-    run_id: str = ""
-    reason: str = ""
-
-    @property
-    def finish(self) -> datetime:
-        """Its end, or its start as long as no end is known."""
-        return self.end or self.start
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """The `number`th retrain on one edge; its outcome is `helped` once the target cooled after its promotion."""
-
-    key: str
-    at: datetime
-    number: int = 1
-    outcome: Outcome = "running"
-    ended: datetime | None = None
-
-
-class RetrainMemory(msgspec.Struct, frozen=True):
-    """A target's retrain history, stored as JSON between two evaluations of the policy.
-
-    `edge` and `since` name the edge acted on. `tries` and `failures` count what went without help, and what failed, in
-    a row before the newest attempt. `challenger` is the last one that live evidence asked to promote.
-    """
-
-    edge: int = 0
-    since: datetime | None = None
-    tries: int = 0
-    failures: int = 0
-    attempts: tuple[Attempt, ...] = ()
-    challenger: str = ""
-
-    @property
-    def newest(self) -> Attempt | None:
-        return self.attempts[-1] if self.attempts else None
-
-    @property
-    def without_help(self) -> int:
-        """Finished retrains in a row that have not cooled the target."""
-        return self.tries + bool(self.newest and self.newest.outcome in CONCLUSIVE)
-
-    @property
-    def failure_count(self) -> int:
-        """Training runs in a row that failed."""
-        return self.failures + 1 if self.newest and self.newest.outcome == "failed" else 0
-
-    def acted_on(self, heat: Heat) -> bool:
-        """Whether a retrain was started for the edge that made it hot."""
-        return bool(self.attempts) and (self.edge, self.since) == (heat.edges, heat.since)
-
-
 class Action(msgspec.Struct, frozen=True):
-    """What to do now. `reason` is a sentence for people, always; `key` names the run to start, once forever."""
+    """What to do now. `reason` is a sentence for people, always; `key` names the run to start, once forever.
+
+    With `first_aid` what serves is reweighted for the regime that began `since`, and nothing is trained.
+    """
 
     act: bool
     reason: str
     memory: RetrainMemory
     key: str = ""
     since: datetime | None = None
+    first_aid: bool = False
 
 
 def decide(
@@ -107,33 +57,26 @@ def decide(
 
     `last` is the newest retrain run, `hold` says that a person holds what serves, and since when.
     """
-    memory = _clamp_to_now(note_run(memory, last), now)
+    memory = clamp_to_now(note_run(memory, last), now)
     if run := _under_way(last):
         return Action(False, run, memory)
-    memory = _fail_lost_run(memory, now)
+    memory = fail_lost_run(memory, now)
     if not heat.hot or not memory.acted_on(heat):
-        memory = _credit_promotion(memory)
-    if not heat.hot:
+        memory = credit_promotion(memory)
+    owed = memory.owed(limits, now)
+    if not heat.hot and not owed:
         return Action(False, _cool(heat), memory)
-    silence = "" if heat.spoke else "the newest examination shows no drift: waiting for the next"
-    waits = (hold, silence, _too_early(limits, heat, now), _back_off(limits, memory, now, last))
+    silence = "" if heat.spoke or owed else "the newest examination shows no drift: waiting for the next"
+    early = _too_early(limits, owed or heat.onset or heat.since, now)
+    if early and not (owed or hold or silence) and (aid := _first_aid(limits, heat, memory, now)):
+        return aid
+    waits = (hold, silence, early, _back_off(limits, memory, now, last))
     obstacle = next(filter(None, waits), "") or _budget_spent(limits, memory, now)
-    return Action(False, f"{_hot(heat)}, but {obstacle}", memory) if obstacle else _start_retrain(heat, memory, now)
-
-
-def note_run(memory: RetrainMemory, run: LastRun | None) -> RetrainMemory:
-    """Adds the outcome of a run to the attempt that started it; any other run changes nothing."""
-    if run is None or not run.key:
-        return memory
-
-    def update(attempt: Attempt) -> Attempt:
-        if attempt.key != run.key or attempt.outcome == "helped":
-            return attempt
-        # The first look knows best when it ended: a clock may be set again afterwards.
-        end = attempt.ended if attempt.ended and attempt.outcome == run.outcome else run.end
-        return msgspec.structs.replace(attempt, outcome=run.outcome, ended=end)
-
-    return msgspec.structs.replace(memory, attempts=tuple(map(update, memory.attempts)))
+    return (
+        Action(False, f"{_state(heat)}, but {obstacle}", memory)
+        if obstacle
+        else _start_retrain(heat, memory, now, owed)
+    )
 
 
 def routine_due(
@@ -229,10 +172,10 @@ def _under_way(last: LastRun | None) -> str:
     return f"a retrain is under way since {minute_text(last.start)}" if last and running else ""
 
 
-def _start_retrain(heat: Heat, memory: RetrainMemory, now: datetime) -> Action:
+def _start_retrain(heat: Heat, memory: RetrainMemory, now: datetime, owed: datetime | None) -> Action:
     number = 1 + memory.newest.number if memory.newest and memory.acted_on(heat) else 1
     # It holds nothing of the present: an evaluation repeated after a crash asks for the same run, not for a second one.
-    key = f"{heat.target}/{heat.edges}@{heat.since.isoformat() if heat.since else ''}#{number}"
+    key = f"{_edge(heat)}{number}"
     today = [each for each in memory.attempts[:-OLDER_ATTEMPTS] if each.at.date() == now.date()]
     memory_after = RetrainMemory(
         edge=heat.edges,
@@ -241,45 +184,41 @@ def _start_retrain(heat: Heat, memory: RetrainMemory, now: datetime) -> Action:
         failures=memory.failure_count,
         attempts=(*today, *memory.attempts[-OLDER_ATTEMPTS:], Attempt(key, now, number)),
         challenger=memory.challenger,
+        aid=memory.aid,
     )
     again = f", try {number} on this edge" if number > 1 else ""
-    onset = f"; the new regime began {minute_text(heat.onset)}" if heat.onset else ""
-    since = heat.onset or heat.since
+    onset = owed or heat.onset
+    text = f"; the new regime began {minute_text(onset)}" if onset else ""
+    since = onset or heat.since
     # No regime begins in the future: such an onset comes from a clock that was ahead.
     return Action(
-        True, f"{_hot(heat)}{onset}: retraining{again}", memory_after, key, since if since and since <= now else None
+        True, f"{_state(heat)}{text}: retraining{again}", memory_after, key, since if since and since <= now else None
     )
 
 
-def _clamp_to_now(memory: RetrainMemory, now: datetime) -> RetrainMemory:
-    """Moves times that a clock noted when it was ahead back to now."""
-    attempts = tuple(
-        msgspec.structs.replace(each, at=min(each.at, now), ended=min(each.ended, now) if each.ended else None)
-        for each in memory.attempts
-    )
-    return msgspec.structs.replace(memory, attempts=attempts)
-
-
-def _fail_lost_run(memory: RetrainMemory, now: datetime) -> RetrainMemory:
-    """Counts an attempt as failed whose run is neither under way nor known (deleted, never launched)."""
-    newest = memory.newest
-    if newest is None or newest.outcome != "running":
-        return memory
-    failure = msgspec.structs.replace(newest, outcome="failed", ended=now)
-    return msgspec.structs.replace(memory, attempts=(*memory.attempts[:-1], failure))
-
-
-def _credit_promotion(memory: RetrainMemory) -> RetrainMemory:
-    """Marks a promotion as helpful once the target is cool, or was meanwhile; refusals and failures stay."""
-    newest = memory.newest
-    if newest is None or newest.outcome != "promoted":
-        return memory
-    good = msgspec.structs.replace(newest, outcome="helped")
-    return msgspec.structs.replace(memory, tries=0, failures=0, attempts=(*memory.attempts[:-1], good))
-
-
-def _too_early(limits: Retraining, heat: Heat, now: datetime) -> str:
+def _first_aid(limits: Retraining, heat: Heat, memory: RetrainMemory, now: datetime) -> Action | None:
+    """Reweights what serves while the regime is too short for a retrain; again when it is half as long again."""
     onset = heat.onset or heat.since
+    if onset is None or memory.acted_on(heat) or not limits.daily_budget:
+        return None
+    edge = _edge(heat)
+    before = memory.aid if memory.aid and memory.aid.key.startswith(edge) else None
+    least = AID_AGAIN * (before.at - onset) if before else limits.min_span / AID_SHARE
+    if now - onset < least:
+        return None
+    number = before.number + 1 if before else 1
+    attempt = Attempt(f"{edge}aid-{number}", now, number, since=min(onset, now))
+    reason = f"{_hot(heat)}; the new regime began {minute_text(onset)}: first aid, until there is enough to retrain"
+    memory_after = msgspec.structs.replace(memory, aid=attempt)
+    return Action(True, reason, memory_after, attempt.key, attempt.since, first_aid=True)
+
+
+def _edge(heat: Heat) -> str:
+    """What the keys of all attempts on one edge begin with."""
+    return f"{heat.target}/{heat.edges}@{heat.since.isoformat() if heat.since else ''}#"
+
+
+def _too_early(limits: Retraining, onset: datetime | None, now: datetime) -> str:
     if onset is None or now >= (until := pause_end(limits.min_span, onset, now)):
         return ""
     return f"waiting until {minute_text(until)}: {duration(limits.min_span)} of the new regime are needed to learn from"
@@ -289,7 +228,11 @@ def _back_off(limits: Retraining, memory: RetrainMemory, now: datetime, last: La
     """Cool-down, the time a promotion has to show, and the back-off of what failed or did not help."""
     newest = memory.newest
     mine = newest is not None and (last is None or last.key == newest.key)
-    if last and not mine and last.outcome != "failed":
+    if last and memory.aid and last.key == memory.aid.key:
+        until = pause_end(limits.settle, last.finish, now)
+        if last.outcome == "promoted" and now < until:
+            return f"waiting until {minute_text(until)}: first aid of {minute_text(last.finish)} has until then to show"
+    elif last and not mine and last.outcome != "failed":
         until = pause_end(limits.cool_down, last.finish, now)
         if now < until:
             return (
@@ -330,6 +273,10 @@ def _budget_spent(limits: Retraining, memory: RetrainMemory, now: datetime) -> s
 def _hot(heat: Heat) -> str:
     since = f" since {minute_text(heat.since)}" if heat.since else ""
     return f"hot{since} (edge {heat.edges})"
+
+
+def _state(heat: Heat) -> str:
+    return _hot(heat) if heat.hot else "cool, by first aid"
 
 
 def _cool(heat: Heat) -> str:

@@ -2,7 +2,8 @@
 
 While a person holds what serves, a trial is held and recorded, and replaces nothing. Run config `release` chooses one
 instead: a person's choice is a rollback, which holds until it is lifted. The loop chooses, too: a challenger that has
-proven itself on live requests. Its choice yields to a person's.
+proven itself on live requests. Its choice yields to a person's. With `first_aid` nothing newly trained is judged, but
+what serves, reweighted.
 """
 
 from dataclasses import replace
@@ -15,7 +16,7 @@ from aerocast.common.lineage import code_version, config_hash
 from aerocast.feed.declaration import Feed
 from aerocast.feed.model_kind import SEQUENCE
 from aerocast.promotion import table
-from aerocast_assets.assets import tracked, verdicts
+from aerocast_assets.assets import first_aid, tracked, verdicts
 from aerocast_assets.assets.describe import status
 from aerocast_assets.assets.step import step
 from aerocast_assets.keys import ONCE, key, models
@@ -66,6 +67,11 @@ def champion(feed: Feed, target: str) -> dg.AssetsDefinition:
             if (each := candidates.read_candidate(platform.root, feed.name, target, kind))
         ]
         sequence = candidates.read_candidate(platform.root, feed.name, target, SEQUENCE)
+        if config.first_aid:
+            try:
+                offers = first_aid.candidates(platform, feed, target, offers, config.first_aid)
+            except AeroCastError as error:
+                return _unchanged(context, platform, feed, target, str(error))
         offered = config_hash(
             candidates={each.kind: each.config_hash for each in offers},
             sequence=sequence.config_hash if sequence else None,
@@ -104,12 +110,9 @@ def _judge(
     )
     now = release.serving_release(root, feed.name, target)
     verdict = now.verdict(version)
-    verdict = f"{verdict}@{context.run.run_id}" if config.force else verdict
-    if (
-        now.release
-        and not config.force
-        and (standing := choice.settled_reason(lake, feed.name, target, verdict, offered))
-    ):
+    once = config.force or bool(config.first_aid)
+    verdict = f"{verdict}@{context.run.run_id}" if once else verdict
+    if now.release and not once and (standing := choice.settled_reason(lake, feed.name, target, verdict, offered)):
         context.log.info(f"unchanged: {now.release.manifest.kind} {now.release.version} {standing}")
         return _result(
             platform, now.release.manifest, status(None) | verdicts.describe(platform, feed, target), version
@@ -134,6 +137,19 @@ def _judge(
     table.record(lake, feed, target, trial, outcome.decision, about, verdict)
     context.log.info(outcome.decision.reason)
     return _result(platform, outcome.serves, status(trial) | verdicts.describe(platform, feed, target, trial), version)
+
+
+def _unchanged(
+    context: dg.AssetExecutionContext, platform: Platform, feed: Feed, target: str, why: str
+) -> dg.MaterializeResult[None]:
+    """What serves goes on, and nothing was judged."""
+    from aerocast.releases import release
+
+    now = release.serving_release(platform.root, feed.name, target)
+    context.log.warning(f"unchanged: {why}")
+    serves = now.release.manifest if now.release else None
+    described = status(None) | {"not_judged": why} | verdicts.describe(platform, feed, target)
+    return _result(platform, serves, described, config_hash(release=serves.version if serves else None))
 
 
 def _try(

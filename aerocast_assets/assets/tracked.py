@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 
 from aerocast.feed.declaration import Feed
+from aerocast.feed.model_kind import SEQUENCE
 from aerocast.storage.home import Home
 from aerocast_assets.keys import table
 from aerocast_assets.resources import Platform
@@ -61,13 +62,14 @@ def record_scores(
     spec, version = WindowSpec.of(feed, target), platform.lake.version(table(feed, target, "windows"))
     by_kind = {each.kind: each for each in rivals}
     others = [entry] if entry and entry.kind not in by_kind else []
+    kinds = {*feed.candidates, SEQUENCE}
     rows = bundle.rows_of_trial(feed, target, trial, version)
 
     def recorded_run(tracker: "Tracker", each: "Candidate") -> "Candidate":
         if tracker.knows(each):
             return each
         again = tracker.record(each, {"dagster_run_id": context.run.run_id})
-        if each not in others:
+        if each.kind in kinds:
             candidates.write_candidate(home, again)
         return again
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aerocast.contracts.drift_state import DriftState, Heat
     from aerocast.contracts.loop_notes import RetrainRun
     from aerocast.contracts.requests import Request
-    from aerocast.retraining.policy import LastRun, RetrainMemory
+    from aerocast.retraining.memory import LastRun, RetrainMemory
 
 POLL = timedelta(seconds=30)
 DECISIVE = ("error_ratio", "foreseeable")  # tests that call drift; what else fired stands beside them in the report
@@ -69,7 +69,7 @@ def retrain_sensor(feed: Feed, jobs: Sequence[AssetJob]) -> dg.SensorDefinition:
         from aerocast.contracts import clock
         from aerocast.contracts import drift_state as state
         from aerocast.operations.healing import heal
-        from aerocast.retraining.policy import RetrainMemory
+        from aerocast.retraining.memory import RetrainMemory
 
         root = platform.root
         for note in heal(root, feed):
@@ -135,23 +135,23 @@ def _open_requests(context: dg.SensorEvaluationContext, root: Home, feed: Feed) 
 
 def _look(tick: Tick, target: str, memory: "RetrainMemory", request: "Request | None") -> RetrainLook:
     """Drift first, then live evidence, then what was asked for; one run of a target at a time."""
-    from aerocast.retraining import policy as retraining
+    from aerocast.retraining.memory import note_run
+    from aerocast.retraining.policy import decide
 
-    unknown = {attempt.key for attempt in memory.attempts if attempt.outcome == "running"}
+    unknown = {each.key for each in (*memory.attempts, memory.aid) if each and each.outcome == "running"}
     attempts = list(runs.retrains(tick.instance, tick.root, tick.feed, target, unknown))
     for run in attempts:
-        memory = retraining.note_run(memory, run)
+        memory = note_run(memory, run)
     last = attempts[0] if attempts else None
     hold = runs.hold(tick.root, tick.feed, target)
-    action = retraining.decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
+    action = decide(tick.feed.retraining, tick.heat(target), memory, tick.now, last=last, hold=hold)
     sentence = action.reason + ("" if tick.state else " (nothing was examined yet)")
     look = RetrainLook(sentence, action.memory, _newest(last, "" if action.act else action.reason, tick.heat(target)))
     if action.act:
-        reason = f"drift {target}: {evidence(tick.state, target)}"
+        reason = f"{'first aid' if action.first_aid else 'drift'} {target}: {evidence(tick.state, target)}"
         tags = {runs.KEY_TAG: action.key, **runs.own_retries()}
-        return look._replace(
-            run=runs.ask(tick.feed, target, reason, tick.now, run_key=action.key, since=action.since, tags=tags)
-        )
+        regime: dict[str, Any] = {"since": action.since, "first_aid": action.first_aid}
+        return look._replace(run=runs.ask(tick.feed, target, reason, tick.now, run_key=action.key, tags=tags, **regime))
     if last and last.outcome == "running":
         return look._replace(reason=f"{look.reason}; request {request.id} waits for it") if request else look
     shadow = _shadow(tick, target, look, hold)

@@ -17,7 +17,7 @@ from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.keys import RETRAIN_OF, key, retrain_job_name
 
 if TYPE_CHECKING:
-    from aerocast.retraining.policy import LastRun, Outcome
+    from aerocast.retraining.memory import LastRun, Outcome
 
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
 ASKED_TAG = "aerocast/feed_time"  # when it was asked_at for, in the feed's time
@@ -40,21 +40,26 @@ def ask(
     since: datetime | None = None,
     release: str = "",
     as_judged: bool = False,
+    first_aid: bool = False,
     force: bool = False,
     tags: dict[str, str] | None = None,
 ) -> dg.RunRequest:
     """A retrain of the target for the regime that began `since`; with `release` only that version is chosen.
 
-    With `as_judged` what its trial judged is chosen.
+    With `as_judged` what its trial judged is chosen; with `first_aid` what serves is reweighted for that regime.
 
     With `force` models are trained and judged again, though nothing may have changed.
     """
     return dg.RunRequest(
         run_key=run_key,
         job_name=retrain_job_name(feed, target),
-        run_config=_config(feed, target, since, (release, as_judged), force=force),
+        run_config=_aid_config(feed, target, since)
+        if first_aid
+        else _config(feed, target, since, (release, as_judged), force=force),
         tags={RETRAIN_TAG: shortened(reason), ASKED_TAG: now.isoformat(), **(tags or {})},
-        asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")] if release else None,
+        asset_selection=[key(feed, target, name) for name in ("champion", "forecasts")]
+        if release or first_aid
+        else None,
     )
 
 
@@ -99,6 +104,10 @@ def _config(
     return {"ops": {name: {"config": values} for name, values in ops.items() if values}}
 
 
+def _aid_config(feed: Feed, target: str, since: datetime | None) -> dict[str, Any]:
+    return {"ops": {f"{feed.name}__{target}__champion": {"config": {"first_aid": since.isoformat() if since else ""}}}}
+
+
 def retrains(
     instance: dg.DagsterInstance, root: Home, feed: Feed, target: str, keys: Collection[str] = ()
 ) -> "Iterator[LastRun]":
@@ -106,7 +115,7 @@ def retrains(
 
     A run that waits in the queue is under way. Whether a finished one promoted is what its row of `promotions` says.
     """
-    from aerocast.retraining.policy import LastRun
+    from aerocast.retraining.memory import LastRun
 
     of_target = dg.RunsFilter(tags={RETRAIN_OF: f"{feed.name}/{target}"})
     for number, record in enumerate(instance.get_run_records(of_target, limit=LOOKED_AT)):

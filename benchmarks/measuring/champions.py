@@ -21,7 +21,9 @@ from aerocast.models.candidates import Candidate
 from aerocast.models.inference import runner, select
 from aerocast.models.trainer import train
 from aerocast.promotion import bundle
+from aerocast.promotion import first_aid as aiding
 from aerocast.promotion.decision import Decision
+from aerocast.promotion.incumbents import as_candidate
 from aerocast.promotion.trial import run_trial
 from aerocast.releases.release import Release
 from aerocast.tables import training
@@ -68,15 +70,60 @@ def learn(
     feed: Feed, grid: Grid, incumbent: Champion | None, since: datetime | None = None, number: int = 1
 ) -> Retrained:
     """Trains every kind on the grid, judges them beside the incumbent, promotes or refuses: as the platform does."""
+    kinds = [*BASELINES, *(kind for kind in feed.candidates if kind not in BASELINES)]
+
+    def entrants(window: _Window) -> list[Candidate]:
+        return [window.candidate(kind, since) for kind in kinds]
+
+    return _judged(feed, grid, incumbent, since, number, entrants)
+
+
+def first_aid(feed: Feed, grid: Grid, incumbent: Champion, since: datetime, number: int = 1) -> Retrained:
+    """Reweights the incumbent for the regime that began `since`, and judges that: as the platform does."""
+
+    def entrants(window: _Window) -> list[Candidate]:
+        parts = [window.candidate(kind, None) for kind in BASELINES]
+        promotion = feed.promotion
+        served = as_candidate(incumbent.release, window.spec, promotion.coverage, promotion.quantiles)
+        if served is None:
+            raise AeroCastError("the incumbent cannot be weighed")
+        aid = aiding.candidate(served, {each.kind: each for each in parts}, window.spec, window.samples, since)
+        return [*parts, aid]
+
+    return _judged(feed, grid, incumbent, None, number, entrants)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A grid's training table, and what is trained on it."""
+
+    feed: Feed
+    spec: WindowSpec
+    table: duckdb.DuckDBPyRelation
+    samples: training.Samples
+
+    def candidate(self, kind: str, since: datetime | None) -> Candidate:
+        trained = train(self.feed, self.spec.target, kind, self.table, silent, since)
+        hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
+        return msgspec.structs.replace(trained, **hashes, code_version="benchmark")
+
+
+def _judged(
+    feed: Feed,
+    grid: Grid,
+    incumbent: Champion | None,
+    since: datetime | None,
+    number: int,
+    entrants: Callable[[_Window], list[Candidate]],
+) -> Retrained:
     spec = WindowSpec.of(feed, feed.targets[0])
     months = sorted({str(month) for month in np.unique(grid.time.astype("datetime64[M]"))})
-    kinds = [*BASELINES, *(kind for kind in feed.candidates if kind not in BASELINES)]
     try:
         with duckdb.connect() as con:
             con.register("windows", training.table(spec, {grid.station: grid}, months))
-            samples = training.load(spec, con.table("windows"))
-            found = [_candidate(feed, spec, kind, con, since) for kind in kinds]
-        trial = run_trial(feed, spec, samples, found, incumbent.release if incumbent else None, since)
+            window = _Window(feed, spec, con.table("windows"), training.load(spec, con.table("windows")))
+            found = entrants(window)
+        trial = run_trial(feed, spec, window.samples, found, incumbent.release if incumbent else None, since)
     except AeroCastError as error:
         return Retrained(None, None, str(error))
     winner = trial.entry
@@ -87,14 +134,6 @@ def learn(
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     release = Release(made.stamped(f"{number:04d}-benchmark", sums), files)
     return Retrained(Champion(release, spec), trial.decision, trial.decision.reason)
-
-
-def _candidate(
-    feed: Feed, spec: WindowSpec, kind: str, con: duckdb.DuckDBPyConnection, since: datetime | None
-) -> Candidate:
-    trained = train(feed, spec.target, kind, con.table("windows"), silent, since)
-    hashes = dict.fromkeys(("config_hash", "data_version"), "0" * 64)
-    return msgspec.structs.replace(trained, **hashes, code_version="benchmark")
 
 
 def alone(feed: Feed, grid: Grid) -> Champion | None:

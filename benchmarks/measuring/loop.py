@@ -19,8 +19,8 @@ from aerocast.feed.declaration import Feed
 from aerocast.monitoring.drift import heat as heating
 from aerocast.monitoring.drift.examine import Outcomes, Profile, examine, profile, steps_needed
 from aerocast.retraining import policy as retraining
-from aerocast.retraining.policy import LastRun, RetrainMemory
-from measuring.champions import Champion, learn, utc
+from aerocast.retraining.memory import LastRun, Outcome, RetrainMemory
+from measuring.champions import Champion, first_aid, learn, utc
 from measuring.series import STATION, Series, grid
 
 KEPT = 60 * 24  # newest live origins whose outcomes an examination is given, as evaluation keeps two months
@@ -38,11 +38,12 @@ class Examined:
 
 @dataclass(frozen=True)
 class Retrain:
-    """One retrain, started after row `at`."""
+    """One retrain, or first aid, started after row `at`."""
 
     at: int
     promoted: bool
     reason: str
+    first_aid: bool = False
 
 
 @dataclass(eq=False)
@@ -83,8 +84,10 @@ def outcome_errors(
 class Loop:
     """One feed of one station that lives from row `start` of what is measured."""
 
-    def __init__(self, feed: Feed, measured: Series, start: int, champion: Champion, every: int) -> None:
-        self.feed, self.measured, self.every = feed, measured, every
+    def __init__(
+        self, feed: Feed, measured: Series, start: int, champion: Champion, every: int, first_aid: bool = True
+    ) -> None:
+        self.feed, self.measured, self.every, self.first_aid = feed, measured, every, first_aid
         self.spec, self.champion = WindowSpec.of(feed, feed.targets[0]), champion
         self.live = Live.empty(start, len(measured.time), len(feed.horizons))
         self.believed = measured.values.copy()  # with the readings of sensor faults taken out
@@ -213,15 +216,18 @@ class Loop:
 
     def _retrain(self, now: datetime, end: int) -> None:
         action = retraining.decide(self.feed.retraining, self.heat, self.memory, now, last=self.last)
+        if action.first_aid and not self.first_aid:
+            return
         self.memory = action.memory
         if not action.act:
             return
         known = grid(
             Series(self.measured.time[:end], self.measured.columns, self.believed[:end]), self.feed.gap_policy.max_steps
         )
-        found = learn(self.feed, known, self.champion, action.since, self.served + 2)
-        self.live.retrains.append(Retrain(end - 1, found.champion is not None, found.reason))
-        outcome: retraining.Outcome = "promoted" if found.champion else "refused" if found.decision else "failed"
+        train = first_aid if action.first_aid else learn
+        found = train(self.feed, known, self.champion, action.since, self.served + 2)
+        self.live.retrains.append(Retrain(end - 1, found.champion is not None, found.reason, action.first_aid))
+        outcome: Outcome = "promoted" if found.champion else "refused" if found.decision else "failed"
         self.last = LastRun(outcome, now, now, action.key)
         if found.champion:
             self.champion, self.served = found.champion, self.served + 1

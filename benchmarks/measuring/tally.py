@@ -36,6 +36,8 @@ class Tally:
 
     `delay` and `recovery` are in readings from the onset; `ratio` is the error after over the oracle's.
 
+    `aids` are first aids, of which `aided` were promoted; neither counts as a retrain.
+
     `alarms` counts heat edges and sensor faults raised in `windows` readings where none was right.
     """
 
@@ -60,6 +62,8 @@ class Tally:
     ratio: float
     recovery: int | None
     notes: tuple[str, ...] = ()
+    aids: int = 0
+    aided: int = 0
 
     contenders: ClassVar[tuple[str, ...]] = ("model", "persistence", "seasonal")
 
@@ -77,11 +81,11 @@ def first_champion(case: Case) -> Champion:
     return made.champion
 
 
-def run(case: Case, champion: Champion | None = None, seasonal: float = 0.0) -> Tally:
+def run(case: Case, champion: Champion | None = None, seasonal: float = 0.0, first_aid: bool = True) -> Tally:
     """Settles the truth (see `settle` for `seasonal`), then lives the case through the loop."""
     champion = champion or first_champion(case)
     truth = settle(case, champion, seasonal)
-    live = Loop(case.feed, case.injected.measured, case.live, champion, case.every).run()
+    live = Loop(case.feed, case.injected.measured, case.live, champion, case.every, first_aid).run()
     return tally(case, truth, live)
 
 
@@ -100,6 +104,8 @@ def tally(case: Case, truth: Truth, live: Live) -> Tally:
     promotions = [each.at for each in live.retrains if each.promoted and each.at >= hit.onset]
     recovered = truth.expected == "drift" and promotions and ratio <= REACHED
     alarms, windows = _alarms(case, truth, live)
+    retrains = [each for each in live.retrains if not each.first_aid]
+    aids = [each for each in live.retrains if each.first_aid]
     return Tally(
         scenario=case.scenario,
         seed=case.seed,
@@ -111,8 +117,8 @@ def tally(case: Case, truth: Truth, live: Live) -> Tally:
         found=right if must else None,
         named=_named(case, live, at) if called == "sensor_fault" else None,
         delay=at - hit.onset if must and right and at is not None else None,
-        retrains=len(live.retrains),
-        promoted=sum(each.promoted for each in live.retrains),
+        retrains=len(retrains),
+        promoted=sum(each.promoted for each in retrains),
         unwanted=sum(not wanted or each.at < hit.onset for each in live.retrains),
         alarms=alarms,
         windows=windows,
@@ -122,6 +128,8 @@ def tally(case: Case, truth: Truth, live: Live) -> Tally:
         ratio=ratio,
         recovery=promotions[-1] - hit.onset if recovered else None,
         notes=tuple(_notes(case, live)),
+        aids=len(aids),
+        aided=sum(each.promoted for each in aids),
     )
 
 

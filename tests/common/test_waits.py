@@ -14,7 +14,8 @@ from aerocast.common import waits
 from aerocast.common.waits import LONGEST_PAUSE, is_recent, pause_end, remaining
 from aerocast.contracts.drift_state import Heat
 from aerocast.feed.policies import Retraining
-from aerocast.retraining.policy import Attempt, LastRun, RetrainMemory, decide, first_champion_due, routine_due
+from aerocast.retraining.memory import Attempt, LastRun, RetrainMemory
+from aerocast.retraining.policy import decide, first_champion_due, routine_due
 from aerocast_assets.automation.runs import back_off
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from aerocast.models.by_horizon import KIND, assemble, merge_intervals
 from aerocast.models.candidates import Candidate
 from aerocast.models.clipping import clip_graph
 from aerocast.models.inference import forecast
-from aerocast.models.one_graph import merge
+from aerocast.models.one_graph import merge, weigh
 from tests.factories.series import SPEC, rows, training
 
 NAMES = feature_names(SPEC)
@@ -76,6 +76,18 @@ def check(graphs: dict[str, bytes], kinds: Sequence[str]) -> bytes:
 )
 def test_each_column_is_that_of_its_own_model(graphs: dict[str, bytes], kinds: tuple[str, ...]) -> None:
     check(graphs, kinds)
+
+
+def test_weighed_graph_is_the_sum_of_its_parts_and_serves_as_one(graphs: dict[str, bytes]) -> None:
+    made, kinds = np.random.default_rng(3), ("linear", "xgboost", "seasonal_naive")
+    weights, constant = made.normal(0.5, 1, (3, 3)), made.normal(0, 5, 3)
+    whole, x = weigh([(graphs[kind], NAMES) for kind in kinds], weights, constant, NAMES), inputs()
+    x[-5:] = np.nan
+    levels = np.stack([forecast(graphs[kind], x, NAMES) for kind in kinds])
+    wanted = np.einsum("gh,gnh->nh", weights, levels) + constant
+    wanted = np.where(np.isfinite(wanted), wanted, levels[0])
+    np.testing.assert_allclose(forecast(whole, x, NAMES), wanted, rtol=1e-4, atol=1e-2)
+    check(graphs | {"weighed": whole}, ("weighed", "persistence", "weighed"))
 
 
 @pytest.mark.e2e

@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 
 from aerocast.contracts.drift_state import Heat, Shadow
 from aerocast.feed.policies import Promotion, Retraining
+from aerocast.retraining.memory import LastRun, RetrainMemory, note_run
 from aerocast.retraining.policy import (
     OLDER_ATTEMPTS,
     PAIRS,
     Action,
-    LastRun,
-    RetrainMemory,
     decide,
     first_champion_due,
     has_helped,
     has_proof,
-    note_run,
     routine_due,
 )
 
@@ -60,12 +58,66 @@ def test_cool_target_waits_and_says_so() -> None:
 
 
 def test_new_regime_must_reach_minimum_span() -> None:
-    early = decide(LIMITS, hot(), RetrainMemory(), T0 + DAY)
+    early = decide(LIMITS, hot(onset=T0), RetrainMemory(), T0 + 17 * HOUR)
     assert not early.act
-    assert "waiting until 2024-03-03 00:00: 3 days of the new regime" in early.reason
+    assert "waiting until 2024-03-04 00:00: 3 days of the new regime" in early.reason
     late = decide(LIMITS, hot(), early.memory, T0 + 2 * DAY)
     assert late.act
+    assert not late.first_aid
     assert late.since == T0 - DAY, "candidates learn from where the regime began"
+
+
+def aided(outcome: Any = "promoted") -> tuple[Action, LastRun]:
+    """First aid a day after a regime began at T0, and its run."""
+    action = decide(LIMITS, hot(onset=T0), RetrainMemory(), T0 + DAY)
+    assert action.memory.aid is not None
+    return action, LastRun(outcome, T0 + DAY, T0 + DAY + HOUR, action.key)
+
+
+def test_short_regime_gets_first_aid_that_no_retrain_counts() -> None:
+    action, done = aided("refused")
+    assert (action.act, action.first_aid, action.since) == (True, True, T0)
+    assert "first aid, until there is enough to retrain" in action.reason
+    assert action.memory.attempts == ()
+    again = decide(LIMITS, hot(onset=T0), action.memory, T0 + 1.5 * DAY - HOUR, last=done)
+    assert not again.act
+    assert "3 days of the new regime" in again.reason
+    second = decide(LIMITS, hot(onset=T0), again.memory, T0 + 1.5 * DAY, last=done)
+    assert second.first_aid, "the regime is half as long again"
+    assert second.key != action.key
+    failed = LastRun("failed", T0 + 1.5 * DAY, T0 + 1.5 * DAY, second.key)
+    late = decide(LIMITS, hot(onset=T0), second.memory, T0 + 3 * DAY, last=failed)
+    assert (late.act, late.first_aid) == (True, False)
+
+
+@pytest.mark.parametrize("heat", [hot(onset=T0), cool(1, T0 + 2 * DAY), hot(2, T0 + 2.5 * DAY, T0 + 2 * DAY)])
+def test_regime_with_first_aid_is_learned_once_it_is_long_enough(heat: Heat) -> None:
+    action, done = aided()
+    before = decide(LIMITS, heat, action.memory, T0 + 3 * DAY - HOUR, last=done)
+    assert not before.act
+    after = decide(LIMITS, heat, before.memory, T0 + 3 * DAY + HOUR, last=done)
+    assert (after.act, after.first_aid) == (True, False), "what first aid cooled has not been learned"
+    assert after.since == T0
+    calm = cool(heat.edges, T0 + 4 * DAY)
+    refused = ran(after, "refused", T0 + 3 * DAY + 2 * HOUR)
+    assert decide(LIMITS, calm, after.memory, T0 + 9 * DAY, last=refused).act, "again, with more of the regime"
+    late = decide(LIMITS, calm, after.memory, T0 + 13 * DAY, last=refused)
+    assert not late.act, "nothing beats first aid"
+    learned = decide(LIMITS, calm, after.memory, T0 + 9 * DAY, last=ran(after, "promoted", T0 + 3 * DAY + 2 * HOUR))
+    assert not learned.act
+    assert "nothing to do" in learned.reason
+
+
+def test_first_aid_has_its_settle_time_and_a_budget_of_zero_forbids_it() -> None:
+    action, done = aided()
+    late = msgspec.structs.replace(done, end=T0 + 2.5 * DAY)
+    before = decide(LIMITS, hot(onset=T0), action.memory, T0 + 3 * DAY, last=late)
+    assert not before.act
+    assert "first aid of 2024-03-03 12:00 has until then to show" in before.reason
+    assert decide(LIMITS, hot(onset=T0), before.memory, T0 + 4.5 * DAY, last=late).act
+    none = LIMITS.model_copy(update={"daily_budget": 0})
+    assert not decide(none, hot(onset=T0), RetrainMemory(), T0 + DAY).act
+    assert not decide(LIMITS, hot(onset=T0), RetrainMemory(), T0 + DAY, hold="0001 stays").act
 
 
 def test_sensor_fault_or_missing_verdicts_delay_retrain() -> None:
@@ -286,22 +338,34 @@ def test_limits_hold_for_any_history(limits: Retraining, steps: list[Step]) -> N
         elif flip == "flip":
             heat, on_edge = hot(heat.edges + 1, now, now - HOUR), []
         if last and last.outcome == "running" and outcome != "running":
+            is_aid = "aid" in last.key
             last = None if outcome == "lost" else LastRun(outcome, last.start, now, last.key)
+            if is_aid:
+                continue
             on_edge = [*on_edge[:-1], outcome] if on_edge else []  # a run of an older edge is none of this one's
             if outcome in ("promoted", "refused"):
                 finished.append(now)
         busy = last is not None and last.outcome == "running"
         action = decide(limits, heat, memory, now, last=last)
+        owed = note_run(memory, last).owed(limits, now)
         assert action.reason
         assert msgspec.json.decode(msgspec.json.encode(action), type=Action) == action
         memory = action.memory
         if not action.act:
             assert not action.key
             continue
-        assert heat.hot
         assert not busy, "never two at once"
-        assert heat.onset is not None
-        assert now >= heat.onset + limits.min_span
+        assert heat.hot or owed
+        begin = owed or heat.onset
+        assert begin is not None
+        assert (now >= begin + limits.min_span) is not action.first_aid
+        if action.first_aid:
+            assert heat.hot
+            assert not owed
+            assert limits.daily_budget
+            assert now >= begin + limits.min_span / 4
+            last = LastRun("running", now, None, action.key)
+            continue
         if finished:
             assert now >= finished[-1] + limits.cool_down
         if on_edge and on_edge[-1] in ("promoted", "refused"):

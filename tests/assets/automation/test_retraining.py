@@ -16,15 +16,18 @@ from aerocast.contracts import loop_notes, requests
 from aerocast.contracts.drift_state import Shadow
 from aerocast.contracts.pointer import Hold
 from aerocast.feed.declaration import Feed
+from aerocast.lake import Lake
+from aerocast.models import candidates
+from aerocast.promotion import table
 from aerocast.releases import release
-from aerocast.retraining.policy import RetrainMemory
+from aerocast.retraining.memory import RetrainMemory
 from aerocast_assets.assets import training_set
 from aerocast_assets.automation.runs import retrains
-from aerocast_assets.keys import key
+from aerocast_assets.keys import job_name, key
 from tests import PROJECT
 from tests.factories.drift import DAY, HOUR, cool, hot, set_clock
 from tests.factories.feeds import small_feed, write_readings
-from tests.harness.graph import champion_version, check, first_run, metadata
+from tests.harness.graph import champion_version, check, definitions, first_run, metadata
 from tests.harness.loop import Loop
 from tests.harness.server import Server
 
@@ -124,9 +127,41 @@ def test_edge_starts_one_run_with_reason(loop: Loop) -> None:
 def test_warm_target_and_short_regime_wait(loop: Loop) -> None:
     loop.heat(cool(warm=1))
     assert loop.tick() == []
+    loop.heat(hot(T, onset=T - 17 * HOUR))
+    assert "waiting until 2024-05-04 07:00: 3 days of the new regime" in loop.said()
+    assert len(loop.at(T + 3 * DAY).tick()) == 1
+
+
+def test_short_regime_gets_first_aid_in_a_run_that_trains_nothing(loop: Loop) -> None:
+    before = champion_version(loop.home)
     loop.heat(hot(T, onset=T - DAY))
-    assert "waiting until 2024-05-04 00:00: 3 days of the new regime" in loop.said()
-    assert len(loop.at(T + 2 * DAY).tick()) == 1
+    (aid,) = loop.tick()
+    assert aid.success
+    assert aid.dagster_run.tags["retrain_reason"].startswith("first aid temperature: AAA: RMSE 5.2, 2.1 expected")
+    made = {event.asset_key for event in aid.get_asset_materialization_events()}
+    assert made == {key(loop.feed, TARGET, name) for name in ("champion", "forecasts")}
+    # No reading of the regime is in the tables yet: nothing is judged, what serves goes on, and the asset says why.
+    assert "too short to judge" in metadata(aid, key(loop.feed, TARGET, "champion"))["not_judged"]
+    assert champion_version(loop.home) == before
+    assert len(loop.at(T + 2 * DAY).heat(hot(T, onset=T - DAY)).tick()) == 1, "a retrain follows"
+
+
+def test_first_aid_is_judged_as_any_candidate(loop: Loop) -> None:
+    version = champion_version(loop.home)
+    manifest = release.load(loop.home, "small", TARGET, version).manifest
+    since = manifest.lineage.end_before_trial + 8 * HOUR
+    run = definitions(loop.home, loop.feed).resolve_job_def(job_name(loop.feed)).execute_in_process(
+        instance=loop.instance,
+        asset_selection=[key(loop.feed, TARGET, "champion")],
+        run_config={"ops": {"small__temperature__champion": {"config": {"first_aid": since.isoformat()}}}},
+    )  # fmt: skip
+    assert run.success
+    decision = table.newest(Lake(loop.home), "small", TARGET)
+    assert decision is not None
+    assert "first_aid" in decision["reason"]
+    assert "the incumbent has" in decision["reason"]
+    assert bool(decision["promoted"]) is (champion_version(loop.home) != version)
+    assert not candidates.candidate_path(loop.home, "small", TARGET, "first_aid").exists()
 
 
 def test_cooling_retrain_ends_edge_and_new_edge_waits_for_cool_down(loop: Loop) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 import pytest
 
-from aerocast.retraining.policy import RetrainMemory
+from aerocast.retraining.memory import RetrainMemory
 from tests import PROJECT
 from tests.factories.drift import DAY, hot, set_clock, write_heat
 from tests.factories.feeds import small_feed, write_readings
