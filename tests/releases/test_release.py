@@ -269,8 +269,8 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
     publish(tmp_path)
     real = atomic.write_file
 
-    def full(path: Path, data: bytes) -> None:
-        real(path, data[: len(data) // 2])
+    def full(path: Path, data: bytes, *, private: bool = False) -> None:
+        real(path, data[: len(data) // 2], private=private)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(atomic, "write_file", full)
