@@ -9,24 +9,20 @@ and what they were answered. Clients and server share the cores.
 """
 
 import argparse
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from measuring.http import HOST, Load, load, request
-from measuring.processes import PROJECT, environment
 from measuring.released import make_home
 from measuring.rude import Met, fast, slow
+from measuring.servers import started
 from measuring.spread import Spread, parser
 from measuring.table import show
-from server import PATIENCE, healthy, released
+from server import released
 
 PACKAGES = ("granian>=2.8", "hypercorn>=0.18")
 DRIPPING, STALLED, SLOW_SECONDS = 300, 16, 40.0
@@ -53,32 +49,6 @@ class Round:
         self.load: Load = load(port, message, 16, requests)
         self.slow: Met = slow(port, message, DRIPPING, STALLED, SLOW_SECONDS)
         self.fast: Met = fast(port, message, FAST, FAST_SECONDS)
-
-
-@contextmanager
-def started(command: list[str], home: Path, packages: Path) -> Iterator[int]:
-    """The port of a server, as long as the block lasts."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    paths = ":".join(map(str, (PROJECT, PROJECT / "benchmarks", packages)))
-    process = subprocess.Popen(
-        [sys.executable, "-m", *(part.format(port=port) for part in command)],
-        env=environment(home, PYTHONPATH=paths), cwd=PROJECT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        until = time.monotonic() + PATIENCE
-        while not healthy(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"{command[0]} did not become healthy (status {process.poll()})")
-            time.sleep(0.02)
-        yield port
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def install(folder: Path) -> dict[str, list[str]]:
@@ -133,8 +103,9 @@ def main() -> None:
         for number in range(options.rounds):
             for name, command in commands.items():
                 print(f"round {number + 1}: {name}", flush=True)
-                with started(command, home, options.packages.absolute()) as port:
-                    rounds[name].append(Round(port, message, options.requests))
+                packages = [options.packages.absolute()]
+                with started(home, ["-m", *command], packages=packages) as server:
+                    rounds[name].append(Round(server.port, message, options.requests))
     show_rounds(rounds)
 
 

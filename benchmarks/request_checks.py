@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.types import HTTPRequestEvent, HTTPScope
 from measuring.spread import Spread, interleave, parser, ratio
 from measuring.table import show
 
@@ -47,8 +48,8 @@ def checked(home: Path, most: int) -> Litestar:
     return app(before_request=check, state=State({"clients": clients}))
 
 
-async def _receive() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
+async def _receive() -> HTTPRequestEvent:
+    return HTTPRequestEvent(type="http.request", body=b"", more_body=False)
 
 
 async def _send(_: Any) -> None:
@@ -65,7 +66,7 @@ def microseconds(asked: Litestar, requests: int, wrap: Callable[[Send], Send] = 
     async def ask() -> float:
         began = time.thread_time()
         for _ in range(requests):
-            await asked({**constant, "state": {}}, _receive, wrap(_send))  # type: ignore[arg-type]
+            await asked(cast("HTTPScope", {**constant, "state": {}}), _receive, wrap(_send))
         return (time.thread_time() - began) / requests * 1e6
 
     return asyncio.run(ask())

@@ -13,21 +13,15 @@ server takes up many releases in turn: its memory must not grow with them.
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import psutil
 from measuring.http import HOST, Load, load, request
-from measuring.processes import PROJECT, environment
+from measuring.servers import PATIENCE, started
 from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 
@@ -36,39 +30,9 @@ from aerocast.releases.release import Release
 
 START_TARGET, MEMORY_TARGET, GROWTH_TARGET = 2.0, 150.0, 10.0
 RELOADS = 160
-PATIENCE = 30.0
 WARM_UP = 1000
 CLIENTS = (1, 16)
 PEER = "GET /health"
-
-
-@contextmanager
-def serving(home: Path) -> Iterator[tuple[psutil.Process, int, float]]:
-    """A server on a free port: its process, its port, and the seconds to its first healthy answer."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "serving", "--host", HOST, "--port", str(port)]
-    began = time.perf_counter()
-    server = subprocess.Popen(command, env=environment(home), cwd=PROJECT, stderr=subprocess.DEVNULL)
-    try:
-        while not healthy(port):
-            if server.poll() is not None or time.perf_counter() - began > PATIENCE:
-                raise SystemExit(f"the server on {home} did not become healthy (status {server.poll()})")
-            time.sleep(0.005)
-        yield psutil.Process(server.pid), port, time.perf_counter() - began
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def healthy(port: int) -> bool:
-    """Whether a server on this port answers that it is well."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=PATIENCE) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError):
-        return False
 
 
 def questions(current: Release) -> dict[str, bytes]:
@@ -97,8 +61,8 @@ def measure(home: Path, rounds: int, requests: int, asked: dict[str, bytes]) -> 
     own: dict[str, list[float]] = {"start": [], "rss": [], "rss after": []}
     loads: dict[tuple[int, str], list[Load]] = {(clients, name): [] for clients in CLIENTS for name in asked}
     for _ in range(rounds):
-        with serving(home) as (process, port, started):
-            own["start"].append(started)
+        with started(home) as (process, port, seconds):
+            own["start"].append(seconds)
             own["rss"].append(process.memory_info().rss / (1 << 20))
             predicts = [message for name, message in asked.items() if name != PEER]
             for message in predicts:
@@ -116,7 +80,7 @@ def growth(home: Path, current: Release) -> float:
     manifest, before = current.manifest, 0.0
     key = manifest.feed.name, manifest.target
     message = questions(current)[f"/predict {manifest.window.steps} steps"]
-    with serving(home) as (process, port, _):
+    with started(home) as (process, port, _):
         for number in range(RELOADS):
             lineage = msgspec.structs.replace(manifest.lineage, config_hash=f"{number:08x}{'ab' * 28}")
             version = release.write(home, msgspec.structs.replace(manifest, lineage=lineage), current.files)

@@ -12,23 +12,19 @@ server share the cores. Ends with the targets, reached or MISSED.
 
 import argparse
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import psutil
 from measuring.http import HOST, Load, load, post, request
-from measuring.processes import PROJECT, environment
 from measuring.released import make_home
+from measuring.servers import OURS as SERVING
+from measuring.servers import Started, started
 from measuring.spread import Spread, parser, ratio
 from measuring.table import show, verdict
 from server import released
@@ -37,7 +33,6 @@ from aerocast.models.inference import runner
 from aerocast.releases.release import Release
 
 CLIENTS, BATCH, ROWS = 16, 128, 1000
-PATIENCE = 90.0
 STATION, SEQUENCE = "by station", "by sequence"
 EMPTY = "empty endpoint"
 OURS, SILENT, MLFLOW, EAGER = "ours", "ours, no log", "mlflow models serve", "FastAPI, eager torch"
@@ -62,40 +57,9 @@ class Contender:
     more: dict[str, str]
     asked: dict[str, bytes]
 
-
-@contextmanager
-def started(home: Path, contender: Contender) -> Iterator[tuple[psutil.Process, int, float]]:
-    """Its process, its port, and the seconds until it answered."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, *(part.format(port=port) for part in contender.command)]
-    paths = f"{PROJECT}:{PROJECT / 'benchmarks'}"
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment(home, PYTHONPATH=paths, **contender.more), cwd=PROJECT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        while not _answers(port, contender.path):
-            if process.poll() is not None or time.perf_counter() - began > PATIENCE:
-                raise SystemExit(f"{' '.join(command)} did not answer (status {process.poll()})")
-            time.sleep(0.01)
-        yield psutil.Process(process.pid), port, time.perf_counter() - began
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _answers(port: int, path: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=PATIENCE) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError):
-        return False
+    def started(self, home: Path) -> AbstractContextManager[Started]:
+        """As `measuring.servers.started`."""
+        return started(home, self.command, self.path, self.more)
 
 
 def contenders(folder: Path, current: Release, features: list[float]) -> dict[str, Contender]:
@@ -110,13 +74,12 @@ def contenders(folder: Path, current: Release, features: list[float]) -> dict[st
     def asked(path: str) -> dict[str, bytes]:
         return {name: request(path, body) for name, body in bodies.items()}
 
-    serve = ("-m", "serving", "--host", HOST, "--port", "{port}")
     model = save_model(folder, current)
     plain = request("/predict", {"sequence": bodies[SEQUENCE]["sequence"]})
     return {
-        EMPTY: Contender(("-m", "measuring.empty", *serve[2:]), "/health", {}, asked("/empty")),
-        OURS: Contender(serve, "/health", {}, asked("/predict")),
-        SILENT: Contender(serve, "/health", {"AEROCAST_LOG": "false"}, asked("/predict")),
+        EMPTY: Contender(("-m", "measuring.empty", *SERVING[2:]), "/health", {}, asked("/empty")),
+        OURS: Contender(SERVING, "/health", {}, asked("/predict")),
+        SILENT: Contender(SERVING, "/health", {"AEROCAST_LOG": "false"}, asked("/predict")),
         MLFLOW: Contender(
             ("-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local", "-h", HOST, "-p", "{port}",
              "-w", "1"),
@@ -135,7 +98,8 @@ def sequence(current: Release, steps: int, seed: int = 0) -> list[list[float]]:
     made, window = np.random.default_rng(seed), current.manifest.window
     ranges = {column.name: column.range for column in current.manifest.feed.columns}
     middle = np.array([sum(ranges[name]) / 2 for name in window.columns])
-    return np.round(middle + made.normal(0, 1, (steps, len(middle))), 2).tolist()  # type: ignore[no-any-return]
+    values: list[list[float]] = np.round(middle + made.normal(0, 1, (steps, len(middle))), 2).tolist()
+    return values
 
 
 def save_model(folder: Path, current: Release) -> Path:
@@ -156,7 +120,7 @@ def measure(home: Path, everybody: Mapping[str, Contender], rounds: int, request
     for number in range(rounds):
         for name, contender in everybody.items():
             print(f"round {number + 1}: {name}", flush=True)
-            with started(home, contender) as (process, port, seconds):
+            with contender.started(home) as (process, port, seconds):
                 own = found[name]
                 own.start.append(seconds)
                 for kind, message in contender.asked.items():
@@ -185,7 +149,7 @@ def batches(home: Path, current: Release, contender: Contender, rounds: int) -> 
     assert graph is not None
     run, x = runner(current.files[graph.file]), np.zeros((BATCH, len(graph.features)), dtype=np.float32)
     rates: dict[str, list[float]] = {"onnxruntime alone": [], **{name: [] for name in messages}}
-    with started(home, contender) as (_, port, _):
+    with contender.started(home) as (_, port, _):
         for _ in range(rounds):
             rates["onnxruntime alone"].append(_rate(lambda: run(x), times))
             for name, message in messages.items():

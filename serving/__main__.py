@@ -22,9 +22,10 @@ from aerocast.storage.home import Home, home_of
 from serving.app import create_app
 from serving.clients import Access
 from serving.config import ServerSettings, read_settings
-from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection, Server, room_for
+from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection
 from serving.heads import answering_head
 from serving.journal import Journal
+from serving.listening import Server, room_for
 from serving.metrics import ServerMetrics
 
 MOST_A_MINUTE = 6000  # requests of one client, of each sort, beyond loopback

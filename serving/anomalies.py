@@ -18,7 +18,7 @@ from aerocast.common.times import parse
 from aerocast.contracts.anomalies import Anomaly, AnomalyState, Cause, document
 from aerocast.storage.home import Home
 from serving import inputs, predictor
-from serving.parameters import Feed
+from serving.parameters import AnyStation, Feed
 from serving.parsing import EARLIEST, LATEST
 from serving.problems import invalid, problem
 from serving.refusals import ABSENT
@@ -78,7 +78,7 @@ class Anomalies(Struct, frozen=True):
 async def anomalies(
     state: State,
     feed: Feed = None,
-    station: Annotated[str | None, QueryParameter(description="Default: every station.")] = None,
+    station: AnyStation = None,
     start: Annotated[
         str | None,
         QueryParameter(name="from", description="Events that last until or end after it; ISO 8601 with offset."),

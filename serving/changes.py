@@ -6,6 +6,7 @@ Called in the thread that looks, after the look. What was there at the first loo
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
 from aerocast.contracts.drift_state import DriftState, Fault
@@ -153,12 +154,12 @@ def _name(fault: Fault) -> tuple[str, str, str, datetime]:
     return fault.station, fault.column, fault.kind, fault.start
 
 
-def _heat(at: datetime, state: DriftState, change: str, target: str) -> DriftNotice:
+def _heat(at: datetime, state: DriftState, change: Literal["hot", "cool"], target: str) -> DriftNotice:
     heat = state.of(target)
     return DriftNotice(
         at=at,
         feed=state.feed,
-        change="hot" if change == "hot" else "cool",
+        change=change,
         judged_at=heat.judged_at or state.judged_at,
         target=target,
         onset=heat.onset,
@@ -166,11 +167,11 @@ def _heat(at: datetime, state: DriftState, change: str, target: str) -> DriftNot
     )
 
 
-def _fault(at: datetime, state: DriftState, change: str, fault: Fault) -> DriftNotice:
+def _fault(at: datetime, state: DriftState, change: Literal["fault_began", "fault_ended"], fault: Fault) -> DriftNotice:
     return DriftNotice(
         at=at,
         feed=state.feed,
-        change="fault_began" if change == "fault_began" else "fault_ended",
+        change=change,
         judged_at=state.judged_at,
         station=fault.station,
         onset=fault.start,
@@ -192,12 +193,12 @@ def anomaly_notices(at: datetime, before: AnomalyState | None, now: AnomalyState
             yield _anomaly(at, now.feed, "closed", event)
 
 
-def _anomaly(at: datetime, feed: str, change: str, event: Anomaly) -> AnomalyNotice:
+def _anomaly(at: datetime, feed: str, change: Literal["opened", "closed"], event: Anomaly) -> AnomalyNotice:
     return AnomalyNotice(
         at=at,
         feed=feed,
         station=event.station,
-        change="opened" if change == "opened" else "closed",
+        change=change,
         start=event.start,
         end=event.end,
         severity=event.severity,

@@ -2,14 +2,11 @@
 
 uvicorn bounds the time after an answer. Here are bounded, too: how many connections there are (the one that is idle for
 longest makes room; only where none is idle a new one is refused), how long the head of a request, its body and the
-reading of an answer may take, and how long a head may be. One look a second finds who is over time.
+reading of an answer may take, and how long a head may be. One look a second finds who is over time (`listening`).
 """
 
 import asyncio
-import logging
 import re
-import resource
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -24,13 +21,8 @@ from uvicorn.server import ServerState
 from serving.headers import FIELDS, secured
 from serving.schemas import Problem
 
-log = logging.getLogger("aerocast.serving")
-
-MOST_FILES = 65_536
-OTHER_FILES = 128  # releases, logs, buffers, libraries: what is open beside the connections
 SPARE = 32  # refused connections that may be open at once, to read why
 LINGER_SECONDS = 2.0  # after a refusal: what was sent meanwhile would end the connection before it is read
-HELD_UP_SECONDS = 2.0  # between two looks, which should be one
 GRACE_SECONDS = 5  # for what is under way when the server stops
 START_SECONDS = 30.0  # a body or an answer may take so long, however short it is
 MOST_PIPELINED = 64
@@ -288,43 +280,6 @@ class Connection(HttpToolsProtocol):
             self._unread_less = now
         allowed = START_SECONDS + unread / self._bounds.least_rate
         return now - self._unread_less > self._bounds.stall or now - self._unread_since > allowed
-
-
-class Server(uvicorn.Server):
-    """uvicorn's, which looks at its connections once a second; `stop` ends answers that have no end of their own."""
-
-    _looked, _is_patient = 0.0, False
-
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._stop = stop
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop()
-        await super().shutdown(sockets)
-
-    async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:
-            now = asyncio.get_running_loop().time()
-            # Who was held up himself (a busy machine, a suspended one) first reads what came meanwhile.
-            self._is_patient = now - self._looked > HELD_UP_SECONDS and not self._is_patient
-            self._looked = now
-            for connection in () if self._is_patient else list(self.server_state.connections):
-                if isinstance(connection, Connection):
-                    connection.look(now)
-        return await super().on_tick(counter)
-
-
-def room_for(size: int) -> int:
-    """How many connections there may be, at most `wanted`, once as many files may be open as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = min(MOST_FILES, hard if hard != resource.RLIM_INFINITY else MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    room = max(most // 4, most - OTHER_FILES)
-    if room < size:
-        log.warning("at most %d connections, and not %d: this process may open %d files", room, size, most)
-    return min(room, size)
 
 
 def _work(path: str) -> str:

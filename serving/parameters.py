@@ -12,6 +12,7 @@ from serving.parsing import check_content_type
 
 Feed = Annotated[str | None, QueryParameter(description="Needed only where several feeds are served.")]
 Station = Annotated[str, PathParameter(description="A station of the feed.")]
+AnyStation = Annotated[str | None, QueryParameter(description="Default: every station.")]
 Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
 

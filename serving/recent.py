@@ -16,7 +16,7 @@ from aerocast.features.grid import Grid, Place
 from serving import inputs, predictor
 from serving.hot_swap import ServingStore
 from serving.loading import Served
-from serving.parameters import Feed
+from serving.parameters import AnyStation, Feed
 from serving.refusals import ABSENT
 
 MOST_STEPS = 500
@@ -64,7 +64,7 @@ class Readings(Struct, frozen=True):
 async def newest_readings(
     state: State,
     feed: Feed = None,
-    station: Annotated[str | None, QueryParameter(description="Default: every station.")] = None,
+    station: AnyStation = None,
     steps: Annotated[int, QueryParameter(ge=1, le=MOST_STEPS, description="At most so many steps.")] = 48,
 ) -> Readings:
     """Of each station the newest whole steps, with what was measured in them, and how old each column's value is that a

@@ -5,16 +5,12 @@ alone is answered alone. The busier the server, the more it answers at once.
 """
 
 import asyncio
-from collections.abc import Mapping
-
-from litestar.plugins.problem_details import ProblemDetailsException
+from collections.abc import Mapping, Sequence
 
 from serving.batch import MOST_ITEMS, Query, answer_all
 from serving.hot_swap import ServingStore
 from serving.predictor import Answered, cached, completed, pose
 from serving.schemas import PredictRequest
-
-Refused = ProblemDetailsException
 
 
 class Together:
@@ -41,27 +37,16 @@ class Together:
         group, self._waiting = self._waiting[:MOST_ITEMS], self._waiting[MOST_ITEMS:]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._answer)
+        queries, futures = [query for query, _ in group], [future for _, future in group]
+        results: Sequence[Answered | Exception]
         try:
-            results: list[Answered | Refused] = answer_all(
-                self._store, [query for query, _ in group], lambda error: error
-            )
+            results = answer_all(self._store, queries, lambda error: error)
         except Exception as error:  # a fault of ours, which each of them is told
-            results = []
-            _fail([future for _, future in group], error)
-        for (_, future), result in zip(group, results, strict=bool(results)):
+            results = [error] * len(group)
+        for future, result in zip(futures, results, strict=True):
             if future.done():  # its client has gone
                 continue
-            if isinstance(result, ProblemDetailsException):
+            if isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
-
-
-def _itself(error: Refused) -> Refused:
-    return error
-
-
-def _fail(futures: list[asyncio.Future[Answered]], error: Exception) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
