@@ -45,7 +45,7 @@ make up                 Dagster's UI and daemon, and the server, until Ctrl-C [H
 make demo-drift         the self-healing loop on a simulated heatwave, with real processes, in 3 minutes
 make sql                DuckDB's shell with a view of every table
 make test               the tests, in about 6 minutes
-make test-e2e           the tests that start whole processes or kill them, in about 55 minutes
+make test-e2e           the tests that start whole processes or kill them, in over an hour
 make bench              every speed and accuracy figure, measured beside its peers
 make lint               ruff, mypy, import contracts, and a check of every declaration
 make docs               docs/feed-reference.md, generated from the declaration's model

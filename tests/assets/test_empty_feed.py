@@ -14,6 +14,8 @@ from aerocast_assets.resources import Platform
 from tests.harness.graph import metadata
 from tests.harness.weather_service import Reply, Service, collection, observation
 
+pytestmark = pytest.mark.e2e  # whole runs of the asset graph
+
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 

@@ -18,6 +18,8 @@ from aerocast_assets.keys import key
 from tests.factories.feeds import HOURS, STATIONS, small_feed, write_readings, write_rows
 from tests.harness.graph import check, dagster_instance, definitions, metadata, refresh
 
+pytestmark = pytest.mark.e2e  # whole runs of the asset graph
+
 LAYERS = ("raw", "bronze", "silver", "windows")
 
 

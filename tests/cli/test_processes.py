@@ -27,6 +27,8 @@ from tests import PROJECT
 from tests.factories.releases import publish
 from tests.harness.graph import refresh
 
+pytestmark = pytest.mark.e2e  # processes that are started and stopped
+
 MODULE = (sys.executable, "-m", "cli")
 
 

@@ -254,6 +254,7 @@ def test_interrupted_maintenance_harms_nothing(
     assert training_rows(con, lake, made).equals(rows)
 
 
+@pytest.mark.e2e  # killed again and again
 def test_maintenance_killed_anywhere_harms_nothing(
     lake: Lake, con: duckdb.DuckDBPyConnection, tmp_path: Path, chance: random.Random
 ) -> None:
