@@ -30,3 +30,9 @@ def test_subfolders_of_tests_mirror_packages_of_room() -> None:
     assert folders(TESTS / "assets") <= folders(PROJECT / "aerocast_assets")
     for room in folders(PROJECT / "aerocast"):
         assert folders(TESTS / room) <= folders(PROJECT / "aerocast" / room), room
+
+
+def test_no_script_hides_a_package() -> None:
+    """A script's own folder is searched first: one of a package's name would be imported in its place."""
+    scripts = {path.stem for path in (PROJECT / "benchmarks").glob("*.py")}
+    assert scripts & {"aerocast", "tests", *SHELLS} == set()
