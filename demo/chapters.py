@@ -1,14 +1,14 @@
 """The whole story of the loop with real processes on simulated time: `make demo-drift`.
 
-Calm, heatwave, detection, diagnosis, retrain, promotion, recovery, and calm again without a second retrain. Nothing is
-told that is not written down somewhere: what is watched are the same durable facts that anybody can read.
+Calm, heatwave, detection, diagnosis, retrain, promotion, recovery, and calm again without a further retrain.
+Nothing is told that is not written down somewhere: what is watched are the same durable facts that anybody can read.
 """
 
 import contextlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ import duckdb
 
 from aerocast.common.errors import AeroCastError
 from aerocast.common.times import LATEST
+from aerocast.common.words import count
 from aerocast.contracts import clock
 from aerocast.contracts.clock import Clock
 from aerocast.feed.declaration import Feed
@@ -32,7 +33,7 @@ from cli.run import observe, refresh
 from demo import story as stories
 from demo.stage import Stage, stage
 from demo.timeline import Timeline
-from demo.watching import LoopFacts, Watch
+from demo.watching import LoopFacts, Retrain, Watch
 
 FEED = "heatwave"
 SPEED = 4 * 3600.0  # the feed's seconds a second, until it is known how long an examination takes
@@ -41,7 +42,7 @@ PACE = timedelta(hours=48)  # of the feed from one examination to the next, howe
 CALM = timedelta(days=4)  # of live forecasts before the heatwave
 LOOKS = 2  # examinations that must stay calm: before the heatwave, if there is time, and after the recovery
 POLL = 0.5  # seconds between looks
-PATIENCE = 180.0  # seconds for one chapter, on a slow machine
+PATIENCE = 180.0  # seconds for one move of the loop, on a slow machine
 METRICS = ("aerocast_drift_flag", "aerocast_drift_count", "aerocast_retrain_total", "aerocast_last_rmse")
 RECOVERED = 0.5  # share of the worst error below which the forecasts have recovered
 
@@ -56,6 +57,7 @@ class Storyline:
     detected: datetime | None = None
     swapped: datetime | None = None
     worst: float = 0.0
+    retrains: tuple[Retrain, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -125,11 +127,17 @@ class Demo:
         self.story.detected = hot_facts.heat.since or hot_facts.now
 
     def _retrained(self) -> None:
-        self._wait("a retrain", lambda facts: bool(facts.retrains))
-        new_facts = self._wait("a promotion", lambda facts: facts.released not in (None, self.story.first))
-        self.story.second = str(new_facts.released)
-        new_facts = self._wait("the server's swap", lambda facts: facts.served == self.story.second)
-        self.story.swapped = new_facts.now
+        self._wait("a retrain", lambda facts: not all(run.is_first_aid for run in facts.retrains))
+        self._wait("a promotion", lambda facts: facts.released not in (None, self.story.first))
+        self._wait("the server's swap", self._swapped)
+
+    def _swapped(self, facts: LoopFacts) -> bool:
+        """Whether the server answers with what was promoted last: first aid may serve until a retrain has learned."""
+        if facts.served != facts.released or facts.served in (None, self.story.first):
+            return False
+        if facts.served != self.story.second:
+            self.story.second, self.story.swapped = str(facts.served), facts.now
+        return True
 
     def _recovered(self) -> None:
         def recovered(facts: LoopFacts) -> bool:
@@ -137,7 +145,7 @@ class Demo:
             small = (
                 diagnosis is not None and diagnosis.rmse is not None and diagnosis.rmse < RECOVERED * self.story.worst
             )
-            return small and not facts.heat.hot and facts.heat.version == self.story.second
+            return self._swapped(facts) and small and not facts.heat.hot and facts.heat.version == self.story.second
 
         new_facts = self._wait("recovery", recovered)
         self.timeline.say(
@@ -145,21 +153,21 @@ class Demo:
         )
 
     def _calm_again(self) -> None:
-        from_now, examinations = self.watch.look(), set[str]()
+        """Examinations without an edge, a retrain or a promotion; what comes late begins them again."""
+        examinations, quiet = set[str](), self.watch.look()
 
         def calm(facts: LoopFacts) -> bool:
-            if facts.drift and facts.drift.judged_at > from_now.now:
+            nonlocal quiet
+            if not self._swapped(facts) or _moves(facts) != _moves(quiet):
+                quiet = facts
+                examinations.clear()
+            elif facts.drift and facts.drift.judged_at > quiet.now:
                 examinations.add(facts.drift.judged_at.isoformat())
-            return len(examinations) >= LOOKS
+            return len(examinations) >= LOOKS and not facts.heat.hot
 
         calm_facts = self._wait("calm again", calm)
-        if calm_facts.heat.edges != 1 or len(calm_facts.retrains) != 1 or calm_facts.released != self.story.second:
-            raise AeroCastError(
-                f"the story did not end calm: {calm_facts.heat.edges} edges, {len(calm_facts.retrains)} retrains, "
-                f"{calm_facts.released} serves"
-            )
-        self.story.metrics = calm_facts.metrics
-        self.timeline.say(calm_facts.now, "CALM AGAIN", f"{LOOKS} more examinations, no second retrain", "still calm")
+        self.story.metrics, self.story.retrains = calm_facts.metrics, calm_facts.retrains
+        self.timeline.say(calm_facts.now, "CALM AGAIN", f"{LOOKS} more examinations, no further retrain", "still calm")
 
     def _is_examined(self, facts: LoopFacts, looks: int, version: str) -> bool:
         """Whether so many examinations in a row were calm while there were outcomes of the version to look at."""
@@ -190,12 +198,15 @@ class Demo:
             AeroCastError: it did not in time, a process ended by itself.
             KeyboardInterrupt: a person has ended the story.
         """
-        began = self.timeline.elapsed
-        while self.timeline.elapsed - began < PATIENCE:
+        began = progress = self.timeline.elapsed
+        moves: tuple[object, ...] = ()
+        while self.timeline.elapsed - progress < PATIENCE:
             if self.stopped:
                 raise KeyboardInterrupt
             self.stage.check()
             facts = self.watch.look()
+            if _moves(facts) != moves:
+                moves, progress = _moves(facts), self.timeline.elapsed
             self.timeline.news(facts)
             self._keep_pace(facts)
             if facts.diagnosis and facts.diagnosis.rmse:
@@ -206,10 +217,20 @@ class Demo:
             time.sleep(POLL)
         heat = facts.heat
         raise AeroCastError(
-            f"{chapter} did not happen within {PATIENCE:.0f} s: at {facts.now:%Y-%m-%d %H:%M} the target is "
-            f"{'hot' if heat.hot else 'cool'} ({heat.warm} warm, {heat.calm} calm), {len(facts.retrains)} retrains, "
-            f"{facts.served} serves; logs in {self.home / 'processes'}"
+            f"{chapter} did not happen, and nothing else within {PATIENCE:.0f} s: at {facts.now:%Y-%m-%d %H:%M} "
+            f"the target is {'hot' if heat.hot else 'cool'} ({heat.warm} warm, {heat.calm} calm), "
+            f"{len(facts.retrains)} retrains, {facts.served} serves; logs in {self.home / 'processes'}"
         )
+
+
+def _moves(facts: LoopFacts) -> tuple[object, ...]:
+    """What the loop has done so far."""
+    return facts.heat.edges, facts.heat.hot, facts.retrains, facts.released
+
+
+def _counts(retrains: Sequence[Retrain]) -> str:
+    aids = sum(each.is_first_aid for each in retrains)
+    return count(len(retrains) - aids, "retrain") + (f" and {count(aids, 'first aid')}" if aids else "")
 
 
 def demo(home: Home) -> int:
@@ -267,7 +288,8 @@ def _result(demo: Demo, path: Path | None) -> None:
         rmse = recording.rmse(*span)
         print(f"    {name:<8}{'none' if rmse is None else f'{rmse:.2f} {unit}'}")
     delay = (story.detected - story.onset) / feed.cadence
-    print(f"  detected {delay:.0f} readings after the onset; one retrain; {story.first} -> {story.second}")
+    versions = f"{story.first} -> {story.second}"
+    print(f"  detected {delay:.0f} readings after the onset; {_counts(story.retrains)}; {versions}")
     metrics_text = ", ".join(f"{name} {story.metrics[name]:g}" for name in METRICS if name in story.metrics)
     print(f"  the server's metrics: {metrics_text}\n  {demo.timeline.elapsed:.0f} s in all")
     if path:

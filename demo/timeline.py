@@ -48,10 +48,11 @@ class Timeline:
 
     def _retrains(self, facts: LoopFacts) -> None:
         for run in facts.retrains:
+            name, start = ("first aid",) * 2 if run.is_first_aid else ("retrain", "retrain started")
             if self._new("started", run.run_id):
-                self.say(facts.now, "retrain started", f"retrain_reason: {run.reason}", "retrain")
+                self.say(facts.now, start, f"retrain_reason: {run.reason}", name)
             if run.status in ("SUCCESS", "FAILURE", "CANCELED") and self._new("ended", run.run_id):
-                self.say(facts.now, "retrain ended", f"run {run.run_id[:8]} {run.status}")
+                self.say(facts.now, f"{name} ended", f"run {run.run_id[:8]} {run.status}")
         decision = facts.promotion
         if decision and self._new("decided", str(decision["verdict"]), str(decision["decided_at"])):
             event = "promoted" if decision["promoted"] else "refused"

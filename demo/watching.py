@@ -33,6 +33,11 @@ class Retrain:
     reason: str
     status: str
 
+    @property
+    def is_first_aid(self) -> bool:
+        """Whether it reweighted what serves, and trained nothing."""
+        return self.reason.startswith("first aid")
+
 
 @dataclass(frozen=True)
 class LoopFacts:

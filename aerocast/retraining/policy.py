@@ -68,7 +68,8 @@ def decide(
         return Action(False, _cool(heat), memory)
     silence = "" if heat.spoke or owed else "the newest examination shows no drift: waiting for the next"
     early = _too_early(limits, owed or heat.onset or heat.since, now)
-    if early and not (owed or hold or silence) and (aid := _first_aid(limits, heat, memory, now)):
+    settles = last and last.outcome == "promoted" and now < pause_end(limits.settle, last.finish, now)
+    if early and not (owed or hold or silence or settles) and (aid := _first_aid(limits, heat, memory, now)):
         return aid
     waits = (hold, silence, early, _back_off(limits, memory, now, last))
     obstacle = next(filter(None, waits), "") or _budget_spent(limits, memory, now)

@@ -1,4 +1,4 @@
-"""Retrain runs: how one is asked_at for, and what became of it."""
+"""Retrain runs: how one is asked for, and what became of it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aerocast.retraining.memory import LastRun, Outcome
 
 KEY_TAG = "aerocast/retrain_key"  # the policy's name of the attempt
-ASKED_TAG = "aerocast/feed_time"  # when it was asked_at for, in the feed's time
+ASKED_TAG = "aerocast/feed_time"  # when it was asked for, in the feed's time
 REQUEST_TAG = "aerocast/request"
 MAX_RETRIES = "dagster/max_retries"
 LOOKED_AT = 20  # newest runs of a target that are looked through
@@ -135,7 +135,7 @@ def retrains(
 
 
 def _feed_time(root: Home, feed: Feed, run: dg.DagsterRun, instant: float) -> datetime:
-    """The feed's time at a real instant of a run; if the clock was set again since, that when it was asked_at for."""
+    """The feed's time at a real instant of a run; if the clock was set again since, that when it was asked for."""
     from aerocast.contracts import clock
 
     own, real, asked_at = (

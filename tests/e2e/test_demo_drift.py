@@ -17,6 +17,7 @@ import pytest
 from aerocast.contracts import drift_state as state
 from aerocast.lake import Lake
 from aerocast.releases import release
+from aerocast_assets.assets.champion import RETRAIN_TAG
 from aerocast_assets.keys import RETRAIN_OF
 from tests import PROJECT
 
@@ -27,7 +28,7 @@ CHAPTERS = (
     "HEATWAVE BEGINS",
     "concept drift",
     "DRIFT DETECTED",
-    "retrain started",
+    "retrain_reason: ",
     "promoted",
     "cool again",
     "RECOVERED",
@@ -85,24 +86,29 @@ def test_errors_rise_and_fall_and_drift_is_detected_soon(told: Told) -> None:
     assert 0 < int(delay) < 14 * 24
 
 
-def test_drift_starts_one_retrain_with_its_reason(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_alone_starts_retrains_and_the_best_serves(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, pointer = state.document(told.home, "heatwave").read(), release.current(told.home, "heatwave", "temperature")
     assert seen is not None
     assert pointer is not None
     heat = seen.of("temperature")
-    assert (heat.hot, heat.edges, heat.version) == (False, 1, pointer.version)
-    assert pointer.version.startswith("0002-")
+    assert (heat.hot, heat.version) == (False, pointer.version)
+    assert heat.edges > 0
     with duckdb.connect() as con:
         decisions = Lake(told.home).relation(con, "heatwave/temperature/promotions").order("delivery").fetchdf()
-    assert list(decisions["promoted"]) == [True, True]
-    assert decisions["retrain_reason"].iloc[1].startswith("drift temperature")
-    assert decisions["p_value"].iloc[1] < 0.05
+    later = decisions[decisions["promoted"]].iloc[1:]
+    assert later["version"].iloc[-1] == pointer.version
+    assert later["retrain_reason"].str.match("(drift|first aid) temperature").all()
+    assert (later["p_value"] < 0.05).all()
     monkeypatch.setenv("AEROCAST_HOME", str(told.home))
     monkeypatch.setenv("DAGSTER_HOME", str(told.home))
     with dg.DagsterInstance.get() as instance:
-        assert len(instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: "heatwave/temperature"}))) == 1
+        runs = instance.get_runs(dg.RunsFilter(tags={RETRAIN_OF: "heatwave/temperature"}))
         failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     assert [run.job_name for run in failed] == []
+    # How many there are depends on how fast the machine lets the loop look; none comes for another reason than drift.
+    reasons = [run.tags[RETRAIN_TAG] for run in runs]
+    assert any(reason.startswith("drift temperature") for reason in reasons), reasons
+    assert all(reason.startswith(("drift temperature", "first aid temperature")) for reason in reasons), reasons
 
 
 def test_picture_is_drawn_and_no_process_is_left(told: Told) -> None:

@@ -115,6 +115,8 @@ def test_first_aid_has_its_settle_time_and_a_budget_of_zero_forbids_it() -> None
     assert not before.act
     assert "first aid of 2024-03-03 12:00 has until then to show" in before.reason
     assert decide(LIMITS, hot(onset=T0), before.memory, T0 + 4.5 * DAY, last=late).act
+    fresh = LastRun("promoted", T0 - DAY, T0 - HOUR, "learned before")
+    assert not decide(LIMITS, hot(onset=T0), RetrainMemory(), T0 + DAY, last=fresh).act, "it has its settle time, too"
     none = LIMITS.model_copy(update={"daily_budget": 0})
     assert not decide(none, hot(onset=T0), RetrainMemory(), T0 + DAY).act
     assert not decide(LIMITS, hot(onset=T0), RetrainMemory(), T0 + DAY, hold="0001 stays").act
