@@ -29,6 +29,19 @@ class Met:
     statuses: Counter[str]
 
 
+@dataclass(frozen=True)
+class Paced:
+    """What a schedule of requests met: how many a second were sent, and the answers by status."""
+
+    rate: float
+    statuses: Counter[str]
+
+
+def paced(port: int, message: bytes, connections: int, rate: float, seconds: float) -> Paced:
+    """`rate` requests a second on a schedule that waits for no answer, as long as one of the connections is free."""
+    return asyncio.run(_paced(port, message, connections, rate, seconds))
+
+
 def slow(port: int, message: bytes, dripping: int, stalled: int, seconds: float) -> Met:
     """`dripping` heads grow by a byte a second, and `stalled` bodies of 8 MB end after half of them."""
     return asyncio.run(_slow(port, message, dripping, stalled, seconds))
@@ -82,6 +95,26 @@ async def _fast(port: int, message: bytes, connections: int, seconds: float) -> 
     met = _met(latencies, own, 0, Counter(statuses))
     await _cancel(tasks)
     return met
+
+
+async def _paced(port: int, message: bytes, connections: int, rate: float, seconds: float) -> Paced:
+    statuses: Counter[str] = Counter()
+    began = time.perf_counter()
+    due = iter(np.arange(0, seconds, 1 / rate).tolist())
+
+    async def ask() -> None:
+        link = None
+        for at in due:
+            await asyncio.sleep(began + at - time.perf_counter())
+            try:
+                link = link or await asyncio.open_connection(HOST, port)
+                statuses[await _once(*link, message)] += 1
+            except (OSError, asyncio.IncompleteReadError):
+                statuses[NOT_ANSWERED] += 1
+                link = None
+
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    return Paced(statuses.total() / (time.perf_counter() - began), statuses)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
