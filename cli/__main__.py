@@ -14,7 +14,7 @@ from pathlib import Path
 COMMANDS = (
     *("cli.run", "cli.up", "cli.sql", "cli.rows", "cli.simulate", "demo.command", "cli.announce", "cli.check"),
     *("cli.inspect", "cli.clean", "cli.mlflow", "cli.rollback", "cli.lift", "cli.releases", "cli.backtest"),
-    "cli.token",
+    *("cli.token", "cli.alerts"),
 )
 
 

@@ -34,7 +34,7 @@ _ROOMS = {
     "logs": r"(audit|refusals)\.jsonl(\.\d+)?",
     "processes": r"[^/]+\.log(\.1)?",
     **dict.fromkeys(("anomalies", "clock", "declared", "drift", "faults", "put_off", "requests"), r".+\.json"),
-    **dict.fromkeys(("decisions", "quarantine", "retraining"), r".+\.json"),
+    **dict.fromkeys(("alarms", "decisions", "quarantine", "retraining"), r".+\.json"),
 }
 DEMO = "demo-drift"  # a home in the home
 _LAST = ("home.json", ".writer")

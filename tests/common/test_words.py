@@ -21,7 +21,7 @@ PLAIN_ROOMS = (
     *("aerocast/common", "aerocast/storage", "aerocast/feed", "aerocast/features", "aerocast/lake"),
     *("aerocast/contracts", "aerocast/tables", "aerocast/models", "aerocast/ingest", "aerocast/releases"),
     *("aerocast/promotion", "aerocast/monitoring", "aerocast/retraining", "aerocast/operations"),
-    *("aerocast/reporting", "aerocast_assets", "serving", "cli", "demo", "feeder"),
+    *("aerocast/reporting", "aerocast/alerts", "aerocast_assets", "serving", "cli", "demo", "feeder"),
 )
 PARTICIPLES = re.compile(
     r"_*(added|asked|believed|changed|chosen|counted|done|found|gone|got|held|judged|kept|known|left|listed|lost|made"
