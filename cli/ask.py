@@ -1,16 +1,16 @@
 """Asks a real server, started for this one question, for a forecast."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from aerocast.client.errors import NoAnswer, RequestRefusal
+from aerocast.client.transport import Transport
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import tail
 from aerocast.feed.declaration import Feed
@@ -32,24 +32,22 @@ def ask_server(home: Home, feed: Feed) -> tuple[dict[str, Any], float]:
     # Nobody asked for this forecast, so it is none to be judged later.
     own = {"AEROCAST_HOME": str(home), "AEROCAST_LOG": "false"}
     server = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE)
+    transport = Transport(f"http://127.0.0.1:{port}", "", PATIENCE, patience=0)
     try:
-        question = json.dumps({"feed": feed.name, "station": _station(home, feed)}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/predict", data=question, headers={"Content-Type": "application/json"}
-        )
+        question = msgspec.json.encode({"feed": feed.name, "station": _station(home, feed)})
         while time.monotonic() - started < PATIENCE:
             if server.poll() is not None:
                 output = server.stderr.read().decode().strip() if server.stderr else ""
                 raise AeroCastError(f"the server ended with status {server.returncode}: {output}")
             try:
-                with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-                    return json.load(response), time.monotonic() - started
-            except urllib.error.HTTPError as error:
-                raise AeroCastError(f"the server answered {error.code}: {error.read().decode()}") from error
-            except urllib.error.URLError:
+                return transport.post("/v1/predict", question), time.monotonic() - started
+            except RequestRefusal as error:
+                raise AeroCastError(f"the server answered {error.status}: {error}") from error
+            except NoAnswer:
                 time.sleep(0.05)
         raise AeroCastError(f"the server did not answer within {PATIENCE:.0f} s")
     finally:
+        transport.close()
         server.terminate()
         server.wait()
 

@@ -12,7 +12,7 @@ from aerocast.common.errors import AeroCastError
 from aerocast.common.times import from_iso
 from aerocast.storage.home import Home, home_of, store_of
 from aerocast.storage.settings import Settings
-from feeder.client import Client, Stopped
+from feeder.client import PatientClient, Stopped
 from feeder.journal import Journal
 from feeder.progress import Pace, line, say, summary
 from feeder.readings import Readings
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = _options(home_of(settings), arguments)
         if store_of(options.home).local and not options.home.is_dir():
             raise AeroCastError(f"AEROCAST_HOME {options.home} does not exist; make it, or run the pipeline first")
-        client = Client(options.url, settings.token, stopped, say)
+        client = PatientClient(options.url, settings.token, stopped, say)
         try:
             _run(options, client, stopped)
         except Stopped:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace, client: Client, stopped: Event) -> None:
+def _run(options: argparse.Namespace, client: PatientClient, stopped: Event) -> None:
     feed = client.feed(options.feed, wait=options.follow)
     since = client.learned_until(feed.name)
     if options.since:

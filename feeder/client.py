@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from threading import Event
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 from tenacity import (
     RetryCallState,
@@ -19,12 +19,14 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
+from aerocast.client.errors import NoAnswer, RequestRefusal
+from aerocast.client.transport import BUSY, Transport
 from aerocast.common.errors import AeroCastError
 from feeder.journal import Pending
 from serving.schemas import Evaluation, FeedView, Prediction, TargetModels
 
 T = TypeVar("T")
-AWAY = {429, 502, 504}
+AWAY = {BUSY, 502, 504}
 AWAY_PROBLEMS = {"urn:aerocast:problem:no-release", "urn:aerocast:problem:not-kept"}
 SECONDS = 10.0
 
@@ -33,24 +35,15 @@ class Stopped(Exception):
     """The feeder was told to stop while it waited for the server."""
 
 
-class Refusal(Exception):
-    """The server understood, and said no: asking again would change nothing."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
 class _Away(Exception):
     """The server cannot be reached, or cannot answer yet."""
 
 
-class Client:
+class PatientClient:
     """Every method waits for a server that is away, until `stopped` is set (then it raises Stopped)."""
 
     def __init__(self, url: str, token: str, stopped: Event, say: Callable[[str], None]) -> None:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
+        self._transport = Transport(url, token, SECONDS, patience=0)
         self._url, self._say, self._has_warned = url, say, False
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Away),
@@ -88,23 +81,23 @@ class Client:
         }
 
     def predict(self, **body: Any) -> Prediction:
-        """A forecast. Raises Refusal."""
+        """A forecast. Raises RequestRefusal."""
         return self._patiently(lambda: self._post("/predict", body, Prediction))
 
     def outcome(self, feed: str, pending: Pending, actual: float) -> Evaluation:
-        """Posts what came of a forecast; as a pair where the server does not remember the id. Raises Refusal."""
+        """Posts what came of a forecast; as a pair where the server does not remember the id. Raises RequestRefusal."""
         body = {"id": pending.id, "horizon": pending.horizon, "actual": actual}
         try:
             return self._patiently(lambda: self._post("/eval", body, Evaluation))
-        except Refusal as error:
-            if error.status != httpx.codes.NOT_FOUND:
+        except RequestRefusal as error:
+            if error.status != HTTPStatus.NOT_FOUND:
                 raise
         pair = {"predicted": pending.predicted, "actual": actual, "station": pending.station}
         pair |= {"feed": feed, "target": pending.target}
         return self._patiently(lambda: self._post("/eval", pair, Evaluation))
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         try:
@@ -121,35 +114,20 @@ class Client:
             self._has_warned = True
 
     def _get(self, path: str, kind: type[T]) -> T:
-        return _decoded(self._send("GET", path, None), kind)
+        return self._answer("GET", path, None, kind)
 
     def _post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
-        return _decoded(self._send("POST", path, body), kind)
+        return self._answer("POST", path, msgspec.json.encode(body), kind)
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        content = None if body is None else msgspec.json.encode(body)
+    def _answer(self, method: str, path: str, content: bytes | None, kind: type[T]) -> T:
         try:
-            answer = self._http.request(method, path, content=content, headers={"content-type": "application/json"})
-        except httpx.TransportError as error:
-            raise _Away(f"no server answers at {self._url} ({type(error).__name__})") from error
-        if answer.is_success:
-            return answer
-        problem = _problem(answer)
-        if answer.status_code in AWAY or problem.get("type") in AWAY_PROBLEMS:
-            raise _Away(f"{self._url} cannot answer yet: {problem.get('detail', answer.status_code)}")
-        raise Refusal(answer.status_code, str(problem.get("detail", f"status {answer.status_code}")))
-
-
-def _problem(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        document = msgspec.json.decode(answer.content)
-    except msgspec.DecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _decoded(answer: httpx.Response, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.DecodeError as error:
-        raise AeroCastError(f"{answer.url} did not answer like an AeroCast server: {error}") from error
+            answer = self._transport.send(method, path, content)
+            return msgspec.json.decode(answer.content, type=kind)
+        except NoAnswer as error:
+            raise _Away(str(error)) from error
+        except RequestRefusal as error:
+            if error.status in AWAY or error.type in AWAY_PROBLEMS:
+                raise _Away(f"{self._url} cannot answer yet: {error}") from error
+            raise
+        except msgspec.DecodeError as error:
+            raise AeroCastError(f"{self._url}{path} did not answer like an AeroCast server: {error}") from error

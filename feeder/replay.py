@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from feeder.client import Client, Refusal
+from aerocast.client.errors import RequestRefusal
+from feeder.client import PatientClient
 from feeder.journal import Asked, Journal, Passed, Pending, Settled
 from feeder.readings import Row
 from serving.schemas import Evaluation, FeedView
@@ -53,7 +54,7 @@ class Replay:
     A step's outcomes are posted before anything is asked from it. What the journal says was done is not done again.
     """
 
-    def __init__(self, feed: FeedView, journal: Journal, client: Client, since: dict[str, datetime]) -> None:
+    def __init__(self, feed: FeedView, journal: Journal, client: PatientClient, since: dict[str, datetime]) -> None:
         self.feed, self.journal = feed, journal
         self.place: datetime | None = None
         self.latest: dict[str, Evaluation] = {}
@@ -110,7 +111,7 @@ class Replay:
             answer = self._client.predict(
                 feed=self.feed.name, target=target, station=row.station, sequence=list(run.rows), time=row.time
             )
-        except Refusal:
+        except RequestRefusal:
             self.journal.record(Passed(target, row.station, row.time, "refused"))
             return ()
         version = answer.model.version
@@ -128,7 +129,7 @@ class Replay:
             return
         try:
             self.latest[pending.target] = self._client.outcome(self.feed.name, pending, actual)
-        except Refusal:
+        except RequestRefusal:
             self.journal.record(Settled(pending.id, pending.horizon, "unknown"))
             return
         self.errors.add(pending.version, actual - pending.predicted)

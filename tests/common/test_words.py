@@ -18,7 +18,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROOT = Path(aerocast.__file__).parents[1]
 # Rooms whose names are nouns and verbs and whose texts are plain English; this list only ever grows.
 PLAIN_ROOMS = (
-    *("aerocast/common", "aerocast/storage", "aerocast/feed", "aerocast/features", "aerocast/lake"),
+    *("aerocast/common", "aerocast/client", "aerocast/storage", "aerocast/feed", "aerocast/features", "aerocast/lake"),
     *("aerocast/contracts", "aerocast/tables", "aerocast/models", "aerocast/ingest", "aerocast/releases"),
     *("aerocast/promotion", "aerocast/monitoring", "aerocast/retraining", "aerocast/operations"),
     *("aerocast/reporting", "aerocast/alerts", "aerocast_assets", "serving", "cli", "demo", "feeder"),

@@ -34,6 +34,7 @@ SKIPPED = {
 PAGES = {
     "a home with noaa": (
         "README.md",
+        "docs/client.md",
         "docs/ingest.md",
         "docs/tables.md",
         "docs/drift.md",
