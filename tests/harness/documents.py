@@ -29,6 +29,7 @@ SKIPPED = {
     "network": ("it asks a public service", "tests/ingest/sources/test_nws.py"),
     "token": ("it changes who may ask", "tests/cli/test_token.py"),
     "bucket": ("it needs a bucket", "tests/e2e/test_s3.py"),
+    "demand": ("the feed fetches its recorded readings first", "tests/feeder/test_demand.py"),
     "endless": ("its answer has no end", "tests/serving/test_events.py"),
 }
 PAGES = {
