@@ -12,12 +12,16 @@ UI_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 FEED ?= noaa
 JOBS ?= 4
+# Of `make load`: the server (without one: one of its own), clients at once, and how long.
+URL ?=
+USERS ?= 32
+SECONDS_OF_LOAD ?= 30
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-e2e up sql mlflow demo-drift bench lint docs lock clean setup
+.PHONY: run test test-e2e up sql mlflow demo-drift bench load lint docs lock clean setup
 .DEFAULT_GOAL := run
 
 # Set up once per lock file: the stamp is newer than what it was made from, or everything is installed again.
@@ -47,6 +51,7 @@ make sql                DuckDB's shell with a view of every table
 make test               the tests, in about 6 minutes
 make test-e2e           the tests that start whole processes or kill them, in over an hour
 make bench              every speed and accuracy figure, measured beside its peers
+make load               clients that mix what clients do: requests a second, p50, p99, failures [URL= USERS= SECONDS_OF_LOAD=]
 make lint               ruff, mypy, import contracts, and a check of every declaration
 make docs               docs/feed-reference.md, generated from the declaration's model
 make lock               the lock file, made again from pyproject.toml
@@ -86,6 +91,10 @@ demo-drift: setup
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Locust lives in an environment of its own, which the script makes once.
+load: setup
+	@PYTHONPATH=benchmarks $(BIN)/python benchmarks/load --url "$(URL)" --users "$(USERS)" --seconds "$(SECONDS_OF_LOAD)"
 
 lint: setup
 	@$(BIN)/ruff check .

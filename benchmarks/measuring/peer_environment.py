@@ -32,7 +32,7 @@ def interpreter(folder: Path, packages: Sequence[str] = PACKAGES) -> Path:
     python, stamp = folder / "bin" / "python", folder / "installed"
     if stamp.exists():
         return python
-    print(f"Installing the peers in {folder} (once) ...", flush=True)
+    print(f"Installing {', '.join(packages)} in {folder} (once) ...", flush=True)
     if error := _run([sys.executable, "-m", "venv", folder]):
         raise Missing(error)
     errors = {"all": _pip(python, packages)}
