@@ -1,6 +1,7 @@
 """uvicorn's server with our connections: it looks at them once a second, and opens as many files as they need."""
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
@@ -25,6 +26,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
         super().__init__(config)
         self._stop = stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What lives as long as the process is not looked through again and again: that would hold everybody up.
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stop()

@@ -43,7 +43,7 @@ def paced(port: int, message: bytes, connections: int, rate: float, seconds: flo
 
 
 def slow(port: int, message: bytes, dripping: int, stalled: int, seconds: float) -> Met:
-    """`dripping` heads grow by a byte a second, and `stalled` bodies of 8 MB end after half of them."""
+    """`dripping` heads grow by a byte a second, each in its own part of it, and `stalled` bodies of 8 MB end after half of them."""
     return asyncio.run(_slow(port, message, dripping, stalled, seconds))
 
 
@@ -55,8 +55,9 @@ def fast(port: int, message: bytes, connections: int, seconds: float) -> Met:
 async def _slow(port: int, message: bytes, dripping: int, stalled: int, seconds: float) -> Met:
     ended = 0
 
-    async def hold(begin: bytes, drip: bool) -> None:
+    async def hold(begin: bytes, drip: bool, after: float) -> None:
         nonlocal ended
+        await asyncio.sleep(after)
         with suppress(OSError):
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(begin)
@@ -73,7 +74,8 @@ async def _slow(port: int, message: bytes, dripping: int, stalled: int, seconds:
 
     body = HEAD + b"Content-Length: 8388608\r\n\r\n" + b" " * (4 << 20)
     holders = [(HEAD + b"x-", True)] * dripping + [(body, False)] * stalled
-    tasks = [asyncio.create_task(hold(*each)) for each in holders]
+    # Strangers do not drip in step.
+    tasks = [asyncio.create_task(hold(*each, number / len(holders))) for number, each in enumerate(holders)]
     latencies, own = await _ask(port, message, seconds)
     met = _met(latencies, own, ended, Counter())
     await _cancel(tasks)
