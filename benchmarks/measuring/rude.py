@@ -43,7 +43,7 @@ def paced(port: int, message: bytes, connections: int, rate: float, seconds: flo
 
 
 def slow(port: int, message: bytes, dripping: int, stalled: int, seconds: float) -> Met:
-    """`dripping` heads grow by a byte a second, each in its own part of it, and `stalled` bodies of 8 MB end after half of them."""
+    """`dripping` heads grow by a byte a second, not in step, and `stalled` bodies of 8 MB end after half of them."""
     return asyncio.run(_slow(port, message, dripping, stalled, seconds))
 
 
