@@ -45,15 +45,18 @@ def up(home: Home, host: str, port: int, ui_port: int) -> int:
     """Runs both until a person stops them. What they write goes to files; warnings and failures are shown, too.
 
     Raises:
-        AeroCastError: a port cannot be used, or one of the two ends again and again (then the other is stopped).
+        AeroCastError: a port or a setting cannot be used, or one of the two ends again and again (then the other is
+            stopped).
         KeyboardInterrupt: a person stopped it.
     """
     import dagster as dg
 
+    from aerocast.alerts import settings as alerts
     from aerocast_assets.feeds import broken, left_out
     from cli.standing import Failures
 
     _check(host, port, ui_port)
+    alerts.channels(alerts.read_settings())
     with processes.stoppable() as stopped, dg.DagsterInstance.get() as instance:
         _recover(instance)
         for each in broken():

@@ -38,6 +38,8 @@ class Stage:
             "AEROCAST_FEED": feed.name,
             "AEROCAST_OPT_IN": feed.name,
             "AEROCAST_BROKER": "",  # what waits there is the platform's, and not for a demonstration to take
+            **dict.fromkeys(("AEROCAST_ALERT_WEBHOOK", "AEROCAST_ALERT_EMAIL", "AEROCAST_ALERT_COMMAND"), ""),
+            "AEROCAST_ALERT_SECRET": "",
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",
             "AEROCAST_LOG_SECONDS": "1",

@@ -15,6 +15,7 @@ from typing import cast
 import uvicorn
 from litestar import Litestar
 
+from aerocast.alerts import settings as alerts
 from aerocast.common.errors import AeroCastError
 from aerocast.ingest.channels.posted import Limits
 from aerocast.storage import access, mark
@@ -25,6 +26,7 @@ from serving.config import ServerSettings, read_settings
 from serving.connections import GRACE_SECONDS, LIMITED, Bounds, Connection
 from serving.heads import answering_head
 from serving.journal import Journal
+from serving.judge import judge_of
 from serving.listening import Server, room_for
 from serving.metrics import ServerMetrics
 
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = read_settings()
         options = _options(settings, arguments)
         home = _home(settings)
+        judge = judge_of(home, alerts.read_settings(), alerts.url_of(settings)) if settings.log else None
         listener = _listen(options.host, options.port)
     except AeroCastError as error:
         print(f"serving: {error}", file=sys.stderr)
@@ -57,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings.log_seconds if settings.log else None,
         _access(settings, ipaddress.ip_address(host.partition("%")[0]).is_loopback),
         Limits(rows=settings.most_waiting),
+        judge,
     )
     _server(app, settings).run(sockets=[listener])
     return 0

@@ -22,6 +22,7 @@ from serving.clients import Access, Clients
 from serving.explaining import Explainer
 from serving.hot_swap import ServingStore
 from serving.journal import Journal
+from serving.judge import ServerJudge, judging
 from serving.loop import Loop
 from serving.metrics import ServerMetrics
 from serving.observations import Observations
@@ -40,10 +41,11 @@ def create_app(
     log_seconds: float | None = 10.0,
     access: Access | None = None,
     limits: Limits | None = None,
+    judge: ServerJudge | None = None,
 ) -> Litestar:
     """The server on one home; without `log_seconds` nothing is logged. Nothing is read or written before it starts.
 
-    `limits`: what of each feed may wait for the platform.
+    `limits`: what of each feed may wait for the platform; `judge`: who tells people what they should know.
     """
     store = ServingStore(home)
     loop = Loop(home, store, log_seconds)
@@ -52,12 +54,13 @@ def create_app(
     explainer, history, batches, audit = Explainer(), Turns("history"), Turns("batch"), AuditLog(home)
     counters = ServerMetrics(store, loop, observations, [clients.slot])
     counters.registry.register(audit.failures)
+    lifespan = [_watching(loop, clients, changes, poll_seconds), _closing(explainer, history, batches, audit)]
     return Litestar(
         route_handlers=[*ENDPOINTS, pages.files()],
         before_request=check,
         plugins=[problems.plugin(counters.problems)],
         openapi_config=openapi.config(__version__, older_paths()),
-        lifespan=[_watching(loop, clients, changes, poll_seconds), _closing(explainer, history, batches, audit)],
+        lifespan=[*lifespan, *([judging(judge, store)] if judge else [])],
         state=State(
             {
                 "store": store,

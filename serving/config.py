@@ -11,8 +11,9 @@ class ServerSettings(Settings):
 
     `AEROCAST_POLL_SECONDS`: how often the disk is looked at for news; `AEROCAST_LOG_SECONDS`: how old a segment of the
     prediction log gets before evaluation may have it; `AEROCAST_LOG=false`: no answer is logged, for a server that only
-    tries a release out; `AEROCAST_TOKEN`: one more token, of scope admin; `AEROCAST_MOST_WAITING`: how many
-    readings of a feed may wait on the disk for the platform before clients are asked to come back later.
+    tries a release out, tells nobody anything and is not missed; `AEROCAST_TOKEN`: one more token, of scope admin;
+    `AEROCAST_MOST_WAITING`: how many readings of a feed may wait on the disk for the platform before clients are asked
+    to come back later.
 
     What a client may leave undone (see `connections`): `AEROCAST_MOST_CONNECTIONS` that are open at once, as far as the
     system lets so many files be open; above it the one idle for longest is closed. `AEROCAST_KEEP_ALIVE_SECONDS` of

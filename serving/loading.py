@@ -118,14 +118,7 @@ def open_challenger(home: Home, key: Key) -> Served | None:
 
 def open_tail(home: Home, feed: str) -> Tail:
     grids = tail.read_grids(home, feed)
-    newest = {}
-    for station, grid in grids.items():
-        measured = np.flatnonzero((grid.age == 0).any(axis=1))
-        if grid.progress:
-            newest[station] = grid.progress.reading
-        elif len(measured):  # silent for long, or a tail from before progress was stored
-            newest[station] = grid.time[measured[-1]]
-    return Tail(grids, newest, datetime.now(UTC))
+    return Tail(grids, tail.newest_readings(grids), datetime.now(UTC))
 
 
 def _open(home: Home, key: Key, version: str, pointer: Current) -> Served:

@@ -116,6 +116,18 @@ def _check_arrays(path: str, table: Mapping[str, NDArray[Any]], progress: Mappin
         raise AeroCastError(f"the tail {path} is damaged: it holds times beyond {_TIMES[0]} .. {_TIMES[1]}")
 
 
+def newest_readings(grids: Mapping[str, Grid]) -> dict[str, np.datetime64]:
+    """When each station was read last, of those of which that is known."""
+    newest = {}
+    for station, grid in grids.items():
+        measured = np.flatnonzero((grid.age == 0).any(axis=1))
+        if grid.progress:
+            newest[station] = grid.progress.reading
+        elif len(measured):  # silent for long, or a tail from before progress was stored
+            newest[station] = grid.time[measured[-1]]
+    return newest
+
+
 def stamp(home: Home, feed: str) -> Stamp | None:
     """Changes whenever the file is replaced; None while there is none (see `Store.stamp`)."""
     return store_of(home).stamp(document_name(feed))

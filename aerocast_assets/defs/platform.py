@@ -7,6 +7,7 @@ import dagster as dg
 
 from aerocast.feed.declaration import Feed
 from aerocast.storage.home import WORK
+from aerocast_assets.automation.alarming import alarming
 from aerocast_assets.automation.announcing import announcing
 from aerocast_assets.automation.claiming import claiming
 from aerocast_assets.automation.declaring import declaring
@@ -35,4 +36,4 @@ def shared(feeds: Sequence[Feed]) -> dg.Definitions:
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         sensors=[forward_flow(feeds)],
     )
-    return dg.Definitions.merge(common, upkeep(), claiming(), announcing(), declaring())
+    return dg.Definitions.merge(common, upkeep(), claiming(), announcing(), declaring(), alarming(feeds))

@@ -30,6 +30,7 @@ SKIPPED = {
     "token": ("it changes who may ask", "tests/cli/test_token.py"),
     "bucket": ("it needs a bucket", "tests/e2e/test_s3.py"),
     "demand": ("the feed fetches its recorded readings first", "tests/feeder/test_demand.py"),
+    "alerts": ("nobody is to be paged by a test", "tests/cli/test_alerts.py"),
     "endless": ("its answer has no end", "tests/serving/test_events.py"),
 }
 PAGES = {
