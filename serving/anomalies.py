@@ -53,7 +53,7 @@ class AnomalyEvent(Struct, frozen=True):
     seen_at: Annotated[list[str], Meta(description="Other stations that saw the same.", examples=[["LGA"]])]
 
 
-class NewestStep(Struct, frozen=True):
+class NewestSurprise(Struct, frozen=True):
     """The newest step of a station that the platform has looked at."""
 
     station: Annotated[str, Meta(examples=["JFK"])]
@@ -70,7 +70,7 @@ class Anomalies(Struct, frozen=True):
     judged_at: Annotated[
         datetime | None, Meta(description="When the platform last looked, in the feed's time; null: never yet.")
     ]
-    newest: list[NewestStep]
+    newest: list[NewestSurprise]
     events: list[AnomalyEvent]
 
 
@@ -119,7 +119,7 @@ def _view(feed: str, own: AnomalyState | None, station: str | None, first: datet
     if own is None:
         return Anomalies(feed, None, [], [])
     names = sorted(own.newest) if station is None else [name for name in own.newest if name == station]
-    newest = [NewestStep(name, own.newest[name].time, own.newest[name].surprise) for name in names]
+    newest = [NewestSurprise(name, own.newest[name].time, own.newest[name].surprise) for name in names]
     events = [
         _event(each)
         for each in own.events

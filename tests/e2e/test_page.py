@@ -4,12 +4,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
 
+from aerocast.contracts.manifest import StationInfo
+from aerocast.releases import release
 from serving import pages
 from tests import PROJECT
-from tests.factories.pages import days, populate
+from tests.factories.pages import FULL_NAMES, days, declare, populate
+from tests.factories.releases import STATIONS, graph, manifest
 from tests.factories.tails import NEWEST, write_tail
 from tests.harness.server import Server
 from tests.harness.waits import until
@@ -83,6 +88,26 @@ def test_station_at_a_glance_and_its_page(show: Show, browser: "webdriver.Chrome
     for part in ("Temperature at John F. Kennedy", "temperature, recent", "seasonal naive", "All inputs are measured"):
         assert part in found
     until(lambda: browser.execute_script("return document.querySelectorAll('.chart canvas').length") == 1)
+
+
+def test_another_target_is_chosen_for_all_stations(show: Show, server: Server, browser: "webdriver.Chrome") -> None:
+    made = manifest(3, target="pressure")
+    own = msgspec.structs.replace(made.feed, stations=tuple(StationInfo(each, each, "UTC") for each in STATIONS))
+    version = release.write(server.home, msgspec.structs.replace(made, feed=own), {"model.onnx": graph()})
+    release.promote(server.home, "noaa", "pressure", version)
+    declare(server.home, FULL_NAMES, ["temperature", "pressure"])
+    until(lambda: len(httpx.get(f"{server.url}/v1/feeds").json()[0]["targets"]) == 2)
+    show()
+    chosen = "document.querySelector('.choice [aria-current]')"
+    assert browser.execute_script(f"return {chosen}.innerText") == "temperature"
+    browser.execute_script("const link = document.querySelector('#choice-noaa-pressure'); link.focus(); link.click()")
+    until(lambda: browser.execute_script(f"return {chosen}?.innerText") == "pressure")
+    until(lambda: "Pressure 1,0" in text(browser) and "hPa" in text(browser))
+    assert browser.execute_script("return document.activeElement.id") == "choice-noaa-pressure"
+    assert browser.execute_script("return document.querySelector('nav [aria-current]').innerText") == "Stations"
+    browser.execute_script("document.querySelector('.card a').click()")
+    until(lambda: "Why this forecast" in text(browser))
+    assert "Pressure at" in text(browser)
 
 
 def test_loop_and_data_say_why(show: Show, browser: "webdriver.Chrome") -> None:

@@ -1,6 +1,7 @@
 """A home in which a page has all to show: readings, forecasts with outcomes, drift, decisions, what was refused."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,14 +52,20 @@ def populate(home: Path, names: dict[str, str] | None = None) -> None:
         feed = msgspec.structs.replace(made.feed, stations=stations)
         version = release.write(home, msgspec.structs.replace(made, feed=feed), {"model.onnx": graph()})
         release.promote(home, "noaa", "temperature", version)
-    places = [
-        {"id": each, "name": own[each], "latitude": north, "longitude": east, "timezone": ZONE}
-        for each, (north, east) in PLACES.items()
-    ]
-    declared.publish(home, Feed.parse(declaration(home, name="noaa", stations=places, **SPAN)))
+    declare(home, own)
     write_tail(home, JFK=days("JFK"), LGA=days("LGA"), EWR=days("EWR", newest=NEWEST - np.timedelta64(9, "h")))
     _write_history(home)
     _write_loop(home)
+
+
+def declare(home: Path, names: dict[str, str], targets: Sequence[str] = ("temperature",)) -> None:
+    """Publishes the feed with its stations' places."""
+    places = [
+        {"id": each, "name": names[each], "latitude": north, "longitude": east, "timezone": ZONE}
+        for each, (north, east) in PLACES.items()
+    ]
+    feed = declaration(home, name="noaa", stations=places, targets=list(targets), **SPAN)
+    declared.publish(home, Feed.parse(feed))
 
 
 def _write_history(home: Path) -> None:

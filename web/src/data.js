@@ -1,5 +1,6 @@
 // What several pages show, as the server has it now.
 import { forecasts, get, maybe } from "./client.js";
+import { h } from "./dom.js";
 
 export const feeds = () => get("/v1/feeds");
 
@@ -20,5 +21,16 @@ export const marks = (events, now) => events.map((each) => ({ start: each.start,
 
 export const isOpen = (event) => event.end === null;
 
-export const pathOf = (feed, station, target) =>
-  `#/station/${[feed, station, target].map(encodeURIComponent).join("/")}`;
+export const linkTo = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
+
+export const pathOf = (feed, station, target) => linkTo("station", feed, station, target);
+
+/** The target of that name, else the feed's first. */
+export const targetOf = (feed, name) => feed.targets.find((each) => each.name === name) ?? feed.targets[0];
+
+/** Links to the same with another target; null where there is but one. */
+export function choice(feed, target, href) {
+  if (feed.targets.length < 2) return null;
+  return h("ul", { class: "choice", "aria-label": `What is forecast of ${feed.name}` }, feed.targets.map((each) =>
+    h("li", {}, h("a", { id: `choice-${feed.name}-${each.name}`, href: href(each), "aria-current": each === target ? "page" : null }, each.name))));
+}

@@ -8,7 +8,7 @@ import { quality } from "./quality.js";
 import { station } from "./station.js";
 import { stations } from "./stations.js";
 
-const ROUTES = { "": stations, station, loop, data: quality };
+const ROUTES = { "": stations, stations, station, loop, data: quality };
 const content = document.querySelector("#content"), status = document.querySelector("#status");
 let shown = null, turn = 0, isLive = false, drawn = null;
 
@@ -25,6 +25,13 @@ function restore({ open, focus }) {
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
 }
 
+/** To what a person has just chosen, where the new page has it, too; else to the beginning. */
+function move(focus) {
+  const same = focus ? document.getElementById(focus) : null;
+  if (same && content.contains(same)) same.focus({ preventScroll: true });
+  else content.focus();
+}
+
 function replace(parts) {
   for (const each of content.querySelectorAll(".chart")) each.release?.();
   content.replaceChildren(...parts.flat(Infinity).filter(Boolean));
@@ -37,7 +44,7 @@ const failure = (error) => [
 ];
 
 function mark(name) {
-  const own = name === "station" ? "" : name;
+  const own = ["station", "stations"].includes(name) ? "" : name;
   for (const link of document.querySelectorAll("nav a")) {
     const isOwn = link.getAttribute("href") === `#/${own}`;
     if (isOwn) link.setAttribute("aria-current", "page");
@@ -59,7 +66,7 @@ async function draw() {
   document.title = page.title === "AeroCast" ? page.title : `${page.title} – AeroCast`;
   mark(ROUTES[name] ? name : "");
   if (isSame) restore(memory);
-  else if (shown !== null) content.focus();
+  else if (shown !== null) move(memory.focus);
   shown = key;
   drawn = new Date().toLocaleTimeString("en-GB");
   say();

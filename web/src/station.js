@@ -1,7 +1,7 @@
 // One station: what comes and why, how good the last forecasts were, and what they are made from.
 import { chart } from "./chart.js";
 import { get, history, maybe, post } from "./client.js";
-import { feeds, marks } from "./data.js";
+import { choice, feeds, marks, pathOf, targetOf } from "./data.js";
 import { details, h, section, table } from "./dom.js";
 import { explained, explanation } from "./explanation.js";
 import { ahead, interval, often, series, summary } from "./forecast.js";
@@ -16,7 +16,7 @@ export async function station(feedName, id, targetName) {
   const feed = (await feeds()).find((each) => each.name === feedName);
   const own = feed?.stations.find((each) => each.id === id);
   if (!own) return { title: "Unknown station", content: [h("h1", {}, "There is no such station"), h("p", {}, h("a", { href: "#/" }, "All stations"))] };
-  const target = feed.targets.find((each) => each.name === targetName) ?? feed.targets[0];
+  const target = targetOf(feed, targetName);
   const seen = await look(feed, own, target);
   const title = nameOf(own);
   return {
@@ -24,7 +24,7 @@ export async function station(feedName, id, targetName) {
     content: [
       h("p", {}, h("a", { href: "#/", id: "back" }, "All stations")),
       h("h1", {}, `${capital(target.name)} at ${title}`),
-      choice(feed, own, target),
+      choice(feed, target, (each) => pathOf(feed.name, own.id, each.name)),
       recording(seen.readings),
       outlook(feed, own, target, seen),
       h("div", { class: "columns" }, explanation(feed, own, target, seen.explained), inputs(feed, own, seen)),
@@ -58,12 +58,6 @@ async function look(feed, own, target) {
     past: past ?? [],
     now: readings?.now ?? new Date().toISOString(),
   };
-}
-
-function choice(feed, own, target) {
-  if (feed.targets.length < 2) return null;
-  return h("ul", { class: "choice", "aria-label": "What is forecast" }, feed.targets.map((each) =>
-    h("li", {}, h("a", { href: `#/station/${[feed.name, own.id, each.name].map(encodeURIComponent).join("/")}`, "aria-current": each === target ? "page" : null }, each.name))));
 }
 
 function outlook(feed, own, target, { rows, prediction, refusal, events, past, now }) {

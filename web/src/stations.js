@@ -1,7 +1,7 @@
 // The stations at a glance: for each what was measured, what comes, and whether something is odd.
 import { chart } from "./chart.js";
 import { maybe } from "./client.js";
-import { feeds, glance, isOpen, marks, pathOf } from "./data.js";
+import { choice, feeds, glance, isOpen, linkTo, marks, pathOf, targetOf } from "./data.js";
 import { details, h, table } from "./dom.js";
 import { interval, nearestToDay, often, rows, series, summary } from "./forecast.js";
 import { map } from "./map.js";
@@ -9,11 +9,12 @@ import { amount, capital, day, duration, moment, when } from "./words.js";
 
 const MOST_CARDS = 60; // further stations are listed without a chart
 
-/** The page. */
-export async function stations() {
+/** The page; of one feed another target than its first may be chosen: `#/stations/<feed>/<target>`. */
+export async function stations(feedName, targetName) {
   const all = await feeds();
   if (!all.length) return nothing();
-  const parts = await Promise.all(all.map((feed) => (feed.retired ? [retired(feed)] : maybe(feedPart(feed)))));
+  const parts = await Promise.all(all.map((feed) =>
+    (feed.retired ? [retired(feed)] : maybe(feedPart(feed, feed.name === feedName ? targetName : null)))));
   return { title: "Stations", content: [h("h1", {}, "Stations"), parts] };
 }
 
@@ -27,8 +28,8 @@ const nothing = () => ({
 
 const retired = (feed) => h("section", {}, h("h2", {}, feed.name), h("p", {}, feed.retired));
 
-async function feedPart(feed) {
-  const target = feed.targets[0];
+async function feedPart(feed, targetName) {
+  const target = targetOf(feed, targetName);
   const seen = await glance(feed, target);
   const cards = feed.stations.slice(0, MOST_CARDS).map((station) => card(feed, target, station, seen));
   const rest = feed.stations.slice(MOST_CARDS).map((station) =>
@@ -36,6 +37,7 @@ async function feedPart(feed) {
   return h("section", { class: "feed" },
     h("h2", {}, feed.name),
     h("p", { class: "about" }, feed.description),
+    choice(feed, target, (each) => linkTo("stations", feed.name, each.name)),
     recording(seen.readings),
     map(places(feed, target, seen)),
     h("ul", { class: "cards" }, cards),
