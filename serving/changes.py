@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
+from aerocast.contracts import alarms
+from aerocast.contracts.alarms import AlarmState
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
 from aerocast.contracts.drift_state import DriftState, Fault
 from aerocast.contracts.loop_notes import DecisionNotes, RetrainNotes
+from serving.alert_notices import alert_notices
 from serving.hot_swap import ServingStore
 from serving.loading import Key, Served
 from serving.loop_notices import decision_notices, retrain_notices
@@ -39,6 +42,7 @@ class Changes:
         self._retrains: dict[str, RetrainNotes | None] = {}
         self._decisions: dict[Key, DecisionNotes | None] = {}
         self._releases: dict[Key, tuple[Served | None, str | None]] = {}
+        self._alarms: dict[str, AlarmState | None] = {}
         self._accepted = Counter[str]()
         self._meetings = Meetings()
 
@@ -69,6 +73,11 @@ class Changes:
                 news += anomaly_notices(at, self._anomalies[feed], unusual)
                 news += retrain_notices(at, self._retrains[feed], retrains)
             self._drifts[feed], self._anomalies[feed], self._retrains[feed] = drift, unusual, retrains
+        for judge in alarms.JUDGES:
+            noted = store.alarms[judge].served
+            if not self._is_first:
+                news += alert_notices(at, judge, self._alarms.get(judge), noted)
+            self._alarms[judge] = noted
         self._feeds = set(store.tails)
         self._is_first = False
         return news

@@ -80,9 +80,9 @@ async def events(
     `data` is JSON.
 
     Events are what changes between two looks at the home, one a second: forecasts, outcomes, drift, retrains,
-    promotions, anomalies. A client that comes back says by `Last-Event-ID` what it saw last, and goes on from there. If
-    that is no longer known, the first event is `reset`: load again what you show. A comment every few seconds says that
-    the server is there.
+    promotions, anomalies, alerts. A client that comes back says by `Last-Event-ID` what it saw last, and goes on from
+    there. If that is no longer known, the first event is `reset`: load again what you show. A comment every few seconds
+    says that the server is there.
     """
     if not is_own_page(request):
         detail = "A page of another origin must not listen here."

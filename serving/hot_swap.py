@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from aerocast.contracts import anomalies, clock, declared, loop_notes, tail
+from aerocast.contracts import alarms, anomalies, clock, declared, loop_notes, tail
 from aerocast.contracts import drift_state as state
+from aerocast.contracts.alarms import AlarmState
 from aerocast.contracts.anomalies import AnomalyState
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.declared import Declared
@@ -46,6 +47,9 @@ class ServingStore:
         self.anomalies: Mapping[str, ReloadSlot[AnomalyState]] = {}
         self.clocks: Mapping[str, ReloadSlot[Clock]] = {}
         self.declared: Mapping[str, ReloadSlot[Declared]] = {}
+        self.alarms: Mapping[str, ReloadSlot[AlarmState]] = {
+            judge: ReloadSlot(alarms.document(home, judge).name) for judge in alarms.JUDGES
+        }
         self.index: Mapping[str, Mapping[str, Served]] = {}
         self.owners: Mapping[str, tuple[str, ...]] = {}
         self.started_at = datetime.now(UTC)
@@ -55,6 +59,9 @@ class ServingStore:
 
     def poll(self) -> None:
         """Look up everything, load what is new; never raises for what lies on disk."""
+        for judge in alarms.JUDGES:
+            alarm_list = alarms.document(self.home, judge)
+            self.alarms[judge].look(alarm_list.stamp, alarm_list.read)
         self.listing.look(time.monotonic, partial(loading.listing, self.home))
         releases = self.listing.served
         if self.listing.error or not releases:
@@ -87,6 +94,7 @@ class ServingStore:
         return [
             self.listing,
             *self.unlisted.values(),
+            *self.alarms.values(),
             *(slot for each in (*by_key, *by_feed) for slot in each.values()),
         ]
 

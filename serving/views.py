@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aerocast.alerts.dispatcher import trouble_text
 from aerocast.common.times import from_numpy
 from aerocast.contracts.manifest import Manifest
 from aerocast.contracts.predictions import PredictionLog
@@ -32,6 +33,9 @@ def health(
         for slot in (*store.slots(), *others)
         if slot.error is not None
     ]
+    for slot in store.alarms.values():
+        troubles = slot.served.troubles if slot.served else {}
+        errors += [trouble_text(name, each, datetime.now(UTC)) for name, each in troubles.items()]
     late = store.last_poll and datetime.now(UTC) - store.last_poll
     if late and late > timedelta(seconds=max(10.0, STUCK_POLLS * poll_seconds)):
         errors.append(f"nothing was checked for {late.total_seconds():.0f} s")

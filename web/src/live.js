@@ -1,7 +1,7 @@
 // Says when something has changed: by the server's events, and where there are none by the clock.
 
 const POLL_MS = 30_000, SETTLE_MS = 400, RETRY_MS = 60_000;
-const KINDS = ["forecast", "outcome", "drift", "retrain", "promotion", "anomaly", "reset"];
+const KINDS = ["forecast", "outcome", "drift", "retrain", "promotion", "anomaly", "alert", "reset"];
 
 /** Calls `changed` soon after each event, or each 30 s; `told(live)` says which of them. */
 export function follow(changed, told) {
