@@ -18,7 +18,7 @@ from aerocast.common.times import parse
 from aerocast.contracts.anomalies import Anomaly, AnomalyState, Cause, document
 from aerocast.storage.home import Home
 from serving import inputs, predictor
-from serving.parameters import AnyStation, Feed
+from serving.parameters import TIME, AnyStation, Feed
 from serving.parsing import EARLIEST, LATEST
 from serving.problems import invalid, problem
 from serving.refusals import ABSENT
@@ -81,9 +81,11 @@ async def anomalies(
     station: AnyStation = None,
     start: Annotated[
         str | None,
-        QueryParameter(name="from", description="Events that last until or end after it; ISO 8601 with offset."),
+        QueryParameter(name="from", schema_extra=TIME, description="Events that last until it or end after it."),
     ] = None,
-    end: Annotated[str | None, QueryParameter(name="to", description="Events that begin before it.")] = None,
+    end: Annotated[
+        str | None, QueryParameter(name="to", schema_extra=TIME, description="Events that begin before it.")
+    ] = None,
 ) -> Anomalies:
     """Events of a feed's stations, with the columns that did it and, where the evidence allows, the cause.
 

@@ -19,7 +19,7 @@ from serving.headers import SHOWN_ELSEWHERE
 from serving.history_schemas import HistoryPage
 from serving.notices import RetrainNotice
 from serving.openapi import EvalOperation, ObserveOperation, RetrainOperation
-from serving.parameters import Feed, HttpRequest, Station, Target, body_of
+from serving.parameters import TIME, Feed, HttpRequest, Station, Target, body_of
 from serving.parsing import decode
 from serving.readings import MAX_BODY, check, decoded, encoding_of, kind_of
 from serving.refusals import ABSENT, BUSY, NOT_KEPT, ODD, REFUSED, UNKNOWN, refusal
@@ -86,9 +86,11 @@ async def past_forecasts(
     feed: Feed = None,
     target: Target = None,
     start: Annotated[
-        str | None, QueryParameter(name="from", description="Target time from which; ISO 8601 with offset.")
+        str | None, QueryParameter(name="from", schema_extra=TIME, description="Target time from which.")
     ] = None,
-    end: Annotated[str | None, QueryParameter(name="to", description="Target time before which.")] = None,
+    end: Annotated[
+        str | None, QueryParameter(name="to", schema_extra=TIME, description="Target time before which.")
+    ] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=history.MOST_ROWS, description="At most so many a page.")] = 100,
     cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
 ) -> HistoryPage:
@@ -168,7 +170,7 @@ async def evaluate(request: HttpRequest, state: State) -> Evaluation:
     return evaluation
 
 
-@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses=ODD | {503: REFUSED[503]})
+@get("/routine-retrain-check", tags=["loop"], summary="How old the champion is", responses=ABSENT)
 async def retrain_check(state: State, feed: Feed = None, target: Target = None) -> RetrainCheck:
     """Its age in the feed's own time, the declared limit, and whether a retrain is due or question for."""
     return await asyncio.to_thread(routine.check, state.store, feed, target)

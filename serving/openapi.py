@@ -48,10 +48,19 @@ _TOKEN_SCHEME = SecurityScheme(
 
 
 def _schema(described: dict[str, Any]) -> Schema:
-    """A field as msgspec describes it; that it may be null is what leaving it out says, too."""
-    own = described.get("anyOf", [described])[0]
-    items = _schema(own["items"]) if "items" in own else None
-    return Schema(type=own["type"], format=own.get("format"), description=own.get("description"), items=items)
+    """A field as msgspec describes it."""
+    own, *others = described.get("anyOf", [described])
+    kind = own.get("type")
+    return Schema(
+        type=[OpenAPIType(kind), OpenAPIType.NULL] if {"type": "null"} in others else kind,
+        format=own.get("format"),
+        enum=described.get("enum"),
+        default=described.get("default"),
+        description=described.get("description") or own.get("description"),
+        minimum=own.get("minimum"),
+        min_items=own.get("minItems"),
+        items=_schema(own["items"]) if "items" in own else None,
+    )
 
 
 def _body(kind: type[Struct], *forms: list[str]) -> Schema:
@@ -74,15 +83,7 @@ def _fields(own: dict[str, Any]) -> Schema:
         type=OpenAPIType.OBJECT,
         title=own["title"],
         description=own["description"],
-        properties={
-            name: Schema(
-                type=field.get("anyOf", [field])[0].get("type"),
-                enum=field.get("enum"),
-                default=field.get("default"),
-                description=field.get("description") or field.get("anyOf", [{}])[0].get("description"),
-            )
-            for name, field in own["properties"].items()
-        },
+        properties={name: _schema(field) for name, field in own["properties"].items()},
         required=own["required"],
     )
 
@@ -169,7 +170,7 @@ ObserveOperation = _operation(
     RequestBody(
         content={
             "application/json": OpenAPIMediaType(
-                schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, items=_READING)])
+                schema=Schema(one_of=[_READING, Schema(type=OpenAPIType.ARRAY, min_items=1, items=_READING)])
             ),
             "application/x-ndjson": _text("One reading a line."),
             "application/vnd.apache.arrow.stream": _text(
@@ -182,6 +183,18 @@ ObserveOperation = _operation(
 )
 EvalOperation = _operation(_json(_body(EvalRequest, ["id", "horizon"], ["predicted"])))
 RetrainOperation = _operation(_json(_body(RetrainRequest), required=False))
+
+
+def _current(request: Request[Any, Any, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document as of now: with examples of what is served, and no token needed where none is asked for."""
+    state = request.app.state
+    own = with_examples(document, state.store, state.observations)
+    anybody = state.clients.identify("")
+    for operation in (each for methods in own["paths"].values() for each in methods.values()):
+        for needed in list(operation.get("security") or ()):
+            if all(anybody.may(scope) for scope in needed.get(TOKEN, ())):
+                operation["security"].append({})
+    return own
 
 
 class PageRenderPlugin(SwaggerRenderPlugin):
@@ -201,8 +214,7 @@ class PageRenderPlugin(SwaggerRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         if not pages.is_built():
             return pages.NOT_BUILT
-        state = request.app.state
-        return super().render(request, with_examples(openapi_schema, state.store, state.observations))
+        return super().render(request, _current(request, openapi_schema))
 
     @staticmethod
     def render_json(request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
@@ -217,17 +229,14 @@ class DocumentRenderPlugin(JsonRenderPlugin):
     """The document with examples of what is served now."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        state = request.app.state
-        return self.render_json(request, with_examples(openapi_schema, state.store, state.observations))
+        return self.render_json(request, _current(request, openapi_schema))
 
 
 class YamlDocumentRenderPlugin(YamlRenderPlugin):
     """The same in YAML, by way of JSON: YAML has a tag of Python's for a tuple, which no other reader knows."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        state = request.app.state
-        document = with_examples(openapi_schema, state.store, state.observations)
-        return super().render(request, json.decode(self.render_json(request, document)))
+        return super().render(request, json.decode(self.render_json(request, _current(request, openapi_schema))))
 
 
 def _finish(response: Response[Any]) -> Response[Any]:

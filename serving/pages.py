@@ -4,10 +4,13 @@ import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 from litestar import Router
 from litestar.datastructures import CacheControlHeader
+from litestar.file_system import BaseLocalFileSystem
 from litestar.static_files import create_static_files_router
+from litestar.types import FileInfo
 
 FOLDER, PATH = Path(__file__).parent / "bundle", "/bundle"
 ICON = '<link rel="icon" href="data:,">'
@@ -44,6 +47,17 @@ def headers(page: bytes) -> dict[str, str]:
     return {"content-security-policy": policy, "cache-control": "no-cache"}
 
 
+class _Files(BaseLocalFileSystem):
+    """Of this machine, where a name that no file can have is one that is not there."""
+
+    async def info(self, path: Any, **kwargs: Any) -> FileInfo:
+        try:
+            return await super().info(path, **kwargs)
+        except (OSError, ValueError):
+            raise FileNotFoundError(path) from None
+
+
 def files() -> Router:
     """The files of the bundle; a browser asks each time whether they have changed."""
-    return create_static_files_router(PATH, [FOLDER], cache_control=CacheControlHeader(no_cache=True))
+    fresh = CacheControlHeader(no_cache=True)
+    return create_static_files_router(PATH, [FOLDER], file_system=_Files(), cache_control=fresh)

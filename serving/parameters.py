@@ -15,6 +15,7 @@ Station = Annotated[str, PathParameter(description="A station of the feed.")]
 AnyStation = Annotated[str | None, QueryParameter(description="Default: every station.")]
 Target = Annotated[str | None, QueryParameter(description="Default: the feed's first served target, or every one.")]
 HttpRequest = Request[Any, Any, State]
+TIME: dict[str, Any] = {"format": "date-time"}  # of a parameter: texts are read by ourselves, for better errors
 
 
 async def body_of(request: HttpRequest, state: State) -> bytes:

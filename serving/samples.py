@@ -48,7 +48,7 @@ class Sampler:
         """A value that the schema allows; `name` is that of the field or parameter."""
         if "$ref" in schema:
             return self.value(self._schemas[schema["$ref"].rpartition("/")[2]], name)
-        choices = schema.get("oneOf") or schema.get("anyOf") or [schema]
+        choices = schema.get("anyOf") or [schema]
         kind = choices[0].get("type", "object")
         kind = kind[0] if isinstance(kind, list) else kind
         if kind == "string" and name in self._values:
@@ -69,7 +69,7 @@ class Sampler:
         return _BY_FORMAT.get(schema.get("format", ""), _BY_TYPE.get(kind))
 
     def _events(self, schema: Mapping[str, Any]) -> str:
-        data = [self.value(each) for each in schema["oneOf"]]
+        data = [self.value(each) for each in schema["anyOf"]]
         first, number = self.value({"type": "string"}, "Last-Event-ID").split("-")
         return "".join(
             f"id: {first}-{int(number) + at}\nevent: {each['kind']}\ndata: {json.dumps(each)}\n\n"

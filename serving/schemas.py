@@ -20,7 +20,8 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
             list[list[float]],
             Meta(
                 description="`window.steps` to `window.look_back` steps (see /feeds), oldest first, at the feed's"
-                " cadence; each one number a window column."
+                " cadence; each one number a window column.",
+                extra_json_schema={"minItems": 1},
             ),
         ]
         | None

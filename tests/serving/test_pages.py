@@ -62,7 +62,9 @@ def test_without_bundle_page_says_how_to_build_it(tmp_path: Path, built: Path, m
         problem_of(client.get("/bundle/schema.js"), 404, "not-found")
 
 
-@pytest.mark.parametrize("name", ["none.js", "../app.py", "%2e%2e/app.py", "..%2fapp.py", ""])
+@pytest.mark.parametrize(
+    "name", ["none.js", "../app.py", "%2e%2e/app.py", "..%2fapp.py", "", "%3Fa%00x", "%00", "x" * 300, "%DC%CA"]
+)
 def test_only_files_of_bundle_are_served(http: httpx.Client, name: str) -> None:
     problem_of(http.get(f"/bundle/{name}"), 404, "not-found")
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
 
 from aerocast.contracts import declared, requests, tokens
 from aerocast.contracts.tokens import SCOPES, Scope
@@ -163,6 +164,15 @@ def test_nothing_is_answered_without_check(tmp_path: Path) -> None:
         assert not handler.cache
         if not handler.http_methods & {"GET", "HEAD", "OPTIONS"}:
             assert handler.fn.__name__ in {each.fn.__name__ for each in OF_ENDPOINTS}, "it needs admin, by no decision"
+
+
+@pytest.mark.parametrize(("local", "token", "free"), [(True, "", 3), (True, "x", 1), (False, "x", 0)])
+def test_document_says_where_no_token_is_needed(tmp_path: Path, local: bool, token: str, free: int) -> None:
+    with TestClient(create_app(tmp_path, 0.5, None, Access(token, local)), base_url="http://127.0.0.1") as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        paths = client.get("/schema/openapi.json", headers=headers).json()["paths"]
+    asked = [("get", "/v1/feeds"), ("post", "/v1/observations/{feed}"), ("post", "/v1/routine-retrain-check")]
+    assert sum({} in paths[path][method]["security"] for method, path in asked) == free
 
 
 def test_document_names_scopes(http: httpx.Client) -> None:

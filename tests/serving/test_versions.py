@@ -118,7 +118,7 @@ SCHEMAS = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         inner.map(lambda own: {"type": "array", "items": own}),
-        inner.map(lambda own: {"oneOf": [own, {"type": "null"}]}),
+        inner.map(lambda own: {"anyOf": [own, {"type": "null"}]}),
         st.dictionaries(st.sampled_from(["feed", "kind", "x"]), inner, min_size=1).map(
             lambda fields: {"type": "object", "properties": fields}
         ),
@@ -129,8 +129,8 @@ TYPES = {"string": str, "integer": int, "number": float, "boolean": bool}
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    if "oneOf" in schema:
-        return value is None or fits(value, schema["oneOf"][0])
+    if "anyOf" in schema:
+        return value is None or fits(value, schema["anyOf"][0])
     if schema["type"] == "array":
         return isinstance(value, list) and all(fits(each, schema["items"]) for each in value)
     if schema["type"] == "object":
