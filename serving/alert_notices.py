@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from aerocast.contracts.alarms import Alarm, AlarmState, Judge
-from serving.notices import AlertNotice
+from serving.notices import Alert, AlertNotice
 
 
 def alert_notices(
@@ -24,16 +26,21 @@ def alert_notices(
 
 
 def _notice(at: datetime, judge: Judge, change: Literal["began", "over"], alarm: Alarm) -> AlertNotice:
+    own = alert_of(judge, alarm)
+    over_at = own.over_at if change == "over" else None
+    return AlertNotice(**msgspec.structs.asdict(own) | {"over_at": over_at}, at=at, change=change)
+
+
+def alert_of(judge: Judge, alarm: Alarm) -> Alert:
+    """An alarm as it is answered."""
     own = alarm.condition
-    return AlertNotice(
-        at=at,
-        change=change,
+    return Alert(
         condition=own.kind,
         alarm=alarm.id,
         judge=judge,
         sentence=own.sentence,
         opened_at=alarm.opened_at,
-        over_at=alarm.over_at if change == "over" else None,
+        over_at=alarm.over_at,
         since=own.since,
         feed=own.feed,
         target=own.target,

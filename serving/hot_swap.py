@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from aerocast.contracts import alarms, anomalies, clock, declared, loop_notes, tail
 from aerocast.contracts import drift_state as state
-from aerocast.contracts.alarms import AlarmState
+from aerocast.contracts.alarms import AlarmState, Judge
 from aerocast.contracts.anomalies import AnomalyState
 from aerocast.contracts.clock import Clock
 from aerocast.contracts.declared import Declared
@@ -47,7 +47,7 @@ class ServingStore:
         self.anomalies: Mapping[str, ReloadSlot[AnomalyState]] = {}
         self.clocks: Mapping[str, ReloadSlot[Clock]] = {}
         self.declared: Mapping[str, ReloadSlot[Declared]] = {}
-        self.alarms: Mapping[str, ReloadSlot[AlarmState]] = {
+        self.alarms: Mapping[Judge, ReloadSlot[AlarmState]] = {
             judge: ReloadSlot(alarms.document(home, judge).name) for judge in alarms.JUDGES
         }
         self.index: Mapping[str, Mapping[str, Served]] = {}

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from aerocast.contracts.drift_state import Verdict
 from aerocast.contracts.pointer import Hold
+from serving.notices import Alert
 
 Moment = datetime | None
 
@@ -125,3 +126,10 @@ class Quarantine(Struct, frozen=True):
     months: Annotated[list[str], Meta(examples=[["2013-02", "2013-05"]])]
     counts: list[RuleCount]
     newest: Annotated[list[RefusedValue], Meta(description="The newest, newest first.")]
+
+
+class Alerts(Struct, frozen=True):
+    """What people should know, newest first."""
+
+    open: Annotated[list[Alert], Meta(description="What lasts.")]
+    past: Annotated[list[Alert], Meta(description="The newest that are over.")]

@@ -179,23 +179,28 @@ class AnomalyNotice(Struct, frozen=True, kw_only=True):
     detail: Annotated[str, Meta(examples=["temperature 71.2 degF, 5.1 usual deviations above what is usual"])]
 
 
-class AlertNotice(Struct, frozen=True, kw_only=True):
-    """A condition that people should know of began, or is over."""
+class Alert(Struct, frozen=True, kw_only=True):
+    """A condition that people should know of."""
 
-    kind: Literal["alert"] = "alert"
-    at: Seen
-    change: Annotated[Literal["began", "over"], Meta(examples=["began"])]
     condition: Annotated[AlarmKind, Meta(description="What it is.", examples=["station_silent"])]
     alarm: Annotated[str, Meta(description="Joins its beginning and its end.", examples=["3f1c0a9be7d24c5588aa"])]
     judge: Annotated[Judge, Meta(description="Who judged.", examples=["platform"])]
     sentence: Annotated[str, Meta(examples=["noaa: JFK is silent: its newest reading is 5 hours old"])]
     opened_at: Annotated[datetime, Meta(description="Real time, UTC.")]
-    over_at: Annotated[Moment, Meta(description="Real time, UTC.")] = None
+    over_at: Annotated[Moment, Meta(description="Real time, UTC; null: it lasts.")] = None
     since: Annotated[Moment, Meta(description="When it began, in the feed's time where it has one, UTC.")] = None
     feed: Annotated[Feed | None, Meta(description="Null: it concerns the whole platform.")] = None
     target: OfTarget = None
     station: OfStation = None
     check: Annotated[str | None, Meta(description="The asset's check.", examples=["noaa/raw:all_read"])] = None
+
+
+class AlertNotice(Alert, frozen=True, kw_only=True):
+    """A condition that people should know of began, or is over."""
+
+    kind: Literal["alert"] = "alert"
+    at: Seen
+    change: Annotated[Literal["began", "over"], Meta(examples=["began"])]
 
 
 Lost = Literal["other-process", "too-old", "too-slow"]

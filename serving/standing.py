@@ -1,4 +1,5 @@
-"""How the loop stands: drift, why models were retrained or were not, decisions with their proof, what was not believed.
+"""How the loop stands: drift, why models were retrained or were not, decisions with their proof, what was not believed,
+what people should know.
 
 All of it are small documents that the platform leaves in the home; the server computes none of it.
 """
@@ -17,9 +18,11 @@ from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, RetrainNo
 from aerocast.releases import release
 from aerocast.storage.documents import Document
 from serving import predictor
+from serving.alert_notices import alert_of
 from serving.hot_swap import ServingStore
 from serving.loading import Served
 from serving.loop_schemas import (
+    Alerts,
     FeedLoop,
     PastChoice,
     Quarantine,
@@ -36,6 +39,7 @@ from serving.slots import sentence
 
 T = TypeVar("T")
 MOST_FAULTS = 50
+MOST_PAST = 50
 
 
 @get("/loop", tags=["loop"], summary="Drift, retrains and decisions of a feed", responses=ABSENT)
@@ -59,6 +63,19 @@ async def quarantine(state: State, feed: Feed = None) -> Quarantine:
     counts = [msgspec.convert(msgspec.structs.asdict(each), RuleCount) for each in notes.refusals]
     newest = [msgspec.convert(msgspec.structs.asdict(each), RefusedValue) for each in notes.newest]
     return Quarantine(served.feed.name, notes.at, list(notes.months), counts, newest)
+
+
+@get("/alerts", tags=["loop"], summary="What people should know now")
+async def alerts(state: State) -> Alerts:
+    """Conditions that the platform and the server have found: those that last, and the newest that are over. The same
+    goes to the channels that are set up, and to `/v1/events`.
+    """
+    store: ServingStore = state.store
+    states = [(judge, slot.served) for judge, slot in store.alarms.items() if slot.served]
+    every = [alert_of(judge, each) for judge, own in states for each in own.alarms]
+    every.sort(key=lambda each: each.over_at or each.opened_at, reverse=True)
+    past = [each for each in every if each.over_at]
+    return Alerts([each for each in every if not each.over_at], past[:MOST_PAST])
 
 
 def _read(document: Document[T]) -> T | None:

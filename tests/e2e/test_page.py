@@ -1,6 +1,7 @@
 """The page for people in a browser: by eye and keyboard, narrow and wide, light and dark, with all from one server."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from aerocast.contracts import alarms
 from aerocast.contracts.manifest import StationInfo
 from aerocast.releases import release
 from serving import pages
@@ -210,6 +212,29 @@ def test_new_reading_appears_without_reload(show: Show, tmp_path: Path, browser:
     assert browser.execute_script("return window.same && document.querySelector('.card details').open"), (
         "what was open is"
     )
+
+
+def test_alert_appears_without_reload_and_goes(show: Show, server: Server, browser: "webdriver.Chrome") -> None:
+    show()
+    until(lambda: "EWR is silent" in text(browser))
+    until(lambda: "live" in str(browser.execute_script("return document.querySelector('#status').innerText")))
+    browser.execute_script("window.marked = true")
+    document, sentence = alarms.document(server.home, "platform"), f"noaa/raw: {HOSTILE}"
+    condition = alarms.Condition("check_failed", sentence, feed="noaa", check="noaa/raw:all_read")
+
+    def judge(*conditions: alarms.Condition) -> None:
+        state = document.read()
+        assert state
+        document.write(alarms.observe(state, "platform", alarms.Judgement(conditions), datetime.now(UTC)))
+
+    judge(condition)
+    until(lambda: sentence in text(browser))
+    assert "EWR is silent" not in text(browser)
+    judge()
+    until(lambda: "Needs attention" not in text(browser))
+    assert browser.execute_script("return window.marked")
+    show("#/loop")
+    until(lambda: sentence in text(browser) and "EWR is silent" in text(browser))
 
 
 def test_page_asks_for_token_where_reading_needs_one(tmp_path: Path, browser: "webdriver.Chrome") -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from aerocast.contracts import anomalies, declared, drift_state, loop_notes
+from aerocast.contracts import alarms, anomalies, declared, drift_state, loop_notes
+from aerocast.contracts.alarms import AlarmState, Condition, Judgement
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat
 from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, QuarantineNotes, Refusal, Refused, RetrainNotes
@@ -107,6 +108,10 @@ def _write_loop(home: Path) -> None:
     heat = Heat("temperature", hot=True, edges=1, warm=3, since=NOW - DAY, onset=NOW - 2 * DAY, rmse=3.9)
     state = DriftState("noaa", NOW, datetime.now(UTC), judged, (fault,), (heat,))
     drift_state.document(home, "noaa").write(state)
+    sentence = "noaa: EWR is silent: its newest reading is 9 hours old"
+    silent = Condition("station_silent", sentence, "noaa", station="EWR")
+    found = alarms.observe(AlarmState(), "platform", Judgement((silent,)), datetime.now(UTC) - HOUR)
+    alarms.document(home, "platform").write(found)
     loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {"temperature": WAITS}))
     test = {"test_rows": 5238, "test_start": NOW - 70 * DAY, "test_end": NOW}
     made = (

@@ -7,13 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aerocast.contracts import drift_state, loop_notes, requests
+from aerocast.contracts import alarms, drift_state, loop_notes, requests
+from aerocast.contracts.alarms import AlarmState, Condition, Judgement
 from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat
 from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, QuarantineNotes, Refusal, Refused, RetrainNotes
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
 from tests.harness.problems import problem_of
 from tests.harness.server import Server
+from tests.harness.waits import until
 
 Start = Callable[..., tuple[Server, httpx.Client]]
 NOW, DAY = datetime(2013, 12, 30, 19, tzinfo=UTC), timedelta(days=1)
@@ -92,6 +94,21 @@ def test_quarantine_is_counted_with_examples(home: Path, serve: Start) -> None:
         (None, "unknown_station", 1),
     ]
     assert answer["newest"][0]["reason"] == "windspeed is 1048.36 mph"
+
+
+def test_alerts_that_last_and_newest_that_are_over(home: Path, serve: Start) -> None:
+    _, client = serve()
+    assert client.get("/v1/alerts").json() == {"open": [], "past": []}
+    began = datetime(2026, 1, 5, tzinfo=UTC)
+    silent, hot = Condition("feed_silent", "silent", "noaa"), Condition("drift_hot", "hot", "noaa", "temperature")
+    state = alarms.observe(AlarmState(), "platform", Judgement((silent, hot)), began)
+    state = alarms.observe(state, "platform", Judgement((silent,)), began + timedelta(hours=2))
+    alarms.document(home, "platform").write(state)
+    until(lambda: all(client.get("/v1/alerts").json().values()))
+    found = client.get("/v1/alerts").json()
+    ((lasts,), (over,)) = found["open"], found["past"]
+    assert (lasts["condition"], lasts["judge"], lasts["over_at"]) == ("feed_silent", "platform", None)
+    assert (over["condition"], over["target"], over["over_at"]) == ("drift_hot", "temperature", "2026-01-05T02:00:00Z")
 
 
 def test_unknown_feed_is_refused(home: Path, serve: Start) -> None:

@@ -1,4 +1,5 @@
 // What serves, whether the world has changed, and why models were retrained or were not.
+import { alerts, log } from "./alerts.js";
 import { get, maybe } from "./client.js";
 import { feeds } from "./data.js";
 import { details, h, section, table } from "./dom.js";
@@ -9,7 +10,8 @@ const VERDICTS = { ok: "as the season suggests", sensor_fault: "a sensor is faul
 
 /** The page of `#/loop`. */
 export async function loop() {
-  const all = (await feeds()).filter((feed) => !feed.retired);
+  const [found, known] = await Promise.all([feeds(), alerts()]);
+  const all = found.filter((feed) => !feed.retired);
   const parts = await Promise.all(all.map(feedPart));
   return {
     title: "Models",
@@ -17,6 +19,7 @@ export async function loop() {
       h("h1", {}, "Models and how they are kept good"),
       h("p", {}, "When forecasts have become worse than season and weather allow, the platform trains again, and lets a new model serve only if it is better on the same past hours."),
       parts.length ? parts : h("p", {}, "Nothing is served yet."),
+      log(known),
     ],
   };
 }
