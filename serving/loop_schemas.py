@@ -1,7 +1,7 @@
 """What the loop's state is answered as; its descriptions become the OpenAPI document."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -60,6 +60,30 @@ class PastChoice(Struct, frozen=True):
     hold: Annotated[str | None, Meta(description="A person's hold on what served.")]
 
 
+class NewestRun(Struct, frozen=True):
+    """The newest retrain of a target; times are the feed's."""
+
+    run_id: Annotated[str, Meta(description="In Dagster; empty: none was started.", examples=["9d66a96a"])]
+    reason: Annotated[str, Meta(description="Why it was started.", examples=["drift temperature: JFK: RMSE 3.9"])]
+    outcome: Annotated[
+        Literal["running", "promoted", "refused", "failed"] | None, Meta(description="What became of it.")
+    ]
+    started: Moment
+    ended: Moment
+    obstacle: Annotated[str, Meta(description="Why none starts although drift asks for one.")]
+
+
+class ShadowEvidence(Struct, frozen=True):
+    """A challenger that is asked what the champion is asked, without being heard: how both met the outcomes."""
+
+    challenger: Annotated[str, Meta(examples=["0004-aa12cd34"])]
+    champion: Annotated[str, Meta(examples=["0003-9f2c01aa"])]
+    pairs: Annotated[int, Meta(description="Outcomes of requests that both answered.", examples=[120])]
+    gain: Annotated[float, Meta(description="Share of the champion's loss that it saves.", examples=[0.04])]
+    p_value: Annotated[float | None, Meta(description="The chance that luck did it.", examples=[0.03])]
+    as_judged: Annotated[bool, Meta(description="It is what the trial of the champion's own release judged.")]
+
+
 class TargetLoop(Struct, frozen=True):
     """How a target stands with the loop."""
 
@@ -83,6 +107,8 @@ class TargetLoop(Struct, frozen=True):
     ]
     retrain_at: Annotated[Moment, Meta(description="Since when it says so, in the feed's time.")]
     request: Annotated[str | None, Meta(description="The id of the open request for a retrain.")]
+    run: Annotated[NewestRun | None, Meta(description="The newest retrain; null: the sensor has seen none.")]
+    shadows: Annotated[list[ShadowEvidence], Meta(description="Challengers beside the champion.")]
     stations: list[StationDrift]
     decisions: Annotated[list[PastChoice], Meta(description="The newest, newest first.")]
 

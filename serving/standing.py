@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from aerocast.common.errors import AeroCastError
 from aerocast.contracts import loop_notes, requests
 from aerocast.contracts.drift_state import DriftState
-from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, RetrainNotes
+from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, RetrainNotes, RetrainRun
 from aerocast.releases import release
 from aerocast.storage.documents import Document
 from serving import predictor
@@ -24,11 +24,13 @@ from serving.loading import Served
 from serving.loop_schemas import (
     Alerts,
     FeedLoop,
+    NewestRun,
     PastChoice,
     Quarantine,
     RefusedValue,
     RuleCount,
     SensorFault,
+    ShadowEvidence,
     StationDrift,
     TargetLoop,
 )
@@ -123,6 +125,12 @@ def _target(store: ServingStore, served: Served, drift: DriftState | None, notes
         retrain=notes.reasons.get(target) if notes else None,
         retrain_at=notes.at if notes and target in notes.reasons else None,
         request=request,
+        run=_newest_run(notes.runs.get(target) if notes else None),
+        shadows=[
+            ShadowEvidence(each.challenger, each.champion, each.pairs, each.gain, each.p_value, each.as_judged)
+            for each in (drift.shadows if drift else ())
+            if each.target == target
+        ],
         stations=_stations(drift, target),
         decisions=[_choice(each) for each in decisions.decisions],
     )
@@ -136,6 +144,10 @@ def _pointer(store: ServingStore, served: Served) -> tuple[str | None, str | Non
     except (AeroCastError, OSError) as error:
         raise problem("notes-unreadable", sentence(error), status=503, headers={"retry-after": "60"}) from None
     return pointer.previous if pointer else None, request.id if request else None
+
+
+def _newest_run(run: RetrainRun | None) -> NewestRun | None:
+    return msgspec.convert(msgspec.structs.asdict(run), NewestRun) if run else None
 
 
 def _stations(drift: DriftState | None, target: str) -> list[StationDrift]:

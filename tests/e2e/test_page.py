@@ -122,6 +122,8 @@ def test_loop_and_data_say_why(show: Show, browser: "webdriver.Chrome") -> None:
         "errors are 2.4 times",
         "0.002",
         "served before",
+        "led to nothing better; why: drift temperature",
+        "0003-00000003 errs 4 % less than 0002-00000002 on 120 outcomes",
         "aerocast rollback",
     ):
         assert part in found

@@ -11,8 +11,16 @@ import numpy as np
 from aerocast.contracts import alarms, anomalies, declared, drift_state, loop_notes
 from aerocast.contracts.alarms import AlarmState, Condition, Judgement
 from aerocast.contracts.anomalies import Anomaly, AnomalyState
-from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat
-from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, QuarantineNotes, Refusal, Refused, RetrainNotes
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat, Shadow
+from aerocast.contracts.loop_notes import (
+    DecisionNotes,
+    PastDecision,
+    QuarantineNotes,
+    Refusal,
+    Refused,
+    RetrainNotes,
+    RetrainRun,
+)
 from aerocast.contracts.manifest import StationInfo
 from aerocast.features.grid import Grid
 from aerocast.feed.declaration import Feed
@@ -106,13 +114,15 @@ def _write_loop(home: Path) -> None:
     )
     fault = Fault("EWR", "pressure", "stuck", NOW - DAY, None, "the same value in 24 steps")
     heat = Heat("temperature", hot=True, edges=1, warm=3, since=NOW - DAY, onset=NOW - 2 * DAY, rmse=3.9)
-    state = DriftState("noaa", NOW, datetime.now(UTC), judged, (fault,), (heat,))
+    beside = Shadow("temperature", "0003-00000003", "0002-00000002", 120, 0.04, 0.03)
+    state = DriftState("noaa", NOW, datetime.now(UTC), judged, (fault,), (heat,), (beside,))
     drift_state.document(home, "noaa").write(state)
     sentence = "noaa: EWR is silent: its newest reading is 9 hours old"
     silent = Condition("station_silent", sentence, "noaa", station="EWR")
     found = alarms.observe(AlarmState(), "platform", Judgement((silent,)), datetime.now(UTC) - HOUR)
     alarms.document(home, "platform").write(found)
-    loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {"temperature": WAITS}))
+    runs = {"temperature": RetrainRun("5a4f9c0b", "drift temperature", "refused", NOW - DAY, NOW)}
+    loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {"temperature": WAITS}, runs))
     test = {"test_rows": 5238, "test_start": NOW - 70 * DAY, "test_end": NOW}
     made = (
         PastDecision(NOW - DAY, "refused", "Refused: no better than what serves", version="0002-00000002",

@@ -9,8 +9,16 @@ import pytest
 
 from aerocast.contracts import alarms, drift_state, loop_notes, requests
 from aerocast.contracts.alarms import AlarmState, Condition, Judgement
-from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat
-from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, QuarantineNotes, Refusal, Refused, RetrainNotes
+from aerocast.contracts.drift_state import Diagnosis, DriftState, Evidence, Fault, Heat, Shadow
+from aerocast.contracts.loop_notes import (
+    DecisionNotes,
+    PastDecision,
+    QuarantineNotes,
+    Refusal,
+    Refused,
+    RetrainNotes,
+    RetrainRun,
+)
 from tests.factories.releases import publish
 from tests.factories.tails import write_tail
 from tests.harness.problems import problem_of
@@ -42,7 +50,8 @@ def write_drift(home: Path) -> None:
         Fault("JFK", "windspeed", "stuck", NOW - 20 * DAY, None, "lasts"),
     )
     heat = Heat("temperature", hot=True, edges=2, since=NOW - 2 * DAY, onset=NOW - 3 * DAY)
-    state = DriftState("noaa", NOW, datetime.now(UTC), (judged,), faults, (heat,))
+    beside = Shadow("temperature", "0003-00000003", "0002-00000002", 120, 0.04, 0.03)
+    state = DriftState("noaa", NOW, datetime.now(UTC), (judged,), faults, (heat,), (beside,))
     drift_state.document(home, "noaa").write(state)
 
 
@@ -52,11 +61,13 @@ def test_loop_before_the_first_look_knows_what_serves(home: Path, serve: Start) 
     (target,) = answer["targets"]
     assert (target["version"], target["previous"]) == ("0002-00000002", "0001-00000001")
     assert (target["hot"], target["retrain"], target["request"], target["decisions"]) == (False, None, None, [])
+    assert (target["run"], target["shadows"]) == (None, [])
 
 
 def test_loop_says_why_and_on_what_proof(home: Path, serve: Start) -> None:
     write_drift(home)
-    loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {"temperature": WAITS}))
+    runs = {"temperature": RetrainRun("run-1", "drift", "refused", NOW - DAY, NOW)}
+    loop_notes.retraining(home, "noaa").write(RetrainNotes("noaa", NOW, {"temperature": WAITS}, runs))
     made = PastDecision(
         NOW, "refused", "no better", skill=0.2, gain=0.01, p_value=0.4, test_rows=900, retrain_reason="drift"
     )
@@ -68,6 +79,9 @@ def test_loop_says_why_and_on_what_proof(home: Path, serve: Start) -> None:
     assert (target["hot"], target["edges"], target["onset"]) == (True, 2, "2013-12-27T19:00:00Z")
     assert (target["retrain"], target["retrain_at"]) == (WAITS, "2013-12-30T19:00:00Z")
     assert target["request"] == request.id
+    assert (target["run"]["run_id"], target["run"]["outcome"]) == ("run-1", "refused")
+    (beside,) = target["shadows"]
+    assert (beside["challenger"], beside["pairs"], beside["p_value"]) == ("0003-00000003", 120, 0.03)
     (station,) = target["stations"]
     assert (station["verdict"], station["evidence"]) == ("concept_drift", ["errors have left their mean"])
     (decision,) = target["decisions"]

@@ -62,11 +62,23 @@ function facts(own, models, check) {
     pair("trained to", `${fullMoment(own.training_end)} UTC`),
     pair("age", age),
     pair("retraining", own.retrain ? capital(own.retrain) : "The platform's sensor has not looked yet."),
+    pair("newest retrain", own.run?.run_id && newestRun(own.run)),
+    own.shadows.map((each) => pair("beside it", shadow(each))),
     pair("asked for", own.request && `A retrain is asked for (${own.request}); the sensor takes it up.`),
     pair("hold", own.hold && `Since ${fullMoment(own.hold.since)} UTC, ${own.hold.until ? `until ${fullMoment(own.hold.until)} UTC` : "until it is lifted"}${own.hold.reason ? `: ${own.hold.reason}` : ""}`),
     pair("drift", `${own.hot ? "Hot" : "Cool"}${own.since ? ` since ${fullMoment(own.since)} UTC` : ""}; became hot ${count(own.edges, "time")} so far.`),
   ];
 }
+
+const OUTCOMES = { running: "is under way", promoted: "led to what serves", refused: "led to nothing better", failed: "failed" };
+
+const newestRun = (run) =>
+  `${run.started ? `Of ${fullMoment(run.started)} UTC, ` : ""}${OUTCOMES[run.outcome] ?? "was started"}; why: ${run.reason || "not said"} (run ${run.run_id.slice(0, 8)})`;
+
+/** A challenger that is asked the same without being heard. */
+const shadow = (own) => own.pairs
+  ? `${own.challenger} errs ${percent(Math.abs(own.gain))} ${own.gain < 0 ? "more" : "less"} than ${own.champion} on ${number(own.pairs)} outcomes${own.p_value === null ? "" : `; that is chance with probability ${number(own.p_value)}`}`
+  : `${own.challenger} is asked the same, and has met no outcome yet`;
 
 const kinds = (release) => [...new Set([...Object.values(release.kinds ?? {}), ...Object.values(release.served_by ?? {})])].join(", ") || release.kind;
 
