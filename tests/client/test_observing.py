@@ -59,6 +59,7 @@ def show(home: object, feed: Feed) -> None:
         tail.write_grids(home, feed.name, grids(con, feed, silver, last=48))
 
 
+@pytest.mark.e2e  # through the platform's tables to the server, a dozen times
 @settings(max_examples=12, deadline=None)
 @given(readings, st.sampled_from(["table", "frame", "dictionaries"]))
 def test_observed_table_comes_back_as_readings(

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from aerocast.feed.declaration import Feed
 from aerocast_assets.keys import key
 from tests.harness.graph import check, definitions, refresh
 
 
+@pytest.mark.e2e  # months in several runs
 def test_backfill_of_month_is_checked_by_that_month(feed: Feed, home: Path, instance: dg.DagsterInstance) -> None:
     tables = [key(feed, layer) for layer in ("raw", "bronze")]
     assert refresh(feed, home, instance, selection=tables).success
