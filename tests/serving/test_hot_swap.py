@@ -256,12 +256,17 @@ def test_swaps_with_corrupt_ones_among_them_fail_no_request(tmp_path: Path, serv
     write_tail(tmp_path)
     server, http = serve()
     statuses: Counter[int] = Counter()
+    values: dict[str, set[float]] = {}
+    corrupt = set()
     done = threading.Event()
 
     def client() -> None:
         with httpx.Client(base_url=server.url, timeout=60) as mine:
             while not done.is_set():
-                statuses[mine.post("/predict", json=JFK).status_code] += 1
+                answer = mine.post("/predict", json=JFK)
+                statuses[answer.status_code] += 1
+                found = answer.json()
+                values.setdefault(found["model"]["version"], set()).add(found["forecasts"][1]["value"])
 
     clients = [threading.Thread(target=client) for _ in range(4)]
     for thread in clients:
@@ -270,17 +275,21 @@ def test_swaps_with_corrupt_ones_among_them_fail_no_request(tmp_path: Path, serv
         for number in range(2, 2 + int(os.environ.get("AEROCAST_SWAPS", "30"))):
             if number % 10 == 0:
                 version = release.write(tmp_path, manifest(number), {"model.onnx": graph()})
+                corrupt.add(version)
                 damage(release.folder(tmp_path, "noaa", "temperature") / version / "model.onnx")
                 before = metric(http, "aerocast_release_load_failures_total")
                 point(tmp_path, version)
                 until(lambda before=before: metric(http, "aerocast_release_load_failures_total") > before)
             else:
-                version = publish(tmp_path, number)
+                version = publish(tmp_path, number, bias=float(number))
                 until(lambda version=version: serving(http) == version)
     finally:
         done.set()
         for thread in clients:
             thread.join()
     assert set(statuses) == {200}
+    assert not corrupt & values.keys()
+    assert all(len(own) == 1 for own in values.values()), "what it says depends on the release that it names"
+    assert len(set.union(*values.values())) == len(values), "and each says something else"
     assert server.memory("VmHWM") < 400
     print(f"{statuses.total()} requests")
