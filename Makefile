@@ -49,7 +49,7 @@ make up                 Dagster's UI and daemon, and the server, until Ctrl-C [H
 make demo-drift         the self-healing loop on a simulated heatwave, with real processes, in 3 minutes
 make sql                DuckDB's shell with a view of every table
 make test               the tests, in about 6 minutes
-make test-e2e           the tests that start whole processes or kill them, in over an hour
+make test-e2e           the tests that start whole processes or kill them, in about an hour
 make bench              every speed and accuracy figure, measured beside its peers
 make load               clients that mix what clients do: requests a second, p50, p99, failures [URL= USERS= SECONDS_OF_LOAD=]
 make lint               ruff, mypy, import contracts, and a check of every declaration

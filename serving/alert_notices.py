@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from aerocast.contracts.alarms import Alarm, AlarmState, Judge
-from serving.notices import Alert, AlertNotice
+from serving.notices import AlarmRecord, AlertNotice
 
 
 def alert_notices(
@@ -26,15 +26,15 @@ def alert_notices(
 
 
 def _notice(at: datetime, judge: Judge, change: Literal["began", "over"], alarm: Alarm) -> AlertNotice:
-    own = alert_of(judge, alarm)
+    own = record_of(judge, alarm)
     over_at = own.over_at if change == "over" else None
     return AlertNotice(**msgspec.structs.asdict(own) | {"over_at": over_at}, at=at, change=change)
 
 
-def alert_of(judge: Judge, alarm: Alarm) -> Alert:
+def record_of(judge: Judge, alarm: Alarm) -> AlarmRecord:
     """An alarm as it is answered."""
     own = alarm.condition
-    return Alert(
+    return AlarmRecord(
         condition=own.kind,
         alarm=alarm.id,
         judge=judge,

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from aerocast.contracts.drift_state import Verdict
 from aerocast.contracts.pointer import Hold
-from serving.notices import Alert
+from serving.notices import AlarmRecord
 
 Moment = datetime | None
 
@@ -154,8 +154,8 @@ class Quarantine(Struct, frozen=True):
     newest: Annotated[list[RefusedValue], Meta(description="The newest, newest first.")]
 
 
-class Alerts(Struct, frozen=True):
+class Alarms(Struct, frozen=True):
     """What people should know, newest first."""
 
-    open: Annotated[list[Alert], Meta(description="What lasts.")]
-    past: Annotated[list[Alert], Meta(description="The newest that are over.")]
+    open: Annotated[list[AlarmRecord], Meta(description="What lasts.")]
+    past: Annotated[list[AlarmRecord], Meta(description="The newest that are over.")]

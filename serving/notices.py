@@ -179,8 +179,8 @@ class AnomalyNotice(Struct, frozen=True, kw_only=True):
     detail: Annotated[str, Meta(examples=["temperature 71.2 degF, 5.1 usual deviations above what is usual"])]
 
 
-class Alert(Struct, frozen=True, kw_only=True):
-    """A condition that people should know of."""
+class AlarmRecord(Struct, frozen=True, kw_only=True):
+    """A condition that people should know of, from its beginning to its end."""
 
     condition: Annotated[AlarmKind, Meta(description="What it is.", examples=["station_silent"])]
     alarm: Annotated[str, Meta(description="Joins its beginning and its end.", examples=["3f1c0a9be7d24c5588aa"])]
@@ -195,7 +195,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     check: Annotated[str | None, Meta(description="The asset's check.", examples=["noaa/raw:all_read"])] = None
 
 
-class AlertNotice(Alert, frozen=True, kw_only=True):
+class AlertNotice(AlarmRecord, frozen=True, kw_only=True):
     """A condition that people should know of began, or is over."""
 
     kind: Literal["alert"] = "alert"

@@ -38,7 +38,7 @@ NEWER: list[HTTPRouteHandler] = [
     recent.newest_readings,
     standing.loop_state,
     standing.quarantine,
-    standing.alerts,
+    standing.alarms,
 ]
 STATE: list[HTTPRouteHandler] = [controllers.index, controllers.docs, controllers.health, controllers.metrics]
 # Each GET reads unless it is named here. A retrain costs hours of the machine, and may change what serves.

@@ -18,11 +18,11 @@ from aerocast.contracts.loop_notes import DecisionNotes, PastDecision, RetrainNo
 from aerocast.releases import release
 from aerocast.storage.documents import Document
 from serving import predictor
-from serving.alert_notices import alert_of
+from serving.alert_notices import record_of
 from serving.hot_swap import ServingStore
 from serving.loading import Served
 from serving.loop_schemas import (
-    Alerts,
+    Alarms,
     FeedLoop,
     NewestRun,
     PastChoice,
@@ -67,17 +67,17 @@ async def quarantine(state: State, feed: Feed = None) -> Quarantine:
     return Quarantine(served.feed.name, notes.at, list(notes.months), counts, newest)
 
 
-@get("/alerts", tags=["loop"], summary="What people should know now")
-async def alerts(state: State) -> Alerts:
+@get("/alarms", tags=["loop"], summary="What people should know now")
+async def alarms(state: State) -> Alarms:
     """Conditions that the platform and the server have found: those that last, and the newest that are over. The same
     goes to the channels that are set up, and to `/v1/events`.
     """
     store: ServingStore = state.store
     states = [(judge, slot.served) for judge, slot in store.alarms.items() if slot.served]
-    every = [alert_of(judge, each) for judge, own in states for each in own.alarms]
+    every = [record_of(judge, each) for judge, own in states for each in own.alarms]
     every.sort(key=lambda each: each.over_at or each.opened_at, reverse=True)
     past = [each for each in every if each.over_at]
-    return Alerts([each for each in every if not each.over_at], past[:MOST_PAST])
+    return Alarms([each for each in every if not each.over_at], past[:MOST_PAST])
 
 
 def _read(document: Document[T]) -> T | None:

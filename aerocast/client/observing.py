@@ -65,7 +65,7 @@ def _arrays(rows: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
 
 
 def _number(value: Any) -> Any:
-    """A number of numpy's, as Python has it."""
+    """A number of numpy's, as Python has it. Raises TypeError for what JSON has no form for."""
     if hasattr(value, "item"):
         return value.item()
-    raise NotImplementedError(f"{type(value).__name__} is no value of a reading")
+    raise TypeError(f"{type(value).__name__} is no value of a reading")

@@ -133,3 +133,8 @@ def test_parts_of_table_are_its_rows_in_order(count: int, columns: int) -> None:
     assert max(len(part.body) for part in own) < 8 << 20
     tables = [pa.ipc.open_stream(part.body).read_all() for part in own]
     assert pa.concat_tables(tables).equals(table)
+
+
+def test_value_that_json_has_no_form_for_is_named() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError, match="object is no value of a reading"):
+        client.observe("small", [{"station": "AAA", "time": "2024-01-05T00:00:00Z", "t": object()}])

@@ -166,7 +166,7 @@ def test_openapi_describes_every_endpoint(http: httpx.Client) -> None:
         "/v1/predictions/{station}/history",
     }
     paths |= {"/v1/anomalies", "/v1/events", "/v1/predict/batch", "/v1/timeseries/forecast", "/v1/timeseries/models"}
-    paths |= {"/v1/readings", "/v1/loop", "/v1/quarantine", "/v1/alerts"}
+    paths |= {"/v1/readings", "/v1/loop", "/v1/quarantine", "/v1/alarms"}
     assert set(document["paths"]) == paths, "each once"
     assert all(f"`{path}`" in document["info"]["description"] for path in older_paths())
     body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]

@@ -110,16 +110,16 @@ def test_quarantine_is_counted_with_examples(home: Path, serve: Start) -> None:
     assert answer["newest"][0]["reason"] == "windspeed is 1048.36 mph"
 
 
-def test_alerts_that_last_and_newest_that_are_over(home: Path, serve: Start) -> None:
+def test_alarms_that_last_and_newest_that_are_over(home: Path, serve: Start) -> None:
     _, client = serve()
-    assert client.get("/v1/alerts").json() == {"open": [], "past": []}
+    assert client.get("/v1/alarms").json() == {"open": [], "past": []}
     began = datetime(2026, 1, 5, tzinfo=UTC)
     silent, hot = Condition("feed_silent", "silent", "noaa"), Condition("drift_hot", "hot", "noaa", "temperature")
     state = alarms.observe(AlarmState(), "platform", Judgement((silent, hot)), began)
     state = alarms.observe(state, "platform", Judgement((silent,)), began + timedelta(hours=2))
     alarms.document(home, "platform").write(state)
-    until(lambda: all(client.get("/v1/alerts").json().values()))
-    found = client.get("/v1/alerts").json()
+    until(lambda: all(client.get("/v1/alarms").json().values()))
+    found = client.get("/v1/alarms").json()
     ((lasts,), (over,)) = found["open"], found["past"]
     assert (lasts["condition"], lasts["judge"], lasts["over_at"]) == ("feed_silent", "platform", None)
     assert (over["condition"], over["target"], over["over_at"]) == ("drift_hot", "temperature", "2026-01-05T02:00:00Z")

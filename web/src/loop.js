@@ -1,5 +1,5 @@
 // What serves, whether the world has changed, and why models were retrained or were not.
-import { alerts, log } from "./alerts.js";
+import { alarms, log } from "./alarms.js";
 import { get, maybe } from "./client.js";
 import { feeds } from "./data.js";
 import { details, h, section, table } from "./dom.js";
@@ -10,7 +10,7 @@ const VERDICTS = { ok: "as the season suggests", sensor_fault: "a sensor is faul
 
 /** The page of `#/loop`. */
 export async function loop() {
-  const [found, known] = await Promise.all([feeds(), alerts()]);
+  const [found, known] = await Promise.all([feeds(), alarms()]);
   const all = found.filter((feed) => !feed.retired);
   const parts = await Promise.all(all.map(feedPart));
   return {

@@ -1,5 +1,5 @@
 // The stations at a glance: for each what was measured, what comes, and whether something is odd.
-import { alerts, attention } from "./alerts.js";
+import { alarms, attention } from "./alarms.js";
 import { chart } from "./chart.js";
 import { maybe } from "./client.js";
 import { choice, feeds, glance, isOpen, linkTo, marks, pathOf, targetOf } from "./data.js";
@@ -12,7 +12,7 @@ const MOST_CARDS = 60; // further stations are listed without a chart
 
 /** The page; of one feed another target than its first may be chosen: `#/stations/<feed>/<target>`. */
 export async function stations(feedName, targetName) {
-  const [all, known] = await Promise.all([feeds(), alerts()]);
+  const [all, known] = await Promise.all([feeds(), alarms()]);
   if (!all.length) return nothing();
   const parts = await Promise.all(all.map((feed) =>
     (feed.retired ? [retired(feed)] : maybe(feedPart(feed, feed.name === feedName ? targetName : null)))));

@@ -10,7 +10,7 @@ const NAMES = {
   platform_silent: "the platform does not answer", server_silent: "the server does not answer",
 };
 
-export const alerts = () => maybe(get("/v1/alerts"));
+export const alarms = () => maybe(get("/v1/alarms"));
 
 /** What lasts; null where all is well. */
 export function attention(known) {
@@ -25,7 +25,7 @@ export function attention(known) {
 export function log(known) {
   if (!known) return null;
   const all = [...known.open, ...known.past];
-  return section("Alerts", all.length
+  return section("Alarms", all.length
     ? table("What people were to know", ["began, UTC", "what", "how it began", "over, UTC"], all.map((each) =>
       [fullMoment(each.opened_at), NAMES[each.condition] ?? each.condition, each.sentence, each.over_at ? fullMoment(each.over_at) : "lasts"]))
     : h("p", {}, "There was none yet."));
